@@ -1,0 +1,64 @@
+# The few verbs, the same on a desk and in CI. They need python3 (3.11 or newer), make and git.
+.DEFAULT_GOAL := help
+.PHONY: help demo test drill lint bench docs lock wheel clean
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+READY := .venv/.ready
+
+help:
+	@echo "make demo   run the main job end to end on this machine"
+	@echo "make test   run the tests"
+	@echo "make drill  kill a run at 50 and more places"
+	@echo "make lint   ruff, mypy, import-linter"
+	@echo "make bench  measure what the README claims"
+	@echo "make docs   write the manifest's JSON Schema to docs/"
+	@echo "make lock   resolve requirements.lock anew"
+	@echo "make wheel  build the wheel and try it in an empty environment"
+	@echo "make clean  remove what was built"
+
+# The lock is synced with hashes checked; the project itself is linked, without its dependencies.
+$(READY): requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "python3 is older than 3.11; name another with PYTHON="; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip -q
+	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip sync -q --require-hashes --compile-bytecode requirements.lock
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY)
+	@$(BIN)/gatehouse demo
+
+test: $(READY)
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not drill"
+
+drill: $(READY)
+	$(BIN)/pytest -m drill -s
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+docs: $(READY)
+	@$(BIN)/gatehouse check --schema > docs/manifest.schema.json
+	@echo docs/manifest.schema.json
+
+# No addresses in the lock: a commit names no download host.
+lock:
+	@test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/python -m pip install -q uv==$(UV_VERSION); }
+	@echo 'cloudpickle>=3.1.1' > .venv/overrides.txt
+	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --all-extras --group dev --override .venv/overrides.txt \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' -q -o requirements.lock
+
+wheel: $(READY)
+	$(BIN)/python -m pytest tests/test_wheel.py -s
+
+clean:
+	rm -rf .venv build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

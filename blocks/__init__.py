@@ -1,0 +1,5 @@
+"""What an operator edits in the Prefect UI: connections and credentials."""
+
+from prefect_gatehouse.blocks.vault import VaultSecret
+
+__all__ = ["VaultSecret"]

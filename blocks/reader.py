@@ -1,0 +1,107 @@
+"""Reading a secret by its block reference ``type/name`` or ``type/name#field``; one small function a type.
+
+Another block type is one more function, entered with ``register``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from prefect.blocks.core import Block
+
+from prefect_gatehouse.blocks.vault import VaultSecret
+from prefect_gatehouse.errors import Denied, GatehouseError, Unavailable
+from prefect_gatehouse.leases import SecretText
+
+Read = Callable[[Any, str | None], SecretText]
+_READERS: dict[str, Read] = {}
+
+
+def register(block_type: str, read: Read) -> None:
+    """Makes a block type readable.
+
+    Args:
+        block_type: The type's slug.
+        read: Takes the loaded block and the field after ``#``.
+    """
+    _READERS[block_type] = read
+
+
+def read_secret(reference: str) -> SecretText:
+    """The secret that a reference names.
+
+    Raises:
+        Denied: The block type holds no secrets that Gatehouse reads, or its store refuses.
+        Unavailable: The block is missing or its store does not answer.
+    """
+    place, _, field = reference.partition("#")
+    block_type, _, name = place.partition("/")
+    read = _READERS.get(block_type)
+    if read is None:
+        raise Denied(f"blocks of type {block_type} are not read", where=place, advice=f"use one of {', '.join(sorted(_READERS))}")
+    try:
+        if block_type == "aws-secret":
+            import prefect_aws.secrets_manager  # noqa: F401 - loading it registers the type
+        block = Block.load(place)
+    except ValueError:
+        raise Unavailable("there is no such block", where=place, advice=f"make the block {name} in the Prefect UI, then resume the run") from None
+    except Exception:  # noqa: BLE001 - the client's errors have many types and may quote what they got
+        raise Unavailable("the block can't be loaded", where=place, advice="check the Prefect server, then resume the run", retry=True) from None
+    try:
+        return read(block, field or None)
+    except GatehouseError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the stores' errors have many types and may quote what they got
+        code = _aws_code(error)
+        if code in {"AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException"}:
+            raise Denied("the secret store refuses the read", where=place, advice="check the block's credentials and the store's policy") from None
+        if code == "ResourceNotFoundException":
+            raise Unavailable("the store has no such secret", where=place, advice="check the block's secret name") from None
+        raise Unavailable("the secret store does not answer", where=place, advice="check the store, then resume the run", retry=True) from None
+
+
+def _aws_code(error: Exception) -> str:
+    response = getattr(error, "response", None)
+    code = response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""
+    return str(code)
+
+
+def _field_of(text: str, field: str | None, where: str) -> str:
+    """One field of a JSON secret, or the whole text."""
+    if field is None:
+        return text
+    try:
+        value = json.loads(text)[field]
+    except (ValueError, KeyError, TypeError):
+        value = None
+    if not isinstance(value, str) or not value:
+        raise Unavailable("the secret has no such field with text in it", where=where, advice="check the field after #")
+    return value
+
+
+def _prefect_secret(block: Any, field: str | None) -> SecretText:
+    value = block.get()
+    if isinstance(value, dict):
+        value = json.dumps(value)
+    if not isinstance(value, str) or not value:
+        raise Unavailable("the block holds no text", where="secret", advice="enter the secret in the block")
+    return SecretText(_field_of(value, field, "secret"))
+
+
+def _aws_secret(block: Any, field: str | None) -> SecretText:
+    # Not block.read_secret(): it gives no version, and the record names which version was used.
+    client = block.aws_credentials.get_secrets_manager_client()
+    answer = client.get_secret_value(SecretId=block.secret_name)
+    text = answer.get("SecretString") or answer.get("SecretBinary", b"").decode()
+    return SecretText(_field_of(text, field, "aws-secret"), version=answer.get("VersionId", ""))
+
+
+def _vault_secret(block: VaultSecret, field: str | None) -> SecretText:
+    return block.read_secret(field)
+
+
+register("secret", _prefect_secret)
+register("aws-secret", _aws_secret)
+register("vault-secret", _vault_secret)

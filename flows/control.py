@@ -1,0 +1,195 @@
+"""Acting on runs from outside: start, answer, resume, abandon - through the same calls that the Prefect UI makes."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelled, Scheduled
+
+from prefect_gatehouse.approvals import last_asked, statements
+from prefect_gatehouse.attempt import Attempt
+from prefect_gatehouse.blocks.reader import read_secret
+from prefect_gatehouse.errors import Denied, GatehouseError, InputError, Unavailable
+from prefect_gatehouse.evidence import plan_of
+from prefect_gatehouse.identity.request import sign_request
+from prefect_gatehouse.identity.sshsig import sign
+from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.manifest.load import load_manifest
+from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.tasks.clean_up import end
+from prefect_gatehouse.values import CleanupReceipt
+
+DEPLOYMENT = "governed-pipeline/governed-pipeline"
+_SETTLE_SECONDS = 3.0
+"""After a death Prefect's late CRASHED can still arrive; a restart before it would be marked dead while it lives."""
+_TRIES = 6  # the SQLite server answers 503 now and then; with the pause below that is six seconds
+
+
+def server() -> SyncPrefectClient:
+    """A client of the Prefect server that is set.
+
+    Raises:
+        Unavailable: None answers.
+    """
+    client = get_client(sync_client=True)
+    if str(getattr(client, "api_url", "")).startswith("http://ephemeral"):
+        raise Unavailable("no Prefect server is set", where="PREFECT_API_URL", advice="set it, or try: gatehouse demo")
+    try:
+        with get_client(sync_client=True) as probe:  # an httpx client that was used can't be entered any more
+            probe.hello().raise_for_status()
+    except Exception:  # noqa: BLE001 - the client lets through whatever its transport raises
+        raise Unavailable("the Prefect server does not answer", where="PREFECT_API_URL", advice="start it with: prefect server start") from None
+    return client
+
+
+def start(settings: Settings, manifest: Path, *, signed: bool, deployment: str = DEPLOYMENT) -> str:
+    """Signs a request and starts a run.
+
+    Returns:
+        The run's identifier.
+
+    Raises:
+        InputError: The manifest or the key is not usable, or there is no such deployment.
+    """
+    path = manifest.resolve()
+    loaded = load_manifest(path)
+    request = sign_request(settings.identity_key(), loaded.digest, settings.environment) if signed else None
+    parameters: dict[str, Any] = {"manifest": str(path), "request": request.model_dump(mode="json") if request else None}
+    with server() as client:
+        try:
+            found = client.read_deployment_by_name(deployment)
+        except ObjectNotFound:
+            advice = "run: prefect deploy --all --prefect-file deployments/prefect.yaml"
+            raise InputError("there is no such deployment", where=deployment, advice=advice) from None
+        return str(client.create_flow_run_from_deployment(found.id, parameters=parameters, name=None).id)
+
+
+def flow_run(client: SyncPrefectClient, run_id: str) -> FlowRun:
+    """A run as Prefect knows it.
+
+    Raises:
+        InputError: Prefect does not know it.
+    """
+    try:
+        return client.read_flow_run(UUID(run_id))
+    except (ObjectNotFound, ValueError):
+        raise InputError("Prefect does not know this run", where=run_id, advice="is PREFECT_API_URL the right server?") from None
+
+
+def sign_answer(settings: Settings, ledger: Ledger, run_id: str, decision: Literal["approve", "reject"]) -> str:
+    """The caller's SSH signature of the statement that a waiting run asks about.
+
+    Raises:
+        InputError: The run waits for nobody, or there is no key.
+    """
+    plan = plan_of(ledger, run_id)
+    asked = last_asked(ledger, plan) if plan is not None else None
+    if plan is None or asked is None:
+        raise InputError("the run does not wait for an approval", where=run_id, advice="run: gatehouse show RUN")
+    approve, reject = statements(plan, asked)
+    return sign(settings.identity_key(), (approve if decision == "approve" else reject).message())
+
+
+def answer(run_id: str, decision: Literal["approve", "reject"], *, approver: str = "", proof: str, reason: str = "") -> None:
+    """Fills in the form of a suspended run and resumes it.
+
+    Raises:
+        InputError: The run is not suspended.
+        Unavailable: The server does not take the answer.
+    """
+    form = {"decision": decision, "approver": approver, "proof": proof, "reason": reason}
+    with server() as client:
+        for left in reversed(range(_TRIES)):
+            state = flow_run(client, run_id).state
+            if state is None or state.type is not StateType.PAUSED:
+                raise InputError("the run does not wait for an answer", where=run_id, advice="run: gatehouse show RUN")
+            try:
+                response = client.resume_flow_run(UUID(run_id), run_input=form)
+                if response.status is SetStateStatus.ACCEPT:
+                    return
+                why = str(getattr(response.details, "reason", "") or "")
+            except Exception:  # noqa: BLE001 - 503 of a busy server, or a form that is not saved yet
+                why = "the server did not answer"
+            if left and ("schema not found" in why or "did not answer" in why):
+                time.sleep(1)
+                continue
+            break
+    raise Unavailable("the server did not take the answer", where=run_id, advice="try again", retry=True)
+
+
+def wait_while_answered(ledger: Ledger, run_id: str, answers: int, seconds: float) -> None:
+    """Waits until the run has judged an answer, and tells what it was worth.
+
+    Raises:
+        Denied: The answer did not count, with the reason.
+        Unavailable: No worker took the run up in time.
+    """
+    from prefect_gatehouse.approvals import standing
+
+    plan = plan_of(ledger, run_id)
+    assert plan is not None  # sign_answer or the caller found it
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        now = standing(ledger, plan)
+        if now.answers > answers:
+            if len(now.refusals) and not now.decided and now.refusals[-1]:
+                last = _last_answer_kind(ledger, run_id)
+                if last == "answer-refused":
+                    raise Denied(now.refusals[-1], where="approval", advice="answer again")
+            return
+        time.sleep(0.3)
+    raise Unavailable("the answer was handed over, but no worker has taken the run up yet", where=run_id, advice="is a worker running?")
+
+
+def _last_answer_kind(ledger: Ledger, run_id: str) -> str:
+    kinds = [event.kind for event in ledger.events(run_id) if event.kind in {"approval-given", "approval-rejected", "answer-refused"}]
+    return kinds[-1] if kinds else ""
+
+
+def resume(ledger: Ledger, run_id: str) -> None:
+    """Schedules a run again that failed for an operational reason or whose process died.
+
+    Raises:
+        InputError: The run is closed, waits for an approval, or still runs.
+    """
+    row = ledger.run(run_id)
+    if row is not None and row.ending is not None:
+        raise InputError(f"the run is closed ({row.ending})", where=run_id, advice="start a new run")
+    with server() as client:
+        state = flow_run(client, run_id).state
+        if state is not None and state.type is StateType.PAUSED:
+            raise InputError("the run waits for an approval", where=run_id, advice="run: gatehouse approve RUN")
+        if state is not None and state.type in {StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING}:
+            raise InputError(f"Prefect has the run as {state.name}", where=run_id, advice="wait, or cancel it in Prefect first")
+        if state is not None:
+            age = (datetime.now(UTC) - state.timestamp).total_seconds()
+            time.sleep(max(0.0, _SETTLE_SECONDS - age))
+        response: OrchestrationResult[Any] = client.set_flow_run_state(UUID(run_id), Scheduled(message="resumed by gatehouse"))
+        if response.status is not SetStateStatus.ACCEPT:
+            raise Unavailable("the server did not schedule the run", where=run_id, advice="look at the run in the Prefect UI")
+
+
+def abandon(settings: Settings, ledger: Ledger, run_id: str) -> CleanupReceipt:
+    """Ends a run that nobody will resume; a process that still drives it is fenced out and stops.
+
+    Raises:
+        GatehouseError: Cleaning up failed; the sweeper tries again.
+    """
+    attempt = Attempt(settings, ledger, run_id, read_secret)
+    receipt = end(attempt, "abandoned", "abandoned by hand")
+    try:
+        with server() as client:
+            state = flow_run(client, run_id).state
+            if state is None or not state.is_final():
+                client.set_flow_run_state(UUID(run_id), Cancelled(message="abandoned by hand"), force=True)
+    except GatehouseError:
+        pass  # the ledger has closed the run; Prefect's picture of it is not what counts
+    return receipt

@@ -1,0 +1,125 @@
+"""Driving a run in this process: take the fence, go through the gates, and leave in exactly one of the ways a run can end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
+from prefect.exceptions import Abort, Pause, TerminationSignal
+from prefect.states import Cancelled, Completed, Failed
+
+from prefect_gatehouse.attempt import Attempt
+from prefect_gatehouse.blocks.reader import read_secret
+from prefect_gatehouse.errors import GatehouseError, Refused, StorageError, Superseded
+from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.settings import load_settings
+from prefect_gatehouse.tasks.admit import admit
+from prefect_gatehouse.tasks.clean_up import decided_ending, end
+from prefect_gatehouse.tasks.gate import sanitised
+from prefect_gatehouse.tasks.progress import progress_of
+from prefect_gatehouse.tasks.tagging import tag_flow_run
+from prefect_gatehouse.values import Ending
+
+DEFAULT_WINDOW = 24 * 3600
+"""Seconds that a run which was never admitted, and so has no tier, can be resumed."""
+
+
+def drive(pipeline: Callable[[Attempt], object]) -> State[None]:
+    """Runs a pipeline under the ledger's fence and turns its end into a state that says what happened.
+
+    Ends (completed, denied, rejected, expired, cancelled) clean up. An operational failure leaves the run resumable.
+    """
+    try:
+        settings = load_settings()
+        settings.folder("")
+        ledger = Ledger(settings.ledger())
+        run_id = _flow_run_id()
+    except GatehouseError as error:
+        return Failed(name="Resumable", message=str(error))
+    try:
+        attempt = Attempt(settings, ledger, run_id, read_secret, progress_of)
+    except Superseded:
+        row = ledger.run(run_id)
+        return _state(row.ending if row is not None else None, "the run had ended before")
+    except GatehouseError as error:
+        return Failed(name="Resumable", message=str(error))
+    try:
+        return _drive(attempt, pipeline)
+    except (Pause, Abort):
+        raise
+    except TerminationSignal:
+        if _cancelling():
+            _end(attempt, "cancelled", "cancelled in Prefect")
+        raise
+    finally:
+        attempt.release()
+        ledger.close()
+
+
+def _drive(attempt: Attempt, pipeline: Callable[[Attempt], object]) -> State[None]:
+    try:
+        decided = decided_ending(attempt)
+        if decided is not None:
+            return _end(attempt, decided, "the end had been decided before")
+        pipeline(attempt)
+        return _end(attempt, "completed", "every gate passed")
+    except Refused as refusal:
+        return _end(attempt, refusal.ending, str(refusal))  # type: ignore[arg-type]
+    except Superseded as error:
+        return Failed(name="Superseded", message=str(error))
+    except GatehouseError as error:
+        return _resumable(attempt, error)
+    except Exception as error:  # noqa: BLE001 - between gates, too, no foreign text gets out
+        return _resumable(attempt, sanitised(error, "governed pipeline"))
+
+
+def _end(attempt: Attempt, ending: Ending, message: str) -> State[None]:
+    try:
+        end(attempt, ending, message)
+        admitted = admit.kept(attempt)
+        tag_flow_run(attempt, (admitted,))
+    except Superseded as error:
+        return Failed(name="Superseded", message=str(error))
+    except GatehouseError as error:
+        return _resumable(attempt, error)
+    return _state(ending, message)
+
+
+def _resumable(attempt: Attempt, error: GatehouseError) -> State[None]:
+    window = DEFAULT_WINDOW
+    try:
+        admitted = admit.kept(attempt)
+        window = admitted.tier.resume_window_seconds if admitted is not None else window
+        with attempt.effect() as tx:
+            tx.set_run(attempt.run_id, status="failed", wait_until=time.time() + window, message=str(error)[:1000])
+    except (StorageError, Superseded):
+        pass  # the ledger can't be written: Prefect's state carries the message, the sweeper finds the run
+    tail = "" if error.code == "ambiguous" else f"; resume it with: gatehouse resume {attempt.run_id}"
+    return Failed(name="Resumable" if error.code != "ambiguous" else "Ambiguous", message=f"{error}{tail}")
+
+
+def _state(ending: str | None, message: str) -> State[None]:
+    if ending == "completed":
+        return Completed(message=message)
+    if ending == "cancelled":
+        return Cancelled(message=message)
+    return Failed(name=(ending or "closed").capitalize(), message=message)
+
+
+def _flow_run_id() -> str:
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        raise GatehouseError("the pipeline runs only as a Prefect flow", where="governed_pipeline", advice="use: gatehouse run")
+    return str(context.flow_run.id)
+
+
+def _cancelling() -> bool:
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return False
+    with get_client(sync_client=True) as client:
+        state = client.read_flow_run(context.flow_run.id).state
+    return state is not None and (state.is_cancelling() or state.is_cancelled())

@@ -1,0 +1,39 @@
+"""A dry run up to the plan: the real gates over the real data, in a throw-away home with a throw-away key; nothing leaves."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import tempfile
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from prefect_gatehouse.attempt import Attempt
+from prefect_gatehouse.leases import SecretText
+from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.providers.interface import Progress
+from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.tasks.admit import admit
+from prefect_gatehouse.tasks.minimise import minimise
+from prefect_gatehouse.tasks.plan import plan
+from prefect_gatehouse.tasks.validate_input import validate_input
+from prefect_gatehouse.values import Plan
+
+
+def plan_of(settings: Settings, manifest: Path, progress: Callable[[str], Progress]) -> Plan:
+    """The plan that a run of this manifest would ask approval for; tokens are made with a random key.
+
+    Raises:
+        GatehouseError: A gate said no or failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="gatehouse-plan-") as folder:
+        home = Path(folder)
+        dry = settings.model_copy(update={"home": home, "ledger_url": "", "people": settings.people_folder(), "identity": settings.identity_key()})
+        ledger = Ledger(dry.ledger())
+        key = base64.b64encode(secrets.token_bytes(32)).decode()
+        try:
+            attempt = Attempt(dry, ledger, str(uuid.uuid4()), lambda block: SecretText(key), progress)
+            return plan(attempt, validate_input(attempt, minimise(attempt, admit(attempt, str(manifest), None))))
+        finally:
+            ledger.close()

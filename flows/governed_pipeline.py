@@ -1,0 +1,42 @@
+"""The governed pipeline: a chain of gates, each of which takes what the one before it returned."""
+
+from __future__ import annotations
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+
+from prefect_gatehouse.attempt import Attempt
+from prefect_gatehouse.flows.driving import drive
+from prefect_gatehouse.identity.request import SignedRequest
+from prefect_gatehouse.tasks.admit import admit
+from prefect_gatehouse.tasks.await_approval import wait_for_approval
+from prefect_gatehouse.tasks.minimise import minimise
+from prefect_gatehouse.tasks.plan import plan
+from prefect_gatehouse.tasks.rounds import run_rounds
+from prefect_gatehouse.tasks.validate_input import validate_input
+from prefect_gatehouse.tasks.validate_output import validate_output
+from prefect_gatehouse.tasks.write_back import write_back
+from prefect_gatehouse.values import WriteBackReceipt
+
+
+@flow(name="governed-pipeline", persist_result=False, retries=0, log_prints=False)
+def governed_pipeline(manifest: str, request: SignedRequest | None = None) -> State[None]:
+    """Runs one manifest through every gate.
+
+    Args:
+        manifest: Path of the manifest, as the worker sees it.
+        request: The requester's signature; `gatehouse run` makes it.
+    """
+    return drive(lambda attempt: through_the_gates(attempt, manifest, request))
+
+
+def through_the_gates(attempt: Attempt, manifest: str, request: SignedRequest | None) -> WriteBackReceipt:
+    """Gates 1 to 10; gate 11, clean_up, is the driver's on every way out."""
+    admitted = admit(attempt, manifest, request)
+    minimised = minimise(attempt, admitted)
+    validated = validate_input(attempt, minimised)
+    planned = plan(attempt, validated)
+    approved = wait_for_approval(attempt, planned)
+    raw = run_rounds(attempt, approved)  # fetch_credential, submit and collect, once a round
+    outcome = validate_output(attempt, raw)
+    return write_back(attempt, outcome)

@@ -1,0 +1,204 @@
+"""Approvals as the ledger knows them: what was asked, who answered authentically, and where a plan stands.
+
+Only events count: a form, a state or a parameter in Prefect is a claim until an answer has been checked here.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from prefect_gatehouse.attempt import Attempt
+from prefect_gatehouse.errors import Denied, Expired, Rejected
+from prefect_gatehouse.identity.approval import Answer, CheckedAnswer, check_answer
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.statement import Statement
+from prefect_gatehouse.ledger.store import Event, Ledger
+from prefect_gatehouse.values import Approval, Plan
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a plan stands.
+
+    Attributes:
+        approvals: Authentic approvals of exactly this plan, one a person, in order.
+        needed: How many the tier demands.
+        rejected_by: Who said no, None if nobody did.
+        refusals: Why answers did not count, oldest first.
+        answers: How many answers were given, counted or not.
+    """
+
+    approvals: tuple[Approval, ...]
+    needed: int
+    rejected_by: str | None
+    refusals: tuple[str, ...]
+    answers: int
+
+    @property
+    def decided(self) -> bool:
+        """Whether there is nothing left to ask."""
+        return self.rejected_by is not None or len(self.approvals) >= self.needed
+
+
+def standing(ledger: Ledger, plan: Plan) -> Standing:
+    """Reads where a plan stands from the ledger."""
+    run_id = plan.body.run_id
+    approvals: dict[str, Approval] = {}
+    refusals: list[str] = []
+    rejected_by, answers = None, 0
+    for event in ledger.events(run_id):
+        if event.data.get("plan_digest") != plan.digest or event.kind not in {
+            "approval-given", "approval-rejected", "answer-refused",
+        }:  # fmt: skip
+            continue
+        answers += 1
+        if event.kind == "approval-given":
+            person = str(event.data["person"])
+            method = event.data["method"]
+            approvals.setdefault(person, Approval(event_id=event.event_id, person=person, method=method, at=datetime.fromisoformat(event.at)))
+        elif event.kind == "approval-rejected":
+            rejected_by = rejected_by or str(event.data["person"])
+        else:
+            refusals.append(str(event.data["reason"]))
+    return Standing(tuple(approvals.values()), plan.admitted.tier.approvers, rejected_by, tuple(refusals), answers)
+
+
+def closes_at(plan: Plan) -> datetime:
+    """Until when the plan can be decided."""
+    return plan.made_at + timedelta(seconds=plan.admitted.tier.approval_window_seconds)
+
+
+def ask(attempt: Attempt, plan: Plan, key: str) -> tuple[Statement, Statement]:
+    """Records that approval was asked under a key, once, and gives the statements to sign: to approve and to reject."""
+    data = {"plan_digest": plan.digest, "key": key, "nonce": secrets.token_hex(16), "expires": closes_at(plan).isoformat()}
+    attempt.record(f"asked:{key}", "approval-asked", data)
+    event = attempt.event(f"asked:{key}")
+    assert event is not None  # recorded above or by an earlier attempt
+    return statements(plan, event)
+
+
+def statements(plan: Plan, asked: Event) -> tuple[Statement, Statement]:
+    """The two statements of an asking: to approve and to reject."""
+    fields = {
+        "plan_digest": plan.digest,
+        "environment": plan.admitted.manifest.environment,
+        "request_id": plan.body.run_id,
+        "nonce": str(asked.data["nonce"]),
+        "expires": datetime.fromisoformat(str(asked.data["expires"])),
+    }
+    return Statement(action="approve", **fields), Statement(action="reject", **fields)
+
+
+def last_asked(ledger: Ledger, plan: Plan) -> Event | None:
+    """The newest asking for a plan."""
+    asked = [event for event in ledger.events(plan.body.run_id, "approval-asked") if event.data.get("plan_digest") == plan.digest]
+    return asked[-1] if asked else None
+
+
+def judge(attempt: Attempt, plan: Plan, key: str, answer: Answer | None) -> None:
+    """Checks an answer and writes down what it was worth, once for a key.
+
+    Args:
+        attempt: Who acts.
+        plan: What was asked about.
+        key: The key of the asking.
+        answer: What came back; None where the form could not be read.
+    """
+    approve, reject = ask(attempt, plan, key)
+    try:
+        if answer is None:
+            raise Denied("the answer could not be read; fill in the form again")
+        checked = _check(attempt, plan, approve, reject, answer)
+    except Denied as refusal:
+        attempt.record(f"answer:{key}", "answer-refused", {"plan_digest": plan.digest, "reason": refusal.message})
+        return
+    statement = approve if checked.decision == "approve" else reject
+    with attempt.effect() as tx:
+        attempt.append(
+            tx,
+            f"answer:{key}",
+            "approval-given" if checked.decision == "approve" else "approval-rejected",
+            {
+                "plan_digest": plan.digest,
+                "person": checked.person,
+                "method": checked.method,
+                "fingerprint": checked.fingerprint,
+                "totp_step": checked.totp_step,
+                "statement": statement.message().decode(),
+                # A signature proves itself to an auditor; a one-time code is spent and proves nothing later.
+                "signature": answer.proof if answer is not None and checked.method != "totp" else "",
+            },
+        )
+
+
+def _check(attempt: Attempt, plan: Plan, approve: Statement, reject: Statement, answer: Answer) -> CheckedAnswer:
+    checked = check_answer(
+        answer,
+        approve=approve,
+        reject=reject,
+        requester=plan.admitted.requester,
+        tier=plan.admitted.tier,
+        people=attempt.people,
+        used_totp_steps=used_totp_steps(attempt.ledger),
+        now=datetime.now(UTC),
+    )
+    if checked.person in {approval.person for approval in standing(attempt.ledger, plan).approvals} and checked.decision == "approve":
+        raise Denied("this person has approved already; another approver is needed")
+    return checked
+
+
+def used_totp_steps(ledger: Ledger) -> set[tuple[str, int]]:
+    """One-time codes that are spent: person and time step."""
+    spent = set()
+    for kind in ("approval-given", "approval-rejected"):
+        for event in ledger.events(kind=kind):
+            if event.data.get("totp_step") is not None:
+                spent.add((str(event.data["person"]), int(event.data["totp_step"])))
+    return spent
+
+
+def require_approved(ledger: Ledger, plan: Plan, people: People) -> tuple[Approval, ...]:
+    """The approvals that carry a plan, every signature checked again.
+
+    Raises:
+        Rejected: Somebody said no.
+        Denied: There are not enough, or one no longer stands.
+    """
+    now = standing(ledger, plan)
+    if now.rejected_by is not None:
+        raise Rejected(f"rejected by {now.rejected_by}", where="await_approval", advice="mend the plan and start a new run")
+    for approval in now.approvals:
+        event = ledger.event(approval.event_id)
+        assert event is not None  # it was just listed
+        _recheck(event, people, plan)
+    if len(now.approvals) < now.needed:
+        raise Denied(f"{len(now.approvals)} of {now.needed} approvals", where="await_approval", advice="have the plan approved")
+    return now.approvals
+
+
+def _recheck(event: Event, people: People, plan: Plan) -> None:
+    person = people.get(str(event.data["person"]))
+    if person is None or "approver" not in person.roles:
+        raise Denied("an approver has been revoked since", where="await_approval", advice="have the plan approved again in a new run")
+    if plan.admitted.requester.person == event.data["person"]:
+        raise Denied("the requester is among the approvers", where="await_approval")
+    if event.data["method"] == "totp":
+        return
+    from prefect_gatehouse.identity.sshsig import verify
+
+    key = verify(str(event.data["signature"]), str(event.data["statement"]).encode())
+    owner = people.owner_of(key.fingerprint)
+    if owner is None or owner.person != event.data["person"]:
+        raise Denied("a signature's key has been revoked since", where="await_approval", advice="have the plan approved again in a new run")
+
+
+def refuse_late(plan: Plan) -> None:
+    """Stops when nobody decided in time.
+
+    Raises:
+        Expired: The approval window has passed.
+    """
+    if datetime.now(UTC) >= closes_at(plan):
+        raise Expired("nobody decided within the approval window", where="await_approval", advice="start a new run")

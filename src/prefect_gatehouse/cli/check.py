@@ -1,0 +1,39 @@
+"""``gatehouse check``: every problem of a manifest, as compilers tell them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from prefect_gatehouse.cli.output import command as make
+from prefect_gatehouse.cli.output import emit
+
+
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--schema", is_flag=True, help="Print the manifest's JSON Schema, for editors.")
+def _check(file: Path | None, schema: bool, as_json: bool) -> None:
+    """Report every problem of a manifest at once: FILE:LINE:COLUMN: field: message."""
+    if schema:
+        from prefect_gatehouse.manifest.schema import json_schema
+
+        emit(json_schema(), True, lambda: None)
+        return
+    if file is None:
+        raise click.UsageError("give the manifest's file, or --schema")
+    from prefect_gatehouse.manifest.check import check_manifest
+
+    problems = check_manifest(file)
+
+    def render() -> None:
+        for problem in problems:
+            advice = f" ({problem.advice})" if problem.advice else ""
+            click.echo(f"{problem.place()}: {problem.message}{advice}")
+        click.echo(f"{file}: good" if not problems else f"{len(problems)} problem{'s' if len(problems) > 1 else ''}")
+
+    emit({"file": str(file), "good": not problems, "problems": [problem.as_dict() for problem in problems]}, as_json, render)
+    if problems:
+        raise SystemExit(2)
+
+
+command = make("check", "Report every problem of a manifest.")(_check)

@@ -1,0 +1,285 @@
+"""``gatehouse demo``: the main job on this machine, from a fresh server to predictions in a database, with nobody's account or key."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from prefect_gatehouse.cli.output import command as make
+from prefect_gatehouse.cli.output import console, emit, table
+from prefect_gatehouse.cli.quiet import quiet_prefect
+from prefect_gatehouse.cli.stack import Stack
+from prefect_gatehouse.errors import GatehouseError, InputError, Interrupted
+
+if TYPE_CHECKING:
+    from prefect_gatehouse.ledger.store import Ledger, RunRow
+    from prefect_gatehouse.settings import Settings
+
+REQUESTER, APPROVER = "requester@example.org", "approver@example.org"
+_EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "tumour_kernel"
+_RUN_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where the demo keeps what it needs.
+
+    Attributes:
+        folder: All of it.
+        settings: The requester's settings.
+        approver: The approver's: another identity, the same ledger.
+    """
+
+    folder: Path
+    settings: Settings
+    approver: Settings
+
+    @property
+    def clinic(self) -> Path:
+        """The target database: inside the trust zone."""
+        return self.folder / "trust-zone" / "clinic.sqlite"
+
+    @property
+    def manifest(self) -> Path:
+        """The manifest, beside its source: inside the trust zone."""
+        return self.folder / "trust-zone" / "tumour_kernel" / "gatehouse.yaml"
+
+
+@click.option("--ui", is_flag=True, help="Leave the run suspended and say how to approve it; stay until Ctrl-C.")
+def _demo(ui: bool, as_json: bool) -> None:
+    """Run the main job end to end: 569 patients, a quantum kernel, an approval by a second identity, predictions written back.
+
+    Starts a Prefect server and a worker, unless PREFECT_API_URL is set, and stops what it started.
+    """
+    quiet_prefect()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    out = console()
+
+    def say(text: str) -> None:
+        if not as_json:
+            out.print(text, markup=False)
+
+    started = time.monotonic()
+    with _stack(say) as desk:
+        from prefect_gatehouse.cli.follow import follow_run
+        from prefect_gatehouse.flows import control
+
+        run_id = control.start(desk.settings, desk.manifest, signed=True)
+        say(f"run {run_id}: asked for by {REQUESTER}")
+        row = follow_run(desk.settings, run_id, seconds=_RUN_SECONDS, quiet=as_json)
+        if row.status != "waiting":
+            raise _failed(row)
+        _decide(desk, run_id, ui, as_json, say)
+        row = follow_run(desk.settings, run_id, until=("failed", "ended"), seconds=86_400 if ui else _RUN_SECONDS, quiet=as_json)
+        _summary(desk, row, time.monotonic() - started, as_json)
+        if row.ending != "completed" and not ui:
+            raise _failed(row)
+
+
+def _failed(row: RunRow) -> GatehouseError:
+    return Interrupted(row.message or f"the run ended as {row.ending}", where=row.run_id, advice=f"look at: gatehouse show {row.run_id}")
+
+
+@contextlib.contextmanager
+def _stack(say: Callable[[str], None]) -> Iterator[Desk]:
+    """A server, a worker, blocks, deployments and identities; everything that was started is stopped on the way out."""
+    from prefect_gatehouse.settings import load_settings
+
+    settings = load_settings()
+    own = not os.environ.get("PREFECT_API_URL")
+    folder = settings.folder("demo").resolve()
+    stack = Stack(folder, folder / "home") if own else None
+    try:
+        if stack is not None:
+            say(f"starting a Prefect server on {stack.url} and a worker; state and logs are in {folder}")
+            stack.start_server()
+            os.environ.update(stack.environment)
+            os.environ["PREFECT_LOGGING_LEVEL"] = "ERROR"
+        desk = _desk(folder, load_settings())
+        import prefect_gatehouse.flows.control  # noqa: F401 - two seconds of imports while the server starts
+
+        if stack is not None:
+            stack.wait()
+            stack.create_pool()
+            stack.start_worker()
+        _save_blocks(desk)
+        (stack or Stack(folder, settings.home, {"PREFECT_API_URL": os.environ["PREFECT_API_URL"]})).deploy()
+        say("blocks and deployments are in place")
+        yield desk
+    finally:
+        if stack is not None:
+            # A second Ctrl-C must not leave a server behind.
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+            stack.stop()
+
+
+def _desk(folder: Path, settings: Settings) -> Desk:
+    from prefect_gatehouse.identity.keys import generate_key, public_line
+    from prefect_gatehouse.identity.people import People
+
+    desk = Desk(folder, settings, settings.model_copy(update={"identity": folder / "approver" / "id_ed25519"}))
+    place = desk.manifest.parent
+    if place.exists():
+        shutil.rmtree(place)
+    shutil.copytree(_EXAMPLE, place, ignore=shutil.ignore_patterns("*.sqlite*", "__pycache__", "source.csv"))
+    _write_source(place)
+    people = People(settings.people_folder())
+    for person, role, owner in ((REQUESTER, "requester", desk.settings), (APPROVER, "approver", desk.approver)):
+        key = owner.identity_key()
+        line = public_line(key) if key.exists() else generate_key(key, person)
+        people.add(person, key=line, roles=frozenset({role}), totp=role == "approver")  # type: ignore[arg-type]
+    return desk
+
+
+def _write_source(place: Path) -> None:
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("_gatehouse_demo_source", place / "source.py")
+    assert spec is not None and spec.loader is not None  # a .py file always has a loader
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        module.write_source(place / "source.csv")
+    except ImportError:
+        raise InputError("the demo needs scikit-learn", where="demo", advice="install prefect-gatehouse[examples]") from None
+
+
+def _save_blocks(desk: Desk) -> None:
+    """The secrets, in Prefect Secret blocks: the tokens' root key, kept from the first demo on, and the target's address."""
+    from prefect.blocks.system import Secret
+
+    key = desk.folder / "trust-zone" / "token-root-key"
+    if not key.exists():
+        with os.fdopen(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+            stream.write(base64.b64encode(secrets.token_bytes(32)).decode())
+    Secret(value=key.read_text()).save("tumour-token-key", overwrite=True)
+    Secret(value=f"sqlite:///{desk.clinic}").save("tumour-warehouse", overwrite=True)
+
+
+def _decide(desk: Desk, run_id: str, ui: bool, as_json: bool, say: Callable[[str], None]) -> None:
+    from prefect_gatehouse.cli.plan import print_plan
+    from prefect_gatehouse.evidence import plan_of
+    from prefect_gatehouse.flows import control
+    from prefect_gatehouse.ledger.store import Ledger
+
+    ledger = Ledger(desk.settings.ledger())
+    try:
+        plan = plan_of(ledger, run_id)
+        assert plan is not None  # the run waits, so there is one
+        if not as_json:
+            print_plan(plan)
+        if ui:
+            _print_ways(desk, run_id)
+            return
+        say(f"\napproving as {APPROVER}, through the call that the Prefect UI makes")
+        _wait_until_paused(run_id)
+        control.answer(run_id, "approve", proof=control.sign_answer(desk.approver, ledger, run_id, "approve"))
+    finally:
+        ledger.close()
+
+
+def _wait_until_paused(run_id: str) -> None:
+    """The ledger knows that a run waits a moment before Prefect does."""
+    from prefect.client.schemas.objects import StateType
+
+    from prefect_gatehouse.flows import control
+
+    with control.server() as client:
+        for _ in range(100):
+            state = control.flow_run(client, run_id).state
+            if state is not None and state.type is StateType.PAUSED:
+                return
+            time.sleep(0.2)
+
+
+def _print_ways(desk: Desk, run_id: str) -> None:
+    from prefect_gatehouse.identity.people import People
+
+    api = os.environ["PREFECT_API_URL"]
+    secret = People(desk.settings.people_folder()).totp_secret(APPROVER) or ""
+    out = console()
+    out.print(f"\nThe run is suspended. Open {api.removesuffix('/api')}/v2/runs/flow-run/{run_id}", markup=False, soft_wrap=True)
+    out.print("Approve it in one of three ways:\n", markup=False)
+    out.print(f"1. In the form: menu, Resume; approver {APPROVER}, and the current code below.", markup=False, soft_wrap=True)
+    environment = f"PREFECT_API_URL={api} GATEHOUSE_HOME={desk.settings.home} GATEHOUSE_IDENTITY={desk.approver.identity_key()}"
+    out.print(f"2. On a command line:\n   {environment} gatehouse approve {run_id}", markup=False, soft_wrap=True)
+    body = f'{{"run_input": {{"decision": "approve", "approver": "{APPROVER}", "proof": "CODE"}}}}'
+    out.print(
+        f"3. By REST:\n   curl -X POST {api}/flow_runs/{run_id}/resume -H 'content-type: application/json' -d '{body}'\n",
+        markup=False,
+        soft_wrap=True,
+    )
+    threading.Thread(target=_print_codes, args=(secret,), daemon=True).start()
+
+
+def _print_codes(secret: str) -> None:
+    """The demo approver's authenticator app."""
+    from prefect_gatehouse.identity.totp import STEP_SECONDS, code_at
+
+    raw = base64.b32decode(secret)
+    while True:
+        step = int(time.time()) // STEP_SECONDS
+        console().print(f"one-time code of {APPROVER}: {code_at(raw, step)}   (Ctrl-C ends the demo)", markup=False)
+        time.sleep((step + 1) * STEP_SECONDS - time.time() + 0.1)
+
+
+def _summary(desk: Desk, row: RunRow, seconds: float, as_json: bool) -> None:
+    from prefect_gatehouse.cli.follow import gate_table
+    from prefect_gatehouse.evidence import crossings
+    from prefect_gatehouse.ledger.note import VerifierKey
+    from prefect_gatehouse.ledger.seal import verify
+    from prefect_gatehouse.ledger.store import Ledger
+
+    ledger = Ledger(desk.settings.ledger())
+    try:
+        found = verify(ledger, VerifierKey.parse((desk.settings.home / "ledger.vkey").read_text()))
+        passed = crossings(ledger, row.run_id)
+        facts = _facts(desk, ledger, row)
+    finally:
+        ledger.close()
+    facts["Ledger"] = f"{'verified' if found.ok else 'NOT VERIFIED'}: {found.events} events, {found.heads} signed heads"
+    facts["Time"] = f"{seconds:.0f} s with start-up"
+    ok = row.ending == "completed" and found.ok
+
+    def render() -> None:
+        out = console()
+        out.print(gate_table(passed, title="Gates"))
+        out.print()
+        table("What came of it", ("", ""), list(facts.items()))
+        out.print(f"demo: {'ok' if ok else row.ending} run={row.run_id}", markup=False)
+
+    emit({"ok": ok, "run": row.run_id, "ending": row.ending, **facts}, as_json, render)
+    if not found.ok:
+        raise SystemExit(7)
+
+
+def _facts(desk: Desk, ledger: Ledger, row: RunRow) -> dict[str, str]:
+    facts = {"Run": f"{row.ending}, requester {row.requester}, ticket {row.ticket}"}
+    written, cleaned = ledger.event(f"{row.run_id}:write_back"), ledger.event(f"{row.run_id}:clean_up")
+    if written is not None:
+        value = written.data["value"]
+        facts["Rows written"] = f"{value['rows']} into {value['system']}/{value['table']}, {value['label']} backend"
+        with contextlib.closing(sqlite3.connect(desk.clinic)) as clinic:
+            kernel, baseline = clinic.execute("SELECT max(kernel_accuracy), max(baseline_accuracy) FROM tumour_predictions").fetchone()
+        facts["Accuracy"] = f"quantum kernel {kernel:.3f}, the same classifier with a classical kernel {baseline:.3f} (held-out fifth)"
+    if cleaned is not None:
+        value = cleaned.data["value"]
+        facts["Artifacts"] = f"{len(value['deletions'])} deleted, their key first; open obligations: {len(value['obligations'])}"
+    return facts
+
+
+command = make("demo", "Run the main job end to end on this machine.")(_demo)

@@ -1,0 +1,58 @@
+"""The entry point: a table of commands, none of which is imported before it is called."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("init:command", "Write a new pipeline from a template, and make your signing key."),
+    "people": ("people:command", "Add, list and revoke people: public keys, one-time codes, roles."),
+    "check": ("check:command", "Report every problem of a manifest."),
+    "plan": ("plan:command", "Dry run up to the plan; nothing leaves."),
+    "run": ("run:command", "Sign a request and start a run."),
+    "approve": ("approve:approve", "Show a run's plan, sign it, and resume the run."),
+    "reject": ("approve:reject", "Reject a run's plan; the run ends and cleans up."),
+    "resume": ("resume:resume", "Go on with a run that failed for an operational reason."),
+    "abandon": ("resume:abandon", "End a run that nobody will resume, and clean up."),
+    "runs": ("show:runs", "List runs."),
+    "show": ("show:show", "Show one run: its gates, its plan, what came of it."),
+    "who": ("show:who", "Who submitted a job, from where, with which secret, for which ticket."),
+    "verify": ("verify:command", "Check the ledger against its signed heads."),
+    "clean-up": ("clean_up:command", "Sweep once: end what expired, was cancelled or was not resumed."),
+    "demo": ("demo:command", "Run the main job end to end on this machine."),
+}
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(f"prefect_gatehouse.cli.{module}"), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        from prefect_gatehouse import __version__
+
+        click.echo(f"gatehouse {__version__}")
+        context.exit()
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, callback=_version, expose_value=False, is_eager=True, help="Show the version.")
+def main() -> None:
+    """Governed hybrid quantum-classical pipelines on Prefect.
+
+    State is kept in GATEHOUSE_HOME (default ~/.gatehouse). Every command takes --json.
+    """

@@ -1,0 +1,106 @@
+"""How commands speak: tables for people, JSON for programs, one clear message for an error, and never a traceback."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from prefect_gatehouse.errors import GatehouseError
+
+UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
+
+
+def console() -> Console:
+    """Where tables go."""
+    return Console(highlight=False, soft_wrap=False)
+
+
+def command(name: str, help_text: str) -> Callable[[Callable[..., None]], click.Command]:
+    """A command with ``--json`` whose errors are told in one message.
+
+    Args:
+        name: Its name.
+        help_text: Its first line of help.
+    """
+
+    def wrap(function: Callable[..., None]) -> click.Command:
+        @functools.wraps(function)
+        def guarded(*args: Any, as_json: bool, **kwargs: Any) -> None:
+            try:
+                function(*args, as_json=as_json, **kwargs)
+            except GatehouseError as error:
+                fail(error, as_json)
+            except (click.exceptions.Exit, click.ClickException, click.Abort):
+                raise
+            except KeyboardInterrupt:
+                raise SystemExit(130) from None
+            except BrokenPipeError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise SystemExit(0) from None
+            except Exception as error:  # noqa: BLE001 - the last net: no traceback reaches a user
+                _unexpected(error, as_json)
+
+        guarded.__doc__ = function.__doc__ or help_text
+        option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+        return click.command(name, help=function.__doc__ or help_text, short_help=help_text)(option(guarded))
+
+    return wrap
+
+
+def fail(error: GatehouseError, as_json: bool) -> NoReturn:
+    """Tells an error and ends with its exit code."""
+    if as_json:
+        click.echo(json.dumps(error.as_dict()))
+    else:
+        err = Console(stderr=True, highlight=False, soft_wrap=True)
+        place = f"{escape(error.where)}: " if error.where else ""
+        err.print(f"[bold red]error[/]: {place}{escape(error.message)}")
+        if error.advice:
+            err.print(f"  [dim]{escape(error.advice)}[/]")
+    raise SystemExit(error.exit_code)
+
+
+def _unexpected(error: Exception, as_json: bool) -> NoReturn:
+    if os.environ.get("GATEHOUSE_DEBUG") == "1":
+        traceback.print_exc()
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(frame.filename).name}:{frame.lineno}"
+    message = f"unexpected {type(error).__name__} at {place}"
+    if as_json:
+        click.echo(json.dumps({"error": "unexpected", "message": message}))
+    else:
+        click.echo(f"error: {message}\n  run again with GATEHOUSE_DEBUG=1 and report what it prints", err=True)
+    raise SystemExit(UNEXPECTED)
+
+
+def emit(data: object, as_json: bool, render: Callable[[], None]) -> None:
+    """Prints data as JSON, or lets ``render`` print it for people."""
+    if as_json:
+        click.echo(json.dumps(data, indent=2, default=str))
+    else:
+        render()
+
+
+def table(title: str, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Prints a table; text is never read as markup."""
+    drawn = Table(
+        title=escape(title), title_justify="left", title_style="bold", show_header=any(headers), box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    )
+    for header in headers:
+        drawn.add_column(header, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(escape(cell) for cell in row))
+    out = console()
+    out.print(drawn)
+    out.print()

@@ -1,0 +1,80 @@
+"""``gatehouse people``: who may ask and who may approve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from prefect_gatehouse.cli.output import command as make
+from prefect_gatehouse.cli.output import emit, table
+from prefect_gatehouse.errors import InputError
+
+if TYPE_CHECKING:
+    from prefect_gatehouse.identity.people import People, Role
+
+
+@click.group("people", short_help="Add, list and revoke people.")
+def command() -> None:
+    """Add, list and revoke people: public keys, one-time codes, roles."""
+
+
+def _registry() -> People:
+    from prefect_gatehouse.identity.people import People
+    from prefect_gatehouse.settings import load_settings
+
+    return People(load_settings().people_folder())
+
+
+@click.argument("person")
+@click.option("--role", "roles", multiple=True, required=True, type=click.Choice(["requester", "approver", "auditor"]), help="May be repeated.")
+@click.option("--key", type=click.Path(path_type=Path), help="OpenSSH public key file (.pub).")
+@click.option("--totp", is_flag=True, help="Make a shared secret for one-time codes.")
+def _add(person: str, roles: tuple[Role, ...], key: Path | None, totp: bool, as_json: bool) -> None:
+    """Add PERSON, or keys and roles to one who is there."""
+    from prefect_gatehouse.identity.totp import provisioning_uri
+
+    line = None
+    if key is not None:
+        try:
+            line = key.read_text()
+        except (OSError, UnicodeDecodeError):
+            raise InputError("the public key can't be read", where=str(key), advice="give the .pub file") from None
+    people = _registry()
+    secret = people.add(person, key=line, roles=frozenset(roles), totp=totp)
+    uri = provisioning_uri(person, secret) if secret else None
+
+    def render() -> None:
+        click.echo(f"{person}: {', '.join(roles)}")
+        if uri:
+            click.echo(f"scan this into an authenticator app; it is shown once:\n{uri}")
+
+    emit({"person": person, "roles": list(roles), "totp_uri": uri}, as_json, render)
+
+
+def _list(as_json: bool) -> None:
+    """List everybody."""
+    everybody = _registry().all()
+    rows = [
+        (item.person, ", ".join(sorted(item.roles)), ", ".join(key.fingerprint for key in item.keys) or "-", "yes" if item.totp else "no")
+        for item in everybody
+    ]
+    data = [
+        {"person": row[0], "roles": row[1].split(", "), "keys": [key.fingerprint for key in item.keys], "totp": item.totp}
+        for row, item in zip(rows, everybody, strict=True)
+    ]
+    emit(data, as_json, lambda: table("People", ("Person", "Roles", "Keys", "One-time codes"), rows))
+
+
+@click.argument("person")
+@click.option("--fingerprint", help="Only this key, SHA256:...")
+def _revoke(person: str, fingerprint: str | None, as_json: bool) -> None:
+    """Take away everything PERSON may do, or one key. Approvals that wait on it no longer stand."""
+    _registry().revoke(person, fingerprint)
+    emit({"revoked": person, "fingerprint": fingerprint}, as_json, lambda: click.echo(f"{person}: revoked"))
+
+
+command.add_command(make("add", "Add a person, keys or roles.")(_add))
+command.add_command(make("list", "List everybody.")(_list))
+command.add_command(make("revoke", "Take rights away.")(_revoke))

@@ -1,0 +1,41 @@
+"""``gatehouse plan``: the plan that a run would ask approval for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from prefect_gatehouse.cli.output import command as make
+from prefect_gatehouse.cli.output import console, emit, table
+from prefect_gatehouse.values import Plan
+
+
+@click.argument("file", type=click.Path(path_type=Path))
+def _plan(file: Path, as_json: bool) -> None:
+    """Dry run up to the plan: the real gates over the real data, in a throw-away home. Nothing leaves, nothing is asked."""
+    from prefect_gatehouse.cli.quiet import quiet_prefect
+
+    quiet_prefect()
+    from prefect_gatehouse.cli.progress import bars
+    from prefect_gatehouse.flows.dry_run import plan_of
+    from prefect_gatehouse.settings import load_settings
+
+    with bars(hidden=as_json) as progress:
+        plan = plan_of(load_settings(), file, progress)
+    emit(json.loads(plan.model_dump_json(by_alias=True)), as_json, lambda: print_plan(plan))
+
+
+def print_plan(plan: Plan) -> None:
+    """Prints a plan's tables."""
+    from prefect_gatehouse.plan_view import sections
+
+    for section in sections(plan):
+        table(section.title, section.headers, section.rows)
+    checks = plan.validated.report
+    failed = sum(not item.success for item in checks.results)
+    console().print(f"plan {plan.digest[:12]}: {len(checks.results) - failed} checks passed, {failed} failed")
+
+
+command = make("plan", "Dry run up to the plan; nothing leaves.")(_plan)

@@ -1,0 +1,111 @@
+"""``gatehouse runs``, ``show`` and ``who``: answers from the ledger, no server needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from prefect_gatehouse.cli.output import command as make
+from prefect_gatehouse.cli.output import console, emit, table
+
+if TYPE_CHECKING:
+    from prefect_gatehouse.ledger.store import Ledger
+
+
+@contextmanager
+def _ledger() -> Iterator[Ledger]:
+    from prefect_gatehouse.ledger.store import Ledger
+    from prefect_gatehouse.settings import load_settings
+
+    settings = load_settings()
+    settings.folder("")
+    ledger = Ledger(settings.ledger())
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+@click.option("--open", "only_open", is_flag=True, help="Only runs that have not ended.")
+def _runs(only_open: bool, as_json: bool) -> None:
+    """List runs, newest first."""
+    with _ledger() as ledger:
+        found = [row for row in ledger.runs() if not only_open or row.ending is None]
+    rows = [
+        (row.run_id, row.pipeline, row.requester, row.ticket, row.tier, row.ending or row.status, _time(row.started), row.message) for row in found
+    ]
+    headers = ("Run", "Pipeline", "Requester", "Ticket", "Tier", "State", "Started (UTC)", "Message")
+    emit([asdict(row) for row in found], as_json, lambda: table("Runs", headers, rows))
+
+
+@click.argument("run")
+@click.option("--plan", "with_plan", is_flag=True, help="Also the plan.")
+def _show(run: str, with_plan: bool, as_json: bool) -> None:
+    """Show RUN: its gates with time and outcome, and what came of it."""
+    from prefect_gatehouse.cli.follow import gate_table
+    from prefect_gatehouse.cli.plan import print_plan
+    from prefect_gatehouse.evidence import crossings, find_run, plan_of
+
+    with _ledger() as ledger:
+        run_id = find_run(ledger, run)
+        row, passed, plan = ledger.run(run_id), crossings(ledger, run_id), plan_of(ledger, run_id)
+        ends = {name: event.data["value"] for name in ("write_back", "clean_up") if (event := ledger.event(f"{run_id}:{name}")) is not None}
+    assert row is not None  # find_run listed it
+
+    def render() -> None:
+        out = console()
+        out.print(f"[bold]{row.pipeline}[/] run {row.run_id}: {row.ending or row.status}" + (f" - {row.message}" if row.message else ""), markup=True)
+        out.print(gate_table(passed))
+        if with_plan and plan is not None:
+            out.print()
+            print_plan(plan)
+        for item in (ends.get("clean_up") or {}).get("obligations", []):
+            out.print(f"still open: {item}", markup=False)
+
+    data = {"run": asdict(row), "gates": [asdict(item) for item in passed], "receipts": ends}
+    if with_plan and plan is not None:
+        data["plan"] = plan.model_dump(mode="json", by_alias=True)
+    emit(data, as_json, render)
+
+
+@click.argument("job_or_run")
+def _who(job_or_run: str, as_json: bool) -> None:
+    """Say who submitted JOB_OR_RUN, from which environment, with which secret, under which ticket; each with its proof.
+
+    Numbers in brackets are ledger events; `gatehouse verify` proves that they are what was written.
+    """
+    from prefect_gatehouse.evidence import who as find
+
+    with _ledger() as ledger:
+        found = find(ledger, job_or_run)
+
+    def render() -> None:
+        for item in found:
+            proof = item.events
+            rows = [
+                ("Job", f"{item.job} on {item.backend}, {item.submitted_at} [{proof['submitted']}]"),
+                ("Requester", f"{item.requester} ({item.requester_method} {item.requester_key}) [{proof['admitted']}]"),
+                ("Approved by", f"{', '.join(item.approvers)} [{proof['approved']}]"),
+                ("Environment", f"{item.environment}, tenant {item.tenant} [{proof['submitted']}]"),
+                ("Secret", f"{item.secret} {item.secret_version} [{proof['secret']}]"),
+                ("Ticket", f"{item.ticket} [{proof['admitted']}]"),
+                ("Plan", item.plan_digest),
+                ("Run", f"{item.run} ({item.pipeline})"),
+            ]
+            table(f"Job {item.key}", ("", ""), rows)
+
+    emit([item.as_dict() for item in found], as_json, render)
+
+
+runs = make("runs", "List runs.")(_runs)
+show = make("show", "Show one run: its gates, its plan, what came of it.")(_show)
+who = make("who", "Who submitted a job, from where, with which secret, for which ticket.")(_who)

@@ -1,0 +1,151 @@
+"""A Prefect server and a process worker of one's own, on SQLite and a free port, stopped surely: for the demo and for the tests."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from prefect_gatehouse.cli.quiet import QUIET
+from prefect_gatehouse.errors import Unavailable
+
+POOL = "gatehouse"
+_HEALTHY_SECONDS = 180.0  # a cold server on a busy machine migrates its database first
+_PREFECT_YAML = Path(__file__).resolve().parents[1] / "deployments" / "prefect.yaml"
+
+
+class Stack:
+    """A server and workers below one folder.
+
+    Args:
+        folder: Holds Prefect's home, its database and the logs.
+        home: ``GATEHOUSE_HOME`` of the worker.
+        extra: More of the environment.
+    """
+
+    def __init__(self, folder: Path, home: Path, extra: dict[str, str] | None = None) -> None:
+        self._folder = folder
+        self._children: list[subprocess.Popen[bytes]] = []
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = {
+            **QUIET,
+            "PREFECT_LOGGING_LEVEL": "INFO",
+            "PREFECT_HOME": str(folder / "prefect"),
+            "PREFECT_API_URL": f"{self.url}/api",
+            # The page in the browser asks port 4200 unless it is told.
+            "PREFECT_UI_API_URL": f"{self.url}/api",
+            "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder / 'prefect' / 'prefect.db'}",
+            "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(folder / "prefect" / "storage"),
+            "PREFECT_WORKER_QUERY_SECONDS": "0.5",
+            "PREFECT_WORKER_PREFETCH_SECONDS": "1",
+            "GATEHOUSE_HOME": str(home),
+            "PYTHONUNBUFFERED": "1",
+            **(extra or {}),
+        }
+
+    def start_server(self) -> None:
+        """Starts the server; ``wait`` tells when it answers."""
+        (self._folder / "prefect").mkdir(parents=True, exist_ok=True)
+        self._start("server", "server", "start", "--host", "127.0.0.1", "--port", str(self.port))
+
+    def wait(self) -> None:
+        """Waits until the server is healthy.
+
+        Raises:
+            Unavailable: It is not within three minutes, or has died.
+        """
+        until = time.monotonic() + _HEALTHY_SECONDS
+        while time.monotonic() < until and self._children[0].poll() is None:
+            try:
+                with urllib.request.urlopen(f"{self.url}/api/health", timeout=2):  # noqa: S310 - our own server on loopback
+                    return
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.2)
+        raise Unavailable("the Prefect server did not start", where=str(self._folder / "logs" / "server.log"), advice="look at its log")
+
+    def create_pool(self) -> None:
+        """Makes the work pool, if it is missing; the process's environment must name the server already."""
+        from prefect.client.orchestration import get_client
+        from prefect.client.schemas.actions import WorkPoolCreate
+        from prefect.exceptions import ObjectNotFound
+        from prefect.workers.process import ProcessWorker
+
+        with get_client(sync_client=True) as client:
+            try:
+                client.read_work_pool(POOL)
+            except ObjectNotFound:
+                template = ProcessWorker.get_default_base_job_template()
+                client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        """Starts a process worker."""
+        return self._start("worker", "worker", "start", "--pool", POOL, "--type", "process", "--install-policy", "never")
+
+    def deploy(self) -> None:
+        """Deploys from ``deployments/prefect.yaml``.
+
+        Raises:
+            Unavailable: Prefect refuses.
+        """
+        command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(_PREFECT_YAML)]
+        done = subprocess.run(command, env=self._env(), cwd=self._folder, capture_output=True, check=False, stdin=subprocess.DEVNULL)
+        (self._folder / "logs").mkdir(parents=True, exist_ok=True)
+        (self._folder / "logs" / "deploy.log").write_bytes(done.stdout + done.stderr)
+        if done.returncode:
+            raise Unavailable("prefect deploy failed", where=str(self._folder / "logs" / "deploy.log"), advice="look at its log")
+
+    def stop(self) -> None:
+        """Stops workers first, then the server, and makes sure."""
+        for child in reversed(self._children):
+            stop_process(child)
+        self._children.clear()
+
+    def _env(self) -> dict[str, str]:
+        # The caller's profile and switches of Prefect stay out; the rest of the environment is needed to run at all.
+        own = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+        return {**own, **self.environment}
+
+    def _start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        logs = self._folder / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        with (logs / f"{name}.log").open("ab") as log:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "prefect", *arguments],
+                env=self._env(),
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # A group of its own: Ctrl-C reaches us alone, and we stop them in order.
+                start_new_session=True,
+            )
+        self._children.append(child)
+        return child
+
+
+def stop_process(child: subprocess.Popen[bytes], seconds: float = 15.0) -> None:
+    """Asks a process to end, then kills its whole group."""
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            child.kill()
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return  # nobody is left in the group
+    child.wait(5)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,51 @@
+"""``gatehouse verify``: whether the ledger is what was signed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from prefect_gatehouse.cli.output import command as make
+from prefect_gatehouse.cli.output import emit
+
+
+@click.option("--key", type=click.Path(path_type=Path), help="The ledger.vkey that you trust; the home's own unless given.")
+@click.option("--root", "expected", help="A root that you kept elsewhere; must be among the signed heads.")
+def _verify(key: Path | None, expected: str | None, as_json: bool) -> None:
+    """Recompute every hash, the chain, the Merkle tree and every signature of the ledger."""
+    from prefect_gatehouse.errors import InputError
+    from prefect_gatehouse.ledger.note import VerifierKey
+    from prefect_gatehouse.ledger.seal import count_unsealed, roots, verify
+    from prefect_gatehouse.ledger.store import Ledger
+    from prefect_gatehouse.settings import load_settings
+
+    settings = load_settings()
+    path = key or settings.home / "ledger.vkey"
+    try:
+        trusted = VerifierKey.parse(path.read_text())
+    except (OSError, UnicodeDecodeError):
+        raise InputError("there is no ledger key to trust", where=str(path), advice="run a pipeline first, or give --key") from None
+    ledger = Ledger(settings.ledger())
+    try:
+        found = verify(ledger, trusted)
+        unsealed = count_unsealed(ledger)
+        if expected is not None and expected not in roots(ledger, trusted):
+            found.problems.append("the root that you kept is not among the signed heads: the ledger was rolled back or replaced")
+    finally:
+        ledger.close()
+
+    def render() -> None:
+        for problem in found.problems:
+            click.echo(f"problem: {problem}")
+        verdict = "verified" if found.ok else "NOT verified"
+        click.echo(f"ledger {verdict}: {found.events} events, {found.heads} signed heads, {unsealed} events not yet sealed")
+        click.echo(f"root {found.root} at {found.sealed}; keep it elsewhere and compare with --root")
+
+    emit({**asdict(found), "ok": found.ok, "unsealed": unsealed}, as_json, render)
+    if not found.ok:
+        raise SystemExit(7)
+
+
+command = make("verify", "Check the ledger against its signed heads.")(_verify)

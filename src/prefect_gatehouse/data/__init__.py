@@ -1,0 +1,1 @@
+"""What happens to data before anything leaves: read, minimised, counted, encrypted."""

@@ -1,0 +1,123 @@
+"""Whether an answer to an asking is authentic, and from somebody who may give it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, NoReturn
+
+from pydantic import Field
+
+from prefect_gatehouse.errors import Denied
+from prefect_gatehouse.identity import sshsig
+from prefect_gatehouse.identity.people import People, Person
+from prefect_gatehouse.identity.statement import Statement
+from prefect_gatehouse.identity.totp import DIGITS, matching_step
+from prefect_gatehouse.values import Requester, TierRules, Value
+
+Method = Literal["totp", "ssh", "ssh-fido"]
+_STRENGTH: dict[Method, int] = {"totp": 0, "ssh": 1, "ssh-fido": 2}
+
+
+class Answer(Value):
+    """What somebody answered: a claim until it has been checked."""
+
+    decision: Literal["approve", "reject"]
+    approver: str = Field("", max_length=200)
+    proof: str = Field("", max_length=20_000)
+    reason: str = Field("", max_length=500)
+
+
+@dataclass(frozen=True)
+class CheckedAnswer:
+    """An authentic answer."""
+
+    person: str
+    method: Method
+    decision: Literal["approve", "reject"]
+    fingerprint: str
+    totp_step: int | None
+
+
+def _no(reason: str) -> NoReturn:
+    raise Denied(reason, where="approval", advice="answer again")
+
+
+def check_answer(
+    answer: Answer,
+    *,
+    approve: Statement,
+    reject: Statement,
+    requester: Requester,
+    tier: TierRules,
+    people: People,
+    used_totp_steps: Collection[tuple[str, int]],
+    now: datetime,
+) -> CheckedAnswer:
+    """Checks an answer against the statements that were asked about.
+
+    Args:
+        answer: What came back.
+        approve: The statement that approves exactly this plan.
+        reject: The one that rejects it.
+        requester: Who asked for the run; never among the approvers.
+        tier: Names the weakest method.
+        people: The registry.
+        used_totp_steps: Spent one-time codes: person and time step.
+        now: Time of checking.
+
+    Raises:
+        Denied: With the reason, in words for the operator.
+    """
+    statement = approve if answer.decision == "approve" else reject
+    if statement.expired(now):
+        _no("the approval window has passed")
+    proof = answer.proof.strip()
+    if not proof:
+        _no("a proof is missing: type your one-time code, or paste the SSH signature of the statement")
+    checked = _by_code(answer, proof, people, used_totp_steps, now) if proof.isdigit() else _by_signature(answer, proof, statement, people)
+    if checked.person == requester.person:
+        _no("the requester can't approve or reject the own run; another person has to")
+    if _STRENGTH[checked.method] < _STRENGTH[tier.weakest_method]:
+        _no(f"the tier {tier.name} needs {tier.weakest_method}, this proof is {checked.method}")
+    return checked
+
+
+def _approver(person: Person | None) -> Person:
+    if person is None:
+        _no("this approver is not in the registry of people")
+    if "approver" not in person.roles:
+        _no("this person has not the role approver")
+    return person
+
+
+def _by_code(answer: Answer, code: str, people: People, used: Collection[tuple[str, int]], now: datetime) -> CheckedAnswer:
+    if not answer.approver.strip():
+        _no("a one-time code needs the approver's identifier")
+    person = _approver(people.get(answer.approver))
+    secret = people.totp_secret(person.person)
+    if secret is None:
+        _no("this approver has no one-time codes; sign with SSH")
+    step = matching_step(secret, code, now) if len(code) == DIGITS else None
+    if step is None:
+        _no("the one-time code is wrong or too old")
+    if (person.person, step) in used:
+        _no("this one-time code has been used; wait for the next one")
+    return CheckedAnswer(person.person, "totp", answer.decision, "", step)
+
+
+def _by_signature(answer: Answer, proof: str, statement: Statement, people: People) -> CheckedAnswer:
+    try:
+        key = sshsig.verify(proof, statement.message())
+    except Denied:
+        _no(f"the SSH signature is not one of the statement to {answer.decision} exactly this plan")
+    owner = people.owner_of(key.fingerprint)
+    if owner is None:
+        _no("the signature's key belongs to nobody in the registry of people")
+    if answer.approver.strip() and answer.approver.strip().casefold() != owner.person:
+        _no("the signature's key is not the named approver's")
+    method: Method = "ssh-fido" if key.fido and key.user_present and key.user_verified else "ssh"
+    if key.fido and not key.user_present:
+        _no("the FIDO key was not touched")
+    return CheckedAnswer(_approver(owner).person, method, answer.decision, key.fingerprint, None)

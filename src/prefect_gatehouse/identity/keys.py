@@ -1,0 +1,84 @@
+"""Signing keys of people and deployments: OpenSSH Ed25519 files."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import struct
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from prefect_gatehouse.errors import InputError, StorageError
+from prefect_gatehouse.identity.sshsig import fingerprint_of
+
+_TYPES = {
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ssh-rsa",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+}
+
+
+def generate_key(path: Path, comment: str) -> str:
+    """Makes an Ed25519 key with mode 0600 and its ``.pub`` beside it; an existing key is never overwritten.
+
+    Returns:
+        The public line.
+
+    Raises:
+        InputError: There is a key already.
+        StorageError: The file can't be written.
+    """
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption())
+    public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode() + f" {comment}"
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+            stream.write(private)
+        path.with_name(path.name + ".pub").write_text(public + "\n")
+    except FileExistsError:
+        raise InputError("there is a key already", where=str(path), advice="use it, or name another file") from None
+    except OSError as error:
+        raise StorageError(f"the key can't be written: {error.strerror}", where=str(path)) from None
+    return public
+
+
+def public_line(path: Path) -> str:
+    """The public line of a private key file.
+
+    Raises:
+        InputError: There is no such key.
+    """
+    try:
+        return path.with_name(path.name + ".pub").read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        raise InputError("there is no signing key", where=str(path), advice="run: gatehouse init") from None
+
+
+def parse_public(line: str) -> tuple[str, str, str]:
+    """Type, base64 blob and fingerprint of a public line.
+
+    Raises:
+        InputError: The line is no OpenSSH public key of an accepted type.
+    """
+    parts = line.split()
+    try:
+        blob = base64.b64decode(parts[1], validate=True)
+        size = struct.unpack(">I", blob[:4])[0]
+        if parts[0] not in _TYPES or blob[4 : 4 + size] != parts[0].encode():
+            raise ValueError
+    except (IndexError, ValueError, binascii.Error, struct.error):
+        raise InputError(
+            "this is no OpenSSH public key", where="key", advice="give the .pub file of an Ed25519, ECDSA P-256, RSA or FIDO key"
+        ) from None
+    return parts[0], parts[1], fingerprint_of(blob)
+
+
+def fingerprint(line: str) -> str:
+    """OpenSSH's SHA-256 fingerprint of a public line."""
+    return parse_public(line)[2]

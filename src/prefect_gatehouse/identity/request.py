@@ -1,0 +1,67 @@
+"""Who asks: a request is signed with the requester's own key, over the manifest's digest."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pydantic import Field
+
+from prefect_gatehouse.errors import Denied
+from prefect_gatehouse.identity import sshsig
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.statement import Statement
+from prefect_gatehouse.values import Requester, Value
+
+LIFETIME = timedelta(minutes=10)
+"""From signing to admission: long enough for a busy worker, short enough that a copied request is soon worth nothing."""
+
+
+class SignedRequest(Value):
+    """A request and its signature; nothing in it is secret."""
+
+    statement: Statement
+    signature: str = Field(max_length=16 * 1024)
+
+
+def sign_request(key_path: Path, manifest_digest: str, environment: str) -> SignedRequest:
+    """Signs a request with the caller's key.
+
+    Raises:
+        InputError: There is no usable key.
+    """
+    statement = Statement(
+        action="request",
+        plan_digest=manifest_digest,
+        environment=environment,
+        request_id=str(uuid.uuid4()),
+        nonce=secrets.token_hex(16),
+        expires=datetime.now(UTC) + LIFETIME,
+    )
+    return SignedRequest(statement=statement, signature=sshsig.sign(key_path, statement.message()))
+
+
+def verify_request(request: SignedRequest | None, people: People, *, manifest_digest: str, environment: str, now: datetime) -> Requester:
+    """Who made a request; nobody signed means unverified, and the tier says whether that is enough.
+
+    Raises:
+        Denied: A signature is there and is not good for this request.
+    """
+    if request is None:
+        return Requester(person="unverified", method="unverified")
+    statement = request.statement
+    if statement.action != "request" or statement.plan_digest != manifest_digest:
+        raise Denied("the request was signed for another manifest", where="request", advice="sign again: gatehouse run")
+    if statement.environment != environment:
+        raise Denied("the request was signed for another environment", where="request", advice="sign it for this environment")
+    if statement.expired(now):
+        raise Denied("the request has expired", where="request", advice="sign again: gatehouse run")
+    key = sshsig.verify(request.signature, statement.message())
+    owner = people.owner_of(key.fingerprint)
+    if owner is None:
+        raise Denied("the request's key belongs to nobody in the registry", where="request", advice="run: gatehouse people add")
+    if "requester" not in owner.roles:
+        raise Denied("the person who signed has not the role requester", where="request", advice="run: gatehouse people add --role requester")
+    return Requester(person=owner.person, method="ssh", fingerprint=key.fingerprint, request_id=statement.request_id)

@@ -1,0 +1,31 @@
+"""What a person signs: one action on exactly one thing, in one environment, for a while."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Literal
+
+from pydantic import AwareDatetime, Field
+
+from prefect_gatehouse.canonical import canonical
+from prefect_gatehouse.values import Digest, Value
+
+
+class Statement(Value):
+    """A statement; for a request ``plan_digest`` holds the manifest's digest, since there is no plan yet."""
+
+    action: Literal["approve", "reject", "request"]
+    plan_digest: Digest
+    environment: str = Field(max_length=80)
+    request_id: str = Field(max_length=80)
+    nonce: str = Field(pattern=r"^[0-9a-f]{32}$")
+    expires: AwareDatetime
+
+    def message(self) -> bytes:
+        """The signed bytes: the RFC 8785 form, without a line end."""
+        return canonical(json.loads(self.model_dump_json()))
+
+    def expired(self, now: datetime) -> bool:
+        """Whether it has run out."""
+        return now >= self.expires

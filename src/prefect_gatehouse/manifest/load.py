@@ -1,0 +1,102 @@
+"""Reading a manifest: YAML in, every problem at once with file, line and field, and one digest that ignores formatting."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from prefect_gatehouse.canonical import digest
+from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.manifest.models import Manifest
+from prefect_gatehouse.manifest.problems import Problem, sentence
+from prefect_gatehouse.manifest.yaml_tree import Tree, YamlProblem, parse
+
+SIZE_LIMIT = 1024 * 1024
+"""Bytes; a manifest is a page or two."""
+
+
+@dataclass(frozen=True)
+class LoadedManifest:
+    """A manifest with its digest and where it stands.
+
+    Attributes:
+        manifest: The parsed manifest.
+        digest: SHA-256 over the RFC 8785 form of its content.
+        path: The file.
+        folder: Its folder; every path in the manifest is relative to it.
+    """
+
+    manifest: Manifest
+    digest: str
+    path: Path
+    folder: Path
+
+
+def manifest_digest(manifest: Manifest) -> str:
+    """The digest of a manifest's content; comments and formatting do not matter."""
+    return digest(json.loads(manifest.model_dump_json(by_alias=True)))
+
+
+def load_manifest(path: Path) -> LoadedManifest:
+    """Reads a manifest.
+
+    Raises:
+        InputError: It has problems; the first is told, ``gatehouse check`` tells all.
+    """
+    manifest, problems = read(path)
+    if manifest is None:
+        first = problems[0]
+        more = f"; {len(problems) - 1} more problems, run: gatehouse check" if len(problems) > 1 else ""
+        raise InputError(first.message, where=first.place(), advice=(first.advice or "correct the manifest") + more)
+    return LoadedManifest(manifest, manifest_digest(manifest), path, path.parent)
+
+
+def read(path: Path) -> tuple[Manifest | None, list[Problem]]:
+    """The manifest, or every problem of its text and its fields."""
+    try:
+        tree = parse(_text(path))
+    except InputError as error:
+        return None, [Problem(str(path), 1, 1, "", error.message, error.advice)]
+    except YamlProblem as problem:
+        return None, [Problem(str(path), problem.line, problem.column, problem.field, problem.message, problem.advice)]
+    problems = [Problem(str(path), line, column, field, "the key is given twice", "keep one of them") for field, line, column in tree.repeated]
+    try:
+        manifest = Manifest.model_validate(tree.value)
+    except ValidationError as error:
+        found = [_problem(path, tree, item) for item in error.errors(include_url=False, include_input=False)]
+        return None, sorted([*problems, *found], key=lambda item: (item.line, item.column))
+    return (None, problems) if problems else (manifest, [])
+
+
+def _problem(path: Path, tree: Tree, item: object) -> Problem:
+    assert isinstance(item, dict)  # pydantic's ErrorDetails
+    field, (line, column) = tree.locate(item["loc"])
+    message, advice = sentence(item["type"], str(item["msg"]), item["loc"], item.get("ctx") or {})
+    return Problem(str(path), line, column, field, message, advice)
+
+
+def _text(path: Path) -> str:
+    try:
+        # Not blocking, and looked at before it is read: a named pipe or a device must not hold the command.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as stream:
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise InputError("this is not a file", advice="give the manifest's file, usually gatehouse.yaml")
+            data = stream.read(SIZE_LIMIT + 1)
+    except OSError as error:
+        raise InputError(f"the manifest can't be read: {error.strerror}", advice="check the path and its permissions") from None
+    if len(data) > SIZE_LIMIT:
+        raise InputError(f"the manifest is larger than {SIZE_LIMIT} bytes", advice="give the manifest, not the data")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InputError("the manifest is not UTF-8 text", advice="save it as UTF-8") from None
+    if "\0" in text:
+        raise InputError("the manifest holds a NUL character", advice="save it as plain text")
+    return text

@@ -1,0 +1,152 @@
+"""The plan as people read it before they decide: the same tables in the form, in the terminal and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC
+from typing import TYPE_CHECKING
+
+from prefect_gatehouse.values import Plan
+
+if TYPE_CHECKING:
+    from prefect_gatehouse.approvals import Standing
+    from prefect_gatehouse.identity.statement import Statement
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table with its heading."""
+
+    title: str
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+_PURPOSES = {
+    "tokenise": "turn identifiers into tokens",
+    "submit": "sign in at the quantum provider",
+    "re_identify": "turn tokens back at the target",
+    "write_back": "address of the target database",
+}
+
+
+def sections(plan: Plan) -> list[Section]:
+    """Who asks, what leaves, where it runs, what it costs, which secrets are used, what is written where."""
+    return [_who(plan), _leaves(plan), _stays(plan), _runs(plan), _secrets(plan), _written(plan)]
+
+
+def _who(plan: Plan) -> Section:
+    admitted = plan.admitted
+    manifest = admitted.manifest
+    rows = (
+        ("Requester", f"{admitted.requester.person} ({admitted.requester.method})"),
+        ("Ticket", manifest.ticket),
+        ("Purpose", manifest.purpose),
+        ("Pipeline", f"{manifest.name}, owner {manifest.owner}"),
+        ("Tenant", f"{manifest.tenant}, billed to {manifest.billing_code}"),
+        ("Environment", f"{manifest.environment}, tier {manifest.tier}"),
+        ("Run", plan.body.run_id),
+        ("Plan digest", plan.digest),
+    )
+    return Section("Who asks, and why", ("", ""), rows)
+
+
+def _leaves(plan: Plan) -> Section:
+    minimised = plan.validated.minimised
+    rows = tuple((item.column, str(item.data_class), item.rule, item.detail or "as it is") for item in minimised.treatments if item.rule != "drop")
+    k = f"k = {minimised.k} over {', '.join(minimised.admitted.manifest.data.quasi_identifiers)}" if minimised.k else "no quasi-identifiers"
+    return Section(f"What the workload sees: {minimised.artifact.rows} rows, {k}", ("Column", "Class", "Treatment", "How"), rows)
+
+
+def _stays(plan: Plan) -> Section:
+    dropped = [item for item in plan.validated.minimised.treatments if item.rule == "drop"]
+    checks = plan.validated.report
+    rows = (
+        ("Columns that stay behind", ", ".join(item.column for item in dropped) or "none"),
+        ("Input suite", f"{checks.suite}: {sum(item.success for item in checks.results)} of {len(checks.results)} checks passed"),
+        ("Leaves for the provider", "circuits: gates and numbers, no names and no tokens"),
+    )
+    return Section("What stays", ("", ""), rows)
+
+
+def _runs(plan: Plan) -> Section:
+    body = plan.body
+    circuits = body.circuits
+    rows = tuple(
+        (
+            f"{position}. {item.name}",
+            f"{item.provider} {item.version}" + (" (simulator)" if item.simulator else ""),
+            f"{item.jobs}",
+            f"{item.cost_first_round} USD",
+        )
+        for position, item in enumerate(body.backends, 1)
+    )
+    title = (
+        f"Where it runs: {circuits.count} circuits in the first round, up to {circuits.qubits} qubits and depth {circuits.depth}, "
+        f"{circuits.shots} shots each; at most {body.rounds} rounds, {body.jobs} jobs, {body.cost} USD, "
+        f"within {_duration(body.deadline_seconds)} of the approval"
+    )
+    return Section(title, ("Backend", "Provider", "Jobs, first round", "Cost, first round"), rows)
+
+
+def _secrets(plan: Plan) -> Section:
+    rows = tuple((_PURPOSES[need.purpose.value], need.block or "none needed") for need in plan.body.credentials)
+    return Section("Credentials, fetched just before their use", ("For", "From"), rows)
+
+
+def _written(plan: Plan) -> Section:
+    manifest = plan.admitted.manifest
+    output = manifest.output
+    system = next(item for item in manifest.systems if item.name == output.target.system)
+    rows = (
+        ("Target", f"{system.name} ({system.endpoint}), table {output.target.table}"),
+        ("Rows", f"{output.mode} by {output.key}"),
+        ("Columns", ", ".join(output.columns)),
+        ("Artifacts", "deleted when the run ends, their key first"),
+    )
+    return Section("What will be written", ("", ""), rows)
+
+
+def _duration(seconds: int) -> str:
+    hours, rest = divmod(seconds, 3600)
+    return f"{hours} h" if not rest else f"{seconds // 60} min"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+
+
+def as_markdown(plan: Plan, standing: Standing, approve: Statement, reject: Statement) -> str:
+    """The description of the resume form."""
+    lines = [f"# Approve {plan.admitted.manifest.name}?", ""]
+    if standing.refusals:
+        lines += [f"**The last answer did not count: {_cell(standing.refusals[-1])}.**", ""]
+    have = ", ".join(approval.person for approval in standing.approvals) or "nobody yet"
+    tier = plan.admitted.tier
+    lines += [
+        f"{len(standing.approvals)} of {standing.needed} approvals ({have}). Weakest method: {tier.weakest_method}. "
+        f"Open until {approve.expires.astimezone(UTC):%Y-%m-%d %H:%M} UTC.",
+        "",
+    ]
+    for section in sections(plan):
+        lines += [f"## {_cell(section.title)}", ""]
+        lines += ["| " + " | ".join(header or " " for header in section.headers) + " |", "|" + " --- |" * len(section.headers)]
+        lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in section.rows]
+        lines.append("")
+    lines += [
+        "## How to answer",
+        "",
+        f"Shortest: `gatehouse approve {plan.body.run_id}` on a machine with your key. Or fill in this form: your identifier and a one-time code, "
+        "or an SSH signature of the statement (no line end):",
+        "",
+        "```",
+        f"printf %s '{approve.message().decode()}' | ssh-keygen -Y sign -n gatehouse -f YOUR_KEY",
+        "```",
+        "",
+        "To reject, sign this instead:",
+        "",
+        "```",
+        f"printf %s '{reject.message().decode()}' | ssh-keygen -Y sign -n gatehouse -f YOUR_KEY",
+        "```",
+    ]
+    return "\n".join(lines)

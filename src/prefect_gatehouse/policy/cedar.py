@@ -1,0 +1,111 @@
+"""Policies in Cedar, with schema: permit only on Allow with no error, every denial explained by the forbid that caused it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from prefect_gatehouse.canonical import digest, sha256_bytes
+from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.policy.interface import Question
+from prefect_gatehouse.values import Decision
+
+_NAMESPACE = "Gatehouse"
+DEFAULT_DENY = "no-permit"
+
+
+class CedarPolicy:
+    """Policies of a folder, parsed and checked against their schema."""
+
+    def __init__(self, policies: str, schema: str, files_digest: str, reasons: dict[str, str], ids: dict[str, str]) -> None:
+        self._policies = policies
+        self._schema = schema
+        self._digest = files_digest
+        self._reasons = reasons
+        self._ids = ids
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over every policy file's name and bytes."""
+        return self._digest
+
+    def explain(self, reason: str) -> str:
+        """A policy's sentence for people, by its identifier."""
+        return self._reasons.get(reason, "nothing permits this" if reason == DEFAULT_DENY else "the policy could not be evaluated")
+
+    def ask(self, question: Question) -> Decision:
+        """Decides; an error in the policy is a no."""
+        import cedarpy
+
+        principal = {"type": f"{_NAMESPACE}::Person", "id": question.person}
+        resource = {"type": f"{_NAMESPACE}::Pipeline", "id": question.pipeline}
+        entities = [
+            {"uid": principal, "attrs": {"authentic": question.authentic}, "parents": []},
+            {
+                "uid": resource,
+                "attrs": {"tenant": question.tenant, "environment": question.environment, "tier": question.tier},
+                "parents": [],
+            },
+        ]
+        request = {
+            "principal": _uid(principal),
+            "action": f'{_NAMESPACE}::Action::"{question.action}"',
+            "resource": _uid(resource),
+            "context": dict(question.context),
+        }
+        try:
+            # With the schema the request itself is validated; without it a forbid that errors would be skipped.
+            answer = cedarpy.is_authorized(request, self._policies, entities, schema=self._schema)
+            errors = list(answer.diagnostics.errors)
+            allowed = bool(answer.allowed) and not errors and answer.decision == cedarpy.Decision.Allow
+            reasons = tuple(sorted(self._ids.get(item, item) for item in answer.diagnostics.reasons))
+        except Exception:  # noqa: BLE001 - whatever the engine does, the answer to an error is no
+            return Decision(action=question.action, allowed=False, reasons=("policy-error",), policy_digest=self._digest)
+        if errors:
+            reasons = ("policy-error",)
+        return Decision(action=question.action, allowed=allowed and bool(reasons), reasons=reasons or (DEFAULT_DENY,), policy_digest=self._digest)
+
+
+def load_policy(folder: Path) -> CedarPolicy:
+    """Loads ``*.cedarschema`` and ``*.cedar`` of a folder.
+
+    Raises:
+        InputError: A file is missing, malformed, or does not fit the schema.
+    """
+    import cedarpy
+
+    try:
+        schemas = sorted(folder.glob("*.cedarschema"))
+        files = sorted(folder.glob("*.cedar"))
+        texts = {path.name: path.read_text() for path in (*schemas, *files)}
+    except (OSError, UnicodeDecodeError):
+        raise InputError("the policies can't be read", where=str(folder), advice="set GATEHOUSE_POLICIES") from None
+    if len(schemas) != 1 or not files:
+        raise InputError("a policy folder holds one .cedarschema and at least one .cedar file", where=str(folder), advice="set GATEHOUSE_POLICIES")
+    schema = texts[schemas[0].name]
+    policies = "\n".join(texts[path.name] for path in files)
+    try:
+        result = cedarpy.validate_policies(policies, schema)
+        valid = bool(result.validation_passed)
+        parsed = json.loads(cedarpy.policies_to_json_str(policies)) if valid else {}
+    except Exception:  # noqa: BLE001 - the engine's own parse errors have many types
+        valid, parsed = False, {}
+    if not valid:
+        raise InputError("the policies do not fit their schema", where=str(folder), advice="check them with the cedar command line")
+    static: dict[str, Any] = parsed.get("staticPolicies", {})
+    if all(policy["effect"] != "permit" for policy in static.values()):
+        raise InputError("the policies permit nothing", where=str(folder), advice="add a permit")
+    ids, reasons = {}, {}
+    for name, policy in static.items():
+        notes = policy.get("annotations", {})
+        ids[name] = notes.get("id") or name
+        reasons[ids[name]] = notes.get("reason") or ids[name]
+    if len(set(ids.values())) != len(ids):
+        raise InputError("two policies have one identifier", where=str(folder), advice="give each its own @id")
+    return CedarPolicy(policies, schema, digest({name: sha256_bytes(text.encode()) for name, text in texts.items()}), reasons, ids)
+
+
+def _uid(uid: dict[str, str]) -> str:
+    return f"{uid['type']}::" + '"' + re.sub(r'["\\]', "", uid["id"]) + '"'

@@ -1,0 +1,49 @@
+"""The seam to the policy engine: one question, one decision, never a guess.
+
+An implementation answers ``ask`` with a Decision whose ``allowed`` is True only where the policy says so without any error, and
+names the policies that decided. ``cedar.py`` is the one that ships.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from prefect_gatehouse.values import Decision
+
+
+@dataclass(frozen=True)
+class Question:
+    """May this person's run do this?
+
+    Attributes:
+        action: What is asked for.
+        person: The requester's identifier.
+        authentic: Whether the requester's signature was checked.
+        pipeline: Name, tenant, environment and tier of the pipeline.
+        context: What the action's schema demands: strings, whole numbers and truth values.
+    """
+
+    action: Literal["request", "submit", "read_secret", "write_back"]
+    person: str
+    authentic: bool
+    pipeline: str
+    tenant: str
+    environment: str
+    tier: str
+    context: Mapping[str, str | int | bool]
+
+
+class Policy(Protocol):
+    """A loaded policy."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over every policy file's name and bytes."""
+
+    def ask(self, question: Question) -> Decision:
+        """Decides; an error in the policy is a no."""
+
+    def explain(self, reason: str) -> str:
+        """A policy's sentence for people, by its identifier."""

@@ -1,0 +1,99 @@
+"""Amazon Braket's local simulator in this process, through the Braket SDK: one job a circuit, as devices have it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from decimal import Decimal
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prefect_gatehouse.errors import JobFailed
+from prefect_gatehouse.leases import CredentialLease
+from prefect_gatehouse.providers.interface import BackendFacts, Counts, JobResult, Progress, Sealer
+from prefect_gatehouse.providers.spool import Spool
+from prefect_gatehouse.workload import circuits as form
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+QUBITS = 24  # the simulator's own limit is 25 or so, memory decides
+
+
+class BraketLocalProvider:
+    """State-vector simulation by the Braket SDK."""
+
+    def __init__(self, spool: Path, sealer: Sealer) -> None:
+        self._spool = Spool(spool, "braket-local", sealer)
+
+    def facts(self) -> BackendFacts:
+        """What the backend is."""
+        return BackendFacts("braket-local", "amazon-braket-sdk", version("amazon-braket-sdk"), QUBITS, True, 1)
+
+    def price(self, circuits: int, shots: int) -> Decimal:
+        """A local simulator bills nothing."""
+        return Decimal(0)
+
+    def encode(self, circuits: Sequence[QuantumCircuit], shots: int) -> bytes:
+        """One job's payload; what the backend can't run is refused here, before anything is intended."""
+        form.require_terminal_measurements(circuits, "braket-local")
+        return form.encode(circuits, shots)
+
+    def submit(self, payload: bytes, key: str, lease: CredentialLease) -> str:
+        """Spools the job."""
+        return self._spool.submit(payload, key)
+
+    def find_by_key(self, key: str, lease: CredentialLease) -> str | None:
+        """The spooled job of a key."""
+        return self._spool.find(key)
+
+    def result(self, handle: str, lease: CredentialLease, progress: Progress | None = None) -> JobResult:
+        """Runs the job if it has not run, and returns its counts."""
+        return self._spool.result(handle, _execute, progress)
+
+    def cancel(self, handle: str, lease: CredentialLease) -> bool:
+        """Forgets a job that has not run."""
+        return self._spool.cancel(handle)
+
+    def delete(self, handle: str) -> str:
+        """Removes the job."""
+        return self._spool.delete(handle)
+
+
+def _execute(payload: bytes, seed: int, progress: Progress) -> Sequence[Counts]:
+    import numpy as np
+    from braket.devices import LocalSimulator
+    from qiskit_braket_provider import to_braket
+
+    circuits, shots = form.decode(payload)
+    counts: list[Counts] = []
+    # The simulator draws from numpy's global generator; it is seeded so that a repeat gives the same counts.
+    kept = np.random.get_state()
+    np.random.seed(seed)
+    try:
+        for circuit in circuits:
+            where = {clbit: qubit for name, (qubit, *_), clbits, _ in form.operations(circuit) if name == "measure" for clbit in clbits}
+            bare = circuit.remove_final_measurements(inplace=False)
+            bits = {qubit: index for index, qubit in enumerate(bare.qubits)}
+            used = sorted({bits[qubit] for item in bare.data if item.operation.name != "barrier" for qubit in item.qubits})
+            if not used:
+                counts.append({"0" * circuit.num_clbits: shots})
+                continue
+            task = LocalSimulator().run(to_braket(bare), shots=shots).result()
+            place = {qubit: column for column, qubit in enumerate(task.measured_qubits)}
+            rows = Counter(_bits(row, place, where, circuit.num_clbits) for row in task.measurements)
+            counts.append(dict(rows))
+            progress(len(counts), len(circuits))
+    except JobFailed:
+        raise
+    except Exception:  # noqa: BLE001 - the SDK and the translation raise many types; none may carry text out
+        raise JobFailed("the simulator reports the job as failed", where="braket-local", advice="check the circuits' width and gates") from None
+    finally:
+        np.random.set_state(kept)
+    return counts
+
+
+def _bits(row: Sequence[int], place: dict[int, int], where: dict[int, int], width: int) -> str:
+    """One shot as a Qiskit bit string: classical bit 0 rightmost, full width; an unused qubit reads 0."""
+    return "".join(str(int(row[place[where[clbit]]])) if clbit in where and where[clbit] in place else "0" for clbit in reversed(range(width)))

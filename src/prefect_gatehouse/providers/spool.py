@@ -1,0 +1,123 @@
+"""Local simulators as a durable service: a job is a folder with a sealed payload, and a sealed result once it has run.
+
+Submitting writes the payload once and returns at once; the job runs when its result is first asked for. A process that dies in
+between leaves a job that is found by its key, runs once, and gives the same counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from pathlib import Path
+
+from prefect_gatehouse.canonical import sha256_bytes
+from prefect_gatehouse.errors import Ambiguous, JobFailed, StorageError
+from prefect_gatehouse.providers.interface import Counts, JobResult, Progress, Sealer
+
+Execute = Callable[[bytes, int, Progress], Sequence[Counts]]
+"""Runs a payload with a seed and reports progress."""
+
+
+class Spool:
+    """The jobs of one run at one local simulator.
+
+    Args:
+        folder: The run's folder.
+        backend: Name of the simulator; part of the handle.
+        sealer: Encrypts what is written.
+    """
+
+    def __init__(self, folder: Path, backend: str, sealer: Sealer) -> None:
+        self._folder = folder
+        self._backend = backend
+        self._sealer = sealer
+
+    def handle_of(self, key: str) -> str:
+        """The handle that a key's job has."""
+        return f"{self._backend}-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
+
+    def submit(self, payload: bytes, key: str) -> str:
+        """Writes the job; a second call with the same key and bytes changes nothing.
+
+        Raises:
+            Ambiguous: The key has a job with other bytes.
+            StorageError: The disk can't be used.
+        """
+        handle = self.handle_of(key)
+        path = self._folder / handle / "payload"
+        digest = path.with_name(f"sha256-{sha256_bytes(payload)}")
+        if path.exists():
+            if not digest.exists():
+                raise Ambiguous("the key has a job with another payload", where=handle, advice="run: gatehouse verify")
+            return handle
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            digest.touch(mode=0o600)
+        except OSError as error:
+            raise _storage(error) from None
+        self._write(path, payload)
+        return handle
+
+    def find(self, key: str) -> str | None:
+        """The handle of a key's job, None if there is none."""
+        handle = self.handle_of(key)
+        return handle if (self._folder / handle / "payload").exists() else None
+
+    def result(self, handle: str, execute: Execute, progress: Progress | None) -> JobResult:
+        """The job's result; runs it if it has not run.
+
+        Raises:
+            JobFailed: There is no such job, or the simulator failed.
+        """
+        folder = self._folder / handle
+        stored = folder / "result"
+        started = time.monotonic()
+        try:
+            if stored.exists():
+                counts = json.loads(self._sealer.open(stored.read_bytes()))
+            else:
+                payload = self._sealer.open((folder / "payload").read_bytes())
+                seed = int.from_bytes(hashlib.sha256(handle.encode()).digest()[:4], "big") >> 1
+                counts = [dict(item) for item in execute(payload, seed, progress or (lambda done, total: None))]
+                self._write(stored, json.dumps(counts).encode())
+        except FileNotFoundError:
+            raise JobFailed("the simulator has no such job", where=self._backend, job_id=handle, advice="start a new run") from None
+        except OSError as error:
+            raise _storage(error) from None
+        return JobResult(tuple(counts), 0.0, time.monotonic() - started, b"", Decimal(0))
+
+    def cancel(self, handle: str) -> bool:
+        """Forgets a job that has not run; True if there was one."""
+        waiting = (self._folder / handle / "payload").exists() and not (self._folder / handle / "result").exists()
+        return waiting and not self.delete(handle)
+
+    def delete(self, handle: str) -> str:
+        """Removes the job; empty if gone, otherwise why not."""
+        try:
+            shutil.rmtree(self._folder / handle)
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            return f"the simulator's copy can't be removed ({error.strerror})"
+        return ""
+
+    def _write(self, path: Path, data: bytes) -> None:
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
+                stream.write(self._sealer.seal(data))
+                stream.flush()
+                os.fsync(stream.fileno())
+            partial.replace(path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise _storage(error) from None
+
+
+def _storage(error: OSError) -> StorageError:
+    return StorageError(f"the simulator's spool can't be used: {error.strerror}", where="simulator", advice="free space, then resume the run")

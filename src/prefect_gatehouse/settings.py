@@ -1,0 +1,64 @@
+"""What an installation sets: ``GATEHOUSE_*`` in the environment, state below ``GATEHOUSE_HOME``."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from prefect_gatehouse.errors import StorageError
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+class Settings(BaseSettings):
+    """The settings of one installation; every field is ``GATEHOUSE_<NAME>`` in the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="GATEHOUSE_", frozen=True, hide_input_in_errors=True)
+
+    home: Path = Field(default_factory=lambda: Path.home() / ".gatehouse", description="Where Gatehouse keeps its state.")
+    environment: str = Field("local", description="The environment this process runs in; a manifest must name the same.")
+    ledger_url: str = Field("", description="SQLAlchemy URL of the ledger; SQLite below the home unless set.")
+    policies: Path = Field(_PACKAGE / "deployments" / "policies", description="Folder of the Cedar schema and policies.")
+    tiers: Path = Field(_PACKAGE / "deployments" / "tiers.yaml", description="File of the tiers.")
+    people: Path | None = Field(None, description="Folder of the registry of people; below the home unless set.")
+    lock: Path | None = Field(None, description="The lock file whose digest enters the plan; found beside the project unless set.")
+    image_digest: str = Field("", description="Digest of the image that this process runs in, set by the image's build.")
+    identity: Path | None = Field(None, description="The caller's own signing key; below the home unless set.")
+
+    def ledger(self) -> str:
+        """The SQLAlchemy URL of the ledger."""
+        return self.ledger_url or f"sqlite:///{self.home / 'ledger.sqlite'}"
+
+    def people_folder(self) -> Path:
+        """The folder that holds ``allowed_signers`` and ``people.json``."""
+        return self.people or self.home / "people"
+
+    def identity_key(self) -> Path:
+        """The caller's own private signing key (OpenSSH format, 0600)."""
+        return self.identity or self.home / "identity" / "id_ed25519"
+
+    def folder(self, name: str) -> Path:
+        """A folder below the home, made with mode 0700 when it is missing.
+
+        Raises:
+            StorageError: The folder can't be made or is open to others.
+        """
+        path = self.home / name if name else self.home
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+                path.chmod(0o700)
+        except OSError as error:
+            raise StorageError(
+                f"the folder can't be used: {error.strerror}", where=str(path), advice="set GATEHOUSE_HOME to a writable folder"
+            ) from None
+        return path
+
+
+def load_settings() -> Settings:
+    """The settings as the environment gives them now."""
+    return Settings()

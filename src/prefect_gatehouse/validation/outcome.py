@@ -1,0 +1,34 @@
+"""Quantum-shaped checks: counts that do not belong to the circuits that were sent never reach anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from prefect_gatehouse.providers.interface import Counts
+from prefect_gatehouse.values import CheckResult
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+
+def check_counts(counts: Sequence[Counts], circuits: Sequence[QuantumCircuit], shots: int) -> tuple[CheckResult, ...]:
+    """Right number of results, full-width binary strings, positive whole counts that add up to the shots.
+
+    Args:
+        counts: One mapping per circuit, Qiskit bit order.
+        circuits: What was sent.
+        shots: Per circuit.
+    """
+    pairs = list(zip(counts, circuits, strict=False))
+    outcomes = {
+        "quantum_one_result_per_circuit": len(counts) == len(circuits) > 0,
+        "quantum_strings_have_register_width": all(
+            len(bits) == circuit.num_clbits and not bits.strip("01") for result, circuit in pairs for bits in result
+        ),
+        "quantum_counts_are_positive": all(
+            isinstance(number, int) and not isinstance(number, bool) and number > 0 for result, _ in pairs for number in result.values()
+        ),
+        "quantum_shots_add_up": all(sum(result.values()) == shots for result, _ in pairs),
+    }
+    return tuple(CheckResult(type=name, column=None, success=success, errored=False) for name, success in outcomes.items())

@@ -1,0 +1,156 @@
+"""Circuits as numbers and gates: the form that is digested, journalled and sent.
+
+A circuit is its width and a list of ``[gate, qubits, clbits, parameters]`` over Qiskit's standard gates; anything composite is
+expanded. Names, registers, labels and metadata have no place in it, so nothing of the data can leave in them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import zlib
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from prefect_gatehouse.errors import InputError, Tampered, WorkloadFailed
+from prefect_gatehouse.values import CircuitsSummary
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+    from qiskit.circuit import Instruction
+
+Operation = tuple[str, tuple[int, ...], tuple[int, ...], tuple[float, ...]]
+_EXTRA = ("measure", "reset", "barrier")
+_NESTING = 20  # definitions of definitions; Qiskit's own library needs about five
+_SIZE_LIMIT = 256 * 1024 * 1024  # of a decompressed payload
+
+
+@cache
+def _gates() -> dict[str, Instruction]:
+    from qiskit.circuit.library import get_standard_gate_name_mapping
+
+    mapping = get_standard_gate_name_mapping()
+    return {name: gate for name, gate in mapping.items() if name not in ("delay", "measure", "reset")}
+
+
+def operations(circuit: QuantumCircuit) -> list[Operation]:
+    """The circuit's operations in order.
+
+    Raises:
+        WorkloadFailed: A parameter is not a finite number, or an operation can't be expressed in standard gates.
+    """
+    found: list[Operation] = []
+    qubits = {bit: index for index, bit in enumerate(circuit.qubits)}
+    clbits = {bit: index for index, bit in enumerate(circuit.clbits)}
+    for item in circuit.data:
+        _expand(
+            item.operation,
+            tuple(qubits[bit] for bit in item.qubits),
+            tuple(clbits[bit] for bit in item.clbits),
+            found,
+            _NESTING,
+        )
+    return found
+
+
+def _expand(operation: Any, qubits: tuple[int, ...], clbits: tuple[int, ...], found: list[Operation], depth: int) -> None:
+    name = operation.name
+    if name == "barrier":
+        return
+    if getattr(operation, "condition", None) is not None or getattr(operation, "blocks", None):
+        raise WorkloadFailed("a circuit holds control flow", where="workload", advice="yield circuits without conditions or loops")
+    if name in _EXTRA:
+        found.append((name, qubits, clbits, ()))
+        return
+    known = _gates().get(name)
+    if known is not None and known.base_class is operation.base_class:
+        try:
+            parameters = tuple(float(value) for value in operation.params)
+        except TypeError:
+            raise WorkloadFailed("a circuit has an unbound parameter", where="workload", advice="bind every parameter before yielding") from None
+        if not all(math.isfinite(value) for value in parameters):
+            raise WorkloadFailed("a circuit has a parameter that is not a finite number", where="workload", advice="check the features for gaps")
+        found.append((name, qubits, clbits, parameters))
+        return
+    definition = getattr(operation, "definition", None)
+    if definition is None or depth == 0:
+        raise WorkloadFailed("a circuit holds an operation without a definition in gates", where="workload", advice="use Qiskit's standard gates")
+    inner_qubits = {bit: qubits[index] for index, bit in enumerate(definition.qubits)}
+    inner_clbits = {bit: clbits[index] for index, bit in enumerate(definition.clbits)}
+    for item in definition.data:
+        _expand(
+            item.operation,
+            tuple(inner_qubits[bit] for bit in item.qubits),
+            tuple(inner_clbits[bit] for bit in item.clbits),
+            found,
+            depth - 1,
+        )
+
+
+def _plain(circuits: Sequence[QuantumCircuit]) -> bytes:
+    listed = [[circuit.num_qubits, circuit.num_clbits, operations(circuit)] for circuit in circuits]
+    return json.dumps(listed, separators=(",", ":")).encode()
+
+
+def summarise(circuits: Sequence[QuantumCircuit], shots: int) -> CircuitsSummary:
+    """Count, digest (SHA-256 over the plain form), width and depth of a round's circuits."""
+    return CircuitsSummary(
+        count=len(circuits),
+        digest=hashlib.sha256(_plain(circuits)).hexdigest(),
+        qubits=max(circuit.num_qubits for circuit in circuits),
+        depth=max(circuit.depth() for circuit in circuits),
+        shots=shots,
+    )
+
+
+def encode(circuits: Sequence[QuantumCircuit], shots: int) -> bytes:
+    """One job's payload: shots and the plain form, compressed; the same circuits give the same bytes."""
+    return zlib.compress(str(shots).encode() + b"\n" + _plain(circuits), 6)
+
+
+def decode(payload: bytes) -> tuple[list[QuantumCircuit], int]:
+    """Circuits and shots of a payload.
+
+    Raises:
+        Tampered: The payload is not one that ``encode`` made.
+    """
+    from qiskit import QuantumCircuit
+
+    try:
+        plain = zlib.decompressobj().decompress(payload, _SIZE_LIMIT)
+        shots, _, listed = plain.partition(b"\n")
+        circuits = []
+        for width, bits, found in json.loads(listed):
+            circuit = QuantumCircuit(width, bits)
+            for name, qubits, clbits, parameters in found:
+                if name == "measure":
+                    circuit.measure(qubits, clbits)
+                elif name == "reset":
+                    circuit.reset(qubits)
+                else:
+                    circuit.append(_gates()[name].base_class(*parameters), qubits)
+            circuits.append(circuit)
+        return circuits, int(shots)
+    except Exception:  # noqa: BLE001 - whatever Qiskit or zlib makes of foreign bytes
+        raise Tampered("a payload can't be decoded", where="journal", advice="run: gatehouse verify") from None
+
+
+def require_terminal_measurements(circuits: Sequence[QuantumCircuit], backend: str) -> None:
+    """Stops circuits that measure or reset in the middle, for backends that can't.
+
+    Raises:
+        InputError: Names the backend.
+    """
+    for circuit in circuits:
+        measured: set[int] = set()
+        for name, qubits, _, _ in operations(circuit):
+            if name == "reset" or measured & set(qubits):
+                raise InputError(
+                    "a circuit resets, or goes on after measuring a qubit", where=backend, advice="measure at the end, or use another backend"
+                )
+            if name == "measure":
+                measured |= set(qubits)
+        if not measured:
+            raise InputError("a circuit measures nothing", where=backend, advice="measure into classical bits")

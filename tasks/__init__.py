@@ -1,0 +1,1 @@
+"""The pipeline, one module per gate; ``gate.py`` is the one mechanism around every gate."""

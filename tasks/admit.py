@@ -1,0 +1,54 @@
+"""Gate 1: the request is known, well formed and permitted."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prefect_gatehouse.attempt import Attempt
+from prefect_gatehouse.identity.request import SignedRequest, verify_request
+from prefect_gatehouse.ledger.store import Transaction
+from prefect_gatehouse.manifest.load import load_manifest
+from prefect_gatehouse.policy.questions import ask_request
+from prefect_gatehouse.policy.tiers import load_tiers
+from prefect_gatehouse.tasks.gate import gate
+from prefect_gatehouse.values import AdmittedRun
+
+
+def _enter(attempt: Attempt, tx: Transaction, admitted: AdmittedRun) -> None:
+    manifest = admitted.manifest
+    tx.set_run(
+        attempt.run_id,
+        pipeline=manifest.name,
+        tenant=manifest.tenant,
+        environment=manifest.environment,
+        tier=manifest.tier,
+        ticket=manifest.ticket,
+        requester=admitted.requester.person,
+    )
+
+
+@gate(AdmittedRun, and_then=_enter)
+def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> AdmittedRun:
+    """Loads and digests the manifest, resolves requester, tenant, environment and tier, and asks the policy for `request`.
+
+    Raises:
+        InputError: The manifest is malformed.
+        Denied: The request is not authentic, or the policy says no.
+    """
+    loaded = load_manifest(Path(manifest))
+    now = datetime.now(UTC)
+    requester = verify_request(request, attempt.people, manifest_digest=loaded.digest, environment=attempt.settings.environment, now=now)
+    tier = load_tiers(attempt.settings.tiers)[loaded.manifest.tier]
+    decision = ask_request(attempt.policy, loaded.manifest, requester, tier, attempt.settings.environment)
+    return AdmittedRun(
+        run_id=attempt.run_id,
+        manifest=loaded.manifest,
+        manifest_digest=loaded.digest,
+        folder=str(Path(manifest).parent),
+        file=Path(manifest).name,
+        requester=requester,
+        tier=tier,
+        decision=decision,
+        at=now,
+    )

@@ -1,0 +1,106 @@
+"""Gate 8: waits for a round's jobs and stores their counts, sealed, in Qiskit bit order; and the workload's frame at its end."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from prefect_gatehouse import journal
+from prefect_gatehouse.attempt import Attempt
+from prefect_gatehouse.canonical import digest, sha256_bytes
+from prefect_gatehouse.errors import DataRefused, Tampered
+from prefect_gatehouse.manifest.models import Purpose
+from prefect_gatehouse.providers.interface import Counts, Progress
+from prefect_gatehouse.tasks.fetch_credential import fetch_credential
+from prefect_gatehouse.tasks.gate import gate
+from prefect_gatehouse.tasks.tagging import tag_flow_run
+from prefect_gatehouse.values import AdmittedRun, ApprovedPlan, RawOutcome, RoundOutcome, Submission
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@gate(RoundOutcome)
+def collect(attempt: Attempt, submission: Submission) -> RoundOutcome:
+    """Waits for every job of a round and settles it in the journal.
+
+    Raises:
+        JobFailed: The backend reports a job as failed.
+        Unavailable: The provider does not answer.
+    """
+    tag_flow_run(attempt, (submission,))
+    queue = run = 0.0
+    cost = Decimal(0)
+    calibrations: list[str] = []
+    report = attempt.progress(f"round {submission.round + 1}: circuits executed")
+    total, done = submission.circuits.count, 0
+    open_entries = {entry.key: entry for entry in journal.entries(attempt, submission.round) if entry.state == "submitted"}
+    with fetch_credential(attempt, _admitted(attempt), Purpose.SUBMIT) as lease:
+        for job in submission.jobs:
+            entry = open_entries.get(job.key)
+            if entry is not None:
+                result = attempt.provider(job.backend).result(job.handle, lease, _offset(report, done, total))
+                queue, run, cost = max(queue, result.queue_seconds), run + result.run_seconds, cost + result.cost
+                if result.calibration:
+                    calibrations.append(sha256_bytes(result.calibration))
+                journal.settled(attempt, entry, json.dumps([dict(item) for item in result.counts]).encode(), result.cost)
+            done += job.circuits
+            report(done, total)
+    counts = _stored(attempt, submission.round)
+    return RoundOutcome(
+        submission=submission,
+        counts_digest=digest([dict(item) for item in counts]),
+        shots=submission.circuits.shots,
+        queue_seconds=queue,
+        run_seconds=run,
+        calibration_sha256=digest(calibrations) if calibrations else "",
+        cost=cost,
+    )
+
+
+@gate(RawOutcome)
+def conclude(attempt: Attempt, approved: ApprovedPlan, rounds: tuple[RoundOutcome, ...], frame: pd.DataFrame) -> RawOutcome:
+    """Keeps the frame that the workload returned, encrypted, with the rounds it came from.
+
+    Raises:
+        DataRefused: The frame is empty.
+    """
+    import pyarrow as pa
+
+    if frame.empty:
+        raise DataRefused("the workload returned an empty frame", where="workload", advice="mend the workload, then start a new run")
+    artifact = attempt.store.write(attempt.run_id, "outcome", pa.Table.from_pandas(frame, preserve_index=False), attempt.key)
+    attempt.own(artifact, approved.plan.admitted.manifest)
+    labels = {item.submission.label for item in rounds}
+    return RawOutcome(approved=approved, rounds=rounds, frame=artifact, label="fallback" if "fallback" in labels else "primary")
+
+
+def counts_of(attempt: Attempt, outcome: RoundOutcome) -> list[Counts]:
+    """A round's counts from the journal.
+
+    Raises:
+        Tampered: They are not the ones that were collected.
+    """
+    counts = _stored(attempt, outcome.submission.round)
+    if digest([dict(item) for item in counts]) != outcome.counts_digest:
+        raise Tampered("the stored counts are not the ones that were collected", where=f"round {outcome.submission.round + 1}")
+    return counts
+
+
+def _offset(report: Progress, before: int, total: int) -> Progress:
+    """One job's progress as part of the round's."""
+    return lambda done, _: report(before + done, total)
+
+
+def _stored(attempt: Attempt, number: int) -> list[Counts]:
+    return [counts for part in journal.results_of(attempt, number) for counts in json.loads(part)]
+
+
+def _admitted(attempt: Attempt) -> AdmittedRun:
+    from prefect_gatehouse.tasks.admit import admit
+
+    admitted = admit.kept(attempt)
+    if admitted is None:
+        raise Tampered("the run was never admitted", where="collect", advice="run: gatehouse verify")
+    return admitted

@@ -1,0 +1,26 @@
+"""Gate 6: a credential, just in time, for one purpose; what is kept of it is its record."""
+
+from __future__ import annotations
+
+from prefect_gatehouse.attempt import Attempt
+from prefect_gatehouse.leases import CredentialLease
+from prefect_gatehouse.manifest.models import Purpose
+from prefect_gatehouse.policy.questions import ask_secret
+from prefect_gatehouse.tasks.gate import gate
+from prefect_gatehouse.values import AdmittedRun
+
+
+@gate(CredentialLease)
+def fetch_credential(attempt: Attempt, admitted: AdmittedRun, purpose: Purpose) -> CredentialLease:
+    """Asks the policy, then reads the secret that the manifest names for a purpose; a purpose that needs none is recorded so.
+
+    Raises:
+        Denied: The policy or the store says no.
+        Unavailable: The store does not answer.
+    """
+    block = admitted.manifest.credentials.of(purpose)
+    ask_secret(attempt.policy, admitted, purpose, attempt.settings.environment)
+    secret = attempt.read_secret(block) if block is not None else None
+    lease = CredentialLease(purpose, block, secret, environment=attempt.settings.environment, tenant=admitted.manifest.tenant)
+    attempt.leases.append(lease)
+    return lease

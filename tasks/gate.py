@@ -1,0 +1,244 @@
+"""The one mechanism around every gate.
+
+``@gate`` turns a plain function ``(attempt, previous value, ...) -> next value`` into a gate: a Prefect task, called directly, with
+lineage tags, ledger events before and after, OpenLineage START/COMPLETE/FAIL and a sanitised error. The value that a gate
+returns is stored with its "after" event under ``run:gate[:round]``; a resumed run reads it from there and the function does
+not run again. Prefect persists nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import secrets
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Concatenate, Generic, ParamSpec, TypeVar
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.states import Completed, Failed
+from pydantic import ValidationError
+
+from prefect_gatehouse.attempt import Attempt
+from prefect_gatehouse.canonical import canonical, sha256_bytes
+from prefect_gatehouse.errors import Cancelled, GatehouseError, Interrupted, StorageError, Superseded, Tampered
+from prefect_gatehouse.leases import CredentialLease
+from prefect_gatehouse.ledger.store import Transaction
+from prefect_gatehouse.lineage.openlineage import LineageFile
+from prefect_gatehouse.lineage.tags import tags_of
+from prefect_gatehouse.values import Value
+
+P = ParamSpec("P")
+V = TypeVar("V", bound=Value | CredentialLease)
+AndThen = Callable[[Attempt, Transaction, V], None]
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+
+
+def gate(
+    returns: type[V], *, and_then: AndThen[V] | None = None, heeds_cancellation: bool = True
+) -> Callable[[Callable[Concatenate[Attempt, P], V]], Gate[P, V]]:
+    """Makes a gate of a function.
+
+    Args:
+        returns: What the gate returns; what the ledger stored is checked against it when a run is resumed.
+        and_then: Called with the value in the transaction of the "after" event.
+        heeds_cancellation: False only for the gate that cleans up a cancelled run.
+    """
+
+    def wrap(function: Callable[Concatenate[Attempt, P], V]) -> Gate[P, V]:
+        return Gate(function, returns, and_then, heeds_cancellation)
+
+    return wrap
+
+
+class Gate(Generic[P, V]):
+    """A gate; call it with the attempt and the previous gate's value."""
+
+    def __init__(
+        self,
+        function: Callable[Concatenate[Attempt, P], V],
+        returns: type[V],
+        and_then: AndThen[V] | None,
+        heeds_cancellation: bool,
+    ) -> None:
+        self.name = function.__name__
+        self.body = function
+        self.__doc__ = function.__doc__
+        self._returns = returns
+        self._and_then = and_then
+        self._heeds_cancellation = heeds_cancellation
+
+    def kept(self, attempt: Attempt, round_number: int | None = None) -> V | None:
+        """The value that an earlier attempt stored, None if this gate has not been passed.
+
+        Raises:
+            Tampered: What is stored is not what was stored, or not of the declared type.
+        """
+        if not issubclass(self._returns, Value):
+            return None
+        event = attempt.event(_name(self.name, round_number))
+        if event is None:
+            return None
+        stored = event.data.get("value")
+        try:
+            if sha256_bytes(canonical(stored)) != event.data.get("sha256"):
+                raise ValueError
+            return self._returns.model_validate_json(json.dumps(stored))
+        except (ValueError, ValidationError):
+            raise Tampered("the stored value is not the one that this gate returned", where=self.name, advice="run: gatehouse verify") from None
+
+    def __call__(self, attempt: Attempt, *args: P.args, **kwargs: P.kwargs) -> V:
+        """Passes the gate, or returns what an earlier attempt stored."""
+        return self._pass(attempt, None, args, kwargs)
+
+    def in_round(self, number: int, attempt: Attempt, *args: P.args, **kwargs: P.kwargs) -> V:
+        """Passes the gate once for a round."""
+        return self._pass(attempt, number, args, kwargs)
+
+    def _pass(self, attempt: Attempt, number: int | None, args: tuple[object, ...], kwargs: dict[str, object]) -> V:
+        value = self.kept(attempt, number)
+        if value is not None:
+            return value
+        crossing = _Crossing(self, attempt, number, args, kwargs)
+        if FlowRunContext.get() is None:
+            return crossing.cross()  # a dry run: the same gate, without Prefect
+        label = self.name if number is None else f"{self.name} {number + 1}"
+        as_task = task(name=self.name, task_run_name=label, persist_result=False, cache_policy=NO_CACHE, retries=0)
+        as_task(crossing.as_task)(return_state=True)
+        if crossing.stopped is not None:
+            raise crossing.stopped
+        assert crossing.value is not None  # as_task sets one or the other
+        return crossing.value
+
+    def run(self, attempt: Attempt, args: tuple[object, ...], kwargs: dict[str, object]) -> V:
+        """Calls the gate's function; what is not an error of ours becomes one, without its text."""
+        try:
+            return self.body(attempt, *args, **kwargs)  # type: ignore[arg-type]
+        except GatehouseError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the one place where foreign errors become ours
+            raise sanitised(error, self.name) from None
+
+    def finish(self, attempt: Attempt, tx: Transaction, value: V) -> None:
+        """Runs what has to commit together with the "after" event."""
+        if self._and_then is not None:
+            self._and_then(attempt, tx, value)
+
+    def refuse_if_cancelled(self, attempt: Attempt) -> None:
+        """Asks Prefect whether somebody cancelled the run: a state set directly stops no process."""
+        context = FlowRunContext.get()
+        if not self._heeds_cancellation or context is None or context.flow_run is None or str(context.flow_run.id) != attempt.run_id:
+            return
+        with get_client(sync_client=True) as client:
+            state = client.read_flow_run(context.flow_run.id).state
+        if state is not None and (state.is_cancelled() or state.is_cancelling()):
+            raise Cancelled("the run was cancelled in Prefect", where=self.name, advice="start a new run")
+
+
+class _Crossing(Generic[V]):
+    """One passage through a gate by one attempt."""
+
+    def __init__(self, gate_: Gate[..., V], attempt: Attempt, number: int | None, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        self.gate = gate_
+        self.attempt = attempt
+        self.number = number
+        self.args = args
+        self.kwargs = kwargs
+        self.value: V | None = None
+        self.stopped: GatehouseError | None = None
+        self.lineage = LineageFile(attempt.settings.folder("lineage"), attempt.settings.environment)
+
+    def as_task(self) -> State[None]:
+        """The body of the Prefect task: a clear state instead of an exception, so that no traceback is stored."""
+        try:
+            self.gate.refuse_if_cancelled(self.attempt)
+            self.value = self.cross()
+        except GatehouseError as error:
+            self.stopped = error
+            return Failed(message=str(error))
+        return Completed(message=f"{self.gate.name} passed")
+
+    def cross(self) -> V:
+        """Before, the function, after."""
+        before = self._tag(())
+        mark = f"{_name(self.gate.name, self.number)}:{self.attempt.number}:{secrets.token_hex(4)}"
+        self.attempt.record(f"{mark}:before", "gate-entered", {"gate": self.gate.name, "round": self.number})
+        self._emit("START", before)
+        try:
+            value = self.gate.run(self.attempt, self.args, self.kwargs)
+            tags = self._tag((value,))
+            self._store(mark, value, tags)
+        except GatehouseError as error:
+            self._failed(mark, error)
+            raise
+        self._emit("COMPLETE", tags, value)
+        return value
+
+    def _store(self, mark: str, value: V, tags: set[str]) -> None:
+        record = value.record if isinstance(value, CredentialLease) else value
+        # A lease is never replayed, so its event has a name of its own; a value is found again under the gate's.
+        name = f"{mark}:after" if isinstance(value, CredentialLease) else _name(self.gate.name, self.number)
+        stored = json.loads(record.model_dump_json(by_alias=True))
+        data = {
+            "gate": self.gate.name,
+            "round": self.number,
+            "value": stored,
+            "sha256": sha256_bytes(canonical(stored)),
+            "tags": sorted(tags),
+        }
+        with self.attempt.effect() as tx:
+            self.attempt.append(tx, name, "gate-passed", data)
+            self.gate.finish(self.attempt, tx, value)
+
+    def _failed(self, mark: str, error: GatehouseError) -> None:
+        self._emit("FAIL", self._tag(()), code=error.code)
+        try:
+            data = {"gate": self.gate.name, "round": self.number, **error.as_dict()}
+            self.attempt.record(f"{mark}:failed", "gate-failed", data)  # type: ignore[arg-type]
+        except (StorageError, Superseded):
+            return  # the first error is the one to tell; a full disk or a newer attempt can't be written down here
+
+    def _tag(self, values: tuple[object, ...]) -> set[str]:
+        tags = tags_of(self.attempt.run_id, self.attempt.settings.environment, (*self.args, *self.kwargs.values(), *values), self.gate.name)
+        context = TaskRunContext.get()
+        if context is not None:
+            # Not through with_options(tags=) or prefect.tags: those cost a concurrency call for each task.
+            context.task_run.tags = sorted(tags)
+        return tags
+
+    def _emit(self, state: str, tags: set[str], value: object = None, code: str = "") -> None:
+        self.lineage.emit(
+            state,  # type: ignore[arg-type]
+            run_id=self.attempt.run_id,
+            gate=_name(self.gate.name, self.number),
+            attempt=self.attempt.number,
+            values=(*self.args, value),
+            tags=tags,
+            code=code,
+        )
+
+
+def _name(name: str, number: int | None) -> str:
+    return name if number is None else f"{name}:{number}"
+
+
+def sanitised(error: Exception, where: str) -> GatehouseError:
+    """Our own error for a foreign one: its type and the line it came from, never its text."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown place"
+    if isinstance(error, OSError) and error.errno in _FULL:
+        reason = errno.errorcode.get(error.errno, "")
+        return StorageError(f"the disk can't be used ({reason} at {place})", where=where, advice="free space or fix permissions, then resume the run")
+    if isinstance(error, MemoryError):
+        return Interrupted("out of memory", where=where, advice="give the worker more memory, then resume the run")
+    return Interrupted(
+        f"unexpected {type(error).__name__} at {place}; its text is withheld, it could hold data",
+        where=where,
+        advice="fix the cause, then resume the run",
+    )

@@ -1,0 +1,104 @@
+"""Gate 4: exactly what would leave, what it may cost, and the digest that approvals are given to."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prefect_gatehouse.attempt import Attempt
+from prefect_gatehouse.errors import Denied, WorkloadFailed
+from prefect_gatehouse.manifest.models import Purpose
+from prefect_gatehouse.plan import digest_of, present_digests
+from prefect_gatehouse.tasks.gate import gate
+from prefect_gatehouse.validation.suite import load_suite
+from prefect_gatehouse.values import BackendSnapshot, CredentialNeed, MinimisedData, Plan, PlanBody, ValidatedData
+from prefect_gatehouse.workload.circuits import summarise
+from prefect_gatehouse.workload.load import load_workload
+from prefect_gatehouse.workload.rounds import Finished, Rounds
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+
+@gate(Plan)
+def plan(attempt: Attempt, validated: ValidatedData) -> Plan:
+    """Runs the workload to its first circuits, asks each backend what it is and what it would cost, and computes the digest.
+
+    Raises:
+        Denied: A backend can't run the circuits within the manifest's envelope.
+        WorkloadFailed: The workload raised or yielded no circuits.
+    """
+    minimised = validated.minimised
+    manifest = minimised.admitted.manifest
+    folder = Path(minimised.admitted.folder)
+    circuits = rounds_of(attempt, minimised).advance(None)
+    if isinstance(circuits, Finished):
+        raise WorkloadFailed("the workload returned without a round of circuits", where="workload", advice="yield at least one list of circuits")
+    envelope = manifest.execution.envelope
+    summary = summarise(circuits, manifest.execution.shots)
+    backends = tuple(_snapshot(attempt, name, circuits, minimised) for name in manifest.execution.backends)
+    output_suite = load_suite(folder / manifest.output.suite)
+    body = PlanBody(
+        run_id=attempt.run_id,
+        data_digest=minimised.data_digest,
+        circuits=summary,
+        backends=backends,
+        rounds=envelope.rounds,
+        jobs=envelope.jobs,
+        cost=envelope.cost,
+        deadline_seconds=int(envelope.deadline.total_seconds()),
+        input_suite_sha256=validated.report.suite_sha256,
+        output_suite_sha256=output_suite.sha256,
+        credentials=tuple(CredentialNeed(purpose=item, block=manifest.credentials.of(item)) for item in Purpose),
+        **present_digests(attempt.settings, minimised.admitted, attempt.policy.digest),
+    )
+    return Plan(validated=validated, body=body, digest=digest_of(body), made_at=datetime.now(UTC))
+
+
+def rounds_of(attempt: Attempt, minimised: MinimisedData) -> Rounds:
+    """The workload, ready to run over the minimised data from its start."""
+    manifest = minimised.admitted.manifest
+    workload = load_workload(manifest.workload.entrypoint, Path(minimised.admitted.folder))
+    features = attempt.store.read(minimised.artifact, attempt.key).to_pandas()
+    return Rounds(workload, features, dict(manifest.workload.parameters))
+
+
+def _snapshot(attempt: Attempt, name: str, circuits: list[QuantumCircuit], minimised: MinimisedData) -> BackendSnapshot:
+    execution = minimised.admitted.manifest.execution
+    provider = attempt.provider(name)
+    facts = provider.facts()
+    widest = max(circuit.num_qubits for circuit in circuits)
+    if widest > facts.qubits:
+        raise Denied(f"{name} has {facts.qubits} qubits, the circuits need {widest}", where="execution.backends", advice="name another backend")
+    provider.encode(circuits[: facts.circuits_per_job], execution.shots)
+    jobs = -(-len(circuits) // facts.circuits_per_job)
+    if jobs > execution.envelope.jobs:
+        raise Denied(
+            f"{name} needs {jobs} jobs for the first round, the envelope has {execution.envelope.jobs}",
+            where="execution.envelope.jobs",
+            advice="ask for more jobs or drop this backend",
+        )
+    first = provider.price(len(circuits), execution.shots)
+    worst = first * execution.envelope.rounds
+    if first > execution.envelope.cost:
+        raise Denied(
+            f"the first round on {name} would cost more than envelope.cost",
+            where="execution.envelope.cost",
+            advice="raise the cost or drop this backend",
+        )
+    return BackendSnapshot(
+        name=name,
+        provider=facts.provider,
+        version=facts.version,
+        qubits=facts.qubits,
+        simulator=facts.simulator,
+        jobs=jobs,
+        cost_first_round=_money(first),
+        cost_worst_case=_money(min(worst, execution.envelope.cost)),
+    )
+
+
+def _money(amount: Decimal) -> Decimal:
+    return amount.quantize(Decimal("0.0001"))

@@ -1,0 +1,62 @@
+"""Gates 6 to 8, once for each round of the workload; a round that the journal knows fetches and submits nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prefect_gatehouse.attempt import Attempt
+from prefect_gatehouse.errors import Denied, WorkloadFailed
+from prefect_gatehouse.tasks.collect import collect, conclude, counts_of
+from prefect_gatehouse.tasks.plan import rounds_of
+from prefect_gatehouse.tasks.submit import submit
+from prefect_gatehouse.values import ApprovedPlan, RawOutcome, RoundOutcome
+from prefect_gatehouse.workload.circuits import summarise
+from prefect_gatehouse.workload.rounds import Finished
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+
+def run_rounds(attempt: Attempt, approved: ApprovedPlan) -> RawOutcome:
+    """Drives the workload: each list of circuits it yields is submitted and collected, until it returns its frame.
+
+    On resume the workload runs from its start again and finished rounds come from the journal.
+
+    Raises:
+        WorkloadFailed: The workload raised, or asked for other circuits than the journal holds.
+        Denied: The workload asked for more rounds than were approved.
+    """
+    finished = conclude.kept(attempt)
+    if finished is not None:
+        return finished
+    rounds = rounds_of(attempt, approved.plan.validated.minimised)
+    outcomes: list[RoundOutcome] = []
+    step = rounds.advance(None)
+    while not isinstance(step, Finished):
+        outcome = _one_round(attempt, approved, step, len(outcomes))
+        outcomes.append(outcome)
+        step = rounds.advance(counts_of(attempt, outcome))
+    return conclude(attempt, approved, tuple(outcomes), step.frame)
+
+
+def _one_round(attempt: Attempt, approved: ApprovedPlan, circuits: list[QuantumCircuit], number: int) -> RoundOutcome:
+    body = approved.plan.body
+    if number >= body.rounds:
+        raise Denied(
+            f"the workload asks for more than the approved {body.rounds} rounds", where="workload", advice="ask for a larger envelope.rounds"
+        )
+    summary = summarise(circuits, body.circuits.shots)
+    if number == 0 and summary.digest != body.circuits.digest:
+        raise _changed(number)
+    submission = submit.in_round(number, attempt, approved, circuits, number)
+    if submission.circuits.digest != summary.digest:
+        raise _changed(number)
+    return collect.in_round(number, attempt, submission)
+
+
+def _changed(number: int) -> WorkloadFailed:
+    return WorkloadFailed(
+        f"round {number + 1} has other circuits than before",
+        where="workload",
+        advice="make the workload deterministic: seed what is random, read no clock",
+    )

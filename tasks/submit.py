@@ -1,0 +1,128 @@
+"""Gate 7: policy and approvals are asked again, the budget is reserved, and every job of the round is made exactly once."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from prefect_gatehouse import journal
+from prefect_gatehouse.approvals import require_approved
+from prefect_gatehouse.attempt import Attempt
+from prefect_gatehouse.errors import Ambiguous, Denied, Expired, InputError
+from prefect_gatehouse.leases import CredentialLease
+from prefect_gatehouse.manifest.models import Purpose
+from prefect_gatehouse.plan import refuse_changes
+from prefect_gatehouse.policy.questions import ask_submit
+from prefect_gatehouse.providers.interface import Provider
+from prefect_gatehouse.tasks.fetch_credential import fetch_credential
+from prefect_gatehouse.tasks.gate import gate
+from prefect_gatehouse.values import ApprovedPlan, Job, Submission
+from prefect_gatehouse.workload.circuits import summarise
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+GRACE_SECONDS = 2.0
+"""How long a submission whose answer was lost is looked for before the same key is sent again; longer than the call's timeout at
+a local simulator. Remote providers bring their own."""
+
+
+@gate(Submission)
+def submit(attempt: Attempt, approved: ApprovedPlan, circuits: list[QuantumCircuit], number: int) -> Submission:
+    """Submits one round.
+
+    Raises:
+        Denied: Policy, approvals or envelope say no, or every backend definitely refused.
+        Expired: The approval's deadline has passed.
+        PlanChanged: What would run is not what was approved.
+        Ambiguous: Nobody can tell whether a job exists.
+    """
+    plan = approved.plan
+    approvals = require_approved(attempt.ledger, plan, attempt.people)
+    refuse_changes(attempt.settings, plan, attempt.policy.digest)
+    if datetime.now(UTC) > approved.decided_at + timedelta(seconds=plan.body.deadline_seconds):
+        raise Expired("the approval's deadline has passed", where="submit", advice="start a new run")
+    decision = ask_submit(attempt.policy, plan, len(approvals), attempt.settings.environment)
+    attempt.record(f"decided:{attempt.number}:{number}", "policy-decided", decision.model_dump(mode="json"))
+    with fetch_credential(attempt, plan.admitted, Purpose.SUBMIT) as lease:
+        backend, entries = _on_first_willing(attempt, approved, circuits, number, lease)
+    return Submission(
+        run_id=attempt.run_id,
+        plan_digest=plan.digest,
+        round=number,
+        circuits=summarise(circuits, plan.body.circuits.shots),
+        jobs=tuple(Job(key=entry.key, backend=entry.backend, handle=entry.handle or "", circuits=entry.circuits) for entry in entries),
+        reserved=sum((entry.reserved for entry in entries), Decimal(0)),
+        label="primary" if backend == plan.body.backends[0].name else "fallback",
+    )
+
+
+def _on_first_willing(
+    attempt: Attempt, approved: ApprovedPlan, circuits: list[QuantumCircuit], number: int, lease: CredentialLease
+) -> tuple[str, list[journal.Entry]]:
+    """Tries the backends in order; the next one only after a definite refusal."""
+    backends = [snapshot.name for snapshot in approved.plan.body.backends]
+    known = journal.entries(attempt, number)
+    for position, backend in enumerate(backends):
+        provider = attempt.provider(backend)
+        entries = [entry for entry in known if entry.attempt == position]
+        if any(entry.state == "refused" for entry in entries):
+            continue
+        if not entries:
+            entries = _intend(attempt, approved, circuits, number, position, provider)
+        try:
+            for entry in entries:
+                _make_once(attempt, provider, entry, lease)
+        except Denied as refusal:
+            made = [entry for entry in journal.entries(attempt, number) if entry.attempt == position and entry.handle]
+            if made:
+                raise  # part of the round is on this backend: a person decides what becomes of it
+            journal.refused(attempt, entries, refusal.message)
+            continue
+        return backend, [entry for entry in journal.entries(attempt, number) if entry.attempt == position]
+    raise Denied("every backend of the plan refused", where="submit", advice="look at the events of the run, then start a new one")
+
+
+def _intend(
+    attempt: Attempt, approved: ApprovedPlan, circuits: list[QuantumCircuit], number: int, position: int, provider: Provider
+) -> list[journal.Entry]:
+    body = approved.plan.body
+    shots = body.circuits.shots
+    size = provider.facts().circuits_per_job
+    batches = [circuits[start : start + size] for start in range(0, len(circuits), size)]
+    try:
+        payloads = [(provider.encode(batch, shots), len(batch), summarise(batch, shots).digest) for batch in batches]
+    except InputError as error:
+        raise Denied(error.message, where=error.where or "submit", advice=error.advice) from None
+    return journal.intend(
+        attempt,
+        payloads,
+        round_number=number,
+        number=position,
+        backend=body.backends[position].name,
+        prices=[provider.price(len(batch), shots) for batch in batches],
+        cap=body.cost,
+        jobs_cap=body.jobs,
+    )
+
+
+def _make_once(attempt: Attempt, provider: Provider, entry: journal.Entry, lease: CredentialLease) -> None:
+    """Handle known: nothing to do. Unknown: look for the job under its key, and only then send the same bytes."""
+    if entry.handle is not None:
+        return
+    if entry.state == "ambiguous":
+        raise Ambiguous("a job of this round may or may not exist", where=entry.key, advice="look it up at the provider, then abandon the run")
+    handle = provider.find_by_key(entry.key, lease)
+    if handle is None:
+        waited = time.time() - entry.intended
+        if attempt.number > 1 and waited < GRACE_SECONDS:
+            time.sleep(GRACE_SECONDS - waited)
+            handle = provider.find_by_key(entry.key, lease)
+    try:
+        handle = handle or provider.submit(journal.payload_of(attempt, entry), entry.key, lease)
+    except Ambiguous:
+        journal.ambiguous(attempt, entry)
+        raise
+    journal.submitted(attempt, entry, handle, lease.record.lease_id)

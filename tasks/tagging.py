@@ -1,0 +1,23 @@
+"""Lineage tags on the flow run: Prefect replaces the list, tasks do not inherit it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
+
+from prefect_gatehouse.attempt import Attempt
+from prefect_gatehouse.lineage.tags import tags_of
+
+
+def tag_flow_run(attempt: Attempt, values: Iterable[object]) -> None:
+    """Adds what these values tell to the flow run's tags."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return
+    with get_client(sync_client=True) as client:
+        present = set(client.read_flow_run(context.flow_run.id).tags)
+        wanted = present | tags_of(attempt.run_id, attempt.settings.environment, values)
+        if wanted != present:
+            client.update_flow_run(context.flow_run.id, tags=sorted(wanted))
