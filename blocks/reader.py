@@ -17,6 +17,8 @@ from prefect_gatehouse.leases import SecretText
 
 Read = Callable[[Any, str | None], SecretText]
 _READERS: dict[str, Read] = {}
+# Secrets Manager says no with status 400 and one of these; STS, where the block assumes a role, with status 403.
+_REFUSALS = frozenset({"AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException"})
 
 
 def register(block_type: str, read: Read) -> None:
@@ -54,18 +56,20 @@ def read_secret(reference: str) -> SecretText:
     except GatehouseError:
         raise
     except Exception as error:  # noqa: BLE001 - the stores' errors have many types and may quote what they got
-        code = _aws_code(error)
-        if code in {"AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException"}:
+        code, status = _aws_code(error)
+        if code in _REFUSALS or status in (401, 403):
             raise Denied("the secret store refuses the read", where=place, advice="check the block's credentials and the store's policy") from None
-        if code == "ResourceNotFoundException":
+        if code in {"ResourceNotFoundException", "InvalidRequestException"}:  # the latter for one that waits to be deleted
             raise Unavailable("the store has no such secret", where=place, advice="check the block's secret name") from None
         raise Unavailable("the secret store does not answer", where=place, advice="check the store, then resume the run", retry=True) from None
 
 
-def _aws_code(error: Exception) -> str:
+def _aws_code(error: Exception) -> tuple[str, int]:
+    """AWS's code and HTTP status of an error, where it is one of botocore's."""
     response = getattr(error, "response", None)
-    code = response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""
-    return str(code)
+    if not isinstance(response, dict):
+        return "", 0
+    return str(response.get("Error", {}).get("Code", "")), int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def _field_of(text: str, field: str | None, where: str) -> str:
@@ -94,7 +98,12 @@ def _aws_secret(block: Any, field: str | None) -> SecretText:
     # Not block.read_secret(): it gives no version, and the record names which version was used.
     client = block.aws_credentials.get_secrets_manager_client()
     answer = client.get_secret_value(SecretId=block.secret_name)
-    text = answer.get("SecretString") or answer.get("SecretBinary", b"").decode()
+    try:
+        text = answer.get("SecretString") or answer.get("SecretBinary", b"").decode()
+    except UnicodeDecodeError:
+        text = ""
+    if not text:
+        raise Unavailable("the secret holds no text", where="aws-secret", advice="store text in the secret")
     return SecretText(_field_of(text, field, "aws-secret"), version=answer.get("VersionId", ""))
 
 

@@ -15,10 +15,21 @@ if TYPE_CHECKING:
 
 
 class VaultSecret(Block):
-    """One field of one KV v2 secret. Signs in, reads, and signs out again: no token of Vault outlives the read."""
+    """One field of one KV v2 secret. An AppRole signs in, reads, and signs out again: no token of Vault outlives the read.
+
+    Example:
+        Load a stored block and read its secret:
+        ```python
+        from prefect_gatehouse.blocks import VaultSecret
+
+        block = VaultSecret.load("BLOCK_NAME")
+        secret = block.read_secret()
+        ```
+    """
 
     _block_type_name = "Vault Secret"
     _block_type_slug = "vault-secret"
+    _documentation_url = "https://developer.hashicorp.com/vault/docs/secrets/kv/kv-v2"  # type: ignore[assignment]
     _description = "A field of a secret in Vault's KV version 2 engine, read just before its use."
 
     url: str = Field(title="Address", description="Vault's address, such as https://vault.example.org:8200.", pattern=r"^https?://[^\s]+$")
@@ -53,7 +64,8 @@ class VaultSecret(Block):
 
         where = f"vault-secret {self.mount}/{self.path}"
         try:
-            client = hvac.Client(url=self.url, namespace=self.namespace, verify=self.ca_file or True, timeout=self.timeout)
+            # An empty token: without one hvac sends whatever VAULT_TOKEN or ~/.vault-token holds.
+            client = hvac.Client(url=self.url, token="", namespace=self.namespace, verify=self.ca_file or True, timeout=self.timeout)
             return self._read(client, field or self.field, where)
         except GatehouseError:
             raise

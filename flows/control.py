@@ -154,8 +154,14 @@ def _last_answer_kind(ledger: Ledger, run_id: str) -> str:
     return kinds[-1] if kinds else ""
 
 
-def resume(ledger: Ledger, run_id: str) -> None:
+def resume(ledger: Ledger, run_id: str, *, dead: bool = False) -> None:
     """Schedules a run again that failed for an operational reason or whose process died.
+
+    Args:
+        ledger: The open ledger.
+        run_id: The run.
+        dead: The caller knows that the run's process is dead, whatever Prefect says: it calls a run whose worker died with it, or
+            whose end it did not hear of, running for ever. Should the process live after all, the fence stops it.
 
     Raises:
         InputError: The run is closed, waits for an approval, or still runs.
@@ -167,8 +173,12 @@ def resume(ledger: Ledger, run_id: str) -> None:
         state = flow_run(client, run_id).state
         if state is not None and state.type is StateType.PAUSED:
             raise InputError("the run waits for an approval", where=run_id, advice="run: gatehouse approve RUN")
-        if state is not None and state.type in {StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING}:
-            raise InputError(f"Prefect has the run as {state.name}", where=run_id, advice="wait, or cancel it in Prefect first")
+        if state is not None and state.type in {StateType.SCHEDULED, StateType.PENDING}:
+            raise InputError(f"Prefect has the run as {state.name}", where=run_id, advice="wait: a worker takes it up; is one running?")
+        failed = row is not None and row.status == "failed"
+        if state is not None and state.type is StateType.RUNNING and not (dead or failed):
+            advice = "if you know that its process is dead, add --dead"
+            raise InputError("Prefect has the run as running", where=run_id, advice=advice)
         if state is not None:
             age = (datetime.now(UTC) - state.timestamp).total_seconds()
             time.sleep(max(0.0, _SETTLE_SECONDS - age))

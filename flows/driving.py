@@ -32,20 +32,22 @@ def drive(pipeline: Callable[[Attempt], object]) -> State[None]:
 
     Ends (completed, denied, rejected, expired, cancelled) clean up. An operational failure leaves the run resumable.
     """
+    run_id = _flow_run_id()
     try:
         settings = load_settings()
         settings.folder("")
         ledger = Ledger(settings.ledger())
-        run_id = _flow_run_id()
-    except GatehouseError as error:
-        return Failed(name="Resumable", message=str(error))
+    except Exception as error:  # noqa: BLE001 - a malformed setting, too, is told in our words
+        return _to_resume(run_id, sanitised(error, "settings"))
     try:
         attempt = Attempt(settings, ledger, run_id, read_secret, progress_of)
     except Superseded:
         row = ledger.run(run_id)
+        ledger.close()
         return _state(row.ending if row is not None else None, "the run had ended before")
     except GatehouseError as error:
-        return Failed(name="Resumable", message=str(error))
+        ledger.close()
+        return _to_resume(run_id, error)
     try:
         return _drive(attempt, pipeline)
     except (Pause, Abort):
@@ -97,8 +99,13 @@ def _resumable(attempt: Attempt, error: GatehouseError) -> State[None]:
             tx.set_run(attempt.run_id, status="failed", wait_until=time.time() + window, message=str(error)[:1000])
     except (StorageError, Superseded):
         pass  # the ledger can't be written: Prefect's state carries the message, the sweeper finds the run
-    tail = "" if error.code == "ambiguous" else f"; resume it with: gatehouse resume {attempt.run_id}"
-    return Failed(name="Resumable" if error.code != "ambiguous" else "Ambiguous", message=f"{error}{tail}")
+    return _to_resume(attempt.run_id, error)
+
+
+def _to_resume(run_id: str, error: GatehouseError) -> State[None]:
+    if error.code == "ambiguous":
+        return Failed(name="Ambiguous", message=str(error))
+    return Failed(name="Resumable", message=f"{error}; resume it with: gatehouse resume {run_id}")
 
 
 def _state(ending: str | None, message: str) -> State[None]:

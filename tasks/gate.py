@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Concatenate, Generic, ParamSpec, TypeVar
 
+import httpx
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
@@ -26,7 +27,7 @@ from pydantic import ValidationError
 
 from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.canonical import canonical, sha256_bytes
-from prefect_gatehouse.errors import Cancelled, GatehouseError, Interrupted, StorageError, Superseded, Tampered
+from prefect_gatehouse.errors import Cancelled, GatehouseError, Interrupted, StorageError, Superseded, Tampered, Unavailable
 from prefect_gatehouse.leases import CredentialLease
 from prefect_gatehouse.ledger.store import Transaction
 from prefect_gatehouse.lineage.openlineage import LineageFile
@@ -117,13 +118,8 @@ class Gate(Generic[P, V]):
         return crossing.value
 
     def run(self, attempt: Attempt, args: tuple[object, ...], kwargs: dict[str, object]) -> V:
-        """Calls the gate's function; what is not an error of ours becomes one, without its text."""
-        try:
-            return self.body(attempt, *args, **kwargs)  # type: ignore[arg-type]
-        except GatehouseError:
-            raise
-        except Exception as error:  # noqa: BLE001 - the one place where foreign errors become ours
-            raise sanitised(error, self.name) from None
+        """Calls the gate's function."""
+        return self.body(attempt, *args, **kwargs)  # type: ignore[arg-type]
 
     def finish(self, attempt: Attempt, tx: Transaction, value: V) -> None:
         """Runs what has to commit together with the "after" event."""
@@ -159,9 +155,9 @@ class _Crossing(Generic[V]):
         try:
             self.gate.refuse_if_cancelled(self.attempt)
             self.value = self.cross()
-        except GatehouseError as error:
-            self.stopped = error
-            return Failed(message=str(error))
+        except Exception as error:  # noqa: BLE001 - Prefect would store a foreign error's text and traceback
+            self.stopped = sanitised(error, self.gate.name)
+            return Failed(message=str(self.stopped))
         return Completed(message=f"{self.gate.name} passed")
 
     def cross(self) -> V:
@@ -174,9 +170,10 @@ class _Crossing(Generic[V]):
             value = self.gate.run(self.attempt, self.args, self.kwargs)
             tags = self._tag((value,))
             self._store(mark, value, tags)
-        except GatehouseError as error:
-            self._failed(mark, error)
-            raise
+        except Exception as error:  # noqa: BLE001 - foreign errors become ours, without their text
+            stopped = sanitised(error, self.gate.name)
+            self._failed(mark, stopped)
+            raise stopped from None
         self._emit("COMPLETE", tags, value)
         return value
 
@@ -229,12 +226,16 @@ def _name(name: str, number: int | None) -> str:
 
 
 def sanitised(error: Exception, where: str) -> GatehouseError:
-    """Our own error for a foreign one: its type and the line it came from, never its text."""
+    """Our own error as it is; for a foreign one its type and the line it came from, never its text."""
+    if isinstance(error, GatehouseError):
+        return error
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown place"
     if isinstance(error, OSError) and error.errno in _FULL:
         reason = errno.errorcode.get(error.errno, "")
         return StorageError(f"the disk can't be used ({reason} at {place})", where=where, advice="free space or fix permissions, then resume the run")
+    if isinstance(error, httpx.TransportError | ConnectionError):
+        return Unavailable(f"a server can't be reached ({type(error).__name__} at {place})", where=where, advice="is the Prefect server up?")
     if isinstance(error, MemoryError):
         return Interrupted("out of memory", where=where, advice="give the worker more memory, then resume the run")
     return Interrupted(

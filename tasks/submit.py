@@ -120,6 +120,7 @@ def _make_once(attempt: Attempt, provider: Provider, entry: journal.Entry, lease
         if attempt.number > 1 and waited < GRACE_SECONDS:
             time.sleep(GRACE_SECONDS - waited)
             handle = provider.find_by_key(entry.key, lease)
+    attempt.require_fence()
     try:
         handle = handle or provider.submit(journal.payload_of(attempt, entry), entry.key, lease)
     except Ambiguous:

@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 
 from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.errors import Denied, Expired, Rejected
-from prefect_gatehouse.identity.approval import Answer, CheckedAnswer, check_answer
+from prefect_gatehouse.identity.approval import Answer, CheckedAnswer, Method, check_answer, method_of, require_strength
 from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.sshsig import VerifiedKey, verify
 from prefect_gatehouse.identity.statement import Statement
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.values import Approval, Plan
@@ -172,26 +173,39 @@ def require_approved(ledger: Ledger, plan: Plan, people: People) -> tuple[Approv
     for approval in now.approvals:
         event = ledger.event(approval.event_id)
         assert event is not None  # it was just listed
-        _recheck(event, people, plan)
+        _recheck(ledger, event, people, plan)
     if len(now.approvals) < now.needed:
         raise Denied(f"{len(now.approvals)} of {now.needed} approvals", where="await_approval", advice="have the plan approved")
     return now.approvals
 
 
-def _recheck(event: Event, people: People, plan: Plan) -> None:
+def _recheck(ledger: Ledger, event: Event, people: People, plan: Plan) -> None:
     person = people.get(str(event.data["person"]))
     if person is None or "approver" not in person.roles:
         raise Denied("an approver has been revoked since", where="await_approval", advice="have the plan approved again in a new run")
-    if plan.admitted.requester.person == event.data["person"]:
+    if plan.admitted.requester.person == person.person:
         raise Denied("the requester is among the approvers", where="await_approval")
-    if event.data["method"] == "totp":
-        return
-    from prefect_gatehouse.identity.sshsig import verify
+    method: Method = "totp"
+    if event.data["method"] != "totp":
+        key = _signer(ledger, event, plan)
+        owner = people.owner_of(key.fingerprint)
+        if owner is None or owner.person != person.person:
+            raise Denied("a signature's key has been revoked since", where="await_approval", advice="have the plan approved again in a new run")
+        method = method_of(key)
+    if method != event.data["method"]:
+        raise Denied("an approval claims another method than it proves", where="await_approval", advice="run: gatehouse verify")
+    require_strength(method, plan.admitted.tier)
 
-    key = verify(str(event.data["signature"]), str(event.data["statement"]).encode())
-    owner = people.owner_of(key.fingerprint)
-    if owner is None or owner.person != event.data["person"]:
-        raise Denied("a signature's key has been revoked since", where="await_approval", advice="have the plan approved again in a new run")
+
+def _signer(ledger: Ledger, event: Event, plan: Plan) -> VerifiedKey:
+    """Whose signature an approval holds: of the statement that was asked for, not of the text that the event holds beside it."""
+    asked = ledger.event(event.event_id.replace(f"{event.run_id}:answer:", f"{event.run_id}:asked:", 1))
+    try:
+        if asked is None:
+            raise Denied("this was never asked")
+        return verify(str(event.data["signature"]), statements(plan, asked)[0].message())
+    except Denied:
+        raise Denied("an approval in the ledger is not one of exactly this plan", where="await_approval", advice="run: gatehouse verify") from None
 
 
 def refuse_late(plan: Plan) -> None:

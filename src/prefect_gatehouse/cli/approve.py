@@ -25,6 +25,7 @@ def _decide(run: str, decision: Literal["approve", "reject"], approver: str, cod
     from prefect_gatehouse.settings import load_settings
 
     settings = load_settings()
+    settings.folder("")
     ledger = Ledger(settings.ledger())
     try:
         run_id = find_run(ledger, run)

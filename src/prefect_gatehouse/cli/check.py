@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from prefect_gatehouse.cli.output import command as make
-from prefect_gatehouse.cli.output import emit
+from prefect_gatehouse.cli.output import emit, plain
 
 
 @click.argument("file", type=click.Path(path_type=Path), required=False)
@@ -28,7 +28,7 @@ def _check(file: Path | None, schema: bool, as_json: bool) -> None:
     def render() -> None:
         for problem in problems:
             advice = f" ({problem.advice})" if problem.advice else ""
-            click.echo(f"{problem.place()}: {problem.message}{advice}")
+            click.echo(plain(f"{problem.place()}: {problem.message}{advice}"))
         click.echo(f"{file}: good" if not problems else f"{len(problems)} problem{'s' if len(problems) > 1 else ''}")
 
     emit({"file": str(file), "good": not problems, "problems": [problem.as_dict() for problem in problems]}, as_json, render)

@@ -102,6 +102,7 @@ def _stack(say: Callable[[str], None]) -> Iterator[Desk]:
     own = not os.environ.get("PREFECT_API_URL")
     folder = settings.folder("demo").resolve()
     stack = Stack(folder, folder / "home") if own else None
+    desk: Desk | None = None
     try:
         if stack is not None:
             say(f"starting a Prefect server on {stack.url} and a worker; state and logs are in {folder}")
@@ -125,13 +126,26 @@ def _stack(say: Callable[[str], None]) -> Iterator[Desk]:
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
             stack.stop()
+        elif desk is not None:
+            _forget_people(desk)
+
+
+def _forget_people(desk: Desk) -> None:
+    """Somebody's own registry keeps no approver whose key lies in a folder of the demo."""
+    from prefect_gatehouse.identity.people import People
+
+    people = People(desk.settings.people_folder())
+    for person in (REQUESTER, APPROVER):
+        if people.get(person) is not None:
+            people.revoke(person)
 
 
 def _desk(folder: Path, settings: Settings) -> Desk:
     from prefect_gatehouse.identity.keys import generate_key, public_line
     from prefect_gatehouse.identity.people import People
 
-    desk = Desk(folder, settings, settings.model_copy(update={"identity": folder / "approver" / "id_ed25519"}))
+    requester, approver = (settings.model_copy(update={"identity": folder / who / "id_ed25519"}) for who in ("requester", "approver"))
+    desk = Desk(folder, requester, approver)
     place = desk.manifest.parent
     if place.exists():
         shutil.rmtree(place)

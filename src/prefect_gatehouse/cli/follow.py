@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from prefect_gatehouse.cli.output import console
-from prefect_gatehouse.errors import Unavailable
+from prefect_gatehouse.errors import Interrupted, Refused, Unavailable
 from prefect_gatehouse.evidence import Crossing, crossings
 from prefect_gatehouse.ledger.store import Ledger, RunRow
 from prefect_gatehouse.settings import Settings
@@ -52,3 +52,20 @@ def follow_run(
     finally:
         ledger.close()
     raise Unavailable("the run made no progress in time", where=run_id, advice="is a worker running? look at the run in the Prefect UI")
+
+
+def follow_to_the_end(settings: Settings, run_id: str, *, quiet: bool) -> None:
+    """Follows a run until it waits or ends, and says which; a run that did not come well so far makes the command fail.
+
+    Raises:
+        Unavailable: Nothing happened in time.
+        Interrupted: The run failed and can be resumed.
+        Refused: The run ended without completing.
+    """
+    row = follow_run(settings, run_id, quiet=quiet)
+    if row.status == "failed":
+        raise Interrupted(row.message, where=run_id, advice=f"then run: gatehouse resume {run_id[:8]}")
+    if row.ending not in {None, "completed"}:
+        raise Refused(f"the run was {row.ending}", where=run_id, advice=f"look at: gatehouse show {run_id[:8]}")
+    if not quiet:
+        console().print(f"run {run_id}: {row.message or row.ending}", markup=False)

@@ -77,7 +77,7 @@ def _name(folder: Path, name: str | None) -> str:
     return name
 
 
-def _templates(folder: Traversable, below: PurePosixPath = PurePosixPath()) -> Iterator[tuple[PurePosixPath, str]]:
+def _templates(folder: Traversable, below: PurePosixPath) -> Iterator[tuple[PurePosixPath, str]]:
     for item in sorted(folder.iterdir(), key=lambda each: each.name):
         target = below / re.sub(r"^dot-", ".", item.name.removesuffix(_SUFFIX))
         if item.is_dir():
@@ -88,7 +88,7 @@ def _templates(folder: Traversable, below: PurePosixPath = PurePosixPath()) -> I
 
 def templates() -> list[tuple[PurePosixPath, str]]:
     """Path and text of each file of a new pipeline."""
-    return list(_templates(files("prefect_gatehouse") / "templates" / "pipeline"))
+    return list(_templates(files("prefect_gatehouse") / "templates" / "pipeline", PurePosixPath()))
 
 
 def _refuse_existing(folder: Path) -> None:
@@ -119,7 +119,7 @@ def write_template(folder: Path, words: dict[str, str]) -> list[str]:
     try:
         for path, text in templates():
             target = folder / path
-            for parent in [*reversed(target.parents)]:
+            for parent in reversed(target.parents):
                 if not parent.exists():
                     parent.mkdir()
                     made.append(parent)
@@ -142,10 +142,10 @@ def write_template(folder: Path, words: dict[str, str]) -> list[str]:
 def _identity(settings: Settings, person: str | None) -> dict[str, object]:
     """The caller's key, made if missing, and its owner in the registry, entered as requester if the key is nobody's."""
     from prefect_gatehouse.identity.keys import fingerprint, generate_key, public_line
-    from prefect_gatehouse.identity.people import People
+    from prefect_gatehouse.identity.people import People, identifier
 
     path, registry = settings.identity_key(), People(settings.people_folder())
-    wanted = person.strip().casefold() if person is not None else None
+    wanted = identifier(person) if person is not None else None
     if path.exists() and not path.with_name(path.name + ".pub").exists():
         raise InputError("your key has no .pub beside it", where=str(path), advice=f"run: ssh-keygen -y -f {path} > {path}.pub")
     line = public_line(path) if path.exists() else None

@@ -56,3 +56,7 @@ def main() -> None:
 
     State is kept in GATEHOUSE_HOME (default ~/.gatehouse). Every command takes --json.
     """
+
+
+if __name__ == "__main__":
+    main(prog_name="gatehouse")

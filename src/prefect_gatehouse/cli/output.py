@@ -58,16 +58,21 @@ def command(name: str, help_text: str) -> Callable[[Callable[..., None]], click.
     return wrap
 
 
+def plain(text: str) -> str:
+    """Text that may come from a file, with every character that a terminal would obey, or that hides or reorders text, written out."""
+    return "".join(character if character.isprintable() or character == "\n" else ascii(character)[1:-1] for character in text)
+
+
 def fail(error: GatehouseError, as_json: bool) -> NoReturn:
     """Tells an error and ends with its exit code."""
     if as_json:
         click.echo(json.dumps(error.as_dict()))
     else:
         err = Console(stderr=True, highlight=False, soft_wrap=True)
-        place = f"{escape(error.where)}: " if error.where else ""
-        err.print(f"[bold red]error[/]: {place}{escape(error.message)}")
+        place = f"{escape(plain(error.where))}: " if error.where else ""
+        err.print(f"[bold red]error[/]: {place}{escape(plain(error.message))}")
         if error.advice:
-            err.print(f"  [dim]{escape(error.advice)}[/]")
+            err.print(f"  [dim]{escape(plain(error.advice))}[/]")
     raise SystemExit(error.exit_code)
 
 
@@ -100,7 +105,7 @@ def table(title: str, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     for header in headers:
         drawn.add_column(header, overflow="fold")
     for row in rows:
-        drawn.add_row(*(escape(cell) for cell in row))
+        drawn.add_row(*(escape(plain(cell)) for cell in row))
     out = console()
     out.print(drawn)
     out.print()

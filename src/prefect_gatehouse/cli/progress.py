@@ -13,14 +13,15 @@ from prefect_gatehouse.providers.interface import Progress as Report
 
 @contextmanager
 def bars(*, hidden: bool) -> Iterator[Callable[[str], Report]]:
-    """Gives a maker of progress reporters; each is a bar on standard error."""
+    """Gives a maker of progress reporters; each is a bar on standard error, where that is a terminal."""
+    out = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
-        disable=hidden,
+        console=out,
+        disable=hidden or not out.is_terminal,
         transient=True,
     ) as progress:
 

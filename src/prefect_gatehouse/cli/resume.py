@@ -12,27 +12,29 @@ from prefect_gatehouse.cli.output import emit
 
 @click.argument("run")
 @click.option("--follow", is_flag=True, help="Follow the run until it waits or ends.")
-def _resume(run: str, follow: bool, as_json: bool) -> None:
+@click.option("--dead", is_flag=True, help="You know that the run's process is dead, although Prefect calls it running.")
+def _resume(run: str, follow: bool, dead: bool, as_json: bool) -> None:
     """Go on with RUN where it stopped: gates that were passed are not passed again."""
     from prefect_gatehouse.cli.quiet import quiet_prefect
 
     quiet_prefect()
-    from prefect_gatehouse.cli.follow import follow_run
+    from prefect_gatehouse.cli.follow import follow_to_the_end
     from prefect_gatehouse.evidence import find_run
     from prefect_gatehouse.flows import control
     from prefect_gatehouse.ledger.store import Ledger
     from prefect_gatehouse.settings import load_settings
 
     settings = load_settings()
+    settings.folder("")
     ledger = Ledger(settings.ledger())
     try:
         run_id = find_run(ledger, run)
-        control.resume(ledger, run_id)
+        control.resume(ledger, run_id, dead=dead)
     finally:
         ledger.close()
     emit({"run": run_id, "resumed": True}, as_json, lambda: click.echo(f"run {run_id}: scheduled again"))
     if follow:
-        follow_run(settings, run_id, quiet=as_json)
+        follow_to_the_end(settings, run_id, quiet=as_json)
 
 
 @click.argument("run")
@@ -47,6 +49,7 @@ def _abandon(run: str, as_json: bool) -> None:
     from prefect_gatehouse.settings import load_settings
 
     settings = load_settings()
+    settings.folder("")
     ledger = Ledger(settings.ledger())
     try:
         receipt = control.abandon(settings, ledger, find_run(ledger, run))

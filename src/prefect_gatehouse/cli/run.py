@@ -31,9 +31,9 @@ def _run(file: Path, unsigned: bool, deployment: str, follow: bool, as_json: boo
 
     emit({"run": run_id}, as_json, render)
     if follow:
-        from prefect_gatehouse.cli.follow import follow_run
+        from prefect_gatehouse.cli.follow import follow_to_the_end
 
-        follow_run(settings, run_id, quiet=as_json)
+        follow_to_the_end(settings, run_id, quiet=as_json)
 
 
 command = make("run", "Sign a request and start a run.")(_run)

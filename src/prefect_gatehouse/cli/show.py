@@ -32,7 +32,7 @@ def _ledger() -> Iterator[Ledger]:
 
 
 def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 @click.option("--open", "only_open", is_flag=True, help="Only runs that have not ended.")
@@ -40,10 +40,9 @@ def _runs(only_open: bool, as_json: bool) -> None:
     """List runs, newest first."""
     with _ledger() as ledger:
         found = [row for row in ledger.runs() if not only_open or row.ending is None]
-    rows = [
-        (row.run_id, row.pipeline, row.requester, row.ticket, row.tier, row.ending or row.status, _time(row.started), row.message) for row in found
-    ]
-    headers = ("Run", "Pipeline", "Requester", "Ticket", "Tier", "State", "Started (UTC)", "Message")
+    # Eight characters of the identifier are what every command takes, and leave room on a line of 80.
+    rows = [(row.run_id[:8], row.ending or row.status, _time(row.started), row.pipeline, row.ticket, row.requester) for row in found]
+    headers = ("Run", "State", "Started (UTC)", "Pipeline", "Ticket", "Requester")
     emit([asdict(row) for row in found], as_json, lambda: table("Runs", headers, rows))
 
 

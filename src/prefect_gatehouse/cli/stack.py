@@ -101,9 +101,16 @@ class Stack:
         if done.returncode:
             raise Unavailable("prefect deploy failed", where=str(self._folder / "logs" / "deploy.log"), advice="look at its log")
 
+    def stop_workers(self) -> None:
+        """Stops the workers; the server stays."""
+        for child in reversed(self._children[1:]):
+            stop_process(child)
+        del self._children[1:]
+
     def stop(self) -> None:
         """Stops workers first, then the server, and makes sure."""
-        for child in reversed(self._children):
+        self.stop_workers()
+        for child in self._children:
             stop_process(child)
         self._children.clear()
 

@@ -27,6 +27,7 @@ def _verify(key: Path | None, expected: str | None, as_json: bool) -> None:
         trusted = VerifierKey.parse(path.read_text())
     except (OSError, UnicodeDecodeError):
         raise InputError("there is no ledger key to trust", where=str(path), advice="run a pipeline first, or give --key") from None
+    settings.folder("")
     ledger = Ledger(settings.ledger())
     try:
         found = verify(ledger, trusted)

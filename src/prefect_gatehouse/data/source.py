@@ -67,7 +67,7 @@ def _open(path: Path) -> BufferedReader:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
         advice = "check data.source; it is relative to the manifest"
-        raise InputError("the source does not exist", where=path.name, advice=advice) from None
+        raise InputError("the source does not exist", where=str(path), advice=advice) from None
     except OSError as error:
         raise unreadable(error, path.name) from None
     facts = os.fstat(descriptor)

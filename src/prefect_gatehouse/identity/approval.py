@@ -79,9 +79,29 @@ def check_answer(
     checked = _by_code(answer, proof, people, used_totp_steps, now) if proof.isdigit() else _by_signature(answer, proof, statement, people)
     if checked.person == requester.person:
         _no("the requester can't approve or reject the own run; another person has to")
-    if _STRENGTH[checked.method] < _STRENGTH[tier.weakest_method]:
-        _no(f"the tier {tier.name} needs {tier.weakest_method}, this proof is {checked.method}")
+    require_strength(checked.method, tier)
     return checked
+
+
+def require_strength(method: Method, tier: TierRules) -> None:
+    """Stops a method that is weaker than the tier's weakest.
+
+    Raises:
+        Denied: It is.
+    """
+    if _STRENGTH[method] < _STRENGTH[tier.weakest_method]:
+        _no(f"the tier {tier.name} needs {tier.weakest_method}, this proof is {method}")
+
+
+def method_of(key: sshsig.VerifiedKey) -> Method:
+    """What a valid signature is worth.
+
+    Raises:
+        Denied: The key lives in an authenticator that nobody touched.
+    """
+    if key.fido and not key.user_present:
+        _no("the FIDO key was not touched")
+    return "ssh-fido" if key.fido and key.user_verified else "ssh"
 
 
 def _approver(person: Person | None) -> Person:
@@ -117,7 +137,5 @@ def _by_signature(answer: Answer, proof: str, statement: Statement, people: Peop
         _no("the signature's key belongs to nobody in the registry of people")
     if answer.approver.strip() and answer.approver.strip().casefold() != owner.person:
         _no("the signature's key is not the named approver's")
-    method: Method = "ssh-fido" if key.fido and key.user_present and key.user_verified else "ssh"
-    if key.fido and not key.user_present:
-        _no("the FIDO key was not touched")
+    method = method_of(key)
     return CheckedAnswer(_approver(owner).person, method, answer.decision, key.fingerprint, None)

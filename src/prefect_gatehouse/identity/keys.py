@@ -8,19 +8,14 @@ import os
 import struct
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from prefect_gatehouse.errors import InputError, StorageError
-from prefect_gatehouse.identity.sshsig import fingerprint_of
+from prefect_gatehouse.identity.sshsig import fingerprint_of, read_public
 
-_TYPES = {
-    "ssh-ed25519",
-    "ecdsa-sha2-nistp256",
-    "ssh-rsa",
-    "sk-ssh-ed25519@openssh.com",
-    "sk-ecdsa-sha2-nistp256@openssh.com",
-}
+_LIMIT = 8 * 1024  # an RSA key of 16,384 bits, the longest that is accepted, takes 2,800 characters
 
 
 def generate_key(path: Path, comment: str) -> str:
@@ -35,12 +30,16 @@ def generate_key(path: Path, comment: str) -> str:
     """
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption())
-    public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode() + f" {comment}"
+    line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
+    public = f"{line} {' '.join(comment.split())}".strip()
+    beside = path.with_name(path.name + ".pub")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if beside.exists():
+            raise FileExistsError  # the private half may live in an authenticator
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
             stream.write(private)
-        path.with_name(path.name + ".pub").write_text(public + "\n")
+        beside.write_text(public + "\n")
     except FileExistsError:
         raise InputError("there is a key already", where=str(path), advice="use it, or name another file") from None
     except OSError as error:
@@ -68,15 +67,18 @@ def parse_public(line: str) -> tuple[str, str, str]:
     """
     parts = line.split()
     try:
+        if len(line) > _LIMIT or len(line.strip().splitlines()) != 1:
+            raise ValueError("not one line")
         blob = base64.b64decode(parts[1], validate=True)
-        size = struct.unpack(">I", blob[:4])[0]
-        if parts[0] not in _TYPES or blob[4 : 4 + size] != parts[0].encode():
-            raise ValueError
-    except (IndexError, ValueError, binascii.Error, struct.error):
+        if read_public(blob).key_type != parts[0]:
+            raise ValueError("another type than stated")
+    except (IndexError, ValueError, binascii.Error, struct.error, UnsupportedAlgorithm):
         raise InputError(
-            "this is no OpenSSH public key", where="key", advice="give the .pub file of an Ed25519, ECDSA P-256, RSA or FIDO key"
+            "this is no OpenSSH public key that is accepted",
+            where="key",
+            advice="give the .pub file of an Ed25519, ECDSA P-256, RSA (3072 bits or more) or FIDO key",
         ) from None
-    return parts[0], parts[1], fingerprint_of(blob)
+    return parts[0], base64.b64encode(blob).decode(), fingerprint_of(blob)
 
 
 def fingerprint(line: str) -> str:

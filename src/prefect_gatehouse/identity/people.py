@@ -49,6 +49,32 @@ class _File(Value):
     people: dict[str, _Entry] = Field(default_factory=dict)
 
 
+def identifier(person: str) -> str:
+    """A person's identifier as the registry writes it.
+
+    Raises:
+        InputError: It is none.
+    """
+    name = person.strip().casefold()
+    if not _PERSON.fullmatch(name):
+        raise InputError(
+            "this is no identifier of a person", where="person", advice="use letters, digits and . _ @ + -, for example approver@example.org"
+        )
+    if name == "unverified":
+        raise InputError("this identifier stands for nobody", where="person", advice="choose another")
+    return name
+
+
+def _read_line(line: str) -> tuple[str, PersonKey | None]:
+    """Person and key of a line of ``allowed_signers``; no key where it is not one of ours."""
+    name, _, rest = line.partition(f' namespaces="{NAMESPACE}" ')
+    try:
+        kind, blob, fingerprint = parse_public(rest)
+    except InputError:
+        return name, None
+    return name, PersonKey(line=f"{kind} {blob}", fingerprint=fingerprint)
+
+
 class People:
     """The registry in a folder: ``allowed_signers``, ``people.json``, ``totp/<person>``.
 
@@ -67,12 +93,12 @@ class People:
         """
         entries = self._entries()
         keys: dict[str, list[PersonKey]] = {name: [] for name in entries}
+        owners: dict[str, str] = {}
         for number, line in enumerate(self._lines(), 1):
-            name, _, rest = line.partition(f' namespaces="{NAMESPACE}" ')
-            if name not in keys or not rest:
+            name, key = _read_line(line)
+            if key is None or name not in keys or owners.setdefault(key.fingerprint, name) != name:
                 raise Tampered("a line of the registry is not understood", where=f"allowed_signers:{number}", advice="restore the file")
-            kind, blob, print_ = parse_public(rest)
-            keys[name].append(PersonKey(line=f"{kind} {blob}", fingerprint=print_))
+            keys[name].append(key)
         return tuple(
             Person(person=name, roles=frozenset(entry.roles), keys=tuple(keys[name]), totp=entry.totp) for name, entry in sorted(entries.items())
         )
@@ -93,7 +119,7 @@ class People:
             return None
         try:
             return (self._folder / "totp" / known.person).read_text().strip()
-        except OSError:
+        except (OSError, UnicodeDecodeError):
             return None
 
     def add(self, person: str, *, key: str | None = None, roles: frozenset[Role], totp: bool = False) -> str | None:
@@ -111,13 +137,7 @@ class People:
         Raises:
             InputError: The identifier or key is malformed, or the key is another person's.
         """
-        name = person.strip().casefold()
-        if not _PERSON.fullmatch(name):
-            raise InputError(
-                "this is no identifier of a person", where="person", advice="use letters, digits and . _ @ + -, for example approver@example.org"
-            )
-        if name == "unverified":
-            raise InputError("this identifier stands for nobody", where="person", advice="choose another")
+        name = identifier(person)
         if not roles <= set(ROLES):
             raise InputError("there is no such role", where="role", advice=f"use {', '.join(ROLES)}")
         kind_blob = parse_public(key) if key is not None else None
@@ -149,8 +169,9 @@ class People:
             known = self.get(person)
             if known is None or (fingerprint is not None and all(key.fingerprint != fingerprint for key in known.keys)):
                 raise InputError("there is no such person or key", where="person", advice="run: gatehouse people list")
-            gone = {key.line for key in known.keys if fingerprint in (None, key.fingerprint)}
-            lines = [line for line in self._lines() if line.partition(f' namespaces="{NAMESPACE}" ')[2] not in gone]
+            # By fingerprint, not by text: a line written by hand may have a comment.
+            gone = {key.fingerprint for key in known.keys if fingerprint in (None, key.fingerprint)}
+            lines = [line for line in self._lines() if (key := _read_line(line)[1]) is None or key.fingerprint not in gone]
             entries = self._entries()
             if fingerprint is None:
                 entries.pop(known.person)

@@ -19,8 +19,15 @@ from prefect_gatehouse.errors import Denied, InputError
 NAMESPACE = "gatehouse"
 _MAGIC = b"SSHSIG"
 _BEGIN, _END = "-----BEGIN SSH SIGNATURE-----", "-----END SSH SIGNATURE-----"
+_ARMOUR = re.compile(rf"\s*{_BEGIN}([A-Za-z0-9+/=\s]+){_END}\s*".replace(" ", r"\s+"))
 _LIMIT = 16 * 1024
 _RSA_BITS = 3072  # NIST SP 800-57: 128 bits of security
+_RSA_MOST = 16_384  # ssh-keygen makes none longer
+# The y coordinates of the points of order 1, 2, 4 and 8 on edwards25519 (a test derives them): with such a public key anybody can
+# sign anything, so that its owner could disown what was signed.
+_P = 2**255 - 19
+_ORDER_8 = 2707385501144840649318225287225658788936804267575313519463743609750303402022
+_SMALL_ORDER = {0, 1, _P - 1, _ORDER_8, _P - _ORDER_8}
 _TOUCHED, _VERIFIED = 0x01, 0x04  # flags of PROTOCOL.u2f
 
 
@@ -142,68 +149,84 @@ def verify(armoured: str, message: bytes, *, namespace: str = NAMESPACE) -> Veri
 def _unarmoured(armoured: str) -> bytes:
     if len(armoured) > _LIMIT:
         raise ValueError("too long")
-    match = re.fullmatch(rf"\s*{_BEGIN}([A-Za-z0-9+/=\s]+){_END}\s*", armoured)
+    match = _ARMOUR.fullmatch(armoured)
     if match is None:
         raise ValueError("no armour")
+    text = re.sub(r"\s+", "", match[1])
     try:
-        return base64.b64decode(re.sub(r"\s+", "", match[1]), validate=True)
+        body = base64.b64decode(text, validate=True)
     except binascii.Error:
         raise ValueError("not base64") from None
+    if base64.b64encode(body).decode() != text:
+        raise ValueError("unused bits are set")  # two texts of one signature would be two signatures in the ledger
+    return body
+
+
+@dataclass(frozen=True)
+class PublicKey:
+    """A public key of an accepted type and strength.
+
+    Attributes:
+        key_type: OpenSSH's name of the type.
+        key: The key itself.
+        application: A FIDO key's relying party, None for other keys.
+    """
+
+    key_type: str
+    key: ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+    application: bytes | None = None
+
+
+def read_public(blob: bytes) -> PublicKey:
+    """Reads a public key blob (RFC 4253 section 6.6, RFC 5656, RFC 8709, OpenSSH's PROTOCOL.u2f).
+
+    Raises:
+        ValueError: The blob is malformed, of an unknown type, or the key is weak.
+    """
+    reader = _Reader(blob)
+    key_type = reader.string().decode("ascii")
+    key: ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+    if key_type in ("ssh-ed25519", "sk-ssh-ed25519@openssh.com"):
+        point = reader.string()
+        if int.from_bytes(point, "little") % 2**255 % _P in _SMALL_ORDER:
+            raise ValueError("weak key")
+        key = ed25519.Ed25519PublicKey.from_public_bytes(point)
+    elif key_type in ("ecdsa-sha2-nistp256", "sk-ecdsa-sha2-nistp256@openssh.com"):
+        if reader.string() != b"nistp256":
+            raise ValueError("unknown curve")
+        key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), reader.string())
+    elif key_type == "ssh-rsa":
+        exponent, modulus = (int.from_bytes(reader.string(), "big") for _ in range(2))
+        if not _RSA_BITS <= modulus.bit_length() <= _RSA_MOST or exponent.bit_length() > 64:
+            raise ValueError("weak key")
+        key = rsa.RSAPublicNumbers(exponent, modulus).public_key()
+    else:
+        raise ValueError("unknown key type")
+    application = reader.string() if key_type.startswith("sk-") else None
+    reader.end()
+    return PublicKey(key_type, key, application)
 
 
 def _check(blob: bytes, signature: bytes, data: bytes) -> VerifiedKey:
-    key, outer = _Reader(blob), _Reader(signature)
-    key_type, algorithm, raw = key.string().decode("ascii"), outer.string().decode("ascii"), outer.string()
-    fingerprint = fingerprint_of(blob)
+    public, outer = read_public(blob), _Reader(signature)
+    algorithm, raw = outer.string().decode("ascii"), outer.string()
     flags = 0
-    if key_type.startswith("sk-"):
-        flags = outer.take(1)[0]
-        counter = outer.take(4)
-        point = key.string() if "ecdsa" not in key_type else None
-        if point is None:
-            key.string()  # the curve's name, which the key type implies
-            point = key.string()
-        application = key.string()
-        data = hashlib.sha256(application).digest() + bytes([flags]) + counter + hashlib.sha256(data).digest()
-        _check_sk(key_type, algorithm, point, raw, data)
-    else:
-        _check_plain(key_type, algorithm, key, raw, data)
-    key.end()
+    if public.application is not None:
+        flags, counter = outer.take(1)[0], outer.take(4)
+        data = hashlib.sha256(public.application).digest() + bytes([flags]) + counter + hashlib.sha256(data).digest()
     outer.end()
-    return VerifiedKey(fingerprint, key_type, bool(flags & _TOUCHED), bool(flags & _VERIFIED))
-
-
-def _check_sk(key_type: str, algorithm: str, point: bytes, raw: bytes, data: bytes) -> None:
-    if algorithm != key_type:
+    if isinstance(public.key, rsa.RSAPublicKey):
+        scheme = {"rsa-sha2-512": hashes.SHA512(), "rsa-sha2-256": hashes.SHA256()}.get(algorithm)
+        if scheme is None:
+            raise ValueError("unknown algorithm")
+        public.key.verify(raw, data, padding.PKCS1v15(), scheme)
+    elif algorithm != public.key_type:
         raise ValueError("algorithm and key differ")
-    if key_type == "sk-ssh-ed25519@openssh.com":
-        ed25519.Ed25519PublicKey.from_public_bytes(point).verify(raw, data)
-    elif key_type == "sk-ecdsa-sha2-nistp256@openssh.com":
-        _check_p256(point, raw, data)
+    elif isinstance(public.key, ed25519.Ed25519PublicKey):
+        public.key.verify(raw, data)
     else:
-        raise ValueError("unknown key type")
-
-
-def _check_plain(key_type: str, algorithm: str, key: _Reader, raw: bytes, data: bytes) -> None:
-    if key_type == "ssh-ed25519" and algorithm == key_type:
-        ed25519.Ed25519PublicKey.from_public_bytes(key.string()).verify(raw, data)
-    elif key_type == "ecdsa-sha2-nistp256" and algorithm == key_type:
-        if key.string() != b"nistp256":
-            raise ValueError("unknown curve")
-        _check_p256(key.string(), raw, data)
-    elif key_type == "ssh-rsa" and algorithm in ("rsa-sha2-512", "rsa-sha2-256"):
-        exponent, modulus = (int.from_bytes(key.string(), "big") for _ in range(2))
-        if modulus.bit_length() < _RSA_BITS:
-            raise ValueError("weak key")
-        scheme = hashes.SHA512() if algorithm == "rsa-sha2-512" else hashes.SHA256()
-        rsa.RSAPublicNumbers(exponent, modulus).public_key().verify(raw, data, padding.PKCS1v15(), scheme)
-    else:
-        raise ValueError("unknown key type")
-
-
-def _check_p256(point: bytes, raw: bytes, data: bytes) -> None:
-    parts = _Reader(raw)
-    r, s = (int.from_bytes(parts.string(), "big") for _ in range(2))
-    parts.end()
-    public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
-    public.verify(utils.encode_dss_signature(r, s), data, ec.ECDSA(hashes.SHA256()))
+        parts = _Reader(raw)
+        r, s = (int.from_bytes(parts.string(), "big") for _ in range(2))
+        parts.end()
+        public.key.verify(utils.encode_dss_signature(r, s), data, ec.ECDSA(hashes.SHA256()))
+    return VerifiedKey(fingerprint_of(blob), public.key_type, bool(flags & _TOUCHED), bool(flags & _VERIFIED))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, Field
 
 from prefect_gatehouse.canonical import canonical
 from prefect_gatehouse.values import Digest, Value
@@ -20,7 +20,8 @@ class Statement(Value):
     environment: str = Field(max_length=80)
     request_id: str = Field(max_length=80)
     nonce: str = Field(pattern=r"^[0-9a-f]{32}$")
-    expires: AwareDatetime
+    # One moment has one spelling, so that equal statements have equal bytes.
+    expires: Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 
     def message(self) -> bytes:
         """The signed bytes: the RFC 8785 form, without a line end."""

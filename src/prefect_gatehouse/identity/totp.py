@@ -40,9 +40,11 @@ def matching_step(secret: str, code: str, at: datetime) -> int | None:
         raw = base64.b32decode(secret)
     except (binascii.Error, ValueError):
         return None
+    if not code.isascii():
+        return None
     now = int(at.timestamp()) // STEP_SECONDS
     found = None
-    for step in range(now - _SKEW, now + _SKEW + 1):
+    for step in range(max(now - _SKEW, 0), now + _SKEW + 1):
         # No early exit: the time must not tell which step matched.
         if hmac.compare_digest(code_at(raw, step).encode(), code.encode()):
             found = step

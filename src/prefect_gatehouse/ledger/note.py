@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from prefect_gatehouse.errors import InputError, StorageError, Tampered
 
 _ED25519 = b"\x01"  # algorithm byte of the signed-note specification
 _DASH = "\u2014"
+_SIZE = re.compile("0|[1-9][0-9]{0,18}")  # decimal, no leading zero; 64 bits hold 19 digits
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def open_note(note: str, trusted: VerifierKey) -> Head:
     """
     text, separator, signatures = note.partition("\n\n")
     lines = text.split("\n")
-    if not separator or len(lines) != 3 or lines[0] != trusted.name or not lines[1].isdigit():
+    if not separator or len(lines) != 3 or lines[0] != trusted.name or not _SIZE.fullmatch(lines[1]):
         raise Tampered("a signed head is malformed", where="ledger heads")
     body = (text + "\n").encode()
     prefix = f"{_DASH} {trusted.name} "
@@ -104,22 +107,29 @@ def ledger_key(folder: Path, origin: str) -> tuple[Ed25519PrivateKey, VerifierKe
     Raises:
         StorageError: The key can't be written or read.
     """
-    path = folder / "ledger.key"
+    path, public = folder / "ledger.key", folder / "ledger.vkey"
     try:
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            pass
-        else:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(base64.b64encode(Ed25519PrivateKey.generate().private_bytes_raw()) + b"\n")
-                stream.flush()
-                os.fsync(stream.fileno())
+        if not path.exists():
+            _write_once(path, base64.b64encode(Ed25519PrivateKey.generate().private_bytes_raw()) + b"\n", 0o600)
         key = Ed25519PrivateKey.from_private_bytes(base64.b64decode(path.read_bytes()))
         verifier = VerifierKey(origin, key.public_key().public_bytes_raw())
-        public = folder / "ledger.vkey"
         if not public.exists():
-            public.write_text(verifier.line() + "\n")
+            _write_once(public, verifier.line().encode() + b"\n", 0o644)
     except (OSError, ValueError):
         raise StorageError("the ledger's signing key can't be used", where=str(path), advice="restore it from its backup") from None
     return key, verifier
+
+
+def _write_once(path: Path, content: bytes, mode: int) -> None:
+    """The file is complete before it gets its name (link(2) does not replace): of several at once the first wins, nobody reads half."""
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.link(partial, path)
+    except FileExistsError:
+        pass
+    finally:
+        partial.unlink(missing_ok=True)

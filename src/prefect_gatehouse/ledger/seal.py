@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,10 +20,13 @@ ORIGIN = "gatehouse-ledger"
 
 
 def seal(ledger: Ledger, key: Ed25519PrivateKey) -> Head | None:
-    """Signs a head over everything appended so far; None where nothing is new."""
+    """Signs a head over everything appended so far; None where nothing is new.
+
+    Raises:
+        Tampered: The newest head is not this key's, or the ledger no longer has what that head states.
+    """
     with ledger.transaction() as tx:
-        last = tx.connection.execute(select(heads).order_by(heads.c.size.desc()).limit(1)).first()
-        frontier = Frontier(last.size, [bytes.fromhex(item) for item in json.loads(last.frontier)]) if last is not None else Frontier()
+        frontier = _signed_frontier(tx.connection, VerifierKey(ORIGIN, key.public_key().public_bytes_raw()))
         new = tx.connection.execute(select(events.c.leaf).where(events.c.seq > frontier.size).order_by(events.c.seq))
         before = frontier.size
         for row in new:
@@ -36,6 +38,27 @@ def seal(ledger: Ledger, key: Ed25519PrivateKey) -> Head | None:
             insert(heads).values(size=head.size, note=sign_head(head, key), frontier=json.dumps([item.hex() for item in frontier.hashes]))
         )
     return head
+
+
+def _signed_frontier(connection: Connection, trusted: VerifierKey) -> Frontier:
+    """Where the newest head ends: a stored frontier counts only where that head's signature covers its root."""
+    last = connection.execute(select(heads).order_by(heads.c.size.desc()).limit(1)).first()
+    if last is None:
+        return Frontier()
+    head = open_note(_text(last.note), trusted)
+    try:
+        frontier = Frontier(last.size, [bytes.fromhex(item) for item in json.loads(_text(last.frontier))])
+    except (ValueError, TypeError, RecursionError):
+        frontier = Frontier()
+    length = connection.scalar(select(func.max(events.c.seq))) or 0
+    if (head.size, head.root) != (frontier.size, frontier.root()) or length < head.size:
+        raise Tampered("the ledger does not go on from its newest head", where=f"ledger heads: {last.size}", advice="run: gatehouse verify")
+    return frontier
+
+
+def _text(value: object) -> str:
+    """A text column's value; SQLite keeps bytes there too, if somebody puts them in."""
+    return value if isinstance(value, str) else ""
 
 
 @dataclass
@@ -76,7 +99,7 @@ def _heads(connection: Connection, trusted: VerifierKey, found: Verification) ->
     stated: dict[int, bytes] = {}
     for row in connection.execute(select(heads).order_by(heads.c.size)):
         try:
-            head = open_note(row.note, trusted)
+            head = open_note(_text(row.note), trusted)
         except Tampered as error:
             found.problems.append(f"head at {row.size}: {error.message}")
             continue
@@ -90,11 +113,15 @@ def _heads(connection: Connection, trusted: VerifierKey, found: Verification) ->
 def _walk(connection: Connection, stated: dict[int, bytes], found: Verification) -> None:
     frontier, previous = Frontier(), GENESIS
     for row in connection.execute(select(events).order_by(events.c.seq)):
-        problem = _entry_problem(row.seq, row.body, row.leaf, row.event_id, row.run_id, row.kind, frontier.size + 1, previous)
+        body = _text(row.body).encode()
+        leaf = leaf_hash(body)
+        problem = _entry_problem(body, frontier.size + 1, previous, (row.seq, row.event_id, row.run_id, row.kind))
+        if leaf.hex() != row.leaf:
+            problem = "the body does not have the recorded hash"
         if problem:
             found.problems.append(f"event {row.seq}: {problem}")
         previous = row.leaf
-        frontier.add(bytes.fromhex(row.leaf) if len(row.leaf) == 64 else hashlib.sha256(b"").digest())
+        frontier.add(leaf)
         root = stated.pop(frontier.size, None)
         if root is not None:
             found.sealed, found.root = frontier.size, root.hex()
@@ -104,41 +131,41 @@ def _walk(connection: Connection, stated: dict[int, bytes], found: Verification)
     found.problems.extend(f"head at {size}: the ledger has only {frontier.size} events" for size in stated)
 
 
-def _entry_problem(seq: int, text: str, leaf: str, event_id: str, run_id: str, kind: str, expected: int, previous: str) -> str:
-    body = text.encode()
-    if leaf_hash(body).hex() != leaf:
-        return "the body does not have the recorded hash"
+def _entry_problem(body: bytes, expected: int, previous: str, columns: tuple[int, str, str, str]) -> str:
     try:
-        entry = json.loads(text)
+        entry = json.loads(body)
         if canonical(entry) != body:
             return "the body is not in canonical form"
-    except ValueError:
+    except (ValueError, RecursionError):
         return "the body is not JSON"
+    if not isinstance(entry, dict) or not isinstance(entry.get("data"), dict):
+        return "the body is not an event's"
     if entry.get("prev") != previous:
         return "the chain is broken before it"
-    if seq != expected or entry.get("seq") != seq:
+    if columns[0] != expected or entry.get("seq") != expected:
         return "it is out of order"
-    if (entry.get("id"), entry.get("run"), entry.get("kind")) != (event_id, run_id, kind):
+    if (entry.get("id"), entry.get("run"), entry.get("kind")) != columns[1:]:
         return "its index columns differ from its body"
     return ""
 
 
 def _projections(connection: Connection, found: Verification) -> None:
-    def bodies(kind: str) -> Iterator[dict[str, object]]:
+    def bodies(kind: str) -> Iterator[tuple[str, dict[str, object]]]:
         for row in connection.execute(select(events.c.body).where(events.c.kind == kind)):
-            yield json.loads(row.body)
+            try:
+                body = json.loads(_text(row.body))
+                data = body["data"]
+            except (ValueError, TypeError, LookupError, RecursionError):
+                continue  # the walk has told of it
+            if isinstance(data, dict):
+                yield str(body.get("run")), data
 
-    ended = {str(body["run"]): body["data"] for body in bodies("run-ended")}
+    ended = {run: data.get("ending") for run, data in bodies("run-ended")}
     for row in connection.execute(select(runs.c.run_id, runs.c.ending)):
-        data = ended.get(row.run_id)
-        stated = data.get("ending") if isinstance(data, dict) else None
-        if stated != row.ending:
+        if ended.pop(row.run_id, None) != row.ending:
             found.problems.append(f"run {row.run_id}: its ending is not the one in the events")
-    intents = {}
-    for body in bodies("submission-intended"):
-        data = body["data"]
-        if isinstance(data, dict):
-            intents[data.get("key")] = data.get("payload_sha256")
+    found.problems.extend(f"run {run}: its ending is missing from the runs" for run in ended)
+    intents = {str(data.get("key")): data.get("payload_sha256") for _, data in bodies("submission-intended")}
     for row in connection.execute(select(submissions.c.key, submissions.c.payload_sha256)):
         if intents.pop(row.key, None) != row.payload_sha256:
             found.problems.append(f"submission {row.key}: its payload is not the one that was intended")
@@ -158,7 +185,7 @@ def roots(ledger: Ledger, trusted: VerifierKey) -> set[str]:
     with ledger.reading() as connection:
         for note in connection.scalars(select(heads.c.note)):
             try:
-                found.add(open_note(note, trusted).root.hex())
+                found.add(open_note(_text(note), trusted).root.hex())
             except Tampered:
                 continue
     return found

@@ -138,9 +138,8 @@ class Ledger:
         try:
             yield
         except SQLAlchemyError as error:
-            cause = type(getattr(error, "orig", None) or error).__name__
             raise StorageError(
-                f"the ledger can't be used ({cause})",
+                f"the ledger can't be used: {_cause(error)}",
                 where="ledger",
                 advice="check disk space, permissions and GATEHOUSE_LEDGER_URL, then resume the run",
             ) from None
@@ -224,6 +223,28 @@ class Ledger:
             raise Superseded("a newer attempt drives this run", where=run_id, advice="nothing to do: this process stops")
         if row.ending is not None:
             raise Superseded(f"the run is closed ({row.ending})", where=run_id, advice="start a new run")
+
+
+_CAUSES = {
+    "SQLITE_FULL": "the disk is full",
+    "SQLITE_READONLY": "it is read-only",
+    "SQLITE_IOERR": "the disk fails, is full or is read-only",
+    "SQLITE_CANTOPEN": "it can't be opened: no permission, or the disk is read-only",
+    "SQLITE_BUSY": "another process holds it",
+    "SQLITE_CORRUPT": "the file is damaged",
+    "SQLITE_NOTADB": "the file is no database",
+}
+"""SQLite's result codes, in words; https://www.sqlite.org/rescode.html."""
+
+
+def _cause(error: SQLAlchemyError) -> str:
+    """Why, without the driver's text: it can hold a statement and its values."""
+    original = getattr(error, "orig", None) or error
+    code = getattr(original, "sqlite_errorname", "")
+    for name, words in _CAUSES.items():
+        if code == name or code.startswith(f"{name}_"):
+            return words
+    return type(original).__name__
 
 
 def _engine(url: str) -> Engine:

@@ -99,6 +99,20 @@ for _verb in ("UPDATE", "DELETE"):
                 "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
             ).execute_if(dialect="sqlite"),
         )
+# INSERT OR REPLACE deletes the row in its way without firing a DELETE trigger.
+_TAKEN = {
+    events: "NEW.seq <= (SELECT max(seq) FROM gatehouse_events) OR EXISTS (SELECT 1 FROM gatehouse_events WHERE event_id = NEW.event_id)",
+    heads: "NEW.size <= (SELECT max(size) FROM gatehouse_heads)",
+}
+for _table, _condition in _TAKEN.items():
+    event.listen(
+        _table,
+        "after_create",
+        DDL(  # type: ignore[no-untyped-call]
+            f"CREATE TRIGGER {_table.name}_no_replace BEFORE INSERT ON {_table.name} WHEN {_condition} "
+            "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
+        ).execute_if(dialect="sqlite"),
+    )
 _POSTGRESQL = """
 CREATE OR REPLACE FUNCTION {name}_refuse() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN RAISE EXCEPTION 'the ledger is append-only'; END $$;

@@ -3,104 +3,129 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from prefect_gatehouse.errors import GatehouseError, InputError
-from prefect_gatehouse.manifest.load import read
-from prefect_gatehouse.manifest.models import Manifest
+from prefect_gatehouse.manifest.load import survey
 from prefect_gatehouse.manifest.problems import Problem
-from prefect_gatehouse.manifest.yaml_tree import parse
+from prefect_gatehouse.manifest.yaml_tree import Tree
 from prefect_gatehouse.providers.registry import backend_names
 from prefect_gatehouse.workload.load import inside
 
 
 def check_manifest(path: Path) -> list[Problem]:
     """Every problem of a manifest and of the files it names, in order of lines; empty means that it is good."""
-    manifest, problems = read(path)
-    if manifest is None:
+    tree, _, problems = survey(path)
+    if tree is None:
         return problems
-    tree = parse(path.read_text(encoding="utf-8"))
-    found = []
-    for loc, message, advice in _about_files(manifest, path.parent):
+    # Also where fields are wrong: the files that the others name are looked at all the same.
+    for loc, message, advice in _about_files(tree, path.parent):
         field, (line, column) = tree.locate(loc)
-        found.append(Problem(str(path), line, column, field, message, advice))
-    return sorted(found, key=lambda item: (item.line, item.column))
+        problems.append(Problem(str(path), line, column, field, message, advice))
+    return sorted(problems, key=lambda item: (item.line, item.column))
 
 
 _Finding = tuple[tuple[str | int, ...], str, str]
+_Look = Callable[[tuple[str, ...], str, Path], Iterator[_Finding]]
 
 
-def _about_files(manifest: Manifest, folder: Path) -> Iterator[_Finding]:
-    for index, backend in enumerate(manifest.execution.backends):
-        if backend not in backend_names():
+def _about_files(tree: Tree, folder: Path) -> Iterator[_Finding]:
+    backends = tree.at("execution", "backends")
+    for index, backend in enumerate(backends if isinstance(backends, list) else []):
+        if isinstance(backend, str) and backend not in backend_names():
             yield ("execution", "backends", index), "there is no such backend", f"installed are {', '.join(backend_names())}"
-    yield from _entrypoint(manifest, folder)
-    for loc, name in ((("data", "suite"), manifest.data.suite), (("output", "suite"), manifest.output.suite)):
-        yield from _suite(loc, name, folder)
-    yield from _source(manifest, folder)
+    columns = tree.at("data", "columns")
+    names = list(columns) if isinstance(columns, dict) else []
+    looks: dict[tuple[str, ...], _Look] = {
+        ("workload", "entrypoint"): _entrypoint,
+        ("data", "suite"): _suite,
+        ("output", "suite"): _suite,
+        ("data", "source"): partial(_source, names),
+    }
+    for loc, look in looks.items():
+        name = tree.at(*loc)
+        if isinstance(name, str):
+            yield from look(loc, name, folder)
 
 
-def _file(loc: tuple[str | int, ...], name: str, folder: Path) -> tuple[Path | None, _Finding | None]:
+def _file(loc: tuple[str, ...], name: str, folder: Path) -> tuple[Path | None, list[_Finding]]:
     try:
-        path = inside(folder, name, ".".join(str(part) for part in loc))
+        path = inside(folder, name, ".".join(loc))
+        if path.is_file():
+            return path, []
     except InputError as error:
-        return None, (loc, error.message, error.advice)
-    if not path.is_file():
-        return None, (loc, "there is no such file", "correct the path; it is relative to the manifest")
-    return path, None
+        return None, [(loc, error.message, error.advice)]
+    except OSError as error:
+        return None, [(loc, f"the file can't be looked at: {error.strerror}", "correct the path")]
+    return None, [(loc, "there is no such file", "correct the path; it is relative to the manifest")]
 
 
-def _suite(loc: tuple[str | int, ...], name: str, folder: Path) -> Iterator[_Finding]:
+def _suite(loc: tuple[str, ...], name: str, folder: Path) -> Iterator[_Finding]:
     from prefect_gatehouse.validation.suite import load_suite
 
-    path, problem = _file(loc, name, folder)
-    if problem is not None or path is None:
-        if problem is not None:
-            yield problem
+    path, problems = _file(loc, name, folder)
+    yield from problems
+    if path is None:
         return
     try:
         load_suite(path)
     except GatehouseError as error:
-        yield loc, error.message, error.advice
+        yield loc, f"{error.where}: {error.message}", error.advice
 
 
-def _entrypoint(manifest: Manifest, folder: Path) -> Iterator[_Finding]:
-    loc = ("workload", "entrypoint")
-    place, _, name = manifest.workload.entrypoint.partition(":")
+def _entrypoint(loc: tuple[str, ...], entrypoint: str, folder: Path) -> Iterator[_Finding]:
+    place, _, name = entrypoint.partition(":")
     if not place.endswith(".py"):
         return  # a module is found where the flow runs, which need not be here
-    path, problem = _file(loc, place, folder)
-    if problem is not None or path is None:
-        if problem is not None:
-            yield problem
+    path, problems = _file(loc, place, folder)
+    yield from problems
+    if path is None:
         return
     try:
-        module = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the workload's style, not about the manifest
+            module = ast.parse(path.read_bytes())
+    except OSError as error:
+        yield loc, f"the file can't be read: {error.strerror}", "check its permissions"
+        return
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         yield loc, "the file is no valid Python", "correct the file"
         return
     functions = [node for node in module.body if isinstance(node, ast.FunctionDef) and node.name == name]
     if not functions:
         yield loc, "the file defines no such function", "correct the name after the colon"
-    elif not any(isinstance(node, ast.Yield | ast.YieldFrom) for node in ast.walk(functions[0])):
+    elif not _yields(functions[-1].body):
         yield loc, "the function never yields, so it asks for no circuits", "yield a list of circuits for each round"
 
 
-def _source(manifest: Manifest, folder: Path) -> Iterator[_Finding]:
+def _yields(nodes: Iterable[ast.AST]) -> bool:
+    """Whether a function's own code yields; what is defined inside it does not count."""
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Yield | ast.YieldFrom):
+            return True
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+            waiting += ast.iter_child_nodes(node)
+    return False
+
+
+def _source(columns: Iterable[str], loc: tuple[str, ...], name: str, folder: Path) -> Iterator[_Finding]:
     from prefect_gatehouse.data.source import open_source
 
-    path, problem = _file(("data", "source"), manifest.data.source, folder)
-    if problem is not None or path is None:
-        if problem is not None:
-            yield problem
+    path, problems = _file(loc, name, folder)
+    yield from problems
+    if path is None:
         return
     try:
         with open_source(path) as source:
             present = set(source.names)
     except GatehouseError as error:
-        yield ("data", "source"), error.message, error.advice
+        yield loc, error.message, error.advice
         return
-    for name in manifest.data.columns:
-        if name not in present:
-            yield ("data", "columns", name), "the source has no such column", "correct the name"
+    for column in columns:
+        if column not in present:
+            yield ("data", "columns", column), "the source has no such column", "correct the name"

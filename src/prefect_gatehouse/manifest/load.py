@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.manifest.models import Manifest
-from prefect_gatehouse.manifest.problems import Problem, sentence
+from prefect_gatehouse.manifest.problems import Problem, from_pydantic
 from prefect_gatehouse.manifest.yaml_tree import Tree, YamlProblem, parse
 
 SIZE_LIMIT = 1024 * 1024
@@ -58,26 +58,26 @@ def load_manifest(path: Path) -> LoadedManifest:
 
 def read(path: Path) -> tuple[Manifest | None, list[Problem]]:
     """The manifest, or every problem of its text and its fields."""
+    _, manifest, problems = survey(path)
+    return manifest, problems
+
+
+def survey(path: Path) -> tuple[Tree | None, Manifest | None, list[Problem]]:
+    """The text as a tree (None if it is no YAML), the manifest (None if anything is wrong), and the problems of both."""
     try:
         tree = parse(_text(path))
     except InputError as error:
-        return None, [Problem(str(path), 1, 1, "", error.message, error.advice)]
+        return None, None, [Problem(str(path), 1, 1, "", error.message, error.advice)]
     except YamlProblem as problem:
-        return None, [Problem(str(path), problem.line, problem.column, problem.field, problem.message, problem.advice)]
+        return None, None, [Problem(str(path), problem.line, problem.column, problem.field, problem.message, problem.advice)]
     problems = [Problem(str(path), line, column, field, "the key is given twice", "keep one of them") for field, line, column in tree.repeated]
     try:
-        manifest = Manifest.model_validate(tree.value)
+        # As JSON and strict, so that types are what the schema says: no "5" for 5 and no yes for 1, but a list for a tuple.
+        manifest = Manifest.model_validate_json(json.dumps(tree.value), strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
-        found = [_problem(path, tree, item) for item in error.errors(include_url=False, include_input=False)]
-        return None, sorted([*problems, *found], key=lambda item: (item.line, item.column))
-    return (None, problems) if problems else (manifest, [])
-
-
-def _problem(path: Path, tree: Tree, item: object) -> Problem:
-    assert isinstance(item, dict)  # pydantic's ErrorDetails
-    field, (line, column) = tree.locate(item["loc"])
-    message, advice = sentence(item["type"], str(item["msg"]), item["loc"], item.get("ctx") or {})
-    return Problem(str(path), line, column, field, message, advice)
+        found = from_pydantic(error.errors(include_url=False, include_input=False), str(path), tree)
+        return tree, None, sorted([*problems, *found], key=lambda item: (item.line, item.column))
+    return tree, None if problems else manifest, problems
 
 
 def _text(path: Path) -> str:
@@ -89,8 +89,9 @@ def _text(path: Path) -> str:
             if not stat.S_ISREG(status.st_mode):
                 raise InputError("this is not a file", advice="give the manifest's file, usually gatehouse.yaml")
             data = stream.read(SIZE_LIMIT + 1)
-    except OSError as error:
-        raise InputError(f"the manifest can't be read: {error.strerror}", advice="check the path and its permissions") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or "the path is none"
+        raise InputError(f"the manifest can't be read: {reason}", advice="check the path and its permissions") from None
     if len(data) > SIZE_LIMIT:
         raise InputError(f"the manifest is larger than {SIZE_LIMIT} bytes", advice="give the manifest, not the data")
     try:

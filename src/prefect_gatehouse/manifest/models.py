@@ -6,12 +6,24 @@ Unknown keys are refused everywhere; what a manifest does not name is not allowe
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+    model_validator,
+)
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"([1-9][0-9]{0,5})([smhd])")
@@ -41,12 +53,22 @@ Duration = Annotated[
 """A duration, written ``90s``, ``30m``, ``2h`` or ``7d``."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$", description="Lower case, digits, hyphens.")]
-ColumnName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f`|<>]+$")]
-Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f`|<>]+$")]
-RelativePath = Annotated[str, Field(min_length=1, max_length=400)]
+# Approvers read these in tables: no control character, no mark-up, nothing that hides or reorders text (Unicode TR 36).
+_SHOWN = r"^[^\x00-\x1f\x7f-\x9f`|<>\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]+$"
+ColumnName = Annotated[str, Field(min_length=1, max_length=128, pattern=_SHOWN)]
+Line = Annotated[str, Field(min_length=1, max_length=200, pattern=_SHOWN)]
+RelativePath = Annotated[str, Field(min_length=1, max_length=400, pattern=r"^[^\x00-\x1f\x7f]+$")]
 BlockReference = Annotated[
     str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+(#[A-Za-z0-9_.-]+)?$", description="block-type/block-name, or block-type/block-name#field")
 ]
+
+
+class Inconsistent(ValueError):
+    """Parts that do not fit together: the field and a sentence for each."""
+
+    def __init__(self, findings: list[tuple[tuple[str, ...], str]]) -> None:
+        super().__init__("; ".join(message for _, message in findings))
+        self.findings = findings
 
 
 class DataClass(StrEnum):
@@ -64,9 +86,9 @@ class DataClass(StrEnum):
 
 
 class Strict(BaseModel):
-    """Base of every part: frozen, no unknown key, no input echoed in an error."""
+    """Base of every part: frozen, no unknown key, no input echoed in an error, no number that JSON can't write."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
 
 
 class _Column(Strict):
@@ -80,7 +102,7 @@ class _Column(Strict):
 class Drop(_Column):
     """The column does not leave the source; also the rule of every column that is not named."""
 
-    rule: Literal["drop"] = "drop"
+    rule: Literal["drop"]
 
 
 class Keep(_Column):
@@ -138,13 +160,17 @@ class Data(Strict):
 
     @model_validator(mode="after")
     def _quasi_identifiers_leave(self) -> Data:
+        found: list[tuple[tuple[str, ...], str]] = []
+        place = ("quasi_identifiers",)
         for name in self.quasi_identifiers:
             if name not in self.columns or isinstance(self.columns[name], Drop):
-                raise ValueError(f"quasi-identifier '{name}' is not among the columns that leave")
+                found.append((place, f"quasi-identifier '{name}' is not among the columns that leave"))
         if len(set(self.quasi_identifiers)) != len(self.quasi_identifiers):
-            raise ValueError("a quasi-identifier is named twice")
+            found.append((place, "a quasi-identifier is named twice"))
         if bool(self.quasi_identifiers) != (self.k is not None):
-            raise ValueError("quasi_identifiers and k go together: name both or neither")
+            found.append((place if self.quasi_identifiers else ("k",), "quasi_identifiers and k go together: name both or neither"))
+        if found:
+            raise Inconsistent(found)
         return self
 
 
@@ -159,13 +185,24 @@ class System(Strict):
 Scalar = str | int | float | bool
 
 
+def _parameter(value: object, handler: ValidatorFunctionWrapHandler) -> object:
+    try:
+        return handler(tuple(value) if isinstance(value, list) else value)
+    except ValidationError:  # one sentence instead of one for each type that it could have been
+        raise ValueError("a parameter is text, a finite number, true or false, or a list of these") from None
+
+
+Parameter = Annotated[Scalar | tuple[Scalar, ...], WrapValidator(_parameter)]
+"""What a workload may be told."""
+
+
 class Workload(Strict):
     """The code between data and circuits."""
 
     entrypoint: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]+:[A-Za-z_][A-Za-z0-9_]*$")] = Field(
         description="file.py:generator, relative to the manifest, or package.module:generator."
     )
-    parameters: dict[str, Scalar | tuple[Scalar, ...]] = Field(default_factory=dict)
+    parameters: dict[str, Parameter] = Field(default_factory=dict)
 
 
 class Envelope(Strict):
@@ -260,23 +297,32 @@ class Manifest(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:
+        found = [*self._about_output(), *self._about_credentials()]
+        if found:
+            raise Inconsistent(found)
+        return self
+
+    def _about_output(self) -> Iterator[tuple[tuple[str, ...], str]]:
         names = [system.name for system in self.systems]
         if len(set(names)) != len(names):
-            raise ValueError("a system is declared twice")
+            yield ("systems",), "a system is declared twice"
         if self.output.target.system not in names:
-            raise ValueError("output.target.system is not among the declared systems")
+            yield ("output", "target", "system"), "output.target.system is not among the declared systems"
         column = self.data.columns.get(self.output.key)
         if column is None or isinstance(column, Drop):
-            raise ValueError("output.key is not among the columns that leave")
+            yield ("output", "key"), "output.key is not among the columns that leave"
         if isinstance(column, Tokenise) and column.scheme != "siv":
-            raise ValueError("output.key is tokenised with a scheme that can't be reversed; use scheme siv")
+            yield ("output", "key"), "output.key is tokenised with a scheme that can't be reversed; use scheme siv"
+        if self.output.key in self.output.columns:
+            yield ("output", "columns"), "output.columns repeats the key"
+        if len(set(self.output.columns)) != len(self.output.columns):
+            yield ("output", "columns"), "a column is written twice"
+
+    def _about_credentials(self) -> Iterator[tuple[tuple[str, ...], str]]:
         tokenised = any(isinstance(column, Tokenise) for column in self.data.columns.values())
         if tokenised and self.credentials.tokenise is None:
-            raise ValueError("a column is tokenised but credentials.tokenise names no block")
-        if isinstance(column, Tokenise) and self.credentials.re_identify is None:
-            raise ValueError("output.key is a token but credentials.re_identify names no block")
+            yield ("credentials",), "a column is tokenised but credentials.tokenise names no block"
+        if isinstance(self.data.columns.get(self.output.key), Tokenise) and self.credentials.re_identify is None:
+            yield ("credentials",), "output.key is a token but credentials.re_identify names no block"
         if self.credentials.write_back is None:
-            raise ValueError("credentials.write_back names no block")
-        if self.output.key in self.output.columns:
-            raise ValueError("output.columns repeats the key")
-        return self
+            yield ("credentials",), "credentials.write_back names no block"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,11 @@ from typing import Any
 import yaml
 
 _DEPTH = 20  # the manifest itself nests five deep
+_NODES = 50_000  # two thousand columns have about twenty thousand
+_BITS = 1024  # of a whole number; Python itself refuses to write much longer ones
+_SURROGATE = re.compile("[\ud800-\udfff]")  # made by an escape such as \\ud800; JSON and UTF-8 have no form for it
+# libyaml is ten times as fast; the pure parser needs minutes for a megabyte of brackets if nothing stops it.
+_LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq")}
 
 Position = tuple[int, int]
@@ -41,21 +47,21 @@ class Tree:
     positions: dict[Path, Position] = field(default_factory=dict)
     repeated: list[tuple[str, int, int]] = field(default_factory=list)
 
-    def locate(self, loc: Sequence[str | int]) -> tuple[str, Position]:
-        """The field's dotted name and position; what is missing is placed at its parent."""
+    def locate(self, loc: Sequence[str | int], *, missing: bool = False) -> tuple[str, Position]:
+        """The field's dotted name and position; what is missing is named in full and placed at its parent."""
         path: Path = ()
         for part in loc:
-            longer = (*path, part)
-            if longer in self.positions:
-                path = longer
-            elif any(known[: len(path)] == path and len(known) > len(path) for known in self.positions) and part == loc[-1]:
-                return _dotted(longer), self.positions.get(path, (1, 1))
             # Otherwise the part is a branch that the model took, not a key of the file.
-        return _dotted(path), self.positions.get(path, (1, 1))
+            if (*path, part) in self.positions:
+                path = (*path, part)
+        return _dotted((*path, loc[-1]) if missing else path), self.positions.get(path, (1, 1))
 
-    def keys(self, path: Path) -> list[str]:
-        """The keys of a mapping."""
-        return [str(known[-1]) for known in self.positions if known[:-1] == path and known]
+    def at(self, *path: str) -> object:
+        """The plain value at a path of keys, None where there is none."""
+        value = self.value
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
 
 
 def _dotted(path: Path) -> str:
@@ -71,14 +77,10 @@ def parse(text: str) -> Tree:
     Raises:
         YamlProblem: The text is no YAML, or uses what a manifest may not.
     """
-    loader = yaml.SafeLoader(text)
+    loader: yaml.SafeLoader | None = None
     try:
-        # Looked at as events first: an alias or a tag is refused before anything is built from it.
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                raise YamlProblem("anchors and aliases are not allowed", "write the value out", event.start_mark)
-            if isinstance(event, yaml.NodeEvent) and getattr(event, "tag", None) not in (None, "!"):
-                raise YamlProblem("tags are not allowed", "write a plain value", event.start_mark)
+        _screen(text)
+        loader = _LOADER(text)
         node = loader.get_single_node()
         tree = Tree()
         if node is None:
@@ -86,18 +88,34 @@ def parse(text: str) -> Tree:
         tree.value = _build(loader, node, (), tree)
     except yaml.MarkedYAMLError as error:
         raise YamlProblem(f"this is no valid YAML: {error.problem or 'syntax error'}", "check indentation and quotes", error.problem_mark) from None
-    except (yaml.YAMLError, RecursionError):
-        raise YamlProblem("this is no valid YAML", "check for control characters and deep nesting", None) from None
+    except yaml.YAMLError:
+        raise YamlProblem("this is no valid YAML: it holds a control character", "save it as plain text", None) from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     if not isinstance(tree.value, dict):
         raise YamlProblem("a manifest is a mapping of fields", "start one with: gatehouse init", None)
     return tree
 
 
+def _screen(text: str) -> None:
+    """Looks at the text as events, before anything is built from it: what is deep, huge, an alias or a tag stops here."""
+    depth = nodes = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise YamlProblem("anchors and aliases are not allowed", "write the value out", event.start_mark)
+        if isinstance(event, yaml.NodeEvent):
+            nodes += 1
+            if getattr(event, "tag", None) not in (None, "!"):
+                raise YamlProblem("tags are not allowed", "write a plain value", event.start_mark)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEPTH:
+            raise YamlProblem("the nesting is too deep", "a manifest nests five levels", event.start_mark)
+        if nodes > _NODES:
+            raise YamlProblem(f"there are more than {_NODES} values", "give the manifest, not the data", event.start_mark)
+
+
 def _build(loader: yaml.SafeLoader, node: yaml.Node, path: Path, tree: Tree) -> object:
-    if len(path) > _DEPTH:
-        raise YamlProblem("the nesting is too deep", "a manifest nests five levels", node.start_mark)
     tree.positions.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
     if isinstance(node, yaml.MappingNode):
         return _mapping(loader, node, path, tree)
@@ -106,9 +124,14 @@ def _build(loader: yaml.SafeLoader, node: yaml.Node, path: Path, tree: Tree) -> 
     if node.tag not in _PLAIN_TAGS:
         return node.value  # a date or the like: what was written is what counts
     try:
-        return loader.construct_object(node)
+        value: object = loader.construct_object(node)
     except ValueError:
         raise YamlProblem("this value can't be read", "put it in quotes", node.start_mark, _dotted(path)) from None
+    if isinstance(value, int) and value.bit_length() > _BITS:
+        raise YamlProblem("this number is too large", "write a smaller one", node.start_mark, _dotted(path))
+    if isinstance(value, str) and _SURROGATE.search(value):
+        raise YamlProblem("this text holds half a character", "write the character itself", node.start_mark, _dotted(path))
+    return value
 
 
 def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode, path: Path, tree: Tree) -> dict[str, object]:

@@ -94,6 +94,8 @@ def load_policy(folder: Path) -> CedarPolicy:
         valid, parsed = False, {}
     if not valid:
         raise InputError("the policies do not fit their schema", where=str(folder), advice="check them with the cedar command line")
+    if parsed.get("templates"):
+        raise InputError("a template decides nothing, nobody links it", where=str(folder), advice="write a policy without ?principal and ?resource")
     static: dict[str, Any] = parsed.get("staticPolicies", {})
     if all(policy["effect"] != "permit" for policy in static.values()):
         raise InputError("the policies permit nothing", where=str(folder), advice="add a permit")

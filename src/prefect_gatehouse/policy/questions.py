@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from math import ceil
 from typing import Literal
 
 from prefect_gatehouse.errors import Denied
@@ -38,7 +39,7 @@ def ask_submit(policy: Policy, plan: Plan, approvals: int, environment: str) -> 
         "tier_highest_class": admitted.tier.highest_class.rank,
         "approvals": approvals,
         "tier_approvers": admitted.tier.approvers,
-        "cost_microdollars": int(worst * _MICRO),
+        "cost_microdollars": ceil(worst * _MICRO),  # never less than it may cost
         "envelope_microdollars": int(plan.body.cost * _MICRO),
     }
     return _ask(policy, "submit", admitted.manifest, admitted.requester, admitted.tier, environment, context)

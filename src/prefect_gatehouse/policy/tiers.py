@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.manifest.models import DataClass, Duration, Name, Strict
+from prefect_gatehouse.manifest.yaml_tree import YamlProblem, parse
 from prefect_gatehouse.values import TierRules, Treatment
 
 TierName = Literal["prototype", "integration", "business"]
+
+
+_Window = Annotated[Duration, Field(ge=timedelta(minutes=1))]
 
 
 class _Tier(Strict):
@@ -22,8 +27,8 @@ class _Tier(Strict):
     unverified_requests: bool
     highest_class: DataClass
     backends: Annotated[tuple[Name, ...], Field(min_length=1)]
-    approval_window: Duration
-    resume_window: Duration
+    approval_window: _Window
+    resume_window: _Window
 
 
 def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
@@ -33,15 +38,20 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
         InputError: The file is missing or malformed, or a tier is not defined.
     """
     try:
-        tiers = TypeAdapter(dict[TierName, _Tier]).validate_python(yaml.safe_load(path.read_text()))
+        tree = parse(path.read_text())
+        # As JSON, so that a list is a tuple and a name a class, but "2" is not 2.
+        tiers = TypeAdapter(dict[TierName, _Tier]).validate_json(json.dumps(tree.value), strict=True)
     except (OSError, UnicodeDecodeError):
         raise InputError("the tiers can't be read", where=str(path), advice="set GATEHOUSE_TIERS") from None
-    except yaml.YAMLError:
-        raise InputError("the tiers are no valid YAML", where=str(path), advice="compare the file with the one that ships") from None
+    except YamlProblem as problem:
+        place = f"{path}:{problem.line}:{problem.column}" + (f": {problem.field}" if problem.field else "")
+        raise InputError("the tiers are no plain YAML", where=place, advice="compare the file with the one that ships") from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
+        field = ".".join(str(part) for part in first["loc"] if part != "[key]")
         raise InputError(first["msg"], where=f"{path}: {field}", advice="correct the field") from None
+    for field, line, column in tree.repeated:
+        raise InputError("the key is given twice", where=f"{path}:{line}:{column}: {field}", advice="keep one of them")
     missing = {"prototype", "integration", "business"} - set(tiers)
     if missing:
         raise InputError(f"tiers are missing: {', '.join(sorted(missing))}", where=str(path), advice="define all three")

@@ -110,7 +110,7 @@ def _read(path: Path) -> bytes:
             data = stream.read(LARGEST + 1)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         advice = "write the suite or correct its path; it is relative to the manifest"
-        raise InputError("the suite does not exist", where=path.name, advice=advice) from None
+        raise InputError("the suite does not exist", where=str(path), advice=advice) from None
     except OSError as error:
         raise StorageError(f"the suite can't be read: {error.strerror or 'input/output error'}", where=path.name) from None
     if len(data) > LARGEST:

@@ -40,8 +40,11 @@ def inside(folder: Path, relative: str, field: str) -> Path:
     Raises:
         InputError: The path leads out of the folder, also by a link.
     """
-    base = folder.resolve()
-    path = (base / relative).resolve()
+    try:
+        base = folder.resolve()
+        path = (base / relative).resolve()
+    except (OSError, RuntimeError, ValueError):  # a loop of links, a name too long, a NUL
+        raise InputError("the path can't be followed", where=field, advice="correct the path") from None
     if Path(relative).is_absolute() or not path.is_relative_to(base):
         raise InputError("the path leads out of the manifest's folder", where=field, advice="keep the file beside the manifest")
     return path

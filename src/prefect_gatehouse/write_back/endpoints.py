@@ -10,12 +10,22 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from prefect_gatehouse.errors import InputError
 
+# Drivers let options replace host, port and database, so only those that secure or time a connection pass.
+_OPTIONS = frozenset(
+    {
+        *("application_name", "charset", "connect_timeout", "target_session_attrs", "timeout"),
+        *("channel_binding", "gssencmode", "sslcert", "sslcrl", "sslkey", "sslmode", "sslpassword", "sslrootcert"),
+        *("ssl_ca", "ssl_cert", "ssl_key"),
+    }
+)
+
 
 def parse(url: str) -> URL:
     """A database URL.
 
     Raises:
-        InputError: It is none, or names a database that is gone when the process ends. The text is not repeated.
+        InputError: It is none, has an option that may lead elsewhere, or names a database that is gone when the process ends. The text
+            is not repeated.
     """
     try:
         parsed = make_url(url)
@@ -25,6 +35,10 @@ def parse(url: str) -> URL:
         ) from None
     if parsed.get_backend_name() == "sqlite" and (not parsed.database or ":memory:" in parsed.database or parsed.query.get("mode") == "memory"):
         raise InputError("the write-back address is an in-memory database", where="credentials.write_back", advice="name a file")
+    as_uri = parsed.get_backend_name() == "sqlite" and (parsed.database or "").startswith("file:")
+    if as_uri or not _OPTIONS.issuperset(parsed.query):
+        advice = f"name host, port and database in front; of the options only these are taken: {', '.join(sorted(_OPTIONS))}"
+        raise InputError("the write-back address has an option that may lead elsewhere", where="credentials.write_back", advice=advice)
     return parsed
 
 
@@ -39,4 +53,5 @@ def endpoint_of(url: str) -> str:
     if dialect == "sqlite":
         return f"sqlite:///{PurePath(parsed.database or '').name}"
     port = f":{parsed.port}" if parsed.port is not None else ""
-    return f"{dialect}://{parsed.host or ''}{port}/{parsed.database or ''}"
+    host = f"[{parsed.host}]" if ":" in (parsed.host or "") else parsed.host or ""
+    return f"{dialect}://{host}{port}/{parsed.database or ''}"

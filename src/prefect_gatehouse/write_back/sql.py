@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ __all__ = ["Published", "discard", "endpoint_of", "publish"]
 RUN, LABEL = "_gatehouse_run", "_gatehouse_label"
 _ROWS = 5_000  # of one INSERT: a few hundred kilobytes
 _WHERE = "write_back"
+_LOCK = 0x67617465  # "gate": the first half of our advisory locks
 
 Mode = Literal["append", "replace", "upsert"]
 
@@ -105,8 +107,10 @@ def publish(
     _check_frame(frame, key, names)
     with _database(url) as engine:
         meta = MetaData()
+        frame = _plain_times(frame[names], zones=engine.dialect.name == "postgresql")
         staging = Table(_staging(run_id), meta, *(Column(name, _type(frame[name], name)) for name in names))
         receipts = _receipts(meta)
+        rows = _records(frame)
         with _writing(engine) as connection:
             _ensure(connection, receipts)
             done = _receipt(connection, receipts, run_id, rows_digest)
@@ -114,20 +118,20 @@ def publish(
             discard(url, run_id=run_id)
             return Published(done, repeated=True)
         try:
-            _stage(engine, staging, frame[names])
-            with _writing(engine) as connection:
+            _stage(engine, staging, rows)
+            with _writing(engine, table) as connection:
                 done = _receipt(connection, receipts, run_id, rows_digest)
                 if done is not None:
                     return Published(done, repeated=True)
-                _check_staged(connection, staging, key, len(frame))
+                _check_staged(connection, staging, key, rows)
                 target = _target(connection, table, staging, key, mode)
                 _move(connection, staging, target, key, mode, run_id, label)
                 connection.execute(
                     insert(receipts).values(
-                        run_id=run_id, plan_digest=plan_digest, target=table, rows=len(frame), rows_digest=rows_digest, label=label, at=time.time()
+                        run_id=run_id, plan_digest=plan_digest, target=table, rows=len(rows), rows_digest=rows_digest, label=label, at=time.time()
                     )
                 )
-            return Published(len(frame), repeated=False)
+            return Published(len(rows), repeated=False)
         finally:
             _drop(engine, staging)
 
@@ -166,13 +170,38 @@ def _check_frame(frame: pd.DataFrame, key: str, names: list[str]) -> None:
         raise DataRefused(f"the frame has not exactly the declared columns; missing: {missing}", where=_WHERE, advice="mend the workload")
     if frame.empty or frame[key].isna().any() or frame[key].duplicated().any():
         raise DataRefused("the frame is empty, or its key is null or repeated", where=f"{_WHERE} {key}", advice="return one row a key")
+    if not {RUN, LABEL}.isdisjoint(names):
+        raise DataRefused("a column has a name that Gatehouse keeps for its own", where=_WHERE, advice="rename the column")
     for name in names:
         if frame[name].dtype.kind == "f" and frame[name].map(lambda value: math.isinf(value)).any():
             raise DataRefused("a column holds numbers that are not finite", where=f"{_WHERE} {name}", advice="mend the workload")
 
 
+def _plain_times(frame: pd.DataFrame, *, zones: bool) -> pd.DataFrame:
+    """Times in microseconds, and those of a zone in UTC; a database that keeps no zones gets them without it."""
+    changed: dict[str, pd.Series[Any]] = {}
+    for name in frame.columns:
+        if frame[name].dtype.kind == "M":
+            series = frame[name].dt.as_unit("us")
+            if series.dt.tz is not None:
+                series = series.dt.tz_convert("UTC") if zones else series.dt.tz_convert("UTC").dt.tz_localize(None)
+            changed[name] = series
+    return frame.assign(**changed)
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, object]]:
+    """The rows as Python's own values, null where there is none."""
+    times = [name for name in frame.columns if frame[name].dtype.kind == "M"]
+    rows = [{str(name): value for name, value in row.items()} for row in frame.astype(object).where(frame.notna(), None).to_dict("records")]
+    for row in rows:
+        for name in times:
+            row[name] = row[name].to_pydatetime() if row[name] is not None else None
+    return rows
+
+
 def _type(series: pd.Series[Any], name: str) -> TypeEngine[Any]:
-    kinds: dict[str, TypeEngine[Any]] = {"b": Boolean(), "i": BigInteger(), "u": BigInteger(), "f": Double(), "M": DateTime()}
+    times = DateTime(timezone=getattr(series.dtype, "tz", None) is not None)
+    kinds: dict[str, TypeEngine[Any]] = {"b": Boolean(), "i": BigInteger(), "u": BigInteger(), "f": Double(), "M": times}
     found = kinds.get(series.dtype.kind)
     if found is not None:
         return found
@@ -199,6 +228,8 @@ def _database(url: str) -> Iterator[Engine]:
         raise DataRefused(
             f"the table refuses the rows ({kind})", where=_WHERE, advice="compare the table's constraints with the output's columns"
         ) from None
+    except (OverflowError, ValueError):  # some drivers raise Python's own for a value that they can't encode
+        raise DataRefused("the database does not take a value", where=_WHERE, advice="return numbers of 64 bits and text that is Unicode") from None
     except SQLAlchemyError as error:
         text = str(getattr(error, "orig", "")).lower()
         if "full" in text or "readonly" in text or "read-only" in text or "no space" in text:
@@ -224,15 +255,15 @@ def _as_sqlite(engine: Engine) -> None:
 
 
 @contextmanager
-def _writing(engine: Engine) -> Iterator[Connection]:
+def _writing(engine: Engine, table: str = "") -> Iterator[Connection]:
+    """A transaction that is alone with the table of that name among Gatehouse's own: two runs that create or fill it go one by one."""
     with engine.connect() as connection, connection.begin():
+        if engine.dialect.name == "postgresql":  # SQLite's BEGIN IMMEDIATE lets one in anyway
+            connection.execute(select(func.pg_advisory_xact_lock(literal(_LOCK << 32 | zlib.crc32(table.encode()), BigInteger()))))
         yield connection
 
 
 def _ensure(connection: Connection, receipts: Table) -> None:
-    if connection.dialect.name == "postgresql":
-        # Two first runs at once: one creates, the other waits here and then finds it.
-        connection.execute(select(func.pg_advisory_xact_lock(0x67617465)))
     receipts.create(connection, checkfirst=True)
 
 
@@ -245,19 +276,22 @@ def _receipt(connection: Connection, receipts: Table, run_id: str, rows_digest: 
     return int(row.rows)
 
 
-def _stage(engine: Engine, staging: Table, frame: pd.DataFrame) -> None:
-    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    with _writing(engine) as connection:
+def _stage(engine: Engine, staging: Table, rows: list[dict[str, object]]) -> None:
+    with _writing(engine, staging.name) as connection:
         connection.execute(DropTable(staging, if_exists=True))
         connection.execute(CreateTable(staging))
         for start in range(0, len(rows), _ROWS):
-            connection.execute(insert(staging), [{str(name): value for name, value in row.items()} for row in rows[start : start + _ROWS]])
+            connection.execute(insert(staging), rows[start : start + _ROWS])
 
 
-def _check_staged(connection: Connection, staging: Table, key: str, rows: int) -> None:
-    column = staging.c[key]
-    counted, distinct = connection.execute(select(func.count(), func.count(column.distinct())).select_from(staging)).one()
-    if (counted, distinct) != (rows, rows):
+def _check_staged(connection: Connection, staging: Table, key: str, rows: list[dict[str, object]]) -> None:
+    """Every row is there as it was sent, once, and no other; nobody changes one until the transaction ends."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"LOCK TABLE {connection.dialect.identifier_preparer.format_table(staging)} IN SHARE MODE")
+    sent = {row[key]: row for row in rows}
+    with connection.execute(select(staging).execution_options(yield_per=_ROWS)) as found:
+        differs = any(sent.pop(row[key], None) != dict(row) for row in found.mappings())
+    if differs or sent:
         raise DataRefused("staging has not the rows that were sent", where=_WHERE, advice="look at the database, then start a new run")
 
 
@@ -295,6 +329,8 @@ def _fits(ours: TypeEngine[Any], theirs: TypeEngine[Any]) -> bool:
         int: (int, float),
         float: (float,),
     }
+    if isinstance(ours, DateTime):
+        return isinstance(theirs, DateTime) and ours.timezone == theirs.timezone
     try:
         mine, other = ours.python_type, theirs.python_type
     except NotImplementedError:
@@ -315,7 +351,7 @@ def _move(connection: Connection, staging: Table, target: Table, key: str, mode:
 
 
 def _drop(engine: Engine, staging: Table) -> int:
-    with _writing(engine) as connection:
+    with _writing(engine, staging.name) as connection:
         there = inspect(connection).has_table(staging.name)
         if there:
             connection.execute(DropTable(staging, if_exists=True))
