@@ -1,0 +1,121 @@
+"""`gatehouse people`: add, list, revoke - and what the registry refuses."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from prefect_gatehouse.cli.main import main
+from prefect_gatehouse.identity.keys import fingerprint, generate_key
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GATEHOUSE_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def people(*words: str | Path) -> Result:
+    return CliRunner().invoke(main, ["people", *map(str, words)], prog_name="gatehouse")
+
+
+def listed() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(people("list", "--json").output)
+    return found
+
+
+def key(folder: Path, name: str) -> tuple[Path, str]:
+    """A new key's public file and fingerprint."""
+    return folder / f"{name}.pub", fingerprint(generate_key(folder / name, name))
+
+
+def test_add_list_revoke(tmp_path: Path) -> None:
+    """A person with a key and two roles is listed until revoked."""
+    public, mark = key(tmp_path, "one")
+    added = people("add", "Ada@Example.org", "--role", "requester", "--role", "approver", "--key", public)
+    assert added.exit_code == 0
+    assert listed() == [{"person": "ada@example.org", "roles": ["approver", "requester"], "keys": [mark], "totp": False}]
+    assert "ada@example.org" in people("list").output
+    assert people("revoke", "ada@example.org").exit_code == 0
+    assert listed() == []
+
+
+def test_add_grows_what_is_there(tmp_path: Path) -> None:
+    """Adding again adds a key and a role and takes nothing away."""
+    (first, one), (second, two) = key(tmp_path, "one"), key(tmp_path, "two")
+    people("add", "ada", "--role", "requester", "--key", first)
+    people("add", "ada", "--role", "auditor", "--key", second)
+    (ada,) = listed()
+    assert (ada["roles"], set(ada["keys"])) == (["auditor", "requester"], {one, two})
+
+
+def test_revoke_one_key(tmp_path: Path) -> None:
+    """One key goes, the person and the other key stay."""
+    (first, one), (second, two) = key(tmp_path, "one"), key(tmp_path, "two")
+    for public in (first, second):
+        people("add", "ada", "--role", "approver", "--key", public)
+    assert people("revoke", "ada", "--fingerprint", one).exit_code == 0
+    assert [item["keys"] for item in listed()] == [[two]]
+    again = people("revoke", "ada", "--fingerprint", one, "--json")
+    assert (again.exit_code, json.loads(again.output)["error"]) == (2, "input")
+
+
+def test_one_time_codes_are_shown_once(home: Path) -> None:
+    """The shared secret is printed when it is made, kept for its owner alone, and never listed."""
+    added = people("add", "ada", "--role", "approver", "--totp", "--json")
+    uri = json.loads(added.output)["totp_uri"]
+    assert uri.startswith("otpauth://totp/")
+    secret = uri.partition("secret=")[2].partition("&")[0]
+    assert len(secret) >= 32
+    assert json.loads(people("add", "ada", "--role", "approver", "--totp", "--json").output)["totp_uri"] is None
+    assert secret not in people("list").output + people("list", "--json").output
+    for path in (home / "people").rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 or path.name == ".lock", path
+
+
+def test_a_key_belongs_to_one_person(tmp_path: Path) -> None:
+    """The same key under a second name is refused: approvals are compared by person."""
+    public, _ = key(tmp_path, "one")
+    people("add", "ada", "--role", "requester", "--key", public)
+    told = people("add", "bob", "--role", "approver", "--key", public)
+    assert told.exit_code == 2
+    assert "another person's" in told.stderr
+    assert [item["person"] for item in listed()] == ["ada"]
+
+
+def test_a_private_key_is_not_taken(tmp_path: Path, home: Path) -> None:
+    """Whoever gives the private half by mistake is told so, and nothing of it is kept or shown."""
+    key(tmp_path, "one")
+    told = people("add", "ada", "--role", "approver", "--key", tmp_path / "one")
+    assert told.exit_code == 2
+    assert "PRIVATE" not in told.output
+    assert not home.exists() or all("PRIVATE" not in path.read_text() for path in home.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("person", ["", " ", "a b", "../../x", "a\nb", "unverified", "UNVERIFIED", "*", "a,b", "ä@example.org", "x" * 200, "-rf"])
+def test_what_is_no_person(person: str, home: Path) -> None:
+    """Identifiers that could be read as a path, a pattern, several people or nobody are refused."""
+    told = people("add", "--role", "approver", "--totp", "--json", "--", person)
+    assert told.exit_code == 2
+    assert json.loads(told.output)["error"] == "input"
+    assert listed() == []
+
+
+def test_a_spoilt_registry_is_said(home: Path) -> None:
+    """A registry that can't be understood stops everybody, loudly."""
+    people("add", "ada", "--role", "approver")
+    (home / "people" / "people.json").write_text("{")
+    told = people("list", "--json")
+    assert (told.exit_code, json.loads(told.output)["error"]) == (7, "tampered")
+
+
+def test_names_are_not_markup(home: Path, tmp_path: Path) -> None:
+    """A role is needed, and a name with brackets is text, not colour."""
+    assert people("add", "ada").exit_code == 2
+    told = people("add", "[bold]x[/]", "--role", "approver")
+    assert told.exit_code == 2

@@ -1,0 +1,131 @@
+"""Servers that the tests share: one a test process, started when the first test asks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prefect_gatehouse.cli.quiet import QUIET
+
+# Before anything imports Prefect: no test reads or writes the caller's profile, and none phones home.
+os.environ.update(QUIET)
+for _name in [name for name in os.environ if name.startswith(("GATEHOUSE_", "PREFECT_API", "PREFECT_HOME", "PREFECT_PROFILE"))]:
+    if _name != "GATEHOUSE_REQUIRE_SERVICES" and not _name.startswith("GATEHOUSE_TEST_"):
+        del os.environ[_name]
+
+
+@pytest.fixture(scope="session")
+def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prefect's home, database and logs of this test process."""
+    folder = tmp_path_factory.mktemp("prefect")
+    os.environ["PREFECT_HOME"] = str(folder / "prefect")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stack(prefect_home: Path) -> Iterator[Any]:
+    """A real Prefect server on SQLite with the work pool and the deployments; workers are started by the tests that need one."""
+    from prefect_gatehouse.cli.stack import Stack
+
+    server = Stack(prefect_home, prefect_home / "gatehouse-home", {"PREFECT_LOGGING_LEVEL": "INFO"})
+    server.start_server()
+    kept = dict(os.environ)
+    os.environ.update(server.environment)
+    os.environ["PREFECT_LOGGING_LEVEL"] = "ERROR"
+    from prefect.context import refresh_global_settings_context
+
+    refresh_global_settings_context()
+    try:
+        server.wait()
+        server.create_pool()
+        yield server
+    finally:
+        server.stop()
+        os.environ.clear()
+        os.environ.update(kept)
+        refresh_global_settings_context()
+
+
+@pytest.fixture(scope="session")
+def by_hand(stack: Any) -> str:
+    """A deployment without a work pool: no worker takes its runs up, the tests run them."""
+    from prefect.client.orchestration import get_client
+
+    from prefect_gatehouse.flows.governed_pipeline import governed_pipeline
+
+    with get_client(sync_client=True) as client:
+        flow_id = client.create_flow(governed_pipeline)
+        client.create_deployment(flow_id=flow_id, name="by-hand", enforce_parameter_schema=False)
+    return "governed-pipeline/by-hand"
+
+
+@pytest.fixture(scope="session")
+def zygote(stack: Any) -> Iterator[Any]:
+    """The warm process that runs flow runs in forked children."""
+    from tests.support.pipeline import Zygote
+
+    warm = Zygote(stack.environment)
+    yield warm
+    warm.stop()
+
+
+@pytest.fixture
+def make_pipeline(tmp_path: Path, zygote: Any, by_hand: str) -> Iterator[Callable[..., Any]]:
+    """Makes pipelines in folders of their own."""
+    from tests.support.pipeline import Pipeline
+
+    with ExitStack() as open_:
+
+        def make(name: str = "p", **options: Any) -> Pipeline:
+            return open_.enter_context(Pipeline(tmp_path / name, zygote, by_hand, **options))
+
+        yield make
+
+
+@pytest.fixture
+def pipeline(make_pipeline: Callable[..., Any]) -> Any:
+    """One pipeline."""
+    return make_pipeline()
+
+
+@pytest.fixture(scope="session")
+def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A real Vault in development mode."""
+    from tests.services.vault_server import vault_server
+
+    with vault_server(tmp_path_factory.mktemp("vault")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """AWS as moto plays it."""
+    from tests.services.moto_server import moto_server
+
+    with moto_server(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Any]:
+    """A real PostgreSQL."""
+    from tests.services.postgres_server import postgres_server
+
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    """An empty target database, on each of the two dialects."""
+    from tests.write_back.databases import Database
+
+    if request.param == "sqlite":
+        return Database(f"sqlite:///{tmp_path / 'target.sqlite'}", "no-password")
+    server = request.getfixturevalue("postgres")
+    return Database(server.url(server.new_database()), server.password)

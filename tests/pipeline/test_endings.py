@@ -1,0 +1,168 @@
+"""The ways a run ends that nobody drives: expired, cancelled, abandoned; and what can still be resumed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.states import Cancelled, Crashed
+from tests.support.pipeline import APPROVER
+
+from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.flows import control
+from prefect_gatehouse.flows.clean_up import sweep
+
+pytestmark = pytest.mark.xdist_group("stack-2")
+
+SLOW = """
+import time
+
+import pandas as pd
+
+
+def solve(features, parameters):
+    from qiskit import QuantumCircuit
+
+    for turn in range(parameters["rounds"]):
+        circuit = QuantumCircuit(1, 1)
+        circuit.measure(0, 0)
+        counts = yield [circuit]
+        time.sleep(3)
+    return pd.DataFrame({"subject": features["subject"], "score": 1.0})
+"""
+
+
+def set_state(run_id: str, state: Any) -> None:
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(UUID(run_id), state, force=True)
+
+
+def ended(pipeline: Any, run_id: str, ending: str) -> None:
+    """Closed in the ledger, nothing left, nothing submitted, and no way back."""
+    assert pipeline.ledger.run(run_id).ending == ending
+    assert (pipeline.left_behind(), pipeline.rows()) == ([], [])
+    receipt = pipeline.ledger.event(f"{run_id}:clean_up").data["value"]
+    assert receipt["key_shredded"] and all(item["deleted"] for item in receipt["deletions"])
+    with pytest.raises(InputError, match="closed"):
+        control.resume(pipeline.ledger, run_id)
+    size = pipeline.ledger.size()
+    pipeline.restart(run_id)
+    pipeline.process(run_id)
+    assert pipeline.ledger.size() == size  # whatever state somebody sets in Prefect
+
+
+def test_nobody_decides_in_time(pipeline: Any) -> None:
+    """The approval window passes: the sweeper expires the run and cleans up; a minute earlier it does not."""
+    run_id = pipeline.start()
+    pipeline.process(run_id)
+    closes = pipeline.ledger.run(run_id).wait_until
+    assert sweep(pipeline.settings, now=closes - 60) == []
+    assert [row["ending"] for row in sweep(pipeline.settings, now=closes + 1)] == ["expired"]
+    assert pipeline.state(run_id).name == "Expired"
+    ended(pipeline, run_id, "expired")
+
+
+def test_a_late_answer_counts_for_nothing(pipeline: Any) -> None:
+    """An authentic approval after the sweeper expired the run does not bring it back."""
+    run_id = pipeline.start()
+    pipeline.process(run_id)
+    settings = pipeline.settings.model_copy(update={"identity": pipeline.keys[APPROVER]})
+    proof = control.sign_answer(settings, pipeline.ledger, run_id, "approve")
+    sweep(pipeline.settings, now=pipeline.ledger.run(run_id).wait_until + 1)
+    with pytest.raises(InputError, match="does not wait"):
+        control.answer(run_id, "approve", proof=proof)
+    ended(pipeline, run_id, "expired")
+
+
+def test_cancelled_while_suspended(pipeline: Any) -> None:
+    """Prefect runs no hook for a run that is cancelled while suspended: the sweeper cleans up."""
+    run_id = pipeline.start()
+    pipeline.process(run_id)
+    set_state(run_id, Cancelled())
+    assert [row["ending"] for row in sweep(pipeline.settings)] == ["cancelled"]
+    ended(pipeline, run_id, "cancelled")
+
+
+def test_cancelled_while_running(make_pipeline: Any) -> None:
+    """A state set directly stops no process; the gate before the next effect asks for it, and the run cleans up."""
+    pipeline = make_pipeline(workload=SLOW)
+    run_id = pipeline.start()
+    pipeline.approved(run_id)
+    driver = threading.Thread(target=pipeline.process, args=(run_id,))
+    driver.start()
+    until = time.monotonic() + 60
+    while not pipeline.ledger.event(f"{run_id}:collect:0") and time.monotonic() < until:
+        time.sleep(0.05)
+    set_state(run_id, Cancelled())
+    driver.join()
+    assert len(pipeline.ledger.events(run_id, "job-submitted")) == 1
+    ended(pipeline, run_id, "cancelled")
+
+
+def test_not_resumed_in_time(pipeline: Any) -> None:
+    """A failed run keeps its encrypted artifacts until the tier's window has passed; then the sweeper abandons it."""
+    run_id = pipeline.start()
+    pipeline.process(run_id, fail="plan")
+    assert pipeline.left_behind() != []
+    until = pipeline.ledger.run(run_id).wait_until
+    assert 23 * 3600 < until - time.time() <= 24 * 3600
+    assert sweep(pipeline.settings, now=until - 60) == []
+    assert [row["ending"] for row in sweep(pipeline.settings, now=until + 1)] == ["abandoned"]
+    ended(pipeline, run_id, "abandoned")
+
+
+def test_a_dead_process_is_abandoned_too(pipeline: Any) -> None:
+    """A crashed run that nobody restarts is over when its window has passed."""
+    run_id = pipeline.start()
+    pipeline.process(run_id, kill={"event": "minimise", "side": "before"})
+    set_state(run_id, Crashed())
+    assert sweep(pipeline.settings) == []
+    assert [row["ending"] for row in sweep(pipeline.settings, now=time.time() + 25 * 3600)] == ["abandoned"]
+    ended(pipeline, run_id, "abandoned")
+
+
+def test_a_decided_ending_is_finished_by_the_sweeper(pipeline: Any) -> None:
+    """The process died after it had decided that the run is rejected: the sweeper ends it as rejected, not as abandoned."""
+    run_id = pipeline.start()
+    pipeline.process(run_id)
+    pipeline.answer(run_id, "reject")
+    pipeline.process(run_id, kill={"event": "ending", "side": "after"})
+    set_state(run_id, Crashed())
+    assert [row["ending"] for row in sweep(pipeline.settings)] == ["rejected"]
+    ended(pipeline, run_id, "rejected")
+
+
+def test_abandoned_by_hand(pipeline: Any) -> None:
+    """`gatehouse abandon` ends a suspended run at once, in Prefect too."""
+    run_id = pipeline.start()
+    pipeline.process(run_id)
+    receipt = control.abandon(pipeline.settings, pipeline.ledger, run_id)
+    assert receipt.ending == "abandoned"
+    assert pipeline.state(run_id).is_cancelled()
+    ended(pipeline, run_id, "abandoned")
+
+
+def test_what_can_be_resumed_and_what_not(pipeline: Any) -> None:
+    """A waiting run is for its approvers; a running one needs the word that it is dead; a failed one goes on where it stopped."""
+    run_id = pipeline.start()
+    with pytest.raises(InputError, match="Scheduled"):
+        control.resume(pipeline.ledger, run_id)
+    pipeline.process(run_id, kill={"event": "minimise", "side": "after"})
+    with pytest.raises(InputError, match="--dead"):
+        control.resume(pipeline.ledger, run_id)
+    control.resume(pipeline.ledger, run_id, dead=True)
+    pipeline.process(run_id)
+    with pytest.raises(InputError, match="waits for an approval"):
+        control.resume(pipeline.ledger, run_id)
+    pipeline.answer(run_id)
+    pipeline.process(run_id, fail="validate_output")
+    control.resume(pipeline.ledger, run_id)
+    pipeline.process(run_id)
+    assert pipeline.ledger.run(run_id).ending == "completed"
+    entered = [event.data["gate"] for event in pipeline.ledger.events(run_id, "gate-entered")]
+    assert entered.count("minimise") == 1  # passed before the death, not again after it
+    assert entered.count("validate_output") == 2

@@ -1,0 +1,191 @@
+"""Operational failures: one clear message, nothing lost, and a run that goes on when the cause is mended."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.pipeline.test_endings import SLOW
+from tests.services import unavailable
+from tests.support.leaks import leaks
+from tests.support.pipeline import ROWS, WORKLOAD
+
+from prefect_gatehouse.flows import control
+
+pytestmark = pytest.mark.xdist_group("stack-2")
+
+
+def resumable(pipeline: Any, run_id: str, *words: str) -> None:
+    """Failed with one line that says what, where and what to do; no traceback anywhere."""
+    state = pipeline.state(run_id)
+    assert state.name == "Resumable", state
+    assert "\n" not in state.message.strip()
+    for word in (*words, f"gatehouse resume {run_id}"):
+        assert word in state.message
+    assert "Traceback" not in pipeline.log.read_text()
+
+
+def finishes(pipeline: Any, run_id: str) -> None:
+    """The cause is mended: the run goes on and ends well."""
+    control.resume(pipeline.ledger, run_id)
+    pipeline.process(run_id)
+    if pipeline.state(run_id).is_paused():
+        pipeline.answer(run_id)
+        pipeline.process(run_id)
+    assert pipeline.ledger.run(run_id).ending == "completed", pipeline.state(run_id)
+    assert len(pipeline.rows()) == ROWS
+    assert pipeline.left_behind() == []
+
+
+@pytest.fixture
+def small_disk(make_pipeline: Any, tmp_path: Path) -> Iterator[Any]:
+    """A pipeline whose ``GATEHOUSE_HOME`` is a file system of its own, of 4 MiB."""
+    home = tmp_path / "p" / "home"
+    home.mkdir(parents=True)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(home)], capture_output=True, check=False).returncode:
+        unavailable("no permission to mount a small disk")
+    try:
+        yield make_pipeline()
+    finally:
+        subprocess.run(["umount", "-l", str(home)], check=True)
+
+
+def fill(home: Path, leave: int) -> Path:
+    """Fills the disk up to some bytes."""
+    ballast = home / "ballast"
+    free = os.statvfs(home).f_bavail * os.statvfs(home).f_frsize
+    ballast.write_bytes(b"\0" * max(0, free - leave))
+    return ballast
+
+
+@pytest.mark.parametrize("leave", [0, 40_000], ids=["full", "full-soon"])
+def test_a_full_disk_before_the_first_gate(small_disk: Any, leave: int) -> None:
+    """No room in GATEHOUSE_HOME, at once or after some events: the message says so, and the run goes on when there is."""
+    run_id = small_disk.start()
+    ballast = fill(small_disk.home, leave)
+    small_disk.process(run_id)
+    resumable(small_disk, run_id, "disk", "full")
+    ballast.unlink()
+    finishes(small_disk, run_id)
+
+
+def test_a_full_disk_after_the_approval(small_disk: Any) -> None:
+    """Full between approval and submission: the approval is not lost, and nothing was submitted twice."""
+    run_id = small_disk.start()
+    small_disk.approved(run_id)
+    ballast = fill(small_disk.home, 0)
+    small_disk.process(run_id)
+    resumable(small_disk, run_id, "disk", "full")
+    ballast.unlink()
+    finishes(small_disk, run_id)
+    assert len(small_disk.ledger.events(run_id, "job-submitted")) == 2
+
+
+def test_a_read_only_home(small_disk: Any) -> None:
+    """A home that became read-only: one message; writable again, the run goes on."""
+    run_id = small_disk.start()
+    small_disk.approved(run_id)
+    small_disk.ledger.close()
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk.home)], check=True)
+    try:
+        small_disk.process(run_id)
+        resumable(small_disk, run_id, "read-only")
+    finally:
+        subprocess.run(["mount", "-o", "remount,rw", str(small_disk.home)], check=True)
+    finishes(small_disk, run_id)
+
+
+def test_a_missing_suite(pipeline: Any) -> None:
+    """The message names the file; put back, the run goes on."""
+    suite = pipeline.zone / "suites" / "input.json"
+    text = suite.read_text()
+    run_id = pipeline.start()
+    suite.unlink()
+    pipeline.process(run_id)
+    resumable(pipeline, run_id, "suites/input.json")
+    suite.write_text(text)
+    finishes(pipeline, run_id)
+
+
+def test_a_missing_source(pipeline: Any) -> None:
+    """The message names the source; put back, the run goes on."""
+    source = pipeline.zone / "source.csv"
+    data = source.read_bytes()
+    run_id = pipeline.start()
+    source.unlink()
+    pipeline.process(run_id)
+    resumable(pipeline, run_id, "source.csv")
+    source.write_bytes(data)
+    finishes(pipeline, run_id)
+
+
+def test_a_workload_that_raises(make_pipeline: Any, prefect_home: Path) -> None:
+    """Its exception's text, which may hold data, is withheld; place and type are told; mended before the plan, the run goes on."""
+    mark = "boom-value-7c41d0"
+    raising = WORKLOAD.replace("total = 0\n", f'raise ValueError("".join({list(mark)}))\n    total = 0\n')
+    pipeline = make_pipeline(workload=raising)
+    run_id = pipeline.start()
+    pipeline.process(run_id)
+    resumable(pipeline, run_id, "ValueError", "workload.py:10")
+    assert leaks([mark], prefect_home, pipeline.home, pipeline.log) == []
+    (pipeline.zone / "workload.py").write_text(WORKLOAD)
+    finishes(pipeline, run_id)
+
+
+def test_a_workload_that_raises_in_a_later_round(make_pipeline: Any) -> None:
+    """After the approval the code can't be mended without a new approval, but a cause outside it can: the round replays."""
+    pipeline = make_pipeline(workload=WORKLOAD.replace("        total += ", "        open(parameters['file']).close()\n        total += "))
+    manifest = pipeline.manifest.read_text()
+    wanted = pipeline.zone / "outside"
+    pipeline.manifest.write_text(manifest.replace("parameters: {", f'parameters: {{file: "{wanted}", '))
+    run_id = pipeline.start()
+    pipeline.approved(run_id)
+    pipeline.process(run_id)
+    resumable(pipeline, run_id, "FileNotFoundError")
+    wanted.touch()
+    finishes(pipeline, run_id)
+    assert len(pipeline.ledger.events(run_id, "job-submitted")) == 2
+
+
+def test_a_block_that_is_missing(make_pipeline: Any) -> None:
+    """A secret that can't be read: the block is named, and the run goes on when it is there."""
+    from prefect.blocks.system import Secret
+
+    pipeline = make_pipeline(blocks=("secret/nobody-made-this", None))
+    run_id = pipeline.start()
+    pipeline.process(run_id)
+    resumable(pipeline, run_id, "nobody-made-this")
+    Secret(value=pipeline.token_key).save("nobody-made-this")
+    try:
+        finishes(pipeline, run_id)
+    finally:
+        Secret.delete("nobody-made-this")
+
+
+@pytest.mark.timeout(400)
+def test_a_server_that_goes_away(make_pipeline: Any, stack: Any) -> None:
+    """The Prefect server dies under a running process and comes back: what was done is not lost, and the run can be resumed."""
+    pipeline = make_pipeline(workload=SLOW)
+    run_id = pipeline.start()
+    pipeline.approved(run_id)
+    # Prefect's client keeps trying for minutes, which would only make the test longer.
+    driver = threading.Thread(target=pipeline.process, args=(run_id,), kwargs={"env": {"PREFECT_CLIENT_MAX_RETRIES": "0"}})
+    driver.start()
+    until = time.monotonic() + 60
+    while not pipeline.ledger.event(f"{run_id}:collect:0") and time.monotonic() < until:
+        time.sleep(0.05)
+    stack.stop()
+    driver.join(240)
+    assert not driver.is_alive()
+    stack.start_server()
+    stack.wait()
+    assert pipeline.ledger.run(run_id).status == "failed"
+    assert "server" in pipeline.ledger.run(run_id).message
+    finishes(pipeline, run_id)
+    assert len(pipeline.ledger.events(run_id, "job-submitted")) == 2

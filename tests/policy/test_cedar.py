@@ -1,0 +1,273 @@
+"""The policies that ship, and what becomes of policies that are broken: nothing but a clean Allow is a yes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.policy.cedar import DEFAULT_DENY, CedarPolicy, load_policy
+from prefect_gatehouse.policy.interface import Question
+from prefect_gatehouse.settings import Settings
+
+SHIPPED = Settings().policies
+POLICY = load_policy(SHIPPED)
+
+EVERYWHERE = {"running_environment": "local", "tier_unverified": False}
+CONTEXTS: dict[str, dict[str, str | int | bool]] = {
+    "request": {"backends_in_tier": True},
+    "submit": {
+        "backends_in_tier": True,
+        "data_class": 2,
+        "tier_highest_class": 2,
+        "approvals": 1,
+        "tier_approvers": 1,
+        "cost_microdollars": 10,
+        "envelope_microdollars": 10,
+    },
+    "read_secret": {"purpose": "submit", "purpose_declared": True},
+    "write_back": {"system": "target", "system_declared": True},
+}
+
+
+def question(action: str, **change: str | int | bool) -> Question:
+    """A question that is allowed, with a change in its context."""
+    return Question(
+        action=action,  # type: ignore[arg-type]
+        person="ann@example.org",
+        authentic=True,
+        pipeline="small",
+        tenant="clinic",
+        environment="local",
+        tier="integration",
+        context=EVERYWHERE | CONTEXTS[action] | change,
+    )
+
+
+@pytest.mark.parametrize("action", CONTEXTS)
+def test_what_is_in_order_is_permitted(action: str) -> None:
+    """Each action passes when nothing speaks against it, and names the permit and the policy's digest."""
+    decision = POLICY.ask(question(action))
+    assert (decision.allowed, decision.reasons, decision.action) == (True, ("permitted",), action)
+    assert decision.policy_digest == POLICY.digest
+
+
+# One fact is wrong and every other in order: forbid, action, change of the context.
+FORBIDS: list[tuple[str, str, dict[str, str | int | bool]]] = [
+    *(("environment-mismatch", action, {"running_environment": "production"}) for action in CONTEXTS),
+    *(("environment-mismatch", action, {"running_environment": ""}) for action in CONTEXTS),
+    ("backend-not-in-tier", "request", {"backends_in_tier": False}),
+    ("backend-not-in-tier", "submit", {"backends_in_tier": False}),
+    ("class-above-tier", "submit", {"data_class": 3}),
+    ("not-enough-approvals", "submit", {"approvals": 0}),
+    ("not-enough-approvals", "submit", {"tier_approvers": 2}),
+    ("not-enough-approvals", "submit", {"approvals": 0, "tier_approvers": 0}),
+    ("not-enough-approvals", "submit", {"approvals": -1, "tier_approvers": -1}),
+    ("cost-above-envelope", "submit", {"cost_microdollars": 11}),
+    ("purpose-not-declared", "read_secret", {"purpose_declared": False}),
+    ("system-not-declared", "write_back", {"system_declared": False}),
+]
+
+
+@pytest.mark.parametrize(("forbid", "action", "change"), FORBIDS)
+def test_each_forbid_alone_denies_and_is_named(forbid: str, action: str, change: dict[str, str | int | bool]) -> None:
+    """The denial names this forbid and no other, and its sentence is one that people can read."""
+    decision = POLICY.ask(question(action, **change))
+    assert (decision.allowed, decision.reasons) == (False, (forbid,))
+    assert POLICY.explain(forbid) not in ("", forbid)
+
+
+@pytest.mark.parametrize("action", CONTEXTS)
+def test_unverified_requester(action: str) -> None:
+    """Whoever did not sign is refused everything, except where the tier says so."""
+    unsigned = replace(question(action), authentic=False, person="unverified")
+    assert POLICY.ask(unsigned).reasons == ("unverified-requester",)
+    assert POLICY.ask(replace(unsigned, context={**unsigned.context, "tier_unverified": True})).allowed
+
+
+def test_several_reasons_are_all_named() -> None:
+    """Whoever is denied for three reasons learns all three."""
+    decision = POLICY.ask(question("submit", approvals=0, cost_microdollars=11, data_class=3))
+    assert decision.reasons == ("class-above-tier", "cost-above-envelope", "not-enough-approvals")
+
+
+def test_every_forbid_that_ships_is_tested_here() -> None:
+    """A policy without a test above does not ship."""
+    text = "".join(path.read_text() for path in SHIPPED.glob("*.cedar"))
+    shipped = {part.partition('"')[0] for part in text.split('@id("')[1:]}
+    assert shipped == {name for name, _, _ in FORBIDS} | {"permitted", "unverified-requester"}
+    assert text.count("forbid (") == len(shipped) - 1
+
+
+# A question that does not fit the schema is never a yes.
+
+
+@pytest.mark.parametrize("action", CONTEXTS)
+def test_a_missing_fact_is_a_no(action: str) -> None:
+    """Without any one of the facts that the schema demands, the answer is no: a forbid that can't be evaluated is not skipped."""
+    whole = question(action)
+    for name in whole.context:
+        decision = POLICY.ask(replace(whole, context={key: value for key, value in whole.context.items() if key != name}))
+        assert (decision.allowed, decision.reasons) == (False, ("policy-error",)), name
+
+
+@pytest.mark.parametrize("action", CONTEXTS)
+def test_a_fact_of_another_type_or_too_many_is_a_no(action: str) -> None:
+    """A string for a number, a number for a truth value, and a fact that nobody declared are errors, and errors are no."""
+    whole = question(action)
+    for name, value in whole.context.items():
+        other: str | int | bool = "7" if not isinstance(value, str) else 7
+        assert not POLICY.ask(question(action, **{name: other})).allowed, name
+        assert not POLICY.ask(question(action, **{name: 1 if isinstance(value, bool) else True})).allowed, name
+    assert not POLICY.ask(question(action, surprise=True)).allowed
+    assert not POLICY.ask(question(action, **{next(iter(whole.context)): 2**63})).allowed
+
+
+@pytest.mark.parametrize("action", ["", "delete", "Request", "request ", 'request"', "submit\n", '"] || true', "request\\"])
+def test_unknown_action(action: str) -> None:
+    """An action that the schema does not have can't even be written down as a decision, let alone as a permitted one."""
+    with pytest.raises(ValidationError):
+        POLICY.ask(replace(question("request"), action=action))
+
+
+def test_a_fact_for_another_action() -> None:
+    """The facts of one action do not carry another."""
+    for action in CONTEXTS:
+        for other in CONTEXTS:
+            if other != action:
+                assert not POLICY.ask(replace(question(action), context=question(other).context)).allowed
+
+
+@settings(max_examples=100, deadline=None)
+@given(person=st.text(max_size=30), pipeline=st.text(max_size=30), tenant=st.text(max_size=10), environment=st.text(max_size=10))
+def test_no_identifier_changes_the_answer(person: str, pipeline: str, tenant: str, environment: str) -> None:
+    """Quotes, escapes and anything else in a name neither permit something nor raise."""
+    there = replace(question("request"), person=person, pipeline=pipeline, tenant=tenant, environment=environment)
+    assert not POLICY.ask(there).allowed or environment == "local"
+    assert not POLICY.ask(replace(there, authentic=False)).allowed
+    denied = POLICY.ask(replace(there, environment=f"{environment}x", context={**there.context, "running_environment": environment}))
+    assert not denied.allowed
+
+
+# Policies that are broken.
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the policies that ship."""
+    return Path(shutil.copytree(SHIPPED, tmp_path / "policies"))
+
+
+def append(folder: Path, text: str) -> None:
+    with (folder / "gatehouse.cedar").open("a") as stream:
+        stream.write(text)
+
+
+def test_an_added_forbid_counts(folder: Path) -> None:
+    """An administrator's own file beside ours is loaded, denies, and explains itself; one without a sentence shows its name."""
+    (folder / "own.cedar").write_text(
+        '@id("no-mondays")\n@reason("not on a Monday")\nforbid (principal, action, resource) when { resource.tenant == "clinic" };\n'
+    )
+    policy = load_policy(folder)
+    decision = policy.ask(question("request"))
+    assert (decision.allowed, decision.reasons) == (False, ("no-mondays",))
+    assert policy.explain("no-mondays") == "not on a Monday"
+    assert policy.digest != POLICY.digest
+    (folder / "own.cedar").write_text("forbid (principal, action, resource);\n")
+    nameless = load_policy(folder)
+    (reason,) = nameless.ask(question("request")).reasons
+    assert reason.startswith("policy")
+    assert nameless.explain(reason) == reason
+
+
+def test_the_digest_covers_every_file(folder: Path) -> None:
+    """Any change of a byte or a name changes it, also in a comment, in the schema, and by renaming; the place does not."""
+    digests = {load_policy(folder).digest}
+    assert digests == {POLICY.digest}
+    append(folder, "// a comment\n")
+    digests.add(load_policy(folder).digest)
+    schema = folder / "gatehouse.cedarschema"
+    schema.write_text(schema.read_text() + "\n")
+    digests.add(load_policy(folder).digest)
+    (folder / "gatehouse.cedar").rename(folder / "renamed.cedar")
+    digests.add(load_policy(folder).digest)
+    assert len(digests) == 4
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "principal.missing == 1",
+        "context.approvals + 9223372036854775807 > 0",
+    ],
+)
+def test_a_policy_set_that_errs_is_a_no(error: str) -> None:
+    """Evaluated past its validation, a forbid that errs turns everything into a no, although Cedar alone would skip it."""
+    schema = (SHIPPED / "gatehouse.cedarschema").read_text()
+    text = (SHIPPED / "gatehouse.cedar").read_text() + f'@id("errs")\nforbid (principal, action, resource) when {{ {error} }};\n'
+    policy = CedarPolicy(text, schema, "0" * 64, {}, {})
+    decision = policy.ask(question("submit", approvals=9))
+    assert (decision.allowed, decision.reasons) == (False, ("policy-error",))
+    assert policy.explain("policy-error") == "the policy could not be evaluated"
+
+
+@pytest.mark.parametrize(("policies", "schema"), [("permit (", None), (None, "entity ("), ("", None)])
+def test_an_engine_that_fails_is_a_no(policies: str | None, schema: str | None) -> None:
+    """Text that the engine can't read, at the moment of asking, permits nothing and raises nothing."""
+    files = {path.suffix: path.read_text() for path in SHIPPED.iterdir()}
+    policy = CedarPolicy(files[".cedar"] if policies is None else policies, files[".cedarschema"] if schema is None else schema, "0" * 64, {}, {})
+    decision = policy.ask(question("request"))
+    assert not decision.allowed
+    assert decision.reasons in {("policy-error",), (DEFAULT_DENY,)}
+
+
+def test_default_deny(folder: Path) -> None:
+    """What no permit covers is denied under a name of its own, with a sentence."""
+    text = (folder / "gatehouse.cedar").read_text()
+    permitted = 'Gatehouse::Action::"request",\n'
+    assert text.index(permitted) < text.index("forbid (")
+    (folder / "gatehouse.cedar").write_text(text.replace(permitted, "", 1))
+    policy = load_policy(folder)
+    decision = policy.ask(question("request"))
+    assert (decision.allowed, decision.reasons) == (False, (DEFAULT_DENY,))
+    assert policy.explain(DEFAULT_DENY) == "nothing permits this"
+    assert policy.ask(question("submit")).allowed
+
+
+BROKEN: Mapping[str, tuple[str, object]] = {
+    "no_folder": ("holds one .cedarschema", lambda folder: shutil.rmtree(folder)),
+    "missing_schema": ("holds one .cedarschema", lambda folder: (folder / "gatehouse.cedarschema").unlink()),
+    "missing_policies": ("holds one .cedarschema", lambda folder: (folder / "gatehouse.cedar").unlink()),
+    "two_schemas": ("holds one .cedarschema", lambda folder: shutil.copy(folder / "gatehouse.cedarschema", folder / "b.cedarschema")),
+    "empty_schema": ("do not fit", lambda folder: (folder / "gatehouse.cedarschema").write_text("")),
+    "blank_schema": ("do not fit", lambda folder: (folder / "gatehouse.cedarschema").write_text(" \n// nothing\n")),
+    "empty_policies": ("permit nothing", lambda folder: (folder / "gatehouse.cedar").write_text("")),
+    "only_forbids": ("permit nothing", lambda folder: (folder / "gatehouse.cedar").write_text("forbid (principal, action, resource);")),
+    "syntax": ("do not fit", lambda folder: append(folder, "permit (principal")),
+    "unknown_action": ("do not fit", lambda folder: append(folder, 'permit (principal, action == Gatehouse::Action::"x", resource);')),
+    "unknown_attribute": ("do not fit", lambda folder: append(folder, "forbid (principal, action, resource) when { principal.x };")),
+    "wrong_type": ("do not fit", lambda folder: append(folder, "forbid (principal, action, resource) when { resource.tenant > 1 };")),
+    "one_id_twice": ("one identifier", lambda folder: append(folder, '@id("permitted")\nforbid (principal, action, resource);')),
+    "no_text": ("can't be read", lambda folder: (folder / "more.cedar").write_bytes(b"\xff\xfe")),
+    "a_folder_as_file": ("can't be read", lambda folder: (folder / "more.cedar").mkdir()),
+    "template": ("nobody links it", lambda folder: append(folder, "forbid (principal == ?principal, action, resource);")),
+    "dangling_link": ("can't be read", lambda folder: (folder / "more.cedar").symlink_to(folder / "none")),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_policies_do_not_load(folder: Path, case: str) -> None:
+    """One clear InputError with the folder, before anybody could ask."""
+    message, act = BROKEN[case]
+    act(folder)  # type: ignore[operator]
+    with pytest.raises(InputError, match=message) as caught:
+        load_policy(folder)
+    assert str(folder) in caught.value.where
+    assert caught.value.advice

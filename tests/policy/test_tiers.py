@@ -1,0 +1,152 @@
+"""The file of tiers: what ships, and one clear error with file and field for what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.manifest.models import DataClass
+from prefect_gatehouse.policy.tiers import effective_class, load_tiers
+from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.values import Treatment
+
+SHIPPED = Settings().tiers.read_text()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """The file of tiers that ships, to be changed."""
+    file = tmp_path / "tiers.yaml"
+    file.write_text(SHIPPED)
+    return file
+
+
+def test_the_tiers_that_ship(path: Path) -> None:
+    """Each tier demands at least what the one before it does; nobody but a prototype's requester may be unknown."""
+    tiers = load_tiers(path)
+    prototype, integration, business = (tiers[name] for name in ("prototype", "integration", "business"))
+    assert prototype.approvers <= integration.approvers <= business.approvers == 2
+    assert (prototype.weakest_method, integration.weakest_method, business.weakest_method) == ("totp", "ssh", "ssh-fido")
+    assert (prototype.unverified_requests, integration.unverified_requests, business.unverified_requests) == (True, False, False)
+    assert (integration.approval_window_seconds, business.approval_window_seconds) == (86_400, 3 * 86_400)
+    assert all(tier.name == name for name, tier in tiers.items())
+
+
+# A line of the file, what stands there instead, and the field that the error names.
+WRONG = [
+    ("approvers: 2", "approvers: 0", "business.approvers"),
+    ("approvers: 2", "approvers: -1", "business.approvers"),
+    ("approvers: 2", "approvers: many", "business.approvers"),
+    ("approvers: 2", "approvers: 2.5", "business.approvers"),
+    ("approvers: 2", "approvers:", "business.approvers"),
+    ("approvers: 2\n", "\n", "business.approvers"),
+    ("weakest_method: ssh-fido", "weakest_method: none", "business.weakest_method"),
+    ("weakest_method: ssh-fido\n", "\n", "business.weakest_method"),
+    ("unverified_requests: true", "unverified_requests: perhaps", "prototype.unverified_requests"),
+    ("unverified_requests: true\n", "\n", "prototype.unverified_requests"),
+    ("highest_class: confidential", "highest_class: secret", "prototype.highest_class"),
+    ("backends: [aer, braket-local]", "backends: []", "prototype.backends"),
+    ("backends: [aer, braket-local]", "backends: aer", "prototype.backends"),
+    ("backends: [aer, braket-local]", 'backends: ["a b"]', "prototype.backends.0"),
+    ("approval_window: 3d", "approval_window: 3", "business.approval_window"),
+    ("approval_window: 3d", "approval_window: 0d", "business.approval_window"),
+    ("approval_window: 3d", "approval_window: -1d", "business.approval_window"),
+    ("approval_window: 3d", "approval_window: 59s", "business.approval_window"),
+    ("resume_window: 3d", "resume_window: 1s", "business.resume_window"),
+    ("approvers: 2", "approvers: 2\n  approver: 2", "business.approver"),
+    ("business:", "production:", "production"),
+    ("approvers: 2", "approvers: 2026-13-45", "tiers.yaml"),
+]
+
+
+@pytest.mark.parametrize(("line", "instead", "field"), WRONG)
+def test_one_wrong_field(path: Path, line: str, instead: str, field: str) -> None:
+    """The error is ours, names file and field, says what to do, and does not repeat the value."""
+    assert line in SHIPPED
+    path.write_text(SHIPPED.replace(line, instead, 1))
+    with pytest.raises(InputError) as caught:
+        load_tiers(path)
+    assert caught.value.where.startswith(str(path))
+    assert field in caught.value.where
+    assert caught.value.message and caught.value.advice
+
+
+FILES = {
+    "empty": b"",
+    "a_list": b"[]",
+    "a_word": b"business",
+    "no_yaml": b"a: [",
+    "tabs": b"a:\n\tb: 1",
+    "no_text": b"\xff\xfe",
+    "control_characters": b"a: \x00",
+    "an_object": b"!!python/object/apply:os.system ['true']",
+    "a_bad_date": b"prototype: 2026-99-99",
+    "an_unhashable_key": b"? [a]\n: b\n",
+    "numbers_for_names": b"1: 2",
+    "one_tier": "".join(SHIPPED.partition("integration:")[0]).encode(),
+    "deep": b"[" * 3000,
+    "one_tier_twice": SHIPPED.encode() + b"business:\n  approvers: 1\n",
+    "one_field_twice": SHIPPED.replace("approvers: 2", "approvers: 2\n  approvers: 1").encode(),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_files_that_are_no_tiers(path: Path, case: str) -> None:
+    """Whatever else the file is, there is one InputError with its path; what is said twice is not guessed at."""
+    path.write_bytes(FILES[case])
+    with pytest.raises(InputError) as caught:
+        load_tiers(path)
+    assert str(path) in caught.value.where
+
+
+def test_no_file(tmp_path: Path) -> None:
+    """A missing file and a folder in its place."""
+    for place in (tmp_path / "none.yaml", tmp_path):
+        with pytest.raises(InputError, match="can't be read"):
+            load_tiers(place)
+
+
+@pytest.mark.parametrize("missing", ["prototype", "integration", "business"])
+def test_a_missing_tier_is_named(path: Path, missing: str) -> None:
+    """All three are there, or nobody runs anything."""
+    path.write_text(yaml.safe_dump({name: tier for name, tier in yaml.safe_load(SHIPPED).items() if name != missing}))
+    with pytest.raises(InputError, match=f"tiers are missing: {missing}"):
+        load_tiers(path)
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.one_of(st.binary(max_size=60), st.text("abc:-[]{}?!&*#'\"\n |>%@`01", max_size=60).map(str.encode)))
+def test_any_bytes_are_an_input_error(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    """No YAML of any kind raises anything else."""
+    file = tmp_path_factory.getbasetemp() / "any-tiers.yaml"
+    file.write_bytes(data)
+    with pytest.raises(InputError):
+        load_tiers(file)
+
+
+def treated(*pairs: tuple[str, DataClass]) -> list[Treatment]:
+    return [Treatment(column=f"c{number}", data_class=data_class, rule=rule) for number, (rule, data_class) in enumerate(pairs)]  # type: ignore[arg-type]
+
+
+def test_the_class_of_what_leaves() -> None:
+    """Dropped counts nothing, kept counts fully, tokenised and generalised one class lower, and the highest decides."""
+    public, internal, confidential, restricted = DataClass
+    assert effective_class([]) is public
+    assert effective_class(treated(("drop", restricted))) is public
+    assert effective_class(treated(("keep", restricted), ("keep", public))) is restricted
+    assert effective_class(treated(("tokenise", restricted))) is confidential
+    assert effective_class(treated(("generalise", confidential), ("keep", public))) is internal
+    assert effective_class(treated(("tokenise", public), ("generalise", public))) is public
+
+
+@given(st.lists(st.tuples(st.sampled_from(["drop", "keep", "tokenise", "generalise"]), st.sampled_from(list(DataClass)))))
+def test_nothing_lowers_the_class_of_what_leaves(pairs: list[tuple[str, DataClass]]) -> None:
+    """One more column never makes the rest more harmless."""
+    whole = effective_class(treated(*pairs)).rank
+    for number in range(len(pairs)):
+        assert effective_class(treated(*pairs[:number], *pairs[number + 1 :])).rank <= whole

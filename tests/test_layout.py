@@ -1,0 +1,141 @@
+"""The tree is what design and contracts say: links that resolve, imports that point one way, nothing of anybody's machine."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import prefect_gatehouse
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "src" / "prefect_gatehouse"
+LINKED = ("flows", "tasks", "blocks", "deployments", "examples")
+# On top of the library, in the order of the layers.
+ABOVE = {"cli", "flows", "tasks", "blocks", "examples", "deployments", "templates"}
+
+MACHINE = re.compile(r"(?<![\w.~-])/(?:home|work|root|Users)/[\w.-]+")
+REGISTRY = re.compile(r"pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)|goproxy\.\w|proxy\.golang|crates\.io|deb\.debian|conda\.anaconda|/simple/\b")
+
+
+def contract() -> dict[str, list[str]]:
+    """The contract that keeps Prefect out of the library."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    (found,) = [item for item in settings["tool"]["importlinter"]["contracts"] if item["type"] == "forbidden"]
+    return {"source": found["source_modules"], "forbidden": found["forbidden_modules"]}
+
+
+def committed() -> list[str]:
+    """Every file that is committed, or would be with ``git add .``."""
+    listed = subprocess.run(["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return sorted(name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file() and not (ROOT / name).is_symlink())
+
+
+@pytest.mark.parametrize("name", LINKED)
+def test_the_links_resolve(name: str) -> None:
+    """The real files stand at the top; a relative link gives them the package's name, on every clone."""
+    link = PACKAGE / name
+    assert link.is_symlink()
+    assert link.readlink() == Path("..", "..", name)
+    assert link.resolve() == ROOT / name
+    assert any(link.iterdir())
+
+
+@pytest.mark.parametrize("name", LINKED)
+def test_the_links_are_committed_as_links(name: str) -> None:
+    """Git has them as links (mode 120000), not as copies that would drift."""
+    listed = subprocess.run(["git", "ls-files", "-s", f"src/prefect_gatehouse/{name}"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert listed.stdout.startswith("120000 "), listed.stdout
+
+
+@pytest.mark.parametrize("name", ["flows", "tasks", "blocks"])
+def test_one_import_name(name: str) -> None:
+    """A module is imported through the package only: there is no top-level `tasks` beside `prefect_gatehouse.tasks`."""
+    module = importlib.import_module(f"prefect_gatehouse.{name}")
+    assert module.__name__ == f"prefect_gatehouse.{name}"
+    pattern = re.compile(rf"^\s*(?:from|import) {name}\b", re.MULTILINE)
+    assert [path for path in committed() if path.endswith(".py") and pattern.search((ROOT / path).read_text())] == []
+
+
+def test_every_module_of_the_library_is_under_the_contract() -> None:
+    """A module that nobody entered would be free to import Prefect."""
+    modules = {item.name for item in pkgutil.iter_modules([str(PACKAGE)])}
+    assert {name.removeprefix("prefect_gatehouse.") for name in contract()["source"]} == modules - ABOVE
+    assert {"prefect", "prefect_aws"} <= set(contract()["forbidden"])
+
+
+def test_the_contracts_are_kept() -> None:
+    """import-linter agrees, without its cache."""
+    done = subprocess.run([str(Path(sys.executable).with_name("lint-imports")), "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "0 broken" in done.stdout
+
+
+def test_the_library_imports_without_prefect() -> None:
+    """Every module of the library loads in a process that never loads Prefect, nor a quantum SDK, nor Great Expectations."""
+    code = (
+        "import importlib, pkgutil, sys\n"
+        "for name in sys.argv[1:]:\n"
+        "    module = importlib.import_module(name)\n"
+        "    for item in pkgutil.walk_packages(getattr(module, '__path__', []), name + '.'):\n"
+        "        if not item.name.endswith('gx_import'):\n"
+        "            importlib.import_module(item.name)\n"
+        "found = {'prefect', 'prefect_aws', 'braket', 'qiskit_aer', 'qiskit_ibm_runtime', 'great_expectations', 'hvac'} & set(sys.modules)\n"
+        "assert not found, found\n"
+        "print(len([name for name in sys.modules if name.startswith('prefect_gatehouse.')]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *contract()["source"]], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 50
+
+
+def test_test_files_have_names_of_their_own() -> None:
+    """Two test files of one name would be one module to some tools."""
+    names = [Path(path).name for path in committed() if path.startswith("tests/") and path.endswith(".py") and Path(path).name != "__init__.py"]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_nothing_of_a_machine() -> None:
+    """No committed text names somebody's folders or the address of a package registry."""
+    found = []
+    for name in committed():
+        try:
+            text = (ROOT / name).read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        for number, line in enumerate(text.splitlines(), 1):
+            if MACHINE.search(line) or REGISTRY.search(line):
+                found.append(f"{name}:{number}: {line[:100]}")
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "line", ["see /{}/ada/x".format("home"), "'/{}/main'".format("work"), "https://{}.org/".format("pypi"), "x/{}/y".format("simple")]
+)
+def test_the_search_finds_what_it_should(line: str) -> None:
+    """The patterns above do match; these lines are put together here so that this file does not."""
+    assert MACHINE.search(line) or REGISTRY.search(line)
+
+
+def test_the_version_is_one() -> None:
+    """Package and metadata name the same version."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert prefect_gatehouse.__version__ == settings["project"]["version"]
+
+
+def test_entry_points_exist() -> None:
+    """Entry points name modules that exist."""
+    points = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    targets = [points["scripts"]["gatehouse"]]
+    for group in points["entry-points"].values():
+        targets += group.values()
+    for target in targets:
+        module, _, name = target.partition(":")
+        loaded = importlib.import_module(module)
+        assert not name or hasattr(loaded, name), target
