@@ -92,3 +92,7 @@ def vault_server(folder: Path) -> Iterator[VaultServer]:
         finally:
             process.kill()
             process.wait()
+
+
+if __name__ == "__main__":
+    print(vault_binary())
