@@ -109,14 +109,14 @@ def _stack(say: Callable[[str], None]) -> Iterator[Desk]:
             stack.start_server()
             os.environ.update(stack.environment)
             os.environ["PREFECT_LOGGING_LEVEL"] = "ERROR"
-        desk = _desk(folder, load_settings())
+        desk = make_desk(folder, load_settings())
         import prefect_gatehouse.flows.control  # noqa: F401 - two seconds of imports while the server starts
 
         if stack is not None:
             stack.wait()
             stack.create_pool()
             stack.start_worker()
-        _save_blocks(desk)
+        save_blocks(desk)
         (stack or Stack(folder, settings.home, {"PREFECT_API_URL": os.environ["PREFECT_API_URL"]})).deploy()
         say("blocks and deployments are in place")
         yield desk
@@ -140,7 +140,8 @@ def _forget_people(desk: Desk) -> None:
             people.revoke(person)
 
 
-def _desk(folder: Path, settings: Settings) -> Desk:
+def make_desk(folder: Path, settings: Settings) -> Desk:
+    """Lays out the example with a fresh source, two identities with keys of their own, and a registry that knows both."""
     from prefect_gatehouse.identity.keys import generate_key, public_line
     from prefect_gatehouse.identity.people import People
 
@@ -172,7 +173,7 @@ def _write_source(place: Path) -> None:
         raise InputError("the demo needs scikit-learn", where="demo", advice="install prefect-gatehouse[examples]") from None
 
 
-def _save_blocks(desk: Desk) -> None:
+def save_blocks(desk: Desk) -> None:
     """The secrets, in Prefect Secret blocks: the tokens' root key, kept from the first demo on, and the target's address."""
     from prefect.blocks.system import Secret
 
