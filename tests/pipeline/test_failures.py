@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from tests.pipeline.test_endings import SLOW
-from tests.services import unavailable
 from tests.support.leaks import leaks
 from tests.support.pipeline import ROWS, WORKLOAD
 
@@ -49,7 +48,7 @@ def small_disk(make_pipeline: Any, tmp_path: Path) -> Iterator[Any]:
     home = tmp_path / "p" / "home"
     home.mkdir(parents=True)
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(home)], capture_output=True, check=False).returncode:
-        unavailable("no permission to mount a small disk")
+        pytest.skip("mounting a small disk is not permitted here")  # no service that could be installed
     try:
         yield make_pipeline()
     finally:

@@ -34,7 +34,7 @@ def test_a_run_passes_every_gate_and_leaves_nothing(pipeline: Any) -> None:
     assert pipeline.state(run_id).is_completed(), pipeline.log.read_text()
     rows = pipeline.rows()
     assert len(rows) == ROWS
-    assert {row[0] for row in rows} == {cell for cell in pipeline.canaries if cell.startswith("SUBJ-")}
+    assert {row[0] for row in rows} == pipeline.source_subjects()
     passed = [item.gate for item in crossings(pipeline.ledger, run_id) if item.outcome == "passed" and item.gate != "fetch_credential"]
     assert sorted(set(passed), key=passed.index) == GATES
     assert passed.count("submit") == passed.count("collect") == 2
