@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Section:
-    """One table with its heading."""
+    """One table with its heading and, where there is one, a sentence between them."""
 
     title: str
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    summary: str = ""
 
 
 _PURPOSES = {
@@ -55,7 +56,8 @@ def _leaves(plan: Plan) -> Section:
     minimised = plan.validated.minimised
     rows = tuple((item.column, str(item.data_class), item.rule, item.detail or "as it is") for item in minimised.treatments if item.rule != "drop")
     k = f"k = {minimised.k} over {', '.join(minimised.admitted.manifest.data.quasi_identifiers)}" if minimised.k else "no quasi-identifiers"
-    return Section(f"What the workload sees: {minimised.artifact.rows} rows, {k}", ("Column", "Class", "Treatment", "How"), rows)
+    summary = f"{_count(minimised.artifact.rows, 'row')}, {k}"
+    return Section("What the workload sees", ("Column", "Class", "Treatment", "How"), rows, summary)
 
 
 def _stays(plan: Plan) -> Section:
@@ -81,12 +83,12 @@ def _runs(plan: Plan) -> Section:
         )
         for position, item in enumerate(body.backends, 1)
     )
-    title = (
-        f"Where it runs: {circuits.count} circuits in the first round, up to {circuits.qubits} qubits and depth {circuits.depth}, "
-        f"{circuits.shots} shots each; at most {body.rounds} rounds, {body.jobs} jobs, {body.cost} USD, "
+    summary = (
+        f"{_count(circuits.count, 'circuit')} in the first round, up to {_count(circuits.qubits, 'qubit')} and depth {circuits.depth}, "
+        f"{_count(circuits.shots, 'shot')} each; at most {_count(body.rounds, 'round')}, {_count(body.jobs, 'job')}, {body.cost} USD, "
         f"within {_duration(body.deadline_seconds)} of the approval"
     )
-    return Section(title, ("Backend", "Provider", "Jobs, first round", "Cost, first round"), rows)
+    return Section("Where it runs", ("Backend", "Provider", "Jobs, first round", "Cost, first round"), rows, summary)
 
 
 def _secrets(plan: Plan) -> Section:
@@ -105,6 +107,10 @@ def _written(plan: Plan) -> Section:
         ("Artifacts", "deleted when the run ends, their key first"),
     )
     return Section("What will be written", ("", ""), rows)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _duration(seconds: int) -> str:
@@ -129,7 +135,7 @@ def as_markdown(plan: Plan, standing: Standing, approve: Statement, reject: Stat
         "",
     ]
     for section in sections(plan):
-        lines += [f"## {_cell(section.title)}", ""]
+        lines += [f"## {_cell(section.title)}", "", *([_cell(section.summary) + ".", ""] if section.summary else [])]
         lines += ["| " + " | ".join(header or " " for header in section.headers) + " |", "|" + " --- |" * len(section.headers)]
         lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in section.rows]
         lines.append("")

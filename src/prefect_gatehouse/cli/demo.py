@@ -266,7 +266,9 @@ def _summary(desk: Desk, row: RunRow, seconds: float, as_json: bool) -> None:
         facts = _facts(desk, ledger, row)
     finally:
         ledger.close()
-    facts["Ledger"] = f"{'verified' if found.ok else 'NOT VERIFIED'}: {found.events} events, {found.heads} signed heads"
+    facts["Ledger"] = (
+        f"{'verified' if found.ok else 'NOT VERIFIED'}: {found.events} events, {found.heads} signed {'head' if found.heads == 1 else 'heads'}"
+    )
     facts["Time"] = f"{seconds:.0f} s with start-up"
     ok = row.ending == "completed" and found.ok
 

@@ -32,7 +32,7 @@ def print_plan(plan: Plan) -> None:
     from prefect_gatehouse.plan_view import sections
 
     for section in sections(plan):
-        table(section.title, section.headers, section.rows)
+        table(f"{section.title}: {section.summary}" if section.summary else section.title, section.headers, section.rows)
     checks = plan.validated.report
     failed = sum(not item.success for item in checks.results)
     console().print(f"plan {plan.digest[:12]}: {len(checks.results) - failed} checks passed, {failed} failed")

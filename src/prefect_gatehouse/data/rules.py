@@ -71,7 +71,7 @@ def rule_for(name: str, declared: Column, *, typed: bool, root_key: RootKey | No
 class _Tokens(Counting):
     def __init__(self, name: str, declared: Tokenise, root_key: RootKey, tenant: str) -> None:
         domain = declared.join_domain or name
-        super().__init__(name, f"{declared.scheme}, join domain {domain}")
+        super().__init__(name, f"{declared.scheme}, joins {domain}" if domain != name else declared.scheme)
         tokenise = siv.tokenise if declared.scheme == "siv" else cmac.tokenise
         self._tokenise: Callable[[pa.Array], pa.Array] = lambda array: tokenise(array, root_key, tenant=tenant, join_domain=domain)
 

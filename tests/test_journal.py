@@ -1,0 +1,654 @@
+"""The submission journal and the leases: intent before effect, once per key, within the budget, by the newest attempt only."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import pickle
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from prefect_gatehouse import journal
+from prefect_gatehouse.attempt import Attempt
+from prefect_gatehouse.canonical import sha256_bytes
+from prefect_gatehouse.errors import Denied, StorageError, Superseded, Tampered
+from prefect_gatehouse.leases import LEASE_TIME, CredentialLease, SecretText
+from prefect_gatehouse.ledger.store import Event, Ledger
+from prefect_gatehouse.ledger.tables import submissions
+from prefect_gatehouse.manifest.models import Purpose
+from prefect_gatehouse.settings import Settings
+
+RUN = "3f0d5a3e-0000-4000-8000-000000000002"
+CANARY = b"CANARY-payload"
+PENNY = Decimal("0.0001")
+
+
+class Desk:
+    """One installation whose ledger may be on either database."""
+
+    def __init__(self, home: Path, url: str = "", run_id: str = RUN) -> None:
+        self.settings = Settings(home=home, ledger_url=url)
+        self.settings.folder("")
+        self.ledger = Ledger(self.settings.ledger())
+        self.attempt = self.next_attempt(run_id)
+
+    def next_attempt(self, run_id: str = RUN) -> Attempt:
+        return Attempt(self.settings, self.ledger, run_id, lambda block: SecretText(""))
+
+    def events(self, kind: str) -> list[Event]:
+        return self.ledger.events(self.attempt.run_id, kind)
+
+    def spent(self, run_id: str = RUN) -> Decimal:
+        with self.ledger.transaction() as tx:
+            return journal.spent(tx, run_id)
+
+    def used(self) -> int:
+        with self.ledger.transaction() as tx:
+            return journal.used_jobs(tx, RUN)
+
+    def everything(self) -> tuple[list[journal.Entry], int]:
+        """All that a refused act must leave as it was."""
+        return journal.entries(self.attempt), self.ledger.size()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+    """An installation with one attempt that drives one run, on each of the two databases."""
+    server = request.getfixturevalue("postgres") if request.param == "postgresql" else None
+    made = Desk(tmp_path / "home", str(server.url(server.new_database())) if server is not None else "")
+    with contextlib.closing(made.ledger):
+        yield made
+
+
+def intend(attempt: Attempt, *prices: str, round_number: int = 0, number: int = 0, cap: str = "100", jobs_cap: int = 100) -> list[journal.Entry]:
+    """One job for each price, its payload told by its place."""
+    payloads = [(CANARY + f"-{round_number}-{job}".encode(), job + 1, f"{job:064x}") for job in range(len(prices))]
+    return journal.intend(
+        attempt,
+        payloads,
+        round_number=round_number,
+        number=number,
+        backend="aer",
+        prices=[Decimal(price) for price in prices],
+        cap=Decimal(cap),
+        jobs_cap=jobs_cap,
+    )
+
+
+def test_an_intent_stands_before_anything_is_sent(desk: Desk) -> None:
+    """Row, reservation and event are there for every other process once intend returns, and nothing says that a job exists."""
+    made = intend(desk.attempt, "0.25", "0.5")
+    with contextlib.closing(Ledger(desk.settings.ledger())) as other:
+        successor = Attempt(desk.settings, other, RUN, lambda block: SecretText(""))
+        found = journal.entries(successor)
+        assert found == made
+        assert [(entry.key, entry.state, entry.handle, entry.reserved, entry.settled) for entry in found] == [
+            (f"{RUN}:0:0:0", "intended", None, Decimal("0.25"), None),
+            (f"{RUN}:0:1:0", "intended", None, Decimal("0.5"), None),
+        ]
+        # The very bytes, for a successor that has to send them again.
+        assert [journal.payload_of(successor, entry) for entry in found] == [CANARY + b"-0-0", CANARY + b"-0-1"]
+        assert [entry.payload_sha256 for entry in found] == [sha256_bytes(CANARY + b"-0-0"), sha256_bytes(CANARY + b"-0-1")]
+    intended = desk.events("submission-intended")
+    assert [(event.data["key"], event.data["reserved_usd"], event.data["payload_sha256"]) for event in intended] == [
+        (entry.key, str(Decimal(price)), entry.payload_sha256) for entry, price in zip(made, ("0.25", "0.5"), strict=True)
+    ]
+    assert desk.events("job-submitted") == []
+
+
+def test_a_row_s_whole_way(desk: Desk) -> None:
+    """Intended, submitted, settled: each step in the row and, once, in the ledger; the result comes back as it was."""
+    (entry,) = intend(desk.attempt, "0.5")
+    journal.submitted(desk.attempt, entry, "handle-1", "lease-1")
+    (now,) = journal.entries(desk.attempt)
+    assert (now.state, now.handle, now.settled) == ("submitted", "handle-1", None)
+    assert journal.results_of(desk.attempt, 0) == []
+    journal.settled(desk.attempt, now, b"[{}]", Decimal("0.3"))
+    (now,) = journal.entries(desk.attempt)
+    assert (now.state, now.handle, now.reserved, now.settled) == ("settled", "handle-1", Decimal("0.5"), Decimal("0.3"))
+    assert journal.results_of(desk.attempt, 0) == [b"[{}]"]
+    (submitted,) = desk.events("job-submitted")
+    assert dict(submitted.data) == {"key": entry.key, "backend": "aer", "job": "handle-1", "lease": "lease-1", "environment": "local"}
+    (settled,) = desk.events("job-settled")
+    assert dict(settled.data) == {"key": entry.key, "result_sha256": sha256_bytes(b"[{}]"), "cost_usd": "0.3"}
+    assert [event.seq for event in (desk.events("submission-intended")[0], submitted, settled)] == [2, 3, 4]
+
+
+def test_the_same_key_is_intended_once(desk: Desk) -> None:
+    """A second intent of a key, with the same bytes or with others and however cheap, is refused; row, event and reservation stay."""
+    first = intend(desk.attempt, "0.25")
+    before = desk.everything()
+    for prices in (("0.25",), ("0.0001",), ("0.1", "0.1")):
+        with pytest.raises(StorageError):
+            intend(desk.attempt, *prices)
+        assert desk.everything() == before
+        assert journal.payload_of(desk.attempt, first[0]) == CANARY + b"-0-0"
+    assert desk.spent() == Decimal("0.25")
+    successor = desk.next_attempt()
+    with pytest.raises(StorageError):
+        intend(successor, "0.25")
+    assert journal.entries(successor) == first
+
+
+def test_threads_that_intend_the_same_key(desk: Desk) -> None:
+    """Of eight at once, one writes the intent; it is in the ledger once and reserved once."""
+
+    def work(_: int) -> bool:
+        with contextlib.suppress(StorageError):
+            return bool(intend(desk.attempt, "0.25"))
+        return False
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(work, range(8))) == 1
+    assert len(desk.events("submission-intended")) == len(journal.entries(desk.attempt)) == 1
+    assert desk.spent() == Decimal("0.25")
+
+
+def test_order_of_entries_and_results(desk: Desk) -> None:
+    """Entries come in order of round, job and attempt, results in order of job, whatever the order they were settled in."""
+    for round_number, number in ((1, 0), (0, 1), (0, 0)):
+        intend(desk.attempt, *["0.1"] * 11, round_number=round_number, number=number)
+    keys = [(entry.round, entry.job, entry.attempt) for entry in journal.entries(desk.attempt)]
+    assert keys == sorted(keys) and len(keys) == 33
+    second = journal.entries(desk.attempt, 1)
+    assert [entry.round for entry in second] == [1] * 11
+    for entry in reversed(second):
+        journal.submitted(desk.attempt, entry, f"h{entry.job}", "l")
+        journal.settled(desk.attempt, entry, f"result {entry.job}".encode(), Decimal(0))
+    assert journal.results_of(desk.attempt, 1) == [f"result {job}".encode() for job in range(11)]
+    assert journal.results_of(desk.attempt, 0) == []
+
+
+def test_rows_of_another_run_are_another_s(desk: Desk) -> None:
+    """Runs share the table: neither rows, nor budget, nor key are shared; one run's payload does not open for the other."""
+    mine = intend(desk.attempt, "0.25")[0]
+    other = desk.next_attempt("another-run")
+    theirs = intend(other, "0.5", cap="0.5", jobs_cap=1)[0]
+    assert [entry.key for entry in journal.entries(desk.attempt)] == [mine.key]
+    assert (desk.spent(), desk.spent("another-run")) == (Decimal("0.25"), Decimal("0.5"))
+    with pytest.raises(Tampered):
+        journal.payload_of(desk.attempt, theirs)
+
+
+@pytest.mark.parametrize("attack", ["flipped", "truncated", "emptied", "plain", "another-run-s"])
+def test_a_changed_payload_does_not_open(desk: Desk, attack: str) -> None:
+    """Whoever can write the table but has no run key can't put another payload in an intent's place."""
+    (entry,) = intend(desk.attempt, "0.25")
+    foreign = desk.next_attempt("another-run").sealer
+    with desk.ledger.transaction() as tx:
+        sealed = tx.connection.scalar(select(submissions.c.payload)) or b""
+        made = {
+            "flipped": sealed[:20] + (b"A" if sealed[20:21] != b"A" else b"B") + sealed[21:],
+            "truncated": sealed[:-4],
+            "emptied": b"",
+            "plain": CANARY,
+            "another-run-s": foreign.seal(CANARY + b"-0-0"),
+        }
+        tx.connection.execute(submissions.update().values(payload=made[attack]))
+    with pytest.raises(Tampered) as caught:
+        journal.payload_of(desk.attempt, entry)
+    assert "CANARY" not in str(caught.value)
+
+
+def test_payloads_and_results_are_sealed(tmp_path: Path) -> None:
+    """No byte of payload or result is in the database's files in clear, nor of a lease's secret; the digests are."""
+    desk = Desk(tmp_path / "home")
+    (entry,) = intend(desk.attempt, "0.25")
+    journal.submitted(desk.attempt, entry, "h", "lease-1")
+    journal.settled(desk.attempt, entry, b"CANARY-result", Decimal(0))
+    desk.ledger.close()
+    written = b"".join(path.read_bytes() for path in sorted((tmp_path / "home").glob("ledger.sqlite*")))
+    assert b"CANARY" not in written
+    assert entry.payload_sha256.encode() in written
+
+
+# --- the budget
+
+
+def test_the_cap_is_reserved_with_the_intent(desk: Desk) -> None:
+    """Up to the cap to the last ten-thousandth of a dollar, and not beyond: what is refused leaves no row, no event, no reservation."""
+    intend(desk.attempt, "0.4999", "0.5", cap="1", round_number=0)
+    before = desk.everything()
+    for prices in (("0.0002",), ("0.0001", "0.0001"), ("5",)):
+        with pytest.raises(Denied, match="cost more"):
+            intend(desk.attempt, *prices, cap="1", round_number=1)
+        assert desk.everything() == before
+    intend(desk.attempt, "0.0001", cap="1", round_number=1)
+    assert desk.spent() == Decimal(1)
+    with pytest.raises(Denied, match="cost more"):
+        intend(desk.attempt, "0.0001", cap="1", round_number=2)
+    # What costs nothing still fits.
+    intend(desk.attempt, "0", cap="1", round_number=2)
+
+
+def test_many_small_prices_add_up_exactly(desk: Desk) -> None:
+    """Ten times ten cents is a dollar, not a binary fraction more or less."""
+    for round_number in range(10):
+        intend(desk.attempt, "0.1", cap="1", round_number=round_number)
+    assert desk.spent() == Decimal(1)
+    with pytest.raises(Denied):
+        intend(desk.attempt, "0.0001", cap="1", round_number=10)
+
+
+def test_jobs_are_capped_too(desk: Desk) -> None:
+    """Jobs count over all rounds and fallbacks; refused ones do not, all others do, whatever became of them."""
+    entries = intend(desk.attempt, "0", "0", "0", jobs_cap=3)
+    with pytest.raises(Denied, match="more than the approved envelope"):
+        intend(desk.attempt, "0", jobs_cap=3, round_number=1)
+    journal.submitted(desk.attempt, entries[0], "h", "l")
+    journal.settled(desk.attempt, entries[0], b"", Decimal(0))
+    journal.ambiguous(desk.attempt, entries[1])
+    assert desk.used() == 3
+    journal.refused(desk.attempt, [entries[2]], "no")
+    assert desk.used() == 2
+    intend(desk.attempt, "0", jobs_cap=3, number=1)
+    with pytest.raises(Denied):
+        intend(desk.attempt, "0", "0", jobs_cap=4, round_number=1)
+
+
+def test_a_refusal_gives_its_reservation_back(desk: Desk) -> None:
+    """A fallback after a definite refusal has the whole budget again; the refusal and its reason are in the ledger."""
+    entries = intend(desk.attempt, "0.5", "0.5", cap="1")
+    journal.refused(desk.attempt, entries, "the device is retired")
+    assert desk.spent() == 0
+    assert [entry.state for entry in journal.entries(desk.attempt)] == ["refused", "refused"]
+    assert [event.data["reason"] for event in desk.events("submission-refused")] == ["the device is retired"] * 2
+    fallback = intend(desk.attempt, "0.5", "0.5", cap="1", number=1)
+    assert [entry.key for entry in fallback] == [f"{RUN}:0:0:1", f"{RUN}:0:1:1"]
+
+
+def test_ambiguous_keeps_its_reservation(desk: Desk) -> None:
+    """Nobody knows whether it was spent, so it counts as spent."""
+    (entry,) = intend(desk.attempt, "0.5")
+    journal.ambiguous(desk.attempt, entry)
+    (now,) = journal.entries(desk.attempt)
+    assert (now.state, now.handle, desk.spent()) == ("ambiguous", None, Decimal("0.5"))
+    assert [dict(event.data) for event in desk.events("submission-ambiguous")] == [{"key": entry.key, "backend": "aer"}]
+
+
+def test_settling_frees_what_was_not_billed(desk: Desk) -> None:
+    """After settlement the bill counts instead of the worst case, also where the bill is higher."""
+    cheap, dear = intend(desk.attempt, "0.5", "0.5", cap="1")
+    for entry, bill in ((cheap, "0.2"), (dear, "0.9")):
+        journal.submitted(desk.attempt, entry, f"h{entry.job}", "l")
+        journal.settled(desk.attempt, entry, b"", Decimal(bill))
+    assert desk.spent() == Decimal("1.1")
+    with pytest.raises(Denied):
+        intend(desk.attempt, "0.0001", cap="1", round_number=1)
+
+
+def test_threads_never_reserve_beyond_the_cap(desk: Desk) -> None:
+    """Eight rounds at once want three tenths of a dollar each: three get them."""
+
+    def work(round_number: int) -> bool:
+        with contextlib.suppress(Denied):
+            return bool(intend(desk.attempt, "0.3", cap="1", round_number=round_number))
+        return False
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(work, range(8))) == 3
+    assert desk.spent() == Decimal("0.9")
+
+
+STEPS = st.tuples(st.sampled_from(["intend", "submit", "settle", "refuse", "ambiguous"]), st.integers(0, 5), st.integers(0, 30_000))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(STEPS, max_size=25))
+def test_the_budget_holds_whatever_happens(steps: list[tuple[str, int, int]]) -> None:
+    """Any order of intents, refusals and settlements: reserved plus settled is what a ledger on paper says, and never above the cap."""
+    cap = 50_000
+    paper: dict[str, int] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        desk = Desk(Path(folder))
+        open_: dict[str, journal.Entry] = {}
+        for turn, (step, pick, price) in enumerate(steps):
+            chosen = list(open_.values())[pick % len(open_)] if open_ else None
+            if step == "intend":
+                fits = sum(paper.values()) + price <= cap
+                try:
+                    (entry,) = intend(desk.attempt, str(price * PENNY), cap=str(cap * PENNY), round_number=turn)
+                except Denied:
+                    assert not fits
+                else:
+                    assert fits
+                    paper[entry.key], open_[entry.key] = price, entry
+            elif chosen is not None and step == "refuse" and chosen.state == "intended":
+                journal.refused(desk.attempt, [open_.pop(chosen.key)], "no")
+                paper[chosen.key] = 0
+            elif chosen is not None and step == "ambiguous" and chosen.state == "intended":
+                journal.ambiguous(desk.attempt, open_.pop(chosen.key))
+            elif chosen is not None and step == "submit" and chosen.state == "intended":
+                journal.submitted(desk.attempt, chosen, f"h{turn}", "l")
+                open_[chosen.key] = next(entry for entry in journal.entries(desk.attempt) if entry.key == chosen.key)
+            elif chosen is not None and step == "settle" and chosen.state == "submitted":
+                bill = min(price, paper[chosen.key])
+                journal.settled(desk.attempt, open_.pop(chosen.key), b"", bill * PENNY)
+                paper[chosen.key] = bill
+            assert desk.spent() == sum(paper.values()) * PENNY <= cap * PENNY
+        desk.ledger.close()
+
+
+# --- the fence
+
+
+def acts(attempt: Attempt, entry: journal.Entry) -> dict[str, Callable[[], object]]:
+    """Everything that writes the journal."""
+    return {
+        "intend": lambda: intend(attempt, "0.1", round_number=7),
+        "submitted": lambda: journal.submitted(attempt, entry, "late", "l"),
+        "refused": lambda: journal.refused(attempt, [entry], "late"),
+        "ambiguous": lambda: journal.ambiguous(attempt, entry),
+        "settled": lambda: journal.settled(attempt, entry, b"late", Decimal(0)),
+        "record": lambda: attempt.record("late", "late", {}),
+        "require_fence": attempt.require_fence,
+    }
+
+
+@pytest.mark.parametrize("act", ["intend", "submitted", "refused", "ambiguous", "settled", "record", "require_fence"])
+def test_a_superseded_attempt_writes_nothing(desk: Desk, act: str) -> None:
+    """Once a newer attempt has begun, each act of the older one is refused and leaves rows and ledger as they were; the newer one goes on."""
+    old = desk.attempt
+    (entry,) = intend(old, "0.25")
+    new = desk.next_attempt()
+    assert (old.number, new.number) == (1, 2)
+    before = desk.everything()
+    with pytest.raises(Superseded, match="newer attempt"):
+        acts(old, entry)[act]()
+    assert desk.everything() == before
+    acts(new, entry)[act]()
+
+
+@pytest.mark.parametrize("act", ["intend", "submitted", "refused", "ambiguous", "settled", "record", "require_fence"])
+def test_a_closed_run_is_written_no_more(desk: Desk, act: str) -> None:
+    """When the ledger has closed the run, the attempt that drives it is refused too, and no new one begins."""
+    (entry,) = intend(desk.attempt, "0.25")
+    with desk.ledger.transaction() as tx:
+        tx.set_run(RUN, ending="cancelled", status="closed")
+    before = desk.everything()
+    with pytest.raises(Superseded, match="closed"):
+        acts(desk.attempt, entry)[act]()
+    with pytest.raises(Superseded, match="closed"):
+        desk.next_attempt()
+    assert desk.everything() == before
+
+
+# --- processes
+
+RIVAL = """
+import json, sys
+from decimal import Decimal
+from pathlib import Path
+from prefect_gatehouse import journal
+from prefect_gatehouse.attempt import Attempt
+from prefect_gatehouse.errors import GatehouseError
+from prefect_gatehouse.leases import SecretText
+from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.settings import Settings
+
+order = json.loads(sys.argv[1])
+settings = Settings(home=Path(order["home"]), ledger_url=order["url"])
+ledger = Ledger(settings.ledger())
+attempt = Attempt(settings, ledger, order["run"], lambda block: SecretText(""))
+print("ready", flush=True)
+sys.stdin.readline()
+told = []
+for number in range(order["rounds"]):
+    try:
+        (entry,) = journal.intend(
+            attempt, [(b"payload %d" % number, 1, "0" * 64)], round_number=number, number=0, backend="aer",
+            prices=[Decimal("0.1")], cap=Decimal(order["cap"]), jobs_cap=1000,
+        )
+        journal.submitted(attempt, entry, f"{order['name']}-{number}", "l")
+        told.append("made")
+    except GatehouseError as error:
+        told.append(error.code)
+print(json.dumps(told))
+"""
+
+
+def race(desk: Desk, orders: list[dict[str, Any]]) -> list[list[str]]:
+    """Processes that start one after the other and then act at once; what became of each of their rounds."""
+    common = {"home": str(desk.settings.home), "url": desk.settings.ledger_url}
+    rivals = []
+    for order in orders:
+        command = [sys.executable, "-c", RIVAL, json.dumps(common | order)]
+        rival = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        rivals.append(rival)
+        assert rival.stdout is not None and rival.stdout.readline() == "ready\n"
+    for rival in rivals:
+        assert rival.stdin is not None
+        rival.stdin.write("go\n")
+        rival.stdin.flush()
+    told = [rival.communicate(timeout=100)[0] for rival in rivals]
+    assert [rival.returncode for rival in rivals] == [0] * len(orders)
+    return [json.loads(text) for text in told]
+
+
+def test_two_processes_drive_one_run(desk: Desk) -> None:
+    """Both write at once on one database: the older one gets through with nothing, the newer one with everything, each key once."""
+    older, newer = race(desk, [{"name": name, "run": RUN, "rounds": 20, "cap": "100"} for name in ("older", "newer")])
+    assert older == ["superseded"] * 20
+    assert newer == ["made"] * 20
+    entries = journal.entries(desk.attempt)
+    assert [(entry.key, entry.handle) for entry in entries] == [(f"{RUN}:{number}:0:0", f"newer-{number}") for number in range(20)]
+    assert len(desk.events("submission-intended")) == len(desk.events("job-submitted")) == 20
+    assert {event.attempt for event in desk.events("job-submitted")} == {3}
+
+
+def test_two_processes_drive_two_runs(desk: Desk) -> None:
+    """Neither waits for ever nor disturbs the other: each gets what its own cap admits, and the ledger has one chain without a gap."""
+    one, two = race(desk, [{"name": "one", "run": "one", "rounds": 20, "cap": "1"}, {"name": "two", "run": "two", "rounds": 20, "cap": "1.5"}])
+    assert one == ["made"] * 10 + ["denied"] * 10
+    assert two == ["made"] * 15 + ["denied"] * 5
+    assert (desk.spent("one"), desk.spent("two")) == (Decimal(1), Decimal("1.5"))
+    assert [event.seq for event in desk.ledger.events()] == list(range(1, desk.ledger.size() + 1))
+
+
+MORTAL = """
+import os, signal, sys
+from decimal import Decimal
+from pathlib import Path
+import sqlalchemy as sa
+from prefect_gatehouse import journal
+from prefect_gatehouse.attempt import Attempt
+from prefect_gatehouse.leases import SecretText
+from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.settings import Settings
+
+def live(home, fatal):
+    settings = Settings(home=home)
+    ledger = Ledger(settings.ledger())
+    attempt = Attempt(settings, ledger, "run", lambda block: SecretText(""))
+    attempt.key
+    seen = 0
+
+    def count(*_):
+        nonlocal seen
+        seen += 1
+        if seen == fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", count)
+    sa.event.listen(sa.Engine, "commit", count)
+    payloads = [(b"payload %d" % job, 1, "0" * 64) for job in range(2)]
+    prices = [Decimal("0.25")] * 2
+    made = journal.intend(attempt, payloads, round_number=0, number=0, backend="aer", prices=prices, cap=Decimal(1), jobs_cap=2)
+    for entry in made:
+        journal.submitted(attempt, entry, f"h{entry.job}", "l")
+    for entry in made:
+        journal.settled(attempt, entry, b"result %d" % entry.job, Decimal("0.2"))
+
+for fatal in range(1, 200):
+    home = Path(sys.argv[1]) / str(fatal)
+    home.mkdir()
+    child = os.fork()
+    if child == 0:
+        try:
+            live(home, fatal)
+        finally:
+            os._exit(0)
+    if not os.WIFSIGNALED(os.waitpid(child, 0)[1]):
+        print(fatal)
+        break
+"""
+
+
+def test_killed_before_every_statement(tmp_path: Path) -> None:
+    """A process that dies before any statement or commit leaves row and event both or neither, and its successor ends with each job once."""
+    done = subprocess.run([sys.executable, "-c", MORTAL, str(tmp_path)], capture_output=True, text=True, check=False, timeout=250)
+    assert done.returncode == 0, done.stderr
+    deaths = int(done.stdout)
+    states = set()
+    for fatal in range(1, deaths + 1):
+        desk = Desk(tmp_path / str(fatal), run_id="run")
+        entries = journal.entries(desk.attempt)
+        states.add(tuple(entry.state for entry in entries))
+        of = {kind: [event.data["key"] for event in desk.events(kind)] for kind in ("submission-intended", "job-submitted", "job-settled")}
+        assert of["submission-intended"] == [entry.key for entry in entries]
+        assert of["job-submitted"] == [entry.key for entry in entries if entry.handle is not None]
+        assert of["job-settled"] == [entry.key for entry in entries if entry.state == "settled"]
+        resume(desk.attempt, entries)
+        assert [(entry.state, entry.handle) for entry in journal.entries(desk.attempt)] == [("settled", "h0"), ("settled", "h1")]
+        assert journal.results_of(desk.attempt, 0) == [b"result 0", b"result 1"]
+        assert desk.spent("run") == Decimal("0.4")
+        desk.ledger.close()
+    # The deaths did strike between all steps, and never left one intent of a round without the other.
+    assert {(), ("intended", "intended"), ("submitted", "intended"), ("submitted", "submitted"), ("settled", "submitted")} <= states
+    assert {len(found) for found in states} == {0, 2}
+
+
+def resume(attempt: Attempt, entries: list[journal.Entry]) -> None:
+    """What the gates do with what an earlier attempt left."""
+    if not entries:
+        payloads = [(b"payload %d" % job, 1, "0" * 64) for job in range(2)]
+        entries = journal.intend(attempt, payloads, round_number=0, number=0, backend="aer", prices=[Decimal("0.25")] * 2, cap=Decimal(1), jobs_cap=2)
+    for entry in entries:
+        assert journal.payload_of(attempt, entry) == b"payload %d" % entry.job
+        if entry.handle is None:
+            journal.submitted(attempt, entry, f"h{entry.job}", "l")
+        if entry.state != "settled":
+            journal.settled(attempt, entry, b"result %d" % entry.job, Decimal("0.2"))
+
+
+# --- leases
+
+
+class Store:
+    """A secret store that remembers what was revoked."""
+
+    def __init__(self) -> None:
+        self.revoked = 0
+
+    def revoke(self) -> None:
+        self.revoked += 1
+
+    def lease(self, purpose: Purpose = Purpose.SUBMIT) -> CredentialLease:
+        secret = SecretText("CANARY-secret", version="7", revoke=self.revoke)
+        return CredentialLease(purpose, "vault/key", secret, environment="local", tenant="t")
+
+
+@pytest.mark.parametrize("purpose", list(Purpose))
+def test_a_lease_is_for_one_purpose(purpose: Purpose) -> None:
+    """The secret is given for the purpose it was fetched for and for no other."""
+    lease = Store().lease(purpose)
+    assert lease.reveal(purpose) == "CANARY-secret"
+    for other in set(Purpose) - {purpose}:
+        with pytest.raises(Denied, match=f"a lease for {purpose} was asked for {other}"):
+            lease.reveal(other)
+
+
+def test_a_lease_ends() -> None:
+    """After its quarter of an hour, to the second, the secret is not given any more."""
+    lease = Store().lease()
+    left = lease.record.expires_at - datetime.now(UTC)
+    assert LEASE_TIME - timedelta(minutes=1) < left <= LEASE_TIME == timedelta(minutes=15)
+    lease.record = lease.record.model_copy(update={"expires_at": datetime.now(UTC) + timedelta(minutes=1)})
+    assert lease.reveal(Purpose.SUBMIT)
+    lease.record = lease.record.model_copy(update={"expires_at": datetime.now(UTC)})
+    with pytest.raises(Denied, match="has ended"):
+        lease.reveal(Purpose.SUBMIT)
+
+
+def test_leaving_revokes_once_on_every_way_out() -> None:
+    """The end of the block, an error in it and an interrupt revoke at the store, once, and the text is forgotten."""
+    for stop in (None, ValueError("CANARY"), KeyboardInterrupt(), Superseded("x")):
+        store = Store()
+        lease = store.lease()
+        with contextlib.suppress(BaseException), lease as entered:
+            assert entered is lease and store.revoked == 0
+            if stop is not None:
+                raise stop
+        lease.revoke()
+        assert (store.revoked, lease.revoked) == (1, True)
+        with pytest.raises(Denied, match="has ended"):
+            lease.reveal(Purpose.SUBMIT)
+
+
+def test_a_revoked_secret_is_empty() -> None:
+    """Who kept the secret beside its lease holds nothing after the revocation."""
+    store = Store()
+    secret = SecretText("CANARY-secret", revoke=store.revoke)
+    lease = CredentialLease(Purpose.SUBMIT, "vault/key", secret, environment="local", tenant="t")
+    lease.revoke()
+    secret.revoke()
+    assert (secret.reveal(), store.revoked) == ("", 1)
+
+
+def test_a_lease_without_a_secret() -> None:
+    """A purpose that needs none has a lease that is recorded, gives nothing and can be revoked."""
+    with CredentialLease(Purpose.SUBMIT, None, None, environment="local", tenant="t") as lease:
+        assert (lease.record.block, lease.record.version) == (None, "")
+        with pytest.raises(Denied, match="has no secret"):
+            lease.reveal(Purpose.SUBMIT)
+
+
+def test_a_lease_shows_itself_nowhere() -> None:
+    """Not in repr, str, format, its record, its fields or an error; not pickled, not copied."""
+    lease = Store().lease()
+    with pytest.raises(Denied) as caught:
+        lease.reveal(Purpose.TOKENISE)
+    shown = (repr(lease), str(lease), f"{lease!s:>80}", lease.record.model_dump_json(), repr(vars(lease)), repr(caught.value), str(caught.value))
+    assert not any("CANARY" in text for text in shown)
+    secret = SecretText("CANARY-secret")
+    assert repr(secret) == str(secret) == "SecretText(**********)"
+    for thing in (lease, secret, [lease], {"a": secret}):
+        for spread in (pickle.dumps, copy.copy, copy.deepcopy):
+            if spread is copy.copy and isinstance(thing, list | dict):
+                continue
+            with pytest.raises(TypeError, match="never pickled"):
+                spread(thing)
+
+
+def test_a_record_tells_which_secret_but_not_what() -> None:
+    """Purpose, block, version, environment and tenant are told, and every lease has an identifier of its own."""
+    leases = [Store().lease() for _ in range(50)]
+    record = leases[0].record
+    assert (record.purpose, record.block, record.version, record.environment, record.tenant) == (Purpose.SUBMIT, "vault/key", "7", "local", "t")
+    assert len({lease.record.lease_id for lease in leases}) == 50
+
+
+def test_an_attempt_releases_all_it_holds(tmp_path: Path) -> None:
+    """Leaving the process revokes every lease that was fetched in it, once, also those that were left early."""
+    desk = Desk(tmp_path / "home")
+    store = Store()
+    desk.attempt.leases += [store.lease(purpose) for purpose in Purpose]
+    with desk.attempt.leases[1]:
+        pass
+    desk.attempt.release()
+    desk.attempt.release()
+    assert (store.revoked, desk.attempt.leases) == (4, [])
+    desk.ledger.close()
