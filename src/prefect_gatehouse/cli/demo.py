@@ -78,15 +78,35 @@ def _demo(ui: bool, as_json: bool) -> None:
         from prefect_gatehouse.flows import control
 
         run_id = control.start(desk.settings, desk.manifest, signed=True)
-        say(f"run {run_id}: asked for by {REQUESTER}")
-        row = follow_run(desk.settings, run_id, seconds=_RUN_SECONDS, quiet=as_json)
-        if row.status != "waiting":
-            raise _failed(row)
-        _decide(desk, run_id, ui, as_json, say)
-        row = follow_run(desk.settings, run_id, until=("failed", "ended"), seconds=86_400 if ui else _RUN_SECONDS, quiet=as_json)
-        _summary(desk, row, time.monotonic() - started, as_json)
-        if row.ending != "completed" and not ui:
-            raise _failed(row)
+        try:
+            say(f"run {run_id}: asked for by {REQUESTER}")
+            row = follow_run(desk.settings, run_id, seconds=_RUN_SECONDS, quiet=as_json)
+            if row.status != "waiting":
+                raise _failed(row)
+            _decide(desk, run_id, ui, as_json, say)
+            row = follow_run(desk.settings, run_id, until=("failed", "ended"), seconds=86_400 if ui else _RUN_SECONDS, quiet=as_json)
+            _summary(desk, row, time.monotonic() - started, as_json)
+            if row.ending != "completed" and not ui:
+                raise _failed(row)
+        finally:
+            _leave_nothing(desk, run_id, say)
+
+
+def _leave_nothing(desk: Desk, run_id: str, say: Callable[[str], None]) -> None:
+    """Nobody can resume a run whose server is about to stop, so one that is still open is abandoned and cleaned up."""
+    from prefect_gatehouse.flows import control
+    from prefect_gatehouse.ledger.store import Ledger
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ledger = Ledger(desk.settings.ledger())
+    try:
+        row = ledger.run(run_id)
+        if row is not None and row.ending is None:
+            control.abandon(desk.settings, ledger, run_id)
+            say(f"run {run_id}: abandoned, its artifacts are deleted")
+    finally:
+        ledger.close()
 
 
 def _failed(row: RunRow) -> GatehouseError:
