@@ -95,7 +95,7 @@ def _who(job_or_run: str, as_json: bool) -> None:
                 ("Requester", f"{item.requester} ({item.requester_method} {item.requester_key}) [{proof['admitted']}]"),
                 ("Approved by", f"{', '.join(item.approvers)} [{proof['approved']}]"),
                 ("Environment", f"{item.environment}, tenant {item.tenant} [{proof['submitted']}]"),
-                ("Secret", f"{item.secret} {item.secret_version} [{proof['secret']}]"),
+                ("Secret", f"{f'{item.secret} {item.secret_version}'.rstrip()} [{proof['secret']}]"),
                 ("Ticket", f"{item.ticket} [{proof['admitted']}]"),
                 ("Plan", item.plan_digest),
                 ("Run", f"{item.run} ({item.pipeline})"),
