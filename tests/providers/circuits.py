@@ -1,0 +1,62 @@
+"""Circuits whose results are known, and one simulator with everything it needs to run them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prefect_gatehouse.data.run_keys import RunKeys
+from prefect_gatehouse.leases import CredentialLease
+from prefect_gatehouse.manifest.models import Purpose
+from prefect_gatehouse.providers.interface import Counts, JobResult, Progress, Provider
+from prefect_gatehouse.providers.registry import provider_for
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+BACKENDS = ["aer", "braket-local"]
+LEASE = CredentialLease(Purpose.SUBMIT, None, None, environment="local", tenant="t")
+
+
+class Desk:
+    """One run's spool, under the run's key."""
+
+    def __init__(self, folder: Path, backend: str, run_id: str = "run") -> None:
+        self.backend = backend
+        self.spool = folder / "spool"
+        self.sealer = RunKeys(folder / "keys").obtain(run_id).sealer()
+
+    def provider(self) -> Provider:
+        """A provider object of its own at every call, as every process has."""
+        return provider_for(self.backend, self.spool, self.sealer)
+
+    def submit(self, circuits: Sequence[QuantumCircuit], key: str = "run:0:0:0", shots: int = 100) -> str:
+        provider = self.provider()
+        return provider.submit(provider.encode(circuits, shots), key, LEASE)
+
+    def result(self, handle: str, progress: Progress | None = None) -> JobResult:
+        return self.provider().result(handle, LEASE, progress)
+
+    def run(self, *circuits: QuantumCircuit, key: str = "run:0:0:0", shots: int = 100) -> tuple[Counts, ...]:
+        return self.result(self.submit(circuits, key, shots)).counts
+
+    def files(self) -> list[Path]:
+        return sorted(path for path in self.spool.rglob("*") if path.is_file())
+
+
+def flipped(width: int, *qubits: int) -> QuantumCircuit:
+    """X on some qubits, each qubit measured into its own bit."""
+    from qiskit import QuantumCircuit
+
+    circuit = QuantumCircuit(width, width)
+    for qubit in qubits:
+        circuit.x(qubit)
+    circuit.measure(range(width), range(width))
+    return circuit
+
+
+def distance(counts: Counts, probabilities: dict[str, float]) -> float:
+    """Total variation distance between what was measured and what is right."""
+    shots = sum(counts.values())
+    return sum(abs(counts.get(key, 0) / shots - probabilities.get(key, 0.0)) for key in {*counts, *probabilities}) / 2
