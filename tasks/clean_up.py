@@ -50,12 +50,13 @@ def clean_up(attempt: Attempt, ending: Ending) -> CleanupReceipt:
         StorageError: An artifact can't be deleted; the run stays open and the sweeper comes again.
     """
     held = len(attempt.leases)
-    attempt.release()
+    unrevoked = attempt.release()
     attempt.run_keys.shred(attempt.run_id)
     admitted = admit.kept(attempt)
     cancelled, obligations = _forget_jobs(attempt, admitted)
     if admitted is not None:
         obligations += _empty_staging(attempt, admitted)
+    obligations += [f"lease {item.lease_id} of {item.block} was not revoked; it ends by itself" for item in unrevoked]
     with attempt.ledger.reading() as connection:
         owned = set(connection.scalars(select(artifacts.c.uri).where(artifacts.c.run_id == attempt.run_id)))
     deletions = [attempt.store.delete(uri) for uri in sorted(owned | set(attempt.store.uris(attempt.run_id)))]
@@ -66,7 +67,7 @@ def clean_up(attempt: Attempt, ending: Ending) -> CleanupReceipt:
     return CleanupReceipt(
         run_id=attempt.run_id,
         ending=ending,
-        leases_revoked=held,
+        leases_revoked=held - len(unrevoked),
         jobs_cancelled=cancelled,
         key_shredded=True,
         deletions=tuple(deletions),

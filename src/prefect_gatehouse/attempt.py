@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from sqlalchemy import insert, select
 from prefect_gatehouse.canonical import Json
 from prefect_gatehouse.data.artifacts import ArtifactStore
 from prefect_gatehouse.data.run_keys import RunKey, RunKeys
+from prefect_gatehouse.errors import StorageError, Superseded
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.leases import CredentialLease, SecretReader
 from prefect_gatehouse.ledger.store import Event, Ledger, RunRow, Transaction
@@ -28,7 +29,7 @@ from prefect_gatehouse.settings import Settings
 if TYPE_CHECKING:
     from prefect_gatehouse.manifest.models import Manifest
     from prefect_gatehouse.policy.interface import Policy
-    from prefect_gatehouse.values import Artifact
+    from prefect_gatehouse.values import Artifact, LeaseRecord
 
 ProgressOf = Callable[[str], Progress]
 """Makes a progress reporter from a few words that say what is going on."""
@@ -151,7 +152,22 @@ class Attempt:
                     insert(artifacts).values(uri=artifact.uri, run_id=self.run_id, owner=manifest.owner, retain_until=time.time() + keep)
                 )
 
-    def release(self) -> None:
-        """Revokes what this process holds; called on every way out of it."""
-        while self.leases:
-            self.leases.pop().revoke()
+    def release(self) -> list[LeaseRecord]:
+        """Revokes what this process holds; called on every way out of it.
+
+        Returns:
+            The leases whose store did not revoke them. They are held on, so that the next call tries again, and the ledger knows them.
+        """
+        kept: list[CredentialLease] = []
+        for lease in self.leases:
+            try:
+                lease.revoke()
+            except Exception:  # noqa: BLE001 - one store's error must not keep the other leases alive
+                kept.append(lease)
+        self.leases[:] = kept
+        for lease in kept:
+            record = lease.record
+            data = {"lease_id": record.lease_id, "purpose": record.purpose.value, "block": record.block, "expires_at": str(record.expires_at)}
+            with suppress(StorageError, Superseded):  # without a disk, or after the end, there is nowhere to write
+                self.record(f"not-revoked:{record.lease_id}", "lease-not-revoked", data)
+        return [lease.record for lease in kept]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Union
@@ -11,15 +12,15 @@ import rfc8785
 
 Json = Union[None, bool, int, float, str, Sequence["Json"], Mapping[str, "Json"]]  # noqa: UP007 - a recursive alias in 3.11
 
-# RFC 8785 serialises numbers as IEEE 754 doubles, which hold whole numbers exactly up to 2^53.
-_EXACT = 2**53
+# RFC 8785 serialises numbers as IEEE 754 doubles; up to here every whole number has a double of its own (RFC 7493, section 2.2).
+EXACT = 2**53 - 1
 
 
 def _portable(value: Json) -> Json:
     if isinstance(value, bool | str) or value is None:
         return value
     if isinstance(value, int):
-        return value if -_EXACT <= value <= _EXACT else str(value)
+        return value if -EXACT <= value <= EXACT else str(value)
     if isinstance(value, float):
         return value
     if isinstance(value, Mapping):
@@ -28,8 +29,25 @@ def _portable(value: Json) -> Json:
 
 
 def canonical(value: Json) -> bytes:
-    """The RFC 8785 form of a JSON value; whole numbers beyond 2^53 travel as strings."""
+    """The RFC 8785 form of a JSON value; whole numbers of 2^53 and beyond travel as strings."""
     return rfc8785.dumps(_portable(value))
+
+
+def parse(text: str | bytes) -> Json:
+    """The value of a canonical form: its canonical form is the same again.
+
+    A number of 2^53 or beyond is a double, also where it is written without a point; as a whole number it would be a string.
+
+    Raises:
+        ValueError: The text is not JSON.
+    """
+    parsed: Json = json.loads(text, parse_int=_whole)
+    return parsed
+
+
+def _whole(digits: str) -> int | float:
+    number = int(digits)
+    return number if -EXACT <= number <= EXACT else float(digits)
 
 
 def digest(value: Json) -> str:

@@ -9,17 +9,18 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from typing import Literal
 
 from sqlalchemy import func, insert, select, update
 
 from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.canonical import sha256_bytes
-from prefect_gatehouse.errors import Denied
+from prefect_gatehouse.errors import Denied, Superseded, Tampered
 from prefect_gatehouse.ledger.store import Transaction
 from prefect_gatehouse.ledger.tables import submissions
 
+_UNIT = Decimal("0.0001")
 State = Literal["intended", "submitted", "settled", "refused", "ambiguous"]
 
 
@@ -59,19 +60,28 @@ def payload_of(attempt: Attempt, entry: Entry) -> bytes:
     """The payload as it was intended, opened with the run's key."""
     with attempt.ledger.reading() as connection:
         sealed = connection.scalar(select(submissions.c.payload).where(submissions.c.key == entry.key))
-    return attempt.sealer.open(sealed or b"")
+    return _opened(attempt, sealed, f"intended:{entry.key}", "payload_sha256")
+
+
+def _opened(attempt: Attempt, sealed: bytes | None, event_name: str, field: str) -> bytes:
+    """Sealed bytes, if they are the ones whose digest the chained event has."""
+    data = attempt.sealer.open(sealed or b"")
+    event = attempt.event(event_name)
+    if event is None or event.data.get(field) != sha256_bytes(data):
+        raise Tampered("the journal does not hold what the ledger says", where=event_name, advice="run: gatehouse verify")
+    return data
 
 
 def results_of(attempt: Attempt, round_number: int) -> list[bytes]:
     """The stored results of a round's settled jobs, in order of job, opened with the run's key."""
     query = (
-        select(submissions.c.result)
+        select(submissions.c.key, submissions.c.result)
         .where(submissions.c.run_id == attempt.run_id, submissions.c.round == round_number, submissions.c.state == "settled")
         .order_by(submissions.c.job)
     )
     with attempt.ledger.reading() as connection:
-        sealed = [row.result for row in connection.execute(query)]
-    return [attempt.sealer.open(item) for item in sealed]
+        rows = connection.execute(query).all()
+    return [_opened(attempt, row.result, f"settled:{row.key}", "result_sha256") for row in rows]
 
 
 def spent(tx: Transaction, run_id: str) -> Decimal:
@@ -110,9 +120,13 @@ def intend(
         jobs_cap: The envelope's jobs for the whole run.
 
     Raises:
-        Denied: The envelope has no room for these jobs.
+        Denied: The envelope has no room for these jobs, or a price is none.
     """
     rows = []
+    if not all(price.is_finite() and price >= 0 for price in prices):
+        raise Denied("the provider's price is no amount of money", where=backend, advice="mend the provider's price")
+    # Up to the next unit that the journal stores: a reservation is never less than the price.
+    prices = [price.quantize(_UNIT, ROUND_UP) for price in prices]
     sealer = attempt.sealer
     for job, ((payload, circuits, digest), price) in enumerate(zip(payloads, prices, strict=True)):
         rows.append(
@@ -179,4 +193,8 @@ def settled(attempt: Attempt, entry: Entry, result: bytes, cost: Decimal) -> Non
 
 
 def _move(tx: Transaction, entry: Entry, state: State, **columns: object) -> None:
-    tx.connection.execute(update(submissions).where(submissions.c.key == entry.key).values(state=state, **columns))
+    """A row moves once, and only the way that the module's docstring says."""
+    before: State = "submitted" if state == "settled" else "intended"
+    here = (submissions.c.key == entry.key) & (submissions.c.state == before)
+    if tx.connection.execute(update(submissions).where(here).values(state=state, **columns)).rowcount != 1:
+        raise Superseded(f"the job is no longer {before}", where=entry.key, advice="run: gatehouse show RUN")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import NoReturn, Protocol, Self
@@ -43,11 +44,11 @@ class SecretText:
         return self._text
 
     def revoke(self) -> None:
-        """Revokes the secret at its store, where it can be, and forgets it."""
+        """Forgets the secret, and revokes it at its store where it can be; after an error another call tries again."""
         self._text = ""
         if self._revoke is not None:
-            revoke, self._revoke = self._revoke, None
-            revoke()
+            self._revoke()
+            self._revoke = None
 
     def __repr__(self) -> str:
         return "SecretText(**********)"
@@ -90,17 +91,17 @@ class CredentialLease:
         return self._secret.reveal()
 
     def revoke(self) -> None:
-        """Ends the lease and forgets the secret."""
-        if not self.revoked:
-            self.revoked = True
-            if self._secret is not None:
-                self._secret.revoke()
+        """Ends the lease, forgets the secret and revokes it at its store; after an error of the store another call tries again."""
+        self.revoked = True
+        if self._secret is not None:
+            self._secret.revoke()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.revoke()
+        with suppress(Exception):  # what the lease was for is done; the attempt's release tries again and keeps a record
+            self.revoke()
 
     def __repr__(self) -> str:
         return f"CredentialLease(purpose={self.record.purpose.value!r}, block={self.record.block!r})"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from prefect_gatehouse.canonical import digest, sha256_file
-from prefect_gatehouse.errors import PlanChanged
+from prefect_gatehouse.errors import InputError, PlanChanged
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.validation.suite import load_suite
@@ -72,7 +72,12 @@ def refuse_changes(settings: Settings, plan: Plan, policy_digest: str) -> None:
 
 def _lock_digest(settings: Settings, folder: Path) -> str:
     if settings.lock is not None:
-        return sha256_file(settings.lock)
+        try:
+            return sha256_file(settings.lock)
+        except OSError:
+            raise InputError(
+                "the lock file can't be read", where="GATEHOUSE_LOCK", advice="name the file that this environment was made from"
+            ) from None
     for place in (folder, *folder.resolve().parents):
         for name in _LOCKS:
             if (place / name).is_file():

@@ -114,8 +114,10 @@ def _count(number: int, what: str) -> str:
 
 
 def _duration(seconds: int) -> str:
-    hours, rest = divmod(seconds, 3600)
-    return f"{hours} h" if not rest else f"{seconds // 60} min"
+    for unit, name in ((3600, "h"), (60, "min")):
+        if seconds % unit == 0:
+            return f"{seconds // unit} {name}"
+    return f"{seconds} s"
 
 
 def _cell(text: str) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, func, insert, select
 
-from prefect_gatehouse.canonical import canonical
+from prefect_gatehouse.canonical import canonical, parse
 from prefect_gatehouse.errors import Tampered
 from prefect_gatehouse.ledger.merkle import Frontier, leaf_hash
 from prefect_gatehouse.ledger.note import Head, VerifierKey, open_note, sign_head
@@ -133,7 +134,7 @@ def _walk(connection: Connection, stated: dict[int, bytes], found: Verification)
 
 def _entry_problem(body: bytes, expected: int, previous: str, columns: tuple[int, str, str, str]) -> str:
     try:
-        entry = json.loads(body)
+        entry = parse(body)
         if canonical(entry) != body:
             return "the body is not in canonical form"
     except (ValueError, RecursionError):
@@ -153,7 +154,7 @@ def _projections(connection: Connection, found: Verification) -> None:
     def bodies(kind: str) -> Iterator[tuple[str, dict[str, object]]]:
         for row in connection.execute(select(events.c.body).where(events.c.kind == kind)):
             try:
-                body = json.loads(_text(row.body))
+                body: Any = parse(_text(row.body))
                 data = body["data"]
             except (ValueError, TypeError, LookupError, RecursionError):
                 continue  # the walk has told of it

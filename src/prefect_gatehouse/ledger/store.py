@@ -6,7 +6,6 @@ from the caller, so that an append whose acknowledgement was lost is found again
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, func, insert, i
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from prefect_gatehouse.canonical import Json, canonical
+from prefect_gatehouse.canonical import Json, canonical, parse
 from prefect_gatehouse.errors import StorageError, Superseded
 from prefect_gatehouse.ledger.merkle import leaf_hash
 from prefect_gatehouse.ledger.tables import artifacts, events, metadata, runs
@@ -44,7 +43,7 @@ class Event:
     @classmethod
     def of(cls, row: Any) -> Event:
         """The event of a table row; fields come from the hashed body, not from the index columns."""
-        body = json.loads(row.body)
+        body: Any = parse(row.body)
         return cls(body["seq"], body["id"], body["run"], body["kind"], body["at"], body["attempt"], body["data"], row.leaf)
 
 

@@ -25,6 +25,8 @@ from pydantic import (
     model_validator,
 )
 
+from prefect_gatehouse.canonical import EXACT
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 
@@ -187,9 +189,13 @@ Scalar = str | int | float | bool
 
 def _parameter(value: object, handler: ValidatorFunctionWrapHandler) -> object:
     try:
-        return handler(tuple(value) if isinstance(value, list) else value)
+        checked = handler(tuple(value) if isinstance(value, list) else value)
     except ValidationError:  # one sentence instead of one for each type that it could have been
         raise ValueError("a parameter is text, a finite number, true or false, or a list of these") from None
+    numbers = checked if isinstance(checked, tuple) else (checked,)
+    if any(isinstance(number, int) and abs(number) > EXACT for number in numbers):
+        raise ValueError("a whole number of 2^53 or beyond has no exact form in JSON; write it as text")
+    return checked
 
 
 Parameter = Annotated[Scalar | tuple[Scalar, ...], WrapValidator(_parameter)]

@@ -37,7 +37,8 @@ class AerProvider:
         return Decimal(0)
 
     def encode(self, circuits: Sequence[QuantumCircuit], shots: int) -> bytes:
-        """One job's payload."""
+        """One job's payload; what the backend can't run is refused here, before anything is intended."""
+        form.require_fit(circuits, "aer", QUBITS)
         return form.encode(circuits, shots)
 
     def submit(self, payload: bytes, key: str, lease: CredentialLease) -> str:
@@ -63,8 +64,8 @@ class AerProvider:
 
 def _execute(payload: bytes, seed: int, progress: Progress) -> Sequence[Counts]:
     from qiskit import transpile
+    from qiskit.exceptions import QiskitError
     from qiskit_aer import AerSimulator
-    from qiskit_aer.aererror import AerError
 
     circuits, shots = form.decode(payload)
     # Fusion and threads cost more than they bring for thousands of small circuits; experiments run in parallel instead.
@@ -77,9 +78,9 @@ def _execute(payload: bytes, seed: int, progress: Progress) -> Sequence[Counts]:
             chunk = [item if native.issuperset(item.count_ops()) else to_native(item) for item in circuits[start : start + _CHUNK]]
             result = simulator.run(chunk, shots=shots, seed_simulator=seed + start).result()
             if not result.success:
-                raise AerError("failed")
+                raise QiskitError("failed")
             counts.extend({key.replace(" ", ""): int(value) for key, value in result.get_counts(index).items()} for index in range(len(chunk)))
             progress(len(counts), len(circuits))
-    except AerError:
+    except QiskitError:  # the base of Aer's own
         raise JobFailed("the simulator reports the job as failed", where="aer", advice="check the circuits' width and gates") from None
     return counts

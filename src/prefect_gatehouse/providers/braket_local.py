@@ -37,6 +37,7 @@ class BraketLocalProvider:
 
     def encode(self, circuits: Sequence[QuantumCircuit], shots: int) -> bytes:
         """One job's payload; what the backend can't run is refused here, before anything is intended."""
+        form.require_fit(circuits, "braket-local", QUBITS)
         form.require_terminal_measurements(circuits, "braket-local")
         return form.encode(circuits, shots)
 
@@ -61,19 +62,17 @@ class BraketLocalProvider:
         return self._spool.delete(handle)
 
 
-def _execute(payload: bytes, seed: int, progress: Progress) -> Sequence[Counts]:
-    import numpy as np
+def _execute(payload: bytes, _seed: int, progress: Progress) -> Sequence[Counts]:
+    """The simulator takes no seed: a job that dies while it runs is drawn anew, one whose result is stored is not run again."""
     from braket.devices import LocalSimulator
     from qiskit_braket_provider import to_braket
 
     circuits, shots = form.decode(payload)
     counts: list[Counts] = []
-    # The simulator draws from numpy's global generator; it is seeded so that a repeat gives the same counts.
-    kept = np.random.get_state()
-    np.random.seed(seed)
     try:
         for circuit in circuits:
-            where = {clbit: qubit for name, (qubit, *_), clbits, _ in form.operations(circuit) if name == "measure" for clbit in clbits}
+            measured = [(qubits, clbits) for name, qubits, clbits, _ in form.operations(circuit) if name == "measure"]
+            where = {clbit: qubit for qubits, clbits in measured for qubit, clbit in zip(qubits, clbits, strict=True)}
             bare = circuit.remove_final_measurements(inplace=False)
             bits = {qubit: index for index, qubit in enumerate(bare.qubits)}
             used = sorted({bits[qubit] for item in bare.data if item.operation.name != "barrier" for qubit in item.qubits})
@@ -89,8 +88,6 @@ def _execute(payload: bytes, seed: int, progress: Progress) -> Sequence[Counts]:
         raise
     except Exception:  # noqa: BLE001 - the SDK and the translation raise many types; none may carry text out
         raise JobFailed("the simulator reports the job as failed", where="braket-local", advice="check the circuits' width and gates") from None
-    finally:
-        np.random.set_state(kept)
     return counts
 
 

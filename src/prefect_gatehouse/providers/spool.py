@@ -1,7 +1,8 @@
 """Local simulators as a durable service: a job is a folder with a sealed payload, and a sealed result once it has run.
 
 Submitting writes the payload once and returns at once; the job runs when its result is first asked for. A process that dies in
-between leaves a job that is found by its key, runs once, and gives the same counts.
+between leaves a job that is found by its key; once its result is stored it never runs again. Everything that is written begins with
+the job's handle, sealed: a file that was moved to another job is refused.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 
-from prefect_gatehouse.canonical import sha256_bytes
-from prefect_gatehouse.errors import Ambiguous, JobFailed, StorageError
+from prefect_gatehouse.errors import Ambiguous, JobFailed, StorageError, Tampered
 from prefect_gatehouse.providers.interface import Counts, JobResult, Progress, Sealer
 
 Execute = Callable[[bytes, int, Progress], Sequence[Counts]]
@@ -49,18 +50,16 @@ class Spool:
             StorageError: The disk can't be used.
         """
         handle = self.handle_of(key)
-        path = self._folder / handle / "payload"
-        digest = path.with_name(f"sha256-{sha256_bytes(payload)}")
-        if path.exists():
-            if not digest.exists():
-                raise Ambiguous("the key has a job with another payload", where=handle, advice="run: gatehouse verify")
-            return handle
+        folder = self._folder / handle
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            digest.touch(mode=0o600)
+            if (folder / "payload").exists():
+                if self._read(folder / "payload") != payload:
+                    raise Ambiguous("the key has a job with another payload", where=handle, advice="run: gatehouse verify")
+                return handle
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise _storage(error) from None
-        self._write(path, payload)
+        self._write(folder / "payload", payload)
         return handle
 
     def find(self, key: str) -> str | None:
@@ -73,15 +72,16 @@ class Spool:
 
         Raises:
             JobFailed: There is no such job, or the simulator failed.
+            Tampered: What is stored is not this job's.
         """
-        folder = self._folder / handle
+        folder = self._place(handle)
         stored = folder / "result"
         started = time.monotonic()
         try:
             if stored.exists():
-                counts = json.loads(self._sealer.open(stored.read_bytes()))
+                counts = json.loads(self._read(stored))
             else:
-                payload = self._sealer.open((folder / "payload").read_bytes())
+                payload = self._read(folder / "payload")
                 seed = int.from_bytes(hashlib.sha256(handle.encode()).digest()[:4], "big") >> 1
                 counts = [dict(item) for item in execute(payload, seed, progress or (lambda done, total: None))]
                 self._write(stored, json.dumps(counts).encode())
@@ -93,24 +93,37 @@ class Spool:
 
     def cancel(self, handle: str) -> bool:
         """Forgets a job that has not run; True if there was one."""
-        waiting = (self._folder / handle / "payload").exists() and not (self._folder / handle / "result").exists()
+        folder = self._place(handle)
+        waiting = (folder / "payload").exists() and not (folder / "result").exists()
         return waiting and not self.delete(handle)
 
     def delete(self, handle: str) -> str:
         """Removes the job; empty if gone, otherwise why not."""
         try:
-            shutil.rmtree(self._folder / handle)
+            shutil.rmtree(self._place(handle))
         except FileNotFoundError:
             return ""
         except OSError as error:
             return f"the simulator's copy can't be removed ({error.strerror})"
         return ""
 
+    def _place(self, handle: str) -> Path:
+        """A job's folder; a handle comes from a database and must not lead elsewhere."""
+        if not re.fullmatch(re.escape(self._backend) + "-[0-9a-f]{24}", handle):
+            raise Tampered("this is no handle of this simulator", where=self._backend, advice="run: gatehouse verify")
+        return self._folder / handle
+
+    def _read(self, path: Path) -> bytes:
+        owner, _, data = self._sealer.open(path.read_bytes()).partition(b"\n")
+        if owner.decode("ascii", "replace") != f"{path.parent.name}/{path.name}":
+            raise Tampered("a spooled file is not this job's", where=self._backend, advice="run: gatehouse verify")
+        return data
+
     def _write(self, path: Path, data: bytes) -> None:
         partial = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
-                stream.write(self._sealer.seal(data))
+                stream.write(self._sealer.seal(f"{path.parent.name}/{path.name}\n".encode() + data))
                 stream.flush()
                 os.fsync(stream.fileno())
             partial.replace(path)

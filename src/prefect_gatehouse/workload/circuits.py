@@ -35,6 +35,13 @@ def _gates() -> dict[str, Instruction]:
     return {name: gate for name, gate in mapping.items() if name not in ("delay", "measure", "reset")}
 
 
+@cache
+def _extras() -> dict[str, type[Instruction]]:
+    from qiskit.circuit import Barrier, Measure, Reset
+
+    return {"measure": Measure, "reset": Reset, "barrier": Barrier}
+
+
 def operations(circuit: QuantumCircuit) -> list[Operation]:
     """The circuit's operations in order.
 
@@ -57,6 +64,8 @@ def operations(circuit: QuantumCircuit) -> list[Operation]:
 
 def _expand(operation: Any, qubits: tuple[int, ...], clbits: tuple[int, ...], found: list[Operation], depth: int) -> None:
     name = operation.name
+    if name in _EXTRA and operation.base_class is not _extras()[name]:
+        raise WorkloadFailed(f"a gate of the workload's own is called {name}", where="workload", advice="give the gate another name")
     if name == "barrier":
         return
     if getattr(operation, "condition", None) is not None or getattr(operation, "blocks", None):
@@ -137,6 +146,20 @@ def decode(payload: bytes) -> tuple[list[QuantumCircuit], int]:
         raise Tampered("a payload can't be decoded", where="journal", advice="run: gatehouse verify") from None
 
 
+def require_fit(circuits: Sequence[QuantumCircuit], backend: str, qubits: int) -> None:
+    """Stops circuits that no shot could count, or that are too wide for a backend.
+
+    Raises:
+        InputError: Names the backend.
+    """
+    for circuit in circuits:
+        if circuit.num_qubits > qubits:
+            advice = f"use at most {qubits} qubits, or another backend"
+            raise InputError(f"a circuit has {circuit.num_qubits} qubits", where=backend, advice=advice)
+        if not any(name == "measure" for name, *_ in operations(circuit)):
+            raise InputError("a circuit measures nothing", where=backend, advice="measure into classical bits")
+
+
 def require_terminal_measurements(circuits: Sequence[QuantumCircuit], backend: str) -> None:
     """Stops circuits that measure or reset in the middle, for backends that can't.
 
@@ -152,5 +175,3 @@ def require_terminal_measurements(circuits: Sequence[QuantumCircuit], backend: s
                 )
             if name == "measure":
                 measured |= set(qubits)
-        if not measured:
-            raise InputError("a circuit measures nothing", where=backend, advice="measure into classical bits")

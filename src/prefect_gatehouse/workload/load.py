@@ -1,4 +1,8 @@
-"""Loading a workload: one generator function in a file beside the manifest, or in an installed package."""
+"""Loading a workload: one generator function in a file beside the manifest, or in an installed package.
+
+What runs is what was digested: the files beside the manifest are read once, and their modules are made from those bytes, whatever
+becomes of the files, of Python's caches, or of other projects' modules of the same names.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,13 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from importlib.abc import InspectLoader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 from prefect_gatehouse.errors import InputError, WorkloadFailed
 
@@ -62,22 +68,22 @@ def load_workload(entrypoint: str, folder: Path) -> LoadedWorkload:
         file = inside(folder, place, "workload.entrypoint")
         if not file.is_file():
             raise InputError("there is no such file", where=f"workload.entrypoint {place}", advice="correct the path")
-        files = sorted(path for path in file.parent.rglob("*.py") if not _ignored(path.relative_to(file.parent)))
         root = file.parent
+        files = sorted(path for path in root.rglob("*.py") if path.is_file() and not _ignored(path.relative_to(root)))
     else:
         found = _find(place)
         if found is None:
             raise InputError("there is no such module", where=f"workload.entrypoint {place}", advice="install it, or name a file")
-        file, root, files = found, found.parent, sorted(found.parent.rglob("*.py"))
+        file, root, files = found, found.parent, sorted(path for path in found.parent.rglob("*.py") if path.is_file())
     try:
-        code = hashlib.sha256()
-        for path in files:
-            relative, data = path.relative_to(root).as_posix().encode(), path.read_bytes()
-            for part in (relative, data):
-                code.update(len(part).to_bytes(8, "big") + part)
+        sources = {path: path.read_bytes() for path in files}
     except OSError:
-        raise InputError("a file of the workload can't be read", where=f"workload.entrypoint {place}") from None
-    module = _load(file, code.hexdigest()) if place.endswith(".py") else _import(place)
+        raise InputError("a file of the workload can't be read", where=f"workload.entrypoint {place}", advice="fix its permissions") from None
+    code = hashlib.sha256()
+    for path, data in sources.items():
+        for part in (path.relative_to(root).as_posix().encode(), data):
+            code.update(len(part).to_bytes(8, "big") + part)
+    module = _Project.of(root, sources, code.hexdigest()).load(file) if place.endswith(".py") else _import(place)
     function = getattr(module, name, None)
     if not inspect.isgeneratorfunction(function):
         raise InputError(
@@ -98,26 +104,80 @@ def _find(name: str) -> Path | None:
     return Path(spec.origin) if spec is not None and spec.origin and spec.origin.endswith(".py") else None
 
 
-def _load(file: Path, digest: str) -> ModuleType:
-    """Runs a file as a module under a private name: two pipelines' ``workload.py`` never meet."""
-    name = f"_gatehouse_workload_{digest[:16]}"
-    if name in sys.modules and sys.modules[name].__file__ == str(file):
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None and spec.loader is not None  # a .py file always has a loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and pickles look their module up while it loads
-    sys.path.insert(0, str(file.parent))
-    try:
-        spec.loader.exec_module(module)
-    except BaseException as error:
-        del sys.modules[name]
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        raise failure(error, file) from None
-    finally:
-        sys.path.remove(str(file.parent))
-    return module
+class _Project(MetaPathFinder, InspectLoader):
+    """The modules of one project folder, made from the bytes that were digested; one project a process at a time."""
+
+    _active: ClassVar[_Project | None] = None
+
+    def __init__(self, root: Path, sources: dict[Path, bytes], digest: str) -> None:
+        self._root = root
+        self._sources = sources
+        self._digest = digest
+        self._names: set[str] = set()
+
+    @classmethod
+    def of(cls, root: Path, sources: dict[Path, bytes], digest: str) -> _Project:
+        """The project that can be imported from now on; another one's modules are forgotten."""
+        if cls._active is not None and cls._active.identity == (root, digest):
+            return cls._active
+        if cls._active is not None:
+            cls._active.withdraw()
+        cls._active = cls(root, sources, digest)
+        sys.meta_path.insert(0, cls._active)
+        return cls._active
+
+    @property
+    def identity(self) -> tuple[Path, str]:
+        """Which project it is: folder and digest."""
+        return self._root, self._digest
+
+    def withdraw(self) -> None:
+        """Ends the project's imports and forgets its modules."""
+        sys.meta_path.remove(self)
+        for name in self._names:
+            sys.modules.pop(name, None)
+
+    def load(self, file: Path) -> ModuleType:
+        """The entry file as a module under a private name."""
+        name = f"_gatehouse_workload_{self._digest[:16]}_{file.stem}"
+        if name in sys.modules:
+            return sys.modules[name]
+        spec = importlib.util.spec_from_file_location(name, file, loader=self)
+        assert spec is not None  # a loader was given
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module  # dataclasses and pickles look their module up while it loads
+        self._names.add(name)
+        try:
+            self.exec_module(module)
+        except BaseException as error:
+            del sys.modules[name]
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            raise failure(error, file) from None
+        return module
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """A neighbour of the entry file, or a module of a package beside it."""
+        place = self._root.joinpath(*fullname.split("."))
+        for file, folder in ((place / "__init__.py", [str(place)]), (place.with_name(place.name + ".py"), None)):
+            if file in self._sources:
+                self._names.add(fullname)
+                return importlib.util.spec_from_file_location(fullname, file, loader=self, submodule_search_locations=folder)
+        if any(place in file.parents for file in self._sources):  # a folder without __init__.py
+            self._names.add(fullname)
+            spec = ModuleSpec(fullname, None, is_package=True)
+            spec.submodule_search_locations = [str(place)]
+            return spec
+        return None
+
+    def get_source(self, fullname: str) -> str:
+        """The text of a module, for tracebacks and ``inspect``."""
+        return importlib.util.decode_source(self._sources[Path(str(sys.modules[fullname].__file__))])
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Runs the bytes that were digested."""
+        file = Path(str(module.__file__))
+        exec(compile(self._sources[file], str(file), "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - loading code is what this does
 
 
 def _import(name: str) -> ModuleType:
