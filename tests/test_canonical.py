@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefect_gatehouse.canonical import Json, canonical, digest, sha256_bytes, sha256_file
+from prefect_gatehouse.canonical import Json, canonical, digest, parse, sha256_bytes, sha256_file
 
 EXACT = 2**53
 """Below it, whole numbers and doubles are the same."""
@@ -268,3 +268,21 @@ def test_a_file_is_read_to_its_end(tmp_path: Path, size: int) -> None:
     data = bytes(index % 251 for index in range(997)) * (size // 997 + 1)
     (tmp_path / "file").write_bytes(data[:size])
     assert sha256_file(tmp_path / "file") == sha256_bytes(data[:size])
+
+
+@pytest.mark.parametrize("number", [2**53 - 1, 2**53, -(2**53), 2**53 + 1, 10**30, 1e17, -1e17, 9007199254740992.0, 1e21, 1e300, 0.1, -0.0])
+def test_a_canonical_form_read_back_has_the_same_form(number: float) -> None:
+    """What was stored is what is compared: parse keeps a large double a double, and a large whole number is text from the start."""
+    form = canonical({"x": [number]})
+    assert canonical(parse(form)) == form
+
+
+WORDS = st.text(alphabet=st.characters(codec="utf-8"))
+SCALARS = st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.integers() | WORDS
+
+
+@given(st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(WORDS, inner)))
+def test_every_canonical_form_is_a_fixed_point(value: Any) -> None:
+    """For any JSON value."""
+    form = canonical(value)
+    assert canonical(parse(form)) == form

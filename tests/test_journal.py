@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from prefect_gatehouse import journal
 from prefect_gatehouse.attempt import Attempt
@@ -104,7 +104,7 @@ def test_an_intent_stands_before_anything_is_sent(desk: Desk) -> None:
         assert [entry.payload_sha256 for entry in found] == [sha256_bytes(CANARY + b"-0-0"), sha256_bytes(CANARY + b"-0-1")]
     intended = desk.events("submission-intended")
     assert [(event.data["key"], event.data["reserved_usd"], event.data["payload_sha256"]) for event in intended] == [
-        (entry.key, str(Decimal(price)), entry.payload_sha256) for entry, price in zip(made, ("0.25", "0.5"), strict=True)
+        (entry.key, price, entry.payload_sha256) for entry, price in zip(made, ("0.2500", "0.5000"), strict=True)
     ]
     assert desk.events("job-submitted") == []
 
@@ -363,6 +363,8 @@ def test_a_superseded_attempt_writes_nothing(desk: Desk, act: str) -> None:
     """Once a newer attempt has begun, each act of the older one is refused and leaves rows and ledger as they were; the newer one goes on."""
     old = desk.attempt
     (entry,) = intend(old, "0.25")
+    if act == "settled":
+        journal.submitted(old, entry, "handle-1", "lease-1")
     new = desk.next_attempt()
     assert (old.number, new.number) == (1, 2)
     before = desk.everything()
@@ -652,3 +654,68 @@ def test_an_attempt_releases_all_it_holds(tmp_path: Path) -> None:
     desk.attempt.release()
     assert (store.revoked, desk.attempt.leases) == (4, [])
     desk.ledger.close()
+
+
+@pytest.mark.parametrize(
+    "steps", [("submitted", "submitted"), ("submitted", "refused"), ("refused", "submitted"), ("settled",), ("ambiguous", "submitted")]
+)
+def test_a_row_moves_only_forward(desk: Desk, steps: tuple[str, ...]) -> None:
+    """A second handle for one key, a refusal of a job that exists, a result of none: refused, and the row stays what it was."""
+    (entry,) = intend(desk.attempt, "0.25")
+    for step in steps[:-1]:
+        acts(desk.attempt, entry)[step]()
+    before = desk.everything()
+    with pytest.raises(Superseded, match="no longer"):
+        acts(desk.attempt, entry)[steps[-1]]()
+    assert desk.everything() == before
+
+
+def test_swapped_payloads_are_not_sent(desk: Desk) -> None:
+    """Two payloads of one run, exchanged in the table together with their digests, open with the run's key and are refused all the same."""
+    first, second = intend(desk.attempt, "0.1", "0.1")
+    with desk.attempt.effect() as tx:
+        columns = select(submissions.c.payload, submissions.c.payload_sha256)
+        rows = [tx.connection.execute(columns.where(submissions.c.key == entry.key)).one() for entry in (first, second)]
+        for entry, row in zip((second, first), rows, strict=True):
+            tx.connection.execute(update(submissions).where(submissions.c.key == entry.key).values(payload=row[0], payload_sha256=row[1]))
+    for entry in journal.entries(desk.attempt):
+        with pytest.raises(Tampered, match="not hold what the ledger says"):
+            journal.payload_of(desk.attempt, entry)
+
+
+@pytest.mark.parametrize("price", ["-0.01", "NaN", "Infinity", "-Infinity", "sNaN"])
+def test_a_price_that_is_none(desk: Desk, price: str) -> None:
+    """A price below zero would make room in the budget, and none at all has no place in it: nothing is intended."""
+    with pytest.raises(Denied, match="no amount of money"):
+        intend(desk.attempt, "0.1", price)
+    assert journal.entries(desk.attempt) == []
+
+
+def test_a_reservation_is_never_less_than_the_price(desk: Desk) -> None:
+    """A price of more digits than the table has is reserved rounded up."""
+    (entry,) = intend(desk.attempt, "0.00001")
+    assert entry.reserved == Decimal("0.0001")
+
+
+def test_one_store_s_error_keeps_no_other_lease_alive(desk: Desk) -> None:
+    """Every lease is revoked though one store fails; that one is in the ledger, and the next release tries it again."""
+    calls: list[str] = []
+
+    def fails_once() -> None:
+        calls.append("failing")
+        if calls.count("failing") == 1:
+            raise RuntimeError("store is away")
+
+    for name, revoke in (("good", lambda: calls.append("good")), ("failing", fails_once), ("last", lambda: calls.append("last"))):
+        text = SecretText("secret", revoke=revoke)  # type: ignore[arg-type]
+        desk.attempt.leases.append(CredentialLease(Purpose.WRITE_BACK, f"secret/{name}", text, environment="local", tenant="t"))
+    leases = list(desk.attempt.leases)
+    assert [record.block for record in desk.attempt.release()] == ["secret/failing"]
+    assert calls == ["good", "failing", "last"]
+    (event,) = desk.events("lease-not-revoked")
+    assert event.data["block"] == "secret/failing"
+    for lease in leases:
+        with pytest.raises(Denied):
+            lease.reveal(Purpose.WRITE_BACK)
+    assert desk.attempt.release() == []
+    assert calls == ["good", "failing", "last", "failing"]

@@ -342,7 +342,10 @@ def test_every_backend_and_the_whole_envelope_are_shown(project: Project) -> Non
     assert sections(with_body(project.plan, backends=(machine,)))[3].rows[0][1] == "test 1"
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(60, "1 min"), (1800, "30 min"), (3600, "1 h"), (5400, "90 min"), (7200, "2 h"), (86_400, "24 h")])
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(60, "1 min"), (1800, "30 min"), (3600, "1 h"), (5400, "90 min"), (30, "30 s"), (90, "90 s"), (7200, "2 h"), (86_400, "24 h")],
+)
 def test_the_deadline_in_words(project: Project, seconds: int, words: str) -> None:
     """Whole hours as hours, everything else as minutes."""
     assert f"within {words} of the approval" in sections(with_body(project.plan, deadline_seconds=seconds))[3].summary

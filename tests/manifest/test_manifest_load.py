@@ -202,6 +202,7 @@ FIELDS: dict[str, tuple[str, str, int, str, str]] = {
     "no-rule": ("age: {rule: keep, ", "age: {", 14, "data.columns.age", "needs a rule that exists"),
     "other-rule": ("rule: keep", "rule: copy", 14, "data.columns.age", "needs a rule that exists.*drop, keep"),
     "other-tier": ("tier: prototype", "tier: lab", 9, "tier", "none of the allowed ones.*'prototype', 'integration' or 'business'"),
+    "whole-number-beyond-json": ("mode: fast", "mode: 9007199254740992", 20, "workload.parameters.mode", "write it as text"),
     "mapping-as-parameter": ("mode: fast", "mode: {a: 1}", 20, "workload.parameters.mode", "a parameter is text"),
     "list-for-a-mapping": ("envelope: {rounds: 1, jobs: 1, cost: 0.50, deadline: 90m}", "envelope: [1]", 24, "execution.envelope", "a mapping"),
     "nothing": ("envelope: {rounds: 1, jobs: 1, cost: 0.50, deadline: 90m}", "envelope:", 24, "execution.envelope", "a mapping"),

@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Gate, Parameter
-from qiskit.circuit.library import get_standard_gate_name_mapping
+from qiskit.circuit.library import GlobalPhaseGate, get_standard_gate_name_mapping
 from qiskit.quantum_info import Statevector, random_unitary
 
 from prefect_gatehouse.errors import GatehouseError, InputError, JobFailed, WorkloadFailed
 from prefect_gatehouse.providers.registry import backend_names, provider_for
-from tests.providers.circuits import BACKENDS, Desk, distance, flipped
+from prefect_gatehouse.workload.circuits import encode
+from tests.providers.circuits import BACKENDS, LEASE, Desk, distance, flipped
 
 
 @pytest.fixture(params=BACKENDS)
@@ -307,12 +308,28 @@ def test_aer_measures_and_resets_in_the_middle(tmp_path: Path) -> None:
     assert Desk(tmp_path, "aer").run(circuit) == ({"101": 100},)
 
 
-def test_too_many_qubits_are_a_failed_job(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
-    """A state vector that no memory holds: one error of ours that names the backend, nothing of the SDK's text, and again the second time."""
+def wide(gate: str) -> QuantumCircuit:
+    """A circuit that no memory holds."""
     circuit = QuantumCircuit(40, 40)
-    circuit.h(range(40))
+    for qubit in range(39):
+        getattr(circuit, gate)(qubit, qubit + 1)
     circuit.measure(range(40), range(40))
-    handle = desk.submit([circuit])
+    return circuit
+
+
+@pytest.mark.parametrize("gate", ["cx", "iswap"])
+def test_too_many_qubits_are_refused_before_anything_is_made(desk: Desk, gate: str) -> None:
+    """A state vector that no memory holds is an error that names the backend and its limit, before there is a job."""
+    with pytest.raises(InputError, match="40 qubits") as caught:
+        desk.submit([flipped(2, 0), wide(gate)])
+    assert caught.value.where == desk.backend and "at most" in caught.value.advice
+    assert not desk.spool.exists() or not list(desk.spool.iterdir())
+
+
+@pytest.mark.parametrize("gate", ["cx", "iswap"])
+def test_what_the_simulator_can_not_run_is_a_failed_job(desk: Desk, gate: str) -> None:
+    """A payload that got past the check: one error of ours, nothing of the SDK's text, and again the second time."""
+    handle = desk.provider().submit(encode([wide(gate)], 100), "run:0:0:0", LEASE)
     for _ in range(2):
         with pytest.raises(JobFailed) as caught:
             desk.result(handle)
@@ -320,6 +337,23 @@ def test_too_many_qubits_are_a_failed_job(desk: Desk, capfd: pytest.CaptureFixtu
         assert caught.value.__cause__ is None
     # The process and the spool are as good as before.
     assert desk.run(flipped(2, 0), key="next") == ({"01": 100},)
+
+
+def test_a_circuit_that_measures_nothing_is_refused(desk: Desk) -> None:
+    """No shot could count anything: refused before there is a job."""
+    circuit = QuantumCircuit(1, 1)
+    circuit.h(0)
+    with pytest.raises(InputError, match="measures nothing"):
+        desk.submit([flipped(1), circuit])
+
+
+def test_a_global_phase_changes_nothing(desk: Desk) -> None:
+    """An operation without qubits runs at every backend."""
+    circuit = QuantumCircuit(1, 1)
+    circuit.append(GlobalPhaseGate(0.5), [])
+    circuit.x(0)
+    circuit.measure(0, 0)
+    assert desk.run(circuit) == ({"1": 100},)
 
 
 def test_every_error_is_ours(desk: Desk) -> None:

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from qiskit import QuantumCircuit
 
-from prefect_gatehouse.canonical import sha256_bytes
 from prefect_gatehouse.errors import Ambiguous, JobFailed, StorageError, Tampered
 from prefect_gatehouse.providers.interface import Counts, Progress
 from prefect_gatehouse.providers.spool import Spool
@@ -148,7 +147,7 @@ def test_the_spool_holds_nothing_in_clear(desk: Desk) -> None:
     payload = desk.provider().encode([circuit], 4711)
     handle = desk.submit([circuit], shots=4711)
     assert desk.result(handle).counts == ({"1010": 4711},)
-    assert len(desk.files()) == 3
+    assert len(desk.files()) == 2
     plain = [payload, payload[2:20], b"1010", b"4711", b"CANARY", b'"x"', b"measure", b"payload", KEY.encode()]
     for path in desk.files():
         data = path.read_bytes()
@@ -156,7 +155,31 @@ def test_the_spool_holds_nothing_in_clear(desk: Desk) -> None:
         assert KEY not in str(path)
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE((desk.spool / handle).stat().st_mode) == 0o700
-    assert desk.sealer.open((desk.spool / handle / "payload").read_bytes()) == payload
+    assert desk.sealer.open((desk.spool / handle / "payload").read_bytes()) == f"{handle}/payload\n".encode() + payload
+
+
+@pytest.mark.parametrize("name", ["payload", "result"])
+def test_a_file_of_another_job_is_refused(desk: Desk, name: str) -> None:
+    """One job's sealed file in another job's place opens with the run's key and is refused all the same."""
+    first, second = desk.submit([flipped(1)]), desk.submit([flipped(1, 0)], key="other")
+    if name == "result":
+        desk.result(second)
+    (desk.spool / first / name).write_bytes((desk.spool / second / name).read_bytes())
+    with pytest.raises(Tampered, match="not this job's"):
+        desk.result(first)
+
+
+@pytest.mark.parametrize("handle", ["", ".", "..", "../precious", "/precious", "aer-x", "braket-local-", "aer-000000000000000000000000/.."])
+def test_a_handle_leads_nowhere_else(desk: Desk, handle: str) -> None:
+    """Handles come from a database: one that is none touches no file."""
+    precious = desk.spool.parent / "precious"
+    precious.mkdir(parents=True)
+    (precious / "payload").write_text("x")
+    made = desk.submit([flipped(1)])
+    for act in (lambda: desk.provider().delete(handle), lambda: desk.provider().cancel(handle, LEASE), lambda: desk.result(handle)):
+        with pytest.raises(Tampered, match="no handle"):
+            act()
+    assert (precious / "payload").exists() and (desk.spool / made / "payload").exists()
 
 
 def flip(data: bytes) -> bytes:
@@ -236,8 +259,8 @@ def test_deleting_one_job_leaves_the_others(desk: Desk) -> None:
 def test_a_job_that_never_was(desk: Desk) -> None:
     """An unknown handle is a failed job with its name, not a missing file."""
     with pytest.raises(JobFailed, match="no such job") as caught:
-        desk.result("aer-000000000000000000000000")
-    assert caught.value.job_id == "aer-000000000000000000000000"
+        desk.result(f"{desk.backend}-000000000000000000000000")
+    assert caught.value.job_id == f"{desk.backend}-000000000000000000000000"
 
 
 def test_a_spool_that_can_not_be_written(tmp_path: Path) -> None:
@@ -328,8 +351,7 @@ def test_killed_at_every_touch_of_the_disk(backend: str, tmp_path: Path) -> None
         found.append(json.dumps([dict(sorted(item.items())) for item in counts]))
         (handle,) = (path.name for path in desk.spool.iterdir())
         payload = desk.provider().encode([coins(2)], 1000)
-        assert desk.sealer.open((desk.spool / handle / "payload").read_bytes()) == payload
-        assert (desk.spool / handle / f"sha256-{sha256_bytes(payload)}").exists()
+        assert desk.sealer.open((desk.spool / handle / "payload").read_bytes()) == f"{handle}/payload\n".encode() + payload
     assert backend != "aer" or set(found) == {found[-1]}
     # The deaths did strike before, between and after payload and result.
-    assert {(), ("payload", "sha256"), ("payload", "result", "sha256")} <= states
+    assert {(), ("payload",), ("payload", "result")} <= states

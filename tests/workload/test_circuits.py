@@ -16,7 +16,7 @@ from qiskit.circuit.library import CXGate, QFTGate, UnitaryGate, XGate, efficien
 from qiskit.quantum_info import Operator, random_unitary
 
 from prefect_gatehouse.errors import InputError, Tampered, WorkloadFailed
-from prefect_gatehouse.workload.circuits import decode, encode, operations, require_terminal_measurements, summarise
+from prefect_gatehouse.workload.circuits import decode, encode, operations, require_fit, require_terminal_measurements, summarise
 
 GATES = {name: gate for name, gate in get_standard_gate_name_mapping().items() if gate.num_qubits and name not in ("measure", "reset", "delay")}
 ANGLES = st.floats(-100, 100) | st.sampled_from([0.0, -0.0, 5e-324, 1e300, math.pi])
@@ -238,7 +238,7 @@ def test_a_bomb_is_not_unpacked() -> None:
 
 
 def test_measuring_only_at_the_end() -> None:
-    """Gates on other qubits may follow a measurement; the measured qubit itself is done, and a circuit measures something."""
+    """Gates on other qubits may follow a measurement; the measured qubit itself is done, nothing else may."""
     circuit = QuantumCircuit(2, 2)
     circuit.measure(0, 0)
     circuit.x(1)
@@ -246,7 +246,29 @@ def test_measuring_only_at_the_end() -> None:
     circuit.measure(1, 1)
     require_terminal_measurements([circuit, circuit], "there")
     circuit.x(0)
-    for wrong in (circuit, QuantumCircuit(1, 1)):
-        with pytest.raises(InputError) as caught:
-            require_terminal_measurements([change_of(""), wrong], "there")
+    with pytest.raises(InputError) as caught:
+        require_terminal_measurements([change_of(""), circuit], "there")
+    assert caught.value.where == "there"
+
+
+def test_a_circuit_must_fit_and_count() -> None:
+    """As wide as the backend passes; one qubit more, or nothing measured, does not."""
+    circuit = QuantumCircuit(2, 2)
+    circuit.measure(0, 0)
+    require_fit([circuit], "there", 2)
+    for wrong, words in ((circuit, "2 qubits"), (QuantumCircuit(1, 1), "measures nothing")):
+        with pytest.raises(InputError, match=words) as caught:
+            require_fit([wrong], "there", 1)
         assert caught.value.where == "there"
+
+
+@pytest.mark.parametrize("name", ["barrier", "measure", "reset"])
+def test_a_gate_of_one_s_own_with_a_borrowed_name(name: str) -> None:
+    """A gate called like what is no gate would be dropped or misread: it is refused by its name."""
+    inner = QuantumCircuit(1, name=name)
+    inner.x(0)
+    circuit = QuantumCircuit(1, 1)
+    circuit.append(inner.to_gate(), [0])
+    circuit.measure(0, 0)
+    with pytest.raises(WorkloadFailed, match=f"called {name}"):
+        operations(circuit)

@@ -82,7 +82,6 @@ def test_a_helper_beside_it_is_found_while_it_loads(folder: Path) -> None:
     (folder / "workload.py").write_text("import neighbour_of_workload as n\n\n\ndef solve(features, parameters):\n    yield [n.NAME]\n")
     assert first(folder) == ["neighbour"]
     assert sys.path == path
-    del sys.modules["neighbour_of_workload"]
 
 
 def test_a_module_of_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,3 +165,41 @@ def test_a_file_that_is_no_python(folder: Path) -> None:
     with pytest.raises(WorkloadFailed, match="SyntaxError") as caught:
         load_workload("workload.py:solve", folder)
     assert "CANARY" not in str(caught.value)
+
+
+def write(folder: Path, **files: str) -> Path:
+    """A project of these files; double underscores part folder and name."""
+    for name, text in files.items():
+        place = folder.joinpath(*name.split("__")).with_suffix(".py")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+    return folder
+
+
+LATE = "def solve(features, parameters):\n    import helper\n    from parts.inner import NAME\n    yield [helper.NAME + NAME]\n"
+
+
+def test_projects_of_one_process_never_share_a_helper(tmp_path: Path) -> None:
+    """Two projects with a helper of one name, and a helper that changes: each workload runs with its own, also when it imports late."""
+    early = "import helper\n\n\ndef solve(features, parameters):\n    yield [helper.NAME]\n"
+    first_ = write(tmp_path / "a", workload=early, helper="NAME = 'a'\n")
+    second = write(tmp_path / "b", workload=early, helper="NAME = 'b'\n")
+    third = write(tmp_path / "c", workload=LATE, helper="NAME = 'c'\n", parts__inner="NAME = '-inner'\n")
+    assert (first(first_), first(second), first(third), first(first_)) == (["a"], ["b"], ["c-inner"], ["a"])
+    write(first_, helper="NAME = 'A'\n")  # the same length, within the same second: a cache would not notice
+    assert first(first_) == ["A"]
+
+
+def test_what_runs_is_what_was_digested(tmp_path: Path) -> None:
+    """A file that changes between the digest and a late import: the bytes that were digested run."""
+    folder = write(tmp_path / "p", workload=LATE, helper="NAME = 'approved'\n", parts__inner="NAME = ''\n")
+    loaded = load_workload("workload.py:solve", folder)
+    write(folder, helper="NAME = 'changed!'\n")
+    assert next(loaded.generate(None, {})) == ["approved"]
+    assert not list(folder.rglob("__pycache__"))
+
+
+def test_a_folder_that_is_called_like_a_source(folder: Path) -> None:
+    """It is no file of the workload and does not stop it."""
+    (folder / "data.py").mkdir()
+    assert first(folder) == ["one"]
