@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from prefect_gatehouse.approvals import ask, standing
 from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.canonical import canonical, digest
-from prefect_gatehouse.errors import PlanChanged
+from prefect_gatehouse.errors import InputError, PlanChanged
 from prefect_gatehouse.leases import SecretText
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.models import DataClass, Purpose
@@ -293,6 +293,9 @@ def test_the_lock_that_counts(tmp_path: Path) -> None:
     outer = lock()
     (tmp_path / "set.lock").write_text("set")
     assert len({nearest, plain, outer, lock(lock=tmp_path / "set.lock")}) == 4
+    with pytest.raises(InputError, match="lock file") as caught:
+        lock(lock=tmp_path / "missing.lock")
+    assert caught.value.where == "GATEHOUSE_LOCK"
 
 
 def lines(shown: Section) -> dict[str, str]:

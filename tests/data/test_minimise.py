@@ -68,8 +68,8 @@ def test_only_what_is_allowed_leaves(tmp_path: Path) -> None:
     by_mrn = dict(zip(originals, table.drop_columns(["mrn", "email"]).to_pylist(), strict=True))
     assert by_mrn["00017"] == {"born": 1951, "zip": "01", "size": 0.17}
     assert [(each.column, each.rule, each.detail, each.declared) for each in result.treatments] == [
-        ("mrn", "tokenise", "siv, join domain patient", True),
-        ("email", "tokenise", "cmac, join domain email", True),
+        ("mrn", "tokenise", "siv, joins patient", True),
+        ("email", "tokenise", "cmac", True),
         ("born", "generalise", "year", True),
         ("zip", "generalise", "prefix 2", True),
         ("size", "keep", "scaled from 0..100", True),
