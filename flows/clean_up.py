@@ -21,19 +21,23 @@ from prefect_gatehouse.ledger.seal import ORIGIN, seal
 from prefect_gatehouse.ledger.store import Event, Ledger, RunRow
 from prefect_gatehouse.settings import Settings, load_settings
 from prefect_gatehouse.tasks.clean_up import end
+from prefect_gatehouse.tasks.gate import sanitised
 from prefect_gatehouse.values import Ending
 
 
 @flow(name="clean-up", persist_result=False, retries=0, log_prints=False)
-def clean_up() -> None:
+def clean_up() -> State[None] | None:
     """Looks at every open run once, ends those that are over, and signs a head of the ledger."""
-    settings = load_settings()
-    swept = sweep(settings)
+    try:
+        swept = sweep(load_settings())
+    except Exception as error:  # noqa: BLE001 - Prefect would store a foreign error's text and traceback
+        return Failed(message=str(sanitised(error, "clean-up")))
     create_table_artifact(
         key="gatehouse-clean-up",
         table=swept or [{"run": "none", "ending": "", "note": "nothing to clean up"}],
         description="Runs that the sweeper ended",
     )
+    return None
 
 
 def sweep(settings: Settings, now: float | None = None) -> list[dict[str, str]]:
@@ -47,6 +51,7 @@ def sweep(settings: Settings, now: float | None = None) -> list[dict[str, str]]:
         One row a run: its identifier, its ending, and what was left to say.
     """
     now = time.time() if now is None else now
+    settings.folder("")
     ledger = Ledger(settings.ledger())
     swept = []
     try:

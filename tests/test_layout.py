@@ -139,3 +139,30 @@ def test_entry_points_exist() -> None:
         module, _, name = target.partition(":")
         loaded = importlib.import_module(module)
         assert not name or hasattr(loaded, name), target
+
+
+def test_the_schema_in_docs_is_the_manifest_s() -> None:
+    """`make docs` has been run since the manifest changed."""
+    import json
+
+    from prefect_gatehouse.manifest.schema import json_schema
+
+    assert json.loads((ROOT / "docs" / "manifest.schema.json").read_text()) == json_schema()
+
+
+def test_every_local_link_in_the_documents_leads_somewhere() -> None:
+    """Links and pictures of README and docs, and every test file that the threat model names."""
+    for document in [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]:
+        text = document.read_text()
+        links = [link for link in re.findall(r'\]\(([^)#]+)\)|src="([^"]+)"', text) for link in link if link]
+        for link in links:
+            assert re.match(r"[a-z]+:", link) or (document.parent / link).exists(), f"{document.name}: {link}"
+        for name in re.findall(r"`(tests/[\w/.]+)`", text):
+            assert (ROOT / name).exists(), f"{document.name}: {name}"
+
+
+def test_every_decision_is_listed() -> None:
+    """The list of decisions is the folder's content."""
+    folder = ROOT / "docs" / "adr"
+    listed = re.findall(r"\]\((\d{4}-[\w-]+\.md)\)", (folder / "README.md").read_text())
+    assert listed == sorted(path.name for path in folder.glob("[0-9]*.md"))
