@@ -10,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from prefect_gatehouse.attempt import Attempt
+from prefect_gatehouse.identity.request import sign_request
 from prefect_gatehouse.leases import SecretText
 from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.providers.interface import Progress
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.tasks.admit import admit
@@ -21,12 +23,20 @@ from prefect_gatehouse.tasks.validate_input import validate_input
 from prefect_gatehouse.values import Plan
 
 
-def plan_of(settings: Settings, manifest: Path, progress: Callable[[str], Progress]) -> Plan:
+def plan_of(settings: Settings, manifest: Path, progress: Callable[[str], Progress], *, signed: bool = True) -> Plan:
     """The plan that a run of this manifest would ask approval for; tokens are made with a random key.
+
+    Args:
+        settings: The installation's.
+        manifest: The manifest's file.
+        progress: Makes progress reporters.
+        signed: Sign the request as a run's is signed; most tiers deny one that is not.
 
     Raises:
         GatehouseError: A gate said no or failed.
     """
+    manifest = manifest.resolve()
+    request = sign_request(settings.identity_key(), load_manifest(manifest).digest, settings.environment) if signed else None
     with tempfile.TemporaryDirectory(prefix="gatehouse-plan-") as folder:
         home = Path(folder)
         dry = settings.model_copy(update={"home": home, "ledger_url": "", "people": settings.people_folder(), "identity": settings.identity_key()})
@@ -34,6 +44,6 @@ def plan_of(settings: Settings, manifest: Path, progress: Callable[[str], Progre
         key = base64.b64encode(secrets.token_bytes(32)).decode()
         try:
             attempt = Attempt(dry, ledger, str(uuid.uuid4()), lambda block: SecretText(key), progress)
-            return plan(attempt, validate_input(attempt, minimise(attempt, admit(attempt, str(manifest), None))))
+            return plan(attempt, validate_input(attempt, minimise(attempt, admit(attempt, str(manifest), request))))
         finally:
             ledger.close()

@@ -38,9 +38,9 @@ def sections(plan: Plan) -> list[Section]:
 
 def _who(plan: Plan) -> Section:
     admitted = plan.admitted
-    manifest = admitted.manifest
+    manifest, who = admitted.manifest, admitted.requester
     rows = (
-        ("Requester", f"{admitted.requester.person} ({admitted.requester.method})"),
+        ("Requester", f"{who.person} ({who.method})" if who.method != "unverified" else "unverified: nobody signed the request"),
         ("Ticket", manifest.ticket),
         ("Purpose", manifest.purpose),
         ("Pipeline", f"{manifest.name}, owner {manifest.owner}"),

@@ -13,8 +13,9 @@ from prefect_gatehouse.values import Plan
 
 
 @click.argument("file", type=click.Path(path_type=Path))
-def _plan(file: Path, as_json: bool) -> None:
-    """Dry run up to the plan: the real gates over the real data, in a throw-away home. Nothing leaves, nothing is asked."""
+@click.option("--unsigned", is_flag=True, help="As for a request that nobody signs: only the prototype tier admits that.")
+def _plan(file: Path, unsigned: bool, as_json: bool) -> None:
+    """Dry run up to the plan: the real gates over the real data, in a throw-away home. Nothing leaves, nobody is asked."""
     from prefect_gatehouse.cli.quiet import quiet_prefect
 
     quiet_prefect()
@@ -23,7 +24,7 @@ def _plan(file: Path, as_json: bool) -> None:
     from prefect_gatehouse.settings import load_settings
 
     with bars(hidden=as_json) as progress:
-        plan = plan_of(load_settings(), file, progress)
+        plan = plan_of(load_settings(), file, progress, signed=not unsigned)
     emit(json.loads(plan.model_dump_json(by_alias=True)), as_json, lambda: print_plan(plan))
 
 
