@@ -79,12 +79,14 @@ class Operator:
             self._page.get_by_role("menuitem", name="Resume").click()
             dialog = self._page.get_by_role("dialog")
             dialog.get_by_label("Reason").first.wait_for()
+            dialog.get_by_text("How to answer").wait_for()  # the page fetches the plan after the fields
             return str(dialog.inner_text())
 
         return self._thread.submit(act).result()
 
     def answer(self, decision: str, *, approver: str = "", proof: str = "", reason: str = "", picture: str = "") -> None:
         """Fills the form in, presses the button, and waits until the form is gone."""
+        from playwright.sync_api import TimeoutError  # noqa: A004 - the library's own
 
         def act() -> None:
             dialog = self._page.get_by_role("dialog")
@@ -95,8 +97,16 @@ class Operator:
                     dialog.get_by_label(label).first.fill(text)
             if picture:
                 self._picture(picture)
-            dialog.get_by_role("button", name="Resume").click()
-            dialog.wait_for(state="hidden")
+            # A busy server on SQLite refuses now and then; the page says so and keeps the form, and one presses again.
+            for last in (False, False, False, True):
+                dialog.get_by_role("button", name="Resume").click()
+                try:
+                    dialog.wait_for(state="hidden", timeout=60_000 if last else 15_000)
+                except TimeoutError:
+                    if last:
+                        raise
+                else:
+                    return
 
         self._thread.submit(act).result()
 
