@@ -10,23 +10,10 @@ from typing import Any
 
 import pytest
 from tests.support.leaks import forms, leaks
+from tests.support.pipeline import GATES
 
 pytestmark = pytest.mark.xdist_group("stack")
 
-GATES = [
-    "admit",
-    "minimise",
-    "validate_input",
-    "plan",
-    "await_approval",
-    "fetch_credential",
-    "submit",
-    "collect",
-    "conclude",
-    "validate_output",
-    "write_back",
-    "clean_up",
-]
 BEFORE_APPROVAL = GATES[:4]
 
 

@@ -28,6 +28,21 @@ from prefect_gatehouse.settings import Settings
 
 REQUESTER, APPROVER, OTHER = "requester@example.org", "approver@example.org", "second-approver@example.org"
 ROWS = 40
+GATES = (
+    "admit",
+    "minimise",
+    "validate_input",
+    "plan",
+    "await_approval",
+    "fetch_credential",
+    "submit",
+    "collect",
+    "conclude",
+    "validate_output",
+    "write_back",
+    "clean_up",
+)
+"""Every gate in the order in which a run comes to it; credentials are fetched by several."""
 
 MANIFEST = """
 gatehouse: 1
