@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Literal
+from uuid import UUID
 
 from prefect.context import FlowRunContext
 from prefect.flow_runs import suspend_flow_run
-from prefect.input import RunInput
+from prefect.input import Keyset, RunInput, delete_flow_run_input, keyset_from_paused_state, read_flow_run_input
+from prefect.states import Suspended
 from pydantic import Field, ValidationError
 
 from prefect_gatehouse.approvals import ask, closes_at, judge, refuse_late, require_approved, standing
@@ -33,6 +35,19 @@ class ApprovalForm(RunInput):
         default="", max_length=20_000, title="Proof", description="Your current one-time code, or the SSH signature of the statement above."
     )
     reason: str = Field(default="", max_length=500, title="Reason", description="Optional, for the record of a rejection.")
+
+    @classmethod
+    def save(cls, keyset: Keyset, flow_run_id: UUID | None = None) -> None:
+        """Saves the form whole, if it is not there yet.
+
+        Prefect suspends first and saves then: a process that died in between left a run that nobody could answer, or, between the form's
+        two parts, one that could be answered without its plan. So the form is saved before, and Prefect's own saving finds it there.
+        """
+        if read_flow_run_input(keyset["description"], flow_run_id) is not None:
+            return  # saved last, so the fields are there as well
+        if read_flow_run_input(keyset["schema"], flow_run_id) is not None:
+            delete_flow_run_input(keyset["schema"], flow_run_id)
+        super().save(keyset, flow_run_id)
 
 
 @gate(ApprovedPlan)
@@ -76,6 +91,7 @@ def _suspend(attempt: Attempt, plan: Plan) -> None:
         tx.set_run(attempt.run_id, status="waiting", wait_until=closes_at(plan).timestamp(), message="waits for approval")
     tag_flow_run(attempt, (plan,))
     form = ApprovalForm.with_initial_data(description=as_markdown(plan, now, approve, reject))
+    form.save(keyset_from_paused_state(Suspended(pause_key=key)))
     try:
         given = suspend_flow_run(wait_for_input=form, key=key, timeout=int(remaining) + _GRACE_SECONDS)
     except ValidationError:

@@ -48,7 +48,7 @@ def _one_round(attempt: Attempt, approved: ApprovedPlan, circuits: list[QuantumC
     summary = summarise(circuits, body.circuits.shots)
     if number == 0 and summary.digest != body.circuits.digest:
         raise _changed(number)
-    submission = submit.in_round(number, attempt, approved, circuits, number)
+    submission = submit.in_round(number, attempt, approved, circuits, summary, number)
     if submission.circuits.digest != summary.digest:
         raise _changed(number)
     return collect.in_round(number, attempt, submission)

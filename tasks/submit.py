@@ -18,7 +18,7 @@ from prefect_gatehouse.policy.questions import ask_submit
 from prefect_gatehouse.providers.interface import Provider
 from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.tasks.gate import gate
-from prefect_gatehouse.values import ApprovedPlan, Job, Submission
+from prefect_gatehouse.values import ApprovedPlan, CircuitsSummary, Job, Submission
 from prefect_gatehouse.workload.circuits import summarise
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ a local simulator. Remote providers bring their own."""
 
 
 @gate(Submission)
-def submit(attempt: Attempt, approved: ApprovedPlan, circuits: list[QuantumCircuit], number: int) -> Submission:
-    """Submits one round.
+def submit(attempt: Attempt, approved: ApprovedPlan, circuits: list[QuantumCircuit], summary: CircuitsSummary, number: int) -> Submission:
+    """Submits one round, whose circuits are summarised already: for thousands of them that takes a second.
 
     Raises:
         Denied: Policy, approvals or envelope say no, or every backend definitely refused.
@@ -47,12 +47,12 @@ def submit(attempt: Attempt, approved: ApprovedPlan, circuits: list[QuantumCircu
     decision = ask_submit(attempt.policy, plan, len(approvals), attempt.settings.environment)
     attempt.record(f"decided:{attempt.number}:{number}", "policy-decided", decision.model_dump(mode="json"))
     with fetch_credential(attempt, plan.admitted, Purpose.SUBMIT) as lease:
-        backend, entries = _on_first_willing(attempt, approved, circuits, number, lease)
+        backend, entries = _on_first_willing(attempt, approved, circuits, summary, number, lease)
     return Submission(
         run_id=attempt.run_id,
         plan_digest=plan.digest,
         round=number,
-        circuits=summarise(circuits, plan.body.circuits.shots),
+        circuits=summary,
         jobs=tuple(Job(key=entry.key, backend=entry.backend, handle=entry.handle or "", circuits=entry.circuits) for entry in entries),
         reserved=sum((entry.reserved for entry in entries), Decimal(0)),
         label="primary" if backend == plan.body.backends[0].name else "fallback",
@@ -60,7 +60,7 @@ def submit(attempt: Attempt, approved: ApprovedPlan, circuits: list[QuantumCircu
 
 
 def _on_first_willing(
-    attempt: Attempt, approved: ApprovedPlan, circuits: list[QuantumCircuit], number: int, lease: CredentialLease
+    attempt: Attempt, approved: ApprovedPlan, circuits: list[QuantumCircuit], summary: CircuitsSummary, number: int, lease: CredentialLease
 ) -> tuple[str, list[journal.Entry]]:
     """Tries the backends in order; the next one only after a definite refusal."""
     backends = [snapshot.name for snapshot in approved.plan.body.backends]
@@ -71,7 +71,7 @@ def _on_first_willing(
         if any(entry.state == "refused" for entry in entries):
             continue
         if not entries:
-            entries = _intend(attempt, approved, circuits, number, position, provider)
+            entries = _intend(attempt, approved, circuits, summary, number, position, provider)
         try:
             for entry in entries:
                 _make_once(attempt, provider, entry, lease)
@@ -86,14 +86,21 @@ def _on_first_willing(
 
 
 def _intend(
-    attempt: Attempt, approved: ApprovedPlan, circuits: list[QuantumCircuit], number: int, position: int, provider: Provider
+    attempt: Attempt,
+    approved: ApprovedPlan,
+    circuits: list[QuantumCircuit],
+    summary: CircuitsSummary,
+    number: int,
+    position: int,
+    provider: Provider,
 ) -> list[journal.Entry]:
     body = approved.plan.body
     shots = body.circuits.shots
     size = provider.facts().circuits_per_job
     batches = [circuits[start : start + size] for start in range(0, len(circuits), size)]
     try:
-        payloads = [(provider.encode(batch, shots), len(batch), summarise(batch, shots).digest) for batch in batches]
+        digests = [summary.digest] if len(batches) == 1 else [summarise(batch, shots).digest for batch in batches]
+        payloads = [(provider.encode(batch, shots), len(batch), digest) for batch, digest in zip(batches, digests, strict=True)]
     except InputError as error:
         raise Denied(error.message, where=error.where or "submit", advice=error.advice) from None
     return journal.intend(

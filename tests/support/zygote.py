@@ -3,7 +3,8 @@
 Reads one JSON object a line: {"run": id, "env": {...}, "log": file, "kill": {...}, "fail": gate}; answers with the child's status.
 ``kill`` is {"boundary": n, "side": "before" | "after"} (SIGKILL at the n-th transaction of the run, before or after it), or
 {"event": name, "side": ...} (SIGKILL when the event of this name, or one below it, is to be written, or has been), or
-{"seconds": s}; with "signal": "STOP" the process is frozen instead, and the answer names it; {"thaw": process} lets it go on and
+{"suspended": true} (SIGKILL as soon as Prefect has the run as suspended), or {"seconds": s};
+with "signal": "STOP" the process is frozen instead, and the answer names it; {"thaw": process} lets it go on and
 waits for its end. ``fail`` makes one gate's function raise with the canaries in its message. ``tap`` is a file that gets a line
 for each effect outside (a job made, with its payload in clear; rows published), while the real thing goes on.
 """
@@ -31,6 +32,8 @@ def _arm(order: dict[str, Any]) -> None:
         threading.Thread(target=lambda: (time.sleep(kill["seconds"]), os.kill(os.getpid(), signal.SIGKILL)), daemon=True).start()
     if "boundary" in kill or "event" in kill:
         _kill_at(kill)
+    if "suspended" in kill:
+        _kill_when_suspended()
     if order.get("fail"):
         run = Gate.run
 
@@ -72,6 +75,20 @@ def _kill_at(kill: dict[str, Any]) -> None:
 
     Attempt.effect = counted  # type: ignore[method-assign]
     Attempt.append = watched  # type: ignore[method-assign]
+
+
+def _kill_when_suspended() -> None:
+    import prefect.flow_runs
+
+    propose = prefect.flow_runs.propose_state_sync
+
+    def deadly(*args: Any, **kwargs: Any) -> Any:
+        state = propose(*args, **kwargs)
+        if state.is_paused():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return state
+
+    prefect.flow_runs.propose_state_sync = deadly
 
 
 def _tap(file: Path) -> None:
