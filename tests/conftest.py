@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -129,3 +130,14 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
         return Database(f"sqlite:///{tmp_path / 'target.sqlite'}", "no-password")
     server = request.getfixturevalue("postgres")
     return Database(server.url(server.new_database()), server.password)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    """An installation with one attempt that drives one run, its ledger on each of the two databases."""
+    from tests.journal.desk import Desk
+
+    server = request.getfixturevalue("postgres") if request.param == "postgresql" else None
+    made = Desk(tmp_path / "home", str(server.url(server.new_database())) if server is not None else "")
+    with contextlib.closing(made.ledger):
+        yield made
