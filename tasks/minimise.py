@@ -7,7 +7,9 @@ from pathlib import Path
 
 from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.data import minimise as data
-from prefect_gatehouse.manifest.models import Purpose, Tokenise
+from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.manifest.columns import Tokenise
+from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tokens.keys import RootKey
@@ -22,6 +24,8 @@ def minimise(attempt: Attempt, admitted: AdmittedRun) -> MinimisedData:
         DataRefused: A group is smaller than the manifest's k, or a column can't be treated as declared.
     """
     manifest = admitted.manifest
+    if not isinstance(manifest.data.source, str):
+        raise InputError("this source is not read yet", where="data.source")  # replaced by the sources branch
     with ExitStack() as leases:
         root: RootKey | None = None
         if any(isinstance(column, Tokenise) for column in manifest.data.columns.values()):

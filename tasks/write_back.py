@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.data.digest import table_digest
 from prefect_gatehouse.errors import Denied
-from prefect_gatehouse.manifest.models import Manifest, Purpose, Tokenise
+from prefect_gatehouse.manifest.columns import Tokenise
+from prefect_gatehouse.manifest.models import Manifest, Purpose
 from prefect_gatehouse.policy.questions import ask_write_back
 from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.tasks.gate import gate

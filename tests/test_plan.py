@@ -23,7 +23,8 @@ from prefect_gatehouse.canonical import canonical, digest
 from prefect_gatehouse.errors import InputError, PlanChanged
 from prefect_gatehouse.leases import SecretText
 from prefect_gatehouse.ledger.store import Ledger
-from prefect_gatehouse.manifest.models import DataClass, Purpose
+from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.plan import digest_of, present_digests, refuse_changes
 from prefect_gatehouse.plan_view import Section, as_markdown, sections
 from prefect_gatehouse.settings import Settings
@@ -360,9 +361,9 @@ def with_body(plan: Plan, **change: Any) -> Plan:
 
 
 def test_every_credential_purpose_is_shown(project: Project) -> None:
-    """Each of the four purposes has a line in plain words with its block, or says that none is needed."""
+    """Each purpose has a line in plain words with its block, or says that none is needed."""
     rows = sections(project.plan)[4].rows
-    assert [row[1] for row in rows] == ["secret/key", "none needed", "secret/key", "secret/url"]
+    assert [row[1] for row in rows] == ["none needed", "secret/key", "none needed", "secret/key", "secret/url"]
     assert len({row[0] for row in rows}) == len(rows) == len(Purpose)
     assert all(" " in row[0] for row in rows)
 

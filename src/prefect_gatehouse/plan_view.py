@@ -24,6 +24,7 @@ class Section:
 
 
 _PURPOSES = {
+    "read_source": "read the source",
     "tokenise": "turn identifiers into tokens",
     "submit": "sign in at the quantum provider",
     "re_identify": "turn tokens back at the target",

@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from prefect_gatehouse.manifest.models import DataClass, Manifest, Purpose
+from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.manifest.models import Manifest, Purpose
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256, 64 hexadecimal digits."""
@@ -87,7 +88,7 @@ class Treatment(Value):
 
     column: str
     data_class: DataClass
-    rule: Literal["drop", "keep", "tokenise", "generalise"]
+    rule: Literal["drop", "keep", "tokenise", "generalise", "shift_dates", "constant"]
     detail: str = Field("", description="The rule's setting in words, such as 'siv' or 'year'.")
     declared: bool = Field(True, description="False for a column of the source that the manifest does not name.")
 
@@ -103,6 +104,11 @@ class MinimisedData(Value):
     treatments: tuple[Treatment, ...]
     highest_class: DataClass = Field(description="Highest class among the columns that leave.")
     k: int | None = Field(description="Smallest group measured over the quasi-identifiers.")
+    l: int | None = Field(  # noqa: E741 the measure's own letter
+        None, description="Fewest distinct values of a sensitive column measured within a group."
+    )
+    quarantined_rows: int = Field(0, description="Rows that were set aside because they could not be read or treated.")
+    synthetic: bool = Field(False, description="Whether the source's digest is recorded in the ledger as synthetic.")
 
 
 class CheckResult(Value):

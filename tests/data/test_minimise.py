@@ -14,7 +14,8 @@ from prefect_gatehouse.data.artifacts import ArtifactStore
 from prefect_gatehouse.data.minimise import Minimised, minimise
 from prefect_gatehouse.data.run_keys import RunKey
 from prefect_gatehouse.errors import DataRefused, GatehouseError, InputError
-from prefect_gatehouse.manifest.models import Data, DataClass
+from prefect_gatehouse.manifest.data import Data
+from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.tokens import siv
 from prefect_gatehouse.tokens.keys import RootKey
 

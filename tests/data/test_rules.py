@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from prefect_gatehouse.data.rules import rule_for
 from prefect_gatehouse.errors import DataRefused, InputError
-from prefect_gatehouse.manifest.models import Column
+from prefect_gatehouse.manifest.columns import Column
 from prefect_gatehouse.tokens import cmac, siv
 from prefect_gatehouse.tokens.keys import RootKey
 

@@ -8,8 +8,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.load import load_manifest
-from prefect_gatehouse.manifest.models import DataClass, Purpose
+from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.plan import digest_of, present_digests
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.validation.suite import load_suite
@@ -52,7 +53,7 @@ data:
     subject: {class: restricted, rule: tokenise, scheme: siv}
     x: {class: confidential, rule: keep}
 systems:
-  - {name: target, kind: database, endpoint: "sqlite:///target.sqlite"}
+  - {name: target, kind: database, endpoint: "sqlite:///target.sqlite", highest_class: restricted}
 workload:
   entrypoint: workload.py:solve
   parameters: {rounds: 1}

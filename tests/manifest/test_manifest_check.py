@@ -31,7 +31,7 @@ data:
     record: {rule: keep}
     age: {rule: keep}
   suite: in.json
-systems: [{name: results, kind: database, endpoint: "sqlite:///r.sqlite"}]
+systems: [{name: results, kind: database, endpoint: "sqlite:///r.sqlite", highest_class: restricted}]
 workload: {entrypoint: "workload.py:solve"}
 execution: {backends: [aer], shots: 1, envelope: {rounds: 1, jobs: 1, cost: 0, deadline: 1h}}
 credentials: {write_back: secret/target}

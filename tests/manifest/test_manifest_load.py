@@ -12,8 +12,8 @@ import yaml
 
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.manifest import yaml_tree
+from prefect_gatehouse.manifest.columns import Keep, Tokenise
 from prefect_gatehouse.manifest.load import SIZE_LIMIT, LoadedManifest, load_manifest, read
-from prefect_gatehouse.manifest.models import Keep, Tokenise
 from prefect_gatehouse.manifest.problems import LIMIT
 
 GOOD = """\
@@ -33,7 +33,7 @@ data:
     age: {rule: keep, scale: [0, 100], class: internal}
   suite: in.json
 systems:
-  - {name: results, kind: database, endpoint: "sqlite:///r.sqlite"}
+  - {name: results, kind: database, endpoint: "sqlite:///r.sqlite", highest_class: restricted}
 workload:
   entrypoint: workload.py:solve
   parameters: {layers: 2, angles: [0.5, 1.0], mode: fast}

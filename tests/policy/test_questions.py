@@ -9,7 +9,8 @@ import pytest
 from tests.identity.plans import admitted_run, plan_for, tier_rules, write_project
 
 from prefect_gatehouse.errors import Denied
-from prefect_gatehouse.manifest.models import DataClass, Purpose
+from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.policy.cedar import load_policy
 from prefect_gatehouse.policy.questions import ask_request, ask_secret, ask_submit, ask_write_back
 from prefect_gatehouse.settings import Settings

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefect_gatehouse.errors import InputError
-from prefect_gatehouse.manifest.models import DataClass
+from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.policy.tiers import effective_class, load_tiers
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.values import Treatment

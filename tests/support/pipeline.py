@@ -67,7 +67,7 @@ data:
   quasi_identifiers: [city, born]
   k: 5
 systems:
-  - {{name: target, kind: database, endpoint: "sqlite:///target.sqlite"}}
+  - {{name: target, kind: database, endpoint: "sqlite:///target.sqlite", highest_class: restricted}}
 workload:
   entrypoint: workload.py:solve
   parameters: {{rounds: {rounds}}}

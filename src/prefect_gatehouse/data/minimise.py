@@ -18,7 +18,9 @@ from prefect_gatehouse.data.rules import Rule, rule_for
 from prefect_gatehouse.data.run_keys import RunKey
 from prefect_gatehouse.data.source import Source, open_source
 from prefect_gatehouse.errors import DataRefused, InputError
-from prefect_gatehouse.manifest.models import Data, DataClass, Drop
+from prefect_gatehouse.manifest.columns import Drop
+from prefect_gatehouse.manifest.data import Data
+from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.tokens.keys import RootKey
 from prefect_gatehouse.values import Artifact, Treatment
 

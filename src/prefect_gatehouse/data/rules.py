@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from prefect_gatehouse.data.counting import Counting, number
 from prefect_gatehouse.data.generalise import Binned, Dates, Prefix, Rounded
 from prefect_gatehouse.errors import DataRefused, InputError
-from prefect_gatehouse.manifest.models import Column, Generalise, Keep, Tokenise
+from prefect_gatehouse.manifest.columns import Column, Generalise, Keep, Tokenise
 from prefect_gatehouse.tokens import cmac, siv
 from prefect_gatehouse.tokens.columns import is_number, is_text, is_time
 from prefect_gatehouse.tokens.keys import RootKey

@@ -5,175 +5,18 @@ Unknown keys are refused everywhere; what a manifest does not name is not allowe
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WithJsonSchema,
-    WrapValidator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
 from prefect_gatehouse.canonical import EXACT
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"([1-9][0-9]{0,5})([smhd])")
-
-
-def _duration(value: object) -> object:
-    if isinstance(value, timedelta):
-        return value
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError("write a duration as a whole number and one of s, m, h, d, for example 30m")
-    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
-
-
-def _write_duration(value: timedelta) -> str:
-    seconds = int(value.total_seconds())
-    unit = next(unit for unit in ("d", "h", "m", "s") if seconds % _UNITS[unit] == 0)
-    return f"{seconds // _UNITS[unit]}{unit}"
-
-
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(_duration),
-    PlainSerializer(_write_duration, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$"}),
-]
-"""A duration, written ``90s``, ``30m``, ``2h`` or ``7d``."""
-
-Name = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$", description="Lower case, digits, hyphens.")]
-# Approvers read these in tables: no control character, no mark-up, nothing that hides or reorders text (Unicode TR 36).
-_SHOWN = r"^[^\x00-\x1f\x7f-\x9f`|<>\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]+$"
-ColumnName = Annotated[str, Field(min_length=1, max_length=128, pattern=_SHOWN)]
-Line = Annotated[str, Field(min_length=1, max_length=200, pattern=_SHOWN)]
-RelativePath = Annotated[str, Field(min_length=1, max_length=400, pattern=r"^[^\x00-\x1f\x7f]+$")]
-BlockReference = Annotated[
-    str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+(#[A-Za-z0-9_.-]+)?$", description="block-type/block-name, or block-type/block-name#field")
-]
-
-
-class Inconsistent(ValueError):
-    """Parts that do not fit together: the field and a sentence for each."""
-
-    def __init__(self, findings: list[tuple[tuple[str, ...], str]]) -> None:
-        super().__init__("; ".join(message for _, message in findings))
-        self.findings = findings
-
-
-class DataClass(StrEnum):
-    """How much harm a value can do in the wrong hands, least first."""
-
-    PUBLIC = "public"
-    INTERNAL = "internal"
-    CONFIDENTIAL = "confidential"
-    RESTRICTED = "restricted"
-
-    @property
-    def rank(self) -> int:
-        """0 for public up to 3 for restricted."""
-        return list(DataClass).index(self)
-
-
-class Strict(BaseModel):
-    """Base of every part: frozen, no unknown key, no input echoed in an error, no number that JSON can't write."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
-
-
-class _Column(Strict):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, hide_input_in_errors=True, validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
-    )
-
-    data_class: DataClass = Field(DataClass.RESTRICTED, alias="class", description="Restricted unless declared.")
-
-
-class Drop(_Column):
-    """The column does not leave the source; also the rule of every column that is not named."""
-
-    rule: Literal["drop"]
-
-
-class Keep(_Column):
-    """The column is kept; numbers may be scaled to 0..1 by bounds that the manifest declares (not by the data)."""
-
-    rule: Literal["keep"]
-    scale: tuple[float, float] | None = Field(None, description="Bounds mapped to 0 and 1; values outside are clipped.")
-
-    @model_validator(mode="after")
-    def _bounds(self) -> Keep:
-        if self.scale is not None and not self.scale[0] < self.scale[1]:
-            raise ValueError("the first bound of scale must be below the second")
-        return self
-
-
-class Tokenise(_Column):
-    """Each value becomes a keyed token: ``cmac`` can't be reversed, ``siv`` can by whoever holds the key."""
-
-    rule: Literal["tokenise"]
-    scheme: Literal["cmac", "siv"] = "cmac"
-    join_domain: Name | None = Field(None, description="Columns with the same join domain get the same tokens; the column's own name unless set.")
-
-
-class Generalise(_Column):
-    """Values become coarser; exactly one way is named."""
-
-    rule: Literal["generalise"]
-    to: Literal["year", "month"] | None = Field(None, description="Dates: keep the year, or year and month.")
-    prefix: Annotated[int, Field(ge=1, le=32)] | None = Field(None, description="Text: keep this many characters.")
-    round_to: Annotated[float, Field(gt=0)] | None = Field(None, description="Numbers: round to a multiple of this.")
-    bins: Annotated[tuple[float, ...], Field(min_length=2, max_length=100)] | None = Field(
-        None, description="Numbers: edges of half-open bins, ascending."
-    )
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Generalise:
-        if sum(way is not None for way in (self.to, self.prefix, self.round_to, self.bins)) != 1:
-            raise ValueError("generalise needs exactly one of to, prefix, round_to, bins")
-        if self.bins is not None and any(a >= b for a, b in zip(self.bins, self.bins[1:], strict=False)):
-            raise ValueError("the edges of bins must ascend")
-        return self
-
-
-Column = Annotated[Drop | Keep | Tokenise | Generalise, Field(discriminator="rule")]
-
-
-class Data(Strict):
-    """What goes in."""
-
-    source: RelativePath = Field(description="CSV or Parquet file, relative to the manifest.")
-    columns: dict[ColumnName, Column] = Field(min_length=1, description="Every column that may leave, and how; all others are dropped.")
-    quasi_identifiers: tuple[ColumnName, ...] = Field((), description="Columns that identify somebody only together.")
-    k: Annotated[int, Field(ge=2, le=1000)] | None = Field(None, description="Smallest group that the quasi-identifiers may form.")
-    suite: RelativePath = Field(description="Great Expectations suite of the minimised data.")
-
-    @model_validator(mode="after")
-    def _quasi_identifiers_leave(self) -> Data:
-        found: list[tuple[tuple[str, ...], str]] = []
-        place = ("quasi_identifiers",)
-        for name in self.quasi_identifiers:
-            if name not in self.columns or isinstance(self.columns[name], Drop):
-                found.append((place, f"quasi-identifier '{name}' is not among the columns that leave"))
-        if len(set(self.quasi_identifiers)) != len(self.quasi_identifiers):
-            found.append((place, "a quasi-identifier is named twice"))
-        if bool(self.quasi_identifiers) != (self.k is not None):
-            found.append((place if self.quasi_identifiers else ("k",), "quasi_identifiers and k go together: name both or neither"))
-        if found:
-            raise Inconsistent(found)
-        return self
+from prefect_gatehouse.manifest.columns import REVERSIBLE, Drop, Tokenise, needs_key
+from prefect_gatehouse.manifest.data import Data, SqlQuery
+from prefect_gatehouse.manifest.fields import BlockReference, ColumnName, DataClass, Duration, Inconsistent, Line, Name, RelativePath, Strict
 
 
 class System(Strict):
@@ -182,6 +25,7 @@ class System(Strict):
     name: Name
     kind: Literal["database"]
     endpoint: Line = Field(description="Where it is, without user or password: dialect://host[:port]/database; for SQLite sqlite:///file-name.")
+    highest_class: DataClass = Field(DataClass.PUBLIC, description="Highest class of data that may be written there; public unless declared.")
 
 
 Scalar = str | int | float | bool
@@ -226,6 +70,10 @@ class Execution(Strict):
     backends: Annotated[tuple[Name, ...], Field(min_length=1, max_length=10)] = Field(description="In order of preference.")
     shots: Annotated[int, Field(ge=1, le=1_000_000)]
     envelope: Envelope
+    data_engine: Literal["in-process", "processes", "dask"] = Field(
+        "in-process", description="Where data is minimised: in the run's process, in a pool of them, or on a Dask cluster."
+    )
+    data_workers: Annotated[int, Field(ge=1, le=64)] = Field(2, description="How many processes or Dask workers; the first engine takes one.")
 
     @model_validator(mode="after")
     def _each_once(self) -> Execution:
@@ -237,6 +85,7 @@ class Execution(Strict):
 class Purpose(StrEnum):
     """What a credential is for; each is fetched on its own, just before its use."""
 
+    READ_SOURCE = "read_source"
     TOKENISE = "tokenise"
     SUBMIT = "submit"
     RE_IDENTIFY = "re_identify"
@@ -246,7 +95,8 @@ class Purpose(StrEnum):
 class Credentials(Strict):
     """Which secret block serves which purpose; a purpose without a block has no secret."""
 
-    tokenise: BlockReference | None = Field(None, description="Root key of the tokens, 32 bytes as base64 or hex.")
+    read_source: BlockReference | None = Field(None, description="SQLAlchemy URL of the source database, or the S3 bucket's block.")
+    tokenise: BlockReference | None = Field(None, description="Root keys of the tokens: 32 bytes as base64 or hex, or a keyring in JSON.")
     submit: BlockReference | None = Field(None, description="Sign-in at the quantum provider; none for local simulators.")
     re_identify: BlockReference | None = Field(None, description="Root key that turns reversible tokens back.")
     write_back: BlockReference | None = Field(None, description="SQLAlchemy URL of the target database.")
@@ -303,31 +153,38 @@ class Manifest(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:
-        found = [*self._about_output(), *self._about_credentials()]
+        found = [*self._about_systems(), *self._about_output(), *self._about_credentials()]
         if found:
             raise Inconsistent(found)
         return self
 
-    def _about_output(self) -> Iterator[tuple[tuple[str, ...], str]]:
+    def _about_systems(self) -> Iterator[tuple[tuple[str, ...], str]]:
         names = [system.name for system in self.systems]
         if len(set(names)) != len(names):
             yield ("systems",), "a system is declared twice"
+        if isinstance(self.data.source, SqlQuery) and self.data.source.system not in names:
+            yield ("data", "source", "system"), "data.source.system is not among the declared systems"
         if self.output.target.system not in names:
             yield ("output", "target", "system"), "output.target.system is not among the declared systems"
+
+    def _about_output(self) -> Iterator[tuple[tuple[str, ...], str]]:
         column = self.data.columns.get(self.output.key)
         if column is None or isinstance(column, Drop):
             yield ("output", "key"), "output.key is not among the columns that leave"
-        if isinstance(column, Tokenise) and column.scheme != "siv":
-            yield ("output", "key"), "output.key is tokenised with a scheme that can't be reversed; use scheme siv"
+        if isinstance(column, Tokenise) and column.scheme not in REVERSIBLE:
+            yield ("output", "key"), f"output.key is tokenised with a scheme that can't be reversed; use {', '.join(sorted(REVERSIBLE))}"
         if self.output.key in self.output.columns:
             yield ("output", "columns"), "output.columns repeats the key"
         if len(set(self.output.columns)) != len(self.output.columns):
             yield ("output", "columns"), "a column is written twice"
 
     def _about_credentials(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        tokenised = any(isinstance(column, Tokenise) for column in self.data.columns.values())
-        if tokenised and self.credentials.tokenise is None:
-            yield ("credentials",), "a column is tokenised but credentials.tokenise names no block"
+        keyed = next((column for column in self.data.columns.values() if needs_key(column)), None)
+        if keyed is not None and self.credentials.tokenise is None:
+            what = "a column is tokenised" if isinstance(keyed, Tokenise) else "dates are shifted"
+            yield ("credentials",), f"{what} but credentials.tokenise names no block"
+        if not isinstance(self.data.source, str) and self.credentials.read_source is None:
+            yield ("credentials",), "data.source is not a file but credentials.read_source names no block"
         if isinstance(self.data.columns.get(self.output.key), Tokenise) and self.credentials.re_identify is None:
             yield ("credentials",), "output.key is a token but credentials.re_identify names no block"
         if self.credentials.write_back is None:

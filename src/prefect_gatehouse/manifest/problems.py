@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from prefect_gatehouse.manifest.models import Inconsistent, Manifest
+from prefect_gatehouse.manifest.fields import Inconsistent
+from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.manifest.yaml_tree import Tree
 
 LIMIT = 1000

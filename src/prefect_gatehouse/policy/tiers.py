@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from prefect_gatehouse.errors import InputError
-from prefect_gatehouse.manifest.models import DataClass, Duration, Name, Strict
+from prefect_gatehouse.manifest.fields import DataClass, Duration, Name, Strict
 from prefect_gatehouse.manifest.yaml_tree import YamlProblem, parse
 from prefect_gatehouse.values import TierRules, Treatment
 
