@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from prefect_gatehouse.attempt import Attempt
+from prefect_gatehouse.classes import classes_of
 from prefect_gatehouse.identity.request import SignedRequest, verify_request
 from prefect_gatehouse.ledger.store import Transaction
 from prefect_gatehouse.manifest.load import load_manifest
+from prefect_gatehouse.policy.class_rules import load_class_rules, refuse_long_retention
 from prefect_gatehouse.policy.questions import ask_request
 from prefect_gatehouse.policy.tiers import load_tiers
 from prefect_gatehouse.tasks.gate import gate
@@ -30,17 +32,20 @@ def _enter(attempt: Attempt, tx: Transaction, admitted: AdmittedRun) -> None:
 
 @gate(AdmittedRun, and_then=_enter)
 def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> AdmittedRun:
-    """Loads and digests the manifest, resolves requester, tenant, environment and tier, and asks the policy for `request`.
+    """Loads and digests the manifest, resolves requester, tenant, environment, tier and the classes of data, and asks the policy.
 
     Raises:
         InputError: The manifest is malformed.
-        Denied: The request is not authentic, or the policy says no.
+        Denied: The request is not authentic, the policy says no, or the manifest keeps data longer than its class may stay.
     """
     loaded = load_manifest(Path(manifest))
     now = datetime.now(UTC)
     requester = verify_request(request, attempt.people, manifest_digest=loaded.digest, environment=attempt.settings.environment, now=now)
     tier = load_tiers(attempt.settings.tiers)[loaded.manifest.tier]
-    decision = ask_request(attempt.policy, loaded.manifest, requester, tier, attempt.settings.environment)
+    requester = requester.model_copy(update={"clearance": attempt.people.clearance(requester, tier)})
+    classes = classes_of(loaded.manifest, load_class_rules(attempt.settings.classes))
+    refuse_long_retention(loaded.manifest, classes.rules)
+    decision = ask_request(attempt.policy, loaded.manifest, requester, tier, classes, attempt.settings.environment)
     return AdmittedRun(
         run_id=attempt.run_id,
         manifest=loaded.manifest,
@@ -49,6 +54,7 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
         file=Path(manifest).name,
         requester=requester,
         tier=tier,
+        classes=classes,
         decision=decision,
         at=now,
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect_gatehouse.attempt import Attempt
+from prefect_gatehouse.boundary import inspect
 from prefect_gatehouse.errors import Denied, WorkloadFailed
+from prefect_gatehouse.manifest.columns import Tokenise
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.plan import digest_of, present_digests
 from prefect_gatehouse.tasks.gate import gate
@@ -19,6 +22,7 @@ from prefect_gatehouse.workload.load import load_workload
 from prefect_gatehouse.workload.rounds import Finished, Rounds
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from qiskit import QuantumCircuit
 
 
@@ -28,6 +32,7 @@ def plan(attempt: Attempt, validated: ValidatedData) -> Plan:
 
     Raises:
         Denied: A backend can't run the circuits within the manifest's envelope.
+        DataRefused: The circuits hold something else than numbers and gates.
         WorkloadFailed: The workload raised or yielded no circuits.
     """
     minimised = validated.minimised
@@ -52,6 +57,7 @@ def plan(attempt: Attempt, validated: ValidatedData) -> Plan:
         input_suite_sha256=validated.report.suite_sha256,
         output_suite_sha256=output_suite.sha256,
         credentials=tuple(CredentialNeed(purpose=item, block=manifest.credentials.of(item)) for item in Purpose),
+        classes=minimised.admitted.classes,
         **present_digests(attempt.settings, minimised.admitted, attempt.policy.digest),
     )
     return Plan(validated=validated, body=body, digest=digest_of(body), made_at=datetime.now(UTC))
@@ -65,6 +71,16 @@ def rounds_of(attempt: Attempt, minimised: MinimisedData) -> Rounds:
     return Rounds(workload, features, dict(manifest.workload.parameters))
 
 
+def formless_tokens(attempt: Attempt, minimised: MinimisedData) -> Iterator[pa.Array]:
+    """Columns of the minimised data whose tokens only a comparison recognises; read one by one, when the boundary guard asks."""
+    columns = minimised.admitted.manifest.data.columns
+    names = [name for name, column in columns.items() if isinstance(column, Tokenise) and column.scheme in ("ff1", "permute")]
+    if names:
+        table = attempt.store.read(minimised.artifact, attempt.key)
+        for name in names:
+            yield from table.column(name).chunks
+
+
 def _snapshot(attempt: Attempt, name: str, circuits: list[QuantumCircuit], minimised: MinimisedData) -> BackendSnapshot:
     execution = minimised.admitted.manifest.execution
     provider = attempt.provider(name)
@@ -72,7 +88,8 @@ def _snapshot(attempt: Attempt, name: str, circuits: list[QuantumCircuit], minim
     widest = max(circuit.num_qubits for circuit in circuits)
     if widest > facts.qubits:
         raise Denied(f"{name} has {facts.qubits} qubits, the circuits need {widest}", where="execution.backends", advice="name another backend")
-    provider.encode(circuits[: facts.circuits_per_job], execution.shots)
+    first_job = provider.encode(circuits[: facts.circuits_per_job], execution.shots)
+    inspect(first_job, provider, where=name, tokens=formless_tokens(attempt, minimised))
     jobs = -(-len(circuits) // facts.circuits_per_job)
     if jobs > execution.envelope.jobs:
         raise Denied(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from prefect_gatehouse import journal
 from prefect_gatehouse.approvals import require_approved
 from prefect_gatehouse.attempt import Attempt
+from prefect_gatehouse.boundary import inspect, require_key
 from prefect_gatehouse.errors import Ambiguous, Denied, Expired, InputError
 from prefect_gatehouse.leases import CredentialLease
 from prefect_gatehouse.manifest.models import Purpose
@@ -18,6 +19,7 @@ from prefect_gatehouse.policy.questions import ask_submit
 from prefect_gatehouse.providers.interface import Provider
 from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.tasks.gate import gate
+from prefect_gatehouse.tasks.plan import formless_tokens
 from prefect_gatehouse.values import ApprovedPlan, CircuitsSummary, Job, Submission
 from prefect_gatehouse.workload.circuits import summarise
 
@@ -35,6 +37,7 @@ def submit(attempt: Attempt, approved: ApprovedPlan, circuits: list[QuantumCircu
 
     Raises:
         Denied: Policy, approvals or envelope say no, or every backend definitely refused.
+        DataRefused: A payload holds something else than numbers and gates.
         Expired: The approval's deadline has passed.
         PlanChanged: What would run is not what was approved.
         Ambiguous: Nobody can tell whether a job exists.
@@ -44,7 +47,8 @@ def submit(attempt: Attempt, approved: ApprovedPlan, circuits: list[QuantumCircu
     refuse_changes(attempt.settings, plan, attempt.policy.digest)
     if datetime.now(UTC) > approved.decided_at + timedelta(seconds=plan.body.deadline_seconds):
         raise Expired("the approval's deadline has passed", where="submit", advice="start a new run")
-    decision = ask_submit(attempt.policy, plan, len(approvals), attempt.settings.environment)
+    clearance = attempt.people.clearance(plan.admitted.requester, plan.admitted.tier)
+    decision = ask_submit(attempt.policy, plan, len(approvals), attempt.settings.environment, clearance)
     attempt.record(f"decided:{attempt.number}:{number}", "policy-decided", decision.model_dump(mode="json"))
     with fetch_credential(attempt, plan.admitted, Purpose.SUBMIT) as lease:
         backend, entries = _on_first_willing(attempt, approved, circuits, summary, number, lease)
@@ -74,7 +78,7 @@ def _on_first_willing(
             entries = _intend(attempt, approved, circuits, summary, number, position, provider)
         try:
             for entry in entries:
-                _make_once(attempt, provider, entry, lease)
+                _make_once(attempt, approved, provider, entry, lease)
         except Denied as refusal:
             made = [entry for entry in journal.entries(attempt, number) if entry.attempt == position and entry.handle]
             if made:
@@ -103,6 +107,8 @@ def _intend(
         payloads = [(provider.encode(batch, shots), len(batch), digest) for batch, digest in zip(batches, digests, strict=True)]
     except InputError as error:
         raise Denied(error.message, where=error.where or "submit", advice=error.advice) from None
+    for payload, _, _ in payloads:
+        inspect(payload, provider, where=body.backends[position].name, tokens=formless_tokens(attempt, approved.plan.validated.minimised))
     return journal.intend(
         attempt,
         payloads,
@@ -115,22 +121,31 @@ def _intend(
     )
 
 
-def _make_once(attempt: Attempt, provider: Provider, entry: journal.Entry, lease: CredentialLease) -> None:
+def _make_once(attempt: Attempt, approved: ApprovedPlan, provider: Provider, entry: journal.Entry, lease: CredentialLease) -> None:
     """Handle known: nothing to do. Unknown: look for the job under its key, and only then send the same bytes."""
     if entry.handle is not None:
         return
     if entry.state == "ambiguous":
         raise Ambiguous("a job of this round may or may not exist", where=entry.key, advice="look it up at the provider, then abandon the run")
+    require_key(entry.key, entry.backend)
     handle = provider.find_by_key(entry.key, lease)
     if handle is None:
         waited = time.time() - entry.intended
         if attempt.number > 1 and waited < GRACE_SECONDS:
             time.sleep(GRACE_SECONDS - waited)
             handle = provider.find_by_key(entry.key, lease)
+    if handle is None:
+        handle = _sent(attempt, approved, provider, entry, lease)
+    journal.submitted(attempt, entry, handle, lease.record.lease_id)
+
+
+def _sent(attempt: Attempt, approved: ApprovedPlan, provider: Provider, entry: journal.Entry, lease: CredentialLease) -> str:
+    """Sends the bytes that the journal holds, which another process may have written: they pass the boundary again."""
+    payload = journal.payload_of(attempt, entry)
+    inspect(payload, provider, where=entry.backend, tokens=formless_tokens(attempt, approved.plan.validated.minimised))
     attempt.require_fence()
     try:
-        handle = handle or provider.submit(journal.payload_of(attempt, entry), entry.key, lease)
+        return provider.submit(payload, entry.key, lease)
     except Ambiguous:
         journal.ambiguous(attempt, entry)
         raise
-    journal.submitted(attempt, entry, handle, lease.record.lease_id)

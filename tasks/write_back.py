@@ -6,16 +6,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from prefect_gatehouse.attempt import Attempt
+from prefect_gatehouse.classes import target_of
 from prefect_gatehouse.data.digest import table_digest
 from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.manifest.columns import Tokenise
-from prefect_gatehouse.manifest.models import Manifest, Purpose
-from prefect_gatehouse.policy.questions import ask_write_back
+from prefect_gatehouse.manifest.models import Purpose
+from prefect_gatehouse.policy.questions import ask_re_identify, ask_write_back
+from prefect_gatehouse.re_identification import key_versions, turn_back
 from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.tasks.gate import gate
-from prefect_gatehouse.tokens import siv
 from prefect_gatehouse.tokens.keys import RootKey
-from prefect_gatehouse.values import AdmittedRun, ValidatedOutcome, WriteBackReceipt
+from prefect_gatehouse.values import Decision, Plan, ReIdentification, ValidatedOutcome, WriteBackReceipt
 from prefect_gatehouse.write_back import sql
 
 if TYPE_CHECKING:
@@ -27,22 +28,21 @@ def write_back(attempt: Attempt, outcome: ValidatedOutcome) -> WriteBackReceipt:
     """Publishes the frame, keyed by run, so that a repeat changes nothing.
 
     Raises:
-        Denied: The database is not the declared system, or the policy says no.
+        Denied: The database is not the declared system, the rows are of a class that it does not take, or the policy says no.
         DataRefused: The table does not fit the rows.
         Tampered: The frame or a token is not what it was.
     """
     raw = outcome.raw
     plan = raw.approved.plan
-    admitted = plan.admitted
-    output = admitted.manifest.output
+    output = plan.admitted.manifest.output
     table = attempt.store.read(raw.frame, attempt.key)
     rows_digest = table_digest(table)
-    with fetch_credential(attempt, admitted, Purpose.WRITE_BACK) as address:
+    with fetch_credential(attempt, plan.admitted, Purpose.WRITE_BACK) as address:
         url = address.reveal(Purpose.WRITE_BACK)
-        _refuse_undeclared(attempt, admitted, url)
+        _refuse_undeclared(attempt, plan, url)
         published = sql.publish(
             url,
-            _re_identified(attempt, admitted, table).to_pandas(),
+            _re_identified(attempt, plan, table).to_pandas(),
             table=output.target.table,
             key=output.key,
             columns=output.columns,
@@ -51,6 +51,7 @@ def write_back(attempt: Attempt, outcome: ValidatedOutcome) -> WriteBackReceipt:
             plan_digest=plan.digest,
             rows_digest=rows_digest,
             label=raw.label,
+            data_class=str(plan.body.classes.output_class),
         )
     return WriteBackReceipt(
         run_id=attempt.run_id,
@@ -61,32 +62,55 @@ def write_back(attempt: Attempt, outcome: ValidatedOutcome) -> WriteBackReceipt:
         rows_digest=rows_digest,
         mode=output.mode,
         label=raw.label,
+        data_class=plan.body.classes.output_class,
+        because=plan.body.classes.because,
         repeated=published.repeated,
         at=datetime.now(UTC),
     )
 
 
-def _refuse_undeclared(attempt: Attempt, admitted: AdmittedRun, url: str) -> None:
+def _refuse_undeclared(attempt: Attempt, plan: Plan, url: str) -> None:
     """The address came from a secret store: it must be the system that the manifest declared and people approved."""
-    target = admitted.manifest.output.target
-    declared = next(system for system in admitted.manifest.systems if system.name == target.system)
-    matches = sql.endpoint_of(url) == declared.endpoint
-    ask_write_back(attempt.policy, admitted, target.system, matches, attempt.settings.environment)
+    target = target_of(plan.admitted.manifest)
+    matches = sql.endpoint_of(url) == target.endpoint
+    clearance = attempt.people.clearance(plan.admitted.requester, plan.admitted.tier)
+    _record(attempt, "write_back", ask_write_back(attempt.policy, plan, matches, attempt.settings.environment, clearance))
     if not matches:
-        raise Denied(
-            "the write-back address is not the declared system", where=f"systems.{target.system}", advice="correct the block or the manifest"
-        )
+        raise Denied("the write-back address is not the declared system", where=f"systems.{target.name}", advice="correct the block or the manifest")
 
 
-def _re_identified(attempt: Attempt, admitted: AdmittedRun, table: pa.Table) -> pa.Table:
-    """The frame with its key column turned back, where that is a token."""
-    manifest: Manifest = admitted.manifest
+def _re_identified(attempt: Attempt, plan: Plan, table: pa.Table) -> pa.Table:
+    """The frame with its key column turned back, where that is a token; permitted and written down before a value is made.
+
+    The address has been checked: nobody comes here whose rows would go elsewhere.
+    """
+    manifest = plan.admitted.manifest
     key = manifest.output.key
     rule = manifest.data.columns[key]
     if not isinstance(rule, Tokenise):
         return table
-    with fetch_credential(attempt, admitted, Purpose.RE_IDENTIFY) as lease:
+    clearance = attempt.people.clearance(plan.admitted.requester, plan.admitted.tier)
+    _record(attempt, "re_identify", ask_re_identify(attempt.policy, plan, True, attempt.settings.environment, clearance))
+    with fetch_credential(attempt, plan.admitted, Purpose.RE_IDENTIFY) as lease:
         root = RootKey.parse(lease.reveal(Purpose.RE_IDENTIFY))
-        column = table.column(key).combine_chunks()
-        plain = siv.detokenise(column, root, tenant=manifest.tenant, join_domain=rule.join_domain or key)
+        column = table.column(key)
+        act = ReIdentification(
+            block=lease.record.block,
+            lease_id=lease.record.lease_id,
+            column=key,
+            scheme=rule.scheme,
+            tokens=len(column) - column.null_count,
+            key_versions=key_versions(column, rule, root),
+            system=manifest.output.target.system,
+            table=manifest.output.target.table,
+            data_class=next(item.data_class for item in plan.body.classes.outputs if item.column == key),
+            person=plan.admitted.requester.person,
+        )
+        attempt.record(f"re-identified:{lease.record.lease_id}", "re-identified", act.model_dump(mode="json"))
+        plain = turn_back(column, rule, root, tenant=manifest.tenant, name=key)
     return table.set_column(table.schema.get_field_index(key), key, plain)
+
+
+def _record(attempt: Attempt, what: str, decision: Decision) -> None:
+    """A decision is in the ledger before what it permits happens."""
+    attempt.record(f"decided:{attempt.number}:{what}", "policy-decided", decision.model_dump(mode="json"))

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.errors import Denied, Expired, Rejected
-from prefect_gatehouse.identity.approval import Answer, CheckedAnswer, Method, check_answer, method_of, require_strength
+from prefect_gatehouse.identity.approval import Answer, CheckedAnswer, Method, check_answer, method_of, require_cleared, require_strength
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.sshsig import VerifiedKey, verify
 from prefect_gatehouse.identity.statement import Statement
@@ -141,6 +141,7 @@ def _check(attempt: Attempt, plan: Plan, approve: Statement, reject: Statement, 
         reject=reject,
         requester=plan.admitted.requester,
         tier=plan.admitted.tier,
+        classes=plan.body.classes,
         people=attempt.people,
         used_totp_steps=used_totp_steps(attempt.ledger),
         now=datetime.now(UTC),
@@ -195,6 +196,7 @@ def _recheck(ledger: Ledger, event: Event, people: People, plan: Plan) -> None:
     if method != event.data["method"]:
         raise Denied("an approval claims another method than it proves", where="await_approval", advice="run: gatehouse verify")
     require_strength(method, plan.admitted.tier)
+    require_cleared(person, plan.body.classes)
 
 
 def _signer(ledger: Ledger, event: Event, plan: Plan) -> VerifiedKey:

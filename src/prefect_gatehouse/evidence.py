@@ -9,7 +9,7 @@ from typing import Any
 
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.ledger.store import Event, Ledger
-from prefect_gatehouse.values import Plan
+from prefect_gatehouse.values import Plan, ReIdentification
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,32 @@ class Crossing:
 
 
 @dataclass(frozen=True)
+class RecordedReIdentification:
+    """Tokens of a run that were turned back, with the ledger event that proves it.
+
+    Attributes:
+        act: What was turned back, for which target, with which secret.
+        event: Number of the event.
+        at: When it was written down, before it happened.
+    """
+
+    act: ReIdentification
+    event: int
+    at: str
+
+    def in_words(self) -> str:
+        """One line for a table."""
+        act = self.act
+        versions = ", ".join(str(version) for version in act.key_versions)
+        key = f"{act.block or 'no block'}, key version {versions}, lease {act.lease_id}"
+        return f"{act.tokens} tokens of {act.column} ({act.data_class}) for {act.system}/{act.table}, {self.at}, with {key} [{self.event}]"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {**self.act.model_dump(mode="json"), "event": self.event, "at": self.at}
+
+
+@dataclass(frozen=True)
 class JobEvidence:
     """Everything an auditor asks about a job, each with the ledger event that proves it."""
 
@@ -54,10 +80,18 @@ class JobEvidence:
     secret_version: str
     plan_digest: str
     events: Mapping[str, int]
+    re_identified: tuple[RecordedReIdentification, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``."""
-        return asdict(self)
+        return {**asdict(self), "re_identified": [item.as_dict() for item in self.re_identified]}
+
+
+def re_identifications(ledger: Ledger, run_id: str) -> tuple[RecordedReIdentification, ...]:
+    """Each time that a run's tokens were turned back."""
+    return tuple(
+        RecordedReIdentification(ReIdentification.model_validate(event.data), event.seq, event.at) for event in ledger.events(run_id, "re-identified")
+    )
 
 
 def find_run(ledger: Ledger, text: str) -> str:
@@ -154,4 +188,5 @@ def _evidence(ledger: Ledger, job: Event) -> JobEvidence:
         secret_version=record["version"],
         plan_digest=approved.data["value"]["plan"]["digest"],
         events={"admitted": admit.seq, "approved": approved.seq, "secret": lease.seq, "submitted": job.seq},
+        re_identified=re_identifications(ledger, job.run_id),
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING
 
+from prefect_gatehouse.classes import in_words, target_of
 from prefect_gatehouse.values import Plan
 
 if TYPE_CHECKING:
@@ -100,9 +101,13 @@ def _secrets(plan: Plan) -> Section:
 def _written(plan: Plan) -> Section:
     manifest = plan.admitted.manifest
     output = manifest.output
-    system = next(item for item in manifest.systems if item.name == output.target.system)
+    system = target_of(manifest)
+    classes = plan.body.classes
+    readers = " and ".join(f"{role}s" for role in classes.rules.readers) or "nobody"
     rows = (
         ("Target", f"{system.name} ({system.endpoint}), table {output.target.table}"),
+        ("Class", in_words(classes.output_class, classes.because)),
+        ("For", f"{readers} cleared for {classes.output_class}; the target takes up to {system.highest_class}"),
         ("Rows", f"{output.mode} by {output.key}"),
         ("Columns", ", ".join(output.columns)),
         ("Artifacts", "deleted when the run ends, their key first"),

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from prefect_gatehouse.manifest.columns import Scheme
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.models import Manifest, Purpose
 
@@ -35,12 +36,13 @@ class Requester(Value):
     method: Literal["ssh", "unverified"]
     fingerprint: str = Field("", description="SHA256 fingerprint of the key that signed.")
     request_id: str = ""
+    clearance: DataClass = Field(DataClass.PUBLIC, description="Highest class that they might read when the run was admitted.")
 
 
 class Decision(Value):
     """One answer of the policy."""
 
-    action: Literal["request", "submit", "read_secret", "write_back"]
+    action: Literal["request", "submit", "read_secret", "write_back", "re_identify"]
     allowed: bool
     reasons: tuple[str, ...] = Field(description="Identifiers of the policies that decided.")
     policy_digest: Digest
@@ -53,10 +55,39 @@ class TierRules(Value):
     approvers: int = Field(ge=1)
     weakest_method: Literal["totp", "ssh", "ssh-fido"]
     unverified_requests: bool
+    unverified_class: DataClass = Field(DataClass.PUBLIC, description="Highest class that a request which nobody signed may read.")
     highest_class: DataClass
     backends: tuple[str, ...]
     approval_window_seconds: int = Field(ge=60)
     resume_window_seconds: int = Field(ge=60)
+
+
+class ClassRules(Value):
+    """What a class of data demanded when the run was admitted."""
+
+    data_class: DataClass
+    readers: tuple[Literal["requester", "approver", "auditor"], ...] = Field(description="Roles that may read it, if the person is cleared.")
+    artifacts_seconds: int = Field(ge=1, description="Longest that artifacts of this class stay.")
+    evidence_seconds: int = Field(ge=1, description="Longest that the ledger's entries about it must stay.")
+    write_back: bool = Field(description="Whether it may be written into a system at all.")
+
+
+class ClassedColumn(Value):
+    """A column with the class that it inherits."""
+
+    column: str
+    data_class: DataClass
+    because: tuple[str, ...] = Field(description="Columns of the source that it was made from and that have this class.")
+
+
+class RunClasses(Value):
+    """The class of everything that a run makes, with reasons."""
+
+    features: tuple[ClassedColumn, ...] = Field(description="What the workload sees.")
+    outputs: tuple[ClassedColumn, ...] = Field(description="What is written back.")
+    output_class: DataClass
+    because: tuple[str, ...] = Field(description="Columns of the source whose class the output has.")
+    rules: ClassRules = Field(description="Of the output's class.")
 
 
 class AdmittedRun(Value):
@@ -69,6 +100,7 @@ class AdmittedRun(Value):
     file: str = Field(description="The manifest's file name in that folder.")
     requester: Requester
     tier: TierRules
+    classes: RunClasses
     decision: Decision
     at: datetime
 
@@ -188,6 +220,7 @@ class PlanBody(Value):
     input_suite_sha256: Digest
     output_suite_sha256: Digest
     credentials: tuple[CredentialNeed, ...]
+    classes: RunClasses
 
 
 class Plan(Value):
@@ -283,6 +316,21 @@ class ValidatedOutcome(Value):
     report: SuiteReport
 
 
+class ReIdentification(Value):
+    """One act of turning a column's tokens back; in the ledger before any value is made."""
+
+    block: str | None = Field(description="The secret block that the root key came from.")
+    lease_id: str
+    column: str
+    scheme: Scheme
+    tokens: int = Field(ge=0, description="Tokens that are turned back; missing ones do not count.")
+    key_versions: tuple[int, ...] = Field(description="Versions of the key that made them.")
+    system: str
+    table: str
+    data_class: DataClass = Field(description="Of the values.")
+    person: str = Field(description="Whose run it is.")
+
+
 class WriteBackReceipt(Value):
     """Gate 10: rows were published in one transaction."""
 
@@ -294,6 +342,8 @@ class WriteBackReceipt(Value):
     rows_digest: Digest = Field(description="Of the rows as they left the workload, keyed by token.")
     mode: Literal["append", "replace", "upsert"]
     label: Label
+    data_class: DataClass = Field(description="Of the rows.")
+    because: tuple[str, ...] = Field(description="Columns of the source whose class the rows have.")
     repeated: bool = Field(description="True where an earlier attempt had already published.")
     at: datetime
 

@@ -23,6 +23,7 @@ from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.request import sign_request
 from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.settings import Settings
 
@@ -209,7 +210,13 @@ class Pipeline:
         self.people = People(self.settings.people_folder())
         for person, key in self.keys.items():
             role = "requester" if person == REQUESTER else "approver"
-            self.people.add(person, key=generate_key(key, person), roles=frozenset({role}), totp=role == "approver")  # type: ignore[arg-type]
+            self.people.add(
+                person,
+                key=generate_key(key, person),
+                roles=frozenset({role}),  # type: ignore[arg-type]
+                totp=role == "approver",
+                clearance=DataClass.RESTRICTED,
+            )
         self.ledger = Ledger(self._ledger_url())
 
     def _ledger_url(self) -> str:

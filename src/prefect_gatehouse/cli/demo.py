@@ -164,6 +164,7 @@ def make_desk(folder: Path, settings: Settings) -> Desk:
     """Lays out the example with a fresh source, two identities with keys of their own, and a registry that knows both."""
     from prefect_gatehouse.identity.keys import generate_key, public_line
     from prefect_gatehouse.identity.people import People
+    from prefect_gatehouse.manifest.fields import DataClass
 
     requester, approver = (settings.model_copy(update={"identity": folder / who / "id_ed25519"}) for who in ("requester", "approver"))
     desk = Desk(folder, requester, approver)
@@ -176,7 +177,13 @@ def make_desk(folder: Path, settings: Settings) -> Desk:
     for person, role, owner in ((REQUESTER, "requester", desk.settings), (APPROVER, "approver", desk.approver)):
         key = owner.identity_key()
         line = public_line(key) if key.exists() else generate_key(key, person)
-        people.add(person, key=line, roles=frozenset({role}), totp=role == "approver")  # type: ignore[arg-type]
+        people.add(
+            person,
+            key=line,
+            roles=frozenset({role}),  # type: ignore[arg-type]
+            totp=role == "approver",
+            clearance=DataClass.RESTRICTED,  # the example holds identifiers and birth dates
+        )
     return desk
 
 

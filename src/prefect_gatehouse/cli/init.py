@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from prefect_gatehouse.settings import Settings
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_CLEARANCE = "confidential"  # the class of what the template's pipeline makes; nobody clears themselves for restricted data
 _SUFFIX = ".in"  # templates are no code and no configuration of this package: linters, pytest and git pass them by
 
 
@@ -54,7 +55,8 @@ command = make("init", "Write a new pipeline from a template, and make your sign
 
 def _next(data: dict[str, object]) -> list[str]:
     key = f"key {data['fingerprint']} ({data['key']})"
-    missing = f"; whoever keeps the registry runs: gatehouse people add {data['person']} --role requester --key {data['key']}.pub"
+    add = f"gatehouse people add {data['person']} --role requester --key {data['key']}.pub --clearance {_CLEARANCE}"
+    missing = f"; whoever keeps the registry runs: {add}"
     files_written = data["files"]
     assert isinstance(files_written, list)
     return [
@@ -143,6 +145,7 @@ def _identity(settings: Settings, person: str | None) -> dict[str, object]:
     """The caller's key, made if missing, and its owner in the registry, entered as requester if the key is nobody's."""
     from prefect_gatehouse.identity.keys import fingerprint, generate_key, public_line
     from prefect_gatehouse.identity.people import People, identifier
+    from prefect_gatehouse.manifest.fields import DataClass
 
     path, registry = settings.identity_key(), People(settings.people_folder())
     wanted = identifier(person) if person is not None else None
@@ -163,7 +166,7 @@ def _identity(settings: Settings, person: str | None) -> dict[str, object]:
     found: dict[str, object] = {"person": name, "key": str(path), "fingerprint": fingerprint(line), "registered": True}
     if owner is None:
         try:
-            registry.add(name, key=line, roles=frozenset({"requester"}))
+            registry.add(name, key=line, roles=frozenset({"requester"}), clearance=DataClass(_CLEARANCE))
         except StorageError:  # a registry that somebody else keeps
             found["registered"] = False
     return found

@@ -1,4 +1,4 @@
-"""``gatehouse people``: who may ask and who may approve."""
+"""``gatehouse people``: who may ask, who may approve, and which class of data each may read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group("people", short_help="Add, list and revoke people.")
 def command() -> None:
-    """Add, list and revoke people: public keys, one-time codes, roles."""
+    """Add, list and revoke people: public keys, one-time codes, roles, clearances."""
 
 
 def _registry() -> People:
@@ -31,9 +31,16 @@ def _registry() -> People:
 @click.option("--role", "roles", multiple=True, required=True, type=click.Choice(["requester", "approver", "auditor"]), help="May be repeated.")
 @click.option("--key", type=click.Path(path_type=Path), help="OpenSSH public key file (.pub).")
 @click.option("--totp", is_flag=True, help="Make a shared secret for one-time codes.")
-def _add(person: str, roles: tuple[Role, ...], key: Path | None, totp: bool, as_json: bool) -> None:
-    """Add PERSON, or keys and roles to one who is there."""
+@click.option(
+    "--clearance",
+    type=click.Choice(["public", "internal", "confidential", "restricted"]),
+    help="Highest class of data that PERSON may read, from now on; public unless it was ever given.",
+)
+def _add(person: str, roles: tuple[Role, ...], key: Path | None, totp: bool, clearance: str | None, as_json: bool) -> None:
+    """Add PERSON, or keys, roles and a clearance to one who is there."""
+    from prefect_gatehouse.identity.people import identifier
     from prefect_gatehouse.identity.totp import provisioning_uri
+    from prefect_gatehouse.manifest.fields import DataClass
 
     line = None
     if key is not None:
@@ -42,29 +49,43 @@ def _add(person: str, roles: tuple[Role, ...], key: Path | None, totp: bool, as_
         except (OSError, UnicodeDecodeError):
             raise InputError("the public key can't be read", where=str(key), advice="give the .pub file") from None
     people = _registry()
-    secret = people.add(person, key=line, roles=frozenset(roles), totp=totp)
+    secret = people.add(person, key=line, roles=frozenset(roles), totp=totp, clearance=DataClass(clearance) if clearance else None)
+    known = people.get(identifier(person))
+    cleared = str(known.clearance) if known is not None else "public"
     uri = provisioning_uri(person, secret) if secret else None
 
     def render() -> None:
-        click.echo(f"{person}: {', '.join(roles)}")
+        click.echo(f"{person}: {', '.join(roles)}; cleared for {cleared}")
         if uri:
             click.echo(f"scan this into an authenticator app; it is shown once:\n{uri}")
 
-    emit({"person": person, "roles": list(roles), "totp_uri": uri}, as_json, render)
+    emit({"person": person, "roles": list(roles), "clearance": cleared, "totp_uri": uri}, as_json, render)
 
 
 def _list(as_json: bool) -> None:
     """List everybody."""
     everybody = _registry().all()
     rows = [
-        (item.person, ", ".join(sorted(item.roles)), ", ".join(key.fingerprint for key in item.keys) or "-", "yes" if item.totp else "no")
+        (
+            item.person,
+            ", ".join(sorted(item.roles)),
+            str(item.clearance),
+            ", ".join(key.fingerprint for key in item.keys) or "-",
+            "yes" if item.totp else "no",
+        )
         for item in everybody
     ]
     data = [
-        {"person": row[0], "roles": row[1].split(", "), "keys": [key.fingerprint for key in item.keys], "totp": item.totp}
-        for row, item in zip(rows, everybody, strict=True)
+        {
+            "person": item.person,
+            "roles": sorted(item.roles),
+            "clearance": str(item.clearance),
+            "keys": [key.fingerprint for key in item.keys],
+            "totp": item.totp,
+        }
+        for item in everybody
     ]
-    emit(data, as_json, lambda: table("People", ("Person", "Roles", "Keys", "One-time codes"), rows))
+    emit(data, as_json, lambda: table("People", ("Person", "Roles", "Cleared for", "Keys", "One-time codes"), rows))
 
 
 @click.argument("person")
@@ -75,6 +96,6 @@ def _revoke(person: str, fingerprint: str | None, as_json: bool) -> None:
     emit({"revoked": person, "fingerprint": fingerprint}, as_json, lambda: click.echo(f"{person}: revoked"))
 
 
-command.add_command(make("add", "Add a person, keys or roles.")(_add))
+command.add_command(make("add", "Add a person, keys, roles or a clearance.")(_add))
 command.add_command(make("list", "List everybody.")(_list))
 command.add_command(make("revoke", "Take rights away.")(_revoke))

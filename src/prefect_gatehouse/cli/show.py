@@ -52,11 +52,12 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
     """Show RUN: its gates with time and outcome, and what came of it."""
     from prefect_gatehouse.cli.follow import gate_table
     from prefect_gatehouse.cli.plan import print_plan
-    from prefect_gatehouse.evidence import crossings, find_run, plan_of
+    from prefect_gatehouse.evidence import crossings, find_run, plan_of, re_identifications
 
     with _ledger() as ledger:
         run_id = find_run(ledger, run)
         row, passed, plan = ledger.run(run_id), crossings(ledger, run_id), plan_of(ledger, run_id)
+        turned_back = re_identifications(ledger, run_id)
         ends = {name: event.data["value"] for name in ("write_back", "clean_up") if (event := ledger.event(f"{run_id}:{name}")) is not None}
     assert row is not None  # find_run listed it
 
@@ -67,10 +68,12 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         if with_plan and plan is not None:
             out.print()
             print_plan(plan)
+        for act in turned_back:
+            out.print(f"re-identified: {act.in_words()}", markup=False)
         for item in (ends.get("clean_up") or {}).get("obligations", []):
             out.print(f"still open: {item}", markup=False)
 
-    data = {"run": asdict(row), "gates": [asdict(item) for item in passed], "receipts": ends}
+    data = {"run": asdict(row), "gates": [asdict(item) for item in passed], "receipts": ends, "re_identified": [act.as_dict() for act in turned_back]}
     if with_plan and plan is not None:
         data["plan"] = plan.model_dump(mode="json", by_alias=True)
     emit(data, as_json, render)
@@ -97,6 +100,7 @@ def _who(job_or_run: str, as_json: bool) -> None:
                 ("Environment", f"{item.environment}, tenant {item.tenant} [{proof['submitted']}]"),
                 ("Secret", f"{f'{item.secret} {item.secret_version}'.rstrip()} [{proof['secret']}]"),
                 ("Ticket", f"{item.ticket} [{proof['admitted']}]"),
+                *(("Re-identified", act.in_words()) for act in item.re_identified),
                 ("Plan", item.plan_digest),
                 ("Run", f"{item.run} ({item.pipeline})"),
             ]

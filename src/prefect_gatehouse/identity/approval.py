@@ -14,7 +14,7 @@ from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.people import People, Person
 from prefect_gatehouse.identity.statement import Statement
 from prefect_gatehouse.identity.totp import DIGITS, matching_step
-from prefect_gatehouse.values import Requester, TierRules, Value
+from prefect_gatehouse.values import Requester, RunClasses, TierRules, Value
 
 Method = Literal["totp", "ssh", "ssh-fido"]
 _STRENGTH: dict[Method, int] = {"totp": 0, "ssh": 1, "ssh-fido": 2}
@@ -51,6 +51,7 @@ def check_answer(
     reject: Statement,
     requester: Requester,
     tier: TierRules,
+    classes: RunClasses,
     people: People,
     used_totp_steps: Collection[tuple[str, int]],
     now: datetime,
@@ -63,6 +64,7 @@ def check_answer(
         reject: The one that rejects it.
         requester: Who asked for the run; never among the approvers.
         tier: Names the weakest method.
+        classes: Of the plan; who decides about data must be cleared for it.
         people: The registry.
         used_totp_steps: Spent one-time codes: person and time step.
         now: Time of checking.
@@ -80,6 +82,7 @@ def check_answer(
     if checked.person == requester.person:
         _no("the requester can't approve or reject the own run; another person has to")
     require_strength(checked.method, tier)
+    require_cleared(people.get(checked.person), classes)
     return checked
 
 
@@ -91,6 +94,18 @@ def require_strength(method: Method, tier: TierRules) -> None:
     """
     if _STRENGTH[method] < _STRENGTH[tier.weakest_method]:
         _no(f"the tier {tier.name} needs {tier.weakest_method}, this proof is {method}")
+
+
+def require_cleared(approver: Person | None, classes: RunClasses) -> None:
+    """Stops an approver who may not read data of the output's class.
+
+    Raises:
+        Denied: The class is not for approvers, or this one is not cleared for it.
+    """
+    if "approver" not in classes.rules.readers:
+        _no(f"data of class {classes.output_class} is not for approvers to read")
+    if approver is None or approver.clearance.rank < classes.output_class.rank:
+        _no(f"this approver is not cleared for data of class {classes.output_class}")
 
 
 def method_of(key: sshsig.VerifiedKey) -> Method:

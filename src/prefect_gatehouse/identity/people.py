@@ -1,4 +1,4 @@
-"""The registry of people: an OpenSSH ``allowed_signers`` file, roles beside it, and shared secrets of one-time codes (0600)."""
+"""The registry of people: an OpenSSH ``allowed_signers`` file, roles and clearances beside it, and shared secrets of one-time codes (0600)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from prefect_gatehouse.errors import GatehouseError, InputError, StorageError, T
 from prefect_gatehouse.identity.keys import parse_public
 from prefect_gatehouse.identity.sshsig import NAMESPACE
 from prefect_gatehouse.identity.totp import new_secret
-from prefect_gatehouse.values import Value
+from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.values import Requester, TierRules, Value
 
 Role = Literal["requester", "approver", "auditor"]
 ROLES: tuple[Role, ...] = ("requester", "approver", "auditor")
@@ -38,11 +39,13 @@ class Person(Value):
     roles: frozenset[Role]
     keys: tuple[PersonKey, ...] = ()
     totp: bool = False
+    clearance: DataClass = Field(DataClass.PUBLIC, description="Highest class of data that the person may read.")
 
 
 class _Entry(Value):
     roles: tuple[Role, ...]
     totp: bool = False
+    clearance: DataClass = DataClass.PUBLIC
 
 
 class _File(Value):
@@ -100,7 +103,8 @@ class People:
                 raise Tampered("a line of the registry is not understood", where=f"allowed_signers:{number}", advice="restore the file")
             keys[name].append(key)
         return tuple(
-            Person(person=name, roles=frozenset(entry.roles), keys=tuple(keys[name]), totp=entry.totp) for name, entry in sorted(entries.items())
+            Person(person=name, roles=frozenset(entry.roles), keys=tuple(keys[name]), totp=entry.totp, clearance=entry.clearance)
+            for name, entry in sorted(entries.items())
         )
 
     def get(self, person: str) -> Person | None:
@@ -112,6 +116,13 @@ class People:
         """Whose key this is."""
         return next((person for person in self.all() if any(key.fingerprint == fingerprint for key in person.keys)), None)
 
+    def clearance(self, requester: Requester, tier: TierRules) -> DataClass:
+        """Highest class that a requester may read, as the registry says now: public for somebody who is not in it any more."""
+        if requester.method == "unverified":
+            return tier.unverified_class
+        known = self.get(requester.person)
+        return known.clearance if known is not None else DataClass.PUBLIC
+
     def totp_secret(self, person: str) -> str | None:
         """The shared secret of a person's one-time codes, None where there is none."""
         known = self.get(person)
@@ -122,7 +133,9 @@ class People:
         except (OSError, UnicodeDecodeError):
             return None
 
-    def add(self, person: str, *, key: str | None = None, roles: frozenset[Role], totp: bool = False) -> str | None:
+    def add(
+        self, person: str, *, key: str | None = None, roles: frozenset[Role], totp: bool = False, clearance: DataClass | None = None
+    ) -> str | None:
         """Adds a person, or keys and roles to one who is there.
 
         Args:
@@ -130,6 +143,7 @@ class People:
             key: Public line of an OpenSSH key.
             roles: Roles to add.
             totp: Whether to make a shared secret for one-time codes.
+            clearance: Highest class of data that the person may read from now on; as before unless given, public for somebody new.
 
         Returns:
             The new shared secret, where one was made.
@@ -155,7 +169,8 @@ class People:
             secret = new_secret() if totp and not had_totp else None
             if secret is not None:
                 self._write(Path("totp") / name, secret + "\n")
-            entries[name] = _Entry(roles=tuple(sorted(known_roles | roles)), totp=totp or had_totp)
+            kept = before.clearance if before is not None else DataClass.PUBLIC
+            entries[name] = _Entry(roles=tuple(sorted(known_roles | roles)), totp=totp or had_totp, clearance=clearance or kept)
             self._save(entries, lines)
         return secret
 
@@ -197,7 +212,7 @@ class People:
             raise Tampered("the registry of people can't be read", where=str(path), advice="restore the file from its backup") from None
 
     def _save(self, entries: dict[str, _Entry], lines: list[str]) -> None:
-        people = {name: {"roles": entry.roles, "totp": entry.totp} for name, entry in sorted(entries.items())}
+        people = {name: {"roles": entry.roles, "totp": entry.totp, "clearance": entry.clearance} for name, entry in sorted(entries.items())}
         # Keys last when adding and first when revoking would both fail closed; a key without an entry is Tampered, a loud no.
         self._write(Path("people.json"), json.dumps({"people": people}, indent=1) + "\n")
         self._write(Path("allowed_signers"), "".join(f"{line}\n" for line in lines))

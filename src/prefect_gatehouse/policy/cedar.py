@@ -42,7 +42,7 @@ class CedarPolicy:
         principal = {"type": f"{_NAMESPACE}::Person", "id": question.person}
         resource = {"type": f"{_NAMESPACE}::Pipeline", "id": question.pipeline}
         entities = [
-            {"uid": principal, "attrs": {"authentic": question.authentic}, "parents": []},
+            {"uid": principal, "attrs": {"authentic": question.authentic, "clearance": question.clearance.rank}, "parents": []},
             {
                 "uid": resource,
                 "attrs": {"tenant": question.tenant, "environment": question.environment, "tier": question.tier},

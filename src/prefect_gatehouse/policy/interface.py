@@ -10,7 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.values import Decision
+
+Action = Literal["request", "submit", "read_secret", "write_back", "re_identify"]
+"""What can be asked for."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +25,15 @@ class Question:
         action: What is asked for.
         person: The requester's identifier.
         authentic: Whether the requester's signature was checked.
+        clearance: Highest class of data that the requester may read, as the registry says now.
         pipeline: Name, tenant, environment and tier of the pipeline.
         context: What the action's schema demands: strings, whole numbers and truth values.
     """
 
-    action: Literal["request", "submit", "read_secret", "write_back"]
+    action: Action
     person: str
     authentic: bool
+    clearance: DataClass
     pipeline: str
     tenant: str
     environment: str

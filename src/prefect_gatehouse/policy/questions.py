@@ -4,45 +4,48 @@ from __future__ import annotations
 
 from decimal import Decimal
 from math import ceil
-from typing import Literal
 
+from prefect_gatehouse.classes import in_words, leaving, target_of
 from prefect_gatehouse.errors import Denied
+from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.models import Manifest, Purpose
-from prefect_gatehouse.policy.interface import Policy, Question
+from prefect_gatehouse.policy.interface import Action, Policy, Question
 from prefect_gatehouse.policy.tiers import effective_class
-from prefect_gatehouse.values import AdmittedRun, Decision, Plan, Requester, TierRules
+from prefect_gatehouse.values import AdmittedRun, Decision, Plan, Requester, RunClasses, TierRules
 
 _MICRO = 1_000_000
+_Context = dict[str, str | int | bool]
 
 
-def ask_request(policy: Policy, manifest: Manifest, requester: Requester, tier: TierRules, environment: str) -> Decision:
-    """May this person run this pipeline here?
-
-    Raises:
-        Denied: The policy says no.
-    """
-    context: dict[str, str | int | bool] = {"backends_in_tier": set(manifest.execution.backends) <= set(tier.backends)}
-    return _ask(policy, "request", manifest, requester, tier, environment, context)
-
-
-def ask_submit(policy: Policy, plan: Plan, approvals: int, environment: str) -> Decision:
-    """May this plan's jobs be made now?
+def ask_request(policy: Policy, manifest: Manifest, requester: Requester, tier: TierRules, classes: RunClasses, environment: str) -> Decision:
+    """May this person run this pipeline here, read what it makes, and have it written where the manifest says?
 
     Raises:
         Denied: The policy says no.
     """
-    admitted = plan.admitted
+    context: _Context = {"backends_in_tier": set(manifest.execution.backends) <= set(tier.backends), **_class(classes), **_system(manifest, classes)}
+    return _ask(policy, "request", manifest, requester, requester.clearance, tier, environment, context, classes)
+
+
+def ask_submit(policy: Policy, plan: Plan, approvals: int, environment: str, clearance: DataClass) -> Decision:
+    """May this plan's jobs be made now? ``clearance`` is the requester's, as the registry says now.
+
+    Raises:
+        Denied: The policy says no.
+    """
+    admitted, classes = plan.admitted, plan.body.classes
     worst = max((item.cost_first_round for item in plan.body.backends), default=Decimal(0))
-    context: dict[str, str | int | bool] = {
+    context: _Context = {
         "backends_in_tier": {item.name for item in plan.body.backends} <= set(admitted.tier.backends),
-        "data_class": effective_class(plan.validated.minimised.treatments).rank,
+        "data_class": effective_class(leaving(plan.validated.minimised.treatments, classes.features)).rank,
         "tier_highest_class": admitted.tier.highest_class.rank,
         "approvals": approvals,
         "tier_approvers": admitted.tier.approvers,
         "cost_microdollars": ceil(worst * _MICRO),  # never less than it may cost
         "envelope_microdollars": int(plan.body.cost * _MICRO),
+        **_class(classes),
     }
-    return _ask(policy, "submit", admitted.manifest, admitted.requester, admitted.tier, environment, context)
+    return _ask(policy, "submit", admitted.manifest, admitted.requester, clearance, admitted.tier, environment, context, classes)
 
 
 def ask_secret(policy: Policy, admitted: AdmittedRun, purpose: Purpose, environment: str) -> Decision:
@@ -52,34 +55,65 @@ def ask_secret(policy: Policy, admitted: AdmittedRun, purpose: Purpose, environm
         Denied: The policy says no.
     """
     declared = purpose is Purpose.SUBMIT or admitted.manifest.credentials.of(purpose) is not None
-    context: dict[str, str | int | bool] = {"purpose": purpose.value, "purpose_declared": declared}
-    return _ask(policy, "read_secret", admitted.manifest, admitted.requester, admitted.tier, environment, context)
+    context: _Context = {"purpose": purpose.value, "purpose_declared": declared}
+    requester = admitted.requester
+    return _ask(policy, "read_secret", admitted.manifest, requester, requester.clearance, admitted.tier, environment, context, admitted.classes)
 
 
-def ask_write_back(policy: Policy, admitted: AdmittedRun, system: str, declared: bool, environment: str) -> Decision:
-    """May rows be written into this system?
+def ask_write_back(policy: Policy, plan: Plan, declared: bool, environment: str, clearance: DataClass) -> Decision:
+    """May rows of this class be written into the target now? ``declared``: the address is the system that the manifest declares.
 
     Raises:
         Denied: The policy says no.
     """
-    context: dict[str, str | int | bool] = {"system": system, "system_declared": declared}
-    return _ask(policy, "write_back", admitted.manifest, admitted.requester, admitted.tier, environment, context)
+    return _ask_target(policy, "write_back", plan, declared, environment, clearance)
+
+
+def ask_re_identify(policy: Policy, plan: Plan, declared: bool, environment: str, clearance: DataClass) -> Decision:
+    """May tokens be turned back into values for the target now?
+
+    Raises:
+        Denied: The policy says no.
+    """
+    return _ask_target(policy, "re_identify", plan, declared, environment, clearance)
+
+
+def _ask_target(policy: Policy, action: Action, plan: Plan, declared: bool, environment: str, clearance: DataClass) -> Decision:
+    admitted, classes = plan.admitted, plan.body.classes
+    context: _Context = {
+        "system": admitted.manifest.output.target.system,
+        "system_declared": declared,
+        **_class(classes),
+        **_system(admitted.manifest, classes),
+    }
+    return _ask(policy, action, admitted.manifest, admitted.requester, clearance, admitted.tier, environment, context, classes)
+
+
+def _class(classes: RunClasses) -> _Context:
+    return {"output_class": classes.output_class.rank, "class_for_requesters": "requester" in classes.rules.readers}
+
+
+def _system(manifest: Manifest, classes: RunClasses) -> _Context:
+    return {"system_highest_class": target_of(manifest).highest_class.rank, "class_written_back": classes.rules.write_back}
 
 
 def _ask(
     policy: Policy,
-    action: Literal["request", "submit", "read_secret", "write_back"],
+    action: Action,
     manifest: Manifest,
     requester: Requester,
+    clearance: DataClass,
     tier: TierRules,
     environment: str,
-    context: dict[str, str | int | bool],
+    context: _Context,
+    classes: RunClasses,
 ) -> Decision:
     decision = policy.ask(
         Question(
             action=action,
             person=requester.person,
             authentic=requester.method != "unverified",
+            clearance=clearance,
             pipeline=manifest.name,
             tenant=manifest.tenant,
             environment=manifest.environment,
@@ -89,5 +123,8 @@ def _ask(
     )
     if not decision.allowed:
         sentences = "; ".join(f"{policy.explain(reason)} [{reason}]" for reason in decision.reasons)
-        raise Denied(sentences, where=f"policy: {action}", advice="mend the manifest or ask the owner of the policies")
+        advice = "mend the manifest or ask the owner of the policies"
+        if any(reason.startswith("class-") for reason in decision.reasons):
+            advice = f"the output is {in_words(classes.output_class, classes.because)}; {advice}"
+        raise Denied(sentences, where=f"policy: {action}", advice=advice)
     return decision

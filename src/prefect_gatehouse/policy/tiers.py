@@ -25,6 +25,7 @@ class _Tier(Strict):
     approvers: Annotated[int, Field(ge=1, le=20)]
     weakest_method: Literal["totp", "ssh", "ssh-fido"]
     unverified_requests: bool
+    unverified_class: DataClass = DataClass.PUBLIC
     highest_class: DataClass
     backends: Annotated[tuple[Name, ...], Field(min_length=1)]
     approval_window: _Window
@@ -61,6 +62,7 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             approvers=tier.approvers,
             weakest_method=tier.weakest_method,
             unverified_requests=tier.unverified_requests,
+            unverified_class=tier.unverified_class,
             highest_class=tier.highest_class,
             backends=tier.backends,
             approval_window_seconds=int(tier.approval_window.total_seconds()),

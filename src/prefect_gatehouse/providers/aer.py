@@ -41,6 +41,10 @@ class AerProvider:
         form.require_fit(circuits, "aer", QUBITS)
         return form.encode(circuits, shots)
 
+    def payload_text(self, payload: bytes) -> str:
+        """The payload as the simulator reads it."""
+        return form.text_of(payload)
+
     def submit(self, payload: bytes, key: str, lease: CredentialLease) -> str:
         """Spools the job."""
         return self._spool.submit(payload, key)

@@ -86,6 +86,16 @@ class Provider(Protocol):
             InputError: A circuit holds what the backend can't run.
         """
 
+    def payload_text(self, payload: bytes) -> str:
+        """The payload as text, all of it: shots, a line end, and the circuits' plain form (``workload/circuits.py``).
+
+        The boundary guard searches this text and checks its structure right before ``submit`` is given the same bytes. A payload that
+        does not read so is not sent: a provider whose service takes another form translates in ``submit``, from these bytes alone.
+
+        Raises:
+            Tampered: The payload is none of ``encode``'s.
+        """
+
     def submit(self, payload: bytes, key: str, lease: CredentialLease) -> str:
         """Makes the job for this key and returns its handle; the same key never makes a second one.
 

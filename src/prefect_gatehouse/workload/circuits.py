@@ -1,7 +1,8 @@
 """Circuits as numbers and gates: the form that is digested, journalled and sent.
 
 A circuit is its width and a list of ``[gate, qubits, clbits, parameters]`` over Qiskit's standard gates; anything composite is
-expanded. Names, registers, labels and metadata have no place in it, so nothing of the data can leave in them.
+expanded. Names, registers, labels and metadata have no place in it, so nothing of the data can leave in them; a global phase, which no
+measurement sees, is left out as well.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 import json
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 Operation = tuple[str, tuple[int, ...], tuple[int, ...], tuple[float, ...]]
 _EXTRA = ("measure", "reset", "barrier")
+_PHASE = "global_phase"
 _NESTING = 20  # definitions of definitions; Qiskit's own library needs about five
 _SIZE_LIMIT = 256 * 1024 * 1024  # of a decompressed payload
 
@@ -33,6 +35,13 @@ def _gates() -> dict[str, Instruction]:
 
     mapping = get_standard_gate_name_mapping()
     return {name: gate for name, gate in mapping.items() if name not in ("delay", "measure", "reset")}
+
+
+@cache
+def gate_shapes() -> Mapping[str, tuple[int, int, int]]:
+    """Every operation that may leave, with its number of qubits, classical bits and angles."""
+    shapes = {name: (gate.num_qubits, 0, len(gate.params)) for name, gate in _gates().items() if name != _PHASE}
+    return {**shapes, "measure": (1, 1, 0), "reset": (1, 0, 0)}
 
 
 @cache
@@ -66,7 +75,7 @@ def _expand(operation: Any, qubits: tuple[int, ...], clbits: tuple[int, ...], fo
     name = operation.name
     if name in _EXTRA and operation.base_class is not _extras()[name]:
         raise WorkloadFailed(f"a gate of the workload's own is called {name}", where="workload", advice="give the gate another name")
-    if name == "barrier":
+    if name == "barrier" or (name == _PHASE and operation.base_class is _gates()[_PHASE].base_class):
         return
     if getattr(operation, "condition", None) is not None or getattr(operation, "blocks", None):
         raise WorkloadFailed("a circuit holds control flow", where="workload", advice="yield circuits without conditions or loops")
@@ -119,6 +128,24 @@ def encode(circuits: Sequence[QuantumCircuit], shots: int) -> bytes:
     return zlib.compress(str(shots).encode() + b"\n" + _plain(circuits), 6)
 
 
+def text_of(payload: bytes) -> str:
+    """A payload as text: the shots, a line end, and the plain form; exactly what a provider would read.
+
+    Raises:
+        Tampered: The payload is not one that ``encode`` made.
+    """
+    opened = zlib.decompressobj()
+    try:
+        plain = opened.decompress(payload, _SIZE_LIMIT)
+        whole = opened.eof and not opened.unused_data  # nothing is cut off, and nothing hides behind the end
+        text = plain.decode("ascii")
+    except (zlib.error, UnicodeDecodeError):
+        whole, text = False, ""
+    if not whole:
+        raise Tampered("a payload can't be decoded", where="journal", advice="run: gatehouse verify")
+    return text
+
+
 def decode(payload: bytes) -> tuple[list[QuantumCircuit], int]:
     """Circuits and shots of a payload.
 
@@ -127,9 +154,8 @@ def decode(payload: bytes) -> tuple[list[QuantumCircuit], int]:
     """
     from qiskit import QuantumCircuit
 
+    shots, _, listed = text_of(payload).partition("\n")
     try:
-        plain = zlib.decompressobj().decompress(payload, _SIZE_LIMIT)
-        shots, _, listed = plain.partition(b"\n")
         circuits = []
         for width, bits, found in json.loads(listed):
             circuit = QuantumCircuit(width, bits)
@@ -142,7 +168,7 @@ def decode(payload: bytes) -> tuple[list[QuantumCircuit], int]:
                     circuit.append(_gates()[name].base_class(*parameters), qubits)
             circuits.append(circuit)
         return circuits, int(shots)
-    except Exception:  # noqa: BLE001 - whatever Qiskit or zlib makes of foreign bytes
+    except Exception:  # noqa: BLE001 - whatever Qiskit makes of foreign text
         raise Tampered("a payload can't be decoded", where="journal", advice="run: gatehouse verify") from None
 
 

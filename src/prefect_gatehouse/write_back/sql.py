@@ -82,6 +82,7 @@ def publish(
     plan_digest: str,
     rows_digest: str,
     label: str,
+    data_class: str = "restricted",
 ) -> Published:
     """Writes a frame, once for a run.
 
@@ -96,6 +97,7 @@ def publish(
         plan_digest: Enters the receipt.
         rows_digest: Of the rows as they left the workload.
         label: Whether a fallback backend answered.
+        data_class: Of the rows; enters the receipt, so that whoever finds the table knows how to treat it.
 
     Raises:
         DataRefused: The frame or the table does not fit.
@@ -128,7 +130,14 @@ def publish(
                 _move(connection, staging, target, key, mode, run_id, label)
                 connection.execute(
                     insert(receipts).values(
-                        run_id=run_id, plan_digest=plan_digest, target=table, rows=len(rows), rows_digest=rows_digest, label=label, at=time.time()
+                        run_id=run_id,
+                        plan_digest=plan_digest,
+                        target=table,
+                        rows=len(rows),
+                        rows_digest=rows_digest,
+                        label=label,
+                        at=time.time(),
+                        data_class=data_class,
                     )
                 )
             return Published(len(rows), repeated=False)
@@ -161,6 +170,7 @@ def _receipts(meta: MetaData) -> Table:
         Column("rows_digest", String(64), nullable=False),
         Column("label", String(20), nullable=False),
         Column("at", Double, nullable=False),
+        Column("data_class", String(20)),
     )
 
 
@@ -264,7 +274,11 @@ def _writing(engine: Engine, table: str = "") -> Iterator[Connection]:
 
 
 def _ensure(connection: Connection, receipts: Table) -> None:
+    """The table of receipts; one that an earlier version made gets the column that it lacks."""
     receipts.create(connection, checkfirst=True)
+    if all(column["name"] != "data_class" for column in inspect(connection).get_columns(receipts.name)):
+        quote = connection.dialect.identifier_preparer
+        connection.exec_driver_sql(f"ALTER TABLE {quote.format_table(receipts)} ADD COLUMN data_class VARCHAR(20)")
 
 
 def _receipt(connection: Connection, receipts: Table, run_id: str, rows_digest: str) -> int | None:

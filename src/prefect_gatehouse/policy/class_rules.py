@@ -1,0 +1,105 @@
+"""The classes of data: a file that says, for each, who may read it, how long it stays, and whether it may be written back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from prefect_gatehouse.errors import Denied, InputError
+from prefect_gatehouse.manifest.fields import DataClass, Duration, Strict
+from prefect_gatehouse.manifest.models import Manifest
+from prefect_gatehouse.manifest.yaml_tree import YamlProblem, parse
+from prefect_gatehouse.values import ClassRules
+
+_Role = Literal["requester", "approver", "auditor"]
+
+
+class _Class(Strict):
+    readers: tuple[_Role, ...]
+    artifacts: Duration
+    evidence: Duration
+    write_back: Annotated[bool, Field(strict=True)]
+
+
+def load_class_rules(path: Path) -> Mapping[DataClass, ClassRules]:
+    """The rules of every class.
+
+    Raises:
+        InputError: The file is missing or malformed, a class is not defined, or a higher class is more open than a lower one.
+    """
+    try:
+        tree = parse(path.read_text())
+        # As JSON, so that a list is a tuple and a name a class, but "true" is not true.
+        found = TypeAdapter(dict[DataClass, _Class]).validate_json(json.dumps(tree.value), strict=True)
+    except (OSError, UnicodeDecodeError):
+        raise InputError("the classes of data can't be read", where=str(path), advice="set GATEHOUSE_CLASSES") from None
+    except YamlProblem as problem:
+        place = f"{path}:{problem.line}:{problem.column}" + (f": {problem.field}" if problem.field else "")
+        raise InputError("the classes of data are no plain YAML", where=place, advice="compare the file with the one that ships") from None
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"] if part != "[key]")
+        raise InputError(first["msg"], where=f"{path}: {field}", advice="correct the field") from None
+    for field, line, column in tree.repeated:
+        raise InputError("the key is given twice", where=f"{path}:{line}:{column}: {field}", advice="keep one of them")
+    missing = [str(name) for name in DataClass if name not in found]
+    if missing:
+        raise InputError(f"classes are missing: {', '.join(missing)}", where=str(path), advice="define all four")
+    for lower, higher in zip(DataClass, list(DataClass)[1:], strict=False):
+        _refuse_more_open(path, lower, found[lower], higher, found[higher])
+    return {
+        name: ClassRules(
+            data_class=name,
+            readers=rules.readers,
+            artifacts_seconds=int(rules.artifacts.total_seconds()),
+            evidence_seconds=int(rules.evidence.total_seconds()),
+            write_back=rules.write_back,
+        )
+        for name, rules in found.items()
+    }
+
+
+def _refuse_more_open(path: Path, lower: DataClass, below: _Class, higher: DataClass, above: _Class) -> None:
+    """A slip in the file must not make declaring a higher class the way to more."""
+    more = [
+        field
+        for field, opens in (
+            ("readers", not set(above.readers) <= set(below.readers)),
+            ("artifacts", above.artifacts > below.artifacts),
+            ("evidence", above.evidence > below.evidence),
+            ("write_back", above.write_back and not below.write_back),
+        )
+        if opens
+    ]
+    if more:
+        raise InputError(
+            f"{higher} allows more than {lower}", where=f"{path}: {higher}.{more[0]}", advice="a higher class never allows more than a lower one"
+        )
+
+
+def refuse_long_retention(manifest: Manifest, rules: ClassRules) -> None:
+    """Stops a run that would keep data of its class for longer than the class allows.
+
+    Raises:
+        Denied: Names the field of the manifest.
+    """
+    for field, wanted, longest in (
+        ("artifacts", manifest.retention.artifacts, rules.artifacts_seconds),
+        ("evidence", manifest.retention.evidence, rules.evidence_seconds),
+    ):
+        if wanted > timedelta(seconds=longest):
+            raise Denied(
+                f"{field} of class {rules.data_class} stay at most {_words(longest)}, the manifest asks for more",
+                where=f"retention.{field}",
+                advice="ask for less, or have the class of the columns looked at",
+            )
+
+
+def _words(seconds: int) -> str:
+    size, unit = next((size, unit) for size, unit in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")) if seconds % size == 0)
+    return f"{seconds // size} {unit}"
