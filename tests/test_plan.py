@@ -28,7 +28,17 @@ from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.plan import digest_of, present_digests, refuse_changes
 from prefect_gatehouse.plan_view import Section, as_markdown, sections
 from prefect_gatehouse.settings import Settings
-from prefect_gatehouse.values import BackendSnapshot, CircuitsSummary, CredentialNeed, Plan, PlanBody, Treatment
+from prefect_gatehouse.values import (
+    BackendSnapshot,
+    CircuitsSummary,
+    ClassedColumn,
+    ClassRules,
+    CredentialNeed,
+    Plan,
+    PlanBody,
+    RunClasses,
+    Treatment,
+)
 from tests.identity.plans import MANIFEST, POLICY_DIGEST, RUN, SUITE, admitted_run, plan_for, write_project
 
 Where = tuple[str | int, ...]
@@ -37,6 +47,7 @@ HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
 LINE = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=20)
 MONEY = st.decimals(0, 10**8, places=4)
 COUNT = st.integers(0, 2**53 - 1)
+CLASSED = st.builds(ClassedColumn, column=LINE, data_class=st.sampled_from(DataClass), because=st.lists(LINE, max_size=3).map(tuple))
 BODIES = st.builds(
     PlanBody,
     run_id=LINE,
@@ -68,6 +79,21 @@ BODIES = st.builds(
     input_suite_sha256=HEX,
     output_suite_sha256=HEX,
     credentials=st.lists(st.builds(CredentialNeed, purpose=st.sampled_from(Purpose), block=st.none() | LINE), max_size=4).map(tuple),
+    classes=st.builds(
+        RunClasses,
+        features=st.lists(CLASSED, max_size=3).map(tuple),
+        outputs=st.lists(CLASSED, max_size=3).map(tuple),
+        output_class=st.sampled_from(DataClass),
+        because=st.lists(LINE, max_size=3).map(tuple),
+        rules=st.builds(
+            ClassRules,
+            data_class=st.sampled_from(DataClass),
+            readers=st.lists(st.sampled_from(["requester", "approver", "auditor"]), max_size=3).map(tuple),
+            artifacts_seconds=st.integers(1, 2**40),
+            evidence_seconds=st.integers(1, 2**40),
+            write_back=st.booleans(),
+        ),
+    ),
 )
 
 
@@ -137,7 +163,7 @@ def others(value: Any) -> list[Any]:
     flipped = ("0" if value[:1] != "0" else "1") + value[1:]
     with contextlib.suppress(ArithmeticError):
         return [str(Decimal(value) + Decimal("0.0001")), flipped]
-    return [flipped, value + "x", *Purpose]
+    return [flipped, value + "x", *Purpose, *DataClass, "requester", "auditor"]
 
 
 def fields_of(model: type[BaseModel]) -> set[str]:
@@ -380,6 +406,17 @@ def test_the_write_target_is_shown(project: Project, mode: str) -> None:
     assert rows["Target"] == "target (sqlite:///target.sqlite), table results"
     assert rows["Rows"] == f"{mode} by subject"
     assert rows["Columns"] == "score, margin"
+
+
+def test_the_class_of_the_output_is_shown(project: Project) -> None:
+    """What approvers read before they decide: the class, the columns that it comes from, who may read it and what the target takes."""
+    rows = lines(sections(project.plan)[5])
+    assert rows["Class"] == "restricted (from subject)"
+    assert rows["For"] == "requesters and approvers cleared for restricted; the target takes up to restricted"
+    classes = project.plan.body.classes
+    many = classes.model_copy(update={"because": tuple("abcdef"), "rules": classes.rules.model_copy(update={"readers": ()})})
+    rows = lines(sections(with_body(project.plan, classes=many))[5])
+    assert (rows["Class"], rows["For"].partition(";")[0]) == ("restricted (from a, b, c, d and 2 more)", "nobody cleared for restricted")
 
 
 def test_who_and_why_are_shown(project: Project) -> None:

@@ -186,7 +186,8 @@ def _among(words: Collection[str], tokens: Iterable[pa.Array]) -> bool:
     import pyarrow.compute as pc
 
     texts = pa.array(sorted(words), pa.string())
-    numbers = pa.array([int(word) for word in words if re.fullmatch(r"-?[0-9]{1,19}", word) and abs(int(word)) < 2**63], pa.int64())
+    found = {int(word) for word in words if re.fullmatch(r"[0-9]{1,19}", word)}  # a sign is no part of a word
+    numbers = pa.array(sorted(number for each in found for number in {each, -each} if -(2**63) <= number < 2**63), pa.int64())
     for column in tokens:
         wanted = numbers if pa.types.is_integer(column.type) else texts
         if pc.any(pc.is_in(column, value_set=wanted.cast(column.type))).as_py():

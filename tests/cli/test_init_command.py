@@ -14,11 +14,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from prefect_gatehouse.classes import output_class
 from prefect_gatehouse.cli import init as init_module
 from prefect_gatehouse.cli.main import main
 from prefect_gatehouse.errors import StorageError
 from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.manifest.load import load_manifest
 
 
 @pytest.fixture(autouse=True)
@@ -269,6 +272,17 @@ def test_the_environment_cannot_either(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("GATEHOUSE_ENVIRONMENT", "plant-7")
     made(tmp_path / "p")
     assert "environment: plant-7\n" in (tmp_path / "p" / "gatehouse.yaml").read_text()
+
+
+def test_whoever_starts_is_cleared_for_what_the_template_makes(tmp_path: Path, home: Path) -> None:
+    """The new pipeline can be asked for at once; the clearance is its output's class and no more, and nobody who is there gets one."""
+    made(tmp_path / "p")
+    (person,) = People(home / "people").all()
+    loaded = load_manifest(tmp_path / "p" / "gatehouse.yaml")
+    assert person.clearance is output_class(loaded.manifest)[0] is DataClass.CONFIDENTIAL
+    People(home / "people").add(person.person, roles=frozenset(), clearance=DataClass.PUBLIC)
+    made(tmp_path / "q")
+    assert People(home / "people").all()[0].clearance is DataClass.PUBLIC
 
 
 def test_what_is_said_next(tmp_path: Path) -> None:

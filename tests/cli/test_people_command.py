@@ -39,7 +39,8 @@ def test_add_list_revoke(tmp_path: Path) -> None:
     public, mark = key(tmp_path, "one")
     added = people("add", "Ada@Example.org", "--role", "requester", "--role", "approver", "--key", public)
     assert added.exit_code == 0
-    assert listed() == [{"person": "ada@example.org", "roles": ["approver", "requester"], "keys": [mark], "totp": False}]
+    whole = {"person": "ada@example.org", "roles": ["approver", "requester"], "clearance": "public", "keys": [mark], "totp": False}
+    assert listed() == [whole]
     assert "ada@example.org" in people("list").output
     assert people("revoke", "ada@example.org").exit_code == 0
     assert listed() == []
@@ -52,6 +53,20 @@ def test_add_grows_what_is_there(tmp_path: Path) -> None:
     people("add", "ada", "--role", "auditor", "--key", second)
     (ada,) = listed()
     assert (ada["roles"], set(ada["keys"])) == (["auditor", "requester"], {one, two})
+
+
+def test_clearance(tmp_path: Path) -> None:
+    """Public unless given; raised and lowered by giving it again, and kept where it is not given."""
+    public, _ = key(tmp_path, "one")
+    steps = [((), "public"), (("--clearance", "restricted"), "restricted"), ((), "restricted"), (("--clearance", "internal"), "internal")]
+    for words, wanted in steps:
+        added = people("add", "Ada", "--role", "requester", "--key", public, *words, "--json")
+        assert json.loads(added.output)["clearance"] == wanted == listed()[0]["clearance"]
+    assert "cleared for internal" in people("add", "ada", "--role", "requester").output
+    assert people("add", "ada", "--role", "requester", "--clearance", "secret").exit_code == 2
+    people("revoke", "ada")
+    people("add", "ada", "--role", "requester")
+    assert listed()[0]["clearance"] == "public"  # a revoked person's clearance does not come back with the name
 
 
 def test_revoke_one_key(tmp_path: Path) -> None:

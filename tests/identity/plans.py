@@ -8,10 +8,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from prefect_gatehouse.classes import classes_of
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.plan import digest_of, present_digests
+from prefect_gatehouse.policy.class_rules import load_class_rules
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.validation.suite import load_suite
 from prefect_gatehouse.values import (
@@ -111,8 +113,9 @@ def admitted_run(folder: Path, **change: Any) -> AdmittedRun:
         "manifest_digest": loaded.digest,
         "folder": str(folder),
         "file": "gatehouse.yaml",
-        "requester": Requester(person="ann", method="ssh"),
+        "requester": Requester(person="ann", method="ssh", clearance=DataClass.RESTRICTED),
         "tier": tier_rules(),
+        "classes": classes_of(loaded.manifest, load_class_rules(Settings().classes)),
         "decision": Decision(action="request", allowed=True, reasons=("permitted",), policy_digest=POLICY_DIGEST),
         "at": MADE,
     }
@@ -152,6 +155,7 @@ def plan_for(folder: Path, settings: Settings, *, made_at: datetime = MADE, **ch
         input_suite_sha256=suite.sha256,
         output_suite_sha256=load_suite(folder / "suites" / "output.json").sha256,
         credentials=tuple(CredentialNeed(purpose=purpose, block=admitted.manifest.credentials.of(purpose)) for purpose in Purpose),
+        classes=admitted.classes,
         **present_digests(settings, admitted, POLICY_DIGEST),
     )
     return Plan(validated=validated, body=body, digest=digest_of(body), made_at=made_at)

@@ -21,11 +21,16 @@ from prefect_gatehouse.identity.keys import fingerprint, generate_key
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.statement import Statement
 from prefect_gatehouse.identity.totp import STEP_SECONDS, code_at
-from prefect_gatehouse.values import Requester
+from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.policy.class_rules import load_class_rules
+from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.values import Requester, RunClasses
 
 NOW = datetime(2026, 11, 5, 12, tzinfo=UTC)
 FIELDS = {"plan_digest": "a" * 64, "environment": "local", "request_id": "run-1", "nonce": "0" * 32, "expires": NOW + timedelta(hours=1)}
 APPROVE, REJECT = (Statement.model_validate(FIELDS | {"action": action}) for action in ("approve", "reject"))
+RULES = load_class_rules(Settings().classes)
+CLASSES = RunClasses(features=(), outputs=(), output_class=DataClass.RESTRICTED, because=("subject",), rules=RULES[DataClass.RESTRICTED])
 TOKEN = Ed25519PrivateKey.from_private_bytes(b"t" * 32)
 
 
@@ -56,10 +61,13 @@ class Desk:
         approver = frozenset({"approver"})
         self.secrets = {}
         for name, roles in (("ann", {"requester", "approver"}), ("bob", {"approver"}), ("carl", {"auditor"})):
-            secret = self.people.add(name, key=generate_key(folder / name, ""), roles=frozenset(roles), totp=True)  # type: ignore[arg-type]
+            line = generate_key(folder / name, "")
+            secret = self.people.add(name, key=line, roles=frozenset(roles), totp=True, clearance=DataClass.RESTRICTED)  # type: ignore[arg-type]
             assert secret is not None
             self.secrets[name] = secret
-        self.people.add("tess", key=f"sk-ssh-ed25519@openssh.com {base64.b64encode(SK_BLOB).decode()}", roles=approver)
+        self.people.add(
+            "tess", key=f"sk-ssh-ed25519@openssh.com {base64.b64encode(SK_BLOB).decode()}", roles=approver, clearance=DataClass.RESTRICTED
+        )
         generate_key(folder / "mallory", "")
 
     def sign(self, who: str, statement: Statement = APPROVE) -> str:
@@ -78,6 +86,7 @@ class Desk:
         requester: str = "ann",
         used: frozenset[tuple[str, int]] = frozenset(),
         now: datetime = NOW,
+        classes: RunClasses = CLASSES,
     ) -> CheckedAnswer:
         return check_answer(
             Answer(decision=decision, approver=approver, proof=proof),  # type: ignore[arg-type]
@@ -85,6 +94,7 @@ class Desk:
             reject=REJECT,
             requester=Requester(person=requester, method="ssh"),
             tier=tier_rules(weakest_method=weakest),
+            classes=classes,
             people=self.people,
             used_totp_steps=used,
             now=now,
@@ -220,3 +230,23 @@ def test_nothing_typed_is_more_than_a_no(desk: Desk, proof: str, approver: str, 
     """Any text in any field is Denied, never somebody else's exception."""
     with pytest.raises(Denied):
         desk.check(proof, approver=approver, decision=decision)
+
+
+@pytest.mark.parametrize("output", DataClass)
+@pytest.mark.parametrize("clearance", DataClass)
+def test_only_the_cleared_decide(desk: Desk, output: DataClass, clearance: DataClass) -> None:
+    """Over every pair: who is not cleared for the class of the output can neither approve nor reject."""
+    desk.people.add("bob", roles=frozenset(), clearance=clearance)
+    classes = CLASSES.model_copy(update={"output_class": output, "rules": RULES[output]})
+    for decision, statement in (("approve", APPROVE), ("reject", REJECT)):
+        proof = desk.sign("bob", statement)
+        if clearance.rank >= output.rank:
+            assert desk.check(proof, decision=decision, classes=classes).person == "bob"
+        else:
+            desk.refused(f"not cleared for data of class {output}", proof, decision=decision, classes=classes)
+
+
+def test_a_class_that_is_not_for_approvers(desk: Desk) -> None:
+    """The file of classes may keep a class from all approvers, however cleared."""
+    rules = RULES[DataClass.RESTRICTED].model_copy(update={"readers": ("requester",)})
+    desk.refused("not for approvers", desk.sign("bob"), classes=CLASSES.model_copy(update={"rules": rules}))

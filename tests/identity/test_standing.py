@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.identity.plans import RUN, plan_for, tier_rules, write_project
+from tests.identity.plans import POLICY_DIGEST, RUN, plan_for, tier_rules, write_project
 
 from prefect_gatehouse.approvals import ask, judge, last_asked, refuse_late, require_approved, standing, statements, used_totp_steps
 from prefect_gatehouse.attempt import Attempt
-from prefect_gatehouse.errors import Denied, Expired, Rejected, Superseded
+from prefect_gatehouse.errors import Denied, Expired, PlanChanged, Rejected, Superseded
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.approval import Answer
 from prefect_gatehouse.identity.keys import fingerprint, generate_key
@@ -22,6 +22,8 @@ from prefect_gatehouse.identity.statement import Statement
 from prefect_gatehouse.identity.totp import STEP_SECONDS, code_at
 from prefect_gatehouse.leases import SecretText
 from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.plan import digest_of, refuse_changes
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.values import Plan, TierRules
 
@@ -39,7 +41,8 @@ class Desk:
         self.people = People(self.settings.people_folder())
         self.secrets: dict[str, str] = {}
         for name, roles in (("ann", {"requester", "approver"}), ("bob", {"approver"}), ("eve", {"approver"})):
-            secret = self.people.add(name, key=generate_key(folder / name, ""), roles=frozenset(roles), totp=True)  # type: ignore[arg-type]
+            line = generate_key(folder / name, "")
+            secret = self.people.add(name, key=line, roles=frozenset(roles), totp=True, clearance=DataClass.RESTRICTED)  # type: ignore[arg-type]
             self.secrets[name] = secret or ""
         self.asked = 0
 
@@ -195,6 +198,37 @@ def test_revoked_after_approving(desk: Desk, revoke: Callable[[Desk], None]) -> 
     revoke(desk)
     with pytest.raises(Denied, match="revoked"):
         desk.require(plan)
+
+
+def test_a_clearance_taken_away_after_approving(desk: Desk) -> None:
+    """An approver who may not read the data any more carries no plan about it; cleared again, the approval stands again."""
+    plan = desk.plan()
+    desk.answer(plan, "bob")
+    desk.people.add("bob", roles=frozenset(), clearance=DataClass.CONFIDENTIAL)
+    with pytest.raises(Denied, match="not cleared for data of class restricted"):
+        desk.require(plan)
+    desk.people.add("bob", roles=frozenset(), clearance=DataClass.RESTRICTED)
+    assert desk.require(plan) == ["bob"]
+
+
+def test_another_class_is_another_plan(desk: Desk) -> None:
+    """The class of the output and the rules of that class are in the digest that is signed: a change of either starts from nothing."""
+    plan = desk.plan()
+    desk.answer(plan, "bob")
+    classes = plan.body.classes
+    for change in (
+        {"output_class": DataClass.PUBLIC},
+        {"because": ("x",)},
+        {"rules": classes.rules.model_copy(update={"artifacts_seconds": 1})},
+        {"outputs": classes.outputs[:1]},
+    ):
+        body = plan.body.model_copy(update={"classes": classes.model_copy(update=change)})
+        other = plan.model_copy(update={"body": body, "digest": digest_of(body)})
+        assert other.digest != plan.digest
+        with pytest.raises(Denied, match="0 of 1"):
+            desk.require(other)
+        with pytest.raises(PlanChanged, match="plan"):
+            refuse_changes(desk.settings, plan.model_copy(update={"body": body}), POLICY_DIGEST)
 
 
 def other_statement(desk: Desk, plan: Plan, **change: object) -> dict[str, object]:

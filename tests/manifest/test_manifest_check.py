@@ -160,6 +160,18 @@ def test_a_file_that_is_wrong_is_told_at_the_field_that_names_it(pipeline: Path,
     assert "CANARY" not in repr(problems)
 
 
+@pytest.mark.parametrize("system", ["public", "internal", "confidential", None])
+def test_a_system_that_takes_less_than_the_output(pipeline: Path, system: str | None) -> None:
+    """What the policy would deny when the run asks is told at the field that names the system, with class and reason."""
+    replaced("gatehouse.yaml", ", highest_class: restricted", f", highest_class: {system}" if system else "")(pipeline)
+    (problem,) = check(pipeline)
+    assert problem.field == "output.target.system"
+    assert problem.message == f"the output is restricted (from record, age), the system takes {system or 'public'} at most"
+    lower = f"{{rule: keep, class: {system or 'public'}}}\n    age: {{rule: drop}}"
+    replaced("gatehouse.yaml", "{rule: keep}\n    age: {rule: keep}", lower)(pipeline)
+    assert check(pipeline) == []
+
+
 def test_files_are_checked_although_fields_are_wrong(pipeline: Path) -> None:
     """Every problem at once: a wrong tier does not hide a missing source and a missing suite."""
     replaced(YAML, "tier: prototype", "tier: lab")(pipeline)

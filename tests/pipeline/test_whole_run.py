@@ -145,15 +145,22 @@ def test_a_closed_run_stays_closed(pipeline: Any) -> None:
 
 
 def test_an_unsigned_run_is_unverified_and_only_for_the_prototype_tier(make_pipeline: Any) -> None:
-    """Without a signature the requester is 'unverified': prototype admits it, integration does not."""
-    lenient, strict = make_pipeline("a"), make_pipeline("b", tier="integration")
+    """Without a signature the requester is 'unverified': prototype admits it for internal data and no higher, integration does not."""
+    lenient, strict, restricted = make_pipeline("a"), make_pipeline("b", tier="integration"), make_pipeline("c")
+    text = lenient.manifest.read_text()
+    lenient.manifest.write_text(text.replace("class: restricted", "class: internal").replace("class: confidential", "class: internal"))
     run_id = lenient.start(signed=False)
     lenient.process(run_id)
     assert lenient.ledger.run(run_id).requester == "unverified"
+    assert lenient.ledger.run(run_id).status == "waiting"
     run_id = strict.start(signed=False)
     strict.process(run_id)
     assert strict.ledger.run(run_id).ending == "denied"
     assert "unverified-requester" in strict.state(run_id).message
+    run_id = restricted.start(signed=False)
+    restricted.process(run_id)
+    assert restricted.ledger.run(run_id).ending == "denied"
+    assert "class-above-clearance" in restricted.state(run_id).message
 
 
 def test_two_runs_at_once_do_not_disturb_each_other(make_pipeline: Any) -> None:

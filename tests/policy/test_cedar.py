@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.policy.cedar import DEFAULT_DENY, CedarPolicy, load_policy
 from prefect_gatehouse.policy.interface import Question
 from prefect_gatehouse.settings import Settings
@@ -21,8 +22,10 @@ SHIPPED = Settings().policies
 POLICY = load_policy(SHIPPED)
 
 EVERYWHERE = {"running_environment": "local", "tier_unverified": False}
+READ: dict[str, str | int | bool] = {"output_class": 2, "class_for_requesters": True}
+TARGET: dict[str, str | int | bool] = {"system_highest_class": 2, "class_written_back": True}
 CONTEXTS: dict[str, dict[str, str | int | bool]] = {
-    "request": {"backends_in_tier": True},
+    "request": {"backends_in_tier": True, **READ, **TARGET},
     "submit": {
         "backends_in_tier": True,
         "data_class": 2,
@@ -31,10 +34,14 @@ CONTEXTS: dict[str, dict[str, str | int | bool]] = {
         "tier_approvers": 1,
         "cost_microdollars": 10,
         "envelope_microdollars": 10,
+        **READ,
     },
     "read_secret": {"purpose": "submit", "purpose_declared": True},
-    "write_back": {"system": "target", "system_declared": True},
+    "write_back": {"system": "target", "system_declared": True, **READ, **TARGET},
+    "re_identify": {"column": "subject", "system": "target", "system_declared": True, **READ, **TARGET},
 }
+READING = ("request", "submit", "write_back", "re_identify")
+WRITING = ("request", "write_back", "re_identify")
 
 
 def question(action: str, **change: str | int | bool) -> Question:
@@ -43,6 +50,7 @@ def question(action: str, **change: str | int | bool) -> Question:
         action=action,  # type: ignore[arg-type]
         person="ann@example.org",
         authentic=True,
+        clearance=DataClass.CONFIDENTIAL,
         pipeline="small",
         tenant="clinic",
         environment="local",
@@ -73,6 +81,12 @@ FORBIDS: list[tuple[str, str, dict[str, str | int | bool]]] = [
     ("cost-above-envelope", "submit", {"cost_microdollars": 11}),
     ("purpose-not-declared", "read_secret", {"purpose_declared": False}),
     ("system-not-declared", "write_back", {"system_declared": False}),
+    ("system-not-declared", "re_identify", {"system_declared": False}),
+    *(("class-not-for-requesters", action, {"class_for_requesters": False}) for action in READING),
+    *(("class-above-system", action, {"system_highest_class": 1}) for action in WRITING),
+    *(("class-not-written-back", action, {"class_written_back": False}) for action in WRITING),
+    ("class-above-clearance", "submit", {"output_class": 3}),
+    *(("class-above-clearance", action, {"output_class": 3, "system_highest_class": 3}) for action in WRITING),
 ]
 
 
@@ -90,6 +104,28 @@ def test_unverified_requester(action: str) -> None:
     unsigned = replace(question(action), authentic=False, person="unverified")
     assert POLICY.ask(unsigned).reasons == ("unverified-requester",)
     assert POLICY.ask(replace(unsigned, context={**unsigned.context, "tier_unverified": True})).allowed
+
+
+@pytest.mark.parametrize("action", READING)
+@pytest.mark.parametrize("output", DataClass)
+@pytest.mark.parametrize("clearance", DataClass)
+def test_clearance_against_class(action: str, output: DataClass, clearance: DataClass) -> None:
+    """Over every pair: whoever is cleared for the class or a higher one may, nobody else."""
+    change: dict[str, str | int | bool] = {"output_class": output.rank} | ({"system_highest_class": 3} if action in WRITING else {})
+    decision = POLICY.ask(replace(question(action, **change), clearance=clearance))
+    assert decision.allowed is (clearance.rank >= output.rank)
+    assert decision.reasons == (("permitted",) if decision.allowed else ("class-above-clearance",))
+
+
+@pytest.mark.parametrize("action", WRITING)
+@pytest.mark.parametrize("output", DataClass)
+@pytest.mark.parametrize("system", DataClass)
+def test_system_against_class(action: str, output: DataClass, system: DataClass) -> None:
+    """Over every pair: rows go into a system that takes their class or a higher one, into no other."""
+    asked = question(action, output_class=output.rank, system_highest_class=system.rank)
+    decision = POLICY.ask(replace(asked, clearance=DataClass.RESTRICTED))
+    assert decision.allowed is (system.rank >= output.rank)
+    assert decision.reasons == (("permitted",) if decision.allowed else ("class-above-system",))
 
 
 def test_several_reasons_are_all_named() -> None:

@@ -12,13 +12,14 @@ from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.policy.cedar import load_policy
-from prefect_gatehouse.policy.questions import ask_request, ask_secret, ask_submit, ask_write_back
+from prefect_gatehouse.policy.questions import ask_re_identify, ask_request, ask_secret, ask_submit, ask_write_back
 from prefect_gatehouse.settings import Settings
-from prefect_gatehouse.values import Plan, Requester, TierRules, Treatment
+from prefect_gatehouse.values import ClassedColumn, Plan, Requester, TierRules, Treatment
 
 POLICY = load_policy(Settings().policies)
-ANN = Requester(person="ann", method="ssh")
-NOBODY = Requester(person="unverified", method="unverified")
+ANN = Requester(person="ann", method="ssh", clearance=DataClass.RESTRICTED)
+NOBODY = Requester(person="unverified", method="unverified", clearance=DataClass.RESTRICTED)
+RESTRICTED = DataClass.RESTRICTED
 
 
 @pytest.fixture
@@ -46,24 +47,24 @@ def changed(plan: Plan, tier: TierRules | None = None, treatments: tuple[Treatme
 def test_request(folder: Path) -> None:
     """Permitted in its own environment with the tier's backends; otherwise denied with identifier and sentence."""
     admitted = admitted_run(folder)
-    assert ask_request(POLICY, admitted.manifest, ANN, admitted.tier, "local").reasons == ("permitted",)
+    assert ask_request(POLICY, admitted.manifest, ANN, admitted.tier, admitted.classes, "local").reasons == ("permitted",)
     with pytest.raises(Denied, match=r"another environment .* \[environment-mismatch\]"):
-        ask_request(POLICY, admitted.manifest, ANN, admitted.tier, "production")
+        ask_request(POLICY, admitted.manifest, ANN, admitted.tier, admitted.classes, "production")
     with pytest.raises(Denied, match="backend-not-in-tier"):
-        ask_request(POLICY, admitted.manifest, ANN, tier_rules(backends=("aer",)), "local")
+        ask_request(POLICY, admitted.manifest, ANN, tier_rules(backends=("aer",)), admitted.classes, "local")
 
 
 def test_unverified_requester_where_the_tier_does_not_admit_it(folder: Path) -> None:
     """Nobody's request is the tier's to admit."""
     admitted = admitted_run(folder)
-    assert ask_request(POLICY, admitted.manifest, NOBODY, tier_rules(unverified_requests=True), "local").allowed
+    assert ask_request(POLICY, admitted.manifest, NOBODY, tier_rules(unverified_requests=True), admitted.classes, "local").allowed
     with pytest.raises(Denied, match=r"nobody signed .* \[unverified-requester\]"):
-        ask_request(POLICY, admitted.manifest, NOBODY, tier_rules(unverified_requests=False), "local")
+        ask_request(POLICY, admitted.manifest, NOBODY, tier_rules(unverified_requests=False), admitted.classes, "local")
 
 
 def test_submit(plan: Plan) -> None:
     """Approvals, class, cost and backends are looked at again, each alone decides."""
-    assert ask_submit(POLICY, plan, 1, "local").allowed
+    assert ask_submit(POLICY, plan, 1, "local", RESTRICTED).allowed
     dear = tuple(item.model_copy(update={"cost_first_round": Decimal("5.000001")}) for item in plan.body.backends[:1]) + plan.body.backends[1:]
     kept = (Treatment(column="x", data_class=DataClass.RESTRICTED, rule="keep"),)
     cases = [
@@ -78,7 +79,7 @@ def test_submit(plan: Plan) -> None:
     ]
     for forbid, asked, approvals, environment in cases:
         with pytest.raises(Denied) as caught:
-            ask_submit(POLICY, asked, approvals, environment)
+            ask_submit(POLICY, asked, approvals, environment, RESTRICTED)
         assert f"[{forbid}]" in caught.value.message and caught.value.message.count("[") == 1
 
 
@@ -86,14 +87,14 @@ def test_cost_of_less_than_a_microdollar_is_not_lost(plan: Plan) -> None:
     """An envelope of nothing admits nothing that costs anything."""
     dear = tuple(item.model_copy(update={"cost_first_round": Decimal("0.0000004")}) for item in plan.body.backends)
     with pytest.raises(Denied, match="cost-above-envelope"):
-        ask_submit(POLICY, changed(plan, backends=dear, cost=Decimal(0)), 1, "local")
+        ask_submit(POLICY, changed(plan, backends=dear, cost=Decimal(0)), 1, "local", RESTRICTED)
 
 
 def test_a_cost_beyond_every_number_is_a_no(plan: Plan) -> None:
     """A price that does not fit Cedar's numbers is denied, not wrapped around."""
     dear = tuple(item.model_copy(update={"cost_first_round": Decimal(10) ** 15}) for item in plan.body.backends)
     with pytest.raises(Denied):
-        ask_submit(POLICY, changed(plan, backends=dear), 1, "local")
+        ask_submit(POLICY, changed(plan, backends=dear), 1, "local", RESTRICTED)
 
 
 def test_secrets(folder: Path) -> None:
@@ -109,9 +110,72 @@ def test_secrets(folder: Path) -> None:
         ask_secret(POLICY, admitted, Purpose.TOKENISE, "production")
 
 
-def test_write_back(folder: Path) -> None:
-    """Only into a system that the manifest declares."""
+def test_write_back(plan: Plan) -> None:
+    """Only into a system that the manifest declares; a token is turned back for no other."""
+    for ask in (ask_write_back, ask_re_identify):
+        assert ask(POLICY, plan, True, "local", RESTRICTED).allowed
+        with pytest.raises(Denied, match="system-not-declared"):
+            ask(POLICY, plan, False, "local", RESTRICTED)
+        with pytest.raises(Denied, match="environment-mismatch"):
+            ask(POLICY, plan, True, "production", RESTRICTED)
+
+
+def test_clearance_is_the_present_one(plan: Plan) -> None:
+    """Who was cleared when the run was admitted and is not any more: nothing is submitted, written or turned back."""
+    assert plan.admitted.requester.clearance is RESTRICTED
+    for ask in (
+        lambda clearance: ask_submit(POLICY, plan, 1, "local", clearance),
+        lambda clearance: ask_write_back(POLICY, plan, True, "local", clearance),
+        lambda clearance: ask_re_identify(POLICY, plan, True, "local", clearance),
+    ):
+        for clearance in (DataClass.PUBLIC, DataClass.INTERNAL, DataClass.CONFIDENTIAL):
+            with pytest.raises(Denied, match=r"not cleared .* \[class-above-clearance\]") as caught:
+                ask(clearance)
+            assert "restricted (from subject)" in caught.value.advice
+        assert ask(RESTRICTED).allowed
+
+
+def system_takes(plan: Plan, highest: DataClass) -> Plan:
+    """The plan with another highest class of its target."""
+    admitted = plan.admitted
+    manifest = admitted.manifest.model_copy(
+        update={"systems": tuple(item.model_copy(update={"highest_class": highest}) for item in admitted.manifest.systems)}
+    )
+    minimised = plan.validated.minimised.model_copy(update={"admitted": admitted.model_copy(update={"manifest": manifest})})
+    return plan.model_copy(update={"validated": plan.validated.model_copy(update={"minimised": minimised})})
+
+
+def test_a_system_that_takes_less(plan: Plan) -> None:
+    """Told at the request already, and again before rows are written or tokens turned back."""
+    lower = system_takes(plan, DataClass.CONFIDENTIAL)
+    admitted = lower.admitted
+    for ask in (
+        lambda: ask_request(POLICY, admitted.manifest, ANN, admitted.tier, admitted.classes, "local"),
+        lambda: ask_write_back(POLICY, lower, True, "local", RESTRICTED),
+        lambda: ask_re_identify(POLICY, lower, True, "local", RESTRICTED),
+    ):
+        with pytest.raises(Denied, match=r"higher class than the target system takes \[class-above-system\]"):
+            ask()
+
+
+@pytest.mark.parametrize(
+    ("change", "forbid"),
+    [({"readers": ("approver",)}, "class-not-for-requesters"), ({"write_back": False}, "class-not-written-back")],
+)
+def test_the_rules_of_the_class_decide(folder: Path, change: dict[str, object], forbid: str) -> None:
+    """A class that requesters may not read, or that is never written back, is refused at the request."""
     admitted = admitted_run(folder)
-    assert ask_write_back(POLICY, admitted, "target", True, "local").allowed
-    with pytest.raises(Denied, match="system-not-declared"):
-        ask_write_back(POLICY, admitted, "elsewhere", False, "local")
+    classes = admitted.classes.model_copy(update={"rules": admitted.classes.rules.model_copy(update=change)})
+    with pytest.raises(Denied, match=rf"\[{forbid}\]"):
+        ask_request(POLICY, admitted.manifest, ANN, admitted.tier, classes, "local")
+
+
+def test_a_shifted_date_counts_with_its_subject(plan: Plan) -> None:
+    """What leaves counts with the class that it inherits, not only with the one that is declared beside it."""
+    shifted = (Treatment(column="when", data_class=DataClass.PUBLIC, rule="shift_dates"),)
+    high = (ClassedColumn(column="when", data_class=RESTRICTED, because=("subject",)),)
+    strict = changed(plan, tier_rules(highest_class=DataClass.INTERNAL), shifted)
+    assert ask_submit(POLICY, strict, 1, "local", RESTRICTED).allowed
+    classes = plan.body.classes.model_copy(update={"features": high})
+    with pytest.raises(Denied, match="class-above-tier"):
+        ask_submit(POLICY, changed(plan, tier_rules(highest_class=DataClass.INTERNAL), shifted, classes=classes), 1, "local", RESTRICTED)

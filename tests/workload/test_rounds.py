@@ -22,6 +22,7 @@ from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.leases import SecretText
 from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.tasks.admit import admit
 from prefect_gatehouse.tasks.minimise import minimise
@@ -212,7 +213,10 @@ class Desk:
         (self.folder / "gatehouse.yaml").write_text(manifest.replace("backends: [aer, braket-local]", f"backends: [{backends}]"))
         (self.folder / "source.csv").write_text("subject,x\nann,0.1\nbob,0.2\ncid,0.3\n")
         self.write(body)
-        self.settings = Settings(home=folder / "home")
+        # Nobody signs here, and the data is restricted: a tier that admits that.
+        tiers = folder / "tiers.yaml"
+        tiers.write_text(Settings().tiers.read_text().replace("unverified_class: internal", "unverified_class: restricted"))
+        self.settings = Settings(home=folder / "home", tiers=tiers)
         self.settings.folder("")
         self.ledger = Ledger(self.settings.ledger())
         self.attempt = self.next_attempt()
@@ -232,7 +236,7 @@ class Desk:
         made = self.planned()
         people = People(self.settings.people_folder())
         key = self.folder.parent / "bob"
-        people.add("bob", key=generate_key(key, ""), roles=frozenset({"approver"}), totp=False)
+        people.add("bob", key=generate_key(key, ""), roles=frozenset({"approver"}), totp=False, clearance=DataClass.RESTRICTED)
         approve, _ = ask(self.attempt, made, "k")
         judge(self.attempt, made, "k", Answer(decision="approve", approver="bob", proof=sshsig.sign(key, approve.message())))
         approvals = require_approved(self.ledger, made, self.attempt.people)

@@ -11,10 +11,14 @@ import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from prefect_gatehouse import __version__
+from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.values import AdmittedRun, MinimisedData, RawOutcome, WriteBackReceipt
+
+if TYPE_CHECKING:
+    from openlineage.client.facet_v2 import DatasetFacet
 
 _PRODUCER = f"urn:prefect-gatehouse:{__version__}"
 _NAMESPACE = uuid.UUID("8f2c1f0e-6f0b-4a52-9a0c-0d6f3f6c2b11")  # any fixed one: run ids of gates are derived from it
@@ -61,6 +65,7 @@ class LineageFile:
 
         namespace = f"gatehouse://{self._environment}"
         inputs, outputs = _datasets(values)
+        classes = _classes_of(values)
         facets = {
             "parent": parent_run.ParentRunFacet(
                 run=parent_run.Run(runId=str(_uuid(run_id))), job=parent_run.Job(namespace=namespace, name="governed-pipeline")
@@ -79,10 +84,32 @@ class LineageFile:
             run=Run(runId=str(uuid.uuid5(_NAMESPACE, f"{run_id}:{gate}:{attempt}")), facets=facets),
             job=Job(namespace=namespace, name=f"governed-pipeline.{gate}"),
             inputs=[InputDataset(namespace=namespace, name=name) for name in inputs],
-            outputs=[OutputDataset(namespace=namespace, name=name) for name in outputs],
+            outputs=[OutputDataset(namespace=namespace, name=name, facets=_class_tags(classes)) for name in outputs],
             producer=_PRODUCER,
         )
         return Serde.to_json(event)
+
+
+def _classes_of(values: list[object]) -> list[tuple[str | None, DataClass]]:
+    """Columns of what a gate returned with their classes; None stands for all of it."""
+    made = values[-1] if values else None
+    if isinstance(made, AdmittedRun):
+        return [(name, column.data_class) for name, column in made.manifest.data.columns.items()]
+    if isinstance(made, MinimisedData):
+        return [(item.column, item.data_class) for item in made.admitted.classes.features]
+    if isinstance(made, RawOutcome):
+        return [(item.column, item.data_class) for item in made.approved.plan.body.classes.outputs]
+    return [(None, made.data_class)] if isinstance(made, WriteBackReceipt) else []
+
+
+def _class_tags(classes: list[tuple[str | None, DataClass]]) -> dict[str, DatasetFacet]:
+    """The classes as a tags facet, one tag a column: names and classes, no value."""
+    from openlineage.client.facet_v2 import tags_dataset
+
+    if not classes:
+        return {}
+    tags = [tags_dataset.TagsDatasetFacetFields(key="class", value=str(found), source="gatehouse", field=column) for column, found in classes]
+    return {"tags": tags_dataset.TagsDatasetFacet(tags=tags)}
 
 
 def _uuid(run_id: str) -> uuid.UUID:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from prefect_gatehouse.errors import GatehouseError, InputError
 from prefect_gatehouse.manifest.load import survey
+from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.manifest.problems import Problem
 from prefect_gatehouse.manifest.yaml_tree import Tree
 from prefect_gatehouse.providers.registry import backend_names
@@ -18,17 +19,33 @@ from prefect_gatehouse.workload.load import inside
 
 def check_manifest(path: Path) -> list[Problem]:
     """Every problem of a manifest and of the files it names, in order of lines; empty means that it is good."""
-    tree, _, problems = survey(path)
+    tree, manifest, problems = survey(path)
     if tree is None:
         return problems
     # Also where fields are wrong: the files that the others name are looked at all the same.
-    for loc, message, advice in _about_files(tree, path.parent):
+    for loc, message, advice in (*_about_files(tree, path.parent), *(_about_classes(manifest) if manifest is not None else ())):
         field, (line, column) = tree.locate(loc)
         problems.append(Problem(str(path), line, column, field, message, advice))
     return sorted(problems, key=lambda item: (item.line, item.column))
 
 
 _Finding = tuple[tuple[str | int, ...], str, str]
+
+
+def _about_classes(manifest: Manifest) -> Iterator[_Finding]:
+    """What the policy would say when the run asks, told before anybody asks."""
+    from prefect_gatehouse.classes import in_words, output_class, target_of
+
+    found, because = output_class(manifest)
+    target = target_of(manifest)
+    if found.rank > target.highest_class.rank:
+        yield (
+            ("output", "target", "system"),
+            f"the output is {in_words(found, because)}, the system takes {target.highest_class} at most",
+            "raise the system's highest_class, if that is so, or leave out the columns",
+        )
+
+
 _Look = Callable[[tuple[str, ...], str, Path], Iterator[_Finding]]
 
 

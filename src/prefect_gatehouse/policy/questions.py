@@ -66,7 +66,7 @@ def ask_write_back(policy: Policy, plan: Plan, declared: bool, environment: str,
     Raises:
         Denied: The policy says no.
     """
-    return _ask_target(policy, "write_back", plan, declared, environment, clearance)
+    return _ask_target(policy, "write_back", plan, declared, environment, clearance, {})
 
 
 def ask_re_identify(policy: Policy, plan: Plan, declared: bool, environment: str, clearance: DataClass) -> Decision:
@@ -75,14 +75,16 @@ def ask_re_identify(policy: Policy, plan: Plan, declared: bool, environment: str
     Raises:
         Denied: The policy says no.
     """
-    return _ask_target(policy, "re_identify", plan, declared, environment, clearance)
+    column = plan.admitted.manifest.output.key
+    return _ask_target(policy, "re_identify", plan, declared, environment, clearance, {"column": column})
 
 
-def _ask_target(policy: Policy, action: Action, plan: Plan, declared: bool, environment: str, clearance: DataClass) -> Decision:
+def _ask_target(policy: Policy, action: Action, plan: Plan, declared: bool, environment: str, clearance: DataClass, more: _Context) -> Decision:
     admitted, classes = plan.admitted, plan.body.classes
     context: _Context = {
         "system": admitted.manifest.output.target.system,
         "system_declared": declared,
+        **more,
         **_class(classes),
         **_system(admitted.manifest, classes),
     }
