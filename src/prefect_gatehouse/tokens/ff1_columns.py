@@ -19,7 +19,7 @@ from prefect_gatehouse.tokens import ff1_long, ff1_rounds
 from prefect_gatehouse.tokens.aes import BlockCipher
 from prefect_gatehouse.tokens.base32hex import Bytes
 from prefect_gatehouse.tokens.ff1_alphabet import LONGEST, STAYS, Alphabet
-from prefect_gatehouse.tokens.ff1_rounds import ROUNDS, ROWS, Length, Scratch
+from prefect_gatehouse.tokens.ff1_rounds import ROUNDS, ROWS, Length, Numbers, Scratch
 
 Edges = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.int32]
@@ -122,24 +122,24 @@ class Text:
         fused.read(out, edges, rows, self._alphabet.values, np.uint64(length.radix), length.length, halves[0], halves[1])
         blocks = length.blocks
         order = list(reversed(range(ROUNDS))) if back else list(range(ROUNDS))
-        ready, drawn = self._scratch.ready[: len(rows)], self._scratch.drawn[: len(rows)]
+        ready, drawn = self._scratch.ready.reshape(-1), self._scratch.drawn.reshape(-1)
         fused.fill(halves[1 - order[0] % 2], *blocks[order[0]], ready)
         # The blocks made after the last round are not used.
         for number, following in zip(order, [*order[1:], order[-1]], strict=True):
             self._scratch.encrypt(self._cipher, len(rows))
             modulus = np.uint64(length.moduli[number % 2])
             fused.step(halves[number % 2], drawn, length.drawn_bytes, modulus, back, *blocks[following], ready)
-        fused.write(halves[0], halves[1], rows, edges, self._alphabet.values, self._spelt, length.length, out)
+        fused.write(halves[0], halves[1], rows, edges, self._alphabet.values, *self._spelt, length.length, out)
 
     @cached_property
-    def _spelt(self) -> Bytes:
-        """All texts of as many characters as the table may hold."""
+    def _spelt(self) -> tuple[Numbers, int]:
+        """All texts of as many characters as the table may hold, each as the last of 8 bytes, and that number of characters."""
         radix, width = self._alphabet.radix, 1
-        while radix ** (width + 1) <= _TABLE:
+        while radix ** (width + 1) <= _TABLE and width < 8:
             width += 1
-        numerals = np.empty((radix**width, width), np.uint8)
-        ff1_rounds.split(np.arange(radix**width, dtype=np.uint64), radix, numerals)
-        return self._alphabet.bytes[numerals]
+        numerals = np.zeros((radix**width, 8), np.uint8)
+        ff1_rounds.split(np.arange(radix**width, dtype=np.uint64), radix, numerals[:, 8 - width :])
+        return self._alphabet.bytes[numerals].view(np.uint64).reshape(-1), width
 
 
 def measure(data: Bytes, edges: Edges, alphabet: Alphabet, fused: ModuleType | None) -> Counts:
