@@ -27,8 +27,8 @@ def compiled(function: Function) -> Function:
         return numba.njit(nogil=True)(function)  # type: ignore[no-any-return]
 
 
-@intrinsic
-def load64(_typing: Any, array: Any, index: Any) -> Any:
+@intrinsic  # type: ignore[untyped-decorator]
+def load64(_typing: Any, array: Any, index: Any) -> Any:  # noqa: ARG001  numba calls it with the types; the code below gets the values
     """The 8 bytes of a uint8 array from ``index`` on, as a number in the machine's byte order; no bound is checked."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -40,8 +40,8 @@ def load64(_typing: Any, array: Any, index: Any) -> Any:
     return types.uint64(array, types.intp), code
 
 
-@intrinsic
-def store64(_typing: Any, array: Any, index: Any, number: Any) -> Any:
+@intrinsic  # type: ignore[untyped-decorator]
+def store64(_typing: Any, array: Any, index: Any, number: Any) -> Any:  # noqa: ARG001  numba calls it with the types; the code below gets the values
     """Writes 8 bytes of a uint8 array from ``index`` on; no bound is checked."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -51,8 +51,8 @@ def store64(_typing: Any, array: Any, index: Any, number: Any) -> Any:
     return types.void(array, types.intp, types.uint64), code
 
 
-@intrinsic
-def swap64(_typing: Any, number: Any) -> Any:
+@intrinsic  # type: ignore[untyped-decorator]
+def swap64(_typing: Any, number: Any) -> Any:  # noqa: ARG001  numba calls it with the types; the code below gets the values
     """A number with its 8 bytes in the opposite order."""
 
     def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
