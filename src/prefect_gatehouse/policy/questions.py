@@ -39,6 +39,8 @@ def ask_submit(policy: Policy, plan: Plan, approvals: int, environment: str) -> 
         "tier_highest_class": admitted.tier.highest_class.rank,
         "approvals": approvals,
         "tier_approvers": admitted.tier.approvers,
+        "synthetic": plan.validated.minimised.synthetic,
+        "tier_synthetic_only": admitted.tier.synthetic_only,
         "cost_microdollars": ceil(worst * _MICRO),  # never less than it may cost
         "envelope_microdollars": int(plan.body.cost * _MICRO),
     }
