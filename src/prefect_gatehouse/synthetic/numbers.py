@@ -20,8 +20,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 VALUE, NULL, NAN, PLUS_INF, MINUS_INF = range(5)
 """What a cell holds: a value, or one of the states that are not one."""
 
-# A double shows 15 significant digits exactly; beyond six decimals a column is taken as continuous.
-_MOST_DECIMALS = 6
+# A double shows 15 significant digits exactly; beyond ten decimals a column is taken as continuous.
+_MOST_DECIMALS = 10
 _EXACT = 2.0**52
 # Beyond this span places are kept as they are: subtracting an origin could overflow.
 _SPAN = 1 << 61
