@@ -16,6 +16,7 @@ from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.providers.interface import Progress
 from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.synthetic.record import carry_records
 from prefect_gatehouse.tasks.admit import admit
 from prefect_gatehouse.tasks.minimise import minimise
 from prefect_gatehouse.tasks.plan import plan
@@ -41,9 +42,21 @@ def plan_of(settings: Settings, manifest: Path, progress: Callable[[str], Progre
         home = Path(folder)
         dry = settings.model_copy(update={"home": home, "ledger_url": "", "people": settings.people_folder(), "identity": settings.identity_key()})
         ledger = Ledger(dry.ledger())
+        _know_synthetic(settings, ledger)
         key = base64.b64encode(secrets.token_bytes(32)).decode()
         try:
             attempt = Attempt(dry, ledger, str(uuid.uuid4()), lambda block: SecretText(key), progress)
             return plan(attempt, validate_input(attempt, minimise(attempt, admit(attempt, str(manifest), request))))
         finally:
             ledger.close()
+
+
+def _know_synthetic(settings: Settings, ledger: Ledger) -> None:
+    """Tells the throw-away ledger which files the installation's ledger has as synthetic; a ledger that is not there is not made."""
+    if not settings.ledger_url and not (settings.home / "ledger.sqlite").exists():
+        return
+    installed = Ledger(settings.ledger())
+    try:
+        carry_records(installed, ledger)
+    finally:
+        installed.close()

@@ -10,6 +10,7 @@ from prefect_gatehouse.data import minimise as data
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.manifest.columns import Tokenise
 from prefect_gatehouse.manifest.models import Purpose
+from prefect_gatehouse.synthetic.record import require_synthetic
 from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tokens.keys import RootKey
@@ -22,6 +23,7 @@ def minimise(attempt: Attempt, admitted: AdmittedRun) -> MinimisedData:
 
     Raises:
         DataRefused: A group is smaller than the manifest's k, or a column can't be treated as declared.
+        Denied: The tier takes synthetic data only, and the source is not recorded as synthetic.
     """
     manifest = admitted.manifest
     if not isinstance(manifest.data.source, str):
@@ -51,4 +53,5 @@ def minimise(attempt: Attempt, admitted: AdmittedRun) -> MinimisedData:
         treatments=result.treatments,
         highest_class=result.highest_class,
         k=result.k,
+        synthetic=require_synthetic(attempt.ledger, result.source_sha256, admitted.tier),
     )

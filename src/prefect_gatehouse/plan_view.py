@@ -58,7 +58,7 @@ def _leaves(plan: Plan) -> Section:
     minimised = plan.validated.minimised
     rows = tuple((item.column, str(item.data_class), item.rule, item.detail or "as it is") for item in minimised.treatments if item.rule != "drop")
     k = f"k = {minimised.k} over {', '.join(minimised.admitted.manifest.data.quasi_identifiers)}" if minimised.k else "no quasi-identifiers"
-    summary = f"{_count(minimised.artifact.rows, 'row')}, {k}"
+    summary = f"{_count(minimised.artifact.rows, 'row')}, {k}" + (", synthetic data, recorded" if minimised.synthetic else "")
     return Section("What the workload sees", ("Column", "Class", "Treatment", "How"), rows, summary)
 
 

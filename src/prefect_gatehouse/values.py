@@ -60,6 +60,7 @@ class TierRules(Value):
     backends: tuple[str, ...]
     approval_window_seconds: int = Field(ge=60)
     resume_window_seconds: int = Field(ge=60)
+    synthetic_only: bool = Field(False, description="Whether the tier takes only sources whose digest is recorded as synthetic.")
 
 
 class ClassRules(Value):

@@ -58,6 +58,8 @@ WRONG = [
     ("approval_window: 3d", "approval_window: -1d", "business.approval_window"),
     ("approval_window: 3d", "approval_window: 59s", "business.approval_window"),
     ("resume_window: 3d", "resume_window: 1s", "business.resume_window"),
+    ("synthetic_only: false", "synthetic_only: perhaps", "prototype.synthetic_only"),
+    ("synthetic_only: false\n", "\n", "prototype.synthetic_only"),
     ("approvers: 2", "approvers: 2\n  approver: 2", "business.approver"),
     ("business:", "production:", "production"),
     ("approvers: 2", "approvers: 2026-13-45", "tiers.yaml"),

@@ -41,6 +41,8 @@ def ask_submit(policy: Policy, plan: Plan, approvals: int, environment: str, cle
         "tier_highest_class": admitted.tier.highest_class.rank,
         "approvals": approvals,
         "tier_approvers": admitted.tier.approvers,
+        "synthetic": plan.validated.minimised.synthetic,
+        "tier_synthetic_only": admitted.tier.synthetic_only,
         "cost_microdollars": ceil(worst * _MICRO),  # never less than it may cost
         "envelope_microdollars": int(plan.body.cost * _MICRO),
         **_class(classes),

@@ -30,6 +30,7 @@ class _Tier(Strict):
     backends: Annotated[tuple[Name, ...], Field(min_length=1)]
     approval_window: _Window
     resume_window: _Window
+    synthetic_only: bool
 
 
 def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
@@ -67,6 +68,7 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             backends=tier.backends,
             approval_window_seconds=int(tier.approval_window.total_seconds()),
             resume_window_seconds=int(tier.resume_window.total_seconds()),
+            synthetic_only=tier.synthetic_only,
         )
         for name, tier in tiers.items()
     }

@@ -1,0 +1,151 @@
+"""The marginal of one column: from uniform numbers to values, monotone, with no value that fewer than k rows of the source have.
+
+``Levels`` for few distinct values: rare ones are pooled. ``Quantiles`` for many: the quantile function is a line between order
+statistics k rows apart, its ends are medians of the k least and k greatest values, so that no outlier sets the range.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+# Knots of a quantile function: a KS distance of 1/2000 is far below every tolerance.
+_MOST_KNOTS = 2000
+# A value that this share of rows has is a point of mass (a zero, a default), not a measurement.
+_ATOM = 0.02
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Where a marginal is constant: in the normal score z it is a staircase there, elsewhere the identity.
+
+    Attributes:
+        cuts: Ends of the intervals in u, ascending, the last one 1.
+        scores: The mean of z in each interval, NaN where the marginal is not constant.
+    """
+
+    cuts: Array
+    scores: Array
+
+    @classmethod
+    def of(cls, edges: Array, constant: Array) -> Steps:
+        """Steps between edges (0 to 1); E[Z | a < Z < b] = (phi(a) - phi(b)) / (Phi(b) - Phi(a))."""
+        from scipy.special import ndtri
+
+        density = np.exp(-0.5 * ndtri(edges) ** 2) / np.sqrt(2 * np.pi)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = (density[:-1] - density[1:]) / np.diff(edges)
+        return cls(edges[1:], np.where(constant, mean, np.nan))
+
+    @property
+    def smooth(self) -> bool:
+        """Whether it is the identity throughout."""
+        return bool(np.isnan(self.scores).all())
+
+    def collapse(self, z: Array) -> Array:
+        """Normal scores as the marginal lets them through."""
+        if self.smooth:
+            return z
+        from scipy.special import ndtr
+
+        score = self.scores[np.minimum(np.searchsorted(self.cuts, ndtr(z)), len(self.cuts) - 1)]
+        return np.where(np.isnan(score), z, score)
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Few values, in their order; ``shares`` sum to 1."""
+
+    shares: Array
+
+    @property
+    def steps(self) -> Steps:
+        """Constant everywhere."""
+        edges = np.concatenate([[0.0], np.cumsum(self.shares)])
+        edges[-1] = 1.0
+        return Steps.of(edges, np.ones(len(self.shares), bool))
+
+    def draw(self, u: Array) -> Array:
+        """Numbers of levels."""
+        cuts = np.cumsum(self.shares)
+        return np.minimum(np.searchsorted(cuts, u, side="right"), len(cuts) - 1)
+
+
+@dataclass(frozen=True)
+class Quantiles:
+    """Many values: knots of the quantile function, and the points of mass among them."""
+
+    u: Array
+    x: Array
+    steps: Steps
+    atoms: Array
+
+    @classmethod
+    def of(cls, values: Array, k: int) -> Quantiles:
+        """The smoothed quantile function of a column's values (at least 2k of them)."""
+        ordered = np.sort(values).astype(np.float64)
+        rows = len(ordered)
+        distinct, first, count = np.unique(ordered, return_index=True, return_counts=True)
+        heavy = count >= max(k, _ATOM * rows)
+        starts, ends = first[heavy], first[heavy] + count[heavy]
+        stride = max(k, rows // _MOST_KNOTS)
+        inner = np.arange(stride, rows - stride + 1, stride)
+        # No knot inside a point of mass, and none so close to one that fewer than k rows lie between.
+        for start, end in zip(starts, ends, strict=True):
+            inner = inner[(inner <= start - stride) | (inner >= end + stride)]
+        low, high = float(np.median(ordered[:k])), float(np.median(ordered[-k:]))
+        u = np.concatenate([inner / rows, starts / rows, ends / rows, [0.0, 1.0]])
+        x = np.concatenate([ordered[inner], distinct[heavy], distinct[heavy], [low, high]])
+        order = np.lexsort((x, u))
+        u, x = u[order], np.maximum.accumulate(np.clip(x[order], low, high))
+        edges = np.unique(np.concatenate([[0.0, 1.0], starts / rows, ends / rows]))
+        middle = (edges[:-1] + edges[1:]) / 2
+        inside = np.zeros(len(middle), bool)
+        for start, end in zip(starts, ends, strict=True):
+            inside |= (middle > start / rows) & (middle < end / rows)
+        return cls(u, x, Steps.of(edges, inside), distinct[heavy])
+
+    def draw(self, u: Array) -> Array:
+        """Values between the knots."""
+        drawn: Array = np.interp(u, self.u, self.x)
+        return drawn
+
+
+def keep_apart(
+    rng: np.random.Generator, values: Array, forbidden: Array, *, low: float, high: float, grid: bool, unique: bool, exempt: Array
+) -> Array:
+    """Values none of which the source has: a value that is forbidden, or there already in a unique column, moves to a free one near by.
+
+    Args:
+        rng: Source of randomness.
+        values: What was drawn.
+        forbidden: The source's values, sorted.
+        low: Least value allowed.
+        high: Greatest value allowed.
+        grid: Whether values are whole places of a grid.
+        unique: Whether no value may occur twice.
+        exempt: Points of mass, which may occur.
+    """
+    values = values.copy()
+    width = 1.0
+    for _ in range(40):
+        bad = np.isin(values, forbidden) & ~np.isin(values, exempt)
+        if unique:
+            first = np.zeros(len(values), bool)
+            first[np.unique(values, return_index=True)[1]] = True
+            bad |= ~first
+        places = np.flatnonzero(bad)
+        if not len(places):
+            break
+        width *= 1.5
+        if grid:
+            moved: Array = values[places] + rng.integers(-int(width), int(width) + 1, len(places))
+            values[places] = np.clip(moved, np.int64(low), np.int64(high))
+        else:
+            moved = values[places] + rng.uniform(-1, 1, len(places)) * np.maximum(np.abs(values[places]), np.finfo(float).tiny) * 1e-9 * width**2
+            values[places] = np.clip(moved, low, high)
+    return values

@@ -1,0 +1,205 @@
+"""The model of a whole table: its columns, how they move together, and which combinations and rows must not come again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from prefect_gatehouse.errors import DataRefused
+from prefect_gatehouse.synthetic.columns import Column, as_text, model_of, plain_type
+from prefect_gatehouse.synthetic.combinations import Combinations
+from prefect_gatehouse.synthetic.copula import fit
+from prefect_gatehouse.synthetic.marginals import Levels, Quantiles
+from prefect_gatehouse.synthetic.numbers import NULL, VALUE
+from prefect_gatehouse.tokens.columns import is_text
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+LEAST_ROWS_IN_K = 5
+"""A source of fewer than this many times k rows has hardly a common value."""
+
+# Correlations need no more rows than this, nor more cells than fit into memory.
+_CELLS, _ROWS = 20_000_000, 100_000
+_BLOCK = 1 << 16
+_REDRAWS = 60
+_RESAMPLED = 0.2
+
+
+def column_scores(column: Column, state: Array, values: Array) -> Array:
+    """Normal scores of a column's values, NaN where there is none."""
+    from scipy.special import ndtri
+    from scipy.stats import rankdata
+
+    assert column.marginal is not None
+    there = state == VALUE
+    scores = np.full(len(state), np.nan)
+    if isinstance(column.marginal, Levels):
+        scores[there] = column.marginal.steps.scores[values[there]]
+    elif there.any():
+        scores[there] = column.marginal.steps.collapse(ndtri((rankdata(values[there]) - 0.5) / there.sum()))
+    return scores
+
+
+def score_matrix(columns: list[Column], table: pa.Table) -> Array:
+    """Normal scores of every value and every state that varies (rows x variables): the values first, in the columns' order."""
+    encoded = [(column, *column.encode(table[column.name])) for column in columns if column.kind != "empty"]
+    values = [column_scores(column, state, numbers) for column, state, numbers in encoded if varies(column)]
+    states = [column.state_steps.scores[state] for column, state, _ in encoded if column.state_steps is not None]
+    return np.column_stack([*values, *states]) if values or states else np.zeros((table.num_rows, 0))
+
+
+def varies(column: Column) -> bool:
+    """Whether a column has values that can move with others."""
+    return isinstance(column.marginal, Quantiles) or (isinstance(column.marginal, Levels) and len(column.marginal.shares) > 1)
+
+
+class Model:
+    """The model of a source.
+
+    Args:
+        table: The source.
+        k: Fewest rows that make a value or a combination common.
+        rng: Source of randomness.
+
+    Raises:
+        DataRefused: The source has too few rows.
+        InputError: A column is of a type that can't be made up.
+    """
+
+    def __init__(self, table: pa.Table, k: int, rng: np.random.Generator) -> None:
+        if table.num_rows < LEAST_ROWS_IN_K * k:
+            raise DataRefused(
+                f"the source has fewer than {LEAST_ROWS_IN_K * k} rows",
+                where="source",
+                advice="nothing can be told of so few rows without telling of one of them; take more rows",
+            )
+        self.k = k
+        self.schema = table.schema
+        self.columns = [model_of(field, table[field.name], k) for field in table.schema]
+        rows = min(table.num_rows, _ROWS, max(2000, _CELLS // max(1, table.num_columns)))
+        sample = table.take(np.sort(rng.choice(table.num_rows, rows, replace=False))) if rows < table.num_rows else table
+        steps = [column.marginal.steps for column in self.columns if varies(column) and column.marginal is not None]
+        steps += [column.state_steps for column in self.columns if column.kind != "empty" and column.state_steps is not None]
+        self._root = fit(score_matrix(self.columns, sample), steps, rng) if steps else np.zeros((0, 0))
+        self._coarse = [column for column in self.columns if column.kind == "levels"]
+        codes = [combination_codes(column, *column.encode(table[column.name])) for column in self._coarse]
+        matrix = np.column_stack(codes) if codes else np.zeros((table.num_rows, 0), np.int64)
+        self.combinations = Combinations(matrix, [len(column.levels) + 1 for column in self._coarse], k)
+        keys, counts = np.unique(row_keys(table), return_counts=True)
+        self._rare_rows = keys[counts < k]
+
+    def rare_combination(self, table: pa.Table) -> Array:
+        """Which rows of a table hold a combination that is rare in the source."""
+        codes = [combination_codes(column, *column.encode(table[column.name])) for column in self._coarse]
+        return self.combinations.rare(np.column_stack(codes)) if codes else np.zeros(table.num_rows, bool)
+
+    def copied(self, table: pa.Table) -> Array:
+        """Which rows of a table are rows of the source that fewer than k rows are alike."""
+        return np.isin(row_keys(table), self._rare_rows)
+
+    def draw(self, rng: np.random.Generator, rows: int) -> pa.Table:
+        """A synthetic table.
+
+        Raises:
+            DataRefused: Hardly any row is free of rare combinations, or no row is new.
+        """
+        table = self._draw(rng, rows)
+        for _ in range(_REDRAWS):
+            places = np.flatnonzero(self.copied(table))
+            if not len(places):
+                return table
+            order = np.arange(rows)
+            order[places] = rows + np.arange(len(places))
+            table = pa.concat_tables([table, self._draw(rng, len(places))]).take(order).combine_chunks()
+        raise _refused("rows")
+
+    def _draw(self, rng: np.random.Generator, rows: int) -> pa.Table:
+        uniform = self._uniform(rng, rows)
+        wanted = np.flatnonzero(self._rare(uniform))
+        for _ in range(_REDRAWS):
+            if not len(wanted):
+                break
+            again = self._uniform(rng, len(wanted))
+            uniform[wanted] = again
+            wanted = wanted[self._rare(again)]
+        if len(wanted) > _RESAMPLED * rows:
+            raise _refused("combinations")
+        if len(wanted):
+            free = np.setdiff1d(np.arange(rows), wanted)
+            uniform[wanted] = uniform[rng.choice(free, len(wanted))]
+        return self._decoded(rng, uniform, rows)
+
+    def _uniform(self, rng: np.random.Generator, rows: int) -> Array:
+        from scipy.special import ndtr
+
+        uniform = np.empty((rows, len(self._root)))
+        for first in range(0, rows, _BLOCK):
+            size = min(_BLOCK, rows - first)
+            uniform[first : first + size] = ndtr(rng.standard_normal((size, self._root.shape[1])) @ self._root.T)
+        return uniform
+
+    def _cells(self, uniform: Array) -> list[tuple[Column, Array, Array | None]]:
+        """Each column with its states and the uniform numbers of its values."""
+        values = iter(range(sum(varies(column) for column in self.columns)))
+        states = iter(range(sum(varies(column) for column in self.columns), len(self._root)))
+        found = []
+        for column in self.columns:
+            of_values = uniform[:, next(values)] if varies(column) else None
+            if column.kind != "empty" and column.state_steps is not None:
+                state = column.draw_states(uniform[:, next(states)])
+            else:
+                state = np.full(len(uniform), int(column.states.argmax()), np.uint8)
+            found.append((column, state, of_values))
+        return found
+
+    def _rare(self, uniform: Array) -> Array:
+        codes = []
+        for column, state, numbers in self._cells(uniform):
+            if isinstance(column.marginal, Levels):
+                drawn = column.marginal.draw(numbers) if numbers is not None else np.zeros(len(uniform), np.int64)
+                codes.append(combination_codes(column, state, drawn))
+        return self.combinations.rare(np.column_stack(codes)) if codes else np.zeros(len(uniform), bool)
+
+    def _decoded(self, rng: np.random.Generator, uniform: Array, rows: int) -> pa.Table:
+        arrays = []
+        for column, state, numbers in self._cells(uniform):
+            values = column.draw(rng, numbers) if numbers is not None else np.zeros(rows, np.int64)
+            array = column.decode(rng, state, values)
+            arrays.append(array.dictionary_encode().cast(column.field.type) if pa.types.is_dictionary(column.field.type) else array)
+        return pa.Table.from_arrays(arrays, schema=pa.schema([pa.field(field.name, field.type) for field in self.schema]))
+
+
+def combination_codes(column: Column, state: Array, values: Array) -> Array:
+    """The level of each row, one more where it has no value."""
+    return np.where(state == VALUE, values, len(column.levels)).astype(np.int64)
+
+
+def row_keys(table: pa.Table) -> Array:
+    """A 64-bit key of each row's values: equal rows have equal keys; null, zero and the empty text differ."""
+    keys = np.zeros(table.num_rows, np.uint64)
+    for field in table.schema:
+        column = table[field.name].cast(plain_type(field.type))
+        null = column.is_null().to_numpy()
+        if pa.types.is_null(field.type):
+            hashed = np.zeros(table.num_rows, np.uint64)
+        elif is_text(plain_type(field.type)):
+            hashed = pd.util.hash_array(as_text(column).fill_null("").to_numpy().astype(object))
+        elif pa.types.is_floating(field.type):
+            hashed = pd.util.hash_array(column.cast(pa.float64()).fill_null(0.0).to_numpy() + 0.0)
+        else:
+            hashed = pd.util.hash_array(column.cast(pa.string()).fill_null("").to_numpy().astype(object))
+        hashed = np.where(null, np.uint64(NULL), hashed)
+        keys = keys * np.uint64(0x9E3779B97F4A7C15) + hashed
+        keys ^= keys >> np.uint64(29)
+    return keys
+
+
+def _refused(what: str) -> DataRefused:
+    return DataRefused(
+        f"almost all {what} of the columns with few values are rare in the source",
+        where="source",
+        advice="leave columns out, coarsen their values, take more rows, or lower --min-count (not below 5)",
+    )
