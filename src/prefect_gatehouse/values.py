@@ -42,7 +42,7 @@ class Requester(Value):
 class Decision(Value):
     """One answer of the policy."""
 
-    action: Literal["request", "submit", "read_secret", "write_back", "re_identify"]
+    action: Literal["request", "submit", "read_secret", "read_source", "write_back", "re_identify"]
     allowed: bool
     reasons: tuple[str, ...] = Field(description="Identifiers of the policies that decided.")
     policy_digest: Digest

@@ -12,7 +12,7 @@ from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.policy.cedar import load_policy
-from prefect_gatehouse.policy.questions import ask_re_identify, ask_request, ask_secret, ask_submit, ask_write_back
+from prefect_gatehouse.policy.questions import ask_re_identify, ask_read_source, ask_request, ask_secret, ask_submit, ask_write_back
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.values import ClassedColumn, Plan, Requester, TierRules, Treatment
 
@@ -179,3 +179,11 @@ def test_a_shifted_date_counts_with_its_subject(plan: Plan) -> None:
     classes = plan.body.classes.model_copy(update={"features": high})
     with pytest.raises(Denied, match="class-above-tier"):
         ask_submit(POLICY, changed(plan, tier_rules(highest_class=DataClass.INTERNAL), shifted, classes=classes), 1, "local", RESTRICTED)
+
+
+def test_read_source(folder: Path) -> None:
+    """Only from a system that the manifest declares."""
+    admitted = admitted_run(folder)
+    assert ask_read_source(POLICY, admitted, "clinic", True, "local").allowed
+    with pytest.raises(Denied, match="source-not-declared"):
+        ask_read_source(POLICY, admitted, "elsewhere", False, "local")

@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.values import Decision
 
-Action = Literal["request", "submit", "read_secret", "write_back", "re_identify"]
+Action = Literal["request", "submit", "read_secret", "read_source", "write_back", "re_identify"]
 """What can be asked for."""
 
 

@@ -62,6 +62,24 @@ def ask_secret(policy: Policy, admitted: AdmittedRun, purpose: Purpose, environm
     return _ask(policy, "read_secret", admitted.manifest, requester, requester.clearance, admitted.tier, environment, context, admitted.classes)
 
 
+def ask_read_source(policy: Policy, admitted: AdmittedRun, source: str, declared: bool, environment: str) -> Decision:
+    """May rows be read from this system?
+
+    Args:
+        policy: The policy.
+        admitted: The run.
+        source: Name of the system, or the reference of a bucket's block.
+        declared: Whether the address is the system that the manifest declares.
+        environment: Where this process runs.
+
+    Raises:
+        Denied: The policy says no.
+    """
+    context: _Context = {"source": source, "source_declared": declared}
+    requester = admitted.requester
+    return _ask(policy, "read_source", admitted.manifest, requester, requester.clearance, admitted.tier, environment, context, admitted.classes)
+
+
 def ask_write_back(policy: Policy, plan: Plan, declared: bool, environment: str, clearance: DataClass) -> Decision:
     """May rows of this class be written into the target now? ``declared``: the address is the system that the manifest declares.
 

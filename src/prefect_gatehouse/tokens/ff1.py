@@ -69,9 +69,7 @@ class Tokeniser:
         InputError: The tenant or the join domain is empty, or the version or the alphabet is unknown.
     """
 
-    def __init__(
-        self, root: RootKey, *, tenant: str, join_domain: str, alphabet: AlphabetName = "digits", version: int | None = None
-    ) -> None:
+    def __init__(self, root: RootKey, *, tenant: str, join_domain: str, alphabet: AlphabetName = "digits", version: int | None = None) -> None:
         self._turn = _Turn(_key(root, tenant, join_domain, version), b"", alphabet_named(alphabet))
 
     def __call__(self, array: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -197,5 +197,3 @@ def _places(text: Bytes, edges: Edges, rows: Rows, length: int, values: Bytes) -
     # The places of all their characters, one behind the other, less those that stay.
     places = np.arange(ends[-1]) + np.repeat(edges[rows] - (ends - sizes), sizes)
     return places[values[text[places]] < STAYS].reshape(-1, length)
-
-
