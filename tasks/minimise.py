@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from prefect_gatehouse.attempt import Attempt
+from prefect_gatehouse.classes import highest
 from prefect_gatehouse.data import minimise as data
 from prefect_gatehouse.manifest.columns import Tokenise
 from prefect_gatehouse.manifest.models import Purpose
@@ -43,6 +44,7 @@ def minimise(attempt: Attempt, admitted: AdmittedRun) -> MinimisedData:
             access=access,
             progress=attempt.progress("rows minimised"),
         )
+        version = root.current if root is not None else None
     attempt.own(result.artifact, manifest)
     return MinimisedData(
         admitted=admitted,
@@ -51,7 +53,8 @@ def minimise(attempt: Attempt, admitted: AdmittedRun) -> MinimisedData:
         source_rows=result.source_rows,
         data_digest=result.data_digest,
         treatments=result.treatments,
-        highest_class=result.highest_class,
+        highest_class=highest((item.column, item.data_class) for item in admitted.classes.features)[0],
         k=result.k,
+        token_key_version=version,
         synthetic=require_synthetic(attempt.ledger, result.source_sha256, admitted.tier),
     )

@@ -12,7 +12,7 @@ from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.manifest.columns import Tokenise
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.policy.questions import ask_re_identify, ask_write_back
-from prefect_gatehouse.re_identification import key_versions, turn_back
+from prefect_gatehouse.re_identification import key_versions, refuse_made_up, turn_back
 from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tokens.keys import RootKey
@@ -29,7 +29,7 @@ def write_back(attempt: Attempt, outcome: ValidatedOutcome) -> WriteBackReceipt:
 
     Raises:
         Denied: The database is not the declared system, the rows are of a class that it does not take, or the policy says no.
-        DataRefused: The table does not fit the rows.
+        DataRefused: The table does not fit the rows, or the frame has keys that the workload was not given.
         Tampered: The frame or a token is not what it was.
     """
     raw = outcome.raw
@@ -89,25 +89,29 @@ def _re_identified(attempt: Attempt, plan: Plan, table: pa.Table) -> pa.Table:
     rule = manifest.data.columns[key]
     if not isinstance(rule, Tokenise):
         return table
+    minimised = plan.validated.minimised
+    column = table.column(key)
+    if rule.scheme != "siv":
+        refuse_made_up(column, attempt.store.read(minimised.artifact, attempt.key).column(key))
+    versions = key_versions(column, rule, minimised.token_key_version)
     clearance = attempt.people.clearance(plan.admitted.requester, plan.admitted.tier)
     _record(attempt, "re_identify", ask_re_identify(attempt.policy, plan, True, attempt.settings.environment, clearance))
     with fetch_credential(attempt, plan.admitted, Purpose.RE_IDENTIFY) as lease:
         root = RootKey.parse(lease.reveal(Purpose.RE_IDENTIFY))
-        column = table.column(key)
         act = ReIdentification(
             block=lease.record.block,
             lease_id=lease.record.lease_id,
             column=key,
             scheme=rule.scheme,
             tokens=len(column) - column.null_count,
-            key_versions=key_versions(column, rule, root),
+            key_versions=versions,
             system=manifest.output.target.system,
             table=manifest.output.target.table,
             data_class=next(item.data_class for item in plan.body.classes.outputs if item.column == key),
             person=plan.admitted.requester.person,
         )
         attempt.record(f"re-identified:{lease.record.lease_id}", "re-identified", act.model_dump(mode="json"))
-        plain = turn_back(column, rule, root, tenant=manifest.tenant, name=key)
+        plain = turn_back(column, rule, root, tenant=manifest.tenant, name=key, version=minimised.token_key_version)
     return table.set_column(table.schema.get_field_index(key), key, plain)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.errors import DataRefused, InputError, Tampered
 from prefect_gatehouse.manifest.columns import Tokenise
 
 if TYPE_CHECKING:
@@ -17,34 +17,82 @@ if TYPE_CHECKING:
 
     from prefect_gatehouse.tokens.keys import RootKey
 
-_PREFIX = re.compile(r"s([1-9][0-9]{0,3})_")
+_WHERE = "re-identification"
+_PREFIX = re.compile(r"s([1-9][0-9]*)_")
+_HEAD = 16  # characters of a token that are looked at for its prefix: a version has far fewer digits
 
 
-def key_versions(column: pa.ChunkedArray, rule: Tokenise, root: RootKey) -> tuple[int, ...]:
-    """The versions of the key that made a column's tokens, ascending: what ``siv`` tokens say themselves, otherwise the current one."""
-    import pyarrow.compute as pc
+def key_versions(column: pa.ChunkedArray, rule: Tokenise, made_with: int | None) -> tuple[int, ...]:
+    """The versions of the key that made a column's tokens, ascending.
 
-    if rule.scheme != "siv":
-        return (current_version(root),)
-    heads = pc.utf8_slice_codeunits(pc.drop_null(column), 0, 6).unique().to_pylist()
-    return tuple(sorted({int(match[1]) for head in heads if (match := _PREFIX.match(head)) is not None}))
-
-
-def turn_back(column: pa.ChunkedArray, rule: Tokenise, root: RootKey, *, tenant: str, name: str) -> pa.Array:
-    """The values behind a column of tokens; nulls stay null.
+    Args:
+        column: The tokens.
+        rule: How they were made; ``siv`` tokens say their version themselves.
+        made_with: The version that the run's tokens were made with.
 
     Raises:
-        InputError: The scheme can't be reversed.
+        Tampered: The tokens have no version of their own, and nobody knows which one made them: another one would give other values.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if rule.scheme == "siv":
+        texts = pc.drop_null(column.cast(pa.string()))
+        heads = pc.unique(pc.utf8_slice_codeunits(texts, 0, _HEAD)).to_pylist()
+        return tuple(sorted({int(match[1]) for head in heads if (match := _PREFIX.match(head)) is not None}))
+    if made_with is None:
+        raise Tampered("nobody knows which version of the key made the tokens", where=_WHERE, advice="start a new run")
+    return (made_with,)
+
+
+def turn_back(column: pa.ChunkedArray, rule: Tokenise, root: RootKey, *, tenant: str, name: str, version: int | None) -> pa.Array:
+    """The values behind a column of tokens; nulls stay null.
+
+    Args:
+        column: The tokens.
+        rule: How they were made.
+        root: The root key.
+        tenant: Whose tokens they are.
+        name: The column.
+        version: The version of the key that made them; ``siv`` tokens say it themselves.
+
+    Raises:
+        InputError: The scheme can't be reversed, or the root key has no such version.
         Tampered: A token was not made with this key.
     """
-    from prefect_gatehouse.tokens import siv
-
     domain = rule.join_domain or name
     if rule.scheme == "siv":
+        from prefect_gatehouse.tokens import siv
+
         return siv.detokenise(column, root, tenant=tenant, join_domain=domain)
-    raise InputError(f"tokens of scheme {rule.scheme} can't be turned back", where=f"data.columns.{name}", advice="use scheme siv")
+    if rule.scheme == "ff1":
+        from prefect_gatehouse.tokens import ff1
+
+        return ff1.detokenise(column, root, tenant=tenant, join_domain=domain, alphabet=rule.alphabet or "digits", version=version)
+    if rule.scheme == "permute":
+        from prefect_gatehouse.tokens import permute
+
+        return permute.detokenise(column, root, tenant=tenant, join_domain=domain, version=version)
+    raise InputError(f"tokens of scheme {rule.scheme} can't be turned back", where=f"data.columns.{name}", advice="use siv, ff1 or permute")
 
 
-def current_version(root: RootKey) -> int:
-    """The version of the key that makes new tokens."""
-    return int(getattr(root, "current", 1))
+def refuse_made_up(column: pa.ChunkedArray, own: pa.ChunkedArray) -> None:
+    """Stops tokens that are none of the run's own: every text of ff1 and every number of permute would open, to somebody else's value.
+
+    Args:
+        column: The tokens of the workload's frame.
+        own: The tokens that the workload was given.
+
+    Raises:
+        DataRefused: Says how many are none of them.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        known = pc.is_in(column, value_set=own.combine_chunks().cast(column.type))
+    except pa.ArrowException:
+        raise DataRefused("the key of the workload's frame is of another type than it was given", where=_WHERE, advice="mend the workload") from None
+    number = pc.sum(pc.and_(pc.invert(known), pc.is_valid(column))).as_py() or 0
+    if number:
+        raise DataRefused(f"{number} keys of the workload's frame are none that it was given", where=_WHERE, advice="mend the workload")

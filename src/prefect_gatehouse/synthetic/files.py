@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from prefect_gatehouse.data.files import DigestingFile, open_new, sync_folder
-from prefect_gatehouse.data.source import open_source
+from prefect_gatehouse.data.sources import FilesPlace, open_source
 from prefect_gatehouse.errors import DataRefused, InputError, StorageError
 
 _WHOLE = r"^-?(0|[1-9]\d{0,17})$"
@@ -58,7 +58,7 @@ def read_source(path: Path, progress: Callable[[int, int], None] | None = None) 
         DataRefused: It has no rows.
         StorageError: It can't be read.
     """
-    with open_source(path) as source:
+    with open_source(FilesPlace(path.parent, (path.name,))) as source:
         _check_names(source.names, path.name)
         batches = []
         for batch in source.batches(source.names):
@@ -73,7 +73,7 @@ def read_source(path: Path, progress: Callable[[int, int], None] | None = None) 
             first = {name: pc.drop_null(table[name].slice(0, 1000)) for name in table.column_names}
             with_t = frozenset(name for name, texts in first.items() if len(texts) and pc.all(pc.match_substring(texts, "T")).as_py())
             table = pa.table({name: _typed(table[name]) for name in table.column_names})
-        return SourceTable(table, source.sha256, with_t)
+        return SourceTable(table, source.digest(), with_t)
 
 
 def _check_names(names: tuple[str, ...], where: str) -> None:
@@ -135,7 +135,7 @@ def read_back(path: Path, schema: pa.Schema) -> pa.Table:
     Raises:
         DataRefused: The file is not what was written.
     """
-    with open_source(path) as written:
+    with open_source(FilesPlace(path.parent, (path.name,))) as written:
         table = pa.Table.from_batches(list(written.batches(written.names)))
     try:
         return table.cast(schema) if table.column_names == schema.names else _differs(path)
