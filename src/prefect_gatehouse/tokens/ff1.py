@@ -18,16 +18,15 @@ import numpy as np
 import pyarrow as pa
 
 from prefect_gatehouse.errors import DataRefused, InputError, Tampered
-from prefect_gatehouse.manifest.columns import Alphabet as AlphabetName
+from prefect_gatehouse.manifest.columns import Alphabet as Name
 from prefect_gatehouse.tokens import ff1_columns, tier
-from prefect_gatehouse.tokens.base32hex import Bytes
 from prefect_gatehouse.tokens.columns import canonical_text, flat, is_text, text_bytes
-from prefect_gatehouse.tokens.ff1_alphabet import LONGEST, Alphabet, alphabet
-from prefect_gatehouse.tokens.ff1_columns import Edges, Text
+from prefect_gatehouse.tokens.ff1_alphabet import LONGEST, Alphabet, named
+from prefect_gatehouse.tokens.ff1_columns import Text
 from prefect_gatehouse.tokens.keys import RootKey
+from prefect_gatehouse.tokens.spelling import column
 
 _LONGEST_TWEAK = 1 << 16
-_ONE_COLUMN = 1 << 31
 
 
 def _load() -> ModuleType:
@@ -69,8 +68,16 @@ class Tokeniser:
         InputError: The tenant or the join domain is empty, or the version or the alphabet is unknown.
     """
 
-    def __init__(self, root: RootKey, *, tenant: str, join_domain: str, alphabet: AlphabetName = "digits", version: int | None = None) -> None:
-        self._turn = _Turn(_key(root, tenant, join_domain, version), b"", alphabet_named(alphabet))
+    def __init__(
+        self, root: RootKey, *, tenant: str, join_domain: str, alphabet: Name = "digits", version: int | None = None
+    ) -> None:
+        self._turn = _Turn(root.derive(tenant, join_domain, "ff1", version), b"", named(alphabet))
+
+    def __repr__(self) -> str:
+        return "Tokeniser(**********)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a tokeniser is never pickled")
 
     def __call__(self, array: pa.Array | pa.ChunkedArray) -> pa.Array:
         """A token for each value; nulls stay null.
@@ -103,7 +110,7 @@ def tokenise(
     *,
     tenant: str,
     join_domain: str,
-    alphabet: AlphabetName = "digits",
+    alphabet: Name = "digits",
     version: int | None = None,
 ) -> pa.Array:
     """A token for each value, see ``Tokeniser``."""
@@ -116,7 +123,7 @@ def detokenise(
     *,
     tenant: str,
     join_domain: str,
-    alphabet: AlphabetName = "digits",
+    alphabet: Name = "digits",
     version: int | None = None,
 ) -> pa.Array:
     """The text behind each token, see ``Tokeniser.back``; ``version`` is the one that made the tokens."""
@@ -149,23 +156,17 @@ def decrypt(tokens: pa.Array | pa.ChunkedArray, key: bytes, tweak: bytes, charac
     return _Turn(key, tweak, Alphabet(characters))(tokens, back=True)
 
 
-def legal(array: pa.Array | pa.ChunkedArray, alphabet: AlphabetName = "digits") -> pa.Array:
+def legal(array: pa.Array | pa.ChunkedArray, alphabet: Name = "digits") -> pa.Array:
     """Which values have a token, as booleans; null where there is no value. For whoever sets malformed rows aside.
 
     Raises:
         DataRefused: The column's type has no single text form.
     """
-    chosen, text = alphabet_named(alphabet), canonical_text(array)
+    chosen, text = named(alphabet), canonical_text(array)
     data, edges = text_bytes(text.drop_null())
     good = ff1_columns.legal(ff1_columns.measure(data, edges, chosen, None), chosen)
-    return _in_place(pa.array(good), text)
-
-
-alphabet_named = alphabet
-
-
-def _key(root: RootKey, tenant: str, join_domain: str, version: int | None) -> bytes:
-    return root.derive(tenant, join_domain, "ff1", version)
+    there = text.is_valid().to_numpy(zero_copy_only=False)
+    return pa.array(good).take(pa.array(np.cumsum(there) - 1, mask=~there))
 
 
 class _Turn:
@@ -195,7 +196,7 @@ class _Turn:
         found = ff1_columns.unfit(counts, self._alphabet)
         if found.short or found.long or found.foreign:
             raise _refusal(found, self._alphabet, len(values), back)
-        return _in_place(_column(self._text.turn(data, edges, counts, back=back, fused=fused), edges), text)
+        return column(self._text.turn(data, edges, counts, back=back, fused=fused), edges - edges[0], text)
 
     @property
     def _text(self) -> Text:
@@ -222,21 +223,3 @@ def _refusal(found: ff1_columns.Unfit, alphabet: Alphabet, values: int, back: bo
         return Tampered(message, where="detokenise", advice="check the column and its alphabet")
     message = f"{count} of {values} values have no token of FF1: {', '.join(reasons)}"
     return DataRefused(message, advice="choose another alphabet, scheme siv or scheme cmac, or correct the source")
-
-
-def _column(text: Bytes, edges: Edges) -> pa.Array:
-    """Text without nulls as a column."""
-    rows = len(edges) - 1
-    offsets = edges - edges[0]
-    if len(text) < _ONE_COLUMN:
-        return pa.StringArray.from_buffers(rows, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(text))
-    return pa.LargeStringArray.from_buffers(rows, pa.py_buffer(offsets), pa.py_buffer(text))
-
-
-def _in_place(values: pa.Array, like: pa.Array) -> pa.Array:
-    """Values without nulls at the places where ``like`` has none."""
-    if not like.null_count:
-        return values
-    present = like.is_valid().to_numpy(zero_copy_only=False)
-    places = np.cumsum(present) - 1
-    return values.take(pa.array(places, mask=~present))

@@ -83,7 +83,7 @@ class Alphabet:
 
 
 @lru_cache(maxsize=64)
-def alphabet(name: Name) -> Alphabet:
+def named(name: Name) -> Alphabet:
     """An alphabet of the manifest.
 
     Raises:
