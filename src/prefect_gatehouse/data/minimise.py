@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from prefect_gatehouse.data.anonymity import require_k
+from prefect_gatehouse.data.anonymity import Groups
 from prefect_gatehouse.data.artifacts import ArtifactStore
 from prefect_gatehouse.data.digest import table_digest
 from prefect_gatehouse.data.rules import Rule, rule_for
@@ -50,6 +50,7 @@ class Minimised:
         treatments: Declared columns in the manifest's order, then the source's other columns, dropped.
         highest_class: Highest declared class among the columns that leave, tokenised or not.
         k: Smallest group over the quasi-identifiers, None where there are none.
+        l: Fewest different values of a sensitive column within a group, None where there are none.
     """
 
     artifact: Artifact
@@ -59,6 +60,7 @@ class Minimised:
     treatments: tuple[Treatment, ...]
     highest_class: DataClass
     k: int | None
+    l: int | None  # noqa: E741 the measure's own letter
 
 
 def minimise(
@@ -97,7 +99,9 @@ def minimise(
             if not isinstance(column, Drop)
         }
         table = _treated(opened, rules, source.name, progress)
-        k = require_k(table, data.quasi_identifiers, data.k) if data.k is not None else None
+        groups = Groups(data.quasi_identifiers, data.sensitive)
+        groups.add(table)
+        k, least = groups.check(data.k, data.l)
         return Minimised(
             artifact=store.write(run_id, ARTIFACT, _shuffled(table), key),
             source_sha256=opened.sha256,
@@ -106,6 +110,7 @@ def minimise(
             treatments=_treatments(data, rules, opened),
             highest_class=max((data.columns[name].data_class for name in rules), key=lambda each: each.rank),
             k=k,
+            l=least,
         )
 
 
