@@ -25,7 +25,9 @@ ADAPTER: TypeAdapter[Column] = TypeAdapter(Column)
 
 def treated(rule: Mapping[str, object], *batches: pa.Array, typed: bool = False) -> list[object]:
     made = rule_for("col", ADAPTER.validate_python(rule), typed=typed, root_key=ROOT, tenant="t")
-    return made.finish(pa.chunked_array([made.apply(batch) for batch in batches])).to_pylist()  # type: ignore[no-any-return]
+    chunks = [made.apply(batch)[0] for batch in batches]
+    made.check()
+    return made.finish(pa.chunked_array(chunks)).to_pylist()  # type: ignore[no-any-return]
 
 
 def text(*values: str | None) -> pa.Array:

@@ -18,7 +18,7 @@ from prefect_gatehouse.data.rules import Rule, rule_for
 from prefect_gatehouse.data.run_keys import RunKey
 from prefect_gatehouse.data.source import Source, open_source
 from prefect_gatehouse.errors import DataRefused, InputError
-from prefect_gatehouse.manifest.columns import Drop
+from prefect_gatehouse.manifest.columns import Drop, ShiftDates
 from prefect_gatehouse.manifest.data import Data
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.tokens.keys import RootKey
@@ -92,7 +92,7 @@ def minimise(
     with open_source(source) as opened:
         _check_columns(data, opened, source.name)
         rules = {
-            name: rule_for(name, column, typed=opened.typed, root_key=root_key, tenant=tenant)
+            name: rule_for(name, column, typed=opened.typed, root_key=root_key, tenant=tenant, columns=data.columns)
             for name, column in data.columns.items()
             if not isinstance(column, Drop)
         }
@@ -112,14 +112,16 @@ def minimise(
 def _check_columns(data: Data, source: Source, name: str) -> None:
     found = Counter(source.names)
     # Only the manifest's names are repeated: what a file without a header has in its first row are values.
-    missing = [f"'{column}'" for column in data.columns if column not in found]
+    subjects = [column.subject for column in data.columns.values() if isinstance(column, ShiftDates)]
+    declared = list(dict.fromkeys((*data.columns, *subjects)))
+    missing = [f"'{column}'" for column in declared if column not in found]
     if missing:
         raise InputError(
             f"{len(missing)} declared columns are not in the source: {', '.join(missing)}",
             where=name,
             advice="check data.columns; a CSV needs a header row and commas",
         )
-    double = [f"'{column}'" for column in data.columns if found[column] > 1]
+    double = [f"'{column}'" for column in declared if found[column] > 1]
     if double:
         message = f"declared columns occur twice in the source: {', '.join(double)}"
         raise InputError(message, where=name, advice="rename one of them")
@@ -131,14 +133,16 @@ def _check_columns(data: Data, source: Source, name: str) -> None:
 def _treated(source: Source, rules: dict[str, Rule], name: str, progress: Progress | None) -> pa.Table:
     chunks: dict[str, list[pa.Array]] = {column: [] for column in rules}
     try:
-        for batch in source.batches(list(rules)):
+        wanted = list(dict.fromkeys(column for rule in rules.values() for column in rule.reads))
+        for batch in source.batches(wanted):
             for column, rule in rules.items():
-                array = batch.column(column)
-                chunks[column].append(rule.apply(array.dictionary_decode() if pa.types.is_dictionary(array.type) else array))
+                chunks[column].append(rule.apply(*(batch.column(each) for each in rule.reads))[0])
             if progress is not None:
                 progress(*source.progress())
         if not any(len(chunk) for chunk in next(iter(chunks.values()))):
             raise DataRefused("the source has no rows", where=name)
+        for rule in rules.values():
+            rule.check()
         return pa.table({column: rule.finish(pa.chunked_array(chunks[column])) for column, rule in rules.items()})
     except pa.ArrowException as error:  # its text may quote a value, its class does not
         message = f"the columns can't be treated: {type(error).__name__}"

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from prefect_gatehouse.errors import InputError
 
-Scheme = Literal["cmac", "siv"]
-KEY_BYTES: dict[Scheme, int] = {"cmac": 32, "siv": 64}
-"""AES-256 for both; AES-SIV takes two keys, one for the vector and one for the counter mode (RFC 5297, section 2.2)."""
+Scheme = Literal["cmac", "siv", "shift_dates"]
+KEY_BYTES: dict[Scheme, int] = {"cmac": 32, "siv": 64, "shift_dates": 32}
+"""AES-256 for all; AES-SIV takes two keys, one for the vector and one for the counter mode (RFC 5297, section 2.2)."""
 
 _ROOT_BYTES = 32
 _MAKE_ONE = "make one: openssl rand -base64 32"
