@@ -13,6 +13,7 @@ from prefect_gatehouse.canonical import sha256_file
 from prefect_gatehouse.data.artifacts import ArtifactStore
 from prefect_gatehouse.data.minimise import Minimised, minimise
 from prefect_gatehouse.data.run_keys import RunKey
+from prefect_gatehouse.data.sources import FilesPlace
 from prefect_gatehouse.errors import DataRefused, GatehouseError, InputError
 from prefect_gatehouse.manifest.data import Data
 from prefect_gatehouse.manifest.fields import DataClass
@@ -45,7 +46,7 @@ def lines(rows: int = 40) -> list[str]:
 
 def run(tmp_path: Path, source: Path, declared: Data, run_id: str = "run-1", root: RootKey | None = ROOT) -> tuple[Minimised, pa.Table]:
     store = ArtifactStore(tmp_path / "artifacts")
-    result = minimise(declared, source, root, tenant="acme", run_id=run_id, store=store, key=KEY)
+    result = minimise(declared, FilesPlace(source.parent, (source.name,)), root, tenant="acme", run_id=run_id, store=store, key=KEY)
     return result, store.read(result.artifact, KEY)
 
 
@@ -172,7 +173,7 @@ def test_hundred_thousand_rows_in_seconds(tmp_path: Path) -> None:
     began = time.process_time()
     minimise(
         data(quasi_identifiers=["born", "zip"], k=5),
-        source,
+        FilesPlace(source.parent, (source.name,)),
         ROOT,
         tenant="acme",
         run_id="run-1",

@@ -6,7 +6,6 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +15,7 @@ from prefect_gatehouse.data.artifacts import ArtifactStore
 from prefect_gatehouse.data.digest import table_digest
 from prefect_gatehouse.data.rules import Rule, rule_for
 from prefect_gatehouse.data.run_keys import RunKey
-from prefect_gatehouse.data.source import Source, open_source
+from prefect_gatehouse.data.sources import Place, Source, SourceAccess, open_source
 from prefect_gatehouse.errors import DataRefused, InputError
 from prefect_gatehouse.manifest.columns import Drop, ShiftDates
 from prefect_gatehouse.manifest.data import Data
@@ -26,6 +25,8 @@ from prefect_gatehouse.values import Artifact, Treatment
 
 ARTIFACT = "minimised"
 """Name of the artifact that this gate writes."""
+
+_WHERE = "data.source"
 
 # Rows of a row group of the artifact.
 _ROW_GROUP = 1 << 16
@@ -44,7 +45,7 @@ class Minimised:
 
     Attributes:
         artifact: The encrypted table.
-        source_sha256: Of the source's bytes.
+        source_sha256: Of the source's bytes, or of its content where it is no file.
         source_rows: Rows read; every one leaves.
         data_digest: ``table_digest`` of the minimised table, before the shuffle and the encryption.
         treatments: Declared columns in the manifest's order, then the source's other columns, dropped.
@@ -63,25 +64,27 @@ class Minimised:
 
 def minimise(
     data: Data,
-    source: Path,
+    source: Place,
     root_key: RootKey | None,
     *,
     tenant: str,
     run_id: str,
     store: ArtifactStore,
     key: RunKey,
+    access: SourceAccess | None = None,
     progress: Progress | None = None,
 ) -> Minimised:
     """Minimises a source into an encrypted artifact.
 
     Args:
         data: What the manifest declares.
-        source: The file itself.
+        source: Where it is.
         root_key: Root key of the tokens, None if no column is tokenised.
         tenant: Whose tokens.
         run_id: Whose artifact.
         store: Where the artifact goes.
         key: The run's key.
+        access: Opens the source, where it is not a file.
         progress: Called after each batch.
 
     Raises:
@@ -89,18 +92,18 @@ def minimise(
         DataRefused: The source has no rows, holds values that a rule can't treat, or a group is smaller than k.
         StorageError: The source can't be read or the artifact not written.
     """
-    with open_source(source) as opened:
-        _check_columns(data, opened, source.name)
+    with open_source(source, access=access) as opened:
+        _check_columns(data, opened, _WHERE)
         rules = {
             name: rule_for(name, column, typed=opened.typed, root_key=root_key, tenant=tenant, columns=data.columns)
             for name, column in data.columns.items()
             if not isinstance(column, Drop)
         }
-        table = _treated(opened, rules, source.name, progress)
+        table = _treated(opened, rules, _WHERE, progress)
         k = require_k(table, data.quasi_identifiers, data.k) if data.k is not None else None
         return Minimised(
             artifact=store.write(run_id, ARTIFACT, _shuffled(table), key),
-            source_sha256=opened.sha256,
+            source_sha256=opened.digest(),
             source_rows=table.num_rows,
             data_digest=table_digest(table),
             treatments=_treatments(data, rules, opened),

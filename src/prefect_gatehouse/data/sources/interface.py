@@ -167,15 +167,15 @@ class Rejects:
         self.counted: Counter[str] = Counter()
         self.rows: list[RejectedRow] = []
 
-    def add(self, row: RejectedRow) -> None:
-        """Counts and keeps a row.
+    def add(self, row: RejectedRow, lines: int = 1) -> None:
+        """Keeps a row, and counts it as so many as it has lines.
 
         Raises:
-            DataRefused: It is one more than the limit.
+            DataRefused: They are more than the limit.
         """
-        self.counted[row.reason] += 1
+        self.counted[row.reason] += lines
         self.rows.append(row)
-        if self.limit is not None and len(self.rows) > self.limit:
+        if self.limit is not None and self.counted.total() > self.limit:
             told = ", ".join(f"{reason} ({count})" for reason, count in sorted(self.counted.items()))
             raise DataRefused(
                 f"more than {self.limit} rows can't be read: {told}",
