@@ -154,13 +154,14 @@ def cuts(ordered: Hashes, bits: int) -> Iterator[tuple[int, int, int]]:
 
 
 def _update(sha256: hashlib._Hash, column: pa.Array) -> None:
-    sha256.update(np.packbits(column.is_null().to_numpy(zero_copy_only=False)) if column.null_count else bytes(-(-len(column) // 8)))
+    missing = np.packbits(column.is_null().to_numpy(zero_copy_only=False)).tobytes() if column.null_count else bytes(-(-len(column) // 8))
+    sha256.update(missing)
     if pa.types.is_null(column.type):
         return
     if pa.types.is_string(column.type):
         data, edges = text_bytes(column.fill_null("") if column.null_count else column)
-        sha256.update(np.diff(edges).astype("<i4"))
-        sha256.update(np.ascontiguousarray(data[edges[0] : edges[-1]]))
+        sha256.update(np.diff(edges).astype("<i4").data)
+        sha256.update(data[edges[0] : edges[-1]].data)
         return
     values = fixed_width(column)
-    sha256.update(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False)))
+    sha256.update(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False)).data)

@@ -212,7 +212,7 @@ def taken(batch: pa.RecordBatch, places: Places) -> pa.RecordBatch:
 def _taken(column: pa.Array, indices: pa.Array) -> pa.Array:
     if not pa.types.is_string(column.type) or column.null_count or not len(column):
         return column.take(indices)
-    data, edges = text_bytes(column)
+    _, edges = text_bytes(column)
     length = int(edges[1] - edges[0])
     if not length or edges[-1] - edges[0] != length * len(column) or not (np.diff(edges) == length).all():
         return column.take(indices)

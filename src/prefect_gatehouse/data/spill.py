@@ -51,11 +51,13 @@ class SpillFolder:
         root: The artifact store's folder.
         run_id: The run.
         key: The run's key.
+        token: Names the piece of work that they belong to; a process that was superseded must not remove those of the next one.
     """
 
-    def __init__(self, root: Path, run_id: str, key: RunKey) -> None:
+    def __init__(self, root: Path, run_id: str, key: RunKey, token: str) -> None:
         self._folder = root / safe_name(run_id, "the run id")
         self._key = key
+        self._own = f"{_PREFIX}{safe_name(token, 'the name of the work')}."
 
     def create(self) -> SpillWriter:
         """A new file.
@@ -63,7 +65,7 @@ class SpillFolder:
         Raises:
             StorageError: It can't be made.
         """
-        name = f"{_PREFIX}{secrets.token_hex(16)}"
+        name = f"{self._own}{secrets.token_hex(16)}"
         with _storage(name):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             return SpillWriter(os.fdopen(open_new(self._folder / name), "wb", buffering=0), name, self._cipher(name))
@@ -87,27 +89,32 @@ class SpillFolder:
         with _storage(name):
             (self._folder / self._checked(name)).unlink(missing_ok=True)
 
-    def clear(self) -> None:
-        """Removes every file, also those of an attempt that died, and the folder if nothing else is in it.
+    def clear(self, *, others: bool = False) -> None:
+        """Removes every file of this piece of work, and the folder if nothing else is in it.
+
+        Args:
+            others: Remove those of other pieces of work as well: of attempts that died or were superseded.
 
         Raises:
             StorageError: One can't be removed.
         """
-        with _storage(_PREFIX):
-            found = list(self._folder.glob(f"{_PREFIX}*"))
+        pattern = _PREFIX if others else self._own
+        with _storage(pattern):
+            found = list(self._folder.glob(f"{pattern}*"))
             for path in found:
                 path.unlink(missing_ok=True)
             if found:
                 sync_folder(self._folder)
-                with suppress(OSError):  # not empty
-                    self._folder.rmdir()
+            with suppress(OSError):  # not empty, or not there
+                self._folder.rmdir()
 
     def _cipher(self, name: str) -> AESGCM:
         return AESGCM(derive_key(self._key.parquet_key(), 32, ("gatehouse spill", name)))
 
     @staticmethod
     def _checked(name: str) -> str:
-        safe_name(name.removeprefix(_PREFIX), "the name of the temporary file")
+        for part in name.removeprefix(_PREFIX).split("."):
+            safe_name(part, "the name of the temporary file")
         return name
 
 
