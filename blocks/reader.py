@@ -48,7 +48,7 @@ def read_secret(reference: str) -> SecretText:
         raise Denied(f"blocks of type {block_type} are not read", where=place, advice=f"use one of {', '.join(sorted(_READERS))}")
     try:
         if block_type == "aws-secret":
-            import prefect_aws.secrets_manager  # noqa: F401 - loading it registers the type
+            import prefect_aws.secrets_manager
         if block_type == "s3-bucket":
             import prefect_aws.s3  # noqa: F401
         block = Block.load(place)

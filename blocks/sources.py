@@ -75,7 +75,7 @@ class BlockBucket:
             raise
         except Exception as error:  # noqa: BLE001 - botocore's and urllib3's errors have many types and may quote what they sent
             code, status = reader.aws_code(error)
-            if code in _GONE or status in (404, 412, 416) and code != "NoSuchBucket":
+            if code in _GONE or (status in (404, 412, 416) and code != "NoSuchBucket"):
                 raise InputError("the source changed while it was read", where=where, advice="run again on objects that nobody writes") from None
             if status in (401, 403):
                 raise Denied("the store refuses the read", where=where, advice="check the block's credentials and the bucket's policy") from None

@@ -85,6 +85,10 @@ class Collection:
         self._total = 0
         self._reading: CsvContent | None = None
 
+    @property
+    def _lenient(self) -> bool:
+        return self._rejects.limit is not None
+
     @cached_property
     def _items(self) -> tuple[Item, ...]:
         items = self._list()
@@ -101,7 +105,7 @@ class Collection:
         for item in self._items:
             with self._open(item.name, item.mark) as opened:
                 if not self.typed:
-                    found = CsvContent(opened).names
+                    found = CsvContent(opened, lenient=self._lenient).names
                     names = names or found
                     if len(self._items) > 1:
                         check_names(self._items[0].name, names, item.name, found)
@@ -185,12 +189,12 @@ class Collection:
             yield batch
 
     def _csv(self, opened: Opened, columns: Sequence[str], part: Part) -> Iterator[pa.RecordBatch]:
-        self._reading = content = CsvContent(opened)
+        self._reading = content = CsvContent(opened, lenient=self._lenient)
         try:
-            if self._rejects.limit is None:
-                yield from content.batches(columns)
-            else:
+            if self._lenient:
                 yield from QuarantinedCsv(content, columns, self._rejects).batches()
+            else:
+                yield from content.batches(columns)
         finally:
             self._reading = None
             self._done += part.size

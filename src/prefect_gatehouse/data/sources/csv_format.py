@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pyarrow as pa
 from pyarrow import csv
 
-from prefect_gatehouse.data.sources.csv_input import CsvInput
+from prefect_gatehouse.data.sources.csv_input import CsvInput, unmarked
 from prefect_gatehouse.data.sources.interface import BATCH_ROWS
 from prefect_gatehouse.data.sources.opened import Opened
 from prefect_gatehouse.errors import InputError
@@ -32,16 +32,24 @@ Skip = Callable[[csv.InvalidRow], str]
 class CsvContent:
     """What an open CSV holds.
 
+    Args:
+        opened: The file or object.
+        lenient: Pass over malformed rows when the header is read; they are told when the rows are.
+
     Attributes:
         names: Its columns.
         read: Bytes read so far.
     """
 
-    def __init__(self, opened: Opened) -> None:
+    def __init__(self, opened: Opened, *, lenient: bool = False) -> None:
         self.opened = opened
         self.read = 0
-        with self.input(b"\n") as data:
-            self.names: tuple[str, ...] = tuple(self.reader(data, ()).schema.names)
+        with self.input(b"\n", marking=lenient) as data:
+            # The reader parses the first block, not only the header.
+            self.names: tuple[str, ...] = tuple(self.reader(data, (), (lambda row: "skip") if lenient else None).schema.names)
+            if data.marked_any:
+                for name in self.names:
+                    unmarked(name).decode()
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Record batches of these columns, every one text; the first malformed row ends the reading.

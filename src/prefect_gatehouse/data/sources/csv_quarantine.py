@@ -96,7 +96,7 @@ class QuarantinedCsv:
         swallowed = self._sentinel in text
         if swallowed:
             self._open_quote = True
-            text = text[: text.index(self._sentinel)].removesuffix("\n")
+            text = text[: text.index(self._sentinel)].rstrip("\r\n")
         try:
             self._reject(QUOTE if swallowed else FIELDS, row.number, text)
         except DataRefused as refusal:
@@ -113,7 +113,7 @@ class QuarantinedCsv:
             if not whole:
                 raise _WholeRowsWanted
             text = _row(last, last.num_rows - 1)
-            self._reject(QUOTE, self._number(before + last.num_rows - 1), text[: text.index(self._sentinel)].rstrip("\n"))
+            self._reject(QUOTE, self._number(before + last.num_rows - 1), text[: text.index(self._sentinel)].rstrip("\r\n"))
         return rest
 
     def _sound(self, batch: pa.RecordBatch, before: int, data: CsvInput) -> Iterator[pa.RecordBatch]:

@@ -8,6 +8,7 @@ database has the last word: the query runs as a subquery in a transaction that c
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from prefect_gatehouse.errors import InputError
 
@@ -15,7 +16,7 @@ WHERE = "data.source.sql"
 
 _TOKEN = re.compile(
     r"""(?P<comment>--[^\n]*|/\*(?P<inside>.*?)\*/)
-      | (?P<string>'(?P<text>(?:[^']|'')*)')
+      | (?P<string>'(?:[^']|'')*')
       | (?P<name>"(?:[^"]|"")*"|`[^`]*`)
       | (?P<dollar>\$(?P<tag>(?:[A-Za-z_]\w*)?)\$.*?\$(?P=tag)\$)
       | (?P<word>[^\W\d]\w*)
@@ -33,44 +34,48 @@ def select_statement(query: str) -> str:
     Raises:
         InputError: It is not one SELECT statement; the text is not repeated.
     """
-    depth = 0
-    words: list[str] = []
-    ended = False
-    for token in _TOKEN.finditer(query):
-        kind, text = token.lastgroup, token[0]
-        if token["comment"] is not None:
-            if token["inside"] is not None and (token["inside"].startswith("!") or "/*" in token["inside"]):
-                raise _refusal("a comment in the query means something to some databases", "remove the comment")
-            continue
-        if ended:
-            raise _refusal("the query has more than one statement", "write one SELECT statement")
-        if token["open"] is not None:
-            raise _refusal("a quote or a comment in the query is never closed", "close it")
-        if token["text"] is not None and "\\'" in text:
-            raise _refusal("a backslash stands before a quote in the query", "double the quote instead")
-        if kind == "word":
-            words.append(text.lower())
-        elif text in "()":
-            depth += 1 if text == "(" else -1
-            if depth < 0:
-                raise _refusal("a bracket in the query closes nothing", "balance the brackets")
-        elif text == ";":
-            ended = True
-    if depth:
-        raise _refusal("a bracket in the query is never closed", "balance the brackets")
+    tokens = list(_TOKEN.finditer(query))
+    for token in tokens:
+        _refuse_ambiguous(token)
+    telling = [token for token in tokens if token["comment"] is None]
+    if any(token[0] == ";" for token in telling[:-1]):
+        raise _refusal("the query has more than one statement", "write one SELECT statement")
+    _refuse_unbalanced(token[0] for token in telling)
+    words = [token[0].lower() for token in telling if token["word"] is not None]
     if not words or words[0] not in ("select", "with"):
         raise _refusal("the query is no SELECT statement", "begin it with SELECT or WITH")
     writing = sorted(_NOT_READING.intersection(words))
     if writing:
         raise _refusal(f"the query has the word {writing[0].upper()}", "only read; put a column of that name in double quotes")
-    return _spaced(query)
+    return _spaced(query, tokens)
 
 
-def _spaced(query: str) -> str:
+def _refuse_ambiguous(token: re.Match[str]) -> None:
+    """Refuses what ends at different places in different dialects."""
+    inside = token["inside"]
+    if inside is not None and (inside.startswith("!") or "/*" in inside):
+        raise _refusal("a comment in the query means something to some databases", "remove the comment")
+    if token["open"] is not None:
+        raise _refusal("a quote or a comment in the query is never closed", "close it")
+    if token["string"] is not None and "\\'" in token["string"]:
+        raise _refusal("a backslash stands before a quote in the query", "double the quote instead")
+
+
+def _refuse_unbalanced(texts: Iterable[str]) -> None:
+    depth = 0
+    for text in texts:
+        depth += (text == "(") - (text == ")")
+        if depth < 0:
+            raise _refusal("a bracket in the query closes nothing", "balance the brackets")
+    if depth:
+        raise _refusal("a bracket in the query is never closed", "balance the brackets")
+
+
+def _spaced(query: str, tokens: Iterable[re.Match[str]]) -> str:
     """The query's own spacing, comments as one space."""
     parts = []
     last = 0
-    for token in _TOKEN.finditer(query):
+    for token in tokens:
         if token["comment"] is not None or token[0] == ";":
             parts += [query[last : token.start()], " "]
             last = token.end()
