@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect.blocks.core import Block
 
 from prefect_gatehouse.blocks.vault import VaultSecret
 from prefect_gatehouse.errors import Denied, GatehouseError, Unavailable
 from prefect_gatehouse.leases import SecretText
+
+if TYPE_CHECKING:
+    from prefect_aws import S3Bucket
 
 Read = Callable[[Any, str | None], SecretText]
 _READERS: dict[str, Read] = {}
@@ -45,7 +48,9 @@ def read_secret(reference: str) -> SecretText:
         raise Denied(f"blocks of type {block_type} are not read", where=place, advice=f"use one of {', '.join(sorted(_READERS))}")
     try:
         if block_type == "aws-secret":
-            import prefect_aws.secrets_manager  # noqa: F401 - loading it registers the type
+            import prefect_aws.secrets_manager
+        if block_type == "s3-bucket":
+            import prefect_aws.s3  # noqa: F401
         block = Block.load(place)
     except ValueError:
         raise Unavailable("there is no such block", where=place, advice=f"make the block {name} in the Prefect UI, then resume the run") from None
@@ -56,7 +61,7 @@ def read_secret(reference: str) -> SecretText:
     except GatehouseError:
         raise
     except Exception as error:  # noqa: BLE001 - the stores' errors have many types and may quote what they got
-        code, status = _aws_code(error)
+        code, status = aws_code(error)
         if code in _REFUSALS or status in (401, 403):
             raise Denied("the secret store refuses the read", where=place, advice="check the block's credentials and the store's policy") from None
         if code in {"ResourceNotFoundException", "InvalidRequestException"}:  # the latter for one that waits to be deleted
@@ -64,7 +69,7 @@ def read_secret(reference: str) -> SecretText:
         raise Unavailable("the secret store does not answer", where=place, advice="check the store, then resume the run", retry=True) from None
 
 
-def _aws_code(error: Exception) -> tuple[str, int]:
+def aws_code(error: Exception) -> tuple[str, int]:
     """AWS's code and HTTP status of an error, where it is one of botocore's."""
     response = getattr(error, "response", None)
     if not isinstance(response, dict):
@@ -111,6 +116,13 @@ def _vault_secret(block: VaultSecret, field: str | None) -> SecretText:
     return block.read_secret(field)
 
 
+def _s3_bucket(block: S3Bucket, field: str | None) -> SecretText:
+    from prefect_gatehouse.blocks.sources import open_bucket
+
+    return open_bucket(block, field)
+
+
+register("s3-bucket", _s3_bucket)
 register("secret", _prefect_secret)
 register("aws-secret", _aws_secret)
 register("vault-secret", _vault_secret)

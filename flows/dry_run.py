@@ -1,4 +1,7 @@
-"""A dry run up to the plan: the real gates over the real data, in a throw-away home with a throw-away key; nothing leaves."""
+"""A dry run up to the plan: the real gates over the real data, in a throw-away home; nothing leaves.
+
+Only the credential that opens the source is read; every other secret is a throw-away key.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from prefect_gatehouse.attempt import Attempt
+from prefect_gatehouse.blocks.reader import read_secret
 from prefect_gatehouse.identity.request import sign_request
 from prefect_gatehouse.leases import SecretText
 from prefect_gatehouse.ledger.store import Ledger
@@ -42,8 +46,13 @@ def plan_of(settings: Settings, manifest: Path, progress: Callable[[str], Progre
         dry = settings.model_copy(update={"home": home, "ledger_url": "", "people": settings.people_folder(), "identity": settings.identity_key()})
         ledger = Ledger(dry.ledger())
         key = base64.b64encode(secrets.token_bytes(32)).decode()
+        source = load_manifest(manifest).manifest.credentials.read_source
+
+        def read(block: str) -> SecretText:
+            return read_secret(block) if block == source else SecretText(key)
+
         try:
-            attempt = Attempt(dry, ledger, str(uuid.uuid4()), lambda block: SecretText(key), progress)
+            attempt = Attempt(dry, ledger, str(uuid.uuid4()), read, progress)
             return plan(attempt, validate_input(attempt, minimise(attempt, admit(attempt, str(manifest), request))))
         finally:
             ledger.close()

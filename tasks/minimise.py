@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from pathlib import Path
 
 from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.data import minimise as data
-from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.manifest.columns import Tokenise
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.tasks.gate import gate
+from prefect_gatehouse.tasks.source_access import source_of
 from prefect_gatehouse.tokens.keys import RootKey
 from prefect_gatehouse.values import AdmittedRun, MinimisedData
 
@@ -21,24 +20,25 @@ def minimise(attempt: Attempt, admitted: AdmittedRun) -> MinimisedData:
     """Streams the source, keeps only allow-listed columns, generalises, tokenises and checks k-anonymity.
 
     Raises:
+        Denied: The source or a secret may not be read.
         DataRefused: A group is smaller than the manifest's k, or a column can't be treated as declared.
     """
     manifest = admitted.manifest
-    if not isinstance(manifest.data.source, str):
-        raise InputError("this source is not read yet", where="data.source")  # replaced by the sources branch
     with ExitStack() as leases:
+        place, access = leases.enter_context(source_of(attempt, admitted))
         root: RootKey | None = None
         if any(isinstance(column, Tokenise) for column in manifest.data.columns.values()):
             lease = leases.enter_context(fetch_credential(attempt, admitted, Purpose.TOKENISE))
             root = RootKey.parse(lease.reveal(Purpose.TOKENISE))
         result = data.minimise(
             manifest.data,
-            Path(admitted.folder) / manifest.data.source,
+            place,
             root,
             tenant=manifest.tenant,
             run_id=attempt.run_id,
             store=attempt.store,
             key=attempt.key,
+            access=access,
             progress=attempt.progress("rows minimised"),
         )
     attempt.own(result.artifact, manifest)

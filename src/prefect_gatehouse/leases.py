@@ -77,7 +77,15 @@ class CredentialLease:
         self.revoked = False
 
     def reveal(self, purpose: Purpose) -> str:
-        """The secret, for the purpose it was fetched for.
+        """The secret's text, for the purpose it was fetched for.
+
+        Raises:
+            Denied: The lease has another purpose, holds no secret, has expired or was revoked.
+        """
+        return self.held(purpose).reveal()
+
+    def held(self, purpose: Purpose) -> SecretText:
+        """The secret itself, where it is more than a text, for the purpose it was fetched for.
 
         Raises:
             Denied: The lease has another purpose, holds no secret, has expired or was revoked.
@@ -88,7 +96,7 @@ class CredentialLease:
             raise Denied(f"the purpose {purpose.value} has no secret", where="fetch_credential", advice="name a block under credentials")
         if self.revoked or datetime.now(UTC) >= self.record.expires_at:
             raise Denied(f"the lease for {purpose.value} has ended", where="fetch_credential", advice="fetch it again just before its use")
-        return self._secret.reveal()
+        return self._secret
 
     def revoke(self) -> None:
         """Ends the lease, forgets the secret and revokes it at its store; after an error of the store another call tries again."""

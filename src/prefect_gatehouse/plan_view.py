@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING
 
+from prefect_gatehouse.manifest.data import S3Objects
+from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.values import Plan
 
 if TYPE_CHECKING:
@@ -64,10 +66,28 @@ def _leaves(plan: Plan) -> Section:
     return Section("What the workload sees", ("Column", "Class", "Treatment", "How"), rows, summary)
 
 
+_LONGEST_QUERY = 400  # characters of it that are shown
+
+
+def _source(manifest: Manifest) -> str:
+    """Where the data came from, in words."""
+    source = manifest.data.source
+    if isinstance(source, str):
+        return source
+    if isinstance(source, S3Objects):
+        return f"{source.s3} in {manifest.credentials.read_source}"
+    system = next(item for item in manifest.systems if item.name == source.system)
+    query = " ".join(source.sql.split())
+    # What hides or reorders text must not stand in what people approve; the manifest has the whole of it.
+    shown = query if len(query) <= _LONGEST_QUERY else query[:_LONGEST_QUERY] + " ... (the manifest has the rest)"
+    return f"{system.name} ({system.endpoint}): {''.join(each if each.isprintable() else '?' for each in shown)}"
+
+
 def _stays(plan: Plan) -> Section:
     dropped = [item for item in plan.validated.minimised.treatments if item.rule == "drop"]
     checks = plan.validated.report
     rows = (
+        ("Read from", _source(plan.admitted.manifest)),
         ("Columns that stay behind", ", ".join(item.column for item in dropped) or "none"),
         ("Input suite", f"{checks.suite}: {sum(item.success for item in checks.results)} of {len(checks.results)} checks passed"),
         ("Leaves for the provider", "circuits: gates and numbers, no names and no tokens"),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from prefect_gatehouse.errors import StorageError
+from prefect_gatehouse.errors import InputError, StorageError
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -28,6 +29,9 @@ class Settings(BaseSettings):
     lock: Path | None = Field(None, description="The lock file whose digest enters the plan; found beside the project unless set.")
     image_digest: str = Field("", description="Digest of the image that this process runs in, set by the image's build.")
     identity: Path | None = Field(None, description="The caller's own signing key; below the home unless set.")
+    token_tier: Literal["auto", "numpy", "fused"] = Field(
+        "auto", description="What makes tokens: numpy and OpenSSL, functions that numba compiled, or whichever pays."
+    )
 
     def ledger(self) -> str:
         """The SQLAlchemy URL of the ledger."""
@@ -60,5 +64,15 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """The settings as the environment gives them now."""
-    return Settings()
+    """The settings as the environment gives them now.
+
+    Raises:
+        InputError: A variable holds what its setting does not allow.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        names = sorted({f"GATEHOUSE_{part['loc'][0]}".upper() for part in error.errors(include_input=False, include_url=False)})
+        raise InputError(
+            "the setting is none of those allowed", where=", ".join(names), advice="correct it or remove it from the environment"
+        ) from None

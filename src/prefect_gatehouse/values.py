@@ -40,7 +40,7 @@ class Requester(Value):
 class Decision(Value):
     """One answer of the policy."""
 
-    action: Literal["request", "submit", "read_secret", "write_back"]
+    action: Literal["request", "submit", "read_secret", "read_source", "write_back"]
     allowed: bool
     reasons: tuple[str, ...] = Field(description="Identifiers of the policies that decided.")
     policy_digest: Digest

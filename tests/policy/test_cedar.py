@@ -33,6 +33,7 @@ CONTEXTS: dict[str, dict[str, str | int | bool]] = {
         "envelope_microdollars": 10,
     },
     "read_secret": {"purpose": "submit", "purpose_declared": True},
+    "read_source": {"source": "clinic", "source_declared": True},
     "write_back": {"system": "target", "system_declared": True},
 }
 
@@ -72,6 +73,7 @@ FORBIDS: list[tuple[str, str, dict[str, str | int | bool]]] = [
     ("not-enough-approvals", "submit", {"approvals": -1, "tier_approvers": -1}),
     ("cost-above-envelope", "submit", {"cost_microdollars": 11}),
     ("purpose-not-declared", "read_secret", {"purpose_declared": False}),
+    ("source-not-declared", "read_source", {"source_declared": False}),
     ("system-not-declared", "write_back", {"system_declared": False}),
 ]
 

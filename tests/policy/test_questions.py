@@ -12,7 +12,7 @@ from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.policy.cedar import load_policy
-from prefect_gatehouse.policy.questions import ask_request, ask_secret, ask_submit, ask_write_back
+from prefect_gatehouse.policy.questions import ask_read_source, ask_request, ask_secret, ask_submit, ask_write_back
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.values import Plan, Requester, TierRules, Treatment
 
@@ -115,3 +115,6 @@ def test_write_back(folder: Path) -> None:
     assert ask_write_back(POLICY, admitted, "target", True, "local").allowed
     with pytest.raises(Denied, match="system-not-declared"):
         ask_write_back(POLICY, admitted, "elsewhere", False, "local")
+    assert ask_read_source(POLICY, admitted, "clinic", True, "local").allowed
+    with pytest.raises(Denied, match="source-not-declared"):
+        ask_read_source(POLICY, admitted, "elsewhere", False, "local")

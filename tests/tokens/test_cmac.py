@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefect_gatehouse.errors import DataRefused
-from prefect_gatehouse.tokens import cmac
+from prefect_gatehouse.tokens import cmac, lockstep
 from prefect_gatehouse.tokens.keys import RootKey
 
 ROOT = RootKey(bytes(range(1, 33)))
@@ -70,7 +70,8 @@ def test_more_rows_than_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cutting a column into steps changes nothing."""
     values = [f"{row:0{row % 50}d}" for row in range(300)]
     whole = tokens(list(values))
-    monkeypatch.setattr(cmac, "_STEP", 48)
+    monkeypatch.setattr(lockstep, "ROWS", 7)
+    monkeypatch.setattr(lockstep, "TEXT", 48)
     assert tokens(list(values)) == whole
 
 

@@ -72,7 +72,7 @@ def test_tenant_domain_scheme_and_version_separate_keys() -> None:
         root.derive("acme", "persons", "cmac"),
         root.derive("acm", "eperson", "cmac"),
         root.derive("acme", "person", "siv"),
-        root.derive("acme", "person", "cmac", 2),
+        RootKey({1: SECRET[::-1], 2: SECRET}).derive("acme", "person", "cmac", 2),
         RootKey(SECRET[::-1]).derive("acme", "person", "cmac"),
     ]
     assert [len(key) for key in keys] == [32, 32, 32, 32, 64, 32, 32]

@@ -82,7 +82,9 @@ class Kept(Counting):
 
     def finish(self, part: pa.ChunkedArray) -> pa.ChunkedArray:
         """A part as numbers where the whole column is."""
-        return part.cast(self._form) if not self._typed and is_text(part.type) else part
+        if self._typed or not is_text(part.type) or self._form == pa.string():
+            return part
+        return part.cast(self._form)
 
 
 class Scaled(Counting):

@@ -44,6 +44,7 @@ def _about_files(tree: Tree, folder: Path) -> Iterator[_Finding]:
         ("data", "suite"): _suite,
         ("output", "suite"): _suite,
         ("data", "source"): partial(_source, names),
+        ("data", "source", "sql"): _query,
     }
     for loc, look in looks.items():
         name = tree.at(*loc)
@@ -114,18 +115,32 @@ def _yields(nodes: Iterable[ast.AST]) -> bool:
 
 
 def _source(columns: Iterable[str], loc: tuple[str, ...], name: str, folder: Path) -> Iterator[_Finding]:
-    from prefect_gatehouse.data.source import open_source
+    from prefect_gatehouse.data.sources import open_source
+    from prefect_gatehouse.data.sources.files import files_place
+    from prefect_gatehouse.data.sources.patterns import is_pattern
 
-    path, problems = _file(loc, name, folder)
-    yield from problems
-    if path is None:
-        return
+    if not is_pattern(name):
+        path, problems = _file(loc, name, folder)
+        yield from problems
+        if path is None:
+            return
     try:
-        with open_source(path) as source:
+        # Of files that a pattern matches, all headers are compared.
+        with open_source(files_place(folder, name)) as source:
             present = set(source.names)
     except GatehouseError as error:
-        yield loc, error.message, error.advice
+        place = f"{error.where}: " if is_pattern(name) and error.where != ".".join(loc) else ""
+        yield loc, place + error.message, error.advice
         return
     for column in columns:
         if column not in present:
             yield ("data", "columns", column), "the source has no such column", "correct the name"
+
+
+def _query(loc: tuple[str, ...], query: str, _: Path) -> Iterator[_Finding]:
+    from prefect_gatehouse.data.sources.query import select_statement
+
+    try:
+        select_statement(query)
+    except InputError as error:
+        yield loc, error.message, error.advice

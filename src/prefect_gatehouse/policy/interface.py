@@ -25,7 +25,7 @@ class Question:
         context: What the action's schema demands: strings, whole numbers and truth values.
     """
 
-    action: Literal["request", "submit", "read_secret", "write_back"]
+    action: Literal["request", "submit", "read_secret", "read_source", "write_back"]
     person: str
     authentic: bool
     pipeline: str

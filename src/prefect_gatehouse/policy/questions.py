@@ -56,6 +56,23 @@ def ask_secret(policy: Policy, admitted: AdmittedRun, purpose: Purpose, environm
     return _ask(policy, "read_secret", admitted.manifest, admitted.requester, admitted.tier, environment, context)
 
 
+def ask_read_source(policy: Policy, admitted: AdmittedRun, source: str, declared: bool, environment: str) -> Decision:
+    """May rows be read from this system?
+
+    Args:
+        policy: The policy.
+        admitted: The run.
+        source: Name of the system, or the reference of a bucket's block.
+        declared: Whether the address is the system that the manifest declares.
+        environment: Where this process runs.
+
+    Raises:
+        Denied: The policy says no.
+    """
+    context: dict[str, str | int | bool] = {"source": source, "source_declared": declared}
+    return _ask(policy, "read_source", admitted.manifest, admitted.requester, admitted.tier, environment, context)
+
+
 def ask_write_back(policy: Policy, admitted: AdmittedRun, system: str, declared: bool, environment: str) -> Decision:
     """May rows be written into this system?
 
@@ -68,7 +85,7 @@ def ask_write_back(policy: Policy, admitted: AdmittedRun, system: str, declared:
 
 def _ask(
     policy: Policy,
-    action: Literal["request", "submit", "read_secret", "write_back"],
+    action: Literal["request", "submit", "read_secret", "read_source", "write_back"],
     manifest: Manifest,
     requester: Requester,
     tier: TierRules,

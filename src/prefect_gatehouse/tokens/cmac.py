@@ -2,48 +2,126 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn
+
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
-from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.ciphers.modes import ECB
 
-from prefect_gatehouse.tokens.base32hex import Bytes, encode
-from prefect_gatehouse.tokens.columns import canonical_text, groups, over_unique, text_bytes
+from prefect_gatehouse.tokens import tier
+from prefect_gatehouse.tokens.aes import BLOCK
+from prefect_gatehouse.tokens.base32hex import Bytes, characters, spell
+from prefect_gatehouse.tokens.columns import Canonical, over_values, text_bytes
 from prefect_gatehouse.tokens.keys import RootKey
+from prefect_gatehouse.tokens.lockstep import Absorb, Edges, LockStep, Words, pieces
+from prefect_gatehouse.tokens.spelling import column, prefix
 
-PREFIX = "c1_"
-"""Scheme and version; a token of another version is another token."""
+SCHEME = "c"
+"""What every token of this scheme begins with; the key's version follows."""
 
-VERSION = 1
 # 120 bits: 24 characters exactly, and among 10^9 values a collision has the probability 4e-19 (n^2 / 2^121).
 TOKEN_BYTES = 15
 
-_BLOCK = 16
-# The last byte of the field polynomial for a 128-bit block (SP 800-38B, section 5.3).
-_R128 = 0x87
-# Bytes of padded text that one step holds at once: small enough for the cache, large enough for one call of the cipher.
-_STEP = 1 << 20
+_CHARACTERS = characters(TOKEN_BYTES)
 
 
-def tokenise(array: pa.Array | pa.ChunkedArray, root: RootKey, *, tenant: str, join_domain: str) -> pa.Array:
+@dataclass(frozen=True)
+class Kernels:
+    """The compiled functions of this scheme."""
+
+    absorb: Absorb
+    spell: Callable[[Bytes, Bytes, Bytes], None]
+
+
+def _load() -> Kernels:
+    from prefect_gatehouse.tokens import fused
+
+    kernels = Kernels(fused.absorb, fused.spell_fixed)
+    data, edges = _sample()
+    key = bytes(range(32))
+    if _tokens(LockStep.of_cmac(key), data, edges, b"c1_", kernels).tobytes() != _tokens(LockStep.of_cmac(key), data, edges, b"c1_", None).tobytes():
+        raise AssertionError("the compiled tier differs from numpy")
+    return kernels
+
+
+def _sample() -> tuple[Bytes, Edges]:
+    """Texts of every length from 0 to 69 bytes."""
+    edges = np.cumsum(np.arange(70, dtype=np.int64))
+    return (np.arange(edges[-1]) % 251).astype(np.uint8), np.concatenate([[0], edges])
+
+
+FUSED = tier.Fused(_load, pays_after=10_000_000)
+"""The compiled tier."""
+
+
+class Tokeniser:
+    """Tokens of one tenant and join domain under the root key's current version; made once, called for each batch.
+
+    Threads may share one. It can't be pickled: another process makes its own from the root key.
+
+    Args:
+        root: The root key.
+        tenant: Tokens of different tenants never match.
+        join_domain: Columns with the same join domain get the same tokens.
+        canonical: What counts as the same value, see ``columns.canonical_text``.
+
+    Raises:
+        InputError: The tenant or the join domain is empty.
+    """
+
+    def __init__(self, root: RootKey, *, tenant: str, join_domain: str, canonical: Canonical = "text") -> None:
+        self._key = root.derive(tenant, join_domain, "cmac")
+        self._prefix = prefix(SCHEME, root.current)
+        self._canonical: Canonical = canonical
+        self._tier = tier.wanted()
+        self._own = threading.local()
+
+    def __call__(self, array: pa.Array | pa.ChunkedArray) -> pa.Array:
+        """A token for each value; nulls stay null.
+
+        Args:
+            array: A column of text, whole numbers, dates, booleans or instants, plain or as a dictionary.
+
+        Returns:
+            A column of type ``string`` (``large_string`` where the tokens exceed 2 GiB).
+
+        Raises:
+            DataRefused: The column's type has no single text form.
+        """
+        return over_values(array, self._of_text, self._canonical)
+
+    def __repr__(self) -> str:
+        return "Tokeniser(**********)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a tokeniser is never pickled")
+
+    def _of_text(self, array: pa.Array) -> pa.Array:
+        there = array.drop_null() if array.null_count else array
+        data, edges = text_bytes(there)
+        lock_step: LockStep | None = getattr(self._own, "lock_step", None)
+        if lock_step is None:
+            lock_step = self._own.lock_step = LockStep.of_cmac(self._key)
+        text = _tokens(lock_step, data, edges, self._prefix, FUSED.for_rows(len(there), self._tier))
+        width = len(self._prefix) + _CHARACTERS
+        return column(text, np.arange(len(there) + 1, dtype=np.int64) * width, array)
+
+
+def tokenise(array: pa.Array | pa.ChunkedArray, root: RootKey, *, tenant: str, join_domain: str, canonical: Canonical = "text") -> pa.Array:
     """A token for each value; equal values of one tenant and join domain get equal tokens, nulls stay null.
+
+    For many batches make one ``Tokeniser``.
 
     Raises:
         DataRefused: The column's type has no single text form.
         InputError: The tenant or the join domain is empty.
     """
-    key = root.derive(tenant, join_domain, "cmac", VERSION)
-
-    def tokens_of(values: pa.Array) -> pa.Array:
-        data, edges = text_bytes(values)
-        return _texts(encode(mac(key, data, edges)[:, :TOKEN_BYTES]))
-
-    return over_unique(canonical_text(array), tokens_of)
+    return Tokeniser(root, tenant=tenant, join_domain=join_domain, canonical=canonical)(array)
 
 
-def mac(key: bytes, data: Bytes, edges: npt.NDArray[np.int64]) -> Bytes:
+def mac(key: bytes, data: Bytes, edges: Edges) -> Bytes:
     """The CMAC (n, 16) of each of n messages.
 
     Args:
@@ -51,53 +129,33 @@ def mac(key: bytes, data: Bytes, edges: npt.NDArray[np.int64]) -> Bytes:
         data: All messages, one behind the other.
         edges: Where each message starts and the last one ends, n + 1 offsets into ``data``.
     """
-    cipher = Cipher(AES(key), ECB()).encryptor()  # noqa: S305  CMAC is made of the bare block cipher
-    whole_key = _double(cipher.update(bytes(_BLOCK)))
-    padded_key = _double(whole_key.tobytes())
-    starts, lengths = edges[:-1], np.diff(edges)
-    macs = np.empty((len(starts), _BLOCK), np.uint8)
-    for blocks, rows in groups(np.maximum(1, -(-lengths // _BLOCK))):
-        at_once = max(1, _STEP // (blocks * _BLOCK))
-        for first in range(0, len(rows), at_once):
-            part = rows[first : first + at_once]
-            text = _padded(data, starts[part], lengths[part], blocks * _BLOCK)
-            whole = (lengths[part] == blocks * _BLOCK)[:, None]
-            text[:, -_BLOCK:] ^= np.where(whole, whole_key, padded_key)
-            macs[part] = _chain(cipher, text)
-    return macs
+    lock_step = LockStep.of_cmac(key)
+    kernels = FUSED.for_rows(len(edges) - 1, tier.wanted())
+    macs = [lock_step.macs(data, edges[piece.start : piece.stop + 1], kernels.absorb if kernels else None)[:-1] for piece in pieces(edges)]
+    return np.concatenate([np.empty((0, 2), np.uint64), *macs]).view(np.uint8)
 
 
-def _double(block: bytes) -> Bytes:
-    """Multiplication by x in the field of the block: the subkeys K1 and K2 (SP 800-38B, section 6.1)."""
-    number = int.from_bytes(block, "big") << 1
-    carry = number >> 128
-    return np.frombuffer(((number ^ (_R128 * carry)) & ((1 << 128) - 1)).to_bytes(_BLOCK, "big"), np.uint8)
-
-
-def _padded(data: Bytes, starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], width: int) -> Bytes:
-    """The messages as rows of one matrix, each with a single 1 bit behind it where it does not fill its last block."""
-    places = np.arange(width)
-    index = np.minimum(starts[:, None] + places, max(len(data) - 1, 0))
-    text: Bytes = (data[index] if len(data) else np.zeros(index.shape, np.uint8)) * (places < lengths[:, None])
-    short = np.flatnonzero(lengths < width)
-    text[short, lengths[short]] = 0x80
+def _tokens(lock_step: LockStep, data: Bytes, edges: Edges, mark: bytes, kernels: Kernels | None) -> Bytes:
+    """The tokens of all messages, one behind the other."""
+    width = len(mark) + _CHARACTERS
+    text = np.empty((len(edges) - 1) * width, np.uint8)
+    start = np.frombuffer(mark, np.uint8)
+    for piece in pieces(edges):
+        macs = lock_step.macs(data, edges[piece.start : piece.stop + 1], kernels.absorb if kernels else None)
+        part = text[piece.start * width : piece.stop * width]
+        if kernels:
+            kernels.spell(macs.reshape(-1).view(np.uint8), start, part)
+        else:
+            _spell(macs, start, part.reshape(-1, width))
     return text
 
 
-def _chain(cipher: CipherContext, text: Bytes) -> Bytes:
-    """CBC over the blocks of every row at once; the last state is the MAC."""
-    state = np.zeros((len(text), _BLOCK), np.uint8)
-    for at in range(0, text.shape[1], _BLOCK):
-        state = np.frombuffer(cipher.update((state ^ text[:, at : at + _BLOCK]).tobytes()), np.uint8).reshape(-1, _BLOCK)
-    return state
-
-
-def _texts(characters: Bytes) -> pa.Array:
-    """An Arrow string column of the prefix and each row of characters, written straight into its buffer."""
-    rows, length = characters.shape
-    width = len(PREFIX) + length
-    text = np.empty((rows, width), np.uint8)
-    text[:, : len(PREFIX)] = np.frombuffer(PREFIX.encode(), np.uint8)
-    text[:, len(PREFIX) :] = characters
-    offsets = np.arange(rows + 1, dtype=np.int32) * np.int32(width)
-    return pa.StringArray.from_buffers(rows, pa.py_buffer(offsets), pa.py_buffer(text))
+def _spell(macs: Words, mark: Bytes, text: Bytes) -> None:
+    """What ``fused.spell_fixed`` does, in numpy."""
+    rows, width = text.shape
+    # A group of five bytes is read as eight.
+    eights = np.ndarray((rows, TOKEN_BYTES // 5), ">u8", macs.data, 0, (BLOCK, 5)).astype(np.uint64)
+    text[:, : len(mark)] = mark
+    # The characters of a row as one item, which numpy copies at once.
+    places = np.ndarray((rows,), f"V{_CHARACTERS}", text.data, len(mark), (width,))
+    places[:] = spell(eights).view(f"V{_CHARACTERS}")[:, 0]

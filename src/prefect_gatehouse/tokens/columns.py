@@ -1,8 +1,15 @@
-"""What the schemes share about columns: one text form of a value (Unicode NFC, UAX #15, nothing stripped, so that joins hold)."""
+"""What the schemes share about columns: one text form of a value (Unicode NFC, UAX #15, nothing stripped, so that joins hold).
+
+The text of a value is, by its type: text as it is, in NFC; whole numbers in decimal digits without sign or zero in front of them (-0.0
+is 0); dates as 2026-01-31; booleans as true and false; timestamps with a time zone as 2026-01-31T12:00:00.000000Z. Not-a-number is
+refused: it is either a missing value that its source should call missing, or an error. Fractions and timestamps without a time zone are
+refused too: they have several spellings, and joins would fail in silence.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,17 +18,34 @@ import pyarrow.compute as pc
 
 from prefect_gatehouse.errors import DataRefused
 
+Canonical = Literal["text", "email"]
+
 # Whole numbers up to here are exact in a double (IEEE 754, 53 bits).
 _EXACT = 2**53
+# The first byte of U+0300 in UTF-8. All characters below are their own NFC: combining marks begin there (UAX #15, section 9).
+_MAY_COMBINE = 0xCC
+# Values looked at to guess whether a column repeats, in runs, and the share of distinct ones from which hashing all no longer pays.
+_SAMPLE_RUNS, _SAMPLE_RUN, _MOSTLY_DISTINCT = 8, 64, 0.5
+# Up to this many, telling the distinct values apart costs less than to wonder.
+_SMALL = 512
 
 
 def flat(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     """One plain array: chunks joined, dictionary decoded."""
     if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-        if isinstance(array, pa.ChunkedArray):  # pyarrow keeps chunks that together exceed 2 GiB
-            raise DataRefused("a column holds more than 2 GiB of text", advice="tokenise it batch by batch")
+        try:
+            array = _joined(array)
+        except pa.ArrowInvalid:
+            raise DataRefused("the chunks of a column can't be joined", advice="tokenise it batch by batch") from None
     return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+
+
+def _joined(array: pa.ChunkedArray) -> pa.Array:
+    """The chunks as one array, as large text where they exceed 2 GiB together."""
+    if is_text(array.type) and sum(chunk.nbytes for chunk in array.chunks) >= 1 << 31:
+        array = array.cast(pa.large_string())
+    joined = array.combine_chunks()
+    return joined.chunk(0) if isinstance(joined, pa.ChunkedArray) and joined.num_chunks == 1 else joined
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -39,11 +63,19 @@ def is_time(kind: pa.DataType) -> bool:
     return bool(pa.types.is_date(kind) or pa.types.is_timestamp(kind) or pa.types.is_time(kind) or pa.types.is_duration(kind))
 
 
-def canonical_text(array: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """Values as NFC text; nulls stay null.
+def canonical_text(array: pa.Array | pa.ChunkedArray, form: Canonical = "text") -> pa.Array:
+    """Values as text in one spelling; nulls stay null.
 
-    Whole numbers, dates and booleans have one text. A float column counts as whole numbers if every value is one, as in
-    pandas where numbers have gaps. Timestamps, fractions and decimals have several texts, so joins would fail in silence.
+    A float column counts as whole numbers if every value is one, as in pandas where numbers have gaps.
+
+    Args:
+        array: A column of any type.
+        form: ``email`` folds the case of text as well: Ada@Example.org and ada@example.org become one value. The standard (RFC 5321,
+            section 2.4) lets a host tell names before the @ apart by case; hardly one does, but a column must say that it holds addresses,
+            since folding any other text could make one person of two.
+
+    Returns:
+        A column of type ``string`` or ``large_string``.
 
     Raises:
         DataRefused: The type has no single text form.
@@ -51,35 +83,104 @@ def canonical_text(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     array = flat(array)
     kind = array.type
     if is_text(kind):
-        return pc.utf8_normalize(array.cast(pa.string()), form="NFC")
+        text = _nfc(_plain(array))
+        return _folded(text) if form == "email" else text
     if pa.types.is_floating(kind):
         values = array.cast(pa.float64()).drop_null().to_numpy(zero_copy_only=False)
         if np.all(np.isfinite(values)) and np.all(values == np.rint(values)) and np.all(np.abs(values) <= _EXACT):
             return array.cast(pa.int64()).cast(pa.string())
+    if pa.types.is_timestamp(kind) and kind.tz is not None:
+        return _instants(array)
     if pa.types.is_date64(kind):
         array = array.cast(pa.date32())
-    if pa.types.is_integer(kind) or pa.types.is_date(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
+    whole = pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0)
+    if whole or pa.types.is_date(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
         return array.cast(pa.string())
     raise DataRefused(f"values of type {kind} have no single text form", advice="make the column text at its source")
 
 
-def over_unique(array: pa.Array, tokens_of: Callable[[pa.Array], pa.Array]) -> pa.Array:
-    """Applies a function of distinct, non-null values and puts its results back in the rows' places."""
-    encoded = array.dictionary_encode()
+def _plain(array: pa.Array) -> pa.Array:
+    """Text with offsets of 32 or 64 bits."""
+    if not pa.types.is_string_view(array.type):
+        return array
+    return array.cast(pa.string() if array.nbytes < 1 << 31 else pa.large_string())
+
+
+def _nfc(array: pa.Array) -> pa.Array:
+    """NFC of text; only values that may change are looked at one by one."""
+    data, edges = text_bytes(array)
+    data = data[edges[0] : edges[-1]]
+    if not len(data) or data.max() < _MAY_COMBINE:
+        return array
+    places = np.flatnonzero(data >= _MAY_COMBINE) + edges[0]
+    rows = np.unique(np.searchsorted(edges, places, side="right") - 1)
+    mask = np.zeros(len(array), np.bool_)
+    mask[rows] = True
+    try:
+        normal = pc.utf8_normalize(array.take(pa.array(rows)), form="NFC")
+        return pc.replace_with_mask(array, pa.array(mask), normal.cast(array.type))
+    except pa.ArrowInvalid:
+        raise DataRefused("a column of text holds bytes that are not UTF-8", advice="correct the encoding at its source") from None
+
+
+def _folded(array: pa.Array) -> pa.Array:
+    """Lower case; composed anew, since some letters come apart when they change case."""
+    try:
+        return _nfc(pc.utf8_lower(array))
+    except pa.ArrowInvalid:
+        raise DataRefused("a column of text holds bytes that are not UTF-8", advice="correct the encoding at its source") from None
+
+
+def _instants(array: pa.Array) -> pa.Array:
+    """Instants in UTC with microseconds (ISO 8601, RFC 3339), whatever the unit and the zone of the column."""
+    try:
+        text = array.cast(pa.timestamp("us", array.type.tz)).cast(pa.timestamp("us", "UTC")).cast(pa.string())
+    except pa.ArrowInvalid:
+        raise DataRefused(
+            "instants beyond microseconds, or out of their range, have no single text form", advice="make the column text at its source"
+        ) from None
+    return pc.replace_substring(text, " ", "T", max_replacements=1)
+
+
+def repeats(array: pa.Array) -> bool:
+    """Whether values seem to repeat so often that telling the distinct ones apart pays: a guess from some runs of rows."""
+    size = len(array)
+    if size <= _SMALL:
+        return size > 1
+    starts = np.linspace(0, size - _SAMPLE_RUN, _SAMPLE_RUNS).astype(np.int64)
+    rows = (starts[:, None] + np.arange(_SAMPLE_RUN)).ravel()
+    sample = array.take(pa.array(rows))
+    return bool(len(sample.unique()) < _MOSTLY_DISTINCT * len(rows))
+
+
+def over_values(array: pa.Array | pa.ChunkedArray, tokens_of: Callable[[pa.Array], pa.Array], form: Canonical = "text") -> pa.Array:
+    """Applies a function of canonical text to a column, once for each distinct value where that is cheaper.
+
+    Args:
+        array: A column of any type; the distinct values of a dictionary are its dictionary.
+        tokens_of: Takes text with nulls, gives as many texts with the same nulls.
+        form: As in ``canonical_text``.
+
+    Raises:
+        DataRefused: The type has no single text form.
+    """
+    if isinstance(array, pa.DictionaryArray) and len(array.dictionary) <= len(array):
+        return tokens_of(canonical_text(array.dictionary, form)).take(array.indices)
+    text = canonical_text(array, form)
+    if not repeats(text):
+        return tokens_of(text)
+    encoded = text.dictionary_encode()
     return tokens_of(encoded.dictionary).take(encoded.indices)
 
 
 def text_bytes(array: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """The bytes of a string array without nulls and the offset of each value, one more than there are values."""
+    """The bytes behind a column of type ``string`` or ``large_string`` and the offset of each value, one more than there are values.
+
+    Nulls have bytes of their own, if any: drop them first where that matters.
+    """
     _, offsets, data = array.buffers()
     if len(array) == 0 or offsets is None:
         return np.zeros(0, np.uint8), np.zeros(len(array) + 1, np.int64)
-    edges = np.frombuffer(offsets, np.int32, len(array) + 1, array.offset * 4).astype(np.int64)
+    width = np.dtype(np.int64 if pa.types.is_large_string(array.type) else np.int32)
+    edges = np.frombuffer(offsets, width, len(array) + 1, array.offset * width.itemsize).astype(np.int64, copy=False)
     return np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8), edges
-
-
-def groups(sizes: npt.NDArray[np.int64]) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
-    """Each size that occurs, with the rows that have it."""
-    order = np.argsort(sizes, kind="stable")
-    distinct, first = np.unique(sizes[order], return_index=True)
-    yield from zip(distinct.tolist(), np.split(order, first[1:]), strict=True) if len(distinct) else ()

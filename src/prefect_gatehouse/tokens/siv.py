@@ -1,107 +1,91 @@
 """Tokens that the key's holder can turn back: AES-SIV (RFC 5297) with AES-256 and the join domain as associated data.
 
-Values are padded to whole blocks of 16 bytes first (ISO/IEC 7816-4: 0x80, then zeros), so that the length of a token does not
-tell the length of a name or an address.
+Values are padded to whole blocks of 16 bytes first (ISO/IEC 7816-4: 0x80, then zeros), so that the length of a token does not tell the
+length of a name or an address. Without padding the associated data has a second part that says so: a token of one kind never opens as one
+of the other, and both can be told apart in one column.
 """
 
 from __future__ import annotations
 
-import numpy as np
+import threading
+from typing import NoReturn
+
 import pyarrow as pa
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-from prefect_gatehouse.errors import Tampered
-from prefect_gatehouse.tokens.base32hex import decode, encode
-from prefect_gatehouse.tokens.columns import canonical_text, flat, groups, is_text, over_unique, text_bytes
+from prefect_gatehouse.tokens import tier
+from prefect_gatehouse.tokens.columns import Canonical, over_values, text_bytes
 from prefect_gatehouse.tokens.keys import RootKey
+from prefect_gatehouse.tokens.open_siv import detokenise
+from prefect_gatehouse.tokens.seal_siv import FUSED, SCHEME, Sealer
+from prefect_gatehouse.tokens.spelling import column, prefix
 
-PREFIX = "s1_"
-"""Scheme and version; a token of another version is another token."""
-
-VERSION = 1
-_BLOCK = 16
+__all__ = ["SCHEME", "Tokeniser", "detokenise", "tokenise"]
 
 
-def tokenise(array: pa.Array | pa.ChunkedArray, root: RootKey, *, tenant: str, join_domain: str) -> pa.Array:
+class Tokeniser:
+    """Reversible tokens of one tenant and join domain under the root key's current version; made once, called for each batch.
+
+    Threads may share one. It can't be pickled: another process makes its own from the root key.
+
+    Args:
+        root: The root key.
+        tenant: Tokens of different tenants never match.
+        join_domain: Columns with the same join domain get the same tokens.
+        padding: Whether the length of a value up to 16 bytes is hidden.
+        canonical: What counts as the same value, see ``columns.canonical_text``.
+
+    Raises:
+        InputError: The tenant or the join domain is empty.
+    """
+
+    def __init__(self, root: RootKey, *, tenant: str, join_domain: str, padding: bool = True, canonical: Canonical = "text") -> None:
+        self._key = root.derive(tenant, join_domain, "siv")
+        self._domain = join_domain
+        self._padding = padding
+        self._prefix = prefix(SCHEME, root.current)
+        self._canonical: Canonical = canonical
+        self._tier = tier.wanted()
+        self._own = threading.local()
+
+    def __call__(self, array: pa.Array | pa.ChunkedArray) -> pa.Array:
+        """A token for each value; nulls stay null.
+
+        Args:
+            array: A column of text, whole numbers, dates, booleans or instants, plain or as a dictionary.
+
+        Returns:
+            A column of type ``string`` (``large_string`` where the tokens exceed 2 GiB).
+
+        Raises:
+            DataRefused: The column's type has no single text form.
+        """
+        return over_values(array, self._of_text, self._canonical)
+
+    def __repr__(self) -> str:
+        return "Tokeniser(**********)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a tokeniser is never pickled")
+
+    def _of_text(self, array: pa.Array) -> pa.Array:
+        there = array.drop_null() if array.null_count else array
+        sealer: Sealer | None = getattr(self._own, "sealer", None)
+        if sealer is None:
+            sealer = self._own.sealer = Sealer(self._key, self._domain, padded=self._padding)
+        data, edges = text_bytes(there)
+        text, places = sealer.seal(data, edges, self._prefix, FUSED.for_rows(len(there), self._tier))
+        return column(text, places, array)
+
+
+def tokenise(
+    array: pa.Array | pa.ChunkedArray, root: RootKey, *, tenant: str, join_domain: str, padding: bool = True, canonical: Canonical = "text"
+) -> pa.Array:
     """A reversible token for each value; equal values of one tenant and join domain get equal tokens, nulls stay null.
+
+    For many batches make one ``Tokeniser``.
 
     Raises:
         DataRefused: The column's type has no single text form.
         InputError: The tenant or the join domain is empty.
     """
-    cipher, domain = AESSIV(root.derive(tenant, join_domain, "siv", VERSION)), [join_domain.encode()]
-
-    def tokens_of(values: pa.Array) -> pa.Array:
-        sealed = [cipher.encrypt(_pad(value.encode()), domain) for value in values.to_pylist()]
-        return pa.array(_spell(sealed), pa.string())
-
-    return over_unique(canonical_text(array), tokens_of)
-
-
-def detokenise(array: pa.Array | pa.ChunkedArray, root: RootKey, *, tenant: str, join_domain: str) -> pa.Array:
-    """The text behind each token, as ``tokenise`` canonicalised it; nulls stay null.
-
-    Raises:
-        Tampered: At least one value is not a token of this key; the message holds their number and no value.
-        InputError: The tenant or the join domain is empty.
-    """
-    array = flat(array)
-    if pa.types.is_null(array.type):
-        return array.cast(pa.string())
-    if not is_text(array.type):
-        raise Tampered("the column does not hold reversible tokens", where="detokenise")
-    cipher, domain = AESSIV(root.derive(tenant, join_domain, "siv", VERSION)), [join_domain.encode()]
-
-    def values_of(tokens: pa.Array) -> pa.Array:
-        values = [_open(cipher, sealed, domain) for sealed in _read(tokens)]
-        bad = sum(value is None for value in values)
-        if bad:
-            raise Tampered(
-                f"{bad} of {len(values)} distinct tokens were not made with this key",
-                where="detokenise",
-                advice="check the root key's version, the tenant and the join domain",
-            )
-        return pa.array(values, pa.string())
-
-    return over_unique(array.cast(pa.string()), values_of)
-
-
-def _pad(value: bytes) -> bytes:
-    return value + b"\x80" + bytes(-(len(value) + 1) % _BLOCK)
-
-
-def _open(cipher: AESSIV, sealed: bytes | None, domain: list[bytes]) -> str | None:
-    if sealed is None:
-        return None
-    try:
-        value, mark, zeros = cipher.decrypt(sealed, domain).rpartition(b"\x80")
-        return value.decode() if mark and len(zeros) < _BLOCK and not any(zeros) else None
-    except (InvalidTag, ValueError):  # ValueError: too short for a vector, or not UTF-8
-        return None
-
-
-def _spell(sealed: list[bytes]) -> list[str]:
-    """Ciphertexts as text, all of one length at once."""
-    texts = [""] * len(sealed)
-    for size, rows in groups(np.array([len(item) for item in sealed], np.int64)):
-        data = np.frombuffer(b"".join(sealed[row] for row in rows), np.uint8).reshape(-1, size)
-        for row, characters in zip(rows, encode(data), strict=True):
-            texts[row] = PREFIX + characters.tobytes().decode("ascii")
-    return texts
-
-
-def _read(tokens: pa.Array) -> list[bytes | None]:
-    """Ciphertexts of tokens, None where a text is not spelt as a token."""
-    data, edges = text_bytes(tokens)
-    sealed: list[bytes | None] = [None] * len(tokens)
-    mark = np.frombuffer(PREFIX.encode(), np.uint8)
-    for size, rows in groups(np.diff(edges)):
-        if size <= len(mark):
-            continue
-        texts = data[edges[:-1][rows][:, None] + np.arange(size)]
-        values, good = decode(texts[:, len(mark) :])
-        good &= np.all(texts[:, : len(mark)] == mark, axis=1)
-        for row, value in zip(rows[good], values[good], strict=True):
-            sealed[row] = value.tobytes()
-    return sealed
+    return Tokeniser(root, tenant=tenant, join_domain=join_domain, padding=padding, canonical=canonical)(array)

@@ -1,4 +1,4 @@
-"""Reading the source."""
+"""Files as a source: their forms, their defects, several of them as one, and their parts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from prefect_gatehouse.canonical import sha256_bytes
-from prefect_gatehouse.data.source import open_source
+from prefect_gatehouse.data.sources import FilesPlace, open_source
 from prefect_gatehouse.errors import DataRefused, GatehouseError, InputError
 
 
+def place(path: Path) -> FilesPlace:
+    return FilesPlace(path.parent, (path.name,))
+
+
 def read(path: Path, columns: list[str]) -> dict[str, list[object]]:
-    with open_source(path) as source:
+    with open_source(place(path)) as source:
         batches = list(source.batches(columns))
         done, total = source.progress()
         assert done >= total > 0
@@ -68,13 +72,13 @@ def test_csv_of_many_blocks_comes_whole_and_in_order(tmp_path: Path) -> None:
     """Several reads of 1 MiB lose and repeat nothing; progress ends at the file's size; the hash is that of the bytes."""
     data = ("n,text\n" + "".join(f"{row},{'x' * 40}\n" for row in range(60_000))).encode()
     path = csv_file(tmp_path, data)
-    with open_source(path) as source:
+    with open_source(place(path)) as source:
         steps = []
         rows = []
         for batch in source.batches(["n"]):
             rows += batch.column(0).to_pylist()
             steps.append(source.progress())
-        assert source.sha256 == sha256_bytes(data)
+        assert source.digest() == sha256_bytes(data)
         assert source.names == ("n", "text")
     assert rows == [str(row) for row in range(60_000)]
     assert len(steps) > 2
@@ -112,7 +116,7 @@ def test_malformed_csv_names_file_and_row_and_no_value(tmp_path: Path, attack: s
 def test_csv_that_grows_while_it_is_read(tmp_path: Path) -> None:
     """The hash must be that of what was read: a file that changes in between is refused."""
     path = csv_file(tmp_path, "a\n1\n")
-    with open_source(path) as source, path.open("a") as stream:
+    with open_source(place(path)) as source, path.open("a") as stream:
         stream.write("2\n")
         stream.flush()
         with pytest.raises(InputError, match="changed"):
@@ -125,7 +129,7 @@ def test_parquet_keeps_types_and_reads_named_columns_only(tmp_path: Path) -> Non
     table = pa.table({"a": [1, 2], "a.b": ["x", None], "zip": ["01", "02"], "nested": [{"z": 1}, {"z": 2}]})
     pq.write_table(table, path, row_group_size=1)
     assert read(path, ["zip", "a.b", "a"]) == {"zip": ["01", "02"], "a.b": ["x", None], "a": [1, 2]}
-    with open_source(path) as source:
+    with open_source(place(path)) as source:
         assert source.names == ("a", "a.b", "zip", "nested")
         assert source.typed
 
@@ -159,5 +163,5 @@ def test_what_is_no_source(tmp_path: Path) -> None:
         "empty.csv/x.csv": InputError,
     }
     for name, expected in cases.items():
-        with pytest.raises(expected), open_source(tmp_path / name):
+        with pytest.raises(expected), open_source(FilesPlace(tmp_path, (name,))):
             pass

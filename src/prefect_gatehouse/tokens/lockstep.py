@@ -1,0 +1,241 @@
+"""CMAC over many messages at once (NIST SP 800-38B): step j encrypts block j of every message that has one.
+
+What happens to the end of a message (padding, subkey, and what AES-SIV adds before it) depends only on how many bytes its last block
+holds, so it is looked up in a table of 17 rows: one exclusive or instead of a decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NoReturn, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from prefect_gatehouse.tokens.aes import BLOCK, BlockCipher, double, words, xor
+from prefect_gatehouse.tokens.base32hex import Bytes
+
+Words = npt.NDArray[np.uint64]
+Edges = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.int32]
+
+ROWS = 8192
+"""Messages in one step: their states (128 KiB) stay in the cache, and one call of the cipher is long enough to cost nothing."""
+
+TEXT = 1 << 20
+"""Bytes of text that the numpy tier copies at once."""
+
+# From this many blocks on a few messages that outlast all others are chained one by one: a step costs about 2 us however few they are,
+# a message about 5 us.
+_MANY_BLOCKS, _FEW_MESSAGES = 64, 32
+
+MARKS: Words = words([(bytes(held) + b"\x80").ljust(BLOCK, b"\0") for held in range(BLOCK)] + [bytes(BLOCK)])
+"""The padding behind a block that holds this many bytes: a single 1 bit, nothing behind a full one."""
+
+MASKS: Words = words([b"\xff" * held + bytes(BLOCK - held) for held in range(BLOCK + 1)])
+"""Which bytes of a last block belong to the message, by how many it holds."""
+
+
+@dataclass(frozen=True, repr=False)
+class Ends:
+    """What is added to the last blocks of a message, by how many bytes the last one holds (0 to 16, two words each).
+
+    ``whole`` says that padding always follows, so that 16 bytes of text fill one block and begin another; ``only`` goes to the block of a
+    message that has no other, ``last`` to the last block of every other, and ``before`` to the one before that.
+    """
+
+    whole: bool
+    only: Words
+    last: Words
+    before: Words
+
+    @property
+    def reaches_back(self) -> bool:
+        """Whether anything is added before the last block."""
+        return bool(self.before.any())
+
+    @classmethod
+    def of_cmac(cls, cipher: BlockCipher) -> Ends:
+        """The padding and the subkeys K1 and K2 (SP 800-38B, section 6.2)."""
+        first, second = subkeys(cipher)
+        last = words([xor(_mark(held), first if held == BLOCK else second) for held in range(BLOCK + 1)])
+        return cls(False, last, last, np.zeros_like(last))
+
+    @classmethod
+    def of_siv(cls, cipher: BlockCipher, vector: bytes, *, padded: bool) -> Ends:
+        """What S2V does with its last string (RFC 5297, section 2.4), and CMAC then with the result.
+
+        Args:
+            cipher: The block cipher under the first half of the key.
+            vector: The state of S2V before the last string: the same for all strings with the same associated data.
+            padded: Whether 0x80 and zeros fill each string to whole blocks, at least one byte.
+        """
+        first, second = subkeys(cipher)
+        if padded:
+            last = words([xor(_mark(held), xor(vector, first)) for held in range(BLOCK)] + [bytes(BLOCK)])
+            return cls(True, last, last, np.zeros_like(last))
+        # A string of 16 bytes or more: the vector goes on its last 16 bytes, which lie in two blocks unless the last one is full.
+        parts = [(vector[BLOCK - held :].ljust(BLOCK, b"\0"), vector[: BLOCK - held].rjust(BLOCK, b"\0")) for held in range(BLOCK + 1)]
+        last = words([xor(tail, xor(_mark(held), first if held == BLOCK else second)) for held, (tail, _) in enumerate(parts)])
+        # A shorter one is padded first, so its block is full for CMAC.
+        only = words([xor(_mark(held), xor(vector if held == BLOCK else double(vector), first)) for held in range(BLOCK + 1)])
+        return cls(False, only, last, words([head for _, head in parts]))
+
+
+def subkeys(cipher: BlockCipher) -> tuple[bytes, bytes]:
+    """K1 and K2 (SP 800-38B, section 6.1)."""
+    first = double(cipher.block(bytes(BLOCK)))
+    return first, double(first)
+
+
+def _mark(held: int) -> bytes:
+    return bytes(MARKS[held])
+
+
+def blocks_of(lengths: npt.NDArray[np.int64], whole: bool) -> npt.NDArray[np.int64]:
+    """How many blocks messages of these lengths have, at least one."""
+    return (lengths + BLOCK) // BLOCK if whole else np.maximum(1, (lengths + BLOCK - 1) // BLOCK)
+
+
+class Absorb(Protocol):
+    """One step of the compiled tier: ``absorb`` in ``fused.py``, with the arguments it names."""
+
+    def __call__(
+        self, step: int, data: Bytes, edges: Edges, table: Words, whole: bool, rows: Rows, count: int, state: Words, ready: Words, macs: Words, /
+    ) -> int:
+        """How many messages go on."""
+
+
+class LockStep:
+    """CMAC under one key, with the memory that it works in; one thread at a time, never pickled.
+
+    Args:
+        cipher: The block cipher under the key.
+        ends: What is added to the last blocks.
+    """
+
+    def __init__(self, cipher: BlockCipher, ends: Ends) -> None:
+        self._cipher = cipher
+        self._ends = ends
+        self._table = np.concatenate([ends.only, ends.last, ends.before, MASKS])
+        self._ready = np.empty((ROWS, 2), np.uint64)
+        # The cipher asks for 15 bytes more than it writes.
+        self._state = np.empty((ROWS + 1, 2), np.uint64)
+        self._rows = np.empty(ROWS, np.int32)
+        self._text = np.zeros(TEXT + BLOCK, np.uint8)
+
+    @classmethod
+    def of_cmac(cls, key: bytes) -> LockStep:
+        """Plain CMAC under a key of 16, 24 or 32 bytes."""
+        cipher = BlockCipher(key)
+        return cls(cipher, Ends.of_cmac(cipher))
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a cipher is never pickled")
+
+    def macs(self, data: Bytes, edges: Edges, absorb: Absorb | None) -> Words:
+        """The MACs of some messages, two words each.
+
+        Args:
+            data: All messages, one behind the other.
+            edges: Where each message starts and the last one ends: n + 1 offsets into ``data``, n at most ``ROWS``.
+            absorb: The compiled tier's step, None for numpy.
+
+        Returns:
+            n + 1 rows: the last one is room for whoever reads a MAC in pieces of 8 bytes.
+        """
+        macs = np.zeros((len(edges), 2), np.uint64)
+        if absorb is None:
+            self._in_numpy(data, edges, macs[:-1])
+        else:
+            self._compiled(data, edges, macs[:-1], absorb)
+        return macs
+
+    def _encrypt(self, count: int) -> None:
+        self._cipher.encrypt(_bytes(self._ready[:count]), _bytes(self._state[: count + 1]))
+
+    def _compiled(self, data: Bytes, edges: Edges, macs: Words, absorb: Absorb) -> None:
+        count, step = len(macs), 0
+        self._rows[:count] = np.arange(count, dtype=np.int32)
+        self._state[:count] = 0
+        while True:
+            count = absorb(step, data, edges, self._table, self._ends.whole, self._rows, count, self._state, self._ready, macs)
+            if count == 0:
+                return
+            self._encrypt(count)
+            step += 1
+            if _few_long(step, count):
+                for place, row in enumerate(self._rows[:count].tolist()):
+                    macs[row] = self._chained(data[edges[row] : edges[row + 1]], step, self._state[place])
+                return
+
+    def _in_numpy(self, data: Bytes, edges: Edges, macs: Words) -> None:
+        lengths = np.diff(edges)
+        blocks = blocks_of(lengths, self._ends.whole)
+        most = int(blocks.max(initial=0))
+        # Longest first: the messages that go on are always the first ones.
+        fewer = most - blocks
+        order = np.argsort(fewer.astype(np.uint16) if most < 1 << 16 else fewer, kind="stable")
+        fewer, starts, lengths = fewer[order], edges[:-1][order], lengths[order]
+        windows, base = self._windows(data, edges)
+        done = np.empty_like(macs)
+        now, step = len(macs), 0
+        then = int(np.searchsorted(fewer, most - 1))  # how many have a block after this one
+        while now:
+            after = int(np.searchsorted(fewer, most - step - 2))  # and how many have two
+            block = windows[starts[:now] + (step * BLOCK - base)].view(np.uint64).reshape(-1, 2)
+            held = lengths[then:now] - step * BLOCK
+            block[then:now] &= MASKS[held]
+            block[then:now] ^= (self._ends.last if step else self._ends.only)[held]
+            if self._ends.reaches_back and after < then:
+                block[after:then] ^= self._ends.before[lengths[after:then] - (step + 1) * BLOCK]
+            if step:
+                block ^= self._state[:now]
+            self._ready[:now] = block
+            self._encrypt(now)
+            done[then:now] = self._state[then:now]
+            now, then, step = then, after, step + 1
+            if now and _few_long(step, now):
+                for place in range(now):
+                    message = data[starts[place] : starts[place] + lengths[place]]
+                    done[place] = self._chained(message, step, self._state[place])
+                break
+        macs[order] = done
+
+    def _windows(self, data: Bytes, edges: Edges) -> tuple[npt.NDArray[np.bytes_], int]:
+        """Sixteen bytes from every place of the text on: a view of a copy with room behind it, and where in ``data`` the copy begins."""
+        first, end = int(edges[0]), int(edges[-1])
+        # A single text that is longer than all others gets memory of its own, which is not kept.
+        text = self._text if end - first <= TEXT else np.empty(end - first + BLOCK, np.uint8)
+        text[: end - first] = data[first:end]
+        return np.ndarray((end - first + 1,), f"S{BLOCK}", text.data, 0, (1,)), first
+
+    def _chained(self, message: Bytes, step: int, state: Words) -> Words:
+        """The MAC of one message whose first ``step`` blocks are in the state."""
+        blocks = int(blocks_of(np.array([len(message)]), self._ends.whole)[0])
+        held = len(message) - (blocks - 1) * BLOCK
+        rest = np.zeros(((blocks - step), 2), np.uint64)
+        _bytes(rest)[: len(message) - step * BLOCK] = message[step * BLOCK :]
+        rest[-1] ^= self._ends.last[held]
+        if blocks - step > 1:
+            rest[-2] ^= self._ends.before[held]
+        return np.frombuffer(self._cipher.chain(state.tobytes(), _bytes(rest)), np.uint64)
+
+
+def _bytes(numbers: Words) -> Bytes:
+    return numbers.reshape(-1).view(np.uint8)
+
+
+def _few_long(step: int, count: int) -> bool:
+    return step >= _MANY_BLOCKS and count <= _FEW_MESSAGES
+
+
+def pieces(edges: Edges) -> Iterator[slice]:
+    """Cuts messages into runs of at most ``ROWS``, and of at most ``TEXT`` bytes where a single message is not longer."""
+    first = 0
+    while first < len(edges) - 1:
+        end = int(np.searchsorted(edges, edges[first] + TEXT, side="right")) - 1
+        end = max(first + 1, min(end, first + ROWS, len(edges) - 1))
+        yield slice(first, end)
+        first = end

@@ -1,0 +1,54 @@
+"""How tokens are written: scheme, key version, ``_``, base32hex; and Arrow string columns made of them without a pass over Python values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from prefect_gatehouse.tokens.base32hex import Bytes
+from prefect_gatehouse.tokens.lockstep import Edges
+
+# Arrow's plain strings have offsets of 32 bits.
+TEXT_LIMIT = (1 << 31) - 1
+
+
+def prefix(scheme: str, version: int) -> bytes:
+    """What the tokens of one scheme and key version begin with; a token of another version is another token."""
+    return f"{scheme}{version}_".encode()
+
+
+def column(text: Bytes, edges: Edges, like: pa.Array) -> pa.Array:
+    """A string column of texts in the places of the values that are there; nulls stay null.
+
+    Args:
+        text: The texts of the values that are there, one behind the other; bytes behind the last one are left out.
+        edges: Where each of them starts and the last one ends.
+        like: The column whose nulls are taken over.
+
+    Returns:
+        A column of type ``string``, or ``large_string`` where the texts exceed 2 GiB.
+    """
+    end = int(edges[-1])
+    kind, offset = (pa.string(), np.int32) if end <= TEXT_LIMIT else (pa.large_string(), np.int64)
+    validity = None
+    if like.null_count:
+        there = like.is_valid()
+        edges = edges[np.concatenate([[0], np.cumsum(there.to_numpy(zero_copy_only=False))])]
+        validity = there.buffers()[1]
+    buffers = [validity, pa.py_buffer(edges.astype(offset)), pa.py_buffer(text[:end])]
+    return pa.Array.from_buffers(kind, len(like), buffers, null_count=like.null_count)
+
+
+def windows(text: Bytes, width: int) -> npt.NDArray[np.void]:
+    """``width`` bytes from every place of a text on, as one item each: a view."""
+    return np.ndarray((max(0, len(text) - width + 1),), f"V{width}", text.data, 0, (1,))
+
+
+def by_size(sizes: npt.NDArray[np.int64]) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+    """Each size that occurs, with the rows that have it in ascending order."""
+    order = np.argsort(sizes, kind="stable")
+    distinct, first = np.unique(sizes[order], return_index=True)
+    yield from zip(distinct.tolist(), np.split(order, first[1:]), strict=True) if len(distinct) else ()
