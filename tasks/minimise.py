@@ -55,6 +55,7 @@ def minimise(attempt: Attempt, admitted: AdmittedRun) -> MinimisedData:
         treatments=result.treatments,
         highest_class=highest((item.column, item.data_class) for item in admitted.classes.features)[0],
         k=result.k,
+        l=result.l,
         token_key_version=version,
         synthetic=require_synthetic(attempt.ledger, result.source_sha256, admitted.tier),
     )

@@ -55,12 +55,45 @@ def test_other_rows_have_another_digest(
 
 
 def test_definition_by_hand() -> None:
-    """The digest is what the docstring says, computed here without Arrow: an auditor can repeat it."""
-    sha256 = hashlib.sha256(b'[["a","string"],["b","int64"]]')
-    one, two, zero = ((number).to_bytes(8, "little") for number in (1, 2, 0))
-    sha256.update(bytes([0b01000000]) + one + zero + b"x")
-    sha256.update(bytes([0]) + one + two)
-    assert table_digest(pa.table({"a": [None, "x"], "b": [2, 1]})) == sha256.hexdigest()
+    """The digest is what the docstrings say, computed here without Arrow and numpy: an auditor can repeat it."""
+    rows: list[tuple[str | None, int]] = [(None, 2), ("x", 1), ("token_of_27_characters_long", -3)]
+    rows.sort(key=hash_by_hand)
+    missing = sum(1 << (7 - place) for place, (text, _) in enumerate(rows) if text is None)
+    texts = [(text or "").encode() for text, _ in rows]
+    block = bytes([missing]) + b"".join(len(text).to_bytes(4, "little") for text in texts) + b"".join(texts)
+    block += bytes([0]) + b"".join(number.to_bytes(8, "little", signed=True) for _, number in rows)
+    whole = hashlib.sha256(b'{"columns":[["a","string"],["b","int64"]],"rows":3}')
+    whole.update((0).to_bytes(8, "little") + (3).to_bytes(8, "little") + hashlib.sha256(block).digest())
+    texts_only, numbers = zip(*rows, strict=True)
+    assert table_digest(pa.table({"a": texts_only[::-1], "b": numbers[::-1]})) == whole.hexdigest()
+
+
+def hash_by_hand(row: tuple[str | None, int]) -> int:
+    """The hash of a row of one text and one whole number, step by step with Python's own integers."""
+    mask, step = (1 << 64) - 1, 0x9E3779B97F4A7C15
+
+    def mixed(state: int, word: int, shift: int) -> int:
+        state = ((state ^ word) * step) & mask
+        return state ^ (state >> shift)
+
+    text, number = row
+    columns = [0x6A09E667F3BCC909]
+    if text is not None:
+        data = text.encode()
+        columns = [(len(data) * step) & mask]
+        whole = range(0, len(data) - 7, 8)
+        words = [data[at : at + 8] for at in whole] + ([data[-8:]] if len(data) % 8 else [])
+        for word in words:
+            columns[0] = mixed(columns[0], int.from_bytes(word, "little"), 32)
+        if not data:
+            columns[0] = mixed(columns[0], 0, 32)
+    columns.append(mixed(0, number & mask, 32))
+    state = step
+    for column in columns:
+        state = mixed(state, column, 29)
+    for constant in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
+        state = ((state ^ (state >> 33)) * constant) & mask
+    return state ^ (state >> 33)
 
 
 def test_names_types_and_column_borders_count() -> None:
@@ -81,7 +114,7 @@ def test_names_types_and_column_borders_count() -> None:
 
 def test_every_type_that_a_rule_lets_through_has_a_digest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Booleans, dates, times, decimals and nulls, over more than one block."""
-    monkeypatch.setattr(digest, "_BLOCK", 2)
+    monkeypatch.setattr(digest, "BLOCK_ROWS", 2)
     now = dt.datetime(2026, 1, 2, 3, 4, 5)
     columns = {
         "bool": pa.array([True, False, None]),

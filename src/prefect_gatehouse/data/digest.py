@@ -1,24 +1,103 @@
-"""A digest of a table's content that depends neither on the order of its rows, nor on chunks, nor on how it is stored.
+"""A digest of a table's content that depends neither on the order of its rows, nor on chunks or parts, nor on how it is stored.
 
-Definition: the rows are sorted by all columns in their order; SHA-256 runs over the RFC 8785 form of the list of (name, type),
-then over blocks of 65,536 sorted rows, column by column: which rows are null (one bit each, most significant first), and the
-values. Fixed-width values are little-endian with zeros for nulls; text is the byte lengths (int64, little-endian) and then the
-UTF-8 bytes; decimals are text; floats are doubles, negative zero counts as zero and every NaN as one.
+Definition. Columns take their one form and rows their order, as ``order.py`` defines both. The rows are cut into buckets by the
+upper b bits of their hash, b being the smallest for which there are at most 49,152 rows a bucket on average. The digest is SHA-256 over
+
+1. the RFC 8785 form of ``{"columns": [[name, type], ...], "rows": rows}``, then
+2. for each bucket that has rows, in order: its number and its rows (8 bytes each, little-endian) and the SHA-256 of its blocks.
+
+A block is 65,536 rows, the last one of a bucket fewer; it is taken column by column: which rows are missing (one bit each, most
+significant first), then the values. Fixed-width values are little-endian with zeros where one is missing; booleans are one byte; text is
+the byte lengths (int32, little-endian) and then the UTF-8 bytes; decimals are text; floats are doubles, negative zero counts as
+zero and every NaN as one.
+
+A bucket is digested by whoever orders its rows, so that several processes share the work; and it is one row group of the artifact.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from prefect_gatehouse.canonical import canonical
+from prefect_gatehouse.data.order import Hashes, content_order, fixed_width, one_form, row_hashes, taken
 from prefect_gatehouse.errors import DataRefused
-from prefect_gatehouse.tokens.columns import is_text, is_time, text_bytes
+from prefect_gatehouse.tokens.columns import text_bytes
 
-_BLOCK = 1 << 16
+BLOCK_ROWS = 1 << 16
+"""Rows of a block, and so of a row group at most."""
+
+# Three quarters of a block: a bucket of different rows then fits one block (the spread is that of a Poisson count, about 220 rows).
+_BUCKET_ROWS = BLOCK_ROWS * 3 // 4
+
+
+def bucket_bits(rows: int) -> int:
+    """How many upper bits of its hash tell a row's bucket, in a table of so many rows."""
+    return max(0, -(-rows // _BUCKET_ROWS) - 1).bit_length()
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """The rows whose hashes begin with one number.
+
+    Attributes:
+        number: The upper bits of their hashes.
+        rows: How many there are.
+        sha256: Of their blocks.
+    """
+
+    number: int
+    rows: int
+    sha256: bytes
+
+
+class BucketDigest:
+    """Digests one bucket, block by block."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._rows = 0
+        self._sha256 = hashlib.sha256()
+
+    def update(self, block: pa.RecordBatch) -> None:
+        """Adds rows in their order: ``BLOCK_ROWS``, the last time fewer."""
+        self._rows += block.num_rows
+        for column in block.columns:
+            _update(self._sha256, column)
+
+    def bucket(self) -> Bucket:
+        """What has been added."""
+        return Bucket(self._number, self._rows, self._sha256.digest())
+
+
+class ContentDigest:
+    """The digest of a table whose buckets come one after the other.
+
+    Args:
+        schema: Of the columns in their one form.
+        rows: Of the whole table.
+
+    Raises:
+        DataRefused: Two columns have the same name.
+    """
+
+    def __init__(self, schema: pa.Schema, rows: int) -> None:
+        if len(set(schema.names)) != len(schema.names):
+            raise DataRefused("two columns have the same name", where="digest")
+        self._sha256 = hashlib.sha256(canonical({"columns": [[field.name, str(field.type)] for field in schema], "rows": rows}))
+
+    def update(self, buckets: Iterable[Bucket]) -> None:
+        """Adds buckets in their order."""
+        for bucket in buckets:
+            self._sha256.update(bucket.number.to_bytes(8, "little") + bucket.rows.to_bytes(8, "little") + bucket.sha256)
+
+    def hexdigest(self) -> str:
+        """64 hexadecimal digits."""
+        return self._sha256.hexdigest()
 
 
 def table_digest(table: pa.Table) -> str:
@@ -27,55 +106,62 @@ def table_digest(table: pa.Table) -> str:
     Raises:
         DataRefused: A column is neither text, number, boolean nor date, or a name occurs twice.
     """
-    if len(set(table.column_names)) != len(table.column_names):
-        raise DataRefused("two columns have the same name", where="digest")
-    table = pa.table({name: _plain(name, table[name]) for name in table.column_names}) if table.num_columns else table
-    sha256 = hashlib.sha256(canonical([[field.name, str(field.type)] for field in table.schema]))
-    keys = [(field.name, "ascending") for field in table.schema if not pa.types.is_null(field.type)]
-    order = pc.sort_indices(table, sort_keys=keys) if keys else pa.array(range(table.num_rows), pa.int64())
-    for first in range(0, table.num_rows, _BLOCK):
-        rows = order.slice(first, _BLOCK)
-        for column in table.columns:
-            block = column.take(rows).combine_chunks()
-            for part in _bytes(block):
-                sha256.update(part)
-    return sha256.hexdigest()
+    schema = pa.schema([(field.name, one_form(field.name, pa.chunked_array([], field.type)).type) for field in table.schema])
+    digest = ContentDigest(schema, table.num_rows)
+    if table.num_rows and table.num_columns:
+        rows = as_batch(table)
+        hashes = row_hashes(rows)
+        order = content_order(rows, hashes)
+        ordered = hashes[order]
+        bits = bucket_bits(table.num_rows)
+        for number, first, last in cuts(ordered, bits):
+            bucket = BucketDigest(number)
+            for at in range(first, last, BLOCK_ROWS):
+                bucket.update(taken(rows, order[at : min(at + BLOCK_ROWS, last)]))
+            digest.update([bucket.bucket()])
+    return digest.hexdigest()
 
 
-def _plain(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """One representation of each logical type."""
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        column = column.cast(kind.value_type)
-        kind = column.type
-    if is_text(kind):
-        return column.cast(pa.string())
-    if pa.types.is_floating(kind):
-        return pa.chunked_array([_one_zero(chunk.cast(pa.float64())) for chunk in column.chunks], pa.float64())
-    if pa.types.is_decimal(kind):
-        return column.cast(pa.string())
-    if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind) or is_time(kind):
-        return column
-    advice = "keep flat columns of text, numbers and dates"
-    raise DataRefused(f"the type {kind} has no digest", where=f"column '{name}'", advice=advice)
+def as_batch(table: pa.Table) -> pa.RecordBatch:
+    """A table as one batch of columns in their one form.
+
+    Raises:
+        DataRefused: A column is neither text, number, boolean nor date, or its text takes more than 2 GiB.
+    """
+    columns = []
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        whole = one_form(name, column).combine_chunks()
+        if isinstance(whole, pa.ChunkedArray):  # pyarrow keeps chunks that together exceed 2 GiB
+            raise DataRefused("the text of a column takes more than 2 GiB", where=f"column '{name}'", advice="split the table")
+        columns.append(whole)
+    return pa.RecordBatch.from_arrays(columns, names=table.column_names)
 
 
-def _one_zero(chunk: pa.Array) -> pa.Array:
-    values = chunk.fill_null(0.0).to_numpy(zero_copy_only=False)
-    missing = chunk.is_null().to_numpy(zero_copy_only=False)
-    return pa.array(np.where(np.isnan(values), np.nan, values) + 0.0, mask=missing)
+def cuts(ordered: Hashes, bits: int) -> Iterator[tuple[int, int, int]]:
+    """Number, first row and end of each bucket in hashes that are in order."""
+    if not len(ordered):
+        return
+    if not bits:
+        yield 0, 0, len(ordered)
+        return
+    shift = np.uint64(64 - bits)
+    low, high = int(ordered[0] >> shift), int(ordered[-1] >> shift)
+    starts = np.arange(low, high + 1, dtype=np.uint64) << shift
+    edges = [*np.searchsorted(ordered, starts).tolist(), len(ordered)]
+    for number, first, last in zip(range(low, high + 1), edges, edges[1:], strict=False):
+        if last > first:
+            yield number, first, last
 
 
-def _bytes(block: pa.Array) -> list[bytes]:
-    missing = np.packbits(block.is_null().to_numpy(zero_copy_only=False)).tobytes()
-    if pa.types.is_null(block.type):
-        return [missing]
-    if pa.types.is_string(block.type):
-        data, edges = text_bytes(block.fill_null(""))
-        return [missing, np.diff(edges).astype("<i8").tobytes(), data[edges[0] : edges[-1]].tobytes()]
-    if pa.types.is_boolean(block.type):
-        return [missing, np.packbits(block.fill_null(False).to_numpy(zero_copy_only=False)).tobytes()]
-    if is_time(block.type):
-        block = block.view(pa.int32() if block.type.bit_width == 32 else pa.int64())
-    values = block.fill_null(0).to_numpy(zero_copy_only=False)
-    return [missing, values.astype(values.dtype.newbyteorder("<")).tobytes()]
+def _update(sha256: hashlib._Hash, column: pa.Array) -> None:
+    missing = np.packbits(column.is_null().to_numpy(zero_copy_only=False)).tobytes() if column.null_count else bytes(-(-len(column) // 8))
+    sha256.update(missing)
+    if pa.types.is_null(column.type):
+        return
+    if pa.types.is_string(column.type):
+        data, edges = text_bytes(column.fill_null("") if column.null_count else column)
+        sha256.update(np.diff(edges).astype("<i4").data)
+        sha256.update(data[edges[0] : edges[-1]].data)
+        return
+    values = fixed_width(column)
+    sha256.update(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False)).data)

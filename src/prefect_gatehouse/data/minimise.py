@@ -1,23 +1,30 @@
-"""Gate 2: only what the manifest allows leaves the source: tokenised, generalised, shuffled, encrypted before it is stored."""
+"""Gate 2: only what the manifest allows leaves the source: tokenised, generalised, in the order of its content, encrypted when stored."""
 
 from __future__ import annotations
 
-import os
+import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
-from prefect_gatehouse.data.anonymity import require_k
 from prefect_gatehouse.data.artifacts import ArtifactStore
-from prefect_gatehouse.data.digest import table_digest
-from prefect_gatehouse.data.rules import Rule, rule_for
+from prefect_gatehouse.data.digest import ContentDigest
+from prefect_gatehouse.data.engine.in_process import InProcess
+from prefect_gatehouse.data.engine.interface import Engine, KeyReader, Keys, Pool, Progress, Work
+from prefect_gatehouse.data.engine.passes import folder_of, treater_of
+from prefect_gatehouse.data.engine.remote import Remote
+from prefect_gatehouse.data.engine.settle import Block
+from prefect_gatehouse.data.engine.treat import Counted, Treater, require_few
+from prefect_gatehouse.data.rules import Rule
 from prefect_gatehouse.data.run_keys import RunKey
 from prefect_gatehouse.data.sources import Place, Source, SourceAccess, open_source
-from prefect_gatehouse.errors import DataRefused, InputError
-from prefect_gatehouse.manifest.columns import Drop
+from prefect_gatehouse.errors import DataRefused, InputError, StorageError
+from prefect_gatehouse.manifest.columns import Drop, ShiftDates, Tokenise
 from prefect_gatehouse.manifest.data import Data
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.tokens.keys import RootKey
@@ -26,13 +33,10 @@ from prefect_gatehouse.values import Artifact, Treatment
 ARTIFACT = "minimised"
 """Name of the artifact that this gate writes."""
 
+QUARANTINE = "quarantine"
+"""Name of the artifact that holds the rows set aside."""
+
 _WHERE = "data.source"
-
-# Rows of a row group of the artifact.
-_ROW_GROUP = 1 << 16
-
-Progress = Callable[[int, int], None]
-"""Called with what has been read and what there is: bytes of a CSV, rows of a Parquet file."""
 
 # A header that is longer or holds control characters is shown by its place; the pattern is the manifest's for a column name.
 _LONGEST_NAME = 128
@@ -45,21 +49,46 @@ class Minimised:
 
     Attributes:
         artifact: The encrypted table.
+        quarantine: The encrypted rows that were set aside, None if there were none.
         source_sha256: Of the source's bytes, or of its content where it is no file.
-        source_rows: Rows read; every one leaves.
-        data_digest: ``table_digest`` of the minimised table, before the shuffle and the encryption.
+        source_rows: Rows of the source; those that were not set aside leave.
+        quarantined_rows: Rows that could not be read or treated and were set aside.
+        data_digest: ``table_digest`` of the minimised table.
         treatments: Declared columns in the manifest's order, then the source's other columns, dropped.
         highest_class: Highest declared class among the columns that leave, tokenised or not.
         k: Smallest group over the quasi-identifiers, None where there are none.
+        l: Fewest distinct values of a sensitive column in a group, None where there are none.
+        workers: Other processes that read the keys.
     """
 
     artifact: Artifact
+    quarantine: Artifact | None
     source_sha256: str
     source_rows: int
+    quarantined_rows: int
     data_digest: str
     treatments: tuple[Treatment, ...]
     highest_class: DataClass
     k: int | None
+    l: int | None  # noqa: E741 the measure's own letter
+    workers: int
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Other processes that share the work, and what they get in place of keys and connections.
+
+    Attributes:
+        pool: The processes.
+        run_keys: Folder of the runs' keys, which they share.
+        root: Reads the root key there, None if no rule needs it.
+        access: Opens the source there, None if it is a file.
+    """
+
+    pool: Pool
+    run_keys: Path
+    root: KeyReader | None = None
+    access: SourceAccess | None = None
 
 
 def minimise(
@@ -72,90 +101,133 @@ def minimise(
     store: ArtifactStore,
     key: RunKey,
     access: SourceAccess | None = None,
+    workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> Minimised:
-    """Minimises a source into an encrypted artifact.
+    """Minimises a source into an encrypted artifact, in flat memory; the result is the same with and without workers.
 
     Args:
         data: What the manifest declares.
         source: Where it is.
-        root_key: Root key of the tokens, None if no column is tokenised.
+        root_key: Root key of the tokens, None if no rule needs it.
         tenant: Whose tokens.
         run_id: Whose artifact.
-        store: Where the artifact goes.
+        store: Where the artifact goes, and temporary files meanwhile.
         key: The run's key.
         access: Opens the source, where it is not a file.
-        progress: Called after each batch.
+        workers: Other processes that do the work; this one does it if there are none.
+        progress: Called after each batch, or each part that a worker has read.
 
     Raises:
         InputError: The source or a rule is wrong.
         DataRefused: The source has no rows, holds values that a rule can't treat, or a group is smaller than k.
         StorageError: The source can't be read or the artifact not written.
+        Unavailable: A worker died.
     """
-    with open_source(source, access=access) as opened:
-        _check_columns(data, opened, _WHERE)
-        rules = {
-            name: rule_for(name, column, typed=opened.typed, root_key=root_key, tenant=tenant)
-            for name, column in data.columns.items()
-            if not isinstance(column, Drop)
-        }
-        table = _treated(opened, rules, _WHERE, progress)
-        k = require_k(table, data.quasi_identifiers, data.k) if data.k is not None else None
-        return Minimised(
-            artifact=store.write(run_id, ARTIFACT, _shuffled(table), key),
-            source_sha256=opened.digest(),
-            source_rows=table.num_rows,
-            data_digest=table_digest(table),
-            treatments=_treatments(data, rules, opened),
-            highest_class=max((data.columns[name].data_class for name in rules), key=lambda each: each.rank),
-            k=k,
-        )
+    work = Work(
+        data,
+        tenant,
+        run_id,
+        source,
+        store.root,
+        workers.run_keys if workers is not None else Path(),
+        access=workers.access if workers is not None else access,
+        root=workers.root if workers is not None else None,
+        token=secrets.token_hex(8),
+    )
+    keys = Keys(key, root_key)
+    folder = folder_of(work, keys)
+    folder.clear(others=True)
+    limit = data.quarantine_limit if data.malformed == "quarantine" else None
+    try:
+        with open_source(source, access=access, quarantine=limit) as opened:
+            _check_columns(data, opened, _WHERE)
+            treater = treater_of(work, keys, typed=opened.typed)
+            engine = Remote(work, keys, opened, workers.pool) if workers is not None else InProcess(work, keys, opened)
+            source_sha256, counted = _dealt(engine, opened, progress)
+            rows, aside = _checked(data, treater, counted)
+            if treater.finishes(counted.dealt.schema):
+                finished = engine.finish(counted, counted.tallies)
+                counted.dealt, counted.groups = finished.dealt, finished.groups
+            k, l = counted.groups.check(data.k, data.l) if counted.groups is not None else (None, None)  # noqa: E741
+            artifact, data_digest = _written(store, run_id, key, data, counted, engine)
+            return Minimised(
+                artifact=artifact,
+                quarantine=store.write(run_id, QUARANTINE, counted.aside, key) if counted.aside else None,
+                source_sha256=source_sha256,
+                source_rows=rows + aside,
+                quarantined_rows=aside,
+                data_digest=data_digest,
+                treatments=_treatments(data, treater.rules, opened),
+                highest_class=max((data.columns[name].data_class for name in treater.rules), key=lambda each: each.rank),
+                k=k,
+                l=l,
+                workers=len(engine.readers) if isinstance(engine, Remote) else 0,
+            )
+    finally:
+        with suppress(StorageError):  # what went wrong before is what to tell; cleaning the run up removes what is left
+            folder.clear()
+
+
+def _dealt(engine: Engine, source: Source, progress: Progress | None) -> tuple[str, Counted]:
+    """The source's digest and what the first pass found; a file is hashed while the workers read it."""
+    if isinstance(engine, InProcess):
+        counted = engine.deal(progress)
+        return counted.source_sha256 or source.digest(), counted
+    with ThreadPoolExecutor(1) as beside:
+        digest = beside.submit(source.digest) if len(source.parts()) > 1 else None
+        counted = engine.deal(progress)
+        return counted.source_sha256 or (digest.result() if digest is not None else source.digest()), counted
+
+
+def _checked(data: Data, treater: Treater, counted: Counted) -> tuple[int, int]:
+    """Judges by the counts: rows that leave, and rows set aside."""
+    aside = counted.set_aside_rows()
+    if not counted.dealt.rows:
+        message = f"no row is left; {aside} were set aside" if aside else "the source has no rows"
+        raise DataRefused(message, where=_WHERE)
+    require_few(aside, data.quarantine_limit)
+    treater.absorb(counted.tallies)
+    for rule in treater.rules.values():
+        rule.check()
+    return counted.dealt.rows, aside
+
+
+def _written(store: ArtifactStore, run_id: str, key: RunKey, data: Data, counted: Counted, engine: Engine) -> tuple[Artifact, str]:
+    """The artifact and the digest of what went into it."""
+    assert counted.dealt.schema is not None  # there are rows
+    digest = ContentDigest(counted.dealt.schema, counted.dealt.rows)
+
+    def rows(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
+        for block, bucket in blocks:
+            yield block
+            if bucket is not None:
+                digest.update([bucket])
+
+    tokens = [name for name, column in data.columns.items() if isinstance(column, Tokenise) and column.scheme != "codes"]
+    artifact = store.write(run_id, ARTIFACT, rows(engine.settle(counted)), key, random=tokens)
+    return artifact, digest.hexdigest()
 
 
 def _check_columns(data: Data, source: Source, name: str) -> None:
     found = Counter(source.names)
     # Only the manifest's names are repeated: what a file without a header has in its first row are values.
-    missing = [f"'{column}'" for column in data.columns if column not in found]
+    subjects = [column.subject for column in data.columns.values() if isinstance(column, ShiftDates)]
+    declared = list(dict.fromkeys((*data.columns, *subjects)))
+    missing = [f"'{column}'" for column in declared if column not in found]
     if missing:
         raise InputError(
             f"{len(missing)} declared columns are not in the source: {', '.join(missing)}",
             where=name,
             advice="check data.columns; a CSV needs a header row and commas",
         )
-    double = [f"'{column}'" for column in data.columns if found[column] > 1]
+    double = [f"'{column}'" for column in declared if found[column] > 1]
     if double:
         message = f"declared columns occur twice in the source: {', '.join(double)}"
         raise InputError(message, where=name, advice="rename one of them")
     if all(isinstance(column, Drop) for column in data.columns.values()):
         advice = "keep, tokenise or generalise one"
         raise InputError("every column is dropped; nothing would leave", where="data.columns", advice=advice)
-
-
-def _treated(source: Source, rules: dict[str, Rule], name: str, progress: Progress | None) -> pa.Table:
-    chunks: dict[str, list[pa.Array]] = {column: [] for column in rules}
-    try:
-        for batch in source.batches(list(rules)):
-            for column, rule in rules.items():
-                array = batch.column(column)
-                chunks[column].append(rule.apply(array.dictionary_decode() if pa.types.is_dictionary(array.type) else array))
-            if progress is not None:
-                progress(*source.progress())
-        if not any(len(chunk) for chunk in next(iter(chunks.values()))):
-            raise DataRefused("the source has no rows", where=name)
-        return pa.table({column: rule.finish(pa.chunked_array(chunks[column])) for column, rule in rules.items()})
-    except pa.ArrowException as error:  # its text may quote a value, its class does not
-        message = f"the columns can't be treated: {type(error).__name__}"
-        raise DataRefused(message, where=name, advice="check the types of the declared columns") from None
-
-
-def _shuffled(table: pa.Table) -> Iterator[pa.RecordBatch]:
-    """The rows in a random order, so that a row's place no longer tells whose it is.
-
-    Sorting by 64 random bits of the operating system draws every permutation alike, but for collisions (n^2 / 2^65).
-    """
-    order = pa.array(np.argsort(np.frombuffer(os.urandom(8 * table.num_rows), np.uint64)))
-    for first in range(0, table.num_rows, _ROW_GROUP):
-        yield from table.take(order.slice(first, _ROW_GROUP)).combine_chunks().to_batches()
 
 
 def _treatments(data: Data, rules: dict[str, Rule], source: Source) -> tuple[Treatment, ...]:

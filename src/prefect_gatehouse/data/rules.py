@@ -2,76 +2,112 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from prefect_gatehouse.data.counting import Counting, number
-from prefect_gatehouse.data.generalise import Binned, Dates, Prefix, Rounded
+from prefect_gatehouse.data.counting import Counting, Faults
+from prefect_gatehouse.data.dates import Dates
+from prefect_gatehouse.data.generalise import Binned, Prefix, Rounded
+from prefect_gatehouse.data.keep import Kept, Scaled
+from prefect_gatehouse.data.shift_dates import ShiftedDates
 from prefect_gatehouse.errors import DataRefused, InputError
-from prefect_gatehouse.manifest.columns import Column, Generalise, Keep, Tokenise
+from prefect_gatehouse.manifest.columns import Column, Constant, Generalise, Keep, ShiftDates, Tokenise
 from prefect_gatehouse.tokens import cmac, siv
-from prefect_gatehouse.tokens.columns import is_number, is_text, is_time
 from prefect_gatehouse.tokens.keys import RootKey
-
-# Text that a number would not give back: a leading zero or plus, or more digits than a double holds (15 always survive).
-_NOT_A_NUMBER = r"^[+-]?0\d|^\+|^-?\d{16,}"
 
 
 class Rule(Protocol):
-    """One column's way through the gate."""
+    """One column's way through the gate.
+
+    Every batch goes through ``apply``, in any process. The tallies are added up (``tally``, ``absorb``), ``check`` judges once, and
+    then ``finish`` gives any part of the treated rows its last form. Where rows with bad values are set aside, ``restore`` takes the
+    batch back, so that it can be applied again without them.
+    """
 
     detail: str
     """The rule's setting in words."""
 
-    def apply(self, array: pa.Array) -> pa.Array:
-        """One batch of the column; bad values become null and are counted."""
+    reads: tuple[str, ...]
+    """Columns of the source that ``apply`` takes, the rule's own first."""
 
-    def finish(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
-        """The whole column.
+    def apply(self, *arrays: pa.Array) -> tuple[pa.Array, pa.Array | None]:
+        """One batch: the treated column, and where a value could not be treated (None: nowhere)."""
+
+    def tally(self) -> Counter[str]:
+        """What was counted so far; picklable, addable, without any value."""
+
+    def absorb(self, counted: Mapping[str, int]) -> None:
+        """Adds a tally of the same rule from elsewhere."""
+
+    def restore(self, counted: Mapping[str, int]) -> None:
+        """Goes back to an earlier tally."""
+
+    def check(self) -> None:
+        """Judges when every row has been counted.
 
         Raises:
-            DataRefused: There were bad values, or the rule changed nothing that it should have changed.
+            DataRefused: There were bad values, or the column may not leave so.
         """
 
+    def finish(self, part: pa.ChunkedArray) -> pa.ChunkedArray:
+        """The last form of any part of the treated rows, decided by the tally alone."""
 
-def rule_for(name: str, declared: Column, *, typed: bool, root_key: RootKey | None, tenant: str) -> Rule:
+
+def rule_for(name: str, declared: Column, *, typed: bool, root_key: RootKey | None, tenant: str, columns: Mapping[str, Column] | None = None) -> Rule:
     """The rule of a column that leaves.
 
     Args:
         name: The column.
         declared: What the manifest says of it.
         typed: Whether the source has types; the columns of a CSV are text.
-        root_key: Needed if the column is tokenised.
+        root_key: Needed if the column is tokenised or its dates are shifted.
         tenant: Tokens of different tenants never match.
+        columns: Every declared column: the subject of shifted dates has its join domain there.
 
     Raises:
-        InputError: The column is tokenised without a root key, a bound is not a number, or the column is dropped.
+        InputError: A key is needed and there is none, a bound is not a number, or the column is dropped.
     """
     if isinstance(declared, Tokenise):
-        if root_key is None:
-            raise InputError("a column is tokenised without a root key", where=f"column '{name}'", advice="set credentials.tokenise")
-        return _Tokens(name, declared, root_key, tenant)
+        return _Tokens(name, declared, _needed(root_key, name, "a column is tokenised"), tenant)
+    if isinstance(declared, ShiftDates):
+        root = _needed(root_key, name, "dates are shifted")
+        subject = (columns or {}).get(declared.subject)
+        domain = (subject.join_domain if isinstance(subject, Tokenise) else None) or declared.subject
+        return ShiftedDates(name, declared.subject, declared.days, root.derive(tenant, domain, "shift_dates"), nulls=declared.nulls)
     if isinstance(declared, Generalise):
-        if declared.to is not None:
-            return Dates(name, declared.to)
-        if declared.prefix is not None:
-            return Prefix(name, declared.prefix)
-        if declared.round_to is not None:
-            return Rounded(name, declared.round_to)
-        return Binned(name, declared.bins or ())
+        return _coarser(name, declared)
     if isinstance(declared, Keep):
-        return _Scaled(name, *declared.scale) if declared.scale is not None else _Kept(name, typed)
+        if declared.scale is not None:
+            return Scaled(name, *declared.scale, nulls=declared.nulls)
+        return Kept(name, typed, nulls=declared.nulls)
+    if isinstance(declared, Constant):
+        return _Same(name, declared.value)
     raise InputError("the column is dropped; no rule applies", where=f"column '{name}'")
+
+
+def _needed(root_key: RootKey | None, name: str, what: str) -> RootKey:
+    if root_key is None:
+        raise InputError(f"{what} without a root key", where=f"column '{name}'", advice="set credentials.tokenise")
+    return root_key
+
+
+def _coarser(name: str, declared: Generalise) -> Rule:
+    if declared.to is not None:
+        return Dates(name, declared.to, nulls=declared.nulls)
+    if declared.prefix is not None:
+        return Prefix(name, declared.prefix, nulls=declared.nulls)
+    if declared.round_to is not None:
+        return Rounded(name, declared.round_to, nulls=declared.nulls)
+    return Binned(name, declared.bins or (), nulls=declared.nulls)
 
 
 class _Tokens(Counting):
     def __init__(self, name: str, declared: Tokenise, root_key: RootKey, tenant: str) -> None:
         domain = declared.join_domain or name
-        super().__init__(name, f"{declared.scheme}, joins {domain}" if domain != name else declared.scheme)
+        super().__init__(name, f"{declared.scheme}, joins {domain}" if domain != name else declared.scheme, nulls=declared.nulls)
         canonical = declared.canonical or "text"
         self._tokenise: Callable[[pa.Array], pa.Array] = (
             siv.Tokeniser(root_key, tenant=tenant, join_domain=domain, padding=declared.padding is not False, canonical=canonical)
@@ -79,56 +115,19 @@ class _Tokens(Counting):
             else cmac.Tokeniser(root_key, tenant=tenant, join_domain=domain, canonical=canonical)
         )
 
-    def apply(self, array: pa.Array) -> pa.Array:
+    def treat(self, faults: Faults, *arrays: pa.Array) -> pa.Array:
         try:
-            return self._tokenise(array)
+            return self._tokenise(arrays[0])
         except DataRefused as error:
             raise self.refusal(error.message, error.advice) from None
 
 
-class _Kept(Counting):
-    """Unchanged; the text of a CSV becomes numbers if that loses nothing."""
+class _Same(Counting):
+    """One value for every row, missing ones too, so that it tells nothing."""
 
-    def __init__(self, name: str, typed: bool) -> None:
-        super().__init__(name, "")
-        self._typed = typed
+    def __init__(self, name: str, value: str | float | bool | None) -> None:
+        super().__init__(name, "one value for all")
+        self._value = pa.scalar(value)
 
-    def apply(self, array: pa.Array) -> pa.Array:
-        kind = array.type
-        if is_text(kind):
-            return array.cast(pa.string())
-        if pa.types.is_floating(kind):
-            return self.finite(array)
-        if is_number(kind) or pa.types.is_boolean(kind) or is_time(kind) or pa.types.is_null(kind):
-            return array
-        raise self.refusal(f"values of type {kind} can't be kept", "keep flat columns of text, numbers and dates")
-
-    def finish(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
-        column = super().finish(column)
-        if self._typed or column.null_count == len(column) or pc.any(pc.match_substring_regex(column, _NOT_A_NUMBER)).as_py():
-            return column
-        try:
-            whole = column.cast(pa.int64())
-            if whole.cast(pa.string()).equals(column):
-                return whole
-        except pa.ArrowInvalid:
-            pass
-        try:
-            numbers = column.cast(pa.float64())
-        except pa.ArrowInvalid:
-            return column
-        return super().finish(pa.chunked_array([self.finite(chunk) for chunk in numbers.chunks], pa.float64()))
-
-
-class _Scaled(Counting):
-    """(x - low) / (high - low), clipped to 0..1."""
-
-    def __init__(self, name: str, low: float, high: float) -> None:
-        super().__init__(name, f"scaled from {number(low)}..{number(high)}")
-        if not math.isfinite(high - low):
-            raise InputError("the bounds of scale must be finite", where=f"column '{name}'")
-        self._low, self._high = low, high
-
-    def apply(self, array: pa.Array) -> pa.Array:
-        share = pc.divide(pc.subtract(self.numbers(array), self._low), self._high - self._low)
-        return pc.max_element_wise(pc.min_element_wise(share, 1.0, skip_nulls=False), 0.0, skip_nulls=False)
+    def treat(self, faults: Faults, *arrays: pa.Array) -> pa.Array:
+        return pa.nulls(len(arrays[0])) if self._value.as_py() is None else pa.repeat(self._value, len(arrays[0]))

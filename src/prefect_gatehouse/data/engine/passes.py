@@ -1,0 +1,112 @@
+"""The two passes over one part of the data, as every engine runs them."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from prefect_gatehouse.data.digest import BLOCK_ROWS
+from prefect_gatehouse.data.engine.deal import Dealer
+from prefect_gatehouse.data.engine.interface import Keys, Progress, Work
+from prefect_gatehouse.data.engine.settle import Block, Stretch, load, settle
+from prefect_gatehouse.data.engine.treat import Counted, Tallies, Treater, aside_schema
+from prefect_gatehouse.data.order import taken
+from prefect_gatehouse.data.sources import FilesPlace, Part, S3Place, Source
+from prefect_gatehouse.data.spill import SpillFolder
+from prefect_gatehouse.errors import DataRefused
+
+
+def folder_of(work: Work, keys: Keys) -> SpillFolder:
+    """Where the temporary files of a piece of work lie."""
+    return SpillFolder(work.artifacts, work.run_id, keys.run, work.token)
+
+
+def treater_of(work: Work, keys: Keys, *, typed: bool) -> Treater:
+    """The rules of a piece of work."""
+    return Treater(work.data, typed=typed, root_key=keys.root, tenant=work.tenant)
+
+
+def this_worker() -> str:
+    """This process, by host and number."""
+    return f"{platform.node()}:{os.getpid()}"
+
+
+def deal_parts(work: Work, keys: Keys, source: Source, parts: Iterable[Part] | None, *, keep: bool, progress: Progress | None = None) -> Counted:
+    """Deals out some parts of the source, or all of it.
+
+    Args:
+        work: What there is to do.
+        keys: This process's keys.
+        source: The source, open here.
+        parts: The parts; the whole source if None.
+        keep: Whether rows may stay in memory.
+        progress: Called after each batch.
+
+    Raises:
+        DataRefused: A rule can't treat a column at all, or too many rows are bad.
+    """
+    treater = treater_of(work, keys, typed=source.typed)
+    dealer = Dealer(folder_of(work, keys), memory=work.memory, keep=keep)
+    try:
+        for part in (None,) if parts is None else parts:
+            for batch in source.batches(treater.reads, part):
+                if batch.num_rows:
+                    dealer.add(treater.treat(batch))
+                if progress is not None:
+                    progress(*source.progress())
+    except pa.ArrowException as error:  # its text may quote a value, its class does not
+        message = f"the columns can't be treated: {type(error).__name__}"
+        raise DataRefused(message, where="data.source", advice="check the types of the declared columns") from None
+    finally:
+        dealt = dealer.close()
+    counted = treater.counted
+    counted.dealt, counted.tallies, counted.worker = dealt, treater.tallies(), this_worker()
+    counted.malformed.update(source.malformed)
+    counted.aside += _unreadable(source, treater.reads)
+    if not isinstance(work.place, FilesPlace | S3Place):  # a query is not read twice: its digest is of what was read here
+        counted.source_sha256 = source.digest()
+    return counted
+
+
+def finish_stretches(work: Work, keys: Keys, stretches: Iterable[Stretch], tallies: Tallies, *, typed: bool, keep: bool) -> Counted:
+    """Gives the rows of some stretches their last form, counts their groups anew and deals them out anew."""
+    treater = treater_of(work, keys, typed=typed)
+    treater.absorb(tallies)
+    folder = folder_of(work, keys)
+    dealer = Dealer(folder, memory=work.memory, keep=keep)
+    counted = Counted(groups=treater.new_groups(), worker=this_worker())
+    try:
+        for stretch in stretches:
+            for rows in _expanded(load(stretch, folder)):
+                finished = treater.finish(rows)
+                if counted.groups is not None:
+                    counted.groups.add(finished)
+                dealer.add(finished)
+    finally:
+        counted.dealt = dealer.close()
+    return counted
+
+
+def settle_stretch(work: Work, keys: Keys, stretch: Stretch, total: int) -> Iterator[Block]:
+    """The rows of a stretch in their order."""
+    return settle(load(stretch, folder_of(work, keys)), total)
+
+
+def _expanded(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Each dealt row as often as it came, in batches."""
+    columns = rows.select(rows.schema.names[:-2])
+    ends = np.cumsum(rows.column(rows.num_columns - 1).to_numpy().astype(np.int64))
+    for at in range(0, int(ends[-1]), BLOCK_ROWS):
+        yield taken(columns, np.searchsorted(ends, np.arange(at, min(at + BLOCK_ROWS, int(ends[-1]))), "right"))
+
+
+def _unreadable(source: Source, reads: tuple[str, ...]) -> list[pa.RecordBatch]:
+    rows = source.rejected
+    if not rows:
+        return []
+    columns = [pa.array([row.reason for row in rows]), pa.array([row.raw for row in rows], pa.binary())]
+    return [pa.RecordBatch.from_arrays([*columns, *(pa.nulls(len(rows), pa.string()) for _ in reads)], schema=aside_schema(reads))]

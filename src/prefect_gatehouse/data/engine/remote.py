@@ -1,0 +1,229 @@
+"""Both passes in several processes: the functions that a worker calls, and the engine that calls them through a pool.
+
+What goes to a worker names files, folders, blocks and temporary files; what comes back names temporary files. Rows, counts and
+groups travel sealed under the run's key in those files. A worker reads its keys itself and holds them while the pool lives.
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+import pyarrow as pa
+
+from prefect_gatehouse.data.digest import Bucket
+from prefect_gatehouse.data.engine.deal import Piece
+from prefect_gatehouse.data.engine.interface import Keys, Pool, Progress, Work
+from prefect_gatehouse.data.engine.passes import deal_parts, finish_stretches, folder_of, settle_stretch
+from prefect_gatehouse.data.engine.settle import Block, Stretch, stretches
+from prefect_gatehouse.data.engine.treat import Counted, Tallies
+from prefect_gatehouse.data.run_keys import RunKeys
+from prefect_gatehouse.data.sources import Part, Source, open_source
+from prefect_gatehouse.data.spill import Frame, SpillFolder
+from prefect_gatehouse.errors import GatehouseError, Interrupted
+from prefect_gatehouse.tokens.keys import RootKey
+
+T = TypeVar("T")
+
+# Tasks for each worker: enough that the last ones do not leave a worker idle, few enough that none is small.
+_TASKS_A_WORKER = 8
+# Stretches that are settled before the artifact takes them, a worker: each is a file of one stretch on the disk.
+_AHEAD = 2
+
+_keys: dict[str, Keys] = {}
+_opening = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Task:
+    """One call of a worker.
+
+    Attributes:
+        work: What there is to do.
+        parts: Parts of the source to deal out.
+        stretches: Stretches to finish or to settle.
+        tallies: Where the tallies of all rows lie.
+        typed: Whether the source has types.
+        total: Rows of the whole table.
+    """
+
+    work: Work
+    parts: tuple[Part, ...] = ()
+    stretches: tuple[Stretch, ...] = ()
+    tallies: Piece | None = None
+    typed: bool = True
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A stretch whose rows lie in their order in a temporary file.
+
+    Attributes:
+        schema: Of the rows.
+        file: The file.
+        blocks: Where each block lies, and the bucket that it ends.
+    """
+
+    schema: pa.Schema
+    file: str
+    blocks: tuple[tuple[Frame, Bucket | None], ...]
+
+
+def deal_task(task: Task) -> Piece | GatehouseError:
+    """Deals out parts of the source; where the sealed counts lie, or why not."""
+
+    def deal(keys: Keys) -> Piece:
+        limit = task.work.data.quarantine_limit if task.work.data.malformed == "quarantine" else None
+        with open_source(task.work.place, access=task.work.access, quarantine=limit) as source:
+            counted = deal_parts(task.work, keys, source, task.parts, keep=False)
+        return _seal(folder_of(task.work, keys), counted)
+
+    return _called(task.work, deal)
+
+
+def finish_task(task: Task) -> Piece | GatehouseError:
+    """Gives rows their last form; where the sealed counts lie, or why not."""
+
+    def finish(keys: Keys) -> Piece:
+        assert task.tallies is not None  # finish() sets it
+        folder = folder_of(task.work, keys)
+        tallies = cast("Tallies", _unseal(folder, task.tallies))
+        return _seal(folder, finish_stretches(task.work, keys, task.stretches, tallies, typed=task.typed, keep=False))
+
+    return _called(task.work, finish)
+
+
+def settle_task(task: Task) -> Settled | GatehouseError:
+    """Puts the rows of a stretch in order; where they lie, or why not."""
+
+    def settle(keys: Keys) -> Settled:
+        (stretch,) = task.stretches
+        with folder_of(task.work, keys).create() as writer:
+            blocks = tuple((writer.append(rows.serialize()), bucket) for rows, bucket in settle_stretch(task.work, keys, stretch, task.total))
+        return Settled(stretch.schema, writer.name, blocks)
+
+    return _called(task.work, settle)
+
+
+def forget(token: str) -> None:
+    """Drops the keys of a piece of work in this process."""
+    _keys.pop(token, None)
+
+
+class Remote:
+    """The engine of several processes.
+
+    Args:
+        work: What there is to do.
+        keys: This process's keys.
+        source: The source, open here too.
+        pool: The workers.
+    """
+
+    def __init__(self, work: Work, keys: Keys, source: Source, pool: Pool) -> None:
+        self._work = work
+        self._source = source
+        self._pool = pool
+        self._folder = folder_of(work, keys)
+        self.readers: set[str] = set()
+        """The workers that read keys, by host and number."""
+
+    def deal(self, progress: Progress | None) -> Counted:
+        """The first pass, parts of the source at once."""
+        shares = _shared(self._source.parts(), self._pool.workers * _TASKS_A_WORKER)
+        total, done = sum(part.size for share in shares for part in share), 0
+        counted = Counted()
+        for share, found in zip(shares, self._counts(deal_task, [Task(self._work, parts=share) for share in shares]), strict=True):
+            counted.absorb(found)
+            done += sum(part.size for part in share)
+            if progress is not None:
+                progress(done, total)
+        return counted
+
+    def finish(self, counted: Counted, tallies: Tallies) -> Counted:
+        """The last form of every row."""
+        sealed = _seal(self._folder, tallies)
+        every = tuple(stretches(counted.dealt))
+        step = -(-len(every) // (self._pool.workers * _TASKS_A_WORKER))
+        shares = [every[at : at + step] for at in range(0, len(every), step)]
+        tasks = [Task(self._work, stretches=share, tallies=sealed, typed=self._source.typed) for share in shares]
+        finished = Counted()
+        for found in self._counts(finish_task, tasks):
+            finished.absorb(found)
+        return finished
+
+    def settle(self, counted: Counted) -> Iterator[Block]:
+        """The second pass: workers order the next stretches while the rows of this one are handed on."""
+        tasks = (Task(self._work, stretches=(stretch,), total=counted.dealt.rows) for stretch in stretches(counted.dealt))
+        for settled in self._pool.map(settle_task, tasks, ahead=self._pool.workers * _AHEAD):
+            found = _raised(settled)
+            with self._folder.open(found.file) as reader:
+                for frame, bucket in found.blocks:
+                    yield pa.ipc.read_record_batch(pa.py_buffer(reader.read(frame)), found.schema), bucket
+            self._folder.remove(found.file)
+
+    def _counts(self, function: Callable[[Task], Piece | GatehouseError], tasks: Sequence[Task]) -> Iterator[Counted]:
+        for result in self._pool.map(function, tasks, ahead=self._pool.workers * 2):
+            piece = _raised(result)
+            counted = cast("Counted", _unseal(self._folder, piece))
+            self._folder.remove(piece.file)
+            self.readers.add(counted.worker)
+            yield counted
+
+
+def _called(work: Work, function: Callable[[Keys], T]) -> T | GatehouseError:
+    """Calls with this process's keys; an error becomes a value, because pools write the ones that are raised into logs."""
+    try:
+        return function(_opened(work))
+    except GatehouseError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 - a foreign error's text may quote a value, its class does not
+        return Interrupted(f"a worker failed: {type(error).__name__}", where="minimise", advice="see the worker's log, then resume the run")
+
+
+def _opened(work: Work) -> Keys:
+    with _opening:
+        if work.token not in _keys:
+            root = None
+            if work.root is not None:
+                secret = work.root()
+                root = RootKey.parse(secret.reveal())
+                with suppress(Exception):  # the key has been taken out; the gate's own lease of it is revoked by the gate
+                    secret.revoke()
+            _keys[work.token] = Keys(RunKeys(work.run_keys).load(work.run_id), root)
+        return _keys[work.token]
+
+
+def _raised(result: T | GatehouseError) -> T:
+    if isinstance(result, GatehouseError):
+        raise result
+    return result
+
+
+def _seal(folder: SpillFolder, value: object) -> Piece:
+    with folder.create() as writer:
+        return Piece(writer.name, writer.append(pickle.dumps(value, pickle.HIGHEST_PROTOCOL)))
+
+
+def _unseal(folder: SpillFolder, piece: Piece) -> object:
+    with folder.open(piece.file) as reader:
+        # Nobody but a holder of the run's key can have written what opens under it.
+        return pickle.loads(reader.read(piece.frame))  # noqa: S301
+
+
+def _shared(parts: Sequence[Part], count: int) -> list[tuple[Part, ...]]:
+    """Neighbouring parts joined into about so many tasks of about one size."""
+    target = max(1, sum(part.size for part in parts) // count)
+    shares: list[tuple[Part, ...]] = []
+    share: list[Part] = []
+    for part in parts:
+        share.append(part)
+        if sum(each.size for each in share) >= target:
+            shares.append(tuple(share))
+            share = []
+    return [*shares, tuple(share)] if share else shares

@@ -1,0 +1,200 @@
+"""Temporary files of a run: what does not fit into memory, in frames of AES-256-GCM (NIST SP 800-38D).
+
+They lie beside the run's artifacts, so that whatever cleans the run up finds them. Each file has a key of its own, derived from the
+run's key and the file's random name, so the frame's number can be the nonce; name and number are the associated data: a frame that was
+moved, repeated or taken from another file does not open. Nothing is synced: after a crash the work starts over.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import pyarrow as pa
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from prefect_gatehouse.data.files import open_new, safe_name, sync_folder
+from prefect_gatehouse.data.run_keys import RunKey
+from prefect_gatehouse.errors import StorageError, Tampered
+from prefect_gatehouse.tokens.keys import derive_key
+
+_PREFIX = ".spill."
+_NONCE_BYTES = 12
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where one frame lies.
+
+    Attributes:
+        number: The frame's number within its file.
+        offset: Of its ciphertext.
+        length: Of its ciphertext.
+    """
+
+    number: int
+    offset: int
+    length: int
+
+
+class SpillFolder:
+    """The temporary files of one run.
+
+    Args:
+        root: The artifact store's folder.
+        run_id: The run.
+        key: The run's key.
+        token: Names the piece of work that they belong to; a process that was superseded must not remove those of the next one.
+    """
+
+    def __init__(self, root: Path, run_id: str, key: RunKey, token: str) -> None:
+        self._folder = root / safe_name(run_id, "the run id")
+        self._key = key
+        self._own = f"{_PREFIX}{safe_name(token, 'the name of the work')}."
+
+    def create(self) -> SpillWriter:
+        """A new file.
+
+        Raises:
+            StorageError: It can't be made.
+        """
+        name = f"{self._own}{secrets.token_hex(16)}"
+        with _storage(name):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return SpillWriter(os.fdopen(open_new(self._folder / name), "wb", buffering=0), name, self._cipher(name))
+
+    def open(self, name: str) -> SpillReader:
+        """A file that somebody has written.
+
+        Raises:
+            StorageError: It is gone or can't be read.
+        """
+        with _storage(name):
+            descriptor = os.open(self._folder / self._checked(name), os.O_RDONLY | os.O_NOFOLLOW)
+            return SpillReader(os.fdopen(descriptor, "rb", buffering=0), name, self._cipher(name))
+
+    def remove(self, name: str) -> None:
+        """Removes one file, if it is there.
+
+        Raises:
+            StorageError: It can't be removed.
+        """
+        with _storage(name):
+            (self._folder / self._checked(name)).unlink(missing_ok=True)
+
+    def clear(self, *, others: bool = False) -> None:
+        """Removes every file of this piece of work, and the folder if nothing else is in it.
+
+        Args:
+            others: Remove those of other pieces of work as well: of attempts that died or were superseded.
+
+        Raises:
+            StorageError: One can't be removed.
+        """
+        pattern = _PREFIX if others else self._own
+        with _storage(pattern):
+            found = list(self._folder.glob(f"{pattern}*"))
+            for path in found:
+                path.unlink(missing_ok=True)
+            if found:
+                sync_folder(self._folder)
+            with suppress(OSError):  # not empty, or not there
+                self._folder.rmdir()
+
+    def _cipher(self, name: str) -> AESGCM:
+        return AESGCM(derive_key(self._key.parquet_key(), 32, ("gatehouse spill", name)))
+
+    @staticmethod
+    def _checked(name: str) -> str:
+        for part in name.removeprefix(_PREFIX).split("."):
+            safe_name(part, "the name of the temporary file")
+        return name
+
+
+class SpillWriter:
+    """Appends frames to a new file; use it as a context manager, which closes it."""
+
+    def __init__(self, stream: BinaryIO, name: str, cipher: AESGCM) -> None:
+        self.name = name
+        self._stream = stream
+        self._cipher = cipher
+        self._number = 0
+        self._offset = 0
+
+    def append(self, data: bytes | pa.Buffer) -> Frame:
+        """Writes one frame.
+
+        Raises:
+            StorageError: The disk is full or fails.
+        """
+        sealed = self._cipher.encrypt(self._number.to_bytes(_NONCE_BYTES, "big"), data, _about(self.name, self._number))
+        rest = memoryview(sealed)
+        with _storage(self.name):
+            while rest:
+                rest = rest[self._stream.write(rest) :]
+        frame = Frame(self._number, self._offset, len(sealed))
+        self._number += 1
+        self._offset += len(sealed)
+        return frame
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        with _storage(self.name):
+            self._stream.close()
+
+
+class SpillReader:
+    """Reads frames in any order; use it as a context manager, which closes it."""
+
+    def __init__(self, stream: BinaryIO, name: str, cipher: AESGCM) -> None:
+        self.name = name
+        self._stream = stream
+        self._cipher = cipher
+
+    def read(self, frame: Frame) -> bytes:
+        """What was written as this frame.
+
+        Raises:
+            StorageError: The file can't be read.
+            Tampered: It does not hold this frame, whole and unchanged.
+        """
+        with _storage(self.name):
+            sealed = os.pread(self._stream.fileno(), frame.length, frame.offset)
+        try:
+            return self._cipher.decrypt(frame.number.to_bytes(_NONCE_BYTES, "big"), sealed, _about(self.name, frame.number))
+        except (InvalidTag, ValueError):
+            raise Tampered("a temporary file of the run was changed", where=self.name, advice="resume the run; it starts the gate over") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stream.close()
+
+
+def _about(name: str, number: int) -> bytes:
+    return f"{name}:{number}".encode()
+
+
+@contextmanager
+def _storage(name: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        advice = "resume the run; it starts the gate over"
+        raise StorageError("a temporary file of the run is gone", where=name, advice=advice) from None
+    except OSError as error:
+        raise StorageError(
+            f"a temporary file of the run can't be written or read: {error.strerror or 'input/output error'}",
+            where=name,
+            advice="check the disk and the permissions below GATEHOUSE_HOME, then resume the run",
+        ) from None
