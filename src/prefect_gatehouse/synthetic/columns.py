@@ -110,9 +110,7 @@ class Column:
         values = self.codec.rounded(drawn)
         if self.forbidden is None:
             return values
-        low, high = self.codec.rounded(self.marginal.x[[0, -1]])
-        values = keep_apart(rng, values, self.forbidden, low=low, high=high, grid=self.codec.grid, unique=self.unique, exempt=self.marginal.atoms)
-        return values if self.codec.grid else self.codec.rounded(values)
+        return keep_apart(rng, values, self.forbidden, self.marginal, self.codec.rounded, unique=self.unique)
 
     def decode(self, rng: np.random.Generator, state: Array, values: Array) -> pa.Array:
         """The cells, in the column's own type."""

@@ -6,12 +6,15 @@ statistics k rows apart, its ends are medians of the k least and k greatest valu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+Rounding = Callable[[Array], Array]
 
 # Knots of a quantile function: a KS distance of 1/2000 is far below every tolerance.
 _MOST_KNOTS = 2000
@@ -115,25 +118,26 @@ class Quantiles:
         return drawn
 
 
-def keep_apart(
-    rng: np.random.Generator, values: Array, forbidden: Array, *, low: float, high: float, grid: bool, unique: bool, exempt: Array
-) -> Array:
-    """Values none of which the source has: a value that is forbidden, or there already in a unique column, moves to a free one near by.
+def keep_apart(rng: np.random.Generator, values: Array, source: Array, quantiles: Quantiles, rounded: Rounding, *, unique: bool) -> Array:
+    """Values none of which the source has, points of mass apart: one that it has moves to a free one near by.
 
     Args:
         rng: Source of randomness.
-        values: What was drawn.
-        forbidden: The source's values, sorted.
-        low: Least value allowed.
-        high: Greatest value allowed.
-        grid: Whether values are whole places of a grid.
+        values: What was drawn, rounded.
+        source: The source's values, sorted.
+        quantiles: Where the values come from; none leaves its range.
+        rounded: Rounds as the column can hold it.
         unique: Whether no value may occur twice.
-        exempt: Points of mass, which may occur.
+
+    Returns:
+        The values; where there was no free one after forty steps, a value of the source is left, which the measures count.
     """
     values = values.copy()
+    low, high = rounded(quantiles.x[[0, -1]])
+    whole = np.issubdtype(values.dtype, np.integer)
     width = 1.0
     for _ in range(40):
-        bad = np.isin(values, forbidden) & ~np.isin(values, exempt)
+        bad = np.isin(values, source) & ~np.isin(values, quantiles.atoms)
         if unique:
             first = np.zeros(len(values), bool)
             first[np.unique(values, return_index=True)[1]] = True
@@ -142,10 +146,10 @@ def keep_apart(
         if not len(places):
             break
         width *= 1.5
-        if grid:
+        if whole:
             moved: Array = values[places] + rng.integers(-int(width), int(width) + 1, len(places))
-            values[places] = np.clip(moved, np.int64(low), np.int64(high))
         else:
-            moved = values[places] + rng.uniform(-1, 1, len(places)) * np.maximum(np.abs(values[places]), np.finfo(float).tiny) * 1e-9 * width**2
-            values[places] = np.clip(moved, low, high)
+            size = np.maximum(np.abs(values[places]), np.finfo(np.float32).tiny)
+            moved = rounded(values[places] + rng.uniform(-1, 1, len(places)) * size * 1e-9 * width**2)
+        values[places] = np.clip(moved, low, high)
     return values
