@@ -239,6 +239,19 @@ def test_tokens_without_a_form_are_found_by_comparison() -> None:
     assert "a token" not in kinds_in("64\n[[2,2,[[0.4929123412341234]]]]", formless)  # as the docstring says: an angle's digits are its own
 
 
+# Numbers that their issuers publish as examples; nobody's.
+IDENTIFIERS = ["jane.doe@hospital.example", "DE89 3704 0044 0532 0130 00", "DE89370400440532013000", "4111 1111 1111 1111", "+49 30 901820"]
+
+
+@pytest.mark.parametrize("identifier", IDENTIFIERS)
+@pytest.mark.parametrize("around", ['64\n[[2,2,[["{}",[0],[],[0.5]]]]]', "OPENQASM 3; // {}\nqubit q;", "{}"])
+def test_identifiers_are_found_in_any_text(identifier: str, around: str) -> None:
+    """The detector that watches kept columns watches what leaves as well; it names the kind and nothing else."""
+    found = kinds_in(around.replace("{}", identifier))
+    assert [kind for kind in found if kind.startswith("an identifier (")] != []
+    assert identifier not in str(found)
+
+
 def test_large_numbers_are_no_places() -> None:
     """Whole numbers name qubits and bits of this circuit, and nothing else: an account number is none."""
     for old, new in (

@@ -84,13 +84,13 @@ def kinds_in(text: str, tokens: Iterable[pa.Array] = ()) -> list[str]:
     shots, line, listed = text.partition("\n")
     bare = _REAL.sub(r"\1", listed if line and _whole(shots, 1, _SHOTS) else text)
     found = []
-    words = _candidates(bare)
-    if _TOKEN.search(bare) or (words and _among(words, tokens)):
+    words = _strange_words(bare)
+    if _TOKEN.search(bare) or _among([word for word in words if len(word) >= _SHORTEST_NUMBER or not word.isdigit()], tokens):
         found.append("a token")
     if words:
         from prefect_gatehouse.data.identifiers import scan_text
 
-        found += [f"an identifier ({kind})" for kind in sorted(set(scan_text(" ".join(sorted(words)))))]
+        found += [f"an identifier ({kind})" for kind in sorted(set(scan_text(bare)))]
     return found
 
 
@@ -175,13 +175,15 @@ def _whole(text: str, low: int, high: int) -> bool:
     return len(text) <= 8 and text.isascii() and text.isdigit() and str(int(text)) == text and low <= int(text) <= high
 
 
-def _candidates(bare: str) -> set[str]:
-    """Words that are neither gates nor small numbers: none in an honest payload."""
+def _strange_words(bare: str) -> set[str]:
+    """Words that are neither gates nor short: none in an honest payload, unless it has a thousand qubits."""
     known = gate_shapes()
-    return {word for word in set(_WORD.findall(bare)) if word not in known and len(word) >= (_SHORTEST_NUMBER if word.isdigit() else _SHORTEST_WORD)}
+    return {word for word in set(_WORD.findall(bare)) if word not in known and len(word) >= _SHORTEST_WORD}
 
 
 def _among(words: Collection[str], tokens: Iterable[pa.Array]) -> bool:
+    if not words:
+        return False
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -12,12 +12,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.identity.plans import tier_rules
 from tests.services import unavailable
 
 from prefect_gatehouse.errors import GatehouseError, InputError, StorageError, Tampered
 from prefect_gatehouse.identity.keys import fingerprint, generate_key
 from prefect_gatehouse.identity.people import ROLES, People
 from prefect_gatehouse.identity.sshsig import NAMESPACE, sign
+from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.values import Requester
 
 ANN, BOB = "ann@example.org", "bob@example.org"
 APPROVER = frozenset({"approver"})
@@ -257,3 +260,33 @@ def test_any_identifier_is_taken_whole_or_refused(tmp_path_factory: pytest.TempP
     else:
         assert [person.person for person in people.all()] == [name.strip().casefold()]
         assert people.get(name) is not None
+
+
+def test_the_clearance_of_a_requester(tmp_path: Path) -> None:
+    """As the registry says now: public for who was never cleared or is gone, the tier's word for who did not sign."""
+    people = People(tmp_path / "people")
+    ann, nobody = Requester(person=ANN, method="ssh"), Requester(person="unverified", method="unverified")
+    tier = tier_rules(unverified_class=DataClass.INTERNAL)
+    assert people.clearance(ann, tier) is DataClass.PUBLIC
+    people.add(ANN, roles=frozenset({"requester"}))
+    assert people.clearance(ann, tier) is DataClass.PUBLIC
+    for clearance in (DataClass.RESTRICTED, DataClass.CONFIDENTIAL):
+        people.add(ANN, roles=frozenset(), clearance=clearance)
+        people.add(ANN, roles=frozenset({"auditor"}))
+        assert people.clearance(ann, tier) is clearance
+    people.revoke(ANN)
+    assert people.clearance(ann, tier) is DataClass.PUBLIC
+    assert people.clearance(nobody, tier) is DataClass.INTERNAL
+    assert people.clearance(nobody, tier_rules()) is DataClass.PUBLIC
+
+
+def test_a_registry_without_clearances(tmp_path: Path) -> None:
+    """A file that an earlier version wrote clears nobody; one with a class that does not exist is refused."""
+    people = People(tmp_path / "people")
+    people.add(ANN, roles=frozenset({"requester"}))
+    file = tmp_path / "people" / "people.json"
+    file.write_text(json.dumps({"people": {ANN: {"roles": ["requester"], "totp": False}}}))
+    assert people.all()[0].clearance is DataClass.PUBLIC
+    file.write_text(json.dumps({"people": {ANN: {"roles": ["requester"], "clearance": "everything"}}}))
+    with pytest.raises(Tampered):
+        people.all()

@@ -35,6 +35,7 @@ def test_the_tiers_that_ship(path: Path) -> None:
     assert (prototype.unverified_requests, integration.unverified_requests, business.unverified_requests) == (True, False, False)
     assert (integration.approval_window_seconds, business.approval_window_seconds) == (86_400, 3 * 86_400)
     assert all(tier.name == name for name, tier in tiers.items())
+    assert [tier.unverified_class for tier in tiers.values()] == [DataClass.INTERNAL, DataClass.PUBLIC, DataClass.PUBLIC]
 
 
 # A line of the file, what stands there instead, and the field that the error names.
@@ -50,6 +51,7 @@ WRONG = [
     ("unverified_requests: true", "unverified_requests: perhaps", "prototype.unverified_requests"),
     ("unverified_requests: true\n", "\n", "prototype.unverified_requests"),
     ("highest_class: confidential", "highest_class: secret", "prototype.highest_class"),
+    ("unverified_class: internal", "unverified_class: all", "prototype.unverified_class"),
     ("backends: [aer, braket-local]", "backends: []", "prototype.backends"),
     ("backends: [aer, braket-local]", "backends: aer", "prototype.backends"),
     ("backends: [aer, braket-local]", 'backends: ["a b"]', "prototype.backends.0"),

@@ -40,6 +40,22 @@ def test_a_first_publication_makes_the_table(database: Database, mode: str) -> N
     assert not database.staging()
 
 
+def test_the_receipt_has_the_class_of_the_rows(database: Database) -> None:
+    """Whoever finds the table knows how to treat it; rows whose class nobody said are restricted."""
+    publish(database.url, frame(), data_class="internal")
+    publish(database.url, frame("xyz"), run_id=OTHER_RUN)
+    assert set(database.execute("SELECT run_id, data_class FROM _gatehouse_receipts")) == {(RUN, "internal"), (OTHER_RUN, "restricted")}
+
+
+def test_receipts_of_an_earlier_version_are_kept(database: Database) -> None:
+    """A table of receipts without classes gets the column; its receipts stay, and their runs publish nothing a second time."""
+    publish(database.url, frame(), mode="append")
+    database.execute("ALTER TABLE _gatehouse_receipts DROP COLUMN data_class")
+    assert publish(database.url, frame(), mode="append") == sql.Published(3, repeated=True)
+    publish(database.url, frame("xyz"), mode="append", run_id=OTHER_RUN, data_class="public")
+    assert set(database.execute("SELECT run_id, data_class FROM _gatehouse_receipts")) == {(RUN, None), (OTHER_RUN, "public")}
+
+
 @pytest.mark.parametrize(
     ("mode", "keys"),
     [
