@@ -143,7 +143,7 @@ class Attempt:
         return provider_for(backend, self.spool, self.sealer)
 
     def own(self, artifact: Artifact, manifest: Manifest) -> None:
-        """Enters an artifact with its owner and retention; repeating changes nothing."""
+        """Enters an artifact with its owner and retention, which the class of the data caps at admission; repeating changes nothing."""
         with self.effect() as tx:
             known = tx.connection.scalar(select(artifacts.c.uri).where(artifacts.c.uri == artifact.uri))
             if known is None:
