@@ -264,7 +264,7 @@ def test_large_numbers_are_no_places() -> None:
     ):
         with pytest.raises(DataRefused):
             guard(packed(GOOD.replace(old, new, 1)))
-    for head in ("0,2", "2000000,2", "100001,2", "2,100001", "2"):
+    for head in ("0,2", "2000000,2", "02,2", "2,02", "2,2 ", "100001,2", "2,100001", "2"):
         with pytest.raises(DataRefused):
             guard(packed(GOOD.replace("[[2,2,", f"[[{head},", 1)))
 

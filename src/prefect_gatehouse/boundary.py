@@ -112,7 +112,7 @@ def fault_in(text: str) -> str:
             break
         at = part.end()
         if shapes is None:
-            shapes = _Shapes(int(width), int(bits))
+            shapes = _Shapes(width, bits)
             if not shapes.fit:
                 return "a circuit's width is none"
             continue
@@ -129,10 +129,10 @@ def fault_in(text: str) -> str:
 class _Shapes:
     """One circuit's width, and the gates on places that were found good: a circuit repeats them."""
 
-    def __init__(self, width: int, bits: int) -> None:
-        self._ends = (width, bits)
+    def __init__(self, width: str, bits: str) -> None:
+        self.fit = _whole(width, 1, _WIDTH) and _whole(bits, 0, _WIDTH)
+        self._ends = (int(width), int(bits))
         self._known: dict[tuple[str, str, str], int] = {}
-        self.fit = 0 < width <= _WIDTH and bits <= _WIDTH
         self.angles = 0
 
     def fault(self, gate: str, qubits: str, clbits: str) -> str:
@@ -191,8 +191,8 @@ def _among(words: Collection[str], tokens: Iterable[pa.Array]) -> bool:
     found = {int(word) for word in words if re.fullmatch(r"[0-9]{1,19}", word)}  # a sign is no part of a word
     numbers = pa.array(sorted(number for each in found for number in {each, -each} if -(2**63) <= number < 2**63), pa.int64())
     for column in tokens:
-        wanted = numbers if pa.types.is_integer(column.type) else texts
-        if pc.any(pc.is_in(column, value_set=wanted.cast(column.type))).as_py():
+        whole = pa.types.is_integer(column.type)
+        if pc.any(pc.is_in(column.cast(pa.int64() if whole else pa.string()), value_set=numbers if whole else texts)).as_py():
             return True
     return False
 
