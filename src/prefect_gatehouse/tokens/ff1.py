@@ -68,9 +68,7 @@ class Tokeniser:
         InputError: The tenant or the join domain is empty, or the version or the alphabet is unknown.
     """
 
-    def __init__(
-        self, root: RootKey, *, tenant: str, join_domain: str, alphabet: Name = "digits", version: int | None = None
-    ) -> None:
+    def __init__(self, root: RootKey, *, tenant: str, join_domain: str, alphabet: Name = "digits", version: int | None = None) -> None:
         self._turn = _Turn(root.derive(tenant, join_domain, "ff1", version), b"", named(alphabet))
 
     def __repr__(self) -> str:

@@ -172,7 +172,8 @@ def _sums(marks: npt.NDArray[np.bool_], edges: Edges) -> Edges:
     """How many marks each value has."""
     before = np.zeros(len(marks) + 1, np.int64)
     np.cumsum(marks, out=before[1:])
-    return np.diff(before[edges - edges[0]])
+    at = before[edges - edges[0]]
+    return at[1:] - at[:-1]
 
 
 def _groups(counts: Counts) -> Iterator[tuple[int, Rows]]:
@@ -197,5 +198,3 @@ def _places(text: Bytes, edges: Edges, rows: Rows, length: int, values: Bytes) -
     # The places of all their characters, one behind the other, less those that stay.
     places = np.arange(ends[-1]) + np.repeat(edges[rows] - (ends - sizes), sizes)
     return places[values[text[places]] < STAYS].reshape(-1, length)
-
-
