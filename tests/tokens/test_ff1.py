@@ -110,7 +110,9 @@ def test_every_legal_length_round_trips(each_tier: str, name: str) -> None:
     """Each alphabet, each length from the shortest to the longest in one column, two values of each: the form stays and back it comes."""
     characters, shortest = CHARACTERS[name], named(name).shortest  # type: ignore[index, arg-type]
     draw = random.Random(name)
-    texts = ["".join(draw.choices(characters, k=length)) for length in range(shortest, LONGEST + 1) for _ in range(2)]
+    # Beyond 62 bits for a half both tiers go the same way.
+    longest = LONGEST if each_tier == "numpy" else 64
+    texts = ["".join(draw.choices(characters, k=length)) for length in range(shortest, longest + 1) for _ in range(2)]
     tokens = encrypted(texts, KEY, b"", characters)
     assert [len(token) for token in tokens] == [len(text) for text in texts]
     assert all(set(token) <= set(characters) for token in tokens)
@@ -142,7 +144,7 @@ def test_lengths_around_the_limits_of_the_arithmetic(each_tier: str, radix: int)
         for bits in (13, 32, 62, 64)
         for half in (math.floor(bits / math.log2(radix)) + more for more in (-1, 0, 1, 2))
         for length in (2 * half - 1, 2 * half)
-        if length >= Alphabet(characters).shortest
+        if Alphabet(characters).shortest <= length <= LONGEST
     }
     assert {length for length in lengths if radix ** (length - length // 2) <= LIMIT} != lengths
     texts = [text for length in sorted(lengths) for text in (characters[0] * length, characters[-1] * length)]

@@ -152,7 +152,8 @@ def _remainders(drawn: Numbers, size: int, modulus: int) -> Numbers:
     rest += low
     rest -= quotient * divisor
     np.minimum(rest, rest + divisor, out=rest)
-    return np.minimum(rest, rest - divisor, out=rest)
+    np.minimum(rest, rest - divisor, out=rest)
+    return rest
 
 
 def join(numerals: Bytes, radix: int) -> Numbers:
@@ -173,7 +174,7 @@ def split(numbers: Numbers, radix: int, out: Bytes) -> None:
 
 
 def _native(words: Numbers) -> Numbers:
-    return words.byteswap() if np.little_endian else words.copy()
+    return np.asarray(words.byteswap() if np.little_endian else words.copy(), np.uint64)
 
 
 def _big_endian(words: Numbers) -> None:
