@@ -23,8 +23,8 @@ STAYS = 254
 REFUSED = 255
 """In ``Alphabet.values``: a character that no value may hold."""
 
-LONGEST = 256
-"""Most numerals of a value. The standard allows 2^32; the work grows with the square, and nothing longer is a number of anything."""
+LONGEST = 128
+"""Most numerals of a value. The standard allows 2^32; the work grows with the square, and no identifier is longer."""
 
 # Fewest values of a domain that FF1 may be used on (SP 800-38G Rev. 1, section 5.1).
 _SMALLEST_DOMAIN = 1_000_000

@@ -172,7 +172,8 @@ def _sums(marks: npt.NDArray[np.bool_], edges: Edges) -> Edges:
     """How many marks each value has."""
     before = np.zeros(len(marks) + 1, np.int64)
     np.cumsum(marks, out=before[1:])
-    return np.diff(before[edges - edges[0]])
+    sums: Edges = np.diff(before[edges - edges[0]])
+    return sums
 
 
 def _groups(counts: Counts) -> Iterator[tuple[int, Rows]]:

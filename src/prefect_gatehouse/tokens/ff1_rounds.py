@@ -57,7 +57,7 @@ class Length:
     @cached_property
     def number_bytes(self) -> int:
         """Bytes of a half as a number (b), that is of radix^v - 1."""
-        return (((self.radix**self.right - 1).bit_length()) + 7) // 8
+        return ((self.moduli[1] - 1).bit_length() + 7) // 8
 
     @property
     def drawn_bytes(self) -> int:
@@ -67,7 +67,9 @@ class Length:
     @cached_property
     def moduli(self) -> tuple[int, int]:
         """What the first and the second half are reduced by: radix^u and radix^v."""
-        return self.radix**self.left, self.radix**self.right
+        first: int = self.radix**self.left
+        second: int = self.radix**self.right
+        return first, second
 
     @property
     def short(self) -> bool:
@@ -150,7 +152,8 @@ def _remainders(drawn: Numbers, size: int, modulus: int) -> Numbers:
     rest += low
     rest -= quotient * divisor
     np.minimum(rest, rest + divisor, out=rest)
-    return np.minimum(rest, rest - divisor, out=rest)
+    np.minimum(rest, rest - divisor, out=rest)
+    return rest
 
 
 def join(numerals: Bytes, radix: int) -> Numbers:
@@ -171,7 +174,7 @@ def split(numbers: Numbers, radix: int, out: Bytes) -> None:
 
 
 def _native(words: Numbers) -> Numbers:
-    return words.astype(">u8").view(np.uint64) if np.little_endian else words.copy()
+    return np.asarray(words.byteswap() if np.little_endian else words.copy(), np.uint64)
 
 
 def _big_endian(words: Numbers) -> None:

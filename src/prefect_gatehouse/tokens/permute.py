@@ -233,11 +233,12 @@ def from_hex(array: pa.Array) -> pa.Array:
     """
     if not is_text(array.type):
         raise Tampered("the column does not hold permuted numbers", where="detokenise", advice="give int64, or text of 16 hexadecimal digits")
+    array = array.cast(pa.large_string())
     good = pc.fill_null(pc.match_substring_regex(array, _IS_HEX), True)
     bad = len(array) - (pc.sum(good).as_py() or 0)
     if bad:
         raise Tampered(f"{bad} of {len(array)} values are not permuted numbers", where="detokenise", advice="check the column")
-    data, edges = text_bytes(array.drop_null().cast(pa.large_string()))
+    data, edges = text_bytes(array.drop_null())
     nibbles = _NIBBLES[data[edges[0] : edges[-1]]].reshape(-1, 2)
     numbers = (nibbles[:, 0] << 4 | nibbles[:, 1]).reshape(-1).view(">i8").astype(np.int64)
     there = array.is_valid().to_numpy(zero_copy_only=False)
@@ -271,12 +272,13 @@ def _of_doubles(array: pa.Array) -> pa.Array:
 
 def _of_text(array: pa.Array) -> pa.Array:
     """Decimal digits, as the columns of a CSV hold them; 007 is refused, since 7 would come back."""
+    array = array.cast(pa.large_string())
     good = pc.fill_null(pc.match_substring_regex(array, _IS_WHOLE), True)
     bad = len(array) - (pc.sum(good).as_py() or 0)
     if bad:
         advice = "use scheme ff1 for numbers with leading zeros, siv or cmac for other text"
         raise DataRefused(f"{bad} of {len(array) - array.null_count} values are not whole numbers in decimal digits", advice=advice)
-    return array.cast(pa.string()).cast(pa.int64())
+    return array.cast(pa.int64())
 
 
 def _numbers(array: pa.Array) -> Numbers:
