@@ -127,13 +127,16 @@ class _Column:
         return "whole numbers" if form == pa.int64() else "numbers" if form == pa.float64() else "text"
 
 
-def observe(source: Source, rows: int | None, progress: Callable[[int, int], None] | None = None) -> tuple[Observed, ...]:
+def observe(source: Source, rows: int | None, progress: Callable[[int, int], None] | None = None) -> tuple[tuple[Observed, ...], bool]:
     """Every column that has a name of its own, from the whole source or its first rows.
 
     Args:
         source: Opened.
         rows: Most rows to read; all of them if there is none.
         progress: Called after each batch.
+
+    Returns:
+        The columns, and whether every row was read.
 
     Raises:
         InputError: A row is malformed.
@@ -143,17 +146,16 @@ def observe(source: Source, rows: int | None, progress: Callable[[int, int], Non
     columns = [_Column(name, source.typed) for name in source.names if times[name] == 1]
     if not columns:
         raise DataRefused("no column has a name of its own", advice="write a header row with one name a column")
-    left = rows
+    whole = True
     for batch in source.batches([column.name for column in columns]):
-        part = batch if left is None else batch.slice(0, left)
-        for column, array in zip(columns, part.columns, strict=True):
+        left = batch.num_rows if rows is None else rows - columns[0].counts["rows"]
+        for column, array in zip(columns, batch.slice(0, left).columns, strict=True):
             column.add(array)
         if progress is not None:
             progress(*source.progress())
-        if left is not None:
-            left -= part.num_rows
-            if left <= 0:
-                break
+        if left < batch.num_rows:
+            whole = False
+            break
     if not columns[0].counts["rows"]:
         raise DataRefused("the source has no rows")
-    return tuple(column.observed() for column in columns)
+    return tuple(column.observed() for column in columns), whole

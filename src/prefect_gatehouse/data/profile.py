@@ -86,8 +86,7 @@ def profile(path: Path, rows: int | None = None, progress: Callable[[str], Repor
     """
     place = FilesPlace(path.parent, (path.name,))
     with open_source(place) as source:
-        seen = observe(source, rows, progress("looking at the columns") if progress else None)
-        done, total = source.progress()
+        seen, whole = observe(source, rows, progress("looking at the columns") if progress else None)
         named = [column for column in seen if _nameable(column.name)]
         if not named:
             raise InputError("no column has a name that a manifest can hold", where=path.name, advice="write a header row")
@@ -97,7 +96,7 @@ def profile(path: Path, rows: int | None = None, progress: Callable[[str], Repor
         return Profile(
             file=path.name,
             rows=seen[0].rows,
-            whole=rows is None or seen[0].rows < rows or done >= total,
+            whole=whole,
             unnamed=len(source.names) - len(named),
             proposals=proposals,
             k=sizes[0] if sizes else None,
@@ -151,10 +150,13 @@ def data_section(found: Profile) -> str:
 
 
 def _quoted(value: object) -> str:
-    """A JSON scalar is a YAML scalar; plain words need no quotes."""
-    text = str(value)
-    plain = isinstance(value, str) and text.isascii() and text.replace("_", "a").isalnum() and text[0].isalpha()
-    return text if plain and text.lower() not in _YAML_WORDS else json.dumps(value)
+    """A YAML scalar: plain words as they are, other text in double quotes with what can't be seen written out."""
+    if not isinstance(value, str):
+        return json.dumps(value)
+    if value.isascii() and value.replace("_", "a").isalnum() and value[0].isalpha() and value.lower() not in _YAML_WORDS:
+        return value
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(character if character.isprintable() else ascii(character)[1:-1] for character in escaped) + '"'
 
 
 _YAML_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"})

@@ -118,9 +118,9 @@ def _ssn(text: str) -> bool:
 
 
 def _address_v4(text: str) -> bool:
-    """Not a version such as 1.2.3.4: some part has three digits, or the network is a private one."""
+    """Not a version such as 10.2.3.4: some part has three digits."""
     parts = text.split(".")
-    return all(int(part) <= 255 and (part == "0" or part[0] != "0") for part in parts) and (parts[0] == "10" or any(len(part) == 3 for part in parts))
+    return all(int(part) <= 255 and (part == "0" or part[0] != "0") for part in parts) and any(len(part) == 3 for part in parts)
 
 
 def _address_v6(text: str) -> bool:
