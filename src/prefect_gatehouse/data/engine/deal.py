@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -85,7 +87,7 @@ def same_types(schema: pa.Schema, other: pa.Schema) -> None:
 
 
 class Dealer:
-    """Deals out batches.
+    """Deals out batches; use it as a context manager, which closes its temporary file.
 
     Args:
         folder: Where temporary files go.
@@ -120,19 +122,22 @@ class Dealer:
         if self._held > self._memory:
             self._flush()
 
-    def close(self) -> Dealt:
+    def end(self) -> Dealt:
         """Everything that was dealt out.
 
         Raises:
             StorageError: A temporary file can't be written.
         """
-        try:
-            if self._dealt.batches and (not self._keep or self._writer is not None):
-                self._flush()
-        finally:
-            if self._writer is not None:
-                self._writer.__exit__(None, None, None)
+        if self._dealt.batches and (not self._keep or self._writer is not None):
+            self._flush()
         return self._dealt
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._writer is not None:
+            self._writer.__exit__(kind, error, trace)
 
     def _flush(self) -> None:
         writer = self._writer = self._writer or self._folder.create()
