@@ -51,4 +51,5 @@ def minimise(attempt: Attempt, admitted: AdmittedRun) -> MinimisedData:
         treatments=result.treatments,
         highest_class=result.highest_class,
         k=result.k,
+        l=result.l,
     )

@@ -58,8 +58,11 @@ def _who(plan: Plan) -> Section:
 def _leaves(plan: Plan) -> Section:
     minimised = plan.validated.minimised
     rows = tuple((item.column, str(item.data_class), item.rule, item.detail or "as it is") for item in minimised.treatments if item.rule != "drop")
-    k = f"k = {minimised.k} over {', '.join(minimised.admitted.manifest.data.quasi_identifiers)}" if minimised.k else "no quasi-identifiers"
-    summary = f"{_count(minimised.artifact.rows, 'row')}, {k}"
+    data = minimised.admitted.manifest.data
+    groups = f"k = {minimised.k} over {', '.join(data.quasi_identifiers)}" if minimised.k else "no quasi-identifiers"
+    if minimised.l:
+        groups += f"; l = {minimised.l} over {', '.join(data.sensitive)}"
+    summary = f"{_count(minimised.artifact.rows, 'row')}, {groups}"
     return Section("What the workload sees", ("Column", "Class", "Treatment", "How"), rows, summary)
 
 

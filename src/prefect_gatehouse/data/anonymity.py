@@ -1,91 +1,179 @@
-"""k-anonymity (Samarati and Sweeney, 1998) and distinct l-diversity (Machanavajjhala and others, 2007), counted batch by batch.
+"""k-anonymity (Samarati and Sweeney, 1998) and distinct l-diversity (Machanavajjhala et al., 2007), counted batch by batch.
 
-k: every combination of the quasi-identifiers is shared by at least k rows. l: within such a group, each sensitive column has at least l
-distinct values. Rows are counted, not persons: where a person has several rows, k rows may be one person.
+k: every combination of the quasi-identifiers is shared by at least k rows. l: within every such group each sensitive column has at
+least l different values; a missing value is none, so it adds nothing. Rows are counted, not persons: where a person has several
+rows, k rows may be one person. Distinct l-diversity does not bound how frequent one of the l values is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from prefect_gatehouse.errors import DataRefused
 
-# Groups of single batches that are merged at once; more would hold memory, fewer would merge too often.
-_WAITING = 16
+# Groups that wait, at most, before they are merged into one table: bounds memory and keeps the work per row constant.
+_WAITING = 1 << 18
+_ROWS = "rows"
 
 
 class Groups:
-    """Groups of equal quasi-identifiers with their rows, and their distinct sensitive values; a missing value equals another missing one.
+    """Groups of equal quasi-identifiers: how many rows each has, and which values of the sensitive columns.
+
+    Memory goes with the number of groups and of different (group, sensitive value) pairs, not with rows. It holds treated values of
+    these columns only, once each, and may be pickled; nothing of them is shown.
 
     Args:
-        columns: The quasi-identifiers.
-        sensitive: The sensitive columns.
+        columns: The quasi-identifiers; without any, all rows are one group.
+        sensitive: Columns that nobody may learn about a person whose group is known.
     """
 
     def __init__(self, columns: Sequence[str], sensitive: Sequence[str] = ()) -> None:
-        self._columns = tuple(columns)
-        self._sensitive = tuple(sensitive)
-        self._parts: list[list[pa.Table]] = [[] for _ in (None, *sensitive)]
+        self.columns = tuple(columns)
+        self.sensitive = tuple(sensitive)
+        self._counts = _Distinct(len(self.columns))
+        self._pairs = [_Distinct(len(self.columns) + 1) for _ in self.sensitive]
 
     def add(self, rows: pa.Table | pa.RecordBatch) -> None:
-        """Counts treated rows."""
-        for place, also in enumerate((None, *self._sensitive)):
-            names = self._columns if also is None else (*self._columns, also)
-            keys = {f"q{index}": _same_zero(rows[name]) for index, name in enumerate(names)}
-            counted = pa.table({**keys, "rows": pa.repeat(pa.scalar(1, pa.int64()), rows.num_rows)})
-            self._parts[place].append(_sum(counted))
-            if len(self._parts[place]) >= _WAITING:
-                self._parts[place] = [_sum(pa.concat_tables(self._parts[place]))]
-
-    def merge(self, other: Groups) -> None:
-        """Adds the groups of other rows."""
-        for mine, theirs in zip(self._parts, other._parts, strict=True):
-            mine.extend(theirs)
-
-    def check(self, k: int | None, l: int | None) -> tuple[int | None, int | None]:  # noqa: E741 the measure's own letter
-        """The smallest group, and the fewest distinct sensitive values in a group; None for what is not asked.
+        """Counts treated rows; further columns are ignored.
 
         Raises:
-            DataRefused: One is below its bound; the message counts groups and holds no value.
+            DataRefused: A column is of a type that has no groups.
         """
-        if k is None:
-            return None, None
-        sizes = _sum(pa.concat_tables(self._parts[0]))["rows"].to_numpy()
-        smallest = int(sizes.min()) if len(sizes) else 0
+        keys = [_plain(rows.column(name), name) for name in self.columns]
+        self._counts.add(keys, rows.num_rows)
+        for name, pairs in zip(self.sensitive, self._pairs, strict=True):
+            pairs.add([*keys, _plain(rows.column(name), name)], rows.num_rows)
+
+    def merge(self, other: Groups) -> None:
+        """Adds what was counted elsewhere over the same columns."""
+        self._counts.merge(other._counts)
+        for mine, theirs in zip(self._pairs, other._pairs, strict=True):
+            mine.merge(theirs)
+
+    def sizes(self) -> tuple[int, int]:
+        """Rows in the smallest group, 0 without rows, and how many groups there are."""
+        rows = self._counts.table()[_ROWS]
+        return (pc.min(rows).as_py() or 0, len(rows))
+
+    def check(self, k: int | None, l: int | None = None) -> tuple[int | None, int | None]:  # noqa: E741 the measure's own letter
+        """The measured k and l, if they reach what is required.
+
+        Args:
+            k: Fewest rows of a group, None if nothing is required.
+            l: Fewest different values of each sensitive column within a group, None if nothing is required.
+
+        Returns:
+            Rows in the smallest group, and the fewest different values over groups and sensitive columns; None where nothing was
+            required.
+
+        Raises:
+            DataRefused: A group is too small or too uniform, or there are no rows; groups are counted, no value is told.
+        """
+        return (self._require_k(k) if k is not None else None, self._require_l(l) if l is not None else None)
+
+    def _require_k(self, k: int) -> int:
+        rows = self._counts.table()[_ROWS]
+        smallest = pc.min(rows).as_py() or 0
         if smallest < k:
+            small = pc.sum(pc.less(rows, k)).as_py() or 0
             raise DataRefused(
-                f"the smallest group has {smallest} rows, {k} are required; {int((sizes < k).sum())} of {len(sizes)} groups are too small",
+                f"the smallest group has {smallest} rows, {k} are required; {small} of {len(rows)} groups are too small",
                 where="data.quasi_identifiers",
                 advice="generalise the quasi-identifiers further, or drop one of them",
             )
-        if l is None:
-            return smallest, None
-        fewest = smallest
-        for name, parts in zip(self._sensitive, self._parts[1:], strict=True):
-            keys = [f"q{index}" for index in range(len(self._columns))]
-            values = _sum(pa.concat_tables(parts))
-            value = f"q{len(self._columns)}"
-            counts = values.group_by(keys).aggregate([(value, "count_distinct", pc.CountOptions("all"))])[f"{value}_count_distinct"].to_numpy()
-            if int(counts.min()) < l:
+        return int(smallest)
+
+    def _require_l(self, l: int) -> int:  # noqa: E741
+        fewest = []
+        for name, pairs in zip(self.sensitive, self._pairs, strict=True):
+            values = pairs.different()
+            fewest.append(pc.min(values).as_py() or 0)
+            if fewest[-1] < l:
+                few = pc.sum(pc.less(values, l)).as_py() or 0
                 raise DataRefused(
-                    f"a group has {int(counts.min())} distinct values of '{name}', {l} are required; "
-                    f"{int((counts < l).sum())} of {len(counts)} groups have too few",
+                    f"a group has {fewest[-1]} different values of '{name}', {l} are required; {few} of {len(values)} groups have too few",
                     where="data.sensitive",
-                    advice="generalise the quasi-identifiers further, or drop the sensitive column",
+                    advice="generalise the quasi-identifiers further, so that groups grow, or drop the sensitive column",
                 )
-            fewest = min(fewest, int(counts.min()))
-        return smallest, fewest
+        if not fewest:
+            raise DataRefused("l is required but no sensitive column is named", where="data.sensitive")
+        return int(min(fewest))
+
+
+class _Distinct:
+    """Distinct rows of some columns, with how often each occurred."""
+
+    def __init__(self, width: int) -> None:
+        self._keys = [f"c{place}" for place in range(width)]
+        self._parts: list[pa.Table] = []
+        self._waiting = 0
+
+    def add(self, columns: list[pa.Array], rows: int) -> None:
+        if rows:
+            self._append(self._grouped(pa.table([*columns, pa.repeat(1, rows)], names=[*self._keys, _ROWS])))
+
+    def merge(self, other: _Distinct) -> None:
+        for part in other._parts:
+            self._append(part)
+
+    def table(self) -> pa.Table:
+        """Every distinct row once."""
+        if not self._parts:
+            return pa.table({_ROWS: pa.array([], pa.int64())})
+        if len(self._parts) > 1:
+            # Batches may differ in type where one of them holds nothing but missing values.
+            self._parts = [self._grouped(pa.concat_tables(self._parts, promote_options="permissive"))]
+        self._waiting = 0
+        return self._parts[0]
+
+    def different(self) -> pa.ChunkedArray:
+        """For each combination of all columns but the last: how many different values the last one has, missing ones not counted."""
+        table = self.table()
+        if table.num_rows == 0:
+            return table[_ROWS]
+        keys, last = self._keys[:-1], self._keys[-1]
+        if not keys:
+            return pa.chunked_array([pa.array([pc.count(table[last]).as_py()], pa.int64())])
+        return table.group_by(keys).aggregate([(last, "count")])[f"{last}_count"]
+
+    def _append(self, part: pa.Table) -> None:
+        self._parts.append(part)
+        self._waiting += part.num_rows
+        # Merged when as many wait as the merged table has: the work stays proportional to what came in.
+        if len(self._parts) > 1 and self._waiting > max(_WAITING, 2 * self._parts[0].num_rows):
+            self._waiting = self.table().num_rows
+
+    def _grouped(self, table: pa.Table) -> pa.Table:
+        if not self._keys:
+            return pa.table({_ROWS: [pc.sum(table[_ROWS]).as_py()]})
+        grouped = table.group_by(self._keys).aggregate([(_ROWS, "sum")])
+        return grouped.rename_columns([_ROWS if name == f"{_ROWS}_sum" else name for name in grouped.column_names]).select([*self._keys, _ROWS])
+
+
+def _plain(column: pa.Array | pa.ChunkedArray, name: str) -> pa.Array:
+    """One array whose equal values are equal to a reader: zeros of either sign, every NaN, text of any storage."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _plain(column.dictionary_decode(), name)
+    if pa.types.is_nested(kind):
+        raise DataRefused(f"values of type {kind} form no groups", where=f"column '{name}'", advice="declare flat columns")
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return column.cast(pa.string())
+    if pa.types.is_floating(kind):
+        return pc.if_else(pc.is_nan(column), pa.scalar(float("nan"), kind), pc.add(column, pa.scalar(0.0, kind)))
+    return column
 
 
 def smallest_group(table: pa.Table, columns: Sequence[str]) -> int:
     """Rows in the smallest group of equal values in these columns; a missing value equals another missing one. 0 without rows."""
-    sizes = _sizes(table, columns)
-    return int(sizes.min()) if len(sizes) else 0
+    groups = Groups(columns)
+    groups.add(table)
+    return groups.sizes()[0]
 
 
 def require_k(table: pa.Table, columns: Sequence[str], k: int) -> int:
@@ -94,33 +182,8 @@ def require_k(table: pa.Table, columns: Sequence[str], k: int) -> int:
     Raises:
         DataRefused: It has fewer, or there are no rows; the message counts groups and holds no value.
     """
-    sizes = _sizes(table, columns)
-    smallest = int(sizes.min()) if len(sizes) else 0
-    if smallest < k:
-        small = int((sizes < k).sum())
-        raise DataRefused(
-            f"the smallest group has {smallest} rows, {k} are required; {small} of {len(sizes)} groups are too small",
-            where="data.quasi_identifiers",
-            advice="generalise the quasi-identifiers further, or drop one of them",
-        )
-    return smallest
-
-
-def _sizes(table: pa.Table, columns: Sequence[str]) -> npt.NDArray[np.int64]:
-    if not columns:
-        return np.array([table.num_rows] if table.num_rows else [], np.int64)
-    # A zero of either sign is the same value to a reader; Arrow groups them apart.
-    keys = {f"q{place}": _same_zero(table[name]) for place, name in enumerate(columns)}
-    groups = pa.table(keys).group_by(list(keys)).aggregate([([], "count_all")])
-    counts: npt.NDArray[np.int64] = groups["count_all"].to_numpy()
-    return counts
-
-
-def _sum(table: pa.Table) -> pa.Table:
-    keys = [name for name in table.column_names if name != "rows"]
-    return table.group_by(keys).aggregate([("rows", "sum")]).rename_columns([*keys, "rows"])
-
-
-def _same_zero(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
-    """A zero of either sign is the same value to a reader; Arrow groups them apart."""
-    return pc.add(column, 0.0) if pa.types.is_floating(column.type) else column
+    groups = Groups(columns)
+    groups.add(table)
+    measured, _ = groups.check(k)
+    assert measured is not None  # k was required
+    return measured

@@ -40,9 +40,7 @@ class ArtifactStore:
         """The folder."""
         return self._root
 
-    def write(
-        self, run_id: str, name: str, content: pa.Table | Iterable[pa.RecordBatch], key: RunKey, *, random: Collection[str] = ()
-    ) -> Artifact:
+    def write(self, run_id: str, name: str, content: pa.Table | Iterable[pa.RecordBatch], key: RunKey, *, random: Collection[str] = ()) -> Artifact:
         """Writes a table or record batches of one schema; whole or not at all, replacing an earlier one of the same name.
 
         Args:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from prefect_gatehouse.data.identifiers import found, told
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.tokens.columns import is_number, is_text
 
@@ -104,6 +105,16 @@ class Counting(ABC):
     def finish(self, part: pa.ChunkedArray) -> pa.ChunkedArray:
         """A treated part in its last form, decided by the tally alone, so that every part gets the same type."""
         return part
+
+    def refuse_identifiers(self) -> None:
+        """Judges what ``identifiers.count`` found in the column.
+
+        Raises:
+            DataRefused: It carries identifiers; kinds and counts are told, no value.
+        """
+        kinds = found(self.counted)
+        if kinds:
+            raise self.refusal(f"the column carries identifiers: {told(kinds)}", "tokenise it, generalise it further, or drop it")
 
     def refusal(self, message: str, advice: str = _CORRECT) -> DataRefused:
         """An error that names the column."""

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prefect_gatehouse.data.counting import Counting, Faults, number
+from prefect_gatehouse.data.identifiers import count
 from prefect_gatehouse.errors import DataRefused, InputError
 from prefect_gatehouse.tokens.columns import canonical_text
 
@@ -32,15 +33,18 @@ class Prefix(Counting):
             raise self.refusal(error.message, error.advice) from None
         self.counted[_VALUES] += len(text) - text.null_count
         self.counted[_SHORTENED] += pc.sum(pc.greater(pc.utf8_length(text), self._length)).as_py() or 0
-        return pc.utf8_slice_codeunits(text, 0, self._length)
+        short = pc.utf8_slice_codeunits(text, 0, self._length)
+        self.counted.update(count(short))
+        return short
 
     def check(self) -> None:
         """Judges the whole column.
 
         Raises:
-            DataRefused: The prefix shortened nothing.
+            DataRefused: The prefix shortened nothing, or what is left carries identifiers.
         """
         super().check()
+        self.refuse_identifiers()
         if self.counted[_VALUES] and not self.counted[_SHORTENED]:
             raise self.refusal(f"a prefix of {self._length} keeps every value whole", "shorten the prefix, or declare the column as kept")
 

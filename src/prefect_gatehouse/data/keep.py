@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prefect_gatehouse.data.counting import Counting, Faults, number
+from prefect_gatehouse.data.identifiers import count
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.tokens.columns import is_number, is_text, is_time
 
@@ -21,7 +22,7 @@ _AS_WHOLE, _AS_FRACTION, _AS_NO_NUMBER, _AS_TEXT = "whole numbers", "fractions",
 
 
 class Kept(Counting):
-    """Unchanged; the text of a source without types becomes numbers if every value would come back.
+    """Unchanged, if no identifier is in it; the text of a source without types becomes numbers if every value would come back.
 
     Args:
         name: The column.
@@ -36,6 +37,7 @@ class Kept(Counting):
     def treat(self, faults: Faults, *arrays: pa.Array) -> pa.Array:
         """One batch, as it is."""
         array, kind = arrays[0], arrays[0].type
+        self.counted.update(count(array))
         if is_text(kind):
             array = array.cast(pa.string())
             if not self._typed and not self.counted[_AS_TEXT]:  # one value that is no number settles it
@@ -71,15 +73,18 @@ class Kept(Counting):
         """Judges the whole column.
 
         Raises:
-            DataRefused: Values are not finite, missing although they must not be.
+            DataRefused: It carries identifiers, or values are not finite, or missing although they must not be.
         """
         super().check()
+        self.refuse_identifiers()
         if self._form == pa.float64() and self.counted[_AS_NO_NUMBER]:
             raise self.refusal(f"{self.counted[_AS_NO_NUMBER]} values are not finite")
 
     def finish(self, part: pa.ChunkedArray) -> pa.ChunkedArray:
         """A part as numbers where the whole column is."""
-        return part.cast(self._form) if not self._typed and is_text(part.type) else part
+        if self._typed or not is_text(part.type) or self._form == pa.string():
+            return part
+        return part.cast(self._form)
 
 
 class Scaled(Counting):

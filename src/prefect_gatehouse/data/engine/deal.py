@@ -83,7 +83,9 @@ def same_types(schema: pa.Schema, other: pa.Schema) -> None:
     for one, two in zip(schema, other, strict=True):
         if one.type != two.type:
             advice = "give the column one type at its source"
-            raise DataRefused(f"the column is {one.type} in one part of the source and {two.type} in another", where=f"column '{one.name}'", advice=advice)
+            raise DataRefused(
+                f"the column is {one.type} in one part of the source and {two.type} in another", where=f"column '{one.name}'", advice=advice
+            )
 
 
 class Dealer:

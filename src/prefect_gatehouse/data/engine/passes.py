@@ -35,9 +35,7 @@ def this_worker() -> str:
     return f"{platform.node()}:{os.getpid()}"
 
 
-def deal_parts(
-    work: Work, keys: Keys, source: Source, parts: Iterable[Part] | None, *, keep: bool, progress: Progress | None = None
-) -> Counted:
+def deal_parts(work: Work, keys: Keys, source: Source, parts: Iterable[Part] | None, *, keep: bool, progress: Progress | None = None) -> Counted:
     """Deals out some parts of the source, or all of it.
 
     Args:
