@@ -60,6 +60,10 @@ class Tokenise(_Leaving):
     join_domain: Name | None = Field(None, description="Columns with the same join domain get the same tokens; the column's own name unless set.")
     alphabet: Alphabet | None = Field(None, description="Characters of the values, for scheme ff1; digits unless set. All others stay in place.")
     padding: bool | None = Field(None, description="For scheme siv: hide the length of a value up to 16 bytes; true unless set.")
+    canonical: Literal["text", "email"] | None = Field(
+        None,
+        description="What counts as the same value, for schemes cmac and siv: the same text, or the same address whatever its case; text unless set.",
+    )
 
     @model_validator(mode="after")
     def _of_the_scheme(self) -> Tokenise:
@@ -67,6 +71,8 @@ class Tokenise(_Leaving):
             raise ValueError("alphabet belongs to scheme ff1")
         if self.padding is not None and self.scheme != "siv":
             raise ValueError("padding belongs to scheme siv")
+        if self.canonical is not None and self.scheme not in {"cmac", "siv"}:
+            raise ValueError("canonical belongs to schemes cmac and siv")
         if self.join_domain is not None and self.scheme == "codes":
             raise ValueError("codes are random in every run and join nothing; remove join_domain")
         return self

@@ -214,6 +214,8 @@ class LockStep:
     def _chained(self, message: Bytes, step: int, state: Words) -> Words:
         """The MAC of one message whose first ``step`` blocks are in the state."""
         blocks = int(blocks_of(np.array([len(message)]), self._ends.whole)[0])
+        if blocks == step:
+            return state
         held = len(message) - (blocks - 1) * BLOCK
         rest = np.zeros(((blocks - step), 2), np.uint64)
         _bytes(rest)[: len(message) - step * BLOCK] = message[step * BLOCK :]

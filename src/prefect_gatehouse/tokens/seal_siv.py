@@ -5,7 +5,7 @@ The associated data are the same for a whole column, so what S2V makes of them i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -41,17 +41,16 @@ class Kernels:
 
 
 class Sealer:
-    """AES-SIV under one key for one join domain, with the memory that it works in; one thread at a time, never pickled.
+    """AES-SIV under one key with one set of associated data, and the memory that it works in; one thread at a time, never pickled.
 
     Args:
         key: 64 bytes: the first half makes the vectors, the second encrypts.
-        domain: The join domain, the associated data.
+        associated: The associated data, the same for all values.
         padded: Whether values are padded to whole blocks.
     """
 
-    def __init__(self, key: bytes, domain: str, *, padded: bool) -> None:
+    def __init__(self, key: bytes, associated: Sequence[bytes], *, padded: bool) -> None:
         half = len(key) // 2
-        associated = [domain.encode()] if padded else [domain.encode(), _UNPADDED]
         authentic = BlockCipher(key[:half])
         vector = s2v(key[:half], associated)
         self._macs = LockStep(authentic, Ends.of_siv(authentic, vector, padded=padded))
@@ -125,7 +124,12 @@ class Sealer:
         return out[:-1]
 
 
-def s2v(key: bytes, associated: list[bytes]) -> bytes:
+def associated_data(domain: str, *, padded: bool) -> list[bytes]:
+    """The join domain, and a second part where values are not padded."""
+    return [domain.encode()] if padded else [domain.encode(), _UNPADDED]
+
+
+def s2v(key: bytes, associated: Sequence[bytes]) -> bytes:
     """The state of S2V before its last string (RFC 5297, section 2.4)."""
     state = _cmac(key, bytes(BLOCK))
     for part in associated:
@@ -146,7 +150,7 @@ def _load() -> Kernels:
     edges = np.concatenate([[0], np.cumsum(np.arange(70, dtype=np.int64))])
     data = (np.arange(edges[-1]) % 251).astype(np.uint8)
     for padded in (True, False):
-        sealer = Sealer(bytes(range(64)), "proof", padded=padded)
+        sealer = Sealer(bytes(range(64)), [b"proof"], padded=padded)
         ours, theirs = (sealer.seal(data, edges, b"s1_", tier_)[0] for tier_ in (kernels, None))
         if ours[:-8].tobytes() != theirs[:-8].tobytes():
             raise AssertionError("the compiled tier differs from numpy")

@@ -16,7 +16,7 @@ from prefect_gatehouse.tokens import tier
 from prefect_gatehouse.tokens.columns import Canonical, over_values, text_bytes
 from prefect_gatehouse.tokens.keys import RootKey
 from prefect_gatehouse.tokens.open_siv import detokenise
-from prefect_gatehouse.tokens.seal_siv import FUSED, SCHEME, Sealer
+from prefect_gatehouse.tokens.seal_siv import FUSED, SCHEME, Sealer, associated_data
 from prefect_gatehouse.tokens.spelling import column, prefix
 
 __all__ = ["SCHEME", "Tokeniser", "detokenise", "tokenise"]
@@ -40,7 +40,7 @@ class Tokeniser:
 
     def __init__(self, root: RootKey, *, tenant: str, join_domain: str, padding: bool = True, canonical: Canonical = "text") -> None:
         self._key = root.derive(tenant, join_domain, "siv")
-        self._domain = join_domain
+        self._associated = associated_data(join_domain, padded=padding)
         self._padding = padding
         self._prefix = prefix(SCHEME, root.current)
         self._canonical: Canonical = canonical
@@ -71,7 +71,7 @@ class Tokeniser:
         there = array.drop_null() if array.null_count else array
         sealer: Sealer | None = getattr(self._own, "sealer", None)
         if sealer is None:
-            sealer = self._own.sealer = Sealer(self._key, self._domain, padded=self._padding)
+            sealer = self._own.sealer = Sealer(self._key, self._associated, padded=self._padding)
         data, edges = text_bytes(there)
         text, places = sealer.seal(data, edges, self._prefix, FUSED.for_rows(len(there), self._tier))
         return column(text, places, array)

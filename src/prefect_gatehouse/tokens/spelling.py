@@ -8,11 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from prefect_gatehouse.tokens import columns
 from prefect_gatehouse.tokens.base32hex import Bytes
 from prefect_gatehouse.tokens.lockstep import Edges
-
-# Arrow's plain strings have offsets of 32 bits.
-TEXT_LIMIT = (1 << 31) - 1
 
 
 def prefix(scheme: str, version: int) -> bytes:
@@ -32,7 +30,7 @@ def column(text: Bytes, edges: Edges, like: pa.Array) -> pa.Array:
         A column of type ``string``, or ``large_string`` where the texts exceed 2 GiB.
     """
     end = int(edges[-1])
-    kind, offset = (pa.string(), np.int32) if end <= TEXT_LIMIT else (pa.large_string(), np.int64)
+    kind, offset = (pa.string(), np.int32) if end <= columns.TEXT_LIMIT else (pa.large_string(), np.int64)
     validity = None
     if like.null_count:
         there = like.is_valid()
