@@ -62,7 +62,7 @@ def load_block(place: str) -> Any:
     block_type, _, name = place.partition("/")
     try:
         if block_type == "aws-secret":
-            import prefect_aws.secrets_manager  # loading it registers the type
+            import prefect_aws.secrets_manager
         if block_type == "s3-bucket":
             import prefect_aws.s3  # noqa: F401
         return Block.load(place)

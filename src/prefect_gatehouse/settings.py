@@ -29,6 +29,7 @@ class Settings(BaseSettings):
     people: Path | None = Field(None, description="Folder of the registry of people; below the home unless set.")
     lock: Path | None = Field(None, description="The lock file whose digest enters the plan; found beside the project unless set.")
     image_digest: str = Field("", description="Digest of the image that this process runs in, set by the image's build.")
+    dask_address: str = Field("", description="Dask scheduler for the data engine dask; a cluster of its own on this machine unless set.")
     identity: Path | None = Field(None, description="The caller's own signing key; below the home unless set.")
     token_tier: Literal["auto", "numpy", "fused"] = Field(
         "auto", description="What makes tokens: numpy and OpenSSL, functions that numba compiled, or whichever pays."

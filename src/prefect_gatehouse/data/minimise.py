@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from prefect_gatehouse.data.artifacts import ArtifactStore
 from prefect_gatehouse.data.digest import ContentDigest
+from prefect_gatehouse.data.engine.deal import MEMORY
 from prefect_gatehouse.data.engine.in_process import InProcess
 from prefect_gatehouse.data.engine.interface import Engine, KeyReader, Keys, Pool, Progress, Work
 from prefect_gatehouse.data.engine.passes import folder_of, treater_of
@@ -103,6 +104,7 @@ def minimise(
     access: SourceAccess | None = None,
     workers: Workers | None = None,
     progress: Progress | None = None,
+    memory: int = MEMORY,
 ) -> Minimised:
     """Minimises a source into an encrypted artifact, in flat memory; the result is the same with and without workers.
 
@@ -117,6 +119,7 @@ def minimise(
         access: Opens the source, where it is not a file.
         workers: Other processes that do the work; this one does it if there are none.
         progress: Called after each batch, or each part that a worker has read.
+        memory: Bytes of treated rows that a process holds before it writes them to a temporary file.
 
     Raises:
         InputError: The source or a rule is wrong.
@@ -134,6 +137,7 @@ def minimise(
         access=workers.access if workers is not None else access,
         root=workers.root if workers is not None else None,
         token=secrets.token_hex(8),
+        memory=memory,
     )
     keys = Keys(key, root_key)
     folder = folder_of(work, keys)

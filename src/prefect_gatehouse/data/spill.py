@@ -134,7 +134,7 @@ class SpillWriter:
         Raises:
             StorageError: The disk is full or fails.
         """
-        sealed = self._cipher.encrypt(self._number.to_bytes(_NONCE_BYTES, "big"), data, _about(self.name, self._number))
+        sealed = self._cipher.encrypt(self._number.to_bytes(_NONCE_BYTES, "big"), memoryview(data).cast("B"), _about(self.name, self._number))
         rest = memoryview(sealed)
         with _storage(self.name):
             while rest:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +22,7 @@ SHARES = 256
 """Shares of the hashes, by their upper 8 bits: 10^8 rows of 150 bytes make shares of 60 MB."""
 
 SHARE_BITS = 8
-MEMORY = 48 << 20
+MEMORY = 24 << 20
 """Bytes of dealt rows that one process holds before it writes them to a temporary file."""
 
 HASH = "#hash"
@@ -87,7 +89,7 @@ def same_types(schema: pa.Schema, other: pa.Schema) -> None:
 
 
 class Dealer:
-    """Deals out batches.
+    """Deals out batches; use it as a context manager, which closes its temporary file.
 
     Args:
         folder: Where temporary files go.
@@ -122,19 +124,22 @@ class Dealer:
         if self._held > self._memory:
             self._flush()
 
-    def close(self) -> Dealt:
+    def end(self) -> Dealt:
         """Everything that was dealt out.
 
         Raises:
             StorageError: A temporary file can't be written.
         """
-        try:
-            if self._dealt.batches and (not self._keep or self._writer is not None):
-                self._flush()
-        finally:
-            if self._writer is not None:
-                self._writer.__exit__(None, None, None)
+        if self._dealt.batches and (not self._keep or self._writer is not None):
+            self._flush()
         return self._dealt
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._writer is not None:
+            self._writer.__exit__(kind, error, trace)
 
     def _flush(self) -> None:
         writer = self._writer = self._writer or self._folder.create()

@@ -50,19 +50,18 @@ def deal_parts(work: Work, keys: Keys, source: Source, parts: Iterable[Part] | N
         DataRefused: A rule can't treat a column at all, or too many rows are bad.
     """
     treater = treater_of(work, keys, typed=source.typed)
-    dealer = Dealer(folder_of(work, keys), memory=work.memory, keep=keep)
     try:
-        for part in (None,) if parts is None else parts:
-            for batch in source.batches(treater.reads, part):
-                if batch.num_rows:
-                    dealer.add(treater.treat(batch))
-                if progress is not None:
-                    progress(*source.progress())
+        with Dealer(folder_of(work, keys), memory=work.memory, keep=keep) as dealer:
+            for part in (None,) if parts is None else parts:
+                for batch in source.batches(treater.reads, part):
+                    if batch.num_rows:
+                        dealer.add(treater.treat(batch))
+                    if progress is not None:
+                        progress(*source.progress())
+            dealt = dealer.end()
     except pa.ArrowException as error:  # its text may quote a value, its class does not
         message = f"the columns can't be treated: {type(error).__name__}"
         raise DataRefused(message, where="data.source", advice="check the types of the declared columns") from None
-    finally:
-        dealt = dealer.close()
     counted = treater.counted
     counted.dealt, counted.tallies, counted.worker = dealt, treater.tallies(), this_worker()
     counted.malformed.update(source.malformed)
@@ -77,17 +76,15 @@ def finish_stretches(work: Work, keys: Keys, stretches: Iterable[Stretch], talli
     treater = treater_of(work, keys, typed=typed)
     treater.absorb(tallies)
     folder = folder_of(work, keys)
-    dealer = Dealer(folder, memory=work.memory, keep=keep)
     counted = Counted(groups=treater.new_groups(), worker=this_worker())
-    try:
+    with Dealer(folder, memory=work.memory, keep=keep) as dealer:
         for stretch in stretches:
             for rows in _expanded(load(stretch, folder)):
                 finished = treater.finish(rows)
                 if counted.groups is not None:
                     counted.groups.add(finished)
                 dealer.add(finished)
-    finally:
-        counted.dealt = dealer.close()
+        counted.dealt = dealer.end()
     return counted
 
 

@@ -110,9 +110,10 @@ def settle_task(task: Task) -> Settled | GatehouseError:
     return _called(task.work, settle)
 
 
-def forget(token: str) -> None:
-    """Drops the keys of a piece of work in this process."""
-    _keys.pop(token, None)
+def forget() -> None:
+    """Drops the keys that this process holds; work that still needs them reads them again."""
+    with _opening:
+        _keys.clear()
 
 
 class Remote:
