@@ -111,7 +111,8 @@ def test_many_rows_in_order_and_in_flat_memory(database: Any) -> None:
 def test_postgresql_types(postgres: Any) -> None:
     """Each type by its name, not by its values: exact decimals, days, times with and without zone, UUIDs as text."""
     url = postgres.url(postgres.new_database())
-    query = """SELECT true AS b, 1::smallint AS s, 2::int AS i, 3::bigint AS l, 0.1::real AS r, 0.2::float8 AS d, 'x'::varchar(9) AS v, 'y'::char(1) AS c,
+    query = """SELECT true AS b, 1::smallint AS s, 2::int AS i, 3::bigint AS l, 0.1::real AS r, 0.2::float8 AS d,
+        'x'::varchar(9) AS v, 'y'::char(1) AS c,
         1.50::numeric(6, 2) AS m, DATE '2026-11-24' AS day, TIMESTAMP '2026-11-24 12:00:00.000001' AS at,
         TIMESTAMPTZ '2026-11-24 12:00:00+02' AS zoned, 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid AS u, '\\x00'::bytea AS bytes,
         '{"a": "canary"}'::jsonb AS json, 1.5::numeric AS free, now() - now() AS span, NULL::int AS none
@@ -241,7 +242,7 @@ def test_the_address_must_be_the_declared_system(database: Any) -> None:
     ):
         pass
     with (
-        pytest.raises(InputError, match="credentials.read_source: the source address has an option"),
+        pytest.raises(InputError, match=r"credentials\.read_source: the source address has an option"),
         opened_as(database.url + "?options=-cx%3Dy", place),
     ):
         pass
