@@ -120,6 +120,17 @@ def test_an_object_that_changes_under_our_hands_is_refused(store: Store, kind: s
             source.digest()
 
 
+def test_a_store_that_passes_over_the_demand_is_found_out(store: Store) -> None:
+    """Where If-Match is not understood, the entity tag of the answer tells that the object is another."""
+    store.put("p.csv", b"a\n1\n")
+    with store.opened("p.csv") as source:
+        parts = source.parts()
+        store.put("p.csv", b"a\n2\n")
+        store.client.meta.events.register("before-parameter-build.s3.GetObject", lambda params, **_: params.pop("IfMatch"))
+        with pytest.raises(InputError, match="changed"):
+            list(source.batches(["a"], parts[0]))
+
+
 FAILURES: dict[str, tuple[str, type[GatehouseError], str]] = {
     "no-such-key": ("nowhere.csv", InputError, "nowhere.csv: there is no such object"),
     "nothing-matches": ("x/*.csv", InputError, "nothing matches"),

@@ -83,9 +83,9 @@ def pd_arrow() -> Any:
 def test_many_rows_in_order_and_in_flat_memory(database: Any) -> None:
     """Rows stream: batches of one size, in the query's order, with a fraction of the table in memory at a time."""
     numbers = (
-        "generate_series(0, 299999) AS t(n)"
+        "generate_series(0, 149999) AS t(n)"
         if database.postgresql
-        else "(WITH RECURSIVE t(n) AS (SELECT 0 UNION ALL SELECT n+1 FROM t LIMIT 300000) SELECT n FROM t)"
+        else "(WITH RECURSIVE t(n) AS (SELECT 0 UNION ALL SELECT n+1 FROM t LIMIT 150000) SELECT n FROM t)"
     )
     query = f"SELECT n, 'patient-' || n || '-0123456789012345678901234567890123456789' AS name FROM {numbers} ORDER BY n"
     seen: list[int] = []
@@ -103,9 +103,9 @@ def test_many_rows_in_order_and_in_flat_memory(database: Any) -> None:
             assert done == expected <= total
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert seen == [BATCH_ROWS] * 4 + [300_000 - 4 * BATCH_ROWS]
-    # All rows at once as Python objects are some 60 MB; 8,192 of them at a time are 2.
-    assert peak < 16_000_000
+    assert seen == [BATCH_ROWS] * 2 + [150_000 - 2 * BATCH_ROWS]
+    # All rows at once as Python objects are some 30 MB; 8,192 of them at a time are 2.
+    assert peak < 8_000_000
 
 
 def test_postgresql_types(postgres: Any) -> None:

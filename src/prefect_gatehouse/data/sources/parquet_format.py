@@ -41,7 +41,7 @@ class ParquetContent:
             common: Types to convert into, None to keep the file's.
         """
         with self._refusing():
-            for batch in self._file.iter_batches(BATCH_ROWS, row_groups=list(range(first, last)), columns=list(columns)):
+            for batch in self._file.iter_batches(BATCH_ROWS, row_groups=list(range(first, last)), columns=list(columns), use_threads=False):
                 # Parquet does not check its text, and a dotted name also matches the parts of a nested column.
                 batch.validate(full=True)
                 chosen = batch.select(list(columns))
