@@ -76,6 +76,8 @@ class Model:
                 where="source",
                 advice="nothing can be told of so few rows without telling of one of them; take more rows",
             )
+        from scipy.special import ndtr
+
         self.k = k
         self.schema = table.schema
         self.columns = [model_of(field, table[field.name], k) for field in table.schema]
@@ -83,11 +85,11 @@ class Model:
         sample = table.take(np.sort(rng.choice(table.num_rows, rows, replace=False))) if rows < table.num_rows else table
         steps = [column.marginal.steps for column in self.columns if varies(column) and column.marginal is not None]
         steps += [column.state_steps for column in self.columns if column.kind != "empty" and column.state_steps is not None]
-        self._root = fit(score_matrix(self.columns, sample), steps, rng) if steps else np.zeros((0, 0))
         self._coarse = [column for column in self.columns if column.kind == "levels"]
         codes = [combination_codes(column, *column.encode(table[column.name])) for column in self._coarse]
         matrix = np.column_stack(codes) if codes else np.zeros((table.num_rows, 0), np.int64)
         self.combinations = Combinations(matrix, [len(column.levels) + 1 for column in self._coarse], k)
+        self._root = fit(score_matrix(self.columns, sample), steps, rng, lambda z: ~self._rare(ndtr(z))) if steps else np.zeros((0, 0))
         keys, counts = np.unique(row_keys(table), return_counts=True)
         self._rare_rows = keys[counts < k]
 
@@ -144,7 +146,7 @@ class Model:
     def _cells(self, uniform: Array) -> list[tuple[Column, Array, Array | None]]:
         """Each column with its states and the uniform numbers of its values."""
         values = iter(range(sum(varies(column) for column in self.columns)))
-        states = iter(range(sum(varies(column) for column in self.columns), len(self._root)))
+        states = iter(range(sum(varies(column) for column in self.columns), uniform.shape[1]))
         found = []
         for column in self.columns:
             of_values = uniform[:, next(values)] if varies(column) else None
