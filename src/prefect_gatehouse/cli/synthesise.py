@@ -84,7 +84,7 @@ def _whole(report: Report) -> list[tuple[str, str]]:
     ]
     if near is not None:
         ratio = "-" if near.ratio_5th is None else f"{near.ratio_5th:.2f}"
-        rows.append((f"5th percentile of nearest distances over the source's own (at least {report.limits.nearest_ratio})", ratio))
+        rows.append((f"5th percentile of nearest distances over the source's own (at least {near.ratio_limit:.2f})", ratio))
         rows.append(("Rows nearer than that (limit)", _limited(near.share_below, near.share_limit)))
     rows.append(("Randomness", "a given seed: for tests" if report.seeded else "from the operating system"))
     return rows

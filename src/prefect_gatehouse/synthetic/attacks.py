@@ -20,7 +20,8 @@ from prefect_gatehouse.synthetic.report import Disclosure, Limits, Nearest, nois
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _QUERIES, _AGAINST = 5000, 50_000
-_TARGETS, _KNOWN = 500, 5000
+_BLOCK = 200
+_TARGETS, _KNOWN = 500, 10_000
 _MOST_COLUMNS = 200
 # Multiply-adds for one measure: some seconds of one core.
 _WORK = 20_000_000_000
@@ -30,13 +31,13 @@ _BINS = 4
 
 @dataclass(frozen=True)
 class _Space:
-    """Rows as points: the features (rows x features, float32), and which features each column has."""
+    """Rows as points: the features (rows x features), and which features each column has."""
 
     points: Array
     spans: dict[str, slice]
 
 
-def _space(columns: list[Column], table: pa.Table, ordered: dict[str, Array]) -> _Space:
+def _space(columns: list[Column], table: pa.Table, ranks: dict[str, _Ranks]) -> _Space:
     parts: list[Array] = []
     spans = {}
     width = 0
@@ -48,51 +49,65 @@ def _space(columns: list[Column], table: pa.Table, ordered: dict[str, Array]) ->
         if isinstance(column.marginal, Levels):
             levels = len(column.marginal.shares)
             # A cell without a value is a level of its own; two cells that differ are 1 apart.
-            part = np.zeros((len(state), levels + 1), np.float32)
+            part = np.zeros((len(state), levels + 1), np.float64)
             part[np.arange(len(state)), np.where(there, values, levels)] = np.sqrt(0.5)
         else:
-            known = ordered[column.name]
-            middle = np.searchsorted(known, values, side="left") + np.searchsorted(known, values, side="right")
-            part = np.stack([np.where(there, middle / (2 * max(len(known), 1)), 0.5), (~there).astype(float)], axis=1).astype(np.float32)
+            part = np.stack([np.where(there, ranks[column.name].of(values), 0.5), (~there).astype(float)], axis=1)
         parts.append(part)
         spans[column.name] = slice(width, width + part.shape[1])
         width += part.shape[1]
-    return _Space(np.concatenate(parts, axis=1) if parts else np.zeros((table.num_rows, 0), np.float32), spans)
+    return _Space(np.concatenate(parts, axis=1) if parts else np.zeros((table.num_rows, 0), np.float64), spans)
 
 
-def _ordered(columns: list[Column], source: pa.Table) -> dict[str, Array]:
+@dataclass(frozen=True)
+class _Ranks:
+    """A column's values, and their middle ranks from 0 to 1; a line between them, so that what lies between two values is nobody's place."""
+
+    values: Array
+    places: Array
+
+    def of(self, values: Array) -> Array:
+        return np.asarray(np.interp(values, self.values, self.places))
+
+
+def _ranks(columns: list[Column], table: pa.Table) -> dict[str, _Ranks]:
     found = {}
     for column in columns:
         if column.kind in ("wide", "dense"):
-            state, values = column.encode(source[column.name])
-            found[column.name] = np.sort(values[state == VALUE])
+            state, values = column.encode(table[column.name])
+            known, counts = np.unique(values[state == VALUE], return_counts=True)
+            places = (np.cumsum(counts) - counts / 2) / max(int(counts.sum()), 1)
+            found[column.name] = _Ranks(known, places) if len(known) else _Ranks(np.zeros(1), np.full(1, 0.5))
     return found
 
 
 def _squares(points: Array, others: Array) -> Array:
-    """Squared distances of every point to every other (float32)."""
-    squares = (points**2).sum(axis=1)[:, None] + (others**2).sum(axis=1)[None, :] - 2.0 * points @ others.T
-    # Rounding: what is nearer than this is the same point.
-    squares[squares < 1e-6 * max(points.shape[1], 1)] = 0.0
-    return np.asarray(squares)
+    """Squared distances of every point to every other, but for rounding."""
+    return np.asarray((points**2).sum(axis=1)[:, None] + (others**2).sum(axis=1)[None, :] - 2.0 * points @ others.T)
 
 
 def _nearest(points: Array, others: Array) -> Array:
-    parts = [np.sqrt(_squares(points[first : first + 500], others).min(axis=1)) for first in range(0, len(points), 500)]
-    return np.concatenate(parts)
+    """Distance of each point to its nearest other; computed again for the pair that was found, so that equal points are at 0."""
+    found = np.empty(len(points))
+    for first in range(0, len(points), _BLOCK):
+        block = points[first : first + _BLOCK]
+        found[first : first + _BLOCK] = np.linalg.norm(block - others[_squares(block, others).argmin(axis=1)], axis=1)
+    return found
 
 
 def nearest_rows(columns: list[Column], source: pa.Table, made: pa.Table, rng: np.random.Generator, limits: Limits) -> Nearest | None:
     """Distances to one half of the source, from synthetic rows and from the other half; None where no column has a distance."""
-    ordered = _ordered(columns, source)
     width = max(1, sum(2 if column.kind != "levels" else len(column.levels) + 1 for column in columns if column.marginal is not None))
     order = rng.permutation(source.num_rows)
     half = source.num_rows // 2
     against = min(half, _AGAINST, max(500, int(np.sqrt(_WORK / width * 4))))
     queries = min(source.num_rows - half, made.num_rows, _QUERIES, max(200, _WORK // (width * against)))
-    held = _space(columns, source.take(order[:against]), ordered).points
-    others = _space(columns, source.take(order[half : half + queries]), ordered).points
-    synthetic = _space(columns, made.take(rng.choice(made.num_rows, queries, replace=False)), ordered).points
+    half_table = source.take(order[:against])
+    # Ranks among these rows only: among all, the source's other rows would be the points of a lattice, and what was drawn would not.
+    ranks = _ranks(columns, half_table)
+    held = _space(columns, half_table, ranks).points
+    others = _space(columns, source.take(order[half : half + queries]), ranks).points
+    synthetic = _space(columns, made.take(rng.choice(made.num_rows, queries, replace=False)), ranks).points
     if not held.shape[1]:
         return None
     far, own = _nearest(synthetic, held), _nearest(others, held)
@@ -104,6 +119,8 @@ def nearest_rows(columns: list[Column], source: pa.Table, made: pa.Table, rng: n
         synthetic=tuple(float(each) for each in np.percentile(far, _PERCENTILES)),
         source=tuple(float(each) for each in np.percentile(own, _PERCENTILES)),
         ratio_5th=float(np.percentile(far, 5)) / edge if edge > 0 else None,
+        # A 5th percentile stands on a twentieth of the rows; in one dimension its relative error is the root of one over these.
+        ratio_limit=limits.nearest_ratio * float(np.exp(-2.5 * np.sqrt(2 / (0.05 * queries)))),
         share_below=below,
         source_share_below=own_below,
         # A share's standard error is at most half of the noise.
@@ -119,19 +136,21 @@ def disclosure(columns: list[Column], source: pa.Table, made: pa.Table, rng: np.
     able = [column for column in columns if column.marginal is not None]
     if len(able) < 2:
         return ()
-    ordered = _ordered(columns, source)
+    ranks = _ranks(columns, source)
     order = rng.permutation(source.num_rows)
     half = source.num_rows // 2
     width = max(1, len(able))
-    known = min(half, made.num_rows, _KNOWN, max(500, _WORK // (width * _TARGETS)))
+    most = min(_KNOWN, max(500, _WORK // (width * _TARGETS)))
+    # The attacker has the whole file: with a part of it, the copy of a person would be missing half of the time.
+    known, others = min(made.num_rows, most), min(half, most)
     targets = min(source.num_rows - half, _TARGETS)
-    tables = [source.take(order[half : half + targets]), made.take(rng.choice(made.num_rows, known, replace=False)), source.take(order[:known])]
-    spaces = [_space(able, table, ordered) for table in tables]
+    tables = [source.take(order[half : half + targets]), made.take(rng.choice(made.num_rows, known, replace=False)), source.take(order[:others])]
+    spaces = [_space(able, table, ranks) for table in tables]
     squares = [_squares(spaces[0].points, each.points) for each in spaces[1:]]
     guessed = able if len(able) <= _MOST_COLUMNS else [able[place] for place in np.sort(rng.choice(len(able), _MOST_COLUMNS, replace=False))]
     found = []
     for column in guessed:
-        truth, with_file, with_others = (_sensitive(column, table, ordered) for table in tables)
+        truth, with_file, with_others = (_sensitive(column, table, ranks) for table in tables)
         span = spaces[0].spans[column.name]
         right = []
         for square, space, values in zip(squares, spaces[1:], (with_file, with_others), strict=True):
@@ -145,10 +164,8 @@ def disclosure(columns: list[Column], source: pa.Table, made: pa.Table, rng: np.
     return tuple(found)
 
 
-def _sensitive(column: Column, table: pa.Table, ordered: dict[str, Array]) -> Array:
+def _sensitive(column: Column, table: pa.Table, ranks: dict[str, _Ranks]) -> Array:
     state, values = column.encode(table[column.name])
     if isinstance(column.marginal, Levels):
         return np.where(state == VALUE, values, -1)
-    known = ordered[column.name]
-    quarters = np.searchsorted(np.quantile(known, np.arange(1, _BINS) / _BINS), values, side="right")
-    return np.where(state == VALUE, quarters, -1)
+    return np.where(state == VALUE, np.floor(ranks[column.name].of(values) * _BINS), -1).astype(np.int64)

@@ -6,7 +6,7 @@ that a value says nothing of a row; ``made-up`` identifiers and free text; ``emp
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -95,6 +95,16 @@ class Column:
     def shares(self) -> Array:
         """Shares of the levels."""
         return self.marginal.shares if isinstance(self.marginal, Levels) else np.ones(1)
+
+    def reordered(self, order: Array) -> Column:
+        """The same column of levels, in another order."""
+        places = [int(place) for place in order]
+        return replace(
+            self,
+            levels=tuple(self.levels[place] for place in places),
+            written=tuple(self.written[place] for place in places),
+            marginal=Levels(self.shares[order]),
+        )
 
     def draw_states(self, u: Array) -> Array:
         """States from uniform numbers."""

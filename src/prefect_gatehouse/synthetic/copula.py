@@ -6,7 +6,7 @@ them; the latent correlations are raised until the simulated scores correlate as
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 _MOST = 0.995
 _ROUNDS, _ROWS = 5, 20_000
+# A sample of fewer allowed rows tells nothing of correlations; the drawing says what is wrong then.
+_LEAST_ALLOWED = 0.02
 # Columns from which one round of calibration has to do: each costs rows times columns squared.
 _MANY = 400
 
@@ -45,8 +47,15 @@ def factor(correlation: Array) -> Array:
     return np.asarray(root / np.linalg.norm(root, axis=1, keepdims=True))
 
 
-def fit(scores: Array, steps: Sequence[Steps], rng: np.random.Generator) -> Array:
-    """The root of the latent correlation matrix whose samples, through the marginals' steps, correlate as the scores do."""
+def fit(scores: Array, steps: Sequence[Steps], rng: np.random.Generator, allowed: Callable[[Array], Array]) -> Array:
+    """The root of the latent correlation matrix whose samples, through the marginals' steps, correlate as the scores do.
+
+    Args:
+        scores: Normal scores of the source.
+        steps: Each variable's staircase.
+        rng: Source of randomness.
+        allowed: Which rows of a matrix of normal deviates will be kept, so that what is left correlates as wanted.
+    """
     wanted = score_correlation(scores)
     columns = len(steps)
     coarse = [place for place, step in enumerate(steps) if not step.smooth]
@@ -61,6 +70,9 @@ def fit(scores: Array, steps: Sequence[Steps], rng: np.random.Generator) -> Arra
     for _ in range(_ROUNDS if columns <= _MANY else 1):
         root = factor(latent)
         sample = rng.standard_normal((rows, columns)) @ root.T
+        sample = sample[allowed(sample)]
+        if len(sample) < _LEAST_ALLOWED * rows:
+            break
         for place in coarse:
             sample[:, place] = steps[place].collapse(sample[:, place])
         # From the matrix that was used, not from the one that was asked for: they differ where the latter is not definite.

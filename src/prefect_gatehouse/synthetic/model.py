@@ -24,6 +24,7 @@ LEAST_ROWS_IN_K = 5
 # Correlations need no more rows than this, nor more cells than fit into memory.
 _CELLS, _ROWS = 20_000_000, 100_000
 _BLOCK = 1 << 16
+_ORDERING_ROWS, _ORDERING_COLUMNS = 20_000, 200
 _REDRAWS = 60
 _RESAMPLED = 0.2
 
@@ -51,6 +52,30 @@ def score_matrix(columns: list[Column], table: pa.Table) -> Array:
     return np.column_stack([*values, *states]) if values or states else np.zeros((table.num_rows, 0))
 
 
+def _ordered(columns: list[Column], sample: pa.Table) -> list[Column]:
+    """Levels of text have no order of their own: each column's are put in the order of the number that they go with most.
+
+    A Gaussian copula knows only more and less; with levels by frequency, what goes with the middle one would be lost.
+    """
+    part = sample.slice(0, _ORDERING_ROWS)
+    numeric = [column for column in columns if column.codec is not None and varies(column)][:_ORDERING_COLUMNS]
+    if not numeric:
+        return columns
+    scores = np.nan_to_num(np.column_stack([column_scores(column, *column.encode(part[column.name])) for column in numeric]))
+    found = []
+    for column in columns:
+        if column.kind == "levels" and column.codec is None and len(column.levels) > 2:
+            state, codes = column.encode(part[column.name])
+            member = np.zeros((len(codes), len(column.levels)), np.float32)
+            member[np.arange(len(codes))[state == VALUE], codes[state == VALUE]] = 1.0
+            count = np.maximum(member.sum(axis=0), 1.0)[:, None]
+            means = (member.T @ scores) / count
+            most = int((count * means**2).sum(axis=0).argmax())
+            column = column.reordered(np.argsort(means[:, most], kind="stable"))
+        found.append(column)
+    return found
+
+
 def varies(column: Column) -> bool:
     """Whether a column has values that can move with others."""
     return isinstance(column.marginal, Quantiles) or (isinstance(column.marginal, Levels) and len(column.marginal.shares) > 1)
@@ -76,18 +101,21 @@ class Model:
                 where="source",
                 advice="nothing can be told of so few rows without telling of one of them; take more rows",
             )
+        from scipy.special import ndtr
+
         self.k = k
         self.schema = table.schema
-        self.columns = [model_of(field, table[field.name], k) for field in table.schema]
+        columns = [model_of(field, table[field.name], k) for field in table.schema]
         rows = min(table.num_rows, _ROWS, max(2000, _CELLS // max(1, table.num_columns)))
         sample = table.take(np.sort(rng.choice(table.num_rows, rows, replace=False))) if rows < table.num_rows else table
+        self.columns = _ordered(columns, sample)
         steps = [column.marginal.steps for column in self.columns if varies(column) and column.marginal is not None]
         steps += [column.state_steps for column in self.columns if column.kind != "empty" and column.state_steps is not None]
-        self._root = fit(score_matrix(self.columns, sample), steps, rng) if steps else np.zeros((0, 0))
         self._coarse = [column for column in self.columns if column.kind == "levels"]
         codes = [combination_codes(column, *column.encode(table[column.name])) for column in self._coarse]
         matrix = np.column_stack(codes) if codes else np.zeros((table.num_rows, 0), np.int64)
         self.combinations = Combinations(matrix, [len(column.levels) + 1 for column in self._coarse], k)
+        self._root = fit(score_matrix(self.columns, sample), steps, rng, lambda z: ~self._rare(ndtr(z))) if steps else np.zeros((0, 0))
         keys, counts = np.unique(row_keys(table), return_counts=True)
         self._rare_rows = keys[counts < k]
 
@@ -144,7 +172,7 @@ class Model:
     def _cells(self, uniform: Array) -> list[tuple[Column, Array, Array | None]]:
         """Each column with its states and the uniform numbers of its values."""
         values = iter(range(sum(varies(column) for column in self.columns)))
-        states = iter(range(sum(varies(column) for column in self.columns), len(self._root)))
+        states = iter(range(sum(varies(column) for column in self.columns), uniform.shape[1]))
         found = []
         for column in self.columns:
             of_values = uniform[:, next(values)] if varies(column) else None

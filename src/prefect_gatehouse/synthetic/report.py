@@ -64,6 +64,7 @@ class Nearest(Value):
     synthetic: tuple[float, ...] = Field(description="Percentiles 1, 5, 25, 50, 75, 95.")
     source: tuple[float, ...]
     ratio_5th: float | None = Field(description="None where the source's own 5th percentile is 0.")
+    ratio_limit: float
     share_below: float = Field(description="Synthetic rows at most as far as the source's 5th percentile.")
     source_share_below: float
     share_limit: float
@@ -123,8 +124,8 @@ class Report(Value):
         if near is None:
             return []
         found = []
-        if near.ratio_5th is not None and not near.ratio_5th >= self.limits.nearest_ratio:
-            found.append(f"nearest rows ({near.ratio_5th:.3f} < {self.limits.nearest_ratio:.3f})")
+        if near.ratio_5th is not None and not near.ratio_5th >= near.ratio_limit:
+            found.append(f"nearest rows ({near.ratio_5th:.3f} < {near.ratio_limit:.3f})")
         if not near.share_below <= near.share_limit:
             found.append(f"share of near rows ({near.share_below:.3f} > {near.share_limit:.3f})")
         return found

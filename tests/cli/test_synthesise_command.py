@@ -1,0 +1,79 @@
+"""``gatehouse synthesise`` on the tumour example's source, and a dry run of the example on what it wrote."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+from tests.examples.test_tumour_kernel import FOLDER, module
+
+from prefect_gatehouse.cli.main import main
+from prefect_gatehouse.flows.dry_run import plan_of
+from prefect_gatehouse.plan_view import sections
+from prefect_gatehouse.settings import Settings
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of its own."""
+    monkeypatch.setenv("GATEHOUSE_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["synthesise", *map(str, arguments)])
+
+
+def test_the_tumour_source_and_a_dry_run_on_the_result(home: Path, tmp_path: Path) -> None:
+    """Written, measured, recorded; the example's own manifest, suites and workload run on it up to the plan, which says what it is."""
+    project = tmp_path / "project"
+    shutil.copytree(FOLDER, project, ignore=shutil.ignore_patterns("source.csv", "__pycache__"))
+    real, made, report = tmp_path / "source.csv", project / "source.csv", tmp_path / "report.json"
+    rows = module("source").write_source(real)
+    result = call(real, "--out", made, "--rows", 1500, "--report", report, "--seed", 3, "--json")
+    assert result.exit_code == 0, result.output
+    data = json.loads(result.output)
+    assert data["report"] == json.loads(report.read_text())
+    assert (data["report"]["source_rows"], data["report"]["rows"], data["report"]["rows_copied"]) == (rows, 1500, 0)
+    source, table = (pd.read_csv(path, dtype=str) for path in (real, made))
+    assert list(table.columns) == list(source.columns)
+    for column in ("medical_record_number", "email", "birth_date", "postcode", "worst_perimeter", "mean_concavity"):
+        assert not set(source[column]) & (set(table[column]) - {"0.0"}), column
+    assert not [value for value in source["email"] if value in result.output + report.read_text()]
+    settings = Settings(home=home, identity=tmp_path / "nobody")
+    plan = plan_of(settings, project / "gatehouse.yaml", lambda what: lambda done, total: None, signed=False)
+    assert plan.validated.minimised.synthetic
+    assert "synthetic data, recorded" in "; ".join(section.summary for section in sections(plan))
+    assert plan.validated.report.success
+
+
+def test_what_people_see(home: Path, tmp_path: Path) -> None:
+    """Tables with limits, the digest, where the randomness is from; no value of the source."""
+    amounts = np.random.default_rng(1).lognormal(8, 1, 400)
+    rows = ["id,amount,group", *(f"P-{number:05d},{amount:.2f},{'ab'[number % 2]}" for number, amount in enumerate(amounts))]
+    (tmp_path / "in.csv").write_text("\n".join(rows) + "\n")
+    result = call(tmp_path / "in.csv", "--out", tmp_path / "out.csv", "--seed-from-os")
+    assert result.exit_code == 0, result.output
+    for words in ("Distance (limit)", "Rows copied", "from the operating system", "recorded as synthetic"):
+        assert words in result.output
+    assert "P-00" not in result.output
+    assert (tmp_path / "out.csv").stat().st_mode & 0o077 == 0
+
+
+def test_refusals_have_their_exit_codes(home: Path, tmp_path: Path) -> None:
+    """Usage, input, data: nothing is written by any."""
+    (tmp_path / "in.csv").write_text("a,b\n1,2\n")
+    source, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    assert call(source, "--out", out, "--seed", 1, "--seed-from-os").exit_code == 2
+    assert call(source, "--out", tmp_path / "out.parquet").exit_code == 2
+    assert call(source, "--out", out, "--min-count", 4).exit_code == 2
+    assert call(source, "--out", out, "--rows", 0).exit_code == 2
+    assert call(tmp_path / "none.csv", "--out", out).exit_code == 2
+    result = call(source, "--out", out, "--json")
+    assert (result.exit_code, json.loads(result.output)["error"]) == (3, "data-refused")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "in.csv"]
