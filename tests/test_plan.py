@@ -326,7 +326,7 @@ def test_every_column_is_shown(project: Project) -> None:
 
 
 def test_the_measured_k_is_shown(project: Project) -> None:
-    """What the approver reads is the group that was measured, and over which columns."""
+    """What the approver reads is the group that was measured, over which columns, and how diverse the sensitive ones are in it."""
     assert "no quasi-identifiers" in sections(project.plan)[1].summary
     minimised = project.plan.validated.minimised
     data = project.plan.admitted.manifest.data.model_copy(update={"quasi_identifiers": ("x", "subject"), "k": 5})
@@ -334,6 +334,11 @@ def test_the_measured_k_is_shown(project: Project) -> None:
     more = minimised.model_copy(update={"k": 7, "admitted": project.plan.admitted.model_copy(update={"manifest": manifest})})
     shown = sections(project.plan.model_copy(update={"validated": project.plan.validated.model_copy(update={"minimised": more})}))[1]
     assert (shown.title, shown.summary) == ("What the workload sees", "3 rows, k = 7 over x, subject")
+    data = data.model_copy(update={"sensitive": ("illness",), "l": 2})
+    manifest = manifest.model_copy(update={"data": data})
+    more = more.model_copy(update={"l": 3, "admitted": project.plan.admitted.model_copy(update={"manifest": manifest})})
+    shown = sections(project.plan.model_copy(update={"validated": project.plan.validated.model_copy(update={"minimised": more})}))[1]
+    assert shown.summary == "3 rows, k = 7 over x, subject; l = 3 over illness"
 
 
 def test_every_backend_and_the_whole_envelope_are_shown(project: Project) -> None:

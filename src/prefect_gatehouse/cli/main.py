@@ -10,6 +10,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("init:command", "Write a new pipeline from a template, and make your signing key."),
     "people": ("people:command", "Add, list and revoke people: public keys, one-time codes, roles."),
     "check": ("check:command", "Report every problem of a manifest."),
+    "profile": ("profile:command", "Propose column rules for a new source; no value is shown."),
     "plan": ("plan:command", "Dry run up to the plan; nothing leaves."),
     "run": ("run:command", "Sign a request and start a run."),
     "approve": ("approve:approve", "Show a run's plan, sign it, and resume the run."),

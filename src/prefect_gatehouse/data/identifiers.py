@@ -39,7 +39,11 @@ _FEW = 3
 # Runs of hexadecimal that are no identifiers of persons, and would look like numbers in pieces.
 _NEUTRAL = re.compile(r"\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b")
 _SPACES = str.maketrans(
-    {"\n": " ", "\r": " ", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u200b": "", "\u00ad": "", "\u2010": "-", "\u2011": "-", "\u2013": "-"}
+    {
+        **dict.fromkeys("\u00a0\u2009\u202f", " "),
+        **dict.fromkeys("\u00ad\u200b\u200c\u200d\u2060\ufeff"),
+        **dict.fromkeys("\u2010\u2012\u2013\u2212", "-"),
+    }
 )
 _BARE = rf"{BEFORE}\d{{9,19}}{BEHIND}"
 _ONLY_DIGITS = str.maketrans("", "", " .-+")
@@ -115,7 +119,9 @@ def _in_texts(text: pa.Array) -> Counter[str]:
     distinct = text.value_counts()
     values, times = distinct.field("values"), distinct.field("counts").to_numpy()
     if not pc.all(pc.string_is_ascii(values)).as_py():
-        values = pc.utf8_normalize(values, form="NFKC")  # digits and letters of other widths become plain ones
+        # Digits, letters, spaces and dashes of other widths become plain ones, and what is not seen goes.
+        plain = pc.utf8_normalize(values, form="NFKC").to_pylist()
+        values = pa.array([each.translate(_SPACES) for each in plain], pa.string())
     digits = pc.match_substring_regex(values, r"^\s*\d{9,19}\s*$")
     _add_bare(counted, pc.utf8_trim_whitespace(values.filter(digits)).to_pylist())
     rest = pc.invert(pc.or_(digits, pc.match_substring_regex(values, ORDINARY)))
@@ -163,7 +169,7 @@ def _occurrences(pattern: str, quick: str, values: pa.Array) -> tuple[list[str],
     places = np.flatnonzero(pc.match_substring_regex(values, quick).to_numpy(zero_copy_only=False))
     if not len(places):
         return [], places
-    joined = "\n".join(_NEUTRAL.sub(" ", each.translate(_SPACES)) for each in values.take(pa.array(places)).to_pylist())
+    joined = "\n".join(_NEUTRAL.sub(" ", each.replace("\n", " ")) for each in values.take(pa.array(places)).to_pylist())
     hits = _compiled(pattern).findall(joined)
     line_ends = np.fromiter((hit == "\n" for hit in hits), bool, len(hits))
     return [hit for hit in hits if hit != "\n"], places[np.cumsum(line_ends)[~line_ends]]

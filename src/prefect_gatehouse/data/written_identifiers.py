@@ -118,9 +118,9 @@ def _ssn(text: str) -> bool:
 
 
 def _address_v4(text: str) -> bool:
-    """Not a version such as 1.2.3.4: some part has three digits, or the network is a private one."""
+    """Not a version such as 10.2.3.4: some part has three digits."""
     parts = text.split(".")
-    return all(int(part) <= 255 and (part == "0" or part[0] != "0") for part in parts) and (parts[0] == "10" or any(len(part) == 3 for part in parts))
+    return all(int(part) <= 255 and (part == "0" or part[0] != "0") for part in parts) and any(len(part) == 3 for part in parts)
 
 
 def _address_v6(text: str) -> bool:
@@ -134,14 +134,17 @@ def _resident(text: str) -> bool:
     return 1 <= int(text[10:12]) <= 12 and 1 <= int(text[12:14]) <= 31 and "10X98765432"[total % 11] == text[17].upper()
 
 
-_PHONES = (
+def _either(*patterns: str) -> str:
+    return "|".join(patterns)
+
+
+_PHONE = _either(
     r"\+[1-9](?:[ .-]?\(?\d\)?){7,14}",  # ITU-T E.164, 8 to 15 digits
     r"00[1-9]\d?[ /-]\d(?:[ /-]?\d){6,11}",  # the same behind the usual prefix
     r"\(?[2-9]\d{2}\)?[ .-]{1,2}[2-9]\d{2}[ .-]\d{4}",  # North America
     r"0[1-9](?:[ .-]\d{2}){4}",  # France
     r"\(?0[1-9]\d{1,4}\)?(?: ?[ /-] ?)\d{3,8}(?:[ -]\d{2,5}){0,3}",  # Germany, United Kingdom, Italy: area in front
 )
-_PHONE = "|".join(_PHONES)
 
 
 def _phone(text: str) -> bool:
@@ -190,15 +193,13 @@ WRITTEN: tuple[WrittenKind, ...] = (
 """Every kind told by its writing."""
 
 # What a column of numbers, dates, times, UUIDs, digests or our own tokens consists of: looked at no further.
-ORDINARY = "|".join(
-    (
-        r"^[+-]?\d{0,17}[.,]\d+(?:[eE][+-]?\d{1,4})?$",
-        r"^\d{4}-\d\d-\d\d(?:[T ][\d:.]+(?:Z|[+-]\d\d:?\d\d)?)?$",
-        r"^\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?$",
-        r"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$",
-        r"^[0-9a-fA-F]{32,128}$",
-        r"^[a-z]\d+_[0-9a-v]{24,}$",
-    )
+ORDINARY = _either(
+    r"^[+-]?\d{0,17}[.,]\d+(?:[eE][+-]?\d{1,4})?$",
+    r"^\d{4}-\d\d-\d\d(?:[T ][\d:.]+(?:Z|[+-]\d\d:?\d\d)?)?$",
+    r"^\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?$",
+    r"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$",
+    r"^[0-9a-fA-F]{32,128}$",
+    r"^[a-z]\d+_[0-9a-v]{24,}$",
 )
 
 

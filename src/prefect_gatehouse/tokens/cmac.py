@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NoReturn
 
 import numpy as np
@@ -14,6 +15,7 @@ from prefect_gatehouse.tokens import tier
 from prefect_gatehouse.tokens.aes import BLOCK
 from prefect_gatehouse.tokens.base32hex import Bytes, characters, spell
 from prefect_gatehouse.tokens.columns import Canonical, over_values, text_bytes
+from prefect_gatehouse.tokens.distinct import TellApart, distinct
 from prefect_gatehouse.tokens.keys import RootKey
 from prefect_gatehouse.tokens.lockstep import Absorb, Edges, LockStep, Words, pieces
 from prefect_gatehouse.tokens.spelling import column, prefix
@@ -33,12 +35,13 @@ class Kernels:
 
     absorb: Absorb
     spell: Callable[[Bytes, Bytes, Bytes], None]
+    tell_apart: TellApart
 
 
 def _load() -> Kernels:
     from prefect_gatehouse.tokens import fused
 
-    kernels = Kernels(fused.absorb, fused.spell_fixed)
+    kernels = Kernels(fused.absorb, fused.spell_fixed, fused.tell_apart)
     data, edges = _sample()
     key = bytes(range(32))
     if _tokens(LockStep.of_cmac(key), data, edges, b"c1_", kernels).tobytes() != _tokens(LockStep.of_cmac(key), data, edges, b"c1_", None).tobytes():
@@ -90,7 +93,8 @@ class Tokeniser:
         Raises:
             DataRefused: The column's type has no single text form.
         """
-        return over_values(array, self._of_text, self._canonical)
+        kernels = FUSED.for_rows(0, self._tier)  # only rows that are tokenised one by one count for what pays
+        return over_values(array, self._of_text, self._canonical, partial(distinct, tell_apart=kernels.tell_apart if kernels else None))
 
     def __repr__(self) -> str:
         return "Tokeniser(**********)"

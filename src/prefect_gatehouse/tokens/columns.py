@@ -156,13 +156,25 @@ def repeats(array: pa.Array) -> bool:
     return bool(len(sample.unique()) < _MOSTLY_DISTINCT * len(rows))
 
 
-def over_values(array: pa.Array | pa.ChunkedArray, tokens_of: Callable[[pa.Array], pa.Array], form: Canonical = "text") -> pa.Array:
+def by_dictionary(array: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """The distinct values of a column, and the place of each row's value among them, null where the row is."""
+    encoded = array.dictionary_encode()
+    return encoded.dictionary, encoded.indices
+
+
+def over_values(
+    array: pa.Array | pa.ChunkedArray,
+    tokens_of: Callable[[pa.Array], pa.Array],
+    form: Canonical = "text",
+    distinct: Callable[[pa.Array], tuple[pa.Array, pa.Array]] = by_dictionary,
+) -> pa.Array:
     """Applies a function of canonical text to a column, once for each distinct value where that is cheaper.
 
     Args:
         array: A column of any type; the distinct values of a dictionary are its dictionary.
         tokens_of: Takes text with nulls, gives as many texts with the same nulls.
         form: As in ``canonical_text``.
+        distinct: Tells the values of a text column apart.
 
     Raises:
         DataRefused: The type has no single text form.
@@ -172,8 +184,8 @@ def over_values(array: pa.Array | pa.ChunkedArray, tokens_of: Callable[[pa.Array
     text = canonical_text(array, form)
     if not repeats(text):
         return tokens_of(text)
-    encoded = text.dictionary_encode()
-    return spread(tokens_of(encoded.dictionary), encoded.indices)
+    values, places = distinct(text)
+    return spread(tokens_of(values), places)
 
 
 def spread(values: pa.Array, places: pa.Array) -> pa.Array:

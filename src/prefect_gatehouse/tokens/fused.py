@@ -175,3 +175,59 @@ def seal(
         at += len(prefix)
         for group in range((size + 4) // 5):
             store64(text, at + group * 8, spelt(swap64(load64(scratch, group * 5)) >> np.uint64(24)))
+
+
+@compiled
+def tell_apart(data: Bytes, edges: Edges, masks: Words, slots: Rows, heads: Words, firsts: Edges, codes: Rows) -> int:
+    """Numbers equal texts alike, in order of their first row: a hash table of a few entries that fits the cache.
+
+    Args:
+        data: All texts, one behind the other.
+        edges: Where each text starts and the last one ends.
+        masks: Which bytes of a block count, by how many it holds.
+        slots: The table, -1 where free; its length is a power of two.
+        heads: Out: the first 16 bytes of each distinct text.
+        firsts: Out: the first row of each distinct text; its length is how many there may be.
+        codes: Out: the number of each row's text.
+
+    Returns:
+        How many distinct texts there are; -1 if they are too many, or if too many of them share a place in the table.
+    """
+    known = 0
+    end = edges[len(edges) - 1]
+    for row in range(len(edges) - 1):
+        start, length = edges[row], edges[row + 1] - edges[row]
+        low, high = block_at(data, start, end)
+        held = min(length, 16)
+        low, high = low & masks[held, 0], high & masks[held, 1]
+        mixed = (low ^ (high * np.uint64(0x9E3779B97F4A7C15)) ^ np.uint64(length)) * np.uint64(0xD6E8FEB86659FD93)
+        if length > 16:
+            tail, other = block_at(data, start + length - 16, end)
+            mixed = (mixed ^ tail ^ (other * np.uint64(0x9E3779B97F4A7C15))) * np.uint64(0xD6E8FEB86659FD93)
+        place = np.int64((mixed >> np.uint64(40)) & np.uint64(len(slots) - 1))
+        for _ in range(32):
+            code = slots[place]
+            if code < 0:
+                if known == len(firsts):
+                    return -1
+                slots[place] = known
+                heads[known, 0], heads[known, 1] = low, high
+                firsts[known] = row
+                code = known
+                known += 1
+            elif heads[code, 0] != low or heads[code, 1] != high:
+                place = (place + 1) & (len(slots) - 1)
+                continue
+            else:
+                begin = edges[firsts[code]]
+                same = edges[firsts[code] + 1] - begin == length
+                for at in range(16, length if same else 0):
+                    same = same and data[begin + at] == data[start + at]
+                if not same:
+                    place = (place + 1) & (len(slots) - 1)
+                    continue
+            codes[row] = code
+            break
+        else:
+            return -1
+    return known

@@ -26,6 +26,9 @@ ROWS = 8192
 TEXT = 1 << 20
 """Bytes of text that the numpy tier copies at once."""
 
+# A block as one item, which numpy moves in one piece: no number is computed with it.
+_ONE = np.complex128
+
 # From this many blocks on a few messages that outlast all others are chained one by one: a step costs about 2 us however few they are,
 # a message about 5 us.
 _MANY_BLOCKS, _FEW_MESSAGES = 64, 32
@@ -49,11 +52,6 @@ class Ends:
     only: Words
     last: Words
     before: Words
-
-    @property
-    def reaches_back(self) -> bool:
-        """Whether anything is added before the last block."""
-        return bool(self.before.any())
 
     @classmethod
     def of_cmac(cls, cipher: BlockCipher) -> Ends:
@@ -180,16 +178,17 @@ class LockStep:
         fewer, starts, lengths = fewer[order], edges[:-1][order], lengths[order]
         windows, base = self._windows(data, edges)
         done = np.empty_like(macs)
+        reaches_back = bool(self._ends.before.any())
         now, step = len(macs), 0
         then = int(np.searchsorted(fewer, most - 1))  # how many have a block after this one
         while now:
             after = int(np.searchsorted(fewer, most - step - 2))  # and how many have two
             block = windows[starts[:now] + (step * BLOCK - base)].view(np.uint64).reshape(-1, 2)
             held = lengths[then:now] - step * BLOCK
-            block[then:now] &= MASKS[held]
-            block[then:now] ^= (self._ends.last if step else self._ends.only)[held]
-            if self._ends.reaches_back and after < then:
-                block[after:then] ^= self._ends.before[lengths[after:then] - (step + 1) * BLOCK]
+            block[then:now] &= MASKS.take(held, axis=0)
+            block[then:now] ^= (self._ends.last if step else self._ends.only).take(held, axis=0)
+            if reaches_back and after < then:
+                block[after:then] ^= self._ends.before.take(lengths[after:then] - (step + 1) * BLOCK, axis=0)
             if step:
                 block ^= self._state[:now]
             self._ready[:now] = block
@@ -201,7 +200,7 @@ class LockStep:
                     message = data[starts[place] : starts[place] + lengths[place]]
                     done[place] = self._chained(message, step, self._state[place])
                 break
-        macs[order] = done
+        macs.view(_ONE)[order, 0] = done.view(_ONE)[:, 0]
 
     def _windows(self, data: Bytes, edges: Edges) -> tuple[npt.NDArray[np.bytes_], int]:
         """Sixteen bytes from every place of the text on: a view of a copy with room behind it, and where in ``data`` the copy begins."""

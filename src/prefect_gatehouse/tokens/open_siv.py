@@ -18,8 +18,8 @@ from prefect_gatehouse.tokens.lockstep import pieces
 from prefect_gatehouse.tokens.seal_siv import FUSED, SCHEME, Sealer, associated_data
 from prefect_gatehouse.tokens.spelling import by_size, column, prefix, windows
 
-# Tokens worked on at once: their matrices stay at some MB.
-_ROWS = 1 << 16
+# Tokens worked on at once: their matrices stay in the cache.
+_ROWS = 8192
 
 Flags = npt.NDArray[np.bool_]
 

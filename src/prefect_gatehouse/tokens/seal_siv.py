@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.cmac import CMAC
 
 from prefect_gatehouse.tokens import tier
 from prefect_gatehouse.tokens.aes import BLOCK, BlockCipher, double, xor
-from prefect_gatehouse.tokens.base32hex import Bytes, encode
+from prefect_gatehouse.tokens.base32hex import Bytes, encode_in, room
+from prefect_gatehouse.tokens.distinct import TellApart
 from prefect_gatehouse.tokens.lockstep import MARKS, MASKS, Absorb, Edges, Ends, LockStep, Words, pieces
 from prefect_gatehouse.tokens.spelling import by_size, windows
 
@@ -38,6 +39,7 @@ class Kernels:
     absorb: Absorb
     counters: Callable[[Words, Edges, bool, Words], int]
     seal: Callable[[Bytes, Edges, bool, Words, Words, Words, Bytes, Bytes, Bytes, Edges], None]
+    tell_apart: TellApart
 
 
 class Sealer:
@@ -98,18 +100,24 @@ class Sealer:
         first, end = int(edges[0]), int(edges[-1])
         values = np.zeros(end - first + int(sizes.max(initial=0)), np.uint8)
         values[: end - first] = data[first:end]
+        starts = edges[:-1] - first
         for size, rows in by_size(sizes):
-            plain = np.empty((len(rows), size), np.uint8)
+            vectors = macs.take(rows, axis=0)
+            sealed = np.zeros((len(rows), room(BLOCK + size)), np.uint8)
+            sealed[:, :BLOCK] = vectors.view(np.uint8)
+            cipher = sealed[:, BLOCK : BLOCK + size]
             if size:
-                plain.view(f"V{size}")[:, 0] = windows(values, size)[edges[:-1][rows] - first]
+                cipher.view(f"V{size}")[:, 0] = windows(values, size)[starts[rows]]
             if self._padded:
-                last = plain[:, -BLOCK:].copy().view(np.uint64)
                 held = lengths[rows] - (size - BLOCK)
-                plain[:, -BLOCK:] = ((last & MASKS[held]) | MARKS[held]).view(np.uint8)
-            vectors = macs[rows]
-            sealed = np.concatenate([vectors.view(np.uint8), plain ^ self.stream(vectors, size)], axis=1)
-            spelt = np.concatenate([np.broadcast_to(mark, (len(rows), len(mark))), encode(sealed)], axis=1)
-            windows(text, spelt.shape[1])[places[rows]] = spelt.view(f"V{spelt.shape[1]}")[:, 0]
+                last = cipher[:, -BLOCK:]
+                last &= MASKS.take(held, axis=0).view(np.uint8)
+                last |= MARKS.take(held, axis=0).view(np.uint8)
+            cipher ^= self.stream(vectors, size)
+            spelt = encode_in(sealed, BLOCK + size)
+            text_at = places[rows]
+            windows(text, len(mark))[text_at] = mark.view(f"V{len(mark)}")
+            windows(text, spelt.shape[1])[text_at + len(mark)] = spelt.view(f"V{spelt.shape[1]}")[:, 0]
 
     def stream(self, vectors: Words, size: int) -> Bytes:
         """The key stream (n, size) of n vectors."""
@@ -146,7 +154,7 @@ def _cmac(key: bytes, message: bytes) -> bytes:
 def _load() -> Kernels:
     from prefect_gatehouse.tokens import fused
 
-    kernels = Kernels(fused.absorb, fused.counters, fused.seal)
+    kernels = Kernels(fused.absorb, fused.counters, fused.seal, fused.tell_apart)
     edges = np.concatenate([[0], np.cumsum(np.arange(70, dtype=np.int64))])
     data = (np.arange(edges[-1]) % 251).astype(np.uint8)
     for padded in (True, False):

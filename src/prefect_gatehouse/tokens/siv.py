@@ -8,12 +8,14 @@ of the other, and both can be told apart in one column.
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import NoReturn
 
 import pyarrow as pa
 
 from prefect_gatehouse.tokens import tier
 from prefect_gatehouse.tokens.columns import Canonical, over_values, text_bytes
+from prefect_gatehouse.tokens.distinct import distinct
 from prefect_gatehouse.tokens.keys import RootKey
 from prefect_gatehouse.tokens.open_siv import detokenise
 from prefect_gatehouse.tokens.seal_siv import FUSED, SCHEME, Sealer, associated_data
@@ -59,7 +61,8 @@ class Tokeniser:
         Raises:
             DataRefused: The column's type has no single text form.
         """
-        return over_values(array, self._of_text, self._canonical)
+        kernels = FUSED.for_rows(0, self._tier)  # only rows that are tokenised one by one count for what pays
+        return over_values(array, self._of_text, self._canonical, partial(distinct, tell_apart=kernels.tell_apart if kernels else None))
 
     def __repr__(self) -> str:
         return "Tokeniser(**********)"

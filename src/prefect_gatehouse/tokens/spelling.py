@@ -47,6 +47,7 @@ def windows(text: Bytes, width: int) -> npt.NDArray[np.void]:
 
 def by_size(sizes: npt.NDArray[np.int64]) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
     """Each size that occurs, with the rows that have it in ascending order."""
-    order = np.argsort(sizes, kind="stable")
+    # Numbers of 16 bits are sorted by their digits, several times faster.
+    order = np.argsort(sizes.astype(np.uint16) if sizes.max(initial=0) < 1 << 16 else sizes, kind="stable")
     distinct, first = np.unique(sizes[order], return_index=True)
     yield from zip(distinct.tolist(), np.split(order, first[1:]), strict=True) if len(distinct) else ()

@@ -1,0 +1,162 @@
+"""The profile of a new source: proposed column rules with reasons, and the k that the quasi-identifiers would give. No value in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from prefect_gatehouse.data.anonymity import Groups
+from prefect_gatehouse.data.observe import observe
+from prefect_gatehouse.data.propose import Proposal, propose
+from prefect_gatehouse.data.rules import rule_for
+from prefect_gatehouse.data.sources import FilesPlace, open_source
+from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.manifest.columns import Column, Drop
+from prefect_gatehouse.manifest.data import Data
+
+K = 5
+"""The k that is proposed; what the data gives now is told beside it."""
+
+L = 2
+_SUITE = "suites/input.json"
+Report = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What is proposed for a source.
+
+    Attributes:
+        file: Its name.
+        rows: Rows that were read.
+        whole: Whether these are all.
+        unnamed: Columns that share a name with another or that no manifest can name; they are left out, so they are dropped.
+        proposals: One for each other column.
+        k: Rows in the smallest group of the proposed quasi-identifiers, as treated; None where there are none.
+        groups: How many groups they form.
+    """
+
+    file: str
+    rows: int
+    whole: bool
+    unnamed: int
+    proposals: tuple[Proposal, ...]
+    k: int | None
+    groups: int | None
+
+    @property
+    def quasi_identifiers(self) -> tuple[str, ...]:
+        """Columns that identify somebody only together."""
+        return tuple(each.observed.name for each in self.proposals if each.quasi)
+
+    @property
+    def sensitive(self) -> tuple[str, ...]:
+        """Columns that nobody may learn about a person whose group is known; without groups there is nothing to count."""
+        return tuple(each.observed.name for each in self.proposals if each.sensitive) if self.quasi_identifiers else ()
+
+    def data(self) -> Data:
+        """The proposal as the manifest's ``data``."""
+        return Data(
+            source=self.file,
+            columns={each.observed.name: each.column for each in self.proposals},
+            quasi_identifiers=self.quasi_identifiers,
+            k=K if self.quasi_identifiers else None,
+            sensitive=self.sensitive,
+            l=L if self.sensitive else None,
+            suite=_SUITE,
+        )
+
+
+def profile(path: Path, rows: int | None = None, progress: Callable[[str], Report] | None = None) -> Profile:
+    """Reads a CSV or Parquet file once for its columns, and once more for the groups.
+
+    Args:
+        path: The file.
+        rows: Most rows to read; the whole file if there is none.
+        progress: Makes a reporter for each of the two passes.
+
+    Raises:
+        InputError: The file is missing, malformed, of another kind, or no column has a name that a manifest can hold.
+        DataRefused: There are no rows.
+        StorageError: The file can't be read.
+    """
+    place = FilesPlace(path.parent, (path.name,))
+    with open_source(place) as source:
+        seen, whole = observe(source, rows, progress("looking at the columns") if progress else None)
+        named = [column for column in seen if _nameable(column.name)]
+        if not named:
+            raise InputError("no column has a name that a manifest can hold", where=path.name, advice="write a header row")
+        proposals = propose(named)
+        quasi = {each.observed.name: each.column for each in proposals if each.quasi}
+        sizes = _sizes(place, quasi, source.typed, rows, progress("measuring the groups") if progress else None) if quasi else None
+        return Profile(
+            file=path.name,
+            rows=seen[0].rows,
+            whole=whole,
+            unnamed=len(source.names) - len(named),
+            proposals=proposals,
+            k=sizes[0] if sizes else None,
+            groups=sizes[1] if sizes else None,
+        )
+
+
+def _nameable(name: str) -> bool:
+    try:
+        Data(source="x", suite="x", columns={name: Drop(rule="drop")})
+    except ValueError:
+        return False
+    return True
+
+
+def _sizes(place: FilesPlace, quasi: dict[str, Column], typed: bool, rows: int | None, progress: Report | None) -> tuple[int, int]:
+    """Smallest group and number of groups over the treated quasi-identifiers; a value that can't be treated counts as missing."""
+    rules = {name: rule_for(name, column, typed=typed, root_key=None, tenant="profile") for name, column in quasi.items()}
+    groups = Groups(tuple(rules))
+    left = rows
+    with open_source(place) as source:
+        for batch in source.batches(list(rules)):
+            part = batch if left is None else batch.slice(0, left)
+            groups.add(pa.table({name: rule.apply(part.column(name))[0] for name, rule in rules.items()}))
+            if progress is not None:
+                progress(*source.progress())
+            if left is not None:
+                left -= part.num_rows
+                if left <= 0:
+                    break
+    return groups.sizes()
+
+
+def data_section(found: Profile) -> str:
+    """The proposal as YAML, ready to be pasted into a manifest, each reason beside its column."""
+    lines = ["data:", f"  source: {_quoted(found.file)}", "  columns:"]
+    for each in found.proposals:
+        rule = each.column.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        rule = {"rule": rule.pop("rule"), **rule, "class": str(each.column.data_class)}
+        settings = ", ".join(f"{name}: {_quoted(value)}" for name, value in rule.items())
+        lines.append(f"    {_quoted(each.observed.name)}: {{{settings}}}  # {each.reason}")
+    data = found.data()
+    if data.k is not None:
+        lines.append(f"  quasi_identifiers: [{', '.join(map(_quoted, data.quasi_identifiers))}]")
+        lines.append(f"  k: {data.k}  # measured now: {found.k}")
+    if data.l is not None:
+        lines.append(f"  sensitive: [{', '.join(map(_quoted, data.sensitive))}]")
+        lines.append(f"  l: {data.l}")
+    lines.append(f"  suite: {data.suite}  # write it: row count, missing values, ranges")
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(value: object) -> str:
+    """A YAML scalar: plain words as they are, other text in double quotes with what can't be seen written out."""
+    if not isinstance(value, str):
+        return json.dumps(value)
+    if value.isascii() and value.replace("_", "a").isalnum() and value[0].isalpha() and value.lower() not in _YAML_WORDS:
+        return value
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(character if character.isprintable() else ascii(character)[1:-1] for character in escaped) + '"'
+
+
+_YAML_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"})
