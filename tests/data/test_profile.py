@@ -80,7 +80,7 @@ def test_each_column_gets_the_rule_that_it_needs(found: Profile) -> None:
     assert rules == {
         "patient_id": {"rule": "tokenise", "scheme": "siv"},
         "surname": {"rule": "drop"},
-        "email": {"rule": "tokenise"},
+        "email": {"rule": "tokenise", "canonical": "email"},
         "birthDate": {"rule": "generalise", "to": "year"},
         "zip": {"rule": "generalise", "prefix": 2},
         "sex": {"rule": "keep"},

@@ -110,7 +110,8 @@ def _identifying(column: Observed, key: str | None) -> Proposal | None:
     if column.identifiers:
         kinds = told(column.identifiers)
         if column.share_different >= _KEY and not column.spaced and column.kind in ("text", "whole numbers"):
-            rule = Tokenise(rule="tokenise", data_class=DataClass.RESTRICTED)
+            mail = "email" if set(column.identifiers) == {"e-mail address"} else None
+            rule = Tokenise(rule="tokenise", canonical=mail, data_class=DataClass.RESTRICTED)
             return Proposal(column, rule, f"identifiers: {kinds}; a token joins as well as they do, or drop it")
         return _drop(column, f"identifiers: {kinds}")
     for what in ("people's names", "contacts or addresses", "account or state numbers", "free text"):

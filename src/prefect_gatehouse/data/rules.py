@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 import pyarrow as pa
@@ -13,9 +13,9 @@ from prefect_gatehouse.data.dates import Dates
 from prefect_gatehouse.data.generalise import Binned, Prefix, Rounded
 from prefect_gatehouse.data.keep import Kept, Scaled
 from prefect_gatehouse.data.shift_dates import ShiftedDates
-from prefect_gatehouse.errors import DataRefused, InputError
+from prefect_gatehouse.data.tokenised import Coded, token_rule
+from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.manifest.columns import Column, Constant, Generalise, Keep, ShiftDates, Tokenise
-from prefect_gatehouse.tokens import cmac, siv
 from prefect_gatehouse.tokens.keys import RootKey
 
 
@@ -56,7 +56,16 @@ class Rule(Protocol):
         """The last form of any part of the treated rows, decided by the tally alone."""
 
 
-def rule_for(name: str, declared: Column, *, typed: bool, root_key: RootKey | None, tenant: str, columns: Mapping[str, Column] | None = None) -> Rule:
+def rule_for(
+    name: str,
+    declared: Column,
+    *,
+    typed: bool,
+    root_key: RootKey | None,
+    tenant: str,
+    columns: Mapping[str, Column] | None = None,
+    codes_key: bytes | None = None,
+) -> Rule:
     """The rule of a column that leaves.
 
     Args:
@@ -66,12 +75,17 @@ def rule_for(name: str, declared: Column, *, typed: bool, root_key: RootKey | No
         root_key: Needed if the column is tokenised or its dates are shifted.
         tenant: Tokens of different tenants never match.
         columns: Every declared column: the subject of shifted dates has its join domain there.
+        codes_key: 32 bytes of this run, needed if the column becomes random codes.
 
     Raises:
         InputError: A key is needed and there is none, a bound is not a number, or the column is dropped.
     """
     if isinstance(declared, Tokenise):
-        return _Tokens(name, declared, _needed(root_key, name, "a column is tokenised"), tenant)
+        if declared.scheme == "codes":
+            if codes_key is None:
+                raise InputError("random codes need a key of the run", where=f"column '{name}'")
+            return Coded(name, declared, codes_key)
+        return token_rule(name, declared, _needed(root_key, name, "a column is tokenised"), tenant)
     if isinstance(declared, ShiftDates):
         root = _needed(root_key, name, "dates are shifted")
         subject = (columns or {}).get(declared.subject)
@@ -102,24 +116,6 @@ def _coarser(name: str, declared: Generalise) -> Rule:
     if declared.round_to is not None:
         return Rounded(name, declared.round_to, nulls=declared.nulls)
     return Binned(name, declared.bins or (), nulls=declared.nulls)
-
-
-class _Tokens(Counting):
-    def __init__(self, name: str, declared: Tokenise, root_key: RootKey, tenant: str) -> None:
-        domain = declared.join_domain or name
-        super().__init__(name, f"{declared.scheme}, joins {domain}" if domain != name else declared.scheme, nulls=declared.nulls)
-        canonical = declared.canonical or "text"
-        self._tokenise: Callable[[pa.Array], pa.Array] = (
-            siv.Tokeniser(root_key, tenant=tenant, join_domain=domain, padding=declared.padding is not False, canonical=canonical)
-            if declared.scheme == "siv"
-            else cmac.Tokeniser(root_key, tenant=tenant, join_domain=domain, canonical=canonical)
-        )
-
-    def treat(self, faults: Faults, *arrays: pa.Array) -> pa.Array:
-        try:
-            return self._tokenise(arrays[0])
-        except DataRefused as error:
-            raise self.refusal(error.message, error.advice) from None
 
 
 class _Same(Counting):

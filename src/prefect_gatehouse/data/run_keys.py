@@ -57,6 +57,10 @@ class RunKey:
         """32 bytes that the keys of the run's artifacts are derived from."""
         return derive_key(self._secret, 32, ("gatehouse run", "parquet"))
 
+    def codes_key(self) -> bytes:
+        """32 bytes that order the random codes of the run's columns; with the run's key, what they meant is gone."""
+        return derive_key(self._secret, 32, ("gatehouse run", "codes"))
+
     def __repr__(self) -> str:
         return "RunKey(**********)"
 

@@ -27,7 +27,7 @@ def folder_of(work: Work, keys: Keys) -> SpillFolder:
 
 def treater_of(work: Work, keys: Keys, *, typed: bool) -> Treater:
     """The rules of a piece of work."""
-    return Treater(work.data, typed=typed, root_key=keys.root, tenant=work.tenant)
+    return Treater(work.data, typed=typed, root_key=keys.root, tenant=work.tenant, codes_key=keys.run.codes_key())
 
 
 def this_worker() -> str:

@@ -84,15 +84,16 @@ class Treater:
         typed: Whether the source has types.
         root_key: Root key of the tokens, None if no rule needs it.
         tenant: Whose tokens.
+        codes_key: Key of the run's random codes, None if no column becomes such.
 
     Raises:
         InputError: A rule needs the root key and there is none, or a rule's setting is wrong.
     """
 
-    def __init__(self, data: Data, *, typed: bool, root_key: RootKey | None, tenant: str) -> None:
+    def __init__(self, data: Data, *, typed: bool, root_key: RootKey | None, tenant: str, codes_key: bytes | None = None) -> None:
         self._data = data
         self.rules: dict[str, Rule] = {
-            name: rule_for(name, column, typed=typed, root_key=root_key, tenant=tenant, columns=data.columns)
+            name: rule_for(name, column, typed=typed, root_key=root_key, tenant=tenant, columns=data.columns, codes_key=codes_key)
             for name, column in data.columns.items()
             if not isinstance(column, Drop)
         }
