@@ -81,7 +81,8 @@ class Text:
             As many bytes as there are between the first and the last edge.
         """
         out = data[edges[0] : edges[-1]].copy()
-        edges = edges - edges[0]
+        if edges[0]:
+            edges = edges - edges[0]
         for first in range(0, len(counts), _PIECE):
             for count, rows in _groups(counts[first : first + _PIECE]):
                 length = self._length(count)
