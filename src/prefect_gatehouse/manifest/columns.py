@@ -58,7 +58,9 @@ class Tokenise(_Leaving):
     rule: Literal["tokenise"]
     scheme: Scheme = "cmac"
     join_domain: Name | None = Field(None, description="Columns with the same join domain get the same tokens; the column's own name unless set.")
-    alphabet: Alphabet | None = Field(None, description="Characters of the values, for scheme ff1; digits unless set. All others stay in place.")
+    alphabet: Alphabet | None = Field(
+        None, description="Characters of the values, for scheme ff1; digits unless set. Spaces and punctuation stay in place, others are refused."
+    )
     padding: bool | None = Field(None, description="For scheme siv: hide the length of a value up to 16 bytes; true unless set.")
     canonical: Literal["text", "email"] | None = Field(
         None,

@@ -194,7 +194,8 @@ class _Turn:
         found = ff1_columns.unfit(counts, self._alphabet)
         if found.short or found.long or found.foreign:
             raise _refusal(found, self._alphabet, len(values), back)
-        return column(self._text.turn(data, edges, counts, back=back, fused=fused), edges - edges[0], text)
+        turned = self._text.turn(data, edges, counts, back=back, fused=fused)
+        return column(turned, edges - edges[0] if edges[0] else edges, text)
 
     @property
     def _text(self) -> Text:

@@ -73,7 +73,7 @@ class Text:
         Args:
             data: All values, one behind the other.
             edges: Where each value starts and the last one ends: n + 1 offsets into ``data``.
-            counts: Numerals of each value as ``measure`` gives them, all legal; 0 leaves a value alone.
+            counts: Numerals of each value as ``measure`` gives them, all legal.
             back: Decrypt.
             fused: ``ff1_fused``, or None for numpy.
 
@@ -81,7 +81,8 @@ class Text:
             As many bytes as there are between the first and the last edge.
         """
         out = data[edges[0] : edges[-1]].copy()
-        edges = edges - edges[0]
+        if edges[0]:
+            edges = edges - edges[0]
         for first in range(0, len(counts), _PIECE):
             for count, rows in _groups(counts[first : first + _PIECE]):
                 length = self._length(count)
@@ -157,7 +158,7 @@ def measure(data: Bytes, edges: Edges, alphabet: Alphabet, fused: ModuleType | N
 
 
 def unfit(counts: Counts, alphabet: Alphabet) -> Unfit:
-    """How many values have no token, null ones (0 numerals, 0 characters) not among them; see ``legal``."""
+    """How many values have no token; ``legal`` says which ones have."""
     foreign = int(np.count_nonzero(counts < 0))
     return Unfit(int(np.count_nonzero(counts < alphabet.shortest)) - foreign, int(np.count_nonzero(counts > LONGEST)), foreign)
 
@@ -177,15 +178,14 @@ def _sums(marks: npt.NDArray[np.bool_], edges: Edges) -> Edges:
 
 
 def _groups(counts: Counts) -> Iterator[tuple[int, Rows]]:
-    """Each number of numerals that occurs, but 0, with the rows that have it."""
-    if len(counts) and counts[0] and np.all(counts == counts[0]):
+    """Each number of numerals that occurs, with the rows that have it in ascending order."""
+    if len(counts) and np.all(counts == counts[0]):
         yield int(counts[0]), np.arange(len(counts))
         return
+    # Sorting numbers of 16 bits is one pass for each byte.
     order = np.argsort(counts.astype(np.uint16), kind="stable")
     distinct, first = np.unique(counts[order], return_index=True)
-    for count, rows in zip(distinct.tolist(), np.split(order, first[1:]), strict=True) if len(distinct) else ():
-        if count:
-            yield count, rows
+    yield from zip(distinct.tolist(), np.split(order, first[1:]), strict=True)
 
 
 def _places(text: Bytes, edges: Edges, rows: Rows, length: int, values: Bytes) -> Rows:

@@ -19,8 +19,8 @@ from prefect_gatehouse.tokens.base32hex import Bytes
 Numbers = npt.NDArray[np.uint64]
 
 ROUNDS = 10
-ROWS = 4096
-"""Values in one step: two blocks and two halves of each (192 KiB) stay in the second cache."""
+ROWS = 8192
+"""Values in one step: two blocks and two halves of each (384 KiB) stay in the second cache."""
 
 LIMIT = 1 << 62
 """Half a value stays below it here: twice that is still a signed number of 64 bits, which the correction of a quotient needs."""

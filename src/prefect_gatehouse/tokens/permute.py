@@ -12,6 +12,7 @@ A token is a number and has no room for the key's version: whoever turns it back
 from __future__ import annotations
 
 import threading
+from functools import lru_cache
 from types import ModuleType
 from typing import NoReturn
 
@@ -34,7 +35,6 @@ _KEY_BYTES = 32
 _ROWS = 1 << 14
 # Whole numbers up to here are exact in a double (IEEE 754, 53 bits).
 _EXACT = 2**53
-_HEX = np.array([f"{byte:02x}".encode() for byte in range(256)], "S2").view(np.uint16)
 _NIBBLES = np.zeros(256, np.uint8)
 _NIBBLES[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16, dtype=np.uint8)
 _HEX_DIGITS = 16
@@ -217,12 +217,22 @@ def detokenise(array: pa.Array | pa.ChunkedArray, root: RootKey, *, tenant: str,
 def to_hex(array: pa.Array) -> pa.Array:
     """Numbers of type ``int64`` as 16 hexadecimal digits each, in two's complement; nulls stay null."""
     numbers = _numbers(array)
-    text = _HEX[numbers.astype(">i8").view(np.uint8)]
+    text, table = np.empty(len(numbers) * 4, np.uint32), _four_digits()
+    for at in range(0, len(numbers), _ROWS):
+        places = numbers[at : at + _ROWS].astype(">i8").view(">u2").astype(np.intp)
+        # Every place is in the table; "clip" spares numpy a buffer.
+        table.take(places, out=text[4 * at : 4 * at + len(places)], mode="clip")
     offsets = np.arange(len(numbers) + 1, dtype=np.int64) * _HEX_DIGITS
     validity = array.is_valid().buffers()[1] if array.null_count else None
     small = offsets[-1] < 1 << 31
     buffers = [validity, pa.py_buffer(offsets.astype(np.int32) if small else offsets), pa.py_buffer(text)]
     return pa.Array.from_buffers(pa.string() if small else pa.large_string(), len(numbers), buffers)
+
+
+@lru_cache(maxsize=1)
+def _four_digits() -> Words:
+    """The text of each number of 16 bits, as four bytes."""
+    return np.array([f"{number:04x}".encode() for number in range(1 << 16)], "S4").view(np.uint32)
 
 
 def from_hex(array: pa.Array) -> pa.Array:
