@@ -116,7 +116,7 @@ class LockStep:
     def __init__(self, cipher: BlockCipher, ends: Ends) -> None:
         self._cipher = cipher
         self._ends = ends
-        self._table = np.concatenate([ends.only, ends.last, ends.before, MASKS])
+        self._table = np.concatenate([ends.only, ends.last, ends.before, MASKS, np.zeros((1, 2), np.uint64)])
         self._ready = np.empty((ROWS, 2), np.uint64)
         # The cipher asks for 15 bytes more than it writes.
         self._state = np.empty((ROWS + 1, 2), np.uint64)
