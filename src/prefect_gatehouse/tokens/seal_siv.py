@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.cmac import CMAC
 from prefect_gatehouse.tokens import tier
 from prefect_gatehouse.tokens.aes import BLOCK, BlockCipher, double, xor
 from prefect_gatehouse.tokens.base32hex import Bytes, encode_in, room
-from prefect_gatehouse.tokens.distinct import TellApart
-from prefect_gatehouse.tokens.lockstep import MARKS, MASKS, Absorb, Edges, Ends, LockStep, Words, pieces
+from prefect_gatehouse.tokens.distinct import TellApart, prove
+from prefect_gatehouse.tokens.lockstep import MARKS, MASKS, Absorb, Edges, Ends, LockStep, Words, pieces, read_only
 from prefect_gatehouse.tokens.spelling import by_size, filled, windows
 
 SCHEME = "s"
@@ -92,7 +92,7 @@ class Sealer:
         counting = np.empty((int((sizes + BLOCK - 1).sum()) // BLOCK + len(sizes), 2), np.uint64)
         used = kernels.counters(macs, edges, self._padded, counting)
         scratch = np.empty(int(sizes.max(initial=0)) + BLOCK + _ROOM, np.uint8)
-        kernels.seal(data, edges, self._padded, macs, self._stream(counting[:used]), _ENDS, filled(mark), len(mark), scratch, text, places)
+        kernels.seal(read_only(data), edges, self._padded, macs, self._stream(counting[:used]), _ENDS, filled(mark), len(mark), scratch, text, places)
 
     def _in_numpy(self, data: Bytes, edges: Edges, macs: Words, mark: bytes, text: Bytes, places: Edges, sizes: npt.NDArray[np.int64]) -> None:
         lengths = np.diff(edges)
@@ -161,9 +161,10 @@ def _load() -> Kernels:
         ours, theirs = (sealer.seal(data, edges, b"s1_", tier_)[0] for tier_ in (kernels, None))
         if ours[:-8].tobytes() != theirs[:-8].tobytes():
             raise AssertionError("the compiled tier differs from numpy")
+    prove(kernels.tell_apart)
     return kernels
 
 
-# Measured: loading takes 0.6 s of CPU time (2.4 s where nothing is in the cache yet) and then saves about 160 ns a value.
+# Measured: loading takes 0.6 s of CPU time (3 s where nothing is in the cache yet) and then saves about 160 ns a value.
 FUSED = tier.Fused(_load, pays_after=4_000_000)
 """The compiled tier."""
