@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -131,3 +132,52 @@ def test_no_folder_for_compiled_code() -> None:
     no_folder = "import numba.core.caching\nnumba.core.caching.CacheImpl._locator_classes = []\nroot = RootKey"
     proof = "from prefect_gatehouse.tokens import fused\nassert type(fused.absorb._cache).__name__ == 'NullCache'\n"
     assert run("fused", SCRIPT.replace("root = RootKey", no_folder, 1) + proof) == run("numpy")
+
+
+@pytest.mark.parametrize("scheme", [cmac, siv])
+def test_compiled_code_that_differs_is_never_used(scheme: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A miscompiled function, played by one that spells another character, is found while loading; numpy makes the tokens."""
+    from prefect_gatehouse.tokens import fused
+
+    spell, seal = fused.spell_fixed, fused.seal
+
+    def wrong_spell(macs: Any, prefix: Any, size: int, text: Any) -> None:
+        spell(macs, prefix, size, text)
+        text[-1] ^= 1
+
+    def wrong_seal(*arguments: Any) -> None:
+        seal(*arguments)
+        arguments[-2][5] ^= 1
+
+    column = pa.array(["a", "b" * 30])
+    monkeypatch.setenv("GATEHOUSE_TOKEN_TIER", "numpy")
+    expected = scheme.tokenise(column, ROOT, tenant="t", join_domain="d")
+    monkeypatch.setattr(fused, "spell_fixed", wrong_spell)
+    monkeypatch.setattr(fused, "seal", wrong_seal)
+    monkeypatch.setattr(scheme, "FUSED", Fused(scheme.FUSED._load, pays_after=1))
+    monkeypatch.setenv("GATEHOUSE_TOKEN_TIER", "auto")
+    assert scheme.tokenise(column, ROOT, tenant="t", join_domain="d").equals(expected)
+    monkeypatch.setenv("GATEHOUSE_TOKEN_TIER", "fused")
+    with pytest.raises(InputError):
+        scheme.tokenise(column, ROOT, tenant="t", join_domain="d")
+
+
+def test_each_function_is_compiled_once() -> None:
+    """Whatever a column looks like, no function meets another kind of argument: none is compiled while rows wait."""
+    script = """
+import pyarrow as pa
+from prefect_gatehouse.tokens import cmac, fused, seal_siv, siv
+from prefect_gatehouse.tokens.keys import RootKey
+root, mine = RootKey(bytes(range(1, 33))), {"tenant": "t", "join_domain": "d"}
+cmac.FUSED.for_rows(0, "fused"), seal_siv.FUSED.for_rows(0, "fused")
+kernels = [fused.absorb, fused.spell_fixed, fused.counters, fused.seal, fused.tell_apart]
+loaded = [len(kernel.signatures) for kernel in kernels]
+for values in (["a", None, "b" * 40], ["a"] * 600, [str(row) for row in range(2000)], []):
+    for kind in (pa.string(), pa.large_string(), pa.string_view()):
+        array = pa.array(values, pa.string()).cast(kind)
+        cmac.tokenise(array, root, **mine)
+        for padding in (True, False):
+            assert siv.detokenise(siv.tokenise(array, root, **mine, padding=padding), root, **mine).to_pylist() == values
+assert loaded == [len(kernel.signatures) for kernel in kernels] == [1] * 5, (loaded, [kernel.signatures for kernel in kernels])
+"""
+    run("fused", script)

@@ -205,5 +205,5 @@ def text_bytes(array: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.i
     if len(array) == 0 or offsets is None:
         return np.zeros(0, np.uint8), np.zeros(len(array) + 1, np.int64)
     width = np.dtype(np.int64 if pa.types.is_large_string(array.type) else np.int32)
-    edges = np.frombuffer(offsets, width, len(array) + 1, array.offset * width.itemsize).astype(np.int64, copy=False)
+    edges = np.frombuffer(offsets, width, len(array) + 1, array.offset * width.itemsize).astype(np.int64)
     return np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8), edges

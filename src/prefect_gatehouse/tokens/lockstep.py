@@ -116,7 +116,7 @@ class LockStep:
     def __init__(self, cipher: BlockCipher, ends: Ends) -> None:
         self._cipher = cipher
         self._ends = ends
-        self._table = np.concatenate([ends.only, ends.last, ends.before, MASKS])
+        self._table = np.concatenate([ends.only, ends.last, ends.before, MASKS, np.zeros((1, 2), np.uint64)])
         self._ready = np.empty((ROWS, 2), np.uint64)
         # The cipher asks for 15 bytes more than it writes.
         self._state = np.empty((ROWS + 1, 2), np.uint64)
@@ -154,7 +154,7 @@ class LockStep:
         self._cipher.encrypt(_bytes(self._ready[:count]), _bytes(self._state[: count + 1]))
 
     def _compiled(self, data: Bytes, edges: Edges, macs: Words, absorb: Absorb) -> None:
-        count, step = len(macs), 0
+        count, step, data = len(macs), 0, read_only(data)
         self._rows[:count] = np.arange(count, dtype=np.int32)
         self._state[:count] = 0
         while True:
@@ -226,6 +226,13 @@ class LockStep:
 
 def _bytes(numbers: Words) -> Bytes:
     return numbers.reshape(-1).view(np.uint8)
+
+
+def read_only(data: Bytes) -> Bytes:
+    """The same bytes as a view that can't be written: numba compiles a function once for each kind that it meets."""
+    view = data.view()
+    view.flags.writeable = False
+    return view
 
 
 def _few_long(step: int, count: int) -> bool:

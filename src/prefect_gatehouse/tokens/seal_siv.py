@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.cmac import CMAC
 from prefect_gatehouse.tokens import tier
 from prefect_gatehouse.tokens.aes import BLOCK, BlockCipher, double, xor
 from prefect_gatehouse.tokens.base32hex import Bytes, encode_in, room
-from prefect_gatehouse.tokens.distinct import TellApart
-from prefect_gatehouse.tokens.lockstep import MARKS, MASKS, Absorb, Edges, Ends, LockStep, Words, pieces
-from prefect_gatehouse.tokens.spelling import by_size, windows
+from prefect_gatehouse.tokens.distinct import TellApart, prove
+from prefect_gatehouse.tokens.lockstep import MARKS, MASKS, Absorb, Edges, Ends, LockStep, Words, pieces, read_only
+from prefect_gatehouse.tokens.spelling import by_size, filled, windows
 
 SCHEME = "s"
 """What every token of this scheme begins with; the key's version follows."""
@@ -38,7 +38,7 @@ class Kernels:
 
     absorb: Absorb
     counters: Callable[[Words, Edges, bool, Words], int]
-    seal: Callable[[Bytes, Edges, bool, Words, Words, Words, Bytes, Bytes, Bytes, Edges], None]
+    seal: Callable[[Bytes, Edges, bool, Words, Words, Words, Bytes, int, Bytes, Bytes, Edges], None]
     tell_apart: TellApart
 
 
@@ -77,25 +77,24 @@ class Sealer:
         sizes = (lengths + BLOCK) // BLOCK * BLOCK if self._padded else lengths
         places = np.concatenate([[0], np.cumsum(len(mark) + -(-(sizes + BLOCK) * 8 // 5))])
         text = np.empty(int(places[-1]) + 8, np.uint8)
-        start = np.frombuffer(mark, np.uint8)
         for piece in pieces(edges):
             here = edges[piece.start : piece.stop + 1]
             macs = self._macs.macs(data, here, kernels.absorb if kernels else None)
             if kernels:
-                self._compiled(data, here, macs, start, text, places[piece], sizes[piece], kernels)
+                self._compiled(data, here, macs, mark, text, places[piece], sizes[piece], kernels)
             else:
-                self._in_numpy(data, here, macs, start, text, places[piece], sizes[piece])
+                self._in_numpy(data, here, macs, mark, text, places[piece], sizes[piece])
         return text, places
 
     def _compiled(
-        self, data: Bytes, edges: Edges, macs: Words, mark: Bytes, text: Bytes, places: Edges, sizes: npt.NDArray[np.int64], kernels: Kernels
+        self, data: Bytes, edges: Edges, macs: Words, mark: bytes, text: Bytes, places: Edges, sizes: npt.NDArray[np.int64], kernels: Kernels
     ) -> None:
         counting = np.empty((int((sizes + BLOCK - 1).sum()) // BLOCK + len(sizes), 2), np.uint64)
         used = kernels.counters(macs, edges, self._padded, counting)
         scratch = np.empty(int(sizes.max(initial=0)) + BLOCK + _ROOM, np.uint8)
-        kernels.seal(data, edges, self._padded, macs, self._stream(counting[:used]), _ENDS, mark, scratch, text, places)
+        kernels.seal(read_only(data), edges, self._padded, macs, self._stream(counting[:used]), _ENDS, filled(mark), len(mark), scratch, text, places)
 
-    def _in_numpy(self, data: Bytes, edges: Edges, macs: Words, mark: Bytes, text: Bytes, places: Edges, sizes: npt.NDArray[np.int64]) -> None:
+    def _in_numpy(self, data: Bytes, edges: Edges, macs: Words, mark: bytes, text: Bytes, places: Edges, sizes: npt.NDArray[np.int64]) -> None:
         lengths = np.diff(edges)
         first, end = int(edges[0]), int(edges[-1])
         values = np.zeros(end - first + int(sizes.max(initial=0)), np.uint8)
@@ -116,7 +115,7 @@ class Sealer:
             cipher ^= self.stream(vectors, size)
             spelt = encode_in(sealed, BLOCK + size)
             text_at = places[rows]
-            windows(text, len(mark))[text_at] = mark.view(f"V{len(mark)}")
+            windows(text, len(mark))[text_at] = np.frombuffer(mark, f"V{len(mark)}")
             windows(text, spelt.shape[1])[text_at + len(mark)] = spelt.view(f"V{spelt.shape[1]}")[:, 0]
 
     def stream(self, vectors: Words, size: int) -> Bytes:
@@ -162,8 +161,10 @@ def _load() -> Kernels:
         ours, theirs = (sealer.seal(data, edges, b"s1_", tier_)[0] for tier_ in (kernels, None))
         if ours[:-8].tobytes() != theirs[:-8].tobytes():
             raise AssertionError("the compiled tier differs from numpy")
+    prove(kernels.tell_apart)
     return kernels
 
 
-FUSED = tier.Fused(_load, pays_after=3_000_000)
+# Measured: loading takes 0.6 s of CPU time (3 s where nothing is in the cache yet) and then saves about 160 ns a value.
+FUSED = tier.Fused(_load, pays_after=4_000_000)
 """The compiled tier."""

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from prefect_gatehouse.tokens import columns
 from prefect_gatehouse.tokens.base32hex import Bytes
-from prefect_gatehouse.tokens.lockstep import Edges
+from prefect_gatehouse.tokens.lockstep import Edges, Rows
 
 
 def prefix(scheme: str, version: int) -> bytes:
@@ -18,7 +18,19 @@ def prefix(scheme: str, version: int) -> bytes:
     return f"{scheme}{version}_".encode()
 
 
-def column(text: Bytes, edges: Edges, like: pa.Array) -> pa.Array:
+def filled(mark: bytes) -> Bytes:
+    """A prefix filled up to the 8 bytes that compiled code writes at once; version numbers end before it is longer."""
+    return np.frombuffer(mark.ljust(8, b"\0"), np.uint8)
+
+
+def fixed_column(text: Bytes, width: int, like: pa.Array) -> pa.Array:
+    """As ``column``, of texts that all have ``width`` bytes."""
+    if len(text) <= columns.TEXT_LIMIT:
+        return column(text, np.arange(0, len(text) + 1, width, dtype=np.int32), like)
+    return column(text, np.arange(0, len(text) + 1, width, dtype=np.int64), like)
+
+
+def column(text: Bytes, edges: Edges | Rows, like: pa.Array) -> pa.Array:
     """A string column of texts in the places of the values that are there; nulls stay null.
 
     Args:
@@ -36,7 +48,7 @@ def column(text: Bytes, edges: Edges, like: pa.Array) -> pa.Array:
         there = like.is_valid()
         edges = edges[np.concatenate([[0], np.cumsum(there.to_numpy(zero_copy_only=False))])]
         validity = there.buffers()[1]
-    buffers = [validity, pa.py_buffer(edges.astype(offset)), pa.py_buffer(text[:end])]
+    buffers = [validity, pa.py_buffer(edges.astype(offset, copy=False)), pa.py_buffer(text[:end])]
     return pa.Array.from_buffers(kind, len(like), buffers, null_count=like.null_count)
 
 
