@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from scipy import stats
-from tests.synthetic.desk import Desk
+from tests.synthetic.installation import Desk
 from tests.synthetic.sources import SOURCES, correlated, mixed
 
 from prefect_gatehouse.errors import DataRefused, GatehouseError, InputError

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from tests.identity.plans import plan_for, tier_rules, write_project
 from tests.support.pipeline import Pipeline
-from tests.synthetic.desk import Desk
+from tests.synthetic.installation import Desk
 from tests.synthetic.sources import correlated
 
 from prefect_gatehouse.canonical import sha256_file
