@@ -48,7 +48,11 @@ def _show(found: Profile) -> None:
             for each in found.proposals
         ],
     )
-    table("Why", ("Column", ""), [(each.observed.name, each.reason) for each in found.proposals])
+    # A reason that thirty columns share is told once.
+    alike: dict[str, list[str]] = {}
+    for each in found.proposals:
+        alike.setdefault(each.reason, []).append(each.observed.name)
+    table("Why", ("Column", ""), [(", ".join(names), reason) for reason, names in alike.items()])
     out = console()
     if found.unnamed:
         out.print(f"{found.unnamed} more columns have no name that a manifest can hold; they are dropped", markup=False)
