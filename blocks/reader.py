@@ -39,29 +39,50 @@ def read_secret(reference: str) -> SecretText:
         Unavailable: The block is missing or its store does not answer.
     """
     place, _, field = reference.partition("#")
-    block_type, _, name = place.partition("/")
+    block_type = place.partition("/")[0]
     read = _READERS.get(block_type)
     if read is None:
         raise Denied(f"blocks of type {block_type} are not read", where=place, advice=f"use one of {', '.join(sorted(_READERS))}")
+    block = load_block(place)
+    try:
+        return read(block, field or None)
+    except Exception as error:  # noqa: BLE001 - the stores' errors have many types and may quote what they got
+        raise store_error(error, place, "read") from None
+
+
+def load_block(place: str) -> Any:
+    """The stored block ``type/name``.
+
+    Raises:
+        Unavailable: It is missing, or the Prefect server does not give it.
+    """
+    block_type, _, name = place.partition("/")
     try:
         if block_type == "aws-secret":
             import prefect_aws.secrets_manager  # noqa: F401 - loading it registers the type
-        block = Block.load(place)
+        return Block.load(place)
     except ValueError:
         raise Unavailable("there is no such block", where=place, advice=f"make the block {name} in the Prefect UI, then resume the run") from None
     except Exception:  # noqa: BLE001 - the client's errors have many types and may quote what they got
         raise Unavailable("the block can't be loaded", where=place, advice="check the Prefect server, then resume the run", retry=True) from None
-    try:
-        return read(block, field or None)
-    except GatehouseError:
-        raise
-    except Exception as error:  # noqa: BLE001 - the stores' errors have many types and may quote what they got
-        code, status = _aws_code(error)
-        if code in _REFUSALS or status in (401, 403):
-            raise Denied("the secret store refuses the read", where=place, advice="check the block's credentials and the store's policy") from None
-        if code in {"ResourceNotFoundException", "InvalidRequestException"}:  # the latter for one that waits to be deleted
-            raise Unavailable("the store has no such secret", where=place, advice="check the block's secret name") from None
-        raise Unavailable("the secret store does not answer", where=place, advice="check the store, then resume the run", retry=True) from None
+
+
+def store_error(error: Exception, place: str, deed: str) -> GatehouseError:
+    """What an error of a secret store means, without its text.
+
+    Args:
+        error: Whatever its client raised.
+        place: The block.
+        deed: What was tried: read or write.
+    """
+    if isinstance(error, GatehouseError):
+        return error
+    code, status = _aws_code(error)
+    if code in _REFUSALS or status in (401, 403):
+        return Denied(f"the secret store refuses the {deed}", where=place, advice="check the block's credentials and the store's policy")
+    if code in {"ResourceNotFoundException", "InvalidRequestException"}:  # the latter for one that waits to be deleted
+        return Unavailable("the store has no such secret", where=place, advice="check the block's secret name")
+    return Unavailable("the secret store does not answer", where=place, advice="check the store, then resume the run", retry=True)
 
 
 def _aws_code(error: Exception) -> tuple[str, int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr, model_validator
@@ -12,6 +13,9 @@ from prefect_gatehouse.leases import SecretText
 
 if TYPE_CHECKING:
     import hvac
+
+
+Result = TypeVar("Result")
 
 
 class VaultSecret(Block):
@@ -60,34 +64,67 @@ class VaultSecret(Block):
             Denied: Vault refuses the sign-in or the read.
             Unavailable: Vault does not answer, is sealed, or has no such secret.
         """
+        return self._signed_in(lambda client, where: self._read(client, field or self.field, where))
+
+    def write_secret(self, text: str, field: str | None = None, *, instead_of: str) -> None:
+        """Writes a new version of the secret in which one field is another text; all other fields stay.
+
+        Args:
+            text: The field's new text.
+            field: Another field than the block's.
+            instead_of: The version that was read; where the secret has got another meanwhile, nothing is written.
+
+        Raises:
+            Denied: Vault refuses the sign-in or the write.
+            Unavailable: Vault does not answer, is sealed, or the secret has changed meanwhile.
+        """
+        self._signed_in(lambda client, where: self._write(client, text, field or self.field, where, instead_of))
+
+    def _signed_in(self, act: Callable[[hvac.Client, str], Result]) -> Result:
+        """Acts with a client that is signed in, and signs out again; every error becomes one of ours."""
         import hvac
 
         where = f"vault-secret {self.mount}/{self.path}"
         try:
             # An empty token: without one hvac sends whatever VAULT_TOKEN or ~/.vault-token holds.
             client = hvac.Client(url=self.url, token="", namespace=self.namespace, verify=self.ca_file or True, timeout=self.timeout)
-            return self._read(client, field or self.field, where)
+            own_token = self.token is None
+            if self.token is not None:
+                client.token = self.token.get_secret_value()
+            elif self.secret_id is not None:
+                client.auth.approle.login(self.role_id, self.secret_id.get_secret_value(), mount_point=self.approle_mount)
+            try:
+                return act(client, where)
+            finally:
+                if own_token:
+                    client.auth.token.revoke_self()
         except GatehouseError:
             raise
         except (hvac.exceptions.Forbidden, hvac.exceptions.Unauthorized, hvac.exceptions.InvalidRequest):
-            raise Denied("Vault refuses the sign-in or the read", where=where, advice="check the block's credentials and Vault's policy") from None
+            raise Denied(
+                "Vault refuses the sign-in, the read or the write", where=where, advice="check the block's credentials and Vault's policy"
+            ) from None
         except hvac.exceptions.InvalidPath:
             raise Unavailable("Vault has no such secret", where=where, advice="check mount and path") from None
         except Exception:  # noqa: BLE001 - hvac lets through whatever requests raises
             raise Unavailable("Vault does not answer or is sealed", where=where, advice="check Vault, then resume the run", retry=True) from None
 
     def _read(self, client: hvac.Client, field: str, where: str) -> SecretText:
-        own_token = self.token is None
-        if self.token is not None:
-            client.token = self.token.get_secret_value()
-        elif self.secret_id is not None:
-            client.auth.approle.login(self.role_id, self.secret_id.get_secret_value(), mount_point=self.approle_mount)
-        try:
-            answer = client.secrets.kv.v2.read_secret_version(path=self.path, mount_point=self.mount, raise_on_deleted_version=True)
-        finally:
-            if own_token:
-                client.auth.token.revoke_self()
+        answer = client.secrets.kv.v2.read_secret_version(path=self.path, mount_point=self.mount, raise_on_deleted_version=True)
         value = answer["data"]["data"].get(field)
         if not isinstance(value, str) or not value:
             raise Unavailable("the secret has no such field with text in it", where=where, advice="check the block's field")
         return SecretText(value, version=str(answer["data"]["metadata"]["version"]))
+
+    def _write(self, client: hvac.Client, text: str, field: str, where: str, instead_of: str) -> None:
+        import hvac
+
+        answer = client.secrets.kv.v2.read_secret_version(path=self.path, mount_point=self.mount, raise_on_deleted_version=True)
+        fields = {**answer["data"]["data"], field: text}
+        changed = Unavailable("the secret has changed meanwhile; nothing was written", where=where, advice="try again", retry=True)
+        if str(answer["data"]["metadata"]["version"]) != instead_of:
+            raise changed
+        try:
+            client.secrets.kv.v2.create_or_update_secret(path=self.path, mount_point=self.mount, secret=fields, cas=int(instead_of))
+        except hvac.exceptions.InvalidRequest:  # check-and-set found another version
+            raise changed from None

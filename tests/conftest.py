@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from prefect_gatehouse.cli.quiet import QUIET
 
@@ -18,6 +19,11 @@ os.environ.update(QUIET)
 for _name in [name for name in os.environ if name.startswith(("GATEHOUSE_", "PREFECT_API", "PREFECT_HOME", "PREFECT_PROFILE"))]:
     if _name != "GATEHOUSE_REQUIRE_SERVICES" and not _name.startswith("GATEHOUSE_TEST_"):
         del os.environ[_name]
+
+
+# An example's deadline is an assertion about time, and a busy machine breaks it.
+settings.register_profile("no-deadline", deadline=None)
+settings.load_profile("no-deadline")
 
 
 @pytest.fixture(scope="session")

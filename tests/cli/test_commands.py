@@ -26,6 +26,7 @@ HEAVY = (
     "pandas",
     "pyarrow",
     "numpy",
+    "numba",
     "braket",
     "qiskit",
     "qiskit_aer",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+import json
 import pickle
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefect_gatehouse.errors import InputError
-from prefect_gatehouse.tokens.keys import RootKey, derive_key
+from prefect_gatehouse.tokens.keys import KEY_BYTES, RootKey, derive_key
 
 SECRET = bytes(range(1, 33))
 
@@ -90,3 +91,81 @@ def test_an_unknown_scheme_is_refused() -> None:
     """A scheme that is not in the table derives nothing."""
     with pytest.raises(InputError):
         RootKey(SECRET).derive("t", "d", "rot13")  # type: ignore[arg-type]
+
+
+OTHER = bytes(range(9, 41))
+
+
+def ring(**changes: object) -> str:
+    """The JSON of two versions, changed."""
+    keys = {"1": base64.b64encode(SECRET).decode(), "2": base64.b64encode(OTHER).decode()}
+    return json.dumps({"current": 2, "keys": keys, **changes})
+
+
+def test_two_versions_are_read_and_written() -> None:
+    """The JSON of the secret store gives both versions, the current one by default, and comes back the same."""
+    root = RootKey.parse(ring())
+    assert (root.current, root.versions) == (2, (1, 2))
+    assert root.derive("t", "d", "cmac") == root.derive("t", "d", "cmac", 2) != root.derive("t", "d", "cmac", 1)
+    assert root.derive("t", "d", "cmac", 1) == RootKey(SECRET).derive("t", "d", "cmac")
+    assert RootKey.parse(root.stored()).stored() == root.stored() == ring()
+    assert RootKey.parse(ring(current=1)).current == 1
+
+
+KEY = base64.b64encode(SECRET).decode()
+RINGS = {
+    "unknown-field": ring(CANARY="x"),
+    "no-current": json.dumps({"keys": {"1": KEY}}),
+    "current-without-key": ring(current=3),
+    "current-as-text": ring(current="2"),
+    "current-true": ring(current=True),
+    "no-keys": ring(keys={}),
+    "keys-as-list": ring(keys=[KEY]),
+    "version-zero": ring(keys={"0": KEY, "2": KEY}),
+    "version-with-zero-in-front": ring(keys={"02": KEY, "2": KEY}),
+    "version-too-long": ring(keys={"10000": KEY, "2": KEY}),
+    "version-no-number": ring(keys={"CANARY": KEY, "2": KEY}),
+    "key-no-text": ring(keys={"2": 7}),
+    "key-too-short": ring(keys={"2": base64.b64encode(SECRET[:31]).decode()}),
+    "key-zero": ring(keys={"2": "A" * 43 + "="}),
+    "key-repeats": ring(keys={"2": base64.b64encode(b"CANARYx!" * 4).decode(), "1": base64.b64encode(b"ab" * 16).decode()}),
+    "same-key-twice": ring(keys={"1": KEY, "2": KEY}),
+    "same-version-twice": ring().replace('"1"', '"2"'),
+    "cut-off": ring()[:-2],
+    "empty": "{}",
+    "deep": '{"keys":' * 50_000,
+}
+
+
+@pytest.mark.parametrize("attack", RINGS)
+def test_rings_that_are_refused(attack: str) -> None:
+    """Whatever is not exactly a ring of good keys is refused, and nothing of it is repeated."""
+    with pytest.raises(InputError) as caught:
+        RootKey.parse(RINGS[attack])
+    told = str(caught.value) + repr(caught.value) + str(caught.value.__cause__)
+    assert not any(part in told for part in ("CANARY", KEY, KEY[:10]))
+
+
+def test_rotation_adds_a_random_version_and_keeps_the_others() -> None:
+    """The new version is the next number, is current, and differs each time; old derivations stay."""
+    root = RootKey(SECRET)
+    one, other = root.rotated(), root.rotated()
+    assert (one.current, one.versions, one.rotated().versions) == (2, (1, 2), (1, 2, 3))
+    assert one.derive("t", "d", "siv") != other.derive("t", "d", "siv")
+    assert one.derive("t", "d", "siv", 1) == root.derive("t", "d", "siv")
+    assert RootKey.parse(RootKey.generate().stored()).versions == (1,)
+    with pytest.raises(InputError):
+        RootKey({9999: SECRET}).rotated()
+
+
+def test_a_version_that_is_not_there() -> None:
+    """No key is made up for a version that the ring does not hold."""
+    with pytest.raises(InputError, match="no version 7"):
+        RootKey(SECRET).derive("t", "d", "cmac", 7)
+
+
+def test_every_scheme_has_a_key_of_its_own_and_of_its_size() -> None:
+    """Five schemes, five unrelated keys."""
+    keys = [RootKey(SECRET).derive("t", "d", scheme) for scheme in KEY_BYTES]
+    assert [len(key) for key in keys] == [32, 64, 32, 32, 32]
+    assert len({key[:32] for key in keys}) == 5

@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("show:runs", "List runs."),
     "show": ("show:show", "Show one run: its gates, its plan, what came of it."),
     "who": ("show:who", "Who submitted a job, from where, with which secret, for which ticket."),
+    "keys": ("keys:command", "Make, list and rotate the root keys of the tokens."),
     "verify": ("verify:command", "Check the ledger against its signed heads."),
     "clean-up": ("clean_up:command", "Sweep once: end what expired, was cancelled or was not resumed."),
     "demo": ("demo:command", "Run the main job end to end on this machine."),

@@ -72,8 +72,12 @@ class _Tokens(Counting):
     def __init__(self, name: str, declared: Tokenise, root_key: RootKey, tenant: str) -> None:
         domain = declared.join_domain or name
         super().__init__(name, f"{declared.scheme}, joins {domain}" if domain != name else declared.scheme)
-        tokenise = siv.tokenise if declared.scheme == "siv" else cmac.tokenise
-        self._tokenise: Callable[[pa.Array], pa.Array] = lambda array: tokenise(array, root_key, tenant=tenant, join_domain=domain)
+        canonical = declared.canonical or "text"
+        self._tokenise: Callable[[pa.Array], pa.Array] = (
+            siv.Tokeniser(root_key, tenant=tenant, join_domain=domain, padding=declared.padding is not False, canonical=canonical)
+            if declared.scheme == "siv"
+            else cmac.Tokeniser(root_key, tenant=tenant, join_domain=domain, canonical=canonical)
+        )
 
     def apply(self, array: pa.Array) -> pa.Array:
         try:

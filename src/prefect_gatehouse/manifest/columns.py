@@ -62,6 +62,10 @@ class Tokenise(_Leaving):
         None, description="Characters of the values, for scheme ff1; digits unless set. Spaces and punctuation stay in place, others are refused."
     )
     padding: bool | None = Field(None, description="For scheme siv: hide the length of a value up to 16 bytes; true unless set.")
+    canonical: Literal["text", "email"] | None = Field(
+        None,
+        description="What counts as the same value, for schemes cmac and siv: the same text, or the same address whatever its case; text unless set.",
+    )
 
     @model_validator(mode="after")
     def _of_the_scheme(self) -> Tokenise:
@@ -69,6 +73,8 @@ class Tokenise(_Leaving):
             raise ValueError("alphabet belongs to scheme ff1")
         if self.padding is not None and self.scheme != "siv":
             raise ValueError("padding belongs to scheme siv")
+        if self.canonical is not None and self.scheme not in {"cmac", "siv"}:
+            raise ValueError("canonical belongs to schemes cmac and siv")
         if self.join_domain is not None and self.scheme == "codes":
             raise ValueError("codes are random in every run and join nothing; remove join_domain")
         return self

@@ -11,11 +11,6 @@ import numpy.typing as npt
 Bytes = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.uint64]
 
-_ALPHABET = np.frombuffer(b"0123456789abcdefghijklmnopqrstuv", np.uint8)
-_INVALID = 255
-_VALUES = np.full(256, _INVALID, np.uint8)
-_VALUES[_ALPHABET] = np.arange(32, dtype=np.uint8)
-
 # Splitting 40 bits into eight fives by halving: how far, and which bits of each part stay low and which move up.
 _HALVES = ((20, 0xFFFFF, 32), (10, 0x000003FF000003FF, 16), (5, 0x001F001F001F001F, 8))
 _EACH_BYTE = 0x0101010101010101
@@ -28,14 +23,23 @@ def characters(width: int) -> int:
     return -(-width * 8 // 5)
 
 
+def room(width: int) -> int:
+    """How many bytes ``encode_in`` needs to read for ``width`` bytes: groups of 5, the last one read as 8."""
+    return -(-width // 5) * 5 + 3
+
+
 def encode(data: Bytes) -> Bytes:
     """Characters (n, ceil(8 b / 5)) of n values of b bytes each."""
     rows, width = data.shape
-    groups = -(-width // 5)
-    # Each group of 5 bytes is read as 8, so the last one needs 3 more behind it.
-    padded = np.zeros((rows, groups * 5 + 3), np.uint8)
+    padded = np.zeros((rows, room(width)), np.uint8)
     padded[:, :width] = data
-    eights = np.ndarray((rows, groups), ">u8", padded.data, 0, (padded.shape[1], 5)).astype(np.uint64)
+    return encode_in(padded, width)
+
+
+def encode_in(padded: Bytes, width: int) -> Bytes:
+    """Characters (n, ceil(8 b / 5)) of the first b bytes of n contiguous rows of ``room(b)`` bytes each, zero behind the b."""
+    rows, length = padded.shape
+    eights = np.ndarray((rows, -(-width // 5)), ">u8", padded.data, 0, (length, 5)).astype(np.uint64)
     return spell(eights)[:, : characters(width)]
 
 
@@ -61,24 +65,28 @@ def spell(eights: Words) -> Bytes:
     return eights.astype("<u8", copy=False).view(np.uint8)
 
 
-def decode(characters: Bytes) -> tuple[Bytes, npt.NDArray[np.bool_]]:
+def decode(text: Bytes) -> tuple[Bytes, npt.NDArray[np.bool_]]:
     """Bytes (n, floor(5 c / 8)) of n texts of c characters each, and which of them are exactly what ``encode`` gives."""
-    rows, length = characters.shape
+    rows, length = text.shape
     width = length * 5 // 8
-    groups = -(-length // 8)
-    values = np.zeros((rows, groups * 8), np.uint8)
-    values[:, :length] = _VALUES[characters]
-    good = values.max(axis=1, initial=0) != _INVALID
-    if -(-width * 8 // 5) != length:
-        good[:] = False
-    fives = values.view("<u8").astype(np.uint64)
-    high = np.empty_like(fives)
+    if characters(width) != length:
+        return np.zeros((rows, width), np.uint8), np.zeros(rows, np.bool_)
+    padded = np.full((rows, -(-length // 8) * 8), ord("0"), np.uint8)
+    padded[:, :length] = text
+    eights = padded.view("<u8").astype(np.uint64, copy=False)
+    # Bit 6 tells letters from digits: "0" has 16 in its lower five bits, "a" has 1 and stands for 10.
+    part = eights >> np.uint64(6)
+    part &= np.uint64(_EACH_BYTE)
+    part *= np.uint64(25)
+    eights &= np.uint64(0x1F * _EACH_BYTE)
+    eights += part
+    eights -= np.uint64(16 * _EACH_BYTE)
     for right, mask, left in reversed(_HALVES):
-        np.bitwise_and(fives, np.uint64(mask), out=high)
-        high <<= np.uint64(right)
-        fives >>= np.uint64(left)
-        fives &= np.uint64(mask)
-        fives |= high
-    data = fives.astype(">u8").view(np.uint8).reshape(rows, groups, 8)[:, :, 3:].reshape(rows, groups * 5)
-    good &= ~np.any(data[:, width:], axis=1)
-    return np.ascontiguousarray(data[:, :width]), good
+        np.bitwise_and(eights, np.uint64(mask), out=part)
+        part <<= np.uint64(right)
+        eights >>= np.uint64(left)
+        eights &= np.uint64(mask)
+        eights |= part
+    data = eights.astype(">u8").view(np.uint8).reshape(rows, -1, 8)[:, :, 3:].reshape(rows, -1)[:, :width]
+    # Other characters came out as something: what does not give the same text again was none.
+    return data, np.all(encode(data) == text, axis=1)

@@ -20,6 +20,9 @@ from prefect_gatehouse.errors import DataRefused
 
 Canonical = Literal["text", "email"]
 
+TEXT_LIMIT = (1 << 31) - 1
+"""Bytes that a plain Arrow string column holds at most: its offsets have 32 bits."""
+
 # Whole numbers up to here are exact in a double (IEEE 754, 53 bits).
 _EXACT = 2**53
 # The first byte of U+0300 in UTF-8. All characters below are their own NFC: combining marks begin there (UAX #15, section 9).
@@ -42,7 +45,7 @@ def flat(array: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 def _joined(array: pa.ChunkedArray) -> pa.Array:
     """The chunks as one array, as large text where they exceed 2 GiB together."""
-    if is_text(array.type) and sum(chunk.nbytes for chunk in array.chunks) >= 1 << 31:
+    if is_text(array.type) and sum(chunk.nbytes for chunk in array.chunks) > TEXT_LIMIT:
         array = array.cast(pa.large_string())
     joined = array.combine_chunks()
     return joined.chunk(0) if isinstance(joined, pa.ChunkedArray) and joined.num_chunks == 1 else joined
@@ -103,7 +106,7 @@ def _plain(array: pa.Array) -> pa.Array:
     """Text with offsets of 32 or 64 bits."""
     if not pa.types.is_string_view(array.type):
         return array
-    return array.cast(pa.string() if array.nbytes < 1 << 31 else pa.large_string())
+    return array.cast(pa.string() if array.nbytes <= TEXT_LIMIT else pa.large_string())
 
 
 def _nfc(array: pa.Array) -> pa.Array:
@@ -153,24 +156,44 @@ def repeats(array: pa.Array) -> bool:
     return bool(len(sample.unique()) < _MOSTLY_DISTINCT * len(rows))
 
 
-def over_values(array: pa.Array | pa.ChunkedArray, tokens_of: Callable[[pa.Array], pa.Array], form: Canonical = "text") -> pa.Array:
+def by_dictionary(array: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """The distinct values of a column, and the place of each row's value among them, null where the row is."""
+    encoded = array.dictionary_encode()
+    return encoded.dictionary, encoded.indices
+
+
+def over_values(
+    array: pa.Array | pa.ChunkedArray,
+    tokens_of: Callable[[pa.Array], pa.Array],
+    form: Canonical = "text",
+    distinct: Callable[[pa.Array], tuple[pa.Array, pa.Array]] = by_dictionary,
+) -> pa.Array:
     """Applies a function of canonical text to a column, once for each distinct value where that is cheaper.
 
     Args:
         array: A column of any type; the distinct values of a dictionary are its dictionary.
         tokens_of: Takes text with nulls, gives as many texts with the same nulls.
         form: As in ``canonical_text``.
+        distinct: Tells the values of a text column apart.
 
     Raises:
         DataRefused: The type has no single text form.
     """
     if isinstance(array, pa.DictionaryArray) and len(array.dictionary) <= len(array):
-        return tokens_of(canonical_text(array.dictionary, form)).take(array.indices)
+        return spread(tokens_of(canonical_text(array.dictionary, form)), array.indices)
     text = canonical_text(array, form)
     if not repeats(text):
         return tokens_of(text)
-    encoded = text.dictionary_encode()
-    return tokens_of(encoded.dictionary).take(encoded.indices)
+    values, places = distinct(text)
+    return spread(tokens_of(values), places)
+
+
+def spread(values: pa.Array, places: pa.Array) -> pa.Array:
+    """Texts in the places that name them, as large text where they may exceed 2 GiB; no place, or one that names a null, is null."""
+    longest = pc.max(pc.binary_length(values)).as_py() or 0
+    if pa.types.is_string(values.type) and longest * len(places) > TEXT_LIMIT:
+        values = values.cast(pa.large_string())
+    return values.take(places)
 
 
 def text_bytes(array: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
@@ -182,5 +205,5 @@ def text_bytes(array: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.i
     if len(array) == 0 or offsets is None:
         return np.zeros(0, np.uint8), np.zeros(len(array) + 1, np.int64)
     width = np.dtype(np.int64 if pa.types.is_large_string(array.type) else np.int32)
-    edges = np.frombuffer(offsets, width, len(array) + 1, array.offset * width.itemsize).astype(np.int64, copy=False)
+    edges = np.frombuffer(offsets, width, len(array) + 1, array.offset * width.itemsize).astype(np.int64)
     return np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8), edges

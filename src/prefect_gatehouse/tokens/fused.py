@@ -12,8 +12,8 @@ from prefect_gatehouse.tokens.base32hex import Bytes
 from prefect_gatehouse.tokens.compiled import compiled, load64, store64, swap64
 from prefect_gatehouse.tokens.lockstep import Edges, Rows, Words
 
-# Rows of LockStep's table: only, last, before, masks; 17 each.
-_LAST, _BEFORE, _MASK = 17, 34, 51
+# Rows of LockStep's table: only, last, before, masks, 17 each, and a row of zeros.
+_LAST, _BEFORE, _MASK, _NOTHING = 17, 34, 51, 68
 
 
 @compiled
@@ -60,14 +60,12 @@ def absorb(step: int, data: Bytes, edges: Edges, table: Words, whole: bool, rows
         at = start + (step << 4)
         held = length - (last << 4)
         low, high = block_at(data, at, end)
-        if last == step:
-            ending = held if step == 0 else _LAST + held
-            low = (low & table[_MASK + held, 0]) ^ table[ending, 0]
-            high = (high & table[_MASK + held, 1]) ^ table[ending, 1]
-        elif last == step + 1:
-            low ^= table[_BEFORE + held, 0]
-            high ^= table[_BEFORE + held, 1]
-        ready[going, 0], ready[going, 1] = state[place, 0] ^ low, state[place, 1] ^ high
+        # Which way a message goes is chance, and a processor that guesses wrong loses more than these look-ups cost.
+        ends = last == step
+        mask = _MASK + (held if ends else 16)
+        ending = (held if step == 0 else _LAST + held) if ends else (_BEFORE + held if last == step + 1 else _NOTHING)
+        ready[going, 0] = state[place, 0] ^ (low & table[mask, 0]) ^ table[ending, 0]
+        ready[going, 1] = state[place, 1] ^ (high & table[mask, 1]) ^ table[ending, 1]
         rows[going] = row
         going += 1
     return going
@@ -84,22 +82,23 @@ def spelt(forty: np.uint64) -> np.uint64:
 
 
 @compiled
-def spell_fixed(macs: Bytes, prefix: Bytes, text: Bytes) -> None:
+def spell_fixed(macs: Bytes, prefix: Bytes, size: int, text: Bytes) -> None:
     """The prefix and 24 characters for the first 15 bytes of each MAC.
 
     Args:
         macs: The MACs (16 bytes each) and 8 bytes more.
-        prefix: What each token begins with.
+        prefix: What each token begins with, filled up to 8 bytes.
+        size: How many of them count.
         text: Out: the tokens, one behind the other.
     """
-    width = len(prefix) + 24
+    width = size + 24
+    begin = load64(prefix, 0)
     for row in range(len(text) // width):
         at = row * width
-        for index in range(len(prefix)):
-            text[at + index] = prefix[index]
+        store64(text, at, begin)
         for group in range(3):
             forty = swap64(load64(macs, row * 16 + group * 5)) >> np.uint64(24)
-            store64(text, at + len(prefix) + group * 8, spelt(forty))
+            store64(text, at + size + group * 8, spelt(forty))
 
 
 @compiled
@@ -130,7 +129,17 @@ def counters(macs: Words, edges: Edges, whole: bool, out: Words) -> int:
 
 @compiled
 def seal(
-    data: Bytes, edges: Edges, whole: bool, macs: Words, stream: Words, ends: Words, prefix: Bytes, scratch: Bytes, text: Bytes, places: Edges
+    data: Bytes,
+    edges: Edges,
+    whole: bool,
+    macs: Words,
+    stream: Words,
+    ends: Words,
+    prefix: Bytes,
+    begin: int,
+    scratch: Bytes,
+    text: Bytes,
+    places: Edges,
 ) -> None:
     """The prefix and the characters of vector and ciphertext of every message.
 
@@ -141,7 +150,8 @@ def seal(
         macs: The synthetic vectors.
         stream: The encrypted counter blocks.
         ends: Padding and masks of a last block, by how many bytes it holds; 17 rows each.
-        prefix: What each token begins with.
+        prefix: What each token begins with, filled up to 8 bytes.
+        begin: How many of them count.
         scratch: Room for the longest ciphertext and 48 bytes more.
         text: Out: the tokens, one behind the other, and 8 bytes of room.
         places: Where each token starts.
@@ -170,8 +180,63 @@ def seal(
         # The last group may hold fewer than five bytes: zeros stand behind them, and the characters behind its own are written over.
         store64(scratch, 16 + (blocks << 4), np.uint64(0))
         at = places[row]
-        for index in range(len(prefix)):
-            text[at + index] = prefix[index]
-        at += len(prefix)
+        store64(text, at, load64(prefix, 0))
+        at += begin
         for group in range((size + 4) // 5):
             store64(text, at + group * 8, spelt(swap64(load64(scratch, group * 5)) >> np.uint64(24)))
+
+
+@compiled
+def tell_apart(data: Bytes, edges: Edges, masks: Words, slots: Rows, heads: Words, firsts: Edges, codes: Rows) -> int:
+    """Numbers equal texts alike, in order of their first row: a hash table of a few entries that fits the cache.
+
+    Args:
+        data: All texts, one behind the other.
+        edges: Where each text starts and the last one ends.
+        masks: Which bytes of a block count, by how many it holds.
+        slots: The table, -1 where free; its length is a power of two.
+        heads: Out: the first 16 bytes of each distinct text.
+        firsts: Out: the first row of each distinct text; its length is how many there may be.
+        codes: Out: the number of each row's text.
+
+    Returns:
+        How many distinct texts there are; -1 if they are too many, or if too many of them share a place in the table.
+    """
+    known = 0
+    end = edges[len(edges) - 1]
+    for row in range(len(edges) - 1):
+        start, length = edges[row], edges[row + 1] - edges[row]
+        low, high = block_at(data, start, end)
+        held = min(length, 16)
+        low, high = low & masks[held, 0], high & masks[held, 1]
+        mixed = (low ^ (high * np.uint64(0x9E3779B97F4A7C15)) ^ np.uint64(length)) * np.uint64(0xD6E8FEB86659FD93)
+        if length > 16:
+            tail, other = block_at(data, start + length - 16, end)
+            mixed = (mixed ^ tail ^ (other * np.uint64(0x9E3779B97F4A7C15))) * np.uint64(0xD6E8FEB86659FD93)
+        place = np.int64((mixed >> np.uint64(40)) & np.uint64(len(slots) - 1))
+        for _ in range(32):
+            code = slots[place]
+            if code < 0:
+                if known == len(firsts):
+                    return -1
+                slots[place] = known
+                heads[known, 0], heads[known, 1] = low, high
+                firsts[known] = row
+                code = known
+                known += 1
+            elif heads[code, 0] != low or heads[code, 1] != high:
+                place = (place + 1) & (len(slots) - 1)
+                continue
+            else:
+                begin = edges[firsts[code]]
+                same = edges[firsts[code] + 1] - begin == length
+                for at in range(16, length if same else 0):
+                    same = same and data[begin + at] == data[start + at]
+                if not same:
+                    place = (place + 1) & (len(slots) - 1)
+                    continue
+            codes[row] = code
+            break
+        else:
+            return -1
+    return known

@@ -26,6 +26,9 @@ ROWS = 8192
 TEXT = 1 << 20
 """Bytes of text that the numpy tier copies at once."""
 
+# A block as one item, which numpy moves in one piece: no number is computed with it.
+_ONE = np.complex128
+
 # From this many blocks on a few messages that outlast all others are chained one by one: a step costs about 2 us however few they are,
 # a message about 5 us.
 _MANY_BLOCKS, _FEW_MESSAGES = 64, 32
@@ -49,11 +52,6 @@ class Ends:
     only: Words
     last: Words
     before: Words
-
-    @property
-    def reaches_back(self) -> bool:
-        """Whether anything is added before the last block."""
-        return bool(self.before.any())
 
     @classmethod
     def of_cmac(cls, cipher: BlockCipher) -> Ends:
@@ -118,7 +116,7 @@ class LockStep:
     def __init__(self, cipher: BlockCipher, ends: Ends) -> None:
         self._cipher = cipher
         self._ends = ends
-        self._table = np.concatenate([ends.only, ends.last, ends.before, MASKS])
+        self._table = np.concatenate([ends.only, ends.last, ends.before, MASKS, np.zeros((1, 2), np.uint64)])
         self._ready = np.empty((ROWS, 2), np.uint64)
         # The cipher asks for 15 bytes more than it writes.
         self._state = np.empty((ROWS + 1, 2), np.uint64)
@@ -156,7 +154,7 @@ class LockStep:
         self._cipher.encrypt(_bytes(self._ready[:count]), _bytes(self._state[: count + 1]))
 
     def _compiled(self, data: Bytes, edges: Edges, macs: Words, absorb: Absorb) -> None:
-        count, step = len(macs), 0
+        count, step, data = len(macs), 0, read_only(data)
         self._rows[:count] = np.arange(count, dtype=np.int32)
         self._state[:count] = 0
         while True:
@@ -180,16 +178,17 @@ class LockStep:
         fewer, starts, lengths = fewer[order], edges[:-1][order], lengths[order]
         windows, base = self._windows(data, edges)
         done = np.empty_like(macs)
+        reaches_back = bool(self._ends.before.any())
         now, step = len(macs), 0
         then = int(np.searchsorted(fewer, most - 1))  # how many have a block after this one
         while now:
             after = int(np.searchsorted(fewer, most - step - 2))  # and how many have two
             block = windows[starts[:now] + (step * BLOCK - base)].view(np.uint64).reshape(-1, 2)
             held = lengths[then:now] - step * BLOCK
-            block[then:now] &= MASKS[held]
-            block[then:now] ^= (self._ends.last if step else self._ends.only)[held]
-            if self._ends.reaches_back and after < then:
-                block[after:then] ^= self._ends.before[lengths[after:then] - (step + 1) * BLOCK]
+            block[then:now] &= MASKS.take(held, axis=0)
+            block[then:now] ^= (self._ends.last if step else self._ends.only).take(held, axis=0)
+            if reaches_back and after < then:
+                block[after:then] ^= self._ends.before.take(lengths[after:then] - (step + 1) * BLOCK, axis=0)
             if step:
                 block ^= self._state[:now]
             self._ready[:now] = block
@@ -201,7 +200,7 @@ class LockStep:
                     message = data[starts[place] : starts[place] + lengths[place]]
                     done[place] = self._chained(message, step, self._state[place])
                 break
-        macs[order] = done
+        macs.view(_ONE)[order, 0] = done.view(_ONE)[:, 0]
 
     def _windows(self, data: Bytes, edges: Edges) -> tuple[npt.NDArray[np.bytes_], int]:
         """Sixteen bytes from every place of the text on: a view of a copy with room behind it, and where in ``data`` the copy begins."""
@@ -214,6 +213,8 @@ class LockStep:
     def _chained(self, message: Bytes, step: int, state: Words) -> Words:
         """The MAC of one message whose first ``step`` blocks are in the state."""
         blocks = int(blocks_of(np.array([len(message)]), self._ends.whole)[0])
+        if blocks == step:
+            return state
         held = len(message) - (blocks - 1) * BLOCK
         rest = np.zeros(((blocks - step), 2), np.uint64)
         _bytes(rest)[: len(message) - step * BLOCK] = message[step * BLOCK :]
@@ -225,6 +226,13 @@ class LockStep:
 
 def _bytes(numbers: Words) -> Bytes:
     return numbers.reshape(-1).view(np.uint8)
+
+
+def read_only(data: Bytes) -> Bytes:
+    """The same bytes as a view that can't be written: numba compiles a function once for each kind that it meets."""
+    view = data.view()
+    view.flags.writeable = False
+    return view
 
 
 def _few_long(step: int, count: int) -> bool:

@@ -12,14 +12,14 @@ from prefect_gatehouse.errors import Tampered
 from prefect_gatehouse.tokens import tier
 from prefect_gatehouse.tokens.aes import BLOCK
 from prefect_gatehouse.tokens.base32hex import Bytes, decode
-from prefect_gatehouse.tokens.columns import flat, is_text, repeats, text_bytes
+from prefect_gatehouse.tokens.columns import flat, is_text, repeats, spread, text_bytes
 from prefect_gatehouse.tokens.keys import RootKey
 from prefect_gatehouse.tokens.lockstep import pieces
-from prefect_gatehouse.tokens.seal_siv import FUSED, SCHEME, Sealer
+from prefect_gatehouse.tokens.seal_siv import FUSED, SCHEME, Sealer, associated_data
 from prefect_gatehouse.tokens.spelling import by_size, column, prefix, windows
 
-# Tokens worked on at once: their matrices stay at some MB.
-_ROWS = 1 << 16
+# Tokens worked on at once: their matrices stay in the cache.
+_ROWS = 8192
 
 Flags = npt.NDArray[np.bool_]
 
@@ -44,7 +44,7 @@ def detokenise(array: pa.Array | pa.ChunkedArray, root: RootKey, *, tenant: str,
     if not repeats(array):
         return opener.open(array)
     encoded = array.dictionary_encode()
-    return opener.open(encoded.dictionary).take(encoded.indices)
+    return spread(opener.open(encoded.dictionary), encoded.indices)
 
 
 class _Opener:
@@ -52,7 +52,9 @@ class _Opener:
         keys = {version: root.derive(tenant, domain, "siv", version) for version in root.versions}
         # Padded ones first: nearly all are.
         self._sealers = [
-            (prefix(SCHEME, version), Sealer(key, domain, padded=padded), padded) for version, key in keys.items() for padded in (True, False)
+            (prefix(SCHEME, version), Sealer(key, associated_data(domain, padded=padded), padded=padded), padded)
+            for version, key in keys.items()
+            for padded in (True, False)
         ]
         self._tier = tier.wanted()
 

@@ -8,15 +8,17 @@ of the other, and both can be told apart in one column.
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import NoReturn
 
 import pyarrow as pa
 
 from prefect_gatehouse.tokens import tier
 from prefect_gatehouse.tokens.columns import Canonical, over_values, text_bytes
+from prefect_gatehouse.tokens.distinct import distinct
 from prefect_gatehouse.tokens.keys import RootKey
 from prefect_gatehouse.tokens.open_siv import detokenise
-from prefect_gatehouse.tokens.seal_siv import FUSED, SCHEME, Sealer
+from prefect_gatehouse.tokens.seal_siv import FUSED, SCHEME, Sealer, associated_data
 from prefect_gatehouse.tokens.spelling import column, prefix
 
 __all__ = ["SCHEME", "Tokeniser", "detokenise", "tokenise"]
@@ -40,7 +42,7 @@ class Tokeniser:
 
     def __init__(self, root: RootKey, *, tenant: str, join_domain: str, padding: bool = True, canonical: Canonical = "text") -> None:
         self._key = root.derive(tenant, join_domain, "siv")
-        self._domain = join_domain
+        self._associated = associated_data(join_domain, padded=padding)
         self._padding = padding
         self._prefix = prefix(SCHEME, root.current)
         self._canonical: Canonical = canonical
@@ -59,7 +61,8 @@ class Tokeniser:
         Raises:
             DataRefused: The column's type has no single text form.
         """
-        return over_values(array, self._of_text, self._canonical)
+        kernels = FUSED.for_rows(0, self._tier)  # only rows that are tokenised one by one count for what pays
+        return over_values(array, self._of_text, self._canonical, partial(distinct, tell_apart=kernels.tell_apart if kernels else None))
 
     def __repr__(self) -> str:
         return "Tokeniser(**********)"
@@ -71,7 +74,7 @@ class Tokeniser:
         there = array.drop_null() if array.null_count else array
         sealer: Sealer | None = getattr(self._own, "sealer", None)
         if sealer is None:
-            sealer = self._own.sealer = Sealer(self._key, self._domain, padded=self._padding)
+            sealer = self._own.sealer = Sealer(self._key, self._associated, padded=self._padding)
         data, edges = text_bytes(there)
         text, places = sealer.seal(data, edges, self._prefix, FUSED.for_rows(len(there), self._tier))
         return column(text, places, array)

@@ -1,0 +1,183 @@
+"""Which tier works on a column, and that a tier that does not work here is never a reason to fail, unless it was asked for by name."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.tokens import cmac, siv, tier
+from prefect_gatehouse.tokens.keys import RootKey
+from prefect_gatehouse.tokens.tier import Fused
+
+ROOT = RootKey(bytes(range(1, 33)))
+
+
+def loaded(log: list[str]) -> Fused[str]:
+    def load() -> str:
+        log.append("loaded")
+        return "kernels"
+
+    return Fused(load, pays_after=100)
+
+
+def test_auto_loads_once_when_it_pays() -> None:
+    """Rows add up over calls; the compiled tier is loaded when they reach the number that pays, once, and stays."""
+    log: list[str] = []
+    fused = loaded(log)
+    assert [fused.for_rows(rows, "auto") for rows in (99, 0, 1, 1)] == [None, None, "kernels", "kernels"]
+    assert log == ["loaded"]
+
+
+def test_numpy_never_loads_and_fused_loads_at_once() -> None:
+    """Asked for by name, size does not matter; numpy by name holds even where the other is there."""
+    log: list[str] = []
+    fused = loaded(log)
+    assert fused.for_rows(10**9, "numpy") is None
+    assert log == []
+    assert fused.for_rows(0, "fused") == "kernels"
+    assert fused.for_rows(10**9, "numpy") is None
+
+
+@pytest.mark.parametrize("why", ["no numba", "differs"])
+def test_a_tier_that_does_not_work(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under auto numpy goes on, and the load is tried once; by name it is an error that says what to do."""
+    log: list[str] = []
+
+    def load() -> str:
+        log.append("tried")
+        raise AssertionError("CANARY")
+
+    if why == "no numba":
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    fused = Fused(load, pays_after=1)
+    assert [fused.for_rows(5, "auto") for _ in range(3)] == [None, None, None]
+    assert len(log) == (why == "differs")
+    with pytest.raises(InputError) as caught:
+        fused.for_rows(5, "fused")
+    assert "CANARY" not in str(caught.value)
+    assert "prefect-gatehouse[fast]" in caught.value.advice
+
+
+def test_threads_load_once() -> None:
+    """Threads that reach the number together compile once."""
+    log: list[str] = []
+    fused = loaded(log)
+    threads = [threading.Thread(target=fused.for_rows, args=(100, "auto")) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert log == ["loaded"]
+
+
+def test_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Auto unless set; another word is an error that names the variable and not its content."""
+    monkeypatch.delenv("GATEHOUSE_TOKEN_TIER", raising=False)
+    assert tier.wanted() == "auto"
+    monkeypatch.setenv("GATEHOUSE_TOKEN_TIER", "fused")
+    assert tier.wanted() == "fused"
+    monkeypatch.setenv("GATEHOUSE_TOKEN_TIER", "CANARY")
+    with pytest.raises(InputError, match="GATEHOUSE_TOKEN_TIER") as caught:
+        tier.wanted()
+    assert "CANARY" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", [cmac, siv])
+def test_a_tokeniser_uses_the_tier_that_is_set(scheme: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numpy by name makes tokens although the compiled functions are gone."""
+
+    def broken(rows: int, wanted: tier.Tier) -> None:
+        assert wanted == "numpy"
+
+    monkeypatch.setenv("GATEHOUSE_TOKEN_TIER", "numpy")
+    monkeypatch.setattr(scheme.FUSED, "for_rows", broken)  # type: ignore[attr-defined]
+    made = scheme.tokenise(pa.array(["a"]), ROOT, tenant="t", join_domain="d")  # type: ignore[attr-defined]
+    assert made.null_count == 0
+
+
+SCRIPT = """
+import sys
+import pyarrow as pa
+from prefect_gatehouse.tokens import cmac, siv
+from prefect_gatehouse.tokens.keys import RootKey
+assert "numba" not in sys.modules, "imported with the package"
+root = RootKey(bytes(range(1, 33)))
+for scheme in (cmac, siv):
+    print(scheme.tokenise(pa.array(["a", None, "b" * 20]), root, tenant="t", join_domain="d").to_pylist())
+assert ("numba" in sys.modules) == (sys.argv[1] == "fused")
+"""
+
+
+def run(wanted: str, code: str = SCRIPT) -> str:
+    environment = {**os.environ, "GATEHOUSE_TOKEN_TIER": wanted}
+    done = subprocess.run([sys.executable, "-c", code, wanted], capture_output=True, text=True, env=environment, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_numba_is_imported_only_where_it_is_used() -> None:
+    """Importing the package and a small column load no compiler; where it works, the tokens are the same."""
+    assert run("auto") == run("numpy") == run("fused")
+
+
+def test_no_folder_for_compiled_code() -> None:
+    """Where numba finds no folder that it may write, the functions are compiled in memory, with the same result."""
+    no_folder = "import numba.core.caching\nnumba.core.caching.CacheImpl._locator_classes = []\nroot = RootKey"
+    proof = "from prefect_gatehouse.tokens import fused\nassert type(fused.absorb._cache).__name__ == 'NullCache'\n"
+    assert run("fused", SCRIPT.replace("root = RootKey", no_folder, 1) + proof) == run("numpy")
+
+
+@pytest.mark.parametrize("scheme", [cmac, siv])
+def test_compiled_code_that_differs_is_never_used(scheme: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A miscompiled function, played by one that spells another character, is found while loading; numpy makes the tokens."""
+    from prefect_gatehouse.tokens import fused
+
+    spell, seal = fused.spell_fixed, fused.seal
+
+    def wrong_spell(macs: Any, prefix: Any, size: int, text: Any) -> None:
+        spell(macs, prefix, size, text)
+        text[-1] ^= 1
+
+    def wrong_seal(*arguments: Any) -> None:
+        seal(*arguments)
+        arguments[-2][5] ^= 1
+
+    column = pa.array(["a", "b" * 30])
+    monkeypatch.setenv("GATEHOUSE_TOKEN_TIER", "numpy")
+    expected = scheme.tokenise(column, ROOT, tenant="t", join_domain="d")
+    monkeypatch.setattr(fused, "spell_fixed", wrong_spell)
+    monkeypatch.setattr(fused, "seal", wrong_seal)
+    monkeypatch.setattr(scheme, "FUSED", Fused(scheme.FUSED._load, pays_after=1))
+    monkeypatch.setenv("GATEHOUSE_TOKEN_TIER", "auto")
+    assert scheme.tokenise(column, ROOT, tenant="t", join_domain="d").equals(expected)
+    monkeypatch.setenv("GATEHOUSE_TOKEN_TIER", "fused")
+    with pytest.raises(InputError):
+        scheme.tokenise(column, ROOT, tenant="t", join_domain="d")
+
+
+def test_each_function_is_compiled_once() -> None:
+    """Whatever a column looks like, no function meets another kind of argument: none is compiled while rows wait."""
+    script = """
+import pyarrow as pa
+from prefect_gatehouse.tokens import cmac, fused, seal_siv, siv
+from prefect_gatehouse.tokens.keys import RootKey
+root, mine = RootKey(bytes(range(1, 33))), {"tenant": "t", "join_domain": "d"}
+cmac.FUSED.for_rows(0, "fused"), seal_siv.FUSED.for_rows(0, "fused")
+kernels = [fused.absorb, fused.spell_fixed, fused.counters, fused.seal, fused.tell_apart]
+loaded = [len(kernel.signatures) for kernel in kernels]
+for values in (["a", None, "b" * 40], ["a"] * 600, [str(row) for row in range(2000)], []):
+    for kind in (pa.string(), pa.large_string(), pa.string_view()):
+        array = pa.array(values, pa.string()).cast(kind)
+        cmac.tokenise(array, root, **mine)
+        for padding in (True, False):
+            assert siv.detokenise(siv.tokenise(array, root, **mine, padding=padding), root, **mine).to_pylist() == values
+assert loaded == [len(kernel.signatures) for kernel in kernels] == [1] * 5, (loaded, [kernel.signatures for kernel in kernels])
+"""
+    run("fused", script)
