@@ -211,3 +211,14 @@ def test_a_length_knows_its_own_arithmetic() -> None:
                 assert length.number_bytes <= 8
                 assert length.drawn_bytes <= 12
                 assert length.drawn_bytes == 8 or length.moduli[0] >= 1 << 13
+
+
+def test_a_compiled_tier_that_differs_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading proves the compiled functions against numpy: one that computes something else is found out."""
+    pytest.importorskip("numba")
+    from prefect_gatehouse.tokens import ff1_fused
+
+    real = ff1_fused.step
+    monkeypatch.setattr(ff1_fused, "step", lambda target, *rest: (real(target, *rest), target.__iadd__(np.uint64(1))))
+    with pytest.raises(AssertionError, match="differs from numpy"):
+        ff1._load()

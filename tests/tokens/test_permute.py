@@ -23,13 +23,6 @@ INT64 = st.integers(-(2**63), 2**63 - 1)
 EDGES = [0, 1, -1, 2**31, -(2**31), 2**32, 2**63 - 1, -(2**63), 2**63 - 2]
 
 
-@pytest.fixture(params=["numpy", "fused"], autouse=True)
-def each_tier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "fused":
-        pytest.importorskip("numba")
-    monkeypatch.setenv("GATEHOUSE_TOKEN_TIER", request.param)
-
-
 def plain(value: int, key: bytes) -> int:
     """Six Feistel rounds over one number, written out."""
     keys = derive_key(key, 192, ("gatehouse permutation", "rounds"))

@@ -147,6 +147,9 @@ def measure(data: Bytes, edges: Edges, alphabet: Alphabet, fused: ModuleType | N
     """For each value the number of its numerals, -1 where it holds a character that it must not."""
     counts = np.empty(len(edges) - 1, np.int32)
     if fused is not None:
+        # Never writable, as what Arrow gives: the compiled function meets one kind of argument.
+        data = data.view()
+        data.flags.writeable = False
         fused.measure(data, edges, alphabet.values, counts)
         return counts
     for first in range(0, len(counts), _PIECE):
