@@ -68,6 +68,7 @@ class RootReader:
         self._path = path
 
     def __call__(self) -> object:
+        """The key."""
         from prefect_gatehouse.leases import SecretText
 
         return SecretText(Path(self._path).read_text())

@@ -184,7 +184,7 @@ def test_parts_are_the_whole_in_order_and_of_like_size(tmp_path: Path) -> None:
     place = files_place(tmp_path, "*.parquet")
     with open_source(place) as source:
         parts = source.parts()
-        whole = [batch for batch in source.batches(["n"])]
+        whole = list(source.batches(["n"]))
         assert source.progress() == (500_000, 500_000)
     assert max(part.size for part in parts) <= 75_536
     assert sum(part.size for part in parts) == 500_000

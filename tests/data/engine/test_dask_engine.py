@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.data.engine.bench import ROOT_FOLDER, Home, keys_held, parquet, rows
 
 from prefect_gatehouse.data.engine import remote
 from prefect_gatehouse.errors import Unavailable
 from prefect_gatehouse.tasks.dask_pool import DaskPool
-from tests.data.engine.bench import ROOT_FOLDER, Home, keys_held, parquet, rows
 
 
 @pytest.mark.timeout(180)

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.data.engine.bench import COLUMNS, ROOT, ROOT_FOLDER, RUN, Home, csv, declared, parquet, rows
 
 from prefect_gatehouse.data import spill
 from prefect_gatehouse.data.digest import table_digest
@@ -21,7 +22,6 @@ from prefect_gatehouse.data.engine import remote
 from prefect_gatehouse.data.engine.processes import Processes
 from prefect_gatehouse.data.minimise import Minimised
 from prefect_gatehouse.errors import DataRefused, GatehouseError, Interrupted, StorageError, Unavailable
-from tests.data.engine.bench import COLUMNS, ROOT, ROOT_FOLDER, RUN, Home, csv, declared, parquet, rows
 
 A = TypeVar("A")
 R = TypeVar("R")

@@ -56,7 +56,7 @@ def sha256_of(opened: Opened) -> str:
     """SHA-256 of the bytes, 64 hexadecimal digits."""
     sha256 = hashlib.sha256()
     start = 0
-    while data := opened.read_at(start, _CHUNK):
+    while data := opened.read_at(start, opened.read_ahead):
         sha256.update(data)
         start += len(data)
     opened.check_unchanged()
