@@ -66,7 +66,7 @@ def sha256_of(opened: Opened) -> str:
 class LocalFile:
     """A file on a disk; it has no position, so that a reader may read ahead in the background."""
 
-    read_ahead = 1 << 20
+    read_ahead = 1 << 18
 
     def __init__(self, descriptor: int, name: str, mark: str) -> None:
         self._descriptor = descriptor
