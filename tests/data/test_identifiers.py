@@ -61,6 +61,7 @@ WRITTEN_ONES = {
     "e-mail address": ["who.ever+x@mail.example.org", "ÄÖ@exämple.org", "WHO@EXAMPLE.ORG"],
     "telephone number": [
         "+49 30 1234567",
+        "+49.301234567",
         "+1 (212) 555-0123",
         "+442079460958",
         "(212) 555-0123",

@@ -14,6 +14,7 @@ import pytest
 from prefect_gatehouse.data.artifacts import ArtifactStore
 from prefect_gatehouse.data.minimise import Minimised, minimise
 from prefect_gatehouse.data.run_keys import RunKeys
+from prefect_gatehouse.data.sources import FilesPlace
 from prefect_gatehouse.leases import CredentialLease
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.manifest.models import Manifest, Purpose
@@ -50,7 +51,7 @@ class Clinic:
         self.key = RunKeys(folder / "keys").obtain("run")
         store = ArtifactStore(folder / "artifacts")
         self.minimised: Minimised = minimise(
-            self.manifest.data, folder / "source.csv", ROOT, tenant=self.manifest.tenant, run_id="run", store=store, key=self.key
+            self.manifest.data, FilesPlace(folder, ("source.csv",)), ROOT, tenant=self.manifest.tenant, run_id="run", store=store, key=self.key
         )
         self.features: pd.DataFrame = store.read(self.minimised.artifact, self.key).to_pandas()
 

@@ -194,7 +194,7 @@ WRITTEN: tuple[WrittenKind, ...] = (
 
 # What a column of numbers, dates, times, UUIDs, digests or our own tokens consists of: looked at no further.
 ORDINARY = _either(
-    r"^[+-]?\d{0,17}[.,]\d+(?:[eE][+-]?\d{1,4})?$",
+    r"^-?\d{0,17}[.,]\d+(?:[eE][+-]?\d{1,4})?$",
     r"^\d{4}-\d\d-\d\d(?:[T ][\d:.]+(?:Z|[+-]\d\d:?\d\d)?)?$",
     r"^\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?$",
     r"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$",
