@@ -65,6 +65,8 @@ class BlockBucket:
             )
             with answer["Body"] as body:
                 data: bytes = body.read()
+        if answer.get("ETag") != item.etag:  # a store that passes over If-Match
+            raise _changed(item.key)
         return data
 
     @contextmanager
@@ -76,12 +78,16 @@ class BlockBucket:
         except Exception as error:  # noqa: BLE001 - botocore's and urllib3's errors have many types and may quote what they sent
             code, status = reader.aws_code(error)
             if code in _GONE or (status in (404, 412, 416) and code != "NoSuchBucket"):
-                raise InputError("the source changed while it was read", where=where, advice="run again on objects that nobody writes") from None
+                raise _changed(where) from None
             if status in (401, 403):
                 raise Denied("the store refuses the read", where=where, advice="check the block's credentials and the bucket's policy") from None
             if code == "NoSuchBucket":
                 raise Unavailable("there is no such bucket", where=where, advice="check the block's bucket name") from None
             raise Unavailable("the store does not answer", where=where, advice="check the store, then resume the run", retry=True) from None
+
+
+def _changed(key: str) -> InputError:
+    return InputError("the source changed while it was read", where=key, advice="run again on objects that nobody writes")
 
 
 class BucketSecret(SecretText):
@@ -125,7 +131,7 @@ def open_bucket(block: S3Bucket, field: str | None) -> BucketSecret:
     """
     if field is not None:
         raise InputError("a bucket has no field", where="s3-bucket", advice="remove # and what follows")
-    return BucketSecret(BlockBucket(block.credentials.get_client("s3"), block.bucket_name, block.bucket_folder))
+    return BucketSecret(BlockBucket(block.credentials.get_client("s3"), block.bucket_name, block.bucket_folder or ""))
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ def test_an_attempt_releases_all_it_holds(tmp_path: Path) -> None:
         pass
     desk.attempt.release()
     desk.attempt.release()
-    assert (store.revoked, desk.attempt.leases) == (4, [])
+    assert (store.revoked, desk.attempt.leases) == (len(Purpose), [])
     desk.ledger.close()
 
 

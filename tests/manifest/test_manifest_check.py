@@ -182,3 +182,38 @@ def test_wrong_types_do_not_stop_the_look_at_files(pipeline: Path) -> None:
     replaced(YAML, "suite: in.json", "suite: {a: 1}")(pipeline)
     replaced(YAML, "backends: [aer]", "backends: aer")(pipeline)
     assert {problem.field for problem in check(pipeline)} == {"data.source", "data.suite", "execution.backends"}
+
+
+def sourced(pipeline: Path, source: str, systems: str = "") -> list[tuple[str, str]]:
+    """Field and sentence of each problem of the pipeline with another source."""
+    text = MANIFEST.replace("source: data.csv", f"source: {source}").replace("credentials: {", "credentials: {read_source: secret/clinic, ")
+    (pipeline / "gatehouse.yaml").write_text(text.replace("systems: [", f"systems: [{systems}"))
+    return [(problem.field, f"{problem.message} ({problem.advice})") for problem in check_manifest(pipeline / "gatehouse.yaml")]
+
+
+def test_a_pattern_is_followed_and_its_files_compared(pipeline: Path) -> None:
+    """Every file that matches is looked into; one that does not go with the others, or a pattern without a match, is told at the field."""
+    (pipeline / "days").mkdir()
+    for day in (1, 2):
+        (pipeline / "days" / f"{day}.csv").write_text("record,age\nr1,40\n")
+    assert sourced(pipeline, "days/*.csv") == []
+    (pipeline / "days" / "3.csv").write_text("record,CANARY\nr1,40\n")
+    ((field, sentence),) = sourced(pipeline, "days/*.csv")
+    assert field == "data.source"
+    assert sentence.startswith("days/3.csv: its 2 columns are not the 2 of days/1.csv")
+    assert "CANARY" not in sentence
+    ((field, sentence),) = sourced(pipeline, '"*.parquet"')
+    assert (field, sentence.partition(" (")[0]) == ("data.source", "nothing matches the pattern")
+    ((field, sentence),) = sourced(pipeline, '"../*/data.csv"')
+    assert "leads out" in sentence
+
+
+def test_a_query_is_told_from_its_text_and_its_system_must_be_declared(pipeline: Path) -> None:
+    """Without any secret: one SELECT, and a system that the manifest knows."""
+    clinic = '{name: clinic, kind: database, endpoint: "postgresql://db.example.org/clinic"}, '
+    assert sourced(pipeline, "{sql: SELECT record FROM t, system: clinic}", clinic) == []
+    ((field, sentence),) = sourced(pipeline, "{sql: DROP TABLE canary, system: clinic}", clinic)
+    assert (field, sentence) == ("data.source.sql", "the query is no SELECT statement (begin it with SELECT or WITH)")
+    ((field, _),) = sourced(pipeline, "{sql: SELECT record FROM t, system: clinic}")
+    assert field == "data.source.system"
+    assert sourced(pipeline, "{s3: patients/*.parquet}") == []

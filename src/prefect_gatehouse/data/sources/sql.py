@@ -59,6 +59,8 @@ def open_query(place: SqlPlace, address: str, rejects: Rejects) -> Iterator[Quer
             connection = engine.connect().execution_options(**options.connection)
         try:
             with translated():
+                if options.prepare is not None:
+                    options.prepare(connection.connection.dbapi_connection)
                 for statement in options.statements:
                     connection.exec_driver_sql(statement)
             yield QuerySource(connection, query, deadline, rejects)
@@ -156,10 +158,10 @@ class QuerySource:
     def _stream(self, statement: str, size: int = _FETCH) -> Generator[Sequence[Sequence[object]], None, None]:
         self._deadline.begin()
         # Without parameters, or some drivers would read a percent sign in the query as the place of one.
-        options = {"no_parameters": True, "stream_results": True, "yield_per": size}
+        options = {"no_parameters": True, "stream_results": True, "max_row_buffer": size}
         result = self._connection.exec_driver_sql(statement, execution_options=options)
         try:
-            for rows in result.partitions():
+            for rows in result.partitions(size):
                 yield rows
                 self._deadline.begin()
         finally:

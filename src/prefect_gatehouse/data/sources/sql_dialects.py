@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -50,11 +51,13 @@ class ReadOnly:
     Attributes:
         engine: Arguments of ``create_engine``.
         connection: Execution options of the connection.
+        prepare: Called with the driver's connection when SQLAlchemy has looked at the database.
         statements: What is said first.
     """
 
     engine: Mapping[str, object] = field(default_factory=dict)
     connection: Mapping[str, object] = field(default_factory=dict)
+    prepare: Callable[[object], None] | None = None
     statements: tuple[str, ...] = ()
 
 
@@ -62,7 +65,7 @@ def read_only(url: URL, deadline: Deadline) -> ReadOnly:
     """How the database of an address is opened."""
     dialect = url.get_backend_name()
     if dialect == "sqlite":
-        return ReadOnly(engine={"creator": _sqlite(url, deadline)}, statements=("BEGIN",))
+        return ReadOnly(engine={"creator": _sqlite(url)}, prepare=partial(_restrict, deadline), statements=("BEGIN",))
     if dialect == "postgresql":
         # A snapshot: the second look at a table sees what the first saw.
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
@@ -72,17 +75,20 @@ def read_only(url: URL, deadline: Deadline) -> ReadOnly:
     return ReadOnly()
 
 
-def _sqlite(url: URL, deadline: Deadline) -> Callable[[], sqlite3.Connection]:
+def _sqlite(url: URL) -> Callable[[], sqlite3.Connection]:
     wait = url.query.get("timeout", "5")
 
     def connect() -> sqlite3.Connection:
         path = Path(url.database or "").resolve()
-        connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=float(str(wait)), check_same_thread=False)
-        connection.set_authorizer(_authorised)
-        connection.set_progress_handler(deadline.passed, _STEPS)
-        return connection
+        return sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=float(str(wait)), check_same_thread=False)
 
     return connect
+
+
+def _restrict(deadline: Deadline, connection: object) -> None:
+    assert isinstance(connection, sqlite3.Connection)  # what _sqlite made
+    connection.set_authorizer(_authorised)
+    connection.set_progress_handler(deadline.passed, _STEPS)
 
 
 def _authorised(action: int, _first: str | None, second: str | None, *_: object) -> int:
@@ -125,7 +131,8 @@ def _ours(error: SQLAlchemyError) -> GatehouseError:
     code = str(getattr(origin, "sqlite_errorname", None) or "")
     if state == "57014" or code == "SQLITE_INTERRUPT":
         return Unavailable("the query took too long", where=WHERE, advice="make it faster, or read less at a time")
-    if state == "25006" or code in ("SQLITE_AUTH", "SQLITE_READONLY"):
+    # Of a function SQLite says only in words that the authorizer refused it.
+    if state == "25006" or code in ("SQLITE_AUTH", "SQLITE_READONLY") or (code == "SQLITE_ERROR" and "not authorized" in str(origin)):
         return Denied("the query does more than read", where=WHERE, advice="only read in it")
     if state[:2] == "28" or state == "42501":
         return Denied(f"the database refuses ({state})", where=WHERE, advice="check the block's user and its rights")
