@@ -21,10 +21,19 @@ def compiled(function: Function) -> Function:
 
     Where no folder for the cache can be written, the function is compiled anew in each process.
     """
+    return _compiled(function)
+
+
+def inlined(function: Function) -> Function:
+    """The same for a few lines called for every row, copied into each function that calls them: the call would take longer than they do."""
+    return _compiled(function, forceinline=True)
+
+
+def _compiled(function: Function, **options: bool) -> Function:
     try:
-        return numba.njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]
+        return numba.njit(cache=True, nogil=True, **options)(function)  # type: ignore[no-any-return]
     except RuntimeError:  # numba found no folder for its cache
-        return numba.njit(nogil=True)(function)  # type: ignore[no-any-return]
+        return numba.njit(nogil=True, **options)(function)  # type: ignore[no-any-return]
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -6,9 +6,9 @@ holds, so it is looked up in a table of 17 rows: one exclusive or instead of a d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,8 @@ from prefect_gatehouse.tokens.aes import BLOCK, BlockCipher, double, words, xor
 from prefect_gatehouse.tokens.base32hex import Bytes
 
 Words = npt.NDArray[np.uint64]
+Numbers = npt.NDArray[np.uint64]
+"""Blocks one behind the other, two numbers each."""
 Edges = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int32]
 
@@ -96,13 +98,33 @@ def blocks_of(lengths: npt.NDArray[np.int64], whole: bool) -> npt.NDArray[np.int
     return (lengths + BLOCK) // BLOCK if whole else np.maximum(1, (lengths + BLOCK - 1) // BLOCK)
 
 
-class Absorb(Protocol):
-    """One step of the compiled tier: ``absorb`` in ``fused.py``, with the arguments it names."""
+def by_rest(whole: bool, last: Words, before: Words) -> Numbers:
+    """What happens to a block of a message, by how many bytes of the message begin with it, up to 33: more make no difference.
 
-    def __call__(
-        self, step: int, data: Bytes, edges: Edges, table: Words, whole: bool, rows: Rows, count: int, state: Words, ready: Words, macs: Words, /
-    ) -> int:
-        """How many messages go on."""
+    Args:
+        whole: As in ``Ends``.
+        last: What is added to a last block.
+        before: What is added to the block before the last one.
+
+    Returns:
+        34 times four numbers: which bytes count, and what is added to them.
+    """
+    table = np.zeros((34, 2, 2), np.uint64)
+    table[:, 0] = MASKS[BLOCK]
+    # With padding always behind, 16 bytes are followed by another block, which holds none of the message.
+    lasts = BLOCK if whole else BLOCK + 1
+    table[:lasts, 0], table[:lasts, 1] = MASKS[:lasts], last[:lasts]
+    table[lasts : lasts + BLOCK, 1] = before[lasts - BLOCK :][:BLOCK]
+    return table.reshape(-1)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The compiled tier's functions of one step, as ``fused.py`` names and explains them."""
+
+    first_blocks: Callable[[Bytes, Edges, Numbers, bool, Numbers, Rows], int]
+    next_blocks: Callable[[int, Bytes, Edges, Numbers, Rows, int, Numbers, Numbers], None]
+    settle: Callable[[int, Edges, bool, Rows, int, Numbers, Numbers], int]
 
 
 class LockStep:
@@ -116,10 +138,10 @@ class LockStep:
     def __init__(self, cipher: BlockCipher, ends: Ends) -> None:
         self._cipher = cipher
         self._ends = ends
-        self._table = np.concatenate([ends.only, ends.last, ends.before, MASKS, np.zeros((1, 2), np.uint64)])
+        self._first, self._later = by_rest(ends.whole, ends.only, ends.before), by_rest(ends.whole, ends.last, ends.before)
         self._ready = np.empty((ROWS, 2), np.uint64)
         # The cipher asks for 15 bytes more than it writes.
-        self._state = np.empty((ROWS + 1, 2), np.uint64)
+        self._state, self._macs = np.empty((ROWS + 1, 2), np.uint64), np.empty((ROWS + 1, 2), np.uint64)
         self._rows = np.empty(ROWS, np.int32)
         self._text = np.zeros(TEXT + BLOCK, np.uint8)
 
@@ -132,41 +154,49 @@ class LockStep:
     def __reduce__(self) -> NoReturn:
         raise TypeError("a cipher is never pickled")
 
-    def macs(self, data: Bytes, edges: Edges, absorb: Absorb | None) -> Words:
+    def macs(self, data: Bytes, edges: Edges, steps: Steps | None) -> Words:
         """The MACs of some messages, two words each.
 
         Args:
             data: All messages, one behind the other.
             edges: Where each message starts and the last one ends: n + 1 offsets into ``data``, n at most ``ROWS``.
-            absorb: The compiled tier's step, None for numpy.
+            steps: The compiled tier, None for numpy.
 
         Returns:
-            n + 1 rows: the last one is room for whoever reads a MAC in pieces of 8 bytes.
+            n + 1 rows, overwritten by the next call: the last one is room for whoever reads a MAC in pieces of 8 bytes.
         """
-        macs = np.zeros((len(edges), 2), np.uint64)
-        if absorb is None:
+        macs = self._macs[: len(edges)]
+        if steps is None:
             self._in_numpy(data, edges, macs[:-1])
         else:
-            self._compiled(data, edges, macs[:-1], absorb)
+            self._compiled(read_only(data), edges, macs, steps)
         return macs
 
-    def _encrypt(self, count: int) -> None:
-        self._cipher.encrypt(_bytes(self._ready[:count]), _bytes(self._state[: count + 1]))
+    def all_macs(self, data: Bytes, edges: Edges, steps: Steps | None) -> Words:
+        """The MACs (n, 2) of any number of messages, kept; the arguments are those of ``macs``."""
+        macs = np.empty((len(edges) - 1, 2), np.uint64)
+        for piece in pieces(edges):
+            macs[piece] = self.macs(data, edges[piece.start : piece.stop + 1], steps)[:-1]
+        return macs
 
-    def _compiled(self, data: Bytes, edges: Edges, macs: Words, absorb: Absorb) -> None:
-        count, step, data = len(macs), 0, read_only(data)
-        self._rows[:count] = np.arange(count, dtype=np.int32)
-        self._state[:count] = 0
-        while True:
-            count = absorb(step, data, edges, self._table, self._ends.whole, self._rows, count, self._state, self._ready, macs)
-            if count == 0:
-                return
-            self._encrypt(count)
-            step += 1
+    def _encrypt(self, count: int, out: Words) -> None:
+        self._cipher.encrypt(_bytes(self._ready[:count]), _bytes(out[: count + 1]))
+
+    def _compiled(self, data: Bytes, edges: Edges, macs: Words, steps: Steps) -> None:
+        whole, rows = self._ends.whole, self._rows
+        ready, state, done = self._ready.reshape(-1), self._state.reshape(-1), macs.reshape(-1)
+        count = steps.first_blocks(data, edges, self._first, whole, ready, rows)
+        self._encrypt(len(edges) - 1, macs)
+        step = 1
+        while count:
             if _few_long(step, count):
-                for place, row in enumerate(self._rows[:count].tolist()):
-                    macs[row] = self._chained(data[edges[row] : edges[row + 1]], step, self._state[place])
+                for row in rows[:count].tolist():
+                    macs[row] = self._chained(data[edges[row] : edges[row + 1]], step, macs[row])
                 return
+            steps.next_blocks(step, data, edges, self._later, rows, count, done, ready)
+            self._encrypt(count, self._state)
+            count = steps.settle(step, edges, whole, rows, count, state, done)
+            step += 1
 
     def _in_numpy(self, data: Bytes, edges: Edges, macs: Words) -> None:
         lengths = np.diff(edges)
@@ -192,7 +222,7 @@ class LockStep:
             if step:
                 block ^= self._state[:now]
             self._ready[:now] = block
-            self._encrypt(now)
+            self._encrypt(now, self._state)
             done[then:now] = self._state[then:now]
             now, then, step = then, after, step + 1
             if now and _few_long(step, now):
@@ -211,10 +241,8 @@ class LockStep:
         return np.ndarray((end - first + 1,), f"S{BLOCK}", text.data, 0, (1,)), first
 
     def _chained(self, message: Bytes, step: int, state: Words) -> Words:
-        """The MAC of one message whose first ``step`` blocks are in the state."""
+        """The MAC of one message whose first ``step`` blocks are in the state, and which has more."""
         blocks = int(blocks_of(np.array([len(message)]), self._ends.whole)[0])
-        if blocks == step:
-            return state
         held = len(message) - (blocks - 1) * BLOCK
         rest = np.zeros(((blocks - step), 2), np.uint64)
         _bytes(rest)[: len(message) - step * BLOCK] = message[step * BLOCK :]

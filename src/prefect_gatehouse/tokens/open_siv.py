@@ -14,7 +14,6 @@ from prefect_gatehouse.tokens.aes import BLOCK
 from prefect_gatehouse.tokens.base32hex import Bytes, decode
 from prefect_gatehouse.tokens.columns import flat, is_text, repeats, spread, text_bytes
 from prefect_gatehouse.tokens.keys import RootKey
-from prefect_gatehouse.tokens.lockstep import pieces
 from prefect_gatehouse.tokens.seal_siv import FUSED, SCHEME, Sealer, associated_data
 from prefect_gatehouse.tokens.spelling import by_size, column, prefix, windows
 
@@ -121,9 +120,7 @@ def _opened(sealer: Sealer, sealed: Bytes, padded: bool, wanted: tier.Tier) -> t
     plain = sealed[:, BLOCK:] ^ sealer.stream(vectors, size)
     edges = np.arange(len(plain) + 1, dtype=np.int64) * size
     kernels = FUSED.for_rows(len(plain), wanted)
-    absorb = kernels.absorb if kernels else None
-    data = plain.reshape(-1)
-    macs = np.concatenate([sealer.check.macs(data, edges[piece.start : piece.stop + 1], absorb)[:-1] for piece in pieces(edges)] or [vectors])
+    macs = sealer.check.all_macs(plain.reshape(-1), edges, kernels.steps if kernels else None)
     good = np.all(macs == vectors, axis=1)
     lengths = np.full(len(plain), size, np.int64)
     if padded:
