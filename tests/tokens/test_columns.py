@@ -213,6 +213,21 @@ def test_tiers_agree_on_columns(values: list[str | None], cut: int, kind: pa.Dat
     assert made[0] == made[1]
 
 
+@pytest.mark.parametrize("rows", [1, 127, 128, 129, 300])
+def test_tokens_are_spelt_in_runs_of_any_length(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Around the number of tokens that compiled code spells at a time, for versions with one digit and with two, every token is in its place."""
+    array = pa.array([f"{row} {'x' * (row % 50)}" for row in range(rows)])
+    for current in (1, 12):
+        root = RootKey({current: bytes(range(1, 33))})
+        made = []
+        for wanted in ("numpy", "fused"):
+            monkeypatch.setenv("GATEHOUSE_TOKEN_TIER", wanted)
+            made.append(cmac.tokenise(array, root, tenant="t", join_domain="d"))
+            made[-1].validate(full=True)
+        assert made[0].equals(made[1])
+        assert len(made[0].unique()) == rows
+
+
 # Texts that share a beginning, an end, a length or all but one byte.
 ALIKE = st.sampled_from(["", "a", "b", "x" * 16, "x" * 15 + "y", "x" * 17, "x" * 40, "x" * 20 + "y" + "x" * 19, "y" + "x" * 39, "\x00", "\x00\x00"])
 

@@ -83,6 +83,30 @@ def test_any_messages(messages: list[bytes]) -> None:
     check_macs(bytes(range(32)), messages)
 
 
+def test_more_messages_than_one_step_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The memory of one run of messages serves the next one: nothing of the earlier MACs is lost, and nothing of them is left behind."""
+    monkeypatch.setattr(lockstep, "ROWS", 7)
+    check_macs(bytes(range(32)), random_messages(7, [*range(60), 0, 200, 0, 16, *range(33, 0, -1)]))
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_what_is_added_by_how_many_bytes_are_left(whole: bool) -> None:
+    """The compiled tier's table, against the definition: the last block is masked and ended, the one before may be touched, no other is."""
+    cipher = BlockCipher(bytes(range(32)))
+    before = lockstep.words([bytes([64 + held]) * 16 for held in range(17)])
+    last = Ends.of_siv(cipher, bytes(range(16)), padded=whole).last
+    table = lockstep.by_rest(whole, last, before).reshape(34, 2, 2)
+    for rest in range(34):
+        blocks = int(lockstep.blocks_of(np.array([rest]), whole)[0])
+        held = rest - 16 * (blocks - 1)
+        mask, added = lockstep.MASKS[16], np.zeros(2, np.uint64)
+        if blocks == 1:
+            mask, added = lockstep.MASKS[held], last[held]
+        elif blocks == 2:
+            added = before[held]
+        assert (table[rest] == [mask, added]).all()
+
+
 def test_no_messages() -> None:
     """Nothing gives nothing."""
     assert cmac.mac(bytes(32), np.zeros(0, np.uint8), np.zeros(1, np.int64)).shape == (0, 16)
