@@ -242,6 +242,24 @@ def test_compiled_code_tells_values_apart_like_arrow(values: list[str], cut: int
         assert ours.to_pylist() == theirs.to_pylist()
 
 
+@pytest.mark.parametrize("rare", [0, 1, 300])
+@pytest.mark.parametrize("nulls", [False, True])
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+def test_values_that_no_sample_shows(rare: int, nulls: bool, kind: pa.DataType) -> None:
+    """A few common values and some that a sample misses: each distinct value once, each row at its own, null where the row is."""
+    values: list[str | None] = [f"common {row % 40}" for row in range(5000)]
+    values[70 : 70 + rare] = [f"rare {row // 2}" for row in range(rare)]
+    if nulls:
+        values[3::11] = [None] * len(values[3::11])
+    array = pa.array(["front", *values], kind).slice(1)
+    distinct_values, places = by_dictionary(array)
+    assert distinct_values.null_count == 0
+    assert len(distinct_values.unique()) == len(distinct_values) == len({*values} - {None})
+    assert (places.type, places.null_count) == (pa.int32(), array.null_count)
+    assert distinct_values.take(places).equals(array)
+    assert tokens(array) == tokens(pa.chunked_array([array]).dictionary_encode())
+
+
 def test_too_many_values_are_left_to_arrow() -> None:
     """More distinct values than the table holds, nulls and columns of large text give what Arrow gives."""
     kernels = cmac.FUSED.for_rows(1, "fused")

