@@ -59,7 +59,7 @@ class Sealer:
         # What a padded value is, once it is padded, is a string like any other.
         self.check = self._macs if not padded else LockStep(authentic, Ends.of_siv(authentic, vector, padded=False))
         self._cipher = BlockCipher(key[half:])
-        self._padded = padded
+        self.padded = padded
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a cipher is never pickled")
@@ -74,7 +74,7 @@ class Sealer:
             kernels: The compiled tier, None for numpy.
         """
         lengths = np.diff(edges)
-        sizes = (lengths + BLOCK) // BLOCK * BLOCK if self._padded else lengths
+        sizes = (lengths + BLOCK) // BLOCK * BLOCK if self.padded else lengths
         places = np.concatenate([[0], np.cumsum(len(mark) + -(-(sizes + BLOCK) * 8 // 5))])
         text = np.empty(int(places[-1]) + 8, np.uint8)
         for piece in pieces(edges):
@@ -90,9 +90,11 @@ class Sealer:
         self, data: Bytes, edges: Edges, macs: Words, mark: bytes, text: Bytes, places: Edges, sizes: npt.NDArray[np.int64], kernels: Kernels
     ) -> None:
         counting = np.empty((int((sizes + BLOCK - 1).sum()) // BLOCK + len(sizes), 2), np.uint64)
-        used = kernels.counters(macs, edges, self._padded, counting)
+        used = kernels.counters(macs, edges, self.padded, counting)
         scratch = np.empty(int(sizes.max(initial=0)) + BLOCK + _ROOM, np.uint8)
-        kernels.seal(read_only(data), edges, self._padded, macs, self._stream(counting[:used]), _ENDS, filled(mark), len(mark), scratch, text, places)
+        kernels.seal(
+            read_only(data), edges, self.padded, macs, self.encrypted(counting[:used]), _ENDS, filled(mark), len(mark), scratch, text, places
+        )
 
     def _in_numpy(self, data: Bytes, edges: Edges, macs: Words, mark: bytes, text: Bytes, places: Edges, sizes: npt.NDArray[np.int64]) -> None:
         lengths = np.diff(edges)
@@ -107,7 +109,7 @@ class Sealer:
             cipher = sealed[:, BLOCK : BLOCK + size]
             if size:
                 cipher.view(f"V{size}")[:, 0] = windows(values, size)[starts[rows]]
-            if self._padded:
+            if self.padded:
                 held = lengths[rows] - (size - BLOCK)
                 last = cipher[:, -BLOCK:]
                 last &= MASKS.take(held, axis=0).view(np.uint8)
@@ -123,9 +125,10 @@ class Sealer:
         blocks = -(-size // BLOCK)
         counting = np.repeat((vectors & _NO_CARRY)[:, None, :], blocks, axis=1)
         counting.view(">u4")[:, :, 3] += np.arange(blocks, dtype=np.uint32)
-        return self._stream(counting.reshape(-1, 2)).view(np.uint8).reshape(len(vectors), blocks * BLOCK)[:, :size]
+        return self.encrypted(counting.reshape(-1, 2)).view(np.uint8).reshape(len(vectors), blocks * BLOCK)[:, :size]
 
-    def _stream(self, counting: Words) -> Words:
+    def encrypted(self, counting: Words) -> Words:
+        """Counter blocks, encrypted."""
         out = np.empty((len(counting) + 1, 2), np.uint64)  # the cipher asks for room behind
         self._cipher.encrypt(counting.reshape(-1).view(np.uint8), out.reshape(-1).view(np.uint8))
         return out[:-1]
