@@ -8,7 +8,7 @@ import unicodedata
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefect_gatehouse.errors import Tampered
@@ -112,6 +112,55 @@ def test_every_changed_character_is_found() -> None:
         changed = [token[:at] + ("0" if token[at] != "0" else "1") + token[at + 1 :] for at in range(len(token))]
         with pytest.raises(Tampered, match=f"{len(token)} of {len(token)} distinct tokens"):
             siv.detokenise(pa.array(changed), ROOT, **MINE)
+
+
+LETTERS = st.sampled_from("0123456789abcdefghijklmnopqrstuvwxyzABVW_=@ \x00\x7f\u00fc")
+
+
+@st.composite
+def nearly_tokens(draw: st.DrawFn) -> list[str]:
+    """Tokens of several kinds and keys, some of them cut, lengthened, or with one character that was another."""
+    values = draw(st.lists(st.text(max_size=40), min_size=1, max_size=8))
+    made: list[str] = []
+    for value in values:
+        ring = draw(st.sampled_from([ROOT, SECOND, RootKey(bytes(range(3, 35)))]))
+        token = siv.tokenise(pa.array([value]), ring, **MINE, padding=draw(st.booleans()))[0].as_py()
+        at = draw(st.integers(0, len(token) - 1))
+        harm = draw(st.sampled_from(["none", "none", "cut", "longer", "changed", "lost"]))
+        made.append(
+            {
+                "none": token,
+                "cut": token[:at],
+                "longer": token + draw(st.text(LETTERS, min_size=1, max_size=9)),
+                "changed": token[:at] + draw(LETTERS) + token[at + 1 :],
+                "lost": token[:at] + token[at + 1 :],
+            }[harm]
+        )
+    return made
+
+
+@settings(max_examples=60)
+@given(nearly_tokens(), st.integers(0, 2))
+def test_tiers_open_the_same(values: list[str], cut: int) -> None:
+    """Whatever is done to tokens, both tiers accept the same ones and find the same text in them."""
+    array = pa.array(["s1_"] * cut + values, pa.string()).slice(cut)
+    seen = []
+    for wanted in ("numpy", "fused"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("GATEHOUSE_TOKEN_TIER", wanted)
+            texts, good = open_siv._Opener(SECOND, "t", "d")._some(array)
+            seen.append([text if kept else None for text, kept in zip(texts.to_pylist(), good.tolist(), strict=True)])
+    assert seen[0] == seen[1]
+
+
+def test_a_last_character_has_one_spelling() -> None:
+    """Bits of a token's last character that belong to no byte are zero: 31 other characters there are no token, for every kind of end."""
+    alphabet = "0123456789abcdefghijklmnopqrstuv"
+    for size in range(5):
+        token = siv.tokenise(pa.array(["x" * size]), ROOT, **MINE, padding=False)[0].as_py()
+        others = [token[:-1] + letter for letter in alphabet if letter != token[-1]]
+        with pytest.raises(Tampered, match="31 of 31 distinct tokens"):
+            siv.detokenise(pa.array(others), ROOT, **MINE)
 
 
 def test_what_the_key_sealed_but_is_no_text() -> None:

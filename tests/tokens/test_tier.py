@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from prefect_gatehouse.errors import InputError
-from prefect_gatehouse.tokens import cmac, siv, tier
+from prefect_gatehouse.tokens import cmac, open_compiled, open_siv, siv, tier
 from prefect_gatehouse.tokens.keys import RootKey
 from prefect_gatehouse.tokens.tier import Fused
 
@@ -162,15 +162,41 @@ def test_compiled_code_that_differs_is_never_used(scheme: Any, monkeypatch: pyte
         scheme.tokenise(column, ROOT, tenant="t", join_domain="d")
 
 
+@pytest.mark.parametrize("function", ["unspell", "unseal", "unpad"])
+def test_compiled_code_that_opens_otherwise_is_never_used(function: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A miscompiled function that lets a bit slip is found while loading; numpy opens the tokens."""
+    from prefect_gatehouse.tokens import open_fused
+
+    right = getattr(open_fused, function)
+    # The array that the function fills, and a byte in it that belongs to a good token of the proof.
+    array, byte = {"unspell": (5, 20), "unseal": (3, 40), "unpad": (6, 40)}[function]
+
+    def wrong(*arguments: Any) -> Any:
+        result = right(*arguments)
+        arguments[array][byte] ^= 1
+        return result
+
+    column = pa.array(["a", "b" * 30])
+    made = siv.tokenise(column, ROOT, tenant="t", join_domain="d")
+    monkeypatch.setattr(open_fused, function, wrong)
+    monkeypatch.setattr(open_siv, "FUSED", Fused(open_compiled.FUSED._load, pays_after=1))
+    monkeypatch.setenv("GATEHOUSE_TOKEN_TIER", "auto")
+    assert siv.detokenise(made, ROOT, tenant="t", join_domain="d").equals(column)
+    monkeypatch.setenv("GATEHOUSE_TOKEN_TIER", "fused")
+    with pytest.raises(InputError):
+        siv.detokenise(made, ROOT, tenant="t", join_domain="d")
+
+
 def test_each_function_is_compiled_once() -> None:
     """Whatever a column looks like, no function meets another kind of argument: none is compiled while rows wait."""
     script = """
 import pyarrow as pa
-from prefect_gatehouse.tokens import cmac, fused, seal_siv, siv
+from prefect_gatehouse.tokens import cmac, fused, open_compiled, open_fused, seal_siv, siv
 from prefect_gatehouse.tokens.keys import RootKey
 root, mine = RootKey(bytes(range(1, 33))), {"tenant": "t", "join_domain": "d"}
-cmac.FUSED.for_rows(0, "fused"), seal_siv.FUSED.for_rows(0, "fused")
+cmac.FUSED.for_rows(0, "fused"), seal_siv.FUSED.for_rows(0, "fused"), open_compiled.FUSED.for_rows(0, "fused")
 kernels = [fused.first_blocks, fused.next_blocks, fused.settle, fused.spell_fixed, fused.counters, fused.seal, fused.tell_apart]
+kernels += [open_fused.unspell, open_fused.unseal, open_fused.unpad]
 loaded = [len(kernel.signatures) for kernel in kernels]
 for values in (["a", None, "b" * 40], ["a"] * 600, [str(row) for row in range(2000)], []):
     for kind in (pa.string(), pa.large_string(), pa.string_view()):
@@ -178,6 +204,6 @@ for values in (["a", None, "b" * 40], ["a"] * 600, [str(row) for row in range(20
         cmac.tokenise(array, root, **mine)
         for padding in (True, False):
             assert siv.detokenise(siv.tokenise(array, root, **mine, padding=padding), root, **mine).to_pylist() == values
-assert loaded == [len(kernel.signatures) for kernel in kernels] == [1] * 7, (loaded, [kernel.signatures for kernel in kernels])
+assert loaded == [len(kernel.signatures) for kernel in kernels] == [1] * 10, (loaded, [kernel.signatures for kernel in kernels])
 """
     run("fused", script)

@@ -58,18 +58,21 @@ def unspell(data: Bytes, edges: Edges, prefix: Bytes, padded: bool, good: Flags,
             for index in range(len(prefix)):
                 right = right and data[edges[row] + index] == prefix[index]
         if right:
-            wrong = _U(0)
-            for group in range((width + 4) // 5):
-                letters, _ = block_at(data, at + 8 * group, size)
-                left = end - at - 8 * group
-                if left < 8:
-                    # Zeros stand for the missing ones; the bits of the last character that belong to no byte are zero as well.
-                    there = (_U(1) << _U(8 * left)) - _U(1)
-                    letters = (letters & there) | (_U(0x3030303030303030) & ~there)
-                    wrong |= forty_of(letters) & ((_U(1) << _U(40 - 8 * (left * 5 // 8))) - _U(1))
+            wrong, whole = _U(0), (end - at) >> 3
+            for group in range(whole):
+                letters = load64(data, at + 8 * group)
                 forty = forty_of(letters)
                 wrong |= spelt(forty) ^ letters
                 store64(sealed, to + 5 * group, swap64(forty << _U(24)))
+            left = (end - at) & 7
+            if left:
+                # Zeros stand for the missing characters; bits of the last one that belong to no byte are zero as well.
+                there = (_U(1) << _U(8 * left)) - _U(1)
+                letters, _ = block_at(data, at + 8 * whole, size)
+                letters = (letters & there) | (_U(0x3030303030303030) & ~there)
+                forty = forty_of(letters)
+                wrong |= (spelt(forty) ^ letters) | (forty & ((_U(1) << _U(40 - 8 * (left * 5 // 8))) - _U(1)))
+                store64(sealed, to + 5 * whole, swap64(forty << _U(24)))
             right = wrong == _U(0)
         if right:
             used += width - 16
