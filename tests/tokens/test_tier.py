@@ -137,9 +137,9 @@ def test_no_folder_for_compiled_code() -> None:
 @pytest.mark.parametrize("scheme", [cmac, siv])
 def test_compiled_code_that_differs_is_never_used(scheme: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A miscompiled function, played by one that spells another character, is found while loading; numpy makes the tokens."""
-    from prefect_gatehouse.tokens import fused
+    from prefect_gatehouse.tokens import fused, seal_fused
 
-    spell, seal = fused.spell_fixed, fused.seal
+    spell, seal = fused.spell_fixed, seal_fused.seal
 
     def wrong_spell(macs: Any, prefix: Any, size: int, text: Any) -> None:
         spell(macs, prefix, size, text)
@@ -153,7 +153,7 @@ def test_compiled_code_that_differs_is_never_used(scheme: Any, monkeypatch: pyte
     monkeypatch.setenv("GATEHOUSE_TOKEN_TIER", "numpy")
     expected = scheme.tokenise(column, ROOT, tenant="t", join_domain="d")
     monkeypatch.setattr(fused, "spell_fixed", wrong_spell)
-    monkeypatch.setattr(fused, "seal", wrong_seal)
+    monkeypatch.setattr(seal_fused, "seal", wrong_seal)
     monkeypatch.setattr(scheme, "FUSED", Fused(scheme.FUSED._load, pays_after=1))
     monkeypatch.setenv("GATEHOUSE_TOKEN_TIER", "auto")
     assert scheme.tokenise(column, ROOT, tenant="t", join_domain="d").equals(expected)
@@ -191,11 +191,11 @@ def test_each_function_is_compiled_once() -> None:
     """Whatever a column looks like, no function meets another kind of argument: none is compiled while rows wait."""
     script = """
 import pyarrow as pa
-from prefect_gatehouse.tokens import cmac, fused, open_compiled, open_fused, seal_siv, siv
+from prefect_gatehouse.tokens import cmac, fused, open_compiled, open_fused, seal_fused, seal_siv, siv
 from prefect_gatehouse.tokens.keys import RootKey
 root, mine = RootKey(bytes(range(1, 33))), {"tenant": "t", "join_domain": "d"}
 cmac.FUSED.for_rows(0, "fused"), seal_siv.FUSED.for_rows(0, "fused"), open_compiled.FUSED.for_rows(0, "fused")
-kernels = [fused.first_blocks, fused.next_blocks, fused.settle, fused.spell_fixed, fused.counters, fused.seal, fused.tell_apart]
+kernels = [fused.first_blocks, fused.next_blocks, fused.settle, fused.spell_fixed, seal_fused.counters, seal_fused.seal, fused.tell_apart]
 kernels += [open_fused.unspell, open_fused.unseal, open_fused.unpad]
 loaded = [len(kernel.signatures) for kernel in kernels]
 for values in (["a", None, "b" * 40], ["a"] * 600, [str(row) for row in range(2000)], []):

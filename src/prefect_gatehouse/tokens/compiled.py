@@ -1,7 +1,8 @@
 """Functions compiled by numba, and 8 unaligned bytes of memory as one number; only the compiled tiers import this module.
 
 Compiled code is kept in numba's own cache: ``__pycache__`` beside the source, else the user's cache folder, else ``NUMBA_CACHE_DIR``.
-Whoever can write there can run code as the caller, as with any ``.pyc`` file.
+Whoever can write there can run code as the caller, as with any ``.pyc`` file. It is made anew when the file of the function changes; who
+edits a function that other files take over (``inlined`` or called) removes the cache.
 """
 
 from __future__ import annotations

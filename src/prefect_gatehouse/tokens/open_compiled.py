@@ -22,7 +22,7 @@ _ROOM = 2 * BLOCK
 
 @dataclass(frozen=True)
 class Kernels:
-    """The compiled functions that open, as ``open_fused.py`` and ``fused.py`` name and explain them."""
+    """The compiled functions that open, as ``open_fused.py``, ``seal_fused.py`` and ``fused.py`` name and explain them."""
 
     steps: Steps
     counters: Callable[[Words, Edges, bool, Words], int]
@@ -62,10 +62,10 @@ def opened(data: Bytes, edges: Edges, mark: bytes, sealer: Sealer, kernels: Kern
 
 
 def _load() -> Kernels:
-    from prefect_gatehouse.tokens import fused, open_fused
+    from prefect_gatehouse.tokens import fused, open_fused, seal_fused
 
     steps = Steps(fused.first_blocks, fused.next_blocks, fused.settle)
-    kernels = Kernels(steps, fused.counters, open_fused.unspell, open_fused.unseal, open_fused.unpad)
+    kernels = Kernels(steps, seal_fused.counters, open_fused.unspell, open_fused.unseal, open_fused.unpad)
     edges = np.concatenate([[0], np.cumsum(np.arange(70, dtype=np.int64))])
     data = (np.arange(edges[-1]) % 251).astype(np.uint8)
     for padded in (True, False):

@@ -154,9 +154,9 @@ def _cmac(key: bytes, message: bytes) -> bytes:
 
 
 def _load() -> Kernels:
-    from prefect_gatehouse.tokens import fused
+    from prefect_gatehouse.tokens import fused, seal_fused
 
-    kernels = Kernels(Steps(fused.first_blocks, fused.next_blocks, fused.settle), fused.counters, fused.seal, fused.tell_apart)
+    kernels = Kernels(Steps(fused.first_blocks, fused.next_blocks, fused.settle), seal_fused.counters, seal_fused.seal, fused.tell_apart)
     edges = np.concatenate([[0], np.cumsum(np.arange(70, dtype=np.int64))])
     data = (np.arange(edges[-1]) % 251).astype(np.uint8)
     for padded in (True, False):
