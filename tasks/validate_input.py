@@ -7,8 +7,8 @@ from pathlib import Path
 from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.tasks.gate import gate
-from prefect_gatehouse.validation.gx import validate
 from prefect_gatehouse.validation.suite import load_suite
+from prefect_gatehouse.validation.validate import validate
 from prefect_gatehouse.values import MinimisedData, SuiteReport, ValidatedData
 
 

@@ -10,9 +10,9 @@ from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.tasks.collect import counts_of
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tasks.validate_input import refuse_failed
-from prefect_gatehouse.validation.gx import validate
 from prefect_gatehouse.validation.outcome import check_counts
 from prefect_gatehouse.validation.suite import load_suite
+from prefect_gatehouse.validation.validate import validate
 from prefect_gatehouse.values import CheckResult, RawOutcome, RoundOutcome, ValidatedOutcome
 from prefect_gatehouse.workload.circuits import decode
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,6 +26,7 @@ from prefect_gatehouse.values import Artifact, Deletion
 
 _SCHEME = "artifact:"
 _ROW_GROUP = 1 << 16
+_OTHER = "the artifact does not hold the rows and columns it was recorded with"
 
 
 class ArtifactStore:
@@ -34,8 +35,20 @@ class ArtifactStore:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def write(self, run_id: str, name: str, content: pa.Table | Iterable[pa.RecordBatch], key: RunKey) -> Artifact:
+    @property
+    def root(self) -> Path:
+        """The folder."""
+        return self._root
+
+    def write(self, run_id: str, name: str, content: pa.Table | Iterable[pa.RecordBatch], key: RunKey, *, random: Collection[str] = ()) -> Artifact:
         """Writes a table or record batches of one schema; whole or not at all, replacing an earlier one of the same name.
+
+        Args:
+            run_id: Whose artifact.
+            name: Its name.
+            content: What it holds; each batch is a row group.
+            key: The run's key.
+            random: Columns that look random, such as tokens: no compression and no dictionary finds anything in them.
 
         Raises:
             InputError: The run id or the name is not a plain name, or there is no batch to take a schema from.
@@ -50,7 +63,7 @@ class ArtifactStore:
             self._no_link(folder)
             with os.fdopen(open_new(partial), "wb") as stream:
                 sink = DigestingFile(stream)
-                schema, rows = _write(sink, content, _encryption(key, uri))
+                schema, rows = _write(sink, content, _encryption(key, uri), random)
                 stream.flush()
                 os.fsync(stream.fileno())
             Path(partial).replace(folder / f"{name}.parquet")
@@ -74,20 +87,52 @@ class ArtifactStore:
             StorageError: The artifact is gone or can't be read.
             Tampered: Its bytes, its name or its key are not those it was written with.
         """
+        with self._opened(artifact, key) as file:
+            table = file.read()
+            if table.num_rows != artifact.rows or tuple(table.column_names) != artifact.columns:
+                raise Tampered(_OTHER, where=artifact.uri)
+            return table
+
+    def stream(self, artifact: Artifact, key: RunKey, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows of an artifact in batches of at most 65,536, in flat memory; all bytes are verified before the first one.
+
+        Args:
+            artifact: The artifact.
+            key: The run's key.
+            columns: Those to read, in this order; all if None.
+
+        Raises:
+            InputError: The URI leads outside the store, or the artifact has no such column.
+            StorageError: The artifact is gone or can't be read.
+            Tampered: Its bytes, its name or its key are not those it was written with.
+        """
+        wanted = list(artifact.columns if columns is None else columns)
+        unknown = len(set(wanted) - set(artifact.columns))
+        if unknown:
+            raise InputError(f"{unknown} columns are not in the artifact", where=artifact.uri, advice="name columns that leave the source")
+        with self._opened(artifact, key) as file:
+            if file.metadata.num_rows != artifact.rows or tuple(file.schema_arrow.names) != artifact.columns:
+                raise Tampered(_OTHER, where=artifact.uri)
+            for batch in file.iter_batches(_ROW_GROUP, columns=wanted, use_threads=False):
+                yield batch.select(wanted)
+
+    @contextmanager
+    def _opened(self, artifact: Artifact, key: RunKey) -> Iterator[pq.ParquetFile]:
         try:
             descriptor = os.open(self._path(artifact.uri), os.O_RDONLY | os.O_NOFOLLOW)
             with os.fdopen(descriptor, "rb") as stream:
                 if hashlib.file_digest(stream, "sha256").hexdigest() != artifact.sha256:
                     raise Tampered("the artifact's bytes do not match its digest", where=artifact.uri)
                 stream.seek(0)
-                table = _decrypt(stream, key, artifact.uri)
+                with _decrypting(artifact.uri):
+                    properties = pe.create_decryption_properties(_data_key(key, artifact.uri), aad_prefix=artifact.uri.encode())
+                    file = pq.ParquetFile(stream, decryption_properties=properties, pre_buffer=False)
+                with file, _decrypting(artifact.uri):
+                    yield file
         except FileNotFoundError:
             raise StorageError("the artifact is gone", where=artifact.uri, advice="start a new run") from None
         except OSError as error:
             raise _storage(error, artifact.uri) from None
-        if table.num_rows != artifact.rows or tuple(table.column_names) != artifact.columns:
-            raise Tampered("the artifact does not hold the rows and columns it was recorded with", where=artifact.uri)
-        return table
 
     def delete(self, uri: str) -> Deletion:
         """Removes one artifact, and the run's folder with its last one; never raises for what the disk answers.
@@ -152,14 +197,21 @@ def _data_key(key: RunKey, uri: str) -> bytes:
     return derive_key(key.parquet_key(), 32, ("gatehouse artifact", uri))
 
 
-def _write(sink: DigestingFile, content: pa.Table | Iterable[pa.RecordBatch], encryption: pe.FileEncryptionProperties) -> tuple[pa.Schema, int]:
+def _write(
+    sink: DigestingFile, content: pa.Table | Iterable[pa.RecordBatch], encryption: pe.FileEncryptionProperties, random: Collection[str]
+) -> tuple[pa.Schema, int]:
     batches = iter(content.to_batches(max_chunksize=_ROW_GROUP) if isinstance(content, pa.Table) else content)
     first = next(batches, None)
     schema = content.schema if isinstance(content, pa.Table) else first.schema if first is not None else None
     if schema is None:
         raise InputError("there is no batch to take the schema from", where="artifact")
     rows = 0
-    with pq.ParquetWriter(sink, schema, compression="zstd", encryption_properties=encryption) as writer:
+    options: dict[str, object] = {"compression": "zstd"}
+    if random:
+        options["compression"] = {name: "none" if name in random else "zstd" for name in schema.names}
+        options["use_dictionary"] = [name for name in schema.names if name not in random]
+    # Without statistics: nobody filters by them, and they repeat values.
+    with pq.ParquetWriter(sink, schema, write_statistics=False, encryption_properties=encryption, **options) as writer:
         while first is not None:
             writer.write_batch(first)
             rows += first.num_rows
@@ -167,11 +219,10 @@ def _write(sink: DigestingFile, content: pa.Table | Iterable[pa.RecordBatch], en
     return schema, rows
 
 
-def _decrypt(stream: BinaryIO, key: RunKey, uri: str) -> pa.Table:
+@contextmanager
+def _decrypting(uri: str) -> Iterator[None]:
     try:
-        properties = pe.create_decryption_properties(_data_key(key, uri), aad_prefix=uri.encode())
-        with pq.ParquetFile(stream, decryption_properties=properties, pre_buffer=False) as file:
-            return file.read()
+        yield
     except (pa.ArrowException, OSError):  # pyarrow reports a wrong key, a wrong AAD and a broken file as OSError
         raise Tampered("the artifact does not decrypt under this run's key and name", where=uri) from None
 
