@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from prefect_gatehouse.validation.gx_import import context, quiet
 from prefect_gatehouse.values import CheckResult
 
@@ -44,7 +46,8 @@ def _checked(batch: Batch, expectation: Expectation) -> CheckResult:
     try:
         result = batch.validate(expectation, result_format="BOOLEAN_ONLY")
         errored = _raised(result.exception_info)
-        success = result.success is True and not errored
+        # Some expectations answer with numpy's True, which is not True; anything else but these two is no success.
+        success = isinstance(result.success, bool | np.bool_) and bool(result.success) and not errored
     except Exception:  # noqa: BLE001  whatever it was, its text may quote a cell
         success, errored = False, True
     column = label({key: getattr(expectation, key, None) for key in (*_COLUMNS, *_COLUMN_LISTS)})

@@ -59,19 +59,19 @@ def _types(name: str) -> list[type]:
 
 def of_type(arguments: Arguments) -> Bind:
     """``expect_column_values_to_be_of_type``."""
-    return _bind(arguments.name(), arguments.mostly(), (arguments.text("type_"),))
+    return _bind(arguments.name(), arguments.mostly(), (arguments.text("type_"),), {"int", "float", "text"})
 
 
 def in_type_list(arguments: Arguments) -> Bind:
-    """``expect_column_values_to_be_in_type_list``."""
-    return _bind(arguments.name(), arguments.mostly(), arguments.texts("type_list"))
+    """``expect_column_values_to_be_in_type_list``; of a text column's type pandas and Great Expectations have several notions."""
+    return _bind(arguments.name(), arguments.mostly(), arguments.texts("type_list"), {"int", "float"})
 
 
-def _bind(column: str, mostly: float, names: tuple[str, ...]) -> Bind:
+def _bind(column: str, mostly: float, names: tuple[str, ...], kinds: set[str]) -> Bind:
     def bind(table: Table) -> Check | None:
         type_ = table.types.get(column)
         # A share of a whole column's type means nothing; Great Expectations ignores it too, but let it say so.
-        if type_ is None or mostly != 1 or kind_of(type_) not in {"int", "float", "text"} or not all(names):
+        if type_ is None or mostly != 1 or kind_of(type_) not in kinds or not all(names):
             return None
         return _Typed(column, type_, names)
 
