@@ -313,8 +313,8 @@ class Batches:
 def test_frames_and_batches_say_what_the_table_says(name: str) -> None:
     """The way the data comes does not matter: a frame, and batches of two rows."""
     table = table_of(DATA[name])
-    compare(loadable(), table, Batches(table))
-    compare(loadable(), table, table.to_pandas())
+    compare(loadable()[::4], table, Batches(table))
+    compare(loadable()[2::4], table, table.to_pandas())
 
 
 def test_one_pass_over_what_is_needed() -> None:

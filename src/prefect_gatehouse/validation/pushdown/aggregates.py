@@ -65,7 +65,9 @@ class Moments:
 
     def _spread(self, numbers: Numbers, mean: float) -> None:
         deviations = numbers - mean
-        squares = float(np.dot(deviations, deviations)) - float(deviations.sum()) ** 2 / len(numbers)
+        drift = float(deviations.sum())
+        # Not by a dot product: its library would take all the cores for it.
+        squares = float(np.square(deviations, out=deviations).sum()) - drift**2 / len(numbers)
         delta, count = mean - self.mean, self.count + len(numbers)
         self.squares += max(squares, 0.0) + delta * delta * self.count * len(numbers) / count
         self.mean += delta * len(numbers) / count

@@ -1,8 +1,8 @@
 """Which values of a column, or rows of several, occur more than once: exact, in flat memory, over as many passes as that takes.
 
 A pass keeps the fingerprints of one slice of their range. Fingerprints that do not repeat belong to values that do not. What repeats
-is looked at again in the next pass, this time the values themselves, grouped by Arrow. A column without repetitions of 8 million
-rows takes one pass and 64 MiB; ten times as many rows take ten passes and the same memory.
+is looked at again in the next pass, this time the values themselves, grouped by Arrow. A column without repetitions of 4 million
+rows takes one pass; ten times as many rows take ten passes and the same memory.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from prefect_gatehouse.validation.pushdown.fingerprints import Fingerprints, Pri
 from prefect_gatehouse.validation.pushdown.interface import Undecided
 from prefect_gatehouse.validation.pushdown.view import Batch, View
 
-SLICE = 1 << 23
-"""Fingerprints kept at a time; 64 MiB."""
+SLICE = 1 << 22
+"""Fingerprints kept at a time; 32 MiB, twice that while they are sorted."""
 _LOOKED_AT = 1 << 12
 """Repeated fingerprints that are looked at first where one repetition decides."""
 _ROWS_GROUPED = 1 << 19
