@@ -20,6 +20,8 @@ SLICE = 1 << 22
 """Fingerprints kept at a time; 32 MiB, twice that while they are sorted."""
 _LOOKED_AT = 1 << 12
 """Repeated fingerprints that are looked at first where one repetition decides."""
+_UNEVEN = 1.5
+"""How far a slice may outgrow its share; of millions of fingerprints none comes near it."""
 _ROWS_GROUPED = 1 << 19
 
 
@@ -107,8 +109,8 @@ class Repetition:
         self._waiting = repeated
         distinct = seen[np.concatenate([[True], ~twice])] if len(seen) else seen
         self._kept, self._number = [distinct], len(distinct)
-        if self._number > SLICE + SLICE // 2:
-            raise Undecided  # fingerprints would have to be far from even
+        if self._number > SLICE * _UNEVEN:
+            raise Undecided  # memory is bounded, whatever the fingerprints do
         return repeated
 
     def _look(self, views: list[View], keep: np.ndarray[tuple[int], np.dtype[np.bool_]], prints: Prints) -> None:
