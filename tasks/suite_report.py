@@ -7,24 +7,17 @@ wants to read it. The ledger has its digest, its owner and how long it is kept: 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact
 from prefect.context import TaskRunContext
 
 from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.canonical import Json, sha256_bytes
-from prefect_gatehouse.data.files import safe_name
 from prefect_gatehouse.errors import DataRefused, StorageError
 from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.validation.page import markdown, page
+from prefect_gatehouse.validation.retention import WRITTEN, page_path
 from prefect_gatehouse.values import SuiteReport
-
-
-def page_path(attempt: Attempt, gate: str) -> Path:
-    """Where the page of a gate lies."""
-    run = safe_name(attempt.run_id, "the run id")
-    return attempt.settings.folder("reports") / run / f"{gate}.html"
 
 
 def publish(attempt: Attempt, gate: str, report: SuiteReport, manifest: Manifest) -> None:
@@ -39,7 +32,7 @@ def publish(attempt: Attempt, gate: str, report: SuiteReport, manifest: Manifest
     Raises:
         StorageError: The page can't be written.
     """
-    path = page_path(attempt, gate)
+    path = page_path(attempt.settings.folder("reports"), attempt.run_id, gate)
     partial = path.with_suffix(".partial")
     content = page(report, gate=gate, run=attempt.run_id)
     try:
@@ -59,7 +52,7 @@ def publish(attempt: Attempt, gate: str, report: SuiteReport, manifest: Manifest
         "owner": manifest.owner,
         "retain_days": manifest.retention.evidence.days,
     }
-    attempt.record(f"report:{gate}:{attempt.number}", "report-written", entry)
+    attempt.record(f"report:{gate}:{attempt.number}", WRITTEN, entry)
     if TaskRunContext.get() is not None:
         create_markdown_artifact(
             key=f"suite-{gate.replace('_', '-')}", markdown=markdown(report, page_at=str(path)), description=f"Suite of {gate}, free of values"
