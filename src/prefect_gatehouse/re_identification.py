@@ -43,7 +43,7 @@ def key_versions(column: pa.ChunkedArray, rule: Tokenise, made_with: int | None)
         texts = flat(column)
         if not is_text(texts.type) and not pa.types.is_null(texts.type):
             raise Tampered("the key of the workload's frame is no text, as its tokens are", where=_WHERE, advice="mend the workload")
-        texts = texts.drop_null().cast(pa.large_string())
+        texts = texts.cast(pa.large_string()).drop_null()
         heads = pc.unique(pc.utf8_slice_codeunits(texts, 0, _HEAD)).to_pylist()
         return tuple(sorted({int(match[1]) for head in heads if (match := _PREFIX.match(head)) is not None}))
     if made_with is None:
