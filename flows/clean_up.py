@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from uuid import UUID
 
 from prefect import flow
@@ -22,6 +23,7 @@ from prefect_gatehouse.ledger.store import Event, Ledger, RunRow
 from prefect_gatehouse.settings import Settings, load_settings
 from prefect_gatehouse.tasks.clean_up import end
 from prefect_gatehouse.tasks.gate import sanitised
+from prefect_gatehouse.validation.retention import delete_expired
 from prefect_gatehouse.values import Ending
 
 
@@ -41,14 +43,14 @@ def clean_up() -> State[None] | None:
 
 
 def sweep(settings: Settings, now: float | None = None) -> list[dict[str, str]]:
-    """Ends every open run that is over.
+    """Ends every open run that is over, and deletes the pages of suites whose retention has passed.
 
     Args:
         settings: The installation.
         now: Seconds since the epoch; the clock's unless given.
 
     Returns:
-        One row a run: its identifier, its ending, and what was left to say.
+        One row a run: its identifier, its ending, and what was left to say; and one a page.
     """
     now = time.time() if now is None else now
     settings.folder("")
@@ -60,6 +62,8 @@ def sweep(settings: Settings, now: float | None = None) -> list[dict[str, str]]:
                 ending = ending_of(row, _state(client, row.run_id), ledger.event(f"{row.run_id}:ending"), ledger, now)
                 if ending is not None:
                     swept.append({"run": row.run_id, "ending": ending, "note": _end(settings, ledger, client, row.run_id, ending)})
+        for page in delete_expired(ledger, settings.folder("reports"), datetime.fromtimestamp(now, UTC)):
+            swept.append({"run": page.uri, "ending": "retention", "note": page.note or "deleted"})
         key, _ = ledger_key(settings.folder(""), ORIGIN)
         seal(ledger, key)
     finally:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
+import pyarrow as pa
+
 from prefect_gatehouse.attempt import Attempt
-from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.tasks.gate import gate
-from prefect_gatehouse.validation.gx import validate
+from prefect_gatehouse.tasks.suite_report import publish, refuse_failed
 from prefect_gatehouse.validation.suite import load_suite
-from prefect_gatehouse.values import MinimisedData, SuiteReport, ValidatedData
+from prefect_gatehouse.validation.validate import validate
+from prefect_gatehouse.values import Artifact, MinimisedData, ValidatedData
 
 
 @gate(ValidatedData)
@@ -20,22 +24,27 @@ def validate_input(attempt: Attempt, minimised: MinimisedData) -> ValidatedData:
         DataRefused: An expectation failed, or the suite could not fail.
     """
     suite = load_suite(Path(minimised.admitted.folder) / minimised.admitted.manifest.data.suite)
-    report = validate(suite, attempt.store.read(minimised.artifact, attempt.key).to_pandas())
+    report = validate(suite, _Stored(attempt, minimised.artifact))
+    publish(attempt, "validate_input", report, minimised.admitted.manifest)
     refuse_failed(report, "validate_input")
     return ValidatedData(minimised=minimised, report=report)
 
 
-def refuse_failed(report: SuiteReport, where: str) -> None:
-    """Stops at a report that is no success.
+class _Stored:
+    """An artifact as a source of batches: decrypted as it is read, never as a whole in memory."""
 
-    Raises:
-        DataRefused: Names the expectations that failed and their columns, nothing of the data.
-    """
-    if report.success:
-        return
-    failed = [f"{item.type}({item.column or 'table'}){' errored' if item.errored else ''}" for item in report.results if not item.success]
-    raise DataRefused(
-        f"the suite {report.suite} failed: {', '.join(failed[:10]) or 'nothing was checked'}",
-        where=where,
-        advice="mend the data or the suite, then start a new run",
-    )
+    def __init__(self, attempt: Attempt, artifact: Artifact) -> None:
+        self._attempt = attempt
+        self._artifact = artifact
+        self.rows = artifact.rows
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """Of the artifact; without rows there is no batch to ask."""
+        if self.rows == 0:
+            return self._attempt.store.read(self._artifact, self._attempt.key).schema
+        return next(self(self._artifact.columns)).schema
+
+    def __call__(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Batches of these columns, from the first row."""
+        return self._attempt.store.stream(self._artifact, self._attempt.key, columns)

@@ -9,10 +9,10 @@ from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.tasks.collect import counts_of
 from prefect_gatehouse.tasks.gate import gate
-from prefect_gatehouse.tasks.validate_input import refuse_failed
-from prefect_gatehouse.validation.gx import validate
+from prefect_gatehouse.tasks.suite_report import publish, refuse_failed
 from prefect_gatehouse.validation.outcome import check_counts
 from prefect_gatehouse.validation.suite import load_suite
+from prefect_gatehouse.validation.validate import validate
 from prefect_gatehouse.values import CheckResult, RawOutcome, RoundOutcome, ValidatedOutcome
 from prefect_gatehouse.workload.circuits import decode
 
@@ -47,6 +47,7 @@ def validate_output(attempt: Attempt, raw: RawOutcome) -> ValidatedOutcome:
     if frame[manifest.output.key].isna().any() or frame[manifest.output.key].duplicated().any():
         raise DataRefused("the key of the workload's frame is empty or repeated", where="output.key", advice="return one row a key")
     report = validate(load_suite(Path(admitted.folder) / manifest.output.suite), frame)
+    publish(attempt, "validate_output", report, manifest)
     refuse_failed(report, "validate_output")
     return ValidatedOutcome(raw=raw, checks=checks, report=report)
 

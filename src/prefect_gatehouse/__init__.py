@@ -1,3 +1,3 @@
 """Gatehouse: governed hybrid quantum-classical pipelines on Prefect."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

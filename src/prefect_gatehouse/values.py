@@ -154,6 +154,9 @@ class CheckResult(Value):
     column: str | None
     success: bool
     errored: bool
+    engine: Literal["gatehouse", "arrow", "great-expectations"] = Field(
+        "gatehouse", description="What computed it: a check of our own, record batches, or Great Expectations on a frame."
+    )
 
 
 class SuiteReport(Value):

@@ -242,3 +242,34 @@ def test_a_directory_in_the_way_is_an_open_obligation(store: ArtifactStore, tmp_
     receipt = store.delete("artifact:run-1/stuck")
     assert not receipt.deleted
     assert receipt.note
+
+
+def test_stream_gives_the_rows_in_batches(store: ArtifactStore) -> None:
+    """All columns or some, in the order asked for; together the batches are the table."""
+    artifact = store.write("run-1", "table", iter(TABLE.to_batches(max_chunksize=30)), KEY)
+    assert pa.Table.from_batches(store.stream(artifact, KEY)).equals(TABLE)
+    some = pa.Table.from_batches(store.stream(artifact, KEY, ["risk_column", "age_column"]))
+    assert some.equals(TABLE.select(["risk_column", "age_column"]))
+    with pytest.raises(InputError, match="1 columns are not in the artifact"):
+        next(store.stream(artifact, KEY, ["CANARY"]))
+
+
+def test_stream_verifies_before_the_first_row(store: ArtifactStore, tmp_path: Path) -> None:
+    """A changed byte at the very end, another key, other rows than recorded: nothing is given out."""
+    artifact = store.write("run-1", "table", TABLE, KEY)
+    with pytest.raises(Tampered):
+        next(store.stream(artifact, OTHER))
+    with pytest.raises(Tampered):
+        next(store.stream(artifact.model_copy(update={"rows": 7}), KEY))
+    path = path_of(tmp_path, artifact)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(Tampered, match="do not match its digest"):
+        next(store.stream(artifact, KEY))
+
+
+def test_random_columns_come_back_too(store: ArtifactStore) -> None:
+    """Columns that are stored as they are read like all others."""
+    artifact = store.write("run-1", "table", TABLE, KEY, random=["diagnosis_column"])
+    assert store.read(artifact, KEY).equals(TABLE)

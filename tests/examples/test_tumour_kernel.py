@@ -20,8 +20,8 @@ from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.manifest.models import Manifest, Purpose
 from prefect_gatehouse.providers.registry import provider_for
 from prefect_gatehouse.tokens.keys import RootKey
-from prefect_gatehouse.validation.gx import validate
 from prefect_gatehouse.validation.suite import load_suite
+from prefect_gatehouse.validation.validate import validate
 from prefect_gatehouse.workload.circuits import summarise
 from prefect_gatehouse.workload.load import load_workload
 from prefect_gatehouse.workload.rounds import Finished, Rounds

@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 
 from prefect_gatehouse.errors import DataRefused, InputError
-from prefect_gatehouse.validation.gx import validate
 from prefect_gatehouse.validation.suite import Suite
+from prefect_gatehouse.validation.validate import validate
 
 FRAME = pd.DataFrame(
     {
@@ -29,6 +29,14 @@ FRAME = pd.DataFrame(
     }
 )
 ROWS = ("expect_table_row_count_to_be_between", {"min_value": 1})
+
+
+@pytest.fixture(params=["arrow", "great-expectations"])
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """As a rule checks are computed on record batches; with a release that was not compared, everything is Great Expectations'."""
+    if request.param == "great-expectations":
+        monkeypatch.setattr("prefect_gatehouse.validation.validate.proven", lambda: False)
+    return str(request.param)
 
 
 def suite_of(*expectations: tuple[str, Mapping[str, object]], declared: int | None = None) -> Suite:
@@ -47,7 +55,7 @@ GOOD = (
 )
 
 
-def test_a_passing_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_passing_suite(engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Types, columns and success come through, with the check for rows of our own; neither the frame nor the disk changes."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -65,7 +73,7 @@ def test_a_passing_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-def test_failures_and_errors_are_told_apart() -> None:
+def test_failures_and_errors_are_told_apart(engine: str) -> None:
     """A failed check is not errored; one on a column that does not exist, or that raises, is, and neither passes."""
     report = validate(
         suite_of(
@@ -91,7 +99,7 @@ def test_failures_and_errors_are_told_apart() -> None:
     assert not report.success
 
 
-def test_an_empty_frame_and_an_all_null_column_fail() -> None:
+def test_an_empty_frame_and_an_all_null_column_fail(engine: str) -> None:
     """What the library lets pass: a suite whose every expectation holds on nothing is a failure here."""
     lenient = suite_of(("expect_column_values_to_be_unique", {"column": "a"}), ("expect_column_to_exist", {"column": "a"}))
     empty = validate(lenient, pd.DataFrame({"a": pd.Series([], dtype="str")}))
@@ -128,7 +136,9 @@ NOISY: tuple[tuple[str, Mapping[str, object]], ...] = (
 )
 
 
-def test_nothing_shows_a_value(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder) -> None:
+def test_nothing_shows_a_value(
+    engine: str, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
+) -> None:
     """Expectations that quote cells in exceptions, results or logs: no canary in the report, output, logs or warnings."""
     caplog.set_level(logging.DEBUG)
     logging.getLogger("great_expectations.validator").setLevel(logging.DEBUG)
@@ -150,13 +160,14 @@ def test_a_broken_library_says_nothing_of_the_data(monkeypatch: pytest.MonkeyPat
         raise ValueError("CANARYa")
 
     monkeypatch.setattr(Batch, "validate", explode)
+    monkeypatch.setattr("prefect_gatehouse.validation.validate.proven", lambda: False)
     report = validate(suite_of(*GOOD), good())
     assert [(each.success, each.errored) for each in report.results] == [(False, True)] * 3 + [(True, False)]
     assert not report.success
     assert "CANARY" not in report.model_dump_json()
 
 
-def test_the_library_lets_go_of_the_data() -> None:
+def test_the_library_lets_go_of_the_data(engine: str) -> None:
     """After the report nothing in the process holds the frame: the library's newest context would otherwise keep it."""
     validate(suite_of(*GOOD), pd.DataFrame({"a": ["CANARYgone"], "b": [1.0]}))
     gc.collect()
@@ -191,11 +202,14 @@ def test_import_leaves_the_process_as_it_was(tmp_path: Path) -> None:
         import os, sys, warnings
         before = warnings.showwarning
         import pandas as pd
-        from prefect_gatehouse.validation.gx import validate
+        from prefect_gatehouse.validation.gx_import import registry
         from prefect_gatehouse.validation.suite import load_suite
+        from prefect_gatehouse.validation.validate import validate
         assert "great_expectations" not in sys.modules
         report = validate(load_suite(__import__("pathlib").Path("suite.json")), pd.DataFrame({"a": ["CANARY"]}))
         assert report.success
+        assert "great_expectations" not in sys.modules, "every check of this suite is computed on record batches"
+        registry()
         assert os.environ["GX_ANALYTICS_ENABLED"] == "false"
         assert warnings.showwarning is before
         assert "posthog" not in sys.modules

@@ -58,6 +58,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         run_id = find_run(ledger, run)
         row, passed, plan = ledger.run(run_id), crossings(ledger, run_id), plan_of(ledger, run_id)
         turned_back = re_identifications(ledger, run_id)
+        reports = sorted({event.data["path"] for event in ledger.events(run_id, "report-written")})
         ends = {name: event.data["value"] for name in ("write_back", "clean_up") if (event := ledger.event(f"{run_id}:{name}")) is not None}
     assert row is not None  # find_run listed it
 
@@ -70,10 +71,13 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
             print_plan(plan)
         for act in turned_back:
             out.print(f"re-identified: {act.in_words()}", markup=False)
+        for path in reports:
+            out.print(f"report: GATEHOUSE_HOME/{path}", markup=False)
         for item in (ends.get("clean_up") or {}).get("obligations", []):
             out.print(f"still open: {item}", markup=False)
 
-    data = {"run": asdict(row), "gates": [asdict(item) for item in passed], "receipts": ends, "re_identified": [act.as_dict() for act in turned_back]}
+    acts = [act.as_dict() for act in turned_back]
+    data = {"run": asdict(row), "gates": [asdict(item) for item in passed], "receipts": ends, "re_identified": acts, "reports": reports}
     if with_plan and plan is not None:
         data["plan"] = plan.model_dump(mode="json", by_alias=True)
     emit(data, as_json, render)

@@ -1,70 +1,30 @@
-"""Runs a suite over a frame with Great Expectations and reduces the outcome to what holds nothing of the data."""
+"""Runs expectations over a frame with Great Expectations and reduces the outcome to what holds nothing of the data."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-import pandas as pd
+import numpy as np
 
-from prefect_gatehouse.canonical import Json
-from prefect_gatehouse.errors import DataRefused
-from prefect_gatehouse.validation.gx_import import context, quiet, registry
-from prefect_gatehouse.validation.suite import Suite, build
-from prefect_gatehouse.values import CheckResult, SuiteReport
+from prefect_gatehouse.validation.gx_import import context, quiet
+from prefect_gatehouse.values import CheckResult
 
 if TYPE_CHECKING:
+    import pandas as pd
     from great_expectations.datasource.fluent.interfaces import Batch
     from great_expectations.expectations.expectation import Expectation
-
-ROWS_PRESENT = "gatehouse_rows_present"
-NOT_ALL_NULL = "gatehouse_column_not_all_null"
 
 _SOURCE = "gatehouse"
 _COLUMNS = ("column", "column_A", "column_B")
 _COLUMN_LISTS = ("column_list", "column_set")
 
 
-def validate(suite: Suite, frame: pd.DataFrame) -> SuiteReport:
-    """The outcome of every expectation, and of two checks of our own: the frame has rows, and no column is missing throughout.
-
-    An expectation that raises counts as failed and ``errored``; what it raised is not kept, because it may quote a cell.
-
-    Raises:
-        DataRefused: Another number of expectations was loaded or answered than the suite declares, or the frame's columns are not
-            distinct names.
-        InputError: An expectation does not load.
-    """
-    if not all(isinstance(name, str) for name in frame.columns) or not frame.columns.is_unique:
-        raise DataRefused("the columns of the frame are not distinct names", where=suite.name)
-    known = registry()
-    built = [
-        build(known, cast("str", each["type"]), cast("Mapping[str, Json]", each["kwargs"]), f"{suite.name}: expectations[{place}]")
-        for place, each in enumerate(suite.expectations)
-    ]
-    results = _run(built, frame)
-    if not 0 < suite.declared == len(built) == len(results):
-        raise DataRefused(
-            f"{suite.declared} expectations are declared, {len(built)} were loaded and {len(results)} answered",
-            where=suite.name,
-            advice="a suite counts only as a whole",
-        )
-    results += _own_checks(frame)
-    return SuiteReport(
-        suite=suite.name,
-        suite_sha256=suite.sha256,
-        rows=len(frame),
-        declared=suite.declared,
-        loaded=len(built),
-        results=tuple(results),
-        success=all(each.success and not each.errored for each in results),
-    )
-
-
-def _run(expectations: Sequence[Expectation], frame: pd.DataFrame) -> list[CheckResult]:
+def run(expectations: Sequence[Expectation], frame: pd.DataFrame) -> list[CheckResult]:
     """One result per expectation, in their order; none if the library can't take the frame at all.
 
-    Each runs on its own: in one go, an expectation that stumbles in the library's own code takes the whole suite with it.
+    An expectation that raises counts as failed and ``errored``; what it raised is not kept, because it may quote a cell. Each runs on
+    its own: in one go, an expectation that stumbles in the library's own code takes the whole suite with it.
     """
     with quiet():
         made = context()
@@ -81,13 +41,17 @@ def _run(expectations: Sequence[Expectation], frame: pd.DataFrame) -> list[Check
 
 
 def _checked(batch: Batch, expectation: Expectation) -> CheckResult:
-    kind, column = expectation.expectation_type, _column(expectation)
+    kind = expectation.expectation_type
+    success, errored = False, True
     try:
         result = batch.validate(expectation, result_format="BOOLEAN_ONLY")
         errored = _raised(result.exception_info)
-        return CheckResult(type=kind, column=column, success=result.success is True and not errored, errored=errored)
+        # Some expectations answer with numpy's True, which is not True; anything else but these two is no success.
+        success = isinstance(result.success, bool | np.bool_) and bool(result.success) and not errored
     except Exception:  # noqa: BLE001  whatever it was, its text may quote a cell
-        return CheckResult(type=kind, column=column, success=False, errored=True)
+        success, errored = False, True
+    column = label({key: getattr(expectation, key, None) for key in (*_COLUMNS, *_COLUMN_LISTS)})
+    return CheckResult(type=kind, column=column, success=success, errored=errored, engine="great-expectations")
 
 
 def _raised(info: object) -> bool:
@@ -97,14 +61,9 @@ def _raised(info: object) -> bool:
     return bool(info.get("raised_exception")) or any(_raised(nested) for nested in info.values())
 
 
-def _column(expectation: Expectation) -> str | None:
-    single = [getattr(expectation, key, None) for key in _COLUMNS]
-    several = [name for key in _COLUMN_LISTS for name in getattr(expectation, key, None) or ()]
+def label(arguments: Mapping[str, object]) -> str | None:
+    """The columns of an expectation as a report names them, None where it is about the table."""
+    single = [arguments.get(key) for key in _COLUMNS]
+    lists = [arguments.get(key) for key in _COLUMN_LISTS]
+    several = [name for each in lists if isinstance(each, list | tuple | set | frozenset) for name in each]
     return ", ".join(str(name) for name in (*single, *several) if name is not None) or None
-
-
-def _own_checks(frame: pd.DataFrame) -> list[CheckResult]:
-    rows = len(frame) > 0
-    checks = [CheckResult(type=ROWS_PRESENT, column=None, success=rows, errored=False)]
-    empty = [str(name) for name in frame.columns if rows and bool(frame[name].isna().all())]
-    return checks + [CheckResult(type=NOT_ALL_NULL, column=name, success=False, errored=False) for name in empty]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn, cast
 from prefect_gatehouse.canonical import Json, canonical
 from prefect_gatehouse.errors import InputError, StorageError
 from prefect_gatehouse.validation.gx_import import quiet, registry
+from prefect_gatehouse.validation.pushdown.registry import parse, proven
 
 if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
@@ -58,7 +59,10 @@ class Suite:
 
 
 def load_suite(path: Path) -> Suite:
-    """Reads and checks a suite; the first call in a process imports Great Expectations, which takes seconds.
+    """Reads and checks a suite.
+
+    An expectation that is computed on record batches is read here as strictly as there; only for another one is Great Expectations
+    imported, which takes seconds.
 
     Raises:
         InputError: The file is missing, too large, malformed, names something unknown, or could pass on nothing.
@@ -66,13 +70,15 @@ def load_suite(path: Path) -> Suite:
     """
     data = _read(path)
     entries = _entries(data, path.name)
-    known = registry()
+    known: Mapping[str, Callable[..., Expectation]] | None = None
     expectations: list[Mapping[str, Json]] = []
     seen: set[bytes] = set()
     for place, entry in enumerate(entries):
         where = f"{path.name}: expectations[{place}]"
         kind, kwargs = _shape(entry, where)
-        build(known, kind, kwargs, where)
+        if not proven() or parse(kind, kwargs) is None:
+            known = registry() if known is None else known
+            build(known, kind, kwargs, where)
         _substantial(kind, kwargs, where)
         expectation: Mapping[str, Json] = {"type": kind, "kwargs": kwargs}
         if canonical(expectation) in seen:

@@ -19,6 +19,9 @@ from prefect_gatehouse.data.sources import FilesPlace, Part, S3Place, Source
 from prefect_gatehouse.data.spill import SpillFolder
 from prefect_gatehouse.errors import DataRefused
 
+# Rows treated at once: half of what a source gives halves what waits in memory between a rule and the next.
+_ROWS = 1 << 15
+
 
 def folder_of(work: Work, keys: Keys) -> SpillFolder:
     """Where the temporary files of a piece of work lie."""
@@ -54,8 +57,8 @@ def deal_parts(work: Work, keys: Keys, source: Source, parts: Iterable[Part] | N
         with Dealer(folder_of(work, keys), memory=work.memory, keep=keep) as dealer:
             for part in (None,) if parts is None else parts:
                 for batch in source.batches(treater.reads, part):
-                    if batch.num_rows:
-                        dealer.add(treater.treat(batch))
+                    for first in range(0, batch.num_rows, _ROWS):
+                        dealer.add(treater.treat(batch.slice(first, _ROWS)))
                     if progress is not None:
                         progress(*source.progress())
             dealt = dealer.end()

@@ -20,7 +20,7 @@ from prefect_gatehouse.errors import DataRefused
 if TYPE_CHECKING:
     import pandas as pd
 
-BATCH_ROWS = 1 << 16
+BATCH_ROWS = 1 << 15
 """Most rows of a record batch."""
 
 

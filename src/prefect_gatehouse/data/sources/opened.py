@@ -56,7 +56,7 @@ def sha256_of(opened: Opened) -> str:
     """SHA-256 of the bytes, 64 hexadecimal digits."""
     sha256 = hashlib.sha256()
     start = 0
-    while data := opened.read_at(start, _CHUNK):
+    while data := opened.read_at(start, opened.read_ahead):
         sha256.update(data)
         start += len(data)
     opened.check_unchanged()
@@ -66,7 +66,7 @@ def sha256_of(opened: Opened) -> str:
 class LocalFile:
     """A file on a disk; it has no position, so that a reader may read ahead in the background."""
 
-    read_ahead = 1 << 20
+    read_ahead = 1 << 18
 
     def __init__(self, descriptor: int, name: str, mark: str) -> None:
         self._descriptor = descriptor

@@ -1,0 +1,113 @@
+"""What a suite can be run over: a frame, a table, or anything that yields record batches as often as it is asked.
+
+Another source needs ``schema``, ``rows`` and a call that starts from the beginning each time; it is asked once for most suites, again
+for quantiles and for what repeats, and only ever for the columns that are needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Protocol, TypeAlias
+
+import pandas as pd
+import pyarrow as pa
+
+from prefect_gatehouse.errors import DataRefused
+from prefect_gatehouse.validation.pushdown.interface import Table
+
+ROWS = 1 << 16
+"""Rows of a batch that is cut from a table: small enough for the caches, large enough that calls do not count."""
+
+
+class BatchSource(Protocol):
+    """Rows as record batches."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of all the columns."""
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+
+    def __call__(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """All the rows from the beginning, these columns only."""
+
+
+Data: TypeAlias = pd.DataFrame | pa.Table | BatchSource
+
+
+class Reading:
+    """One way to look at a frame, a table and a source of batches.
+
+    Args:
+        data: Any of them.
+        where: The suite, for errors.
+
+    Raises:
+        DataRefused: The columns are not distinct names.
+    """
+
+    def __init__(self, data: Data, where: str) -> None:
+        self._data = data
+        self._where = where
+        names = list(data.columns) if isinstance(data, pd.DataFrame) else list(data.schema.names)
+        if not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):
+            raise DataRefused("the columns of the data are not distinct names", where=where)
+        self.names = tuple(names)
+        self.rows = len(data) if isinstance(data, pd.DataFrame) else data.num_rows if isinstance(data, pa.Table) else data.rows
+
+    @cached_property
+    def table(self) -> Table:
+        """What checks may know beforehand."""
+        schema = self._columns.schema if isinstance(self._data, pd.DataFrame) else self._data.schema
+        return Table(self.names, dict(zip(schema.names, schema.types, strict=True)), self.rows)
+
+    @cached_property
+    def _columns(self) -> pa.Table:
+        """The columns of a frame whose type survives the way to Arrow and back; the others are pandas' own."""
+        assert isinstance(self._data, pd.DataFrame)  # asked for nothing else
+        return pa.table({name: column for name in self.names if (column := _plain(self._data[name])) is not None})
+
+    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """All rows of these columns.
+
+        Raises:
+            DataRefused: The source has another number of rows than it says.
+        """
+        rows = 0
+        for batch in self._batches(columns):
+            rows += batch.num_rows
+            yield batch
+        if rows != self.rows:
+            raise DataRefused("the source does not hold the rows that it declares", where=self._where)
+
+    def _batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        if isinstance(self._data, pd.DataFrame | pa.Table):
+            table = self._columns if isinstance(self._data, pd.DataFrame) else self._data
+            return iter(table.select(list(columns)).to_batches(max_chunksize=ROWS))
+        return self._data(list(columns))
+
+    def frame(self, columns: Sequence[str]) -> pd.DataFrame:
+        """These columns in memory, as pandas has them."""
+        if isinstance(self._data, pd.DataFrame):
+            return self._data[list(columns)]
+        if isinstance(self._data, pa.Table):
+            selected: pd.DataFrame = self._data.select(list(columns)).to_pandas()
+            return selected
+        schema = pa.schema([self._data.schema.field(name) for name in columns])
+        whole: pd.DataFrame = pa.Table.from_batches(list(self.batches(columns)), schema=schema).to_pandas()
+        return whole
+
+
+def _plain(column: pd.Series) -> pa.Array | None:
+    if column.dtype == object:
+        return None
+    try:
+        array = pa.array(column, from_pandas=not pd.api.types.is_float_dtype(column.dtype))
+        array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+        kept: bool = array.to_pandas().dtype == column.dtype
+    except (pa.ArrowException, TypeError, ValueError):
+        return None
+    return array if kept else None

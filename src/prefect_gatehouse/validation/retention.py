@@ -1,0 +1,60 @@
+"""The end of a suite's page: deleted once its retention has passed, with a receipt in the ledger (invariant 9)."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from prefect_gatehouse.data.files import safe_name
+from prefect_gatehouse.errors import GatehouseError
+from prefect_gatehouse.ledger.store import Event, Ledger
+from prefect_gatehouse.values import Deletion
+
+WRITTEN, DELETED = "report-written", "report-deleted"
+
+
+def page_path(reports: Path, run_id: str, gate: str) -> Path:
+    """Where the page of a gate lies below the folder of reports.
+
+    Raises:
+        InputError: The run or the gate is not a plain name.
+    """
+    return reports / safe_name(run_id, "the run id") / f"{safe_name(gate, 'the gate')}.html"
+
+
+def delete_expired(ledger: Ledger, reports: Path, now: datetime) -> list[Deletion]:
+    """Deletes the pages whose retention has passed, and records each deletion; a page that is gone already gets its receipt too.
+
+    A gate that a later attempt repeated has replaced its page, so the newest entry decides.
+
+    Args:
+        ledger: Where the pages are entered.
+        reports: The folder of reports.
+        now: Aware; what counts as passed.
+
+    Returns:
+        What was deleted now, and what could not be.
+    """
+    newest = {(event.run_id, str(event.data["gate"])): event for event in ledger.events(kind=WRITTEN)}
+    done = {(event.run_id, str(event.data["gate"])) for event in ledger.events(kind=DELETED)}
+    due = [(key, event) for key, event in newest.items() if key not in done and _until(event) <= now]
+    return [_deleted(ledger, reports, run_id, gate, event) for (run_id, gate), event in due]
+
+
+def _until(event: Event) -> datetime:
+    return datetime.fromisoformat(event.at) + timedelta(days=int(event.data["retain_days"]))
+
+
+def _deleted(ledger: Ledger, reports: Path, run_id: str, gate: str, event: Event) -> Deletion:
+    uri = f"report:{run_id}/{gate}"
+    try:
+        path = page_path(reports, run_id, gate)
+        path.unlink(missing_ok=True)
+        with suppress(OSError):  # another gate's page is still there
+            path.parent.rmdir()
+        with ledger.transaction() as tx:
+            tx.append(f"{run_id}:report-deleted:{gate}", run_id, DELETED, {"gate": gate, "sha256": event.data["sha256"]})
+    except (OSError, GatehouseError):
+        return Deletion(uri=uri, deleted=False, note="the page can't be deleted; the sweeper tries again")
+    return Deletion(uri=uri, deleted=True)

@@ -1,0 +1,75 @@
+"""What a gate leaves of a suite's report: a page below GATEHOUSE_HOME, and its table in the Prefect UI.
+
+The page is evidence: it holds no value, and stays when the run is cleaned up, also where the suite failed, which is when somebody
+wants to read it. The ledger has its digest, its owner and how long it is kept: as long as the ledger's own entries.
+"""
+
+from __future__ import annotations
+
+import os
+
+from prefect.artifacts import create_markdown_artifact
+from prefect.context import TaskRunContext
+
+from prefect_gatehouse.attempt import Attempt
+from prefect_gatehouse.canonical import Json, sha256_bytes
+from prefect_gatehouse.errors import DataRefused, StorageError
+from prefect_gatehouse.manifest.models import Manifest
+from prefect_gatehouse.validation.page import markdown, page
+from prefect_gatehouse.validation.retention import WRITTEN, page_path
+from prefect_gatehouse.values import SuiteReport
+
+
+def publish(attempt: Attempt, gate: str, report: SuiteReport, manifest: Manifest) -> None:
+    """Writes the page, enters it in the ledger and shows the table on the task run; a repeated attempt replaces the page.
+
+    Args:
+        attempt: Who writes.
+        gate: Whose report it is.
+        report: What to show.
+        manifest: Says who owns the page, and how long evidence is kept.
+
+    Raises:
+        StorageError: The page can't be written.
+    """
+    path = page_path(attempt.settings.folder("reports"), attempt.run_id, gate)
+    partial = path.with_suffix(".partial")
+    content = page(report, gate=gate, run=attempt.run_id)
+    try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(content)
+        partial.replace(path)
+    except OSError as error:
+        raise StorageError(
+            f"the report can't be written: {error.strerror or 'input/output error'}", where=gate, advice="free space, then resume the run"
+        ) from None
+    entry: dict[str, Json] = {
+        "gate": gate,
+        "path": f"reports/{attempt.run_id}/{path.name}",
+        "sha256": sha256_bytes(content.encode()),
+        "owner": manifest.owner,
+        "retain_days": manifest.retention.evidence.days,
+    }
+    attempt.record(f"report:{gate}:{attempt.number}", WRITTEN, entry)
+    if TaskRunContext.get() is not None:
+        create_markdown_artifact(
+            key=f"suite-{gate.replace('_', '-')}", markdown=markdown(report, page_at=str(path)), description=f"Suite of {gate}, free of values"
+        )
+
+
+def refuse_failed(report: SuiteReport, where: str) -> None:
+    """Stops at a report that is no success.
+
+    Raises:
+        DataRefused: Names the expectations that failed and their columns, nothing of the data.
+    """
+    if report.success:
+        return
+    failed = [f"{item.type}({item.column or 'table'}){' errored' if item.errored else ''}" for item in report.results if not item.success]
+    raise DataRefused(
+        f"the suite {report.suite} failed: {', '.join(failed[:10]) or 'nothing was checked'}",
+        where=where,
+        advice="mend the data or the suite, then start a new run",
+    )
