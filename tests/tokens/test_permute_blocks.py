@@ -237,6 +237,9 @@ def test_nothing_stands_under_a_null() -> None:
     assert tokens.null_count == 1
     assert tokens.buffers()[1].to_pybytes() == scalar(5) + bytes(16)
     assert Tokeniser(ROOT, **WHO).text(numbers).buffers()[2].to_pybytes() == spelt(scalar(5)).encode()
+    hidden = pa.Array.from_buffers(TOKEN, 2, [pa.py_buffer(b"\x01"), pa.py_buffer(scalar(5) + scalar(6))])
+    found = Tokeniser(ROOT, **WHO).back(hidden)
+    assert found.to_pylist() == [5, None] and np.frombuffer(found.buffers()[1], np.int64)[:2].tolist() == [5, 0]
 
 
 @pytest.mark.parametrize("rows", [1, 7, 8191, 8192, 8193])

@@ -160,7 +160,10 @@ class Tokeniser:
                 where="detokenise",
                 advice="check the root key's versions, the tenant and the join domain",
             )
-        return pa.array(numbers, mask=missing) if array.null_count else pa.array(numbers)
+        if not array.null_count:
+            return pa.array(numbers)
+        numbers[missing] = 0  # a token may stand under a null; its number does not come out
+        return pa.array(numbers, mask=missing)
 
     def _of_bytes(self, array: pa.Array) -> tuple[Numbers, Flags]:
         """The number of each token of 16 bytes, and which are good."""
