@@ -74,7 +74,8 @@ def rounds_of(attempt: Attempt, minimised: MinimisedData) -> Rounds:
 def formless_tokens(attempt: Attempt, minimised: MinimisedData) -> Iterator[pa.Array]:
     """Columns of the minimised data whose tokens only a comparison recognises; read one by one, when the boundary guard asks."""
     columns = minimised.admitted.manifest.data.columns
-    names = [name for name, column in columns.items() if isinstance(column, Tokenise) and column.scheme in ("ff1", "permute")]
+    formless = {name: column for name, column in columns.items() if isinstance(column, Tokenise) and column.scheme in ("ff1", "permute")}
+    names = [name for name, column in formless.items() if not column.authentic]
     if names:
         table = attempt.store.read(minimised.artifact, attempt.key)
         for name in names:

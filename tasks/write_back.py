@@ -91,7 +91,7 @@ def _re_identified(attempt: Attempt, plan: Plan, table: pa.Table) -> pa.Table:
         return table
     minimised = plan.validated.minimised
     column = table.column(key)
-    if rule.scheme != "siv":
+    if not rule.authentic:
         refuse_made_up(column, attempt.store.read(minimised.artifact, attempt.key).column(key))
     versions = key_versions(column, rule, minimised.token_key_version)
     clearance = attempt.people.clearance(plan.admitted.requester, plan.admitted.tier)

@@ -20,13 +20,14 @@ from qiskit.circuit.library import GlobalPhaseGate, RXGate
 from prefect_gatehouse.boundary import LARGEST_ANGLE, fault_in, inspect, kinds_in, require_key
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.providers.interface import Provider
-from prefect_gatehouse.tokens import cmac, siv
+from prefect_gatehouse.tokens import cmac, permute_blocks, siv
 from prefect_gatehouse.tokens.keys import RootKey
 from prefect_gatehouse.workload.circuits import encode, gate_shapes, text_of
 
 ROOT = RootKey(bytes(range(32)))
 CMAC = cmac.tokenise(pa.array(["SUBJ-1"]), ROOT, tenant="t", join_domain="d")[0].as_py()
 SIV = siv.tokenise(pa.array(["SUBJ-1"]), ROOT, tenant="t", join_domain="d")[0].as_py()
+PERMUTED = permute_blocks.tokenise(pa.array([7]), ROOT, tenant="t", join_domain="d")[0].as_py()
 KEY = "3f0d5a3e-0000-4000-8000-000000000002:0:0:0"
 
 
@@ -171,7 +172,7 @@ def global_phase(secret: str) -> QuantumCircuit:
 
 
 @pytest.mark.parametrize("attack", [registers, labels, parameter_name, custom_gate, global_phase])
-@pytest.mark.parametrize("secret", [CMAC, SIV, "NAME-canary", "a@b.example"])
+@pytest.mark.parametrize("secret", [CMAC, SIV, PERMUTED, "NAME-canary", "a@b.example"])
 def test_names_have_no_place_in_a_payload(attack: Callable[[str], QuantumCircuit], secret: str) -> None:
     """Register, circuit, gate, label and parameter names, metadata and global phases are gone before the guard looks, which then passes it."""
     payload = encode([attack(secret)], 64)
@@ -212,7 +213,7 @@ SMUGGLED: dict[str, Callable[[str], bytes]] = {
 
 
 @pytest.mark.parametrize("attack", SMUGGLED)
-@pytest.mark.parametrize("secret", [CMAC, SIV, "NAME-canary", "jane.doe@hospital.example"])
+@pytest.mark.parametrize("secret", [CMAC, SIV, PERMUTED, "NAME-canary", "jane.doe@hospital.example"])
 def test_text_is_refused_and_not_repeated(attack: str, secret: str) -> None:
     """A token, a name or an address, wherever it stands: one DataRefused with the backend, and nothing of it in the error."""
     with pytest.raises(DataRefused) as caught:
@@ -223,7 +224,7 @@ def test_text_is_refused_and_not_repeated(attack: str, secret: str) -> None:
     assert caught.value.__cause__ is None and (caught.value.__context__ is None or caught.value.__suppress_context__)
 
 
-@pytest.mark.parametrize("token", [CMAC, SIV, SIV.upper(), CMAC.replace("c1_", "c12_"), SIV.replace("s1_", "s9999_")])
+@pytest.mark.parametrize("token", [CMAC, SIV, PERMUTED, SIV.upper(), PERMUTED.upper(), CMAC.replace("c1_", "c12_"), SIV.replace("s1_", "s9999_")])
 @pytest.mark.parametrize("around", ["{}", "q_{}", '"{}"', "x={};", "OPENQASM 3; qubit {}; h {};"])
 def test_tokens_are_found_in_any_text(token: str, around: str) -> None:
     """Any version, any case, in any surroundings, also in a language that is no gate list: a second net behind the structure."""

@@ -99,9 +99,18 @@ def test_an_output_has_the_highest_class_of_all_that_the_workload_saw(tmp_path: 
     assert classes.rules == RULES[RESTRICTED]
 
 
-@pytest.mark.parametrize(("scheme", "expected"), [("siv", INTERNAL), ("ff1", CONFIDENTIAL), ("permute", CONFIDENTIAL)])
+@pytest.mark.parametrize(
+    ("scheme", "expected"),
+    [
+        ("siv", INTERNAL),
+        ("ff1", CONFIDENTIAL),
+        ("permute", CONFIDENTIAL),
+        ("permute, form: number", CONFIDENTIAL),
+        ("permute, form: text", INTERNAL),
+    ],
+)
 def test_a_key_that_could_be_made_up_counts_like_any_column(tmp_path: Path, scheme: str, expected: DataClass) -> None:
-    """A made-up siv token does not open; every text of ff1 and permute does, so a workload could write with it."""
+    """A made-up siv token or permuted number as text does not open; every text of ff1 and every permuted number does: a workload could use it."""
     manifest = manifest_of(
         tmp_path, f"    subject: {{class: internal, rule: tokenise, scheme: {scheme}}}\n    x: {{class: confidential, rule: keep}}\n"
     )

@@ -8,7 +8,7 @@ import pytest
 from prefect_gatehouse.errors import DataRefused, InputError, Tampered
 from prefect_gatehouse.manifest.columns import Scheme, Tokenise
 from prefect_gatehouse.re_identification import key_versions, refuse_made_up, turn_back
-from prefect_gatehouse.tokens import ff1, permute, siv
+from prefect_gatehouse.tokens import ff1, permute, permute_blocks, siv
 from prefect_gatehouse.tokens.keys import RootKey
 
 OLD = RootKey(bytes(range(32)))
@@ -35,6 +35,31 @@ def test_siv_tokens_of_two_versions() -> None:
     assert back(column, rule("siv"), ROTATED) == ["ann", None, "bob"]
     with pytest.raises((InputError, Tampered)):
         back(column, rule("siv"), OLD)  # it has no second version
+
+
+def test_permuted_numbers_as_text_of_two_versions() -> None:
+    """As with siv, the tokens say which versions made them, and one that nobody with the key made does not open."""
+    declared = rule("permute", form="text", join_domain="subject")
+    column = chunked(permute_blocks.tokenise(pa.array([7, None]), OLD, **WHERE), permute_blocks.tokenise(pa.array([-(2**63)]), ROTATED, **WHERE))
+    for tokens in (column, column.cast(pa.string_view()), column.dictionary_encode()):
+        assert key_versions(tokens, declared, None) == (1, 2)
+        assert back(tokens, declared, ROTATED) == [7, None, -(2**63)]
+    with pytest.raises(Tampered, match="1 of 2 values"):
+        back(column, declared, OLD)  # it has no second version
+    for made_up in ("p1_" + "0" * 26, "7", str(2**40)):
+        with pytest.raises(Tampered, match="1 of 3 values"):
+            back(chunked(column.chunk(1), pa.array([made_up]), column.chunk(0)), declared, ROTATED)
+
+
+@pytest.mark.parametrize("declared", [rule("siv"), rule("permute", form="text")])
+def test_a_key_that_is_no_text_where_tokens_are(declared: Tokenise) -> None:
+    """Numbers, and bytes that are no text, are a refusal of ours that shows none of them; a column of nothing names no version."""
+    for column in (chunked(pa.array([7])), chunked(pa.array([b"\xffCANARY"]))):
+        with pytest.raises(Tampered, match="is no text") as caught:
+            key_versions(column, declared, 1)
+        assert "CANARY" not in str(caught.value) and caught.value.__cause__ is None
+    assert key_versions(chunked(pa.nulls(2)), declared, 1) == ()
+    assert back(chunked(pa.nulls(2)), declared, OLD) == [None, None]
 
 
 @pytest.mark.parametrize("scheme", ["ff1", "permute"])

@@ -33,7 +33,7 @@ _SHOTS = 10_000_000
 _WIDTH = 100_000  # qubits; three orders above any machine, and too few values to name a person by a register's width
 _KEY = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?::[0-9]{1,7}){3}")
 # Our own texts: scheme, version, base32hex of at least 8 bytes. In any case, since a provider may fold it.
-_TOKEN = re.compile(r"(?<![0-9a-z])[cs][0-9]{1,4}_[0-9a-v]{13,}", re.IGNORECASE)
+_TOKEN = re.compile(r"(?<![0-9a-z])[csp][0-9]{1,4}_[0-9a-v]{13,}", re.IGNORECASE)
 # A number with a fraction or an exponent: its digits behind the point are noise, in which any 16 digits can turn up.
 _REAL = re.compile(r"(?<![0-9A-Za-z_.+-])(-?[0-9]+)(?:\.[0-9]+(?:[eE][+-]?[0-9]+)?|[eE][+-]?[0-9]+)(?![0-9A-Za-z_.])")
 # The head of a circuit, or one operation with what follows it: another, the next circuit, or the end.
@@ -52,7 +52,7 @@ def inspect(payload: bytes, provider: Provider, *, where: str, tokens: Iterable[
         payload: The bytes that would be sent.
         provider: Says how they read as text.
         where: The backend.
-        tokens: Columns of this run whose tokens have no form of their own (schemes ff1 and permute); read only where needed.
+        tokens: Columns of this run whose tokens have no form of their own (ff1, permuted numbers); read only where needed.
 
     Raises:
         DataRefused: Says what kind of thing is in the payload that has no place there, never the thing.

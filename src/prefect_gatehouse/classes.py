@@ -48,14 +48,14 @@ def features_of(data: Data) -> tuple[ClassedColumn, ...]:
 def outputs_of(data: Data, output: Output, features: Sequence[ClassedColumn]) -> tuple[ClassedColumn, ...]:
     """What is written back: the highest class of everything that the workload saw, whichever column it names.
 
-    A key of scheme ``siv`` has the class of the column that it is turned back to: a token that the workload made up would not open.
-    Tokens of ``ff1`` and ``permute`` always open, so such a key counts like any other column of the frame.
+    A key of scheme ``siv``, or ``permute`` as text, has the class of the column that it is turned back to: a token that the workload made
+    up would not open. Tokens of ``ff1`` and permuted numbers always open, so such a key counts like any other column of the frame.
     """
     top, because = _highest_of(features)
     columns = [ClassedColumn(column=name, data_class=top, because=because) for name in output.columns]
     key = data.columns.get(output.key)
     own = next((item for item in features if item.column == output.key), None)
-    if own is not None and isinstance(key, Tokenise) and key.scheme == "siv":
+    if own is not None and isinstance(key, Tokenise) and key.authentic:
         return (own, *columns)
     return (ClassedColumn(column=output.key, data_class=top, because=because), *columns)
 

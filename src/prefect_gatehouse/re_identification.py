@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from prefect_gatehouse.tokens.keys import RootKey
 
 _WHERE = "re-identification"
-_PREFIX = re.compile(r"s([1-9][0-9]*)_")
+_PREFIX = re.compile(r"[sp]([1-9][0-9]*)_")
 _HEAD = 16  # characters of a token that are looked at for its prefix: a version has far fewer digits
 
 
@@ -27,17 +27,23 @@ def key_versions(column: pa.ChunkedArray, rule: Tokenise, made_with: int | None)
 
     Args:
         column: The tokens.
-        rule: How they were made; ``siv`` tokens say their version themselves.
+        rule: How they were made; ``siv`` tokens and permuted numbers as text say their version themselves.
         made_with: The version that the run's tokens were made with.
 
     Raises:
-        Tampered: The tokens have no version of their own, and nobody knows which one made them: another one would give other values.
+        Tampered: The tokens have no version of their own, and nobody knows which one made them: another one would give other values. Or
+            they should be text and are something else.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if rule.scheme == "siv":
-        texts = pc.drop_null(column.cast(pa.string()))
+    if rule.authentic:
+        from prefect_gatehouse.tokens.columns import flat, is_text
+
+        texts = flat(column)
+        if not is_text(texts.type) and not pa.types.is_null(texts.type):
+            raise Tampered("the key of the workload's frame is no text, as its tokens are", where=_WHERE, advice="mend the workload")
+        texts = texts.cast(pa.large_string()).drop_null()
         heads = pc.unique(pc.utf8_slice_codeunits(texts, 0, _HEAD)).to_pylist()
         return tuple(sorted({int(match[1]) for head in heads if (match := _PREFIX.match(head)) is not None}))
     if made_with is None:
@@ -54,7 +60,7 @@ def turn_back(column: pa.ChunkedArray, rule: Tokenise, root: RootKey, *, tenant:
         root: The root key.
         tenant: Whose tokens they are.
         name: The column.
-        version: The version of the key that made them; ``siv`` tokens say it themselves.
+        version: The version of the key that made them, where they do not say it themselves.
 
     Raises:
         InputError: The scheme can't be reversed, or the root key has no such version.
@@ -69,6 +75,10 @@ def turn_back(column: pa.ChunkedArray, rule: Tokenise, root: RootKey, *, tenant:
         from prefect_gatehouse.tokens import ff1
 
         return ff1.detokenise(column, root, tenant=tenant, join_domain=domain, alphabet=rule.alphabet or "digits", version=version)
+    if rule.scheme == "permute" and rule.authentic:
+        from prefect_gatehouse.tokens import permute_blocks
+
+        return permute_blocks.detokenise(column, root, tenant=tenant, join_domain=domain)
     if rule.scheme == "permute":
         from prefect_gatehouse.tokens import permute
 
@@ -77,7 +87,7 @@ def turn_back(column: pa.ChunkedArray, rule: Tokenise, root: RootKey, *, tenant:
 
 
 def refuse_made_up(column: pa.ChunkedArray, own: pa.ChunkedArray) -> None:
-    """Stops tokens that are none of the run's own: every text of ff1 and every number of permute would open, to somebody else's value.
+    """Stops tokens that are none of the run's own: every text of ff1 and every permuted number would open, to somebody else's value.
 
     Args:
         column: The tokens of the workload's frame.

@@ -142,7 +142,7 @@ class MinimisedData(Value):
     )
     quarantined_rows: int = Field(0, description="Rows that were set aside because they could not be read or treated.")
     token_key_version: int | None = Field(
-        None, description="Version of the root key that made the tokens; those of ff1 and permute have no room for it."
+        None, description="Version of the root key that made the tokens; those of ff1 and permuted numbers have no room for it."
     )
     synthetic: bool = Field(False, description="Whether the source's digest is recorded in the ledger as synthetic.")
 

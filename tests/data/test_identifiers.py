@@ -24,7 +24,7 @@ from prefect_gatehouse.data.national_numbers import NUMBERS
 from prefect_gatehouse.data.rules import rule_for
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.manifest.columns import Column
-from prefect_gatehouse.tokens import cmac, siv
+from prefect_gatehouse.tokens import cmac, permute_blocks, siv
 from prefect_gatehouse.tokens.keys import RootKey
 
 ROOT = RootKey(bytes(range(1, 33)))
@@ -172,6 +172,7 @@ def test_our_own_tokens_are_not_identifiers() -> None:
     names = pa.array([f"name {number}" for number in range(ROWS)])
     for module in (cmac, siv):
         assert scan(module.tokenise(names, ROOT, tenant="t", join_domain="d")) == {}
+    assert scan(permute_blocks.tokenise(pa.array(range(ROWS)), ROOT, tenant="t", join_domain="d")) == {}
 
 
 def test_one_number_over_and_over_proves_nothing() -> None:

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from prefect_gatehouse.data.rules import Rule, rule_for
 from prefect_gatehouse.errors import DataRefused, InputError
 from prefect_gatehouse.manifest.columns import Column
-from prefect_gatehouse.tokens import ff1, permute, siv
+from prefect_gatehouse.tokens import ff1, permute, permute_blocks, siv
 from prefect_gatehouse.tokens.keys import RootKey
 
 ROOT = RootKey(bytes(range(1, 33)))
@@ -41,6 +41,8 @@ CASES: dict[str, tuple[Mapping[str, object], list[object]]] = {
     "ff1": ({}, ["12-3456 789", None, "0000000"]),
     "ff1-letters": ({"alphabet": "letters"}, ["abcdefGH", None, "zzzzzzzz"]),
     "permute": ({}, [5, None, -7]),
+    "permute-as-number": ({"form": "number"}, [5, None, -7]),
+    "permute-as-text": ({"form": "text"}, [5, None, -7]),
 }
 
 
@@ -55,7 +57,9 @@ def test_reversible_schemes_come_back_with_the_declared_settings(name: str) -> N
     if scheme == "ff1":
         back = ff1.Tokeniser(ROOT, alphabet=more.get("alphabet", "digits"), **SCOPE).back(tokens)  # type: ignore[arg-type]
     else:
-        back = {"siv": siv, "permute": permute}[scheme].detokenise(tokens, ROOT, **SCOPE)
+        way = permute_blocks if more.get("form") == "text" else {"siv": siv, "permute": permute}[scheme]
+        back = way.detokenise(tokens, ROOT, **SCOPE)
+        assert tokens.type == (pa.int64() if way is permute else pa.string())
     assert back.to_pylist() == values
 
 
@@ -64,6 +68,8 @@ def test_settings_are_told() -> None:
     assert rule("siv", padding=False).detail == "siv, joins person, lengths show"
     assert rule("ff1", alphabet="upper").detail == "ff1, joins person, upper"
     assert rule("cmac", canonical="email").detail == "cmac, joins person, e-mail addresses of either case"
+    assert rule("permute", form="text").detail == "permute, joins person, as text"
+    assert rule("permute", form="number").detail == rule("permute").detail == "permute, joins person"
     assert rule("codes").detail == "codes"
 
 
@@ -84,16 +90,18 @@ BAD: dict[str, tuple[str, list[str | None], list[bool], str]] = {
         "whole numbers of 64 bits",
     ),
 }
+BAD["permute-as-text"] = BAD["permute"]
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_values_without_a_token_are_marked_so_that_rows_can_be_set_aside(name: str) -> None:
     """Good values get the tokens that they get alone; the others are counted and not shown."""
     scheme, values, marks, message = BAD[name]
-    made = rule(scheme)
+    more = {"form": "text"} if name == "permute-as-text" else {}
+    made = rule(scheme, **more)
     tokens, bad = made.apply(pa.array(values, pa.string()))
     assert bad.to_pylist() == marks
-    assert tokens[0].as_py() == treated(rule(scheme), pa.array(values[:1]))[0].as_py()
+    assert tokens[0].as_py() == treated(rule(scheme, **more), pa.array(values[:1]))[0].as_py()
     assert [value is None for value in tokens.to_pylist()] == [mark or value is None for mark, value in zip(marks, values, strict=True)]
     with pytest.raises(DataRefused, match=f"{sum(marks)} values .*{message}") as caught:
         made.check()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sqlite3
 from contextlib import closing
@@ -174,6 +175,18 @@ def _lineage_and_receipt_carry_the_class(pipeline: Any) -> None:
     assert tags("write_back") == {None: "restricted"}
     with closing(sqlite3.connect(pipeline.target)) as target:
         assert target.execute("SELECT data_class FROM _gatehouse_receipts").fetchall() == [("restricted",)]
+
+
+def test_a_key_of_permuted_numbers_as_text(pipeline: Any) -> None:
+    """Numbers of a CSV leave as text that says its key's version, and are numbers again in the target; the record names scheme and version."""
+    source = pipeline.zone / "source.csv"
+    source.write_text(re.sub(r"SUBJ-([0-9a-f]{12})", lambda found: str(-int(found[1], 16)), source.read_text()))
+    changed(pipeline, "rule: tokenise, scheme: siv}", "rule: tokenise, scheme: permute, form: text}")
+    run_id = pipeline.complete()
+    assert pipeline.ledger.run(run_id).ending == "completed", pipeline.log.read_text()[-2000:]
+    assert {str(row[0]) for row in pipeline.rows()} == pipeline.source_subjects()
+    (found,) = re_identifications(pipeline.ledger, run_id)
+    assert (found.act.scheme, found.act.tokens, found.act.key_versions) == ("permute", ROWS, (1,))
 
 
 def test_a_policy_that_forbids_to_turn_tokens_back(make_pipeline: Any, tmp_path: Path) -> None:

@@ -30,6 +30,14 @@ def test_one_value_has_one_text(text: bytes) -> None:
         assert encode(data).tobytes() == text
 
 
+def test_no_values() -> None:
+    """A column without a row has no characters, and none to decode, whatever its width."""
+    for width in (1, 15, 16, 40):
+        characters = encode(np.empty((0, width), np.uint8))
+        data, good = decode(characters)
+        assert (len(characters), data.shape, good.shape) == (0, (0, width), (0,))
+
+
 def test_upper_case_other_letters_and_loose_bits_are_refused() -> None:
     """'V' is not 'v', 'w' is not in the alphabet, 'vv' has bits behind its byte."""
     for text in (b"VO", b"w0", b"0-", b"vv", b"v"):

@@ -73,6 +73,18 @@ def test_the_manifest_says_it_for_schemes_that_canonicalise() -> None:
         Tokenise(rule="tokenise", scheme="permute", canonical="email")
 
 
+def test_the_manifest_says_the_form_of_permuted_numbers() -> None:
+    """Form is a field of permute; with another scheme, or as another word, it is refused. Only tokens that can't be made up are authentic."""
+    for scheme in ("cmac", "siv", "ff1", "codes"):
+        with pytest.raises(ValidationError, match="form belongs to scheme permute"):
+            Tokenise(rule="tokenise", scheme=scheme, form="text")
+    with pytest.raises(ValidationError):
+        Tokenise.model_validate({"rule": "tokenise", "scheme": "permute", "form": "binary"})
+    assert Tokenise(rule="tokenise", scheme="permute", form="text").authentic and Tokenise(rule="tokenise", scheme="siv").authentic
+    forms = [Tokenise(rule="tokenise", scheme="permute", form=form) for form in (None, "number")]
+    assert not any(item.authentic for item in [*forms, Tokenise(rule="tokenise", scheme="ff1"), Tokenise(rule="tokenise")])
+
+
 FORMS: dict[str, tuple[pa.Array, list[str | None]]] = {
     "negative-zero": (pa.array([-0.0, 0.0, None, -3.0]), ["0", "0", None, "-3"]),
     "int64-limits": (pa.array([-(2**63), 2**63 - 1]), ["-9223372036854775808", "9223372036854775807"]),

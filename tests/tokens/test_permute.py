@@ -51,14 +51,13 @@ def test_equals_the_plain_one_and_comes_back(values: list[int | None]) -> None:
 
 
 def test_the_edges_of_64_bits() -> None:
-    """The least, the greatest and their neighbours have distinct tokens of 64 bits and come back, as numbers and as text."""
+    """The least, the greatest and their neighbours have distinct tokens of 64 bits and come back."""
     tokeniser = permute.Tokeniser(ROOT, **WHO)
     array = pa.array(EDGES)
     tokens = tokeniser(array)
     assert tokens.type == pa.int64()
     assert len(set(tokens.to_pylist())) == len(EDGES)
     assert tokeniser.back(tokens).equals(array)
-    assert tokeniser.back(tokeniser.text(array)).equals(array)
 
 
 @pytest.mark.parametrize("start", [0, -(2**63), 2**63 - 100_000, 2**32 - 50_000])
@@ -78,16 +77,6 @@ def test_one_bit_changes_half_the_bits(value: int) -> None:
     other = value ^ 1
     one, two = permute.tokenise(pa.array([value, other]), ROOT, **WHO).to_pylist()
     assert 8 <= ((one ^ two) & (2**64 - 1)).bit_count() <= 56
-
-
-@settings(deadline=None)
-@given(st.lists(st.none() | INT64, max_size=8))
-def test_text_is_the_number_in_two_s_complement(values: list[int | None]) -> None:
-    """Sixteen lower-case hexadecimal digits each, and back."""
-    array = pa.array(values, pa.int64())
-    text = permute.to_hex(array)
-    assert text.to_pylist() == [None if value is None else f"{value & (2**64 - 1):016x}" for value in values]
-    assert permute.from_hex(text).equals(array)
 
 
 def test_equal_numbers_of_any_type_have_one_token() -> None:
@@ -136,13 +125,11 @@ def test_what_is_no_whole_number_is_refused(array: pa.Array, message: str) -> No
 
 
 def test_what_can_not_be_tokens() -> None:
-    """Other types and other texts are no tokens; the message counts them and shows none."""
-    for array in (pa.array([1.0]), pa.array([1], pa.int32())):
-        with pytest.raises(Tampered, match="does not hold permuted numbers"):
+    """Other types are no tokens; the message shows none."""
+    for array in (pa.array([1.0]), pa.array([1], pa.int32()), pa.array(["CANARY"])):
+        with pytest.raises(Tampered, match="does not hold permuted numbers") as error:
             permute.detokenise(array, ROOT, **WHO)
-    with pytest.raises(Tampered, match="3 of 5 values") as error:
-        permute.detokenise(pa.array(["0" * 16, "CANARY", "A" * 16, "0" * 17, None]), ROOT, **WHO)
-    assert "CANARY" not in str(error.value)
+        assert "CANARY" not in str(error.value)
 
 
 def test_nothing_stands_under_a_null() -> None:

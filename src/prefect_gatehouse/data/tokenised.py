@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from prefect_gatehouse.data.counting import Counting, Faults
 from prefect_gatehouse.errors import DataRefused, InputError
 from prefect_gatehouse.manifest.columns import Tokenise
-from prefect_gatehouse.tokens import cmac, codes, ff1, ff1_columns, permute, siv
+from prefect_gatehouse.tokens import cmac, codes, ff1, ff1_columns, permute, permute_blocks, siv
 from prefect_gatehouse.tokens.columns import canonical_text, is_text, text_bytes
 from prefect_gatehouse.tokens.ff1_alphabet import named
 from prefect_gatehouse.tokens.keys import RootKey
@@ -38,6 +38,8 @@ def token_rule(name: str, declared: Tokenise, root: RootKey, tenant: str) -> Cou
         return Tokens(name, declared, siv.Tokeniser(root, tenant=tenant, join_domain=domain, padding=padding, canonical=form))
     if declared.scheme == "ff1":
         return FormatTokens(name, declared, ff1.Tokeniser(root, tenant=tenant, join_domain=domain, alphabet=declared.alphabet or "digits"))
+    if declared.scheme == "permute" and declared.form == "text":
+        return Permuted(name, declared, permute_blocks.Tokeniser(root, tenant=tenant, join_domain=domain).text)
     if declared.scheme == "permute":
         return Permuted(name, declared, permute.Tokeniser(root, tenant=tenant, join_domain=domain))
     raise InputError("codes take the run's key, not the root key", where=f"column '{name}'")
@@ -47,6 +49,8 @@ def _detail(name: str, declared: Tokenise) -> str:
     settings = [f"joins {declared.join_domain}"] if declared.join_domain not in (None, name) else []
     if declared.scheme == "ff1":
         settings.append(declared.alphabet or "digits")
+    if declared.form == "text":
+        settings.append("as text")
     if declared.padding is False:
         settings.append("lengths show")
     if declared.canonical == "email":
@@ -90,7 +94,7 @@ class FormatTokens(Tokens):
 
 
 class Permuted(Tokens):
-    """Another whole number for each; text of a CSV must be whole numbers that would come back as they are."""
+    """Another whole number or a text for each; text of a CSV must be whole numbers that would come back as they are."""
 
     def treat(self, faults: Faults, *arrays: pa.Array) -> pa.Array:
         """One batch of tokens."""

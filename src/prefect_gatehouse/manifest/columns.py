@@ -51,8 +51,8 @@ class Tokenise(_Leaving):
     """Each value becomes a keyed token.
 
     ``cmac`` can't be reversed; ``siv`` can by whoever holds the key; ``ff1`` too, and keeps the form of digits or letters; ``permute``
-    maps whole numbers of 64 bits to such numbers, reversibly; ``codes`` gives random numbers to fewer than 1,000 distinct values,
-    anew in every run.
+    maps whole numbers of 64 bits to such numbers or to text, reversibly; ``codes`` gives random numbers to fewer than 1,000 distinct
+    values, anew in every run.
     """
 
     rule: Literal["tokenise"]
@@ -62,6 +62,10 @@ class Tokenise(_Leaving):
         None, description="Characters of the values, for scheme ff1; digits unless set. Spaces and punctuation stay in place, others are refused."
     )
     padding: bool | None = Field(None, description="For scheme siv: hide the length of a value up to 16 bytes; true unless set.")
+    form: Literal["number", "text"] | None = Field(
+        None,
+        description="For scheme permute: tokens are whole numbers, or text that says its key's version and opens under no other; number unless set.",
+    )
     canonical: Literal["text", "email"] | None = Field(
         None,
         description="What counts as the same value, for schemes cmac and siv: the same text, or the same address whatever its case; text unless set.",
@@ -73,11 +77,18 @@ class Tokenise(_Leaving):
             raise ValueError("alphabet belongs to scheme ff1")
         if self.padding is not None and self.scheme != "siv":
             raise ValueError("padding belongs to scheme siv")
+        if self.form is not None and self.scheme != "permute":
+            raise ValueError("form belongs to scheme permute")
         if self.canonical is not None and self.scheme not in {"cmac", "siv"}:
             raise ValueError("canonical belongs to schemes cmac and siv")
         if self.join_domain is not None and self.scheme == "codes":
             raise ValueError("codes are random in every run and join nothing; remove join_domain")
         return self
+
+    @property
+    def authentic(self) -> bool:
+        """Whether a token says which version of the key made it and opens under no other, so that one which somebody made up is found out."""
+        return self.scheme == "siv" or (self.scheme == "permute" and self.form == "text")
 
 
 class Generalise(_Leaving):

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
-from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC, ECB
 
@@ -24,11 +24,12 @@ class BlockCipher:
         key: 16, 24 or 32 bytes.
     """
 
-    __slots__ = ("_ecb", "_key")
+    __slots__ = ("_back", "_ecb", "_key")
 
     def __init__(self, key: bytes) -> None:
         self._key = AES(key)
         self._ecb = Cipher(self._key, ECB()).encryptor()  # noqa: S305  the modes on top are made of the bare cipher
+        self._back: CipherContext | None = None
 
     def encrypt(self, blocks: Bytes, out: Bytes) -> None:
         """Encrypts each block on its own.
@@ -38,6 +39,12 @@ class BlockCipher:
             out: Where to; at least 15 bytes longer than ``blocks``, as OpenSSL's interface asks.
         """
         self._ecb.update_into(blocks.data, out.data)
+
+    def decrypt(self, blocks: Bytes, out: Bytes) -> None:
+        """The inverse of ``encrypt``, with the same arguments."""
+        if self._back is None:  # most schemes never go back this way
+            self._back = Cipher(self._key, ECB()).decryptor()  # noqa: S305  as above
+        self._back.update_into(blocks.data, out.data)
 
     def block(self, block: bytes) -> bytes:
         """One block, encrypted."""

@@ -71,7 +71,8 @@ def decode(text: Bytes) -> tuple[Bytes, npt.NDArray[np.bool_]]:
     width = length * 5 // 8
     if characters(width) != length:
         return np.zeros((rows, width), np.uint8), np.zeros(rows, np.bool_)
-    padded = np.full((rows, -(-length // 8) * 8), ord("0"), np.uint8)
+    groups = -(-length // 8)
+    padded = np.full((rows, groups * 8), ord("0"), np.uint8)
     padded[:, :length] = text
     eights = padded.view("<u8").astype(np.uint64, copy=False)
     # Bit 6 tells letters from digits: "0" has 16 in its lower five bits, "a" has 1 and stands for 10.
@@ -87,6 +88,6 @@ def decode(text: Bytes) -> tuple[Bytes, npt.NDArray[np.bool_]]:
         eights >>= np.uint64(left)
         eights &= np.uint64(mask)
         eights |= part
-    data = eights.astype(">u8").view(np.uint8).reshape(rows, -1, 8)[:, :, 3:].reshape(rows, -1)[:, :width]
+    data = eights.astype(">u8").view(np.uint8).reshape(rows, groups, 8)[:, :, 3:].reshape(rows, groups * 5)[:, :width]
     # Other characters came out as something: what does not give the same text again was none.
     return data, np.all(encode(data) == text, axis=1)

@@ -161,6 +161,38 @@ def spell_fixed(macs: Numbers, prefix: Bytes, size: int, text: Bytes) -> None:
 
 
 @compiled
+def spell(blocks: Bytes, held: int, prefix: Bytes, size: int, text: Bytes) -> None:
+    """The prefix and the characters of the first ``held`` bytes of each block.
+
+    Args:
+        blocks: The blocks (16 bytes each) and 8 bytes more.
+        held: How many bytes of each count.
+        prefix: What each token begins with, filled up to 8 bytes.
+        size: How many of them count.
+        text: Out: the tokens, one behind the other, and less than a token of room where ``held`` is no multiple of 5.
+    """
+    groups = (held + 4) // 5
+    width = size + (held * 8 + 4) // 5
+    # Of the last group only some bytes count. The characters behind its own are written over by the next token.
+    last = np.uint64(0xFFFFFFFFFF) ^ ((np.uint64(1) << np.uint64(8 * (5 * groups - held))) - np.uint64(1))
+    begin = load64(prefix, 0)
+    for row in range(len(text) // width):
+        at = row * width
+        store64(text, at, begin)
+        at += size
+        for group in range(groups - 1):
+            store64(text, at + group * 8, spelt(swap64(load64(blocks, row * 16 + group * 5)) >> np.uint64(24)))
+        forty = swap64(load64(blocks, row * 16 + (groups - 1) * 5)) >> np.uint64(24)
+        store64(text, at + (groups - 1) * 8, spelt(forty & last))
+
+
+@compiled
+def spell_blocks(blocks: Bytes, prefix: Bytes, size: int, text: Bytes) -> None:
+    """As ``spell``, for all 16 bytes of each block: 26 characters."""
+    spell(blocks, 16, prefix, size, text)
+
+
+@compiled
 def tell_apart(data: Bytes, edges: Edges, masks: Words, slots: Rows, heads: Words, firsts: Edges, codes: Rows) -> int:
     """Numbers equal texts alike, in order of their first row: a hash table of a few entries that fits the cache.
 

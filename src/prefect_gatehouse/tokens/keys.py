@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from prefect_gatehouse.errors import InputError
 
-Scheme = Literal["cmac", "siv", "ff1", "permute", "shift_dates"]
-KEY_BYTES: dict[Scheme, int] = {"cmac": 32, "siv": 64, "ff1": 32, "permute": 32, "shift_dates": 32}
+Scheme = Literal["cmac", "siv", "ff1", "permute", "permute_block", "shift_dates"]
+KEY_BYTES: dict[Scheme, int] = {"cmac": 32, "siv": 64, "ff1": 32, "permute": 32, "permute_block": 32, "shift_dates": 32}
 """AES-256 for all; AES-SIV takes two keys, one for the vector and one for the counter mode (RFC 5297, section 2.2)."""
 
 _ROOT_BYTES = 32

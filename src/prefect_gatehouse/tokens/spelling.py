@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from prefect_gatehouse.tokens import columns
-from prefect_gatehouse.tokens.base32hex import Bytes
+from prefect_gatehouse.tokens.aes import BLOCK
+from prefect_gatehouse.tokens.base32hex import Bytes, characters, spell
 from prefect_gatehouse.tokens.lockstep import Edges, Rows
 
 
@@ -21,6 +22,29 @@ def prefix(scheme: str, version: int) -> bytes:
 def filled(mark: bytes) -> Bytes:
     """A prefix filled up to the 8 bytes that compiled code writes at once; version numbers end before it is longer."""
     return np.frombuffer(mark.ljust(8, b"\0"), np.uint8)
+
+
+def spell_fixed(blocks: Bytes, size: int, mark: bytes, text: Bytes) -> None:
+    """A prefix and the characters of the first ``size`` bytes of each of n blocks.
+
+    Args:
+        blocks: The blocks (16 bytes each) and 7 bytes more.
+        size: 15 or 16.
+        mark: The prefix.
+        text: Out: n rows of prefix and characters, contiguous.
+    """
+    rows, width = text.shape
+    groups, over = divmod(size, 5)
+    # A group of five bytes is read as eight; of the last one only some count.
+    eights = np.ndarray((rows, groups + (over > 0)), ">u8", blocks.data, 0, (BLOCK, 5)).astype(np.uint64)
+    if over:
+        eights[:, -1] &= np.uint64((1 << 64) - (1 << (64 - 8 * over)))
+    text[:, : len(mark)] = np.frombuffer(mark, np.uint8)
+    # The characters of a row as one item, which numpy copies at once.
+    spelt = spell(eights)
+    kind = f"V{characters(size)}"
+    places = np.ndarray((rows,), kind, text.data, len(mark), (width,))
+    places[:] = np.ndarray((rows,), kind, spelt.data, 0, (spelt.shape[1],))
 
 
 def fixed_column(text: Bytes, width: int, like: pa.Array) -> pa.Array:
