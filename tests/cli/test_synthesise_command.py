@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 from tests.examples.test_tumour_kernel import FOLDER, module
 
@@ -45,7 +46,10 @@ def test_the_tumour_source_and_a_dry_run_on_the_result(home: Path, tmp_path: Pat
     for column in ("medical_record_number", "email", "birth_date", "postcode", "worst_perimeter", "mean_concavity"):
         assert not set(source[column]) & (set(table[column]) - {"0.0"}), column
     assert not [value for value in source["email"] if value in result.output + report.read_text()]
-    settings = Settings(home=home, identity=tmp_path / "nobody")
+    tiers = yaml.safe_load(Settings().tiers.read_text())
+    tiers["prototype"]["unverified_class"] = "restricted"  # nobody signs here, and the example's classes are those of real patients
+    (tmp_path / "tiers.yaml").write_text(yaml.safe_dump(tiers))
+    settings = Settings(home=home, identity=tmp_path / "nobody", tiers=tmp_path / "tiers.yaml")
     plan = plan_of(settings, project / "gatehouse.yaml", lambda what: lambda done, total: None, signed=False)
     assert plan.validated.minimised.synthetic
     assert "synthetic data, recorded" in "; ".join(section.summary for section in sections(plan))

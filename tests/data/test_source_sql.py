@@ -103,7 +103,7 @@ def test_many_rows_in_order_and_in_flat_memory(database: Any) -> None:
             assert done == expected <= total
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert seen == [BATCH_ROWS] * 2 + [150_000 - 2 * BATCH_ROWS]
+    assert seen == [BATCH_ROWS] * 4 + [150_000 - 4 * BATCH_ROWS]
     # All rows at once as Python objects are some 30 MB; 8,192 of them at a time are 2.
     assert peak < 8_000_000
 

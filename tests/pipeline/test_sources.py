@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from tests.services.moto_server import SECRET_KEY, MotoServer
 from tests.services.postgres_server import PostgresServer
 from tests.support.leaks import leaks
-from tests.support.pipeline import ROWS
+from tests.support.pipeline import REQUESTER, ROWS
 
 pytestmark = pytest.mark.xdist_group("stack")
 
@@ -107,7 +107,8 @@ def test_a_dry_run_reads_the_real_source(make_pipeline: Any, postgres: PostgresS
 
     pipeline = make_pipeline(rounds=1)
     in_postgres(pipeline, postgres, moved_out(pipeline))
-    plan = plan_of(pipeline.settings, pipeline.manifest, lambda words: lambda done, total: None, signed=False)
+    settings = pipeline.settings.model_copy(update={"identity": pipeline.keys[REQUESTER]})
+    plan = plan_of(settings, pipeline.manifest, lambda words: lambda done, total: None)
     assert plan.validated.minimised.source_rows == ROWS
     shown = {row[0]: row[1] for section in sections(plan) for row in section.rows if len(row) == 2}
     assert shown["Read from"].startswith("clinic (postgresql://127.0.0.1:")

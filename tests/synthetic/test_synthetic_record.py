@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.identity.plans import plan_for, tier_rules, write_project
-from tests.support.pipeline import Pipeline
+from tests.support.pipeline import REQUESTER, Pipeline
 from tests.synthetic.installation import Desk
 from tests.synthetic.sources import correlated
 
@@ -17,6 +17,7 @@ from prefect_gatehouse.errors import Denied, InputError, Tampered
 from prefect_gatehouse.flows.dry_run import plan_of
 from prefect_gatehouse.identity.keys import fingerprint, generate_key
 from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.plan_view import sections
 from prefect_gatehouse.policy.cedar import load_policy
 from prefect_gatehouse.policy.questions import ask_submit
@@ -109,10 +110,10 @@ def test_the_policy_denies_jobs_over_real_data(tmp_path: Path) -> None:
     policy = load_policy(Settings().policies)
     plan = plan_for(tmp_path / "project", Settings(home=tmp_path / "home"), tier=tier_rules(synthetic_only=True))
     with pytest.raises(Denied, match=r"takes synthetic data only, and this file's digest is not recorded as synthetic \[not-synthetic\]"):
-        ask_submit(policy, plan, 1, "local")
+        ask_submit(policy, plan, 1, "local", DataClass.RESTRICTED)
     minimised = plan.validated.minimised.model_copy(update={"synthetic": True})
     known = plan.model_copy(update={"validated": plan.validated.model_copy(update={"minimised": minimised})})
-    assert ask_submit(policy, known, 1, "local").allowed
+    assert ask_submit(policy, known, 1, "local", DataClass.RESTRICTED).allowed
 
 
 def test_the_gates_of_a_tier_for_synthetic_data(tmp_path: Path) -> None:
@@ -121,14 +122,15 @@ def test_the_gates_of_a_tier_for_synthetic_data(tmp_path: Path) -> None:
     tiers = yaml.safe_load(Settings().tiers.read_text())
     tiers["prototype"]["synthetic_only"] = True
     (tmp_path / "tiers.yaml").write_text(yaml.safe_dump(tiers))
-    settings = small.settings.model_copy(update={"tiers": tmp_path / "tiers.yaml"})
+    open_ = small.settings.model_copy(update={"identity": small.keys[REQUESTER]})
+    settings = open_.model_copy(update={"tiers": tmp_path / "tiers.yaml"})
 
     def dry(with_settings: Settings) -> str:
-        plan = plan_of(with_settings, small.manifest, lambda what: lambda done, total: None, signed=False)
+        plan = plan_of(with_settings, small.manifest, lambda what: lambda done, total: None)
         return "; ".join(section.summary for section in sections(plan))
 
     with pytest.raises(Denied, match="synthetic data only"):
         dry(settings)
-    assert "synthetic" not in dry(small.settings)
+    assert "synthetic" not in dry(open_)
     record(small.settings, sha256_file(small.manifest.parent / "source.csv"))
     assert "synthetic data, recorded" in dry(settings)
