@@ -12,13 +12,12 @@ import numpy as np
 import pyarrow as pa
 
 from prefect_gatehouse.tokens import tier
-from prefect_gatehouse.tokens.aes import BLOCK
-from prefect_gatehouse.tokens.base32hex import Bytes, characters, spell
+from prefect_gatehouse.tokens.base32hex import Bytes, characters
 from prefect_gatehouse.tokens.columns import Canonical, over_values, text_bytes
 from prefect_gatehouse.tokens.distinct import TellApart, distinct, prove
 from prefect_gatehouse.tokens.keys import RootKey
-from prefect_gatehouse.tokens.lockstep import Edges, LockStep, Numbers, Steps, Words, pieces
-from prefect_gatehouse.tokens.spelling import filled, fixed_column, prefix
+from prefect_gatehouse.tokens.lockstep import Edges, LockStep, Numbers, Steps, pieces
+from prefect_gatehouse.tokens.spelling import filled, fixed_column, prefix, spell_fixed
 
 SCHEME = "c"
 """What every token of this scheme begins with; the key's version follows."""
@@ -142,23 +141,11 @@ def _tokens(lock_step: LockStep, data: Bytes, edges: Edges, mark: bytes, kernels
     """The tokens of all messages, one behind the other."""
     width = len(mark) + _CHARACTERS
     text = np.empty((len(edges) - 1) * width, np.uint8)
-    start = np.frombuffer(mark, np.uint8)
     for piece in pieces(edges):
         macs = lock_step.macs(data, edges[piece.start : piece.stop + 1], kernels.steps if kernels else None)
         part = text[piece.start * width : piece.stop * width]
         if kernels:
             kernels.spell(macs.reshape(-1), filled(mark), len(mark), part)
         else:
-            _spell(macs, start, part.reshape(-1, width))
+            spell_fixed(macs.reshape(-1).view(np.uint8), TOKEN_BYTES, mark, part.reshape(-1, width))
     return text
-
-
-def _spell(macs: Words, mark: Bytes, text: Bytes) -> None:
-    """What ``fused.spell_fixed`` does, in numpy."""
-    rows, width = text.shape
-    # A group of five bytes is read as eight.
-    eights = np.ndarray((rows, TOKEN_BYTES // 5), ">u8", macs.data, 0, (BLOCK, 5)).astype(np.uint64)
-    text[:, : len(mark)] = mark
-    # The characters of a row as one item, which numpy copies at once.
-    places = np.ndarray((rows,), f"V{_CHARACTERS}", text.data, len(mark), (width,))
-    places[:] = spell(eights).view(f"V{_CHARACTERS}")[:, 0]
