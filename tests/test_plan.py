@@ -367,6 +367,14 @@ def test_the_measured_k_is_shown(project: Project) -> None:
     assert shown.summary == "3 rows, k = 7 over x, subject; l = 3 over illness"
 
 
+def test_what_was_set_aside_is_shown(project: Project) -> None:
+    """Whoever approves sees how many rows the data lacks, and whether it is synthetic."""
+    more = project.plan.validated.minimised.model_copy(update={"quarantined_rows": 2, "synthetic": True})
+    shown = sections(project.plan.model_copy(update={"validated": project.plan.validated.model_copy(update={"minimised": more})}))[1]
+    assert shown.summary.startswith("3 rows, 2 set aside because they could not be read or treated, ")
+    assert shown.summary.endswith(", synthetic data, recorded")
+
+
 def test_every_backend_and_the_whole_envelope_are_shown(project: Project) -> None:
     """Backends in their order with provider, version, jobs and cost; width, depth, shots, rounds, jobs, cost and deadline above them."""
     runs = sections(project.plan)[3]

@@ -63,7 +63,9 @@ def _leaves(plan: Plan) -> Section:
     groups = f"k = {minimised.k} over {', '.join(data.quasi_identifiers)}" if minimised.k else "no quasi-identifiers"
     if minimised.l:
         groups += f"; l = {minimised.l} over {', '.join(data.sensitive)}"
-    summary = f"{_count(minimised.artifact.rows, 'row')}, {groups}" + (", synthetic data, recorded" if minimised.synthetic else "")
+    aside = f", {minimised.quarantined_rows} set aside because they could not be read or treated" if minimised.quarantined_rows else ""
+    known = ", synthetic data, recorded" if minimised.synthetic else ""
+    summary = f"{_count(minimised.artifact.rows, 'row')}{aside}, {groups}{known}"
     return Section("What the workload sees", ("Column", "Class", "Treatment", "How"), rows, summary)
 
 
