@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
 from prefect_gatehouse.errors import Denied, InputError
 from prefect_gatehouse.manifest.fields import DataClass, Duration, Strict
 from prefect_gatehouse.manifest.models import Manifest
-from prefect_gatehouse.manifest.yaml_tree import YamlProblem, parse
+from prefect_gatehouse.policy.yaml_file import read_rules
 from prefect_gatehouse.values import ClassRules
 
 _Role = Literal["requester", "approver", "auditor"]
@@ -32,21 +31,7 @@ def load_class_rules(path: Path) -> Mapping[DataClass, ClassRules]:
     Raises:
         InputError: The file is missing or malformed, a class is not defined, or a higher class is more open than a lower one.
     """
-    try:
-        tree = parse(path.read_text())
-        # As JSON, so that a list is a tuple and a name a class, but "true" is not true.
-        found = TypeAdapter(dict[DataClass, _Class]).validate_json(json.dumps(tree.value), strict=True)
-    except (OSError, UnicodeDecodeError):
-        raise InputError("the classes of data can't be read", where=str(path), advice="set GATEHOUSE_CLASSES") from None
-    except YamlProblem as problem:
-        place = f"{path}:{problem.line}:{problem.column}" + (f": {problem.field}" if problem.field else "")
-        raise InputError("the classes of data are no plain YAML", where=place, advice="compare the file with the one that ships") from None
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"] if part != "[key]")
-        raise InputError(first["msg"], where=f"{path}: {field}", advice="correct the field") from None
-    for field, line, column in tree.repeated:
-        raise InputError("the key is given twice", where=f"{path}:{line}:{column}: {field}", advice="keep one of them")
+    found = read_rules(path, TypeAdapter(dict[DataClass, _Class]), "the classes of data", "GATEHOUSE_CLASSES")
     missing = [str(name) for name in DataClass if name not in found]
     if missing:
         raise InputError(f"classes are missing: {', '.join(missing)}", where=str(path), advice="define all four")

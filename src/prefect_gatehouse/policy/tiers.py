@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.manifest.fields import DataClass, Duration, Name, Strict
-from prefect_gatehouse.manifest.yaml_tree import YamlProblem, parse
+from prefect_gatehouse.policy.yaml_file import read_rules
 from prefect_gatehouse.values import TierRules, Treatment
 
 TierName = Literal["prototype", "integration", "business"]
@@ -39,21 +38,7 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
     Raises:
         InputError: The file is missing or malformed, or a tier is not defined.
     """
-    try:
-        tree = parse(path.read_text())
-        # As JSON, so that a list is a tuple and a name a class, but "2" is not 2.
-        tiers = TypeAdapter(dict[TierName, _Tier]).validate_json(json.dumps(tree.value), strict=True)
-    except (OSError, UnicodeDecodeError):
-        raise InputError("the tiers can't be read", where=str(path), advice="set GATEHOUSE_TIERS") from None
-    except YamlProblem as problem:
-        place = f"{path}:{problem.line}:{problem.column}" + (f": {problem.field}" if problem.field else "")
-        raise InputError("the tiers are no plain YAML", where=place, advice="compare the file with the one that ships") from None
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"] if part != "[key]")
-        raise InputError(first["msg"], where=f"{path}: {field}", advice="correct the field") from None
-    for field, line, column in tree.repeated:
-        raise InputError("the key is given twice", where=f"{path}:{line}:{column}: {field}", advice="keep one of them")
+    tiers = read_rules(path, TypeAdapter(dict[TierName, _Tier]), "the tiers", "GATEHOUSE_TIERS")
     missing = {"prototype", "integration", "business"} - set(tiers)
     if missing:
         raise InputError(f"tiers are missing: {', '.join(sorted(missing))}", where=str(path), advice="define all three")

@@ -9,6 +9,7 @@ answer by approximation: where rounding could turn the verdict it is undecided.
 
 from __future__ import annotations
 
+from abc import ABC
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -37,7 +38,7 @@ class Check(Protocol):
         """The verdict."""
 
 
-class OnePass:
+class OnePass(ABC):
     """Base of the checks that see the data once."""
 
     def again(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 
 import numpy as np
@@ -37,8 +38,9 @@ class _Rows(Share):
         number = int(np.count_nonzero(considered))
         return number, number - int(np.count_nonzero(self.holds(views, whole) & considered))
 
+    @abstractmethod
     def holds(self, views: list[View], whole: Mask) -> Mask:
-        raise NotImplementedError
+        """Which rows pass, where ``whole`` says which have a value in every column."""
 
 
 class _Compared(_Rows):

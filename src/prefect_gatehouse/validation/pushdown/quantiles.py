@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from prefect_gatehouse.validation.pushdown.arguments import Arguments, Bounds, NotPlain
@@ -16,7 +17,7 @@ _TIE = 1e-6
 """A rank this close to the middle of two may be rounded either way; far above what q * (n - 1) can err by."""
 
 
-class _Ranks:
+class _Ranks(ABC):
     """Base: finds the numbers at the ranks that the number of values decides."""
 
     def __init__(self, column: str) -> None:
@@ -56,8 +57,9 @@ class _Ranks:
         """The numbers at the ranks."""
         return [selection.found for selection in self._selections or () if selection.found is not None]
 
+    @abstractmethod
     def ranks(self, count: int) -> list[int]:
-        raise NotImplementedError
+        """The ranks to select among so many values."""
 
 
 class _Median(_Ranks):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 from prefect_gatehouse.validation.pushdown.interface import OnePass
 from prefect_gatehouse.validation.pushdown.view import Batch
 
@@ -33,9 +35,9 @@ class Share(OnePass):
         self._considered += considered
         self._unexpected += unexpected
 
+    @abstractmethod
     def look(self, batch: Batch) -> tuple[int, int]:
         """Rows considered and rows unexpected in one batch."""
-        raise NotImplementedError
 
     def success(self) -> bool:
         """Whether enough rows pass."""

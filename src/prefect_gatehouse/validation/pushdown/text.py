@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Literal
 
@@ -23,8 +24,9 @@ class _Texts(Share):
         view = batch.view(self.columns[0])
         return view.count, view.count - view.count_texts(self.expected(view)) if view.count else 0
 
+    @abstractmethod
     def expected(self, view: View) -> pa.BooleanArray:
-        raise NotImplementedError
+        """Which of the distinct texts are as expected."""
 
 
 class _Matches(_Texts):

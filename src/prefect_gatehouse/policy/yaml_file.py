@@ -1,0 +1,44 @@
+"""Reads one of the installation's YAML files of rules: plain YAML, strict types, every key once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.manifest.yaml_tree import YamlProblem, parse
+
+Rules = TypeVar("Rules")
+
+
+def read_rules(path: Path, adapter: TypeAdapter[Rules], what: str, setting: str) -> Rules:
+    """The rules of a file.
+
+    Args:
+        path: The file.
+        adapter: Their type.
+        what: What they are, such as ``the tiers``.
+        setting: The variable that names the file.
+
+    Raises:
+        InputError: The file is missing, no plain YAML, or not of the type.
+    """
+    try:
+        tree = parse(path.read_text())
+        # As JSON, so that a list is a tuple and a name a class, but "2" is not 2.
+        rules = adapter.validate_json(json.dumps(tree.value), strict=True)
+    except (OSError, UnicodeDecodeError):
+        raise InputError(f"{what} can't be read", where=str(path), advice=f"set {setting}") from None
+    except YamlProblem as problem:
+        place = f"{path}:{problem.line}:{problem.column}" + (f": {problem.field}" if problem.field else "")
+        raise InputError(f"{what} are no plain YAML", where=place, advice="compare the file with the one that ships") from None
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"] if part != "[key]")
+        raise InputError(first["msg"], where=f"{path}: {field}", advice="correct the field") from None
+    for field, line, column in tree.repeated:
+        raise InputError("the key is given twice", where=f"{path}:{line}:{column}: {field}", advice="keep one of them")
+    return rules
