@@ -9,7 +9,6 @@ answer by approximation: where rounding could turn the verdict it is undecided.
 
 from __future__ import annotations
 
-from abc import ABC
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -38,7 +37,7 @@ class Check(Protocol):
         """The verdict."""
 
 
-class OnePass(ABC):
+class OnePass:
     """Base of the checks that see the data once."""
 
     def again(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 
 from prefect_gatehouse.validation.pushdown.interface import OnePass
 from prefect_gatehouse.validation.pushdown.view import Batch
@@ -15,7 +15,7 @@ def enough(considered: int, unexpected: int, mostly: float) -> bool:
     return (float(considered) - float(unexpected)) / float(considered) >= mostly
 
 
-class Share(OnePass):
+class Share(OnePass, ABC):
     """Base of the checks that count unexpected rows of one column or a few.
 
     Args:
