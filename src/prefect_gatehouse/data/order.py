@@ -7,6 +7,8 @@ unequal rows cost a comparison, no more. It mixes by multiplication and xor-shif
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -140,7 +142,14 @@ def _mix_at(hashes: Hashes, rows: Places, words: Hashes) -> None:
     hashes[rows] = mixed ^ (mixed >> _32)
 
 
-def content_order(batch: pa.RecordBatch, hashes: Hashes) -> Places:
+class Taking(Protocol):
+    """What gives rows by their places: a record batch, or rows in another form."""
+
+    def take(self, places: pa.Array) -> pa.RecordBatch:
+        """The columns of some rows."""
+
+
+def content_order(batch: Taking, hashes: Hashes) -> Places:
     """The rows' places in the order of their content: by hash, then by all columns ascending, missing values last."""
     order = _by_hash(hashes)
     ordered = hashes[order]
@@ -156,7 +165,7 @@ def content_order(batch: pa.RecordBatch, hashes: Hashes) -> Places:
     ends = np.append(starts[1:], len(order))
     for stretch in np.unique(np.searchsorted(starts, unequal, side="right") - 1):
         part = order[starts[stretch] : ends[stretch]]
-        rows = pa.Table.from_batches([batch]).take(pa.array(part))
+        rows = pa.Table.from_batches([batch.take(pa.array(part))])
         keys = [(f"c{place}", "ascending") for place, field in enumerate(rows.schema) if not pa.types.is_null(field.type)]
         by_content = pc.sort_indices(rows.rename_columns([f"c{place}" for place in range(rows.num_columns)]), sort_keys=keys)
         order[starts[stretch] : ends[stretch]] = part[by_content.to_numpy()]
@@ -173,7 +182,7 @@ def _by_hash(hashes: Hashes) -> Places:
     return order
 
 
-def _repeats(batch: pa.RecordBatch, order: Places, places: Places) -> npt.NDArray[np.bool_]:
+def _repeats(batch: Taking, order: Places, places: Places) -> npt.NDArray[np.bool_]:
     """Whether the ordered row behind each place equals the one at it."""
     one, other = batch.take(pa.array(order[places])), batch.take(pa.array(order[places + 1]))
     equal = np.ones(len(places), np.bool_)
@@ -194,12 +203,18 @@ def _same(left: pa.Array, right: pa.Array) -> npt.NDArray[np.bool_]:
     return both
 
 
-def repeated(batch: pa.RecordBatch, hashes: Hashes) -> npt.NDArray[np.bool_]:
-    """Whether each row of a batch in its order equals the row before it."""
-    found = np.zeros(batch.num_rows, np.bool_)
+def repeated(batch: Taking, hashes: Hashes, order: Places | None = None) -> npt.NDArray[np.bool_]:
+    """Whether each row equals the one before it.
+
+    Args:
+        batch: The rows.
+        hashes: Their hashes, in order.
+        order: Their places in the batch, if it is not in order itself.
+    """
+    found = np.zeros(len(hashes), np.bool_)
     places = np.flatnonzero(hashes[1:] == hashes[:-1])
     if len(places):
-        found[places + 1] = _repeats(batch, np.arange(batch.num_rows), places)
+        found[places + 1] = _repeats(batch, np.arange(len(hashes)) if order is None else order, places)
     return found
 
 
@@ -210,15 +225,23 @@ def taken(batch: pa.RecordBatch, places: Places) -> pa.RecordBatch:
 
 
 def _taken(column: pa.Array, indices: pa.Array) -> pa.Array:
-    if not pa.types.is_string(column.type) or column.null_count or not len(column):
+    if not pa.types.is_string(column.type) or column.null_count or not (length := text_width(column)):
         return column.take(indices)
-    _, edges = text_bytes(column)
-    length = int(edges[1] - edges[0])
-    if not length or edges[-1] - edges[0] != length * len(column) or not (np.diff(edges) == length).all():
-        return column.take(indices)
-    _, _, buffer = column.buffers()
-    whole = pa.Array.from_buffers(pa.binary(length), len(column), [None, buffer.slice(int(edges[0]), length * len(column))])
+    _, offsets, buffer = column.buffers()
+    first = int(np.frombuffer(offsets, np.int32, 1, column.offset * 4)[0])
+    whole = pa.Array.from_buffers(pa.binary(length), len(column), [None, buffer.slice(first, length * len(column))])
     blocks = whole.take(indices)
-    offsets = np.arange(len(blocks) + 1, dtype=np.int32) * np.int32(length)
+    edges = np.arange(len(blocks) + 1, dtype=np.int32) * np.int32(length)
     _, found = blocks.buffers()
-    return pa.Array.from_buffers(pa.string(), len(blocks), [None, pa.py_buffer(offsets), found.slice(blocks.offset * length)])
+    return pa.Array.from_buffers(pa.string(), len(blocks), [None, pa.py_buffer(edges), found.slice(blocks.offset * length)])
+
+
+def text_width(column: pa.Array) -> int:
+    """Bytes of each text of a column of type ``string``, if all have so many; 0 if they differ, and where there is none."""
+    offsets = column.buffers()[1]
+    if not len(column) or offsets is None:
+        return 0
+    edges = np.frombuffer(offsets, np.int32, len(column) + 1, column.offset * 4)
+    length = int(edges[1] - edges[0])
+    same = edges[-1] - edges[0] == length * len(column) and bool((edges[1:] - edges[:-1] == length).all())
+    return length if same else 0

@@ -26,7 +26,7 @@ from prefect_gatehouse.errors import StorageError, Tampered
 from prefect_gatehouse.tokens.keys import derive_key
 
 _PREFIX = ".spill."
-_NONCE_BYTES = 12
+_NONCE_BYTES, _TAG_BYTES = 12, 16
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,11 @@ class Frame:
     number: int
     offset: int
     length: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of what was written."""
+        return self.length - _TAG_BYTES
 
 
 class SpillFolder:
@@ -127,21 +132,26 @@ class SpillWriter:
         self._cipher = cipher
         self._number = 0
         self._offset = 0
+        self._sealed = bytearray()
 
-    def append(self, data: bytes | pa.Buffer) -> Frame:
+    def append(self, data: bytes | memoryview | pa.Buffer) -> Frame:
         """Writes one frame.
 
         Raises:
             StorageError: The disk is full or fails.
         """
-        sealed = self._cipher.encrypt(self._number.to_bytes(_NONCE_BYTES, "big"), memoryview(data).cast("B"), _about(self.name, self._number))
-        rest = memoryview(sealed)
+        view = memoryview(data).cast("B")
+        size = view.nbytes + _TAG_BYTES
+        if len(self._sealed) < size:
+            self._sealed = bytearray(size)
+        rest = memoryview(self._sealed)[:size]
+        self._cipher.encrypt_into(self._number.to_bytes(_NONCE_BYTES, "big"), view, _about(self.name, self._number), rest)
         with _storage(self.name):
             while rest:
                 rest = rest[self._stream.write(rest) :]
-        frame = Frame(self._number, self._offset, len(sealed))
+        frame = Frame(self._number, self._offset, size)
         self._number += 1
-        self._offset += len(sealed)
+        self._offset += size
         return frame
 
     def __enter__(self) -> Self:
@@ -159,18 +169,33 @@ class SpillReader:
         self.name = name
         self._stream = stream
         self._cipher = cipher
+        self._sealed = bytearray()
 
-    def read(self, frame: Frame) -> bytes:
+    def read(self, frame: Frame) -> bytearray:
         """What was written as this frame.
 
         Raises:
             StorageError: The file can't be read.
             Tampered: It does not hold this frame, whole and unchanged.
         """
+        data = bytearray(max(0, frame.size))
+        self.read_into(frame, memoryview(data))
+        return data
+
+    def read_into(self, frame: Frame, data: memoryview) -> None:
+        """What was written as this frame, into memory of its size.
+
+        Raises:
+            StorageError: The file can't be read.
+            Tampered: It does not hold this frame, whole and unchanged; the memory then holds nothing that may be used.
+        """
+        if len(self._sealed) < frame.length:
+            self._sealed = bytearray(frame.length)
+        sealed = memoryview(self._sealed)[: frame.length]
         with _storage(self.name):
-            sealed = os.pread(self._stream.fileno(), frame.length, frame.offset)
+            found = os.preadv(self._stream.fileno(), [sealed], frame.offset)
         try:
-            return self._cipher.decrypt(frame.number.to_bytes(_NONCE_BYTES, "big"), sealed, _about(self.name, frame.number))
+            self._cipher.decrypt_into(frame.number.to_bytes(_NONCE_BYTES, "big"), sealed[:found], _about(self.name, frame.number), data)
         except (InvalidTag, ValueError):
             raise Tampered("a temporary file of the run was changed", where=self.name, advice="resume the run; it starts the gate over") from None
 

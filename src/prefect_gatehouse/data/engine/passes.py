@@ -12,9 +12,9 @@ import pyarrow as pa
 from prefect_gatehouse.data.digest import BLOCK_ROWS
 from prefect_gatehouse.data.engine.deal import Dealer
 from prefect_gatehouse.data.engine.interface import Keys, Progress, Work
+from prefect_gatehouse.data.engine.rows import Rows
 from prefect_gatehouse.data.engine.settle import Block, Stretch, load, settle
 from prefect_gatehouse.data.engine.treat import Counted, Tallies, Treater, aside_schema
-from prefect_gatehouse.data.order import taken
 from prefect_gatehouse.data.sources import FilesPlace, Part, S3Place, Source
 from prefect_gatehouse.data.spill import SpillFolder
 from prefect_gatehouse.errors import DataRefused
@@ -96,12 +96,11 @@ def settle_stretch(work: Work, keys: Keys, stretch: Stretch, total: int) -> Iter
     return settle(load(stretch, folder_of(work, keys)), total)
 
 
-def _expanded(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+def _expanded(rows: Rows) -> Iterator[pa.RecordBatch]:
     """Each dealt row as often as it came, in batches."""
-    columns = rows.select(rows.schema.names[:-2])
-    ends = np.cumsum(rows.column(rows.num_columns - 1).to_numpy().astype(np.int64))
+    ends = np.cumsum(rows.times, dtype=np.int64)
     for at in range(0, int(ends[-1]), BLOCK_ROWS):
-        yield taken(columns, np.searchsorted(ends, np.arange(at, min(at + BLOCK_ROWS, int(ends[-1]))), "right"))
+        yield rows.take(pa.array(np.searchsorted(ends, np.arange(at, min(at + BLOCK_ROWS, int(ends[-1]))), "right")))
 
 
 def _unreadable(source: Source, reads: tuple[str, ...]) -> list[pa.RecordBatch]:
