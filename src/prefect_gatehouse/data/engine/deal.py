@@ -16,7 +16,7 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from prefect_gatehouse.data.engine.rows import Rows, Widths, dealt_rows, joined
+from prefect_gatehouse.data.engine.rows import Packer, Rows, Widths, frames, joined
 from prefect_gatehouse.data.order import Places, content_order, repeated, row_hashes
 from prefect_gatehouse.data.spill import Frame, SpillFolder, SpillWriter
 from prefect_gatehouse.errors import DataRefused
@@ -132,6 +132,7 @@ class Dealer:
         self._writer: SpillWriter | None = None
         self._held = 0
         self._dealt = Dealt()
+        self._packer = Packer(memory)
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Deals out a batch of columns in their one form.
@@ -146,10 +147,10 @@ class Dealer:
         if not batch.num_rows:
             return
         self._dealt.rows += batch.num_rows
-        dealt = _dealt(batch)
+        dealt = self._ordered(batch)
         self._dealt.batches.append(dealt)
         self._held += dealt.nbytes
-        if self._held > self._memory:
+        if self._held + dealt.nbytes > self._memory:  # the next one would not fit
             self._flush()
 
     def end(self) -> Dealt:
@@ -174,36 +175,29 @@ class Dealer:
         batches = self._dealt.batches
         if len({batch.widths for batch in batches}) > 1:
             batches = [joined(batches)]  # one form, whichever shares they fall into
-        cuts = [share_edges(batch) for batch in batches]
-        shares, edges, number = array("H"), array("Q"), 0
-        for share in range(SHARES):
-            parts = [batch.slice(int(at[share]), int(at[share + 1] - at[share])) for batch, at in zip(batches, cuts, strict=True)]
-            parts = [part for part in parts if part.num_rows]
-            if parts:
-                frame = writer.append(joined(parts).written())
-                number = number if shares else frame.number
-                shares.append(share)
-                edges.append(frame.offset)
-        edges.append(frame.offset + frame.length)
-        self._dealt.flushed.append(Flushed(writer.name, number, shares, edges, batches[0].widths))
+        edges = np.stack([share_edges(batch) for batch in batches])
+        shares = np.flatnonzero(np.diff(edges).sum(axis=0))
+        written = [writer.append(data) for data in frames(batches, edges[:, shares], edges[:, shares + 1])]
+        ends = array("Q", [written[0].offset, *(frame.offset + frame.length for frame in written)])
+        self._dealt.flushed.append(Flushed(writer.name, written[0].number, array("H", shares.tolist()), ends, batches[0].widths))
         self._dealt.batches = []
+        self._packer.empty()
         self._held = 0
+
+    def _ordered(self, batch: pa.RecordBatch) -> Rows:
+        hashes = row_hashes(batch)
+        order = content_order(batch, hashes)
+        hashes = hashes[order]
+        times = np.ones(len(hashes), np.uint32)
+        again = repeated(batch, hashes, order)
+        if again.any():
+            first = np.flatnonzero(~again)
+            times = np.diff(np.append(first, len(hashes))).astype(np.uint32)
+            order, hashes = order[first], hashes[first]
+        return self._packer.dealt(batch, hashes, times, order)
 
 
 def share_edges(rows: Rows) -> Places:
     """Where each share begins in rows in the order of their hashes, and where the last one ends: 257 places."""
     starts = np.arange(SHARES, dtype=np.uint64) << np.uint64(64 - SHARE_BITS)
     return np.append(np.searchsorted(rows.hashes, starts), rows.num_rows)
-
-
-def _dealt(batch: pa.RecordBatch) -> Rows:
-    hashes = row_hashes(batch)
-    order = content_order(batch, hashes)
-    hashes = hashes[order]
-    times = np.ones(len(hashes), np.uint32)
-    again = repeated(batch, hashes, order)
-    if again.any():
-        first = np.flatnonzero(~again)
-        times = np.diff(np.append(first, len(hashes))).astype(np.uint32)
-        order, hashes = order[first], hashes[first]
-    return dealt_rows(batch, hashes, times, order)

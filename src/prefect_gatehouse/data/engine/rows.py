@@ -7,7 +7,7 @@ values and text of several lengths have no such form; a batch that has one stays
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -171,28 +171,55 @@ class Packed:
         return self.rows.view(np.uint8)
 
 
-def dealt_rows(batch: pa.RecordBatch, hashes: Hashes, times: Times, order: Places) -> Rows:
-    """Some rows of a batch in an order, packed if they can be.
+class Packer:
+    """Packs batch after batch into one piece of memory; what it gave is void once it is emptied.
 
     Args:
-        batch: Columns in their one form.
-        hashes: The hash of each row of the result.
-        times: How often each of them came.
-        order: Their places in the batch.
+        size: Bytes of that memory.
     """
-    widths = _widths(batch)
-    if not widths:
-        return Plain(_with_head(taken(batch, order), hashes, times))
-    size = _HEAD + sum(widths)
-    rows = np.empty(batch.num_rows, f"V{size}")
-    at = _HEAD
-    for column, width in zip(batch.columns, widths, strict=True):
-        _placed(rows, at, _values(column, width))
-        at += width
-    rows = rows.take(order)
-    _placed(rows, 0, hashes.astype("<u8", copy=False))
-    _placed(rows, _HASH_BYTES, times.astype("<u4", copy=False))
-    return Packed(batch.schema, widths, rows)
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._held: Void | None = None
+        self._scratch: Void = np.empty(0, "V1")
+        self._used = 0
+
+    def dealt(self, batch: pa.RecordBatch, hashes: Hashes, times: Times, order: Places) -> Rows:
+        """Some rows of a batch in an order, packed if they can be.
+
+        Args:
+            batch: Columns in their one form.
+            hashes: The hash of each row of the result.
+            times: How often each of them came.
+            order: Their places in the batch.
+        """
+        widths = _widths(batch)
+        if not widths:
+            return Plain(_with_head(taken(batch, order), hashes, times))
+        kind = np.dtype(f"V{_HEAD + sum(widths)}")
+        if self._scratch.dtype != kind or len(self._scratch) < batch.num_rows:
+            self._scratch = np.empty(batch.num_rows, kind)
+        unordered, at = self._scratch[: batch.num_rows], _HEAD
+        for column, width in zip(batch.columns, widths, strict=True):
+            _placed(unordered, at, _values(column, width))
+            at += width
+        rows = self._room(kind, len(order))
+        unordered.take(order, out=rows, mode="clip")  # every place is there; "clip" spares numpy a buffer
+        _placed(rows, 0, hashes.astype("<u8", copy=False))
+        _placed(rows, _HASH_BYTES, times.astype("<u4", copy=False))
+        return Packed(batch.schema, widths, rows)
+
+    def empty(self) -> None:
+        """Gives the memory to the batches that come."""
+        self._used = 0
+
+    def _room(self, kind: np.dtype[np.void], count: int) -> Void:
+        if self._held is None or self._held.dtype != kind:
+            self._held, self._used = np.empty(self._size // kind.itemsize, kind), 0
+        if self._used + count > len(self._held):
+            return np.empty(count, kind)
+        self._used += count
+        return self._held[self._used - count : self._used]
 
 
 def room(schema: pa.Schema, widths: Widths, size: int) -> Packed:
@@ -218,6 +245,25 @@ def joined(parts: Sequence[Rows]) -> Rows:
     return Plain(pa.concat_batches([part.arrow() for part in parts]))
 
 
+def frames(batches: Sequence[Rows], firsts: Places, lasts: Places) -> Iterator[memoryview | pa.Buffer]:
+    """What ``read`` takes, for stretches of several batches in one form, each of which lies in all of them.
+
+    Args:
+        batches: The batches.
+        firsts: Where each stretch begins in each batch: (batches, stretches).
+        lasts: Where it ends.
+    """
+    bounds = zip(firsts.T.tolist(), lasts.T.tolist(), strict=True)
+    rows = [batch.rows for batch in batches if isinstance(batch, Packed)]
+    if len(rows) == len(batches):  # a stretch has a few hundred rows, so that an object for each part of it would count
+        for begins, ends in bounds:
+            yield memoryview(np.concatenate([part[first:last] for part, first, last in zip(rows, begins, ends, strict=True)]).view(np.uint8))
+        return
+    for begins, ends in bounds:
+        parts = [batch.slice(first, last - first) for batch, first, last in zip(batches, begins, ends, strict=True) if last > first]
+        yield joined(parts).written()
+
+
 def _dealt_schema(schema: pa.Schema) -> pa.Schema:
     return schema.append(pa.field(_HASH, pa.uint64())).append(pa.field(_TIMES, pa.uint32()))
 
@@ -227,6 +273,7 @@ def _with_head(batch: pa.RecordBatch, hashes: Hashes, times: Times) -> pa.Record
 
 
 def _widths(batch: pa.RecordBatch) -> Widths:
+    """Bytes of each column in a packed row; empty where there is no such form."""
     widths = tuple(_width(column) for column in batch.columns)
     return widths if all(widths) else ()
 
