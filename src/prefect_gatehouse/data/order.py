@@ -32,7 +32,7 @@ _32, _29, _33 = np.uint64(32), np.uint64(29), np.uint64(33)
 _FILLED = np.array([(1 << (8 * length)) - 1 for length in range(_WORD)], np.uint64)
 
 
-def one_form(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+def one_form(name: str, column: pa.Array) -> pa.Array:
     """A column in the one form of its logical type: no dictionary, no large_string, doubles with one zero and one NaN.
 
     Raises:
@@ -40,26 +40,24 @@ def one_form(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     """
     kind = column.type
     if pa.types.is_dictionary(kind):
-        column = column.cast(kind.value_type)
+        column = column.dictionary_decode()
         kind = column.type
     if pa.types.is_string(kind):
         return column
-    if is_text(kind):
+    if is_text(kind) or pa.types.is_decimal(kind):
         return column.cast(pa.string())
     if pa.types.is_floating(kind):
-        return pa.chunked_array([_one_zero(chunk.cast(pa.float64())) for chunk in column.chunks], pa.float64())
-    if pa.types.is_decimal(kind):
-        return column.cast(pa.string())
+        return _one_zero(column.cast(pa.float64()))
     if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind) or is_time(kind):
         return column
     advice = "keep flat columns of text, numbers and dates"
     raise DataRefused(f"the type {kind} has no digest", where=f"column '{name}'", advice=advice)
 
 
-def _one_zero(chunk: pa.Array) -> pa.Array:
-    values = chunk.fill_null(0.0).to_numpy(zero_copy_only=False)
-    missing = chunk.is_null().to_numpy(zero_copy_only=False)
-    return pa.array(np.where(np.isnan(values), np.nan, values) + 0.0, mask=missing)
+def _one_zero(column: pa.Array) -> pa.Array:
+    values = (column.fill_null(0.0) if column.null_count else column).to_numpy(zero_copy_only=False)
+    single = np.where(np.isnan(values), np.nan, values) + 0.0
+    return pa.array(single, mask=column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None, from_pandas=False)
 
 
 def row_hashes(batch: pa.RecordBatch) -> Hashes:

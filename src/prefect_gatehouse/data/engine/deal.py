@@ -78,12 +78,14 @@ class Dealt:
     Attributes:
         schema: Of the treated columns, None if there were no rows.
         rows: How many there are.
+        gaps: Columns in which a value is missing.
         flushed: What lies in temporary files.
         batches: What is still in memory, each in the order of its hashes.
     """
 
     schema: pa.Schema | None = None
     rows: int = 0
+    gaps: set[str] = field(default_factory=set)
     flushed: list[Flushed] = field(default_factory=list)
     batches: list[Rows] = field(default_factory=list)
 
@@ -98,6 +100,7 @@ class Dealt:
         elif other.schema is not None:
             same_types(self.schema, other.schema)
         self.rows += other.rows
+        self.gaps |= other.gaps
         self.flushed += other.flushed
         self.batches += other.batches
 
@@ -147,6 +150,7 @@ class Dealer:
         if not batch.num_rows:
             return
         self._dealt.rows += batch.num_rows
+        self._dealt.gaps.update(name for name, column in zip(batch.schema.names, batch.columns, strict=True) if column.null_count)
         dealt = self._ordered(batch)
         self._dealt.batches.append(dealt)
         self._held += dealt.nbytes

@@ -194,6 +194,8 @@ def _opened(work: Work) -> Keys:
             if work.root is not None:
                 secret = work.root()
                 root = RootKey.parse(secret.reveal())
+                if work.key_version is not None:  # the store may hold a newer version by now; tokens of two versions do not match
+                    root = root.at(work.key_version)
                 with suppress(Exception):  # the key has been taken out; the gate's own lease of it is revoked by the gate
                     secret.revoke()
             _keys[work.token] = Keys(RunKeys(work.run_keys).load(work.run_id), root)
