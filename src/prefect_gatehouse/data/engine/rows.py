@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,29 +26,6 @@ _HASH, _TIMES = "#hash", "#times"
 _HASH_BYTES, _HEAD = 8, 12
 # Rows taken at once when rows become columns again: 256 KiB at 128 bytes, which stay in the second cache for the pass over each column.
 _AT_ONCE = 2048
-
-
-class Rows(Protocol):
-    """Dealt rows in either form."""
-
-    schema: pa.Schema
-    widths: Widths
-    hashes: Hashes
-    times: Times
-    num_rows: int
-    nbytes: int
-
-    def take(self, places: pa.Array) -> pa.RecordBatch:
-        """The columns of some rows."""
-
-    def slice(self, first: int, count: int) -> Rows:
-        """Neighbouring rows, not copied."""
-
-    def arrow(self) -> pa.RecordBatch:
-        """As an Arrow batch, hash and number last."""
-
-    def written(self) -> memoryview | pa.Buffer:
-        """The bytes that ``read`` takes."""
 
 
 @dataclass(frozen=True)
@@ -164,11 +140,15 @@ class Packed:
 
     def written(self) -> memoryview:
         """The memory."""
-        return memoryview(self._bytes)
+        return self._bytes.data
 
     @property
     def _bytes(self) -> npt.NDArray[np.uint8]:
         return self.rows.view(np.uint8)
+
+
+Rows = Plain | Packed
+"""Dealt rows in either form."""
 
 
 class Packer:
@@ -257,7 +237,7 @@ def frames(batches: Sequence[Rows], firsts: Places, lasts: Places) -> Iterator[m
     rows = [batch.rows for batch in batches if isinstance(batch, Packed)]
     if len(rows) == len(batches):  # a stretch has a few hundred rows, so that an object for each part of it would count
         for begins, ends in bounds:
-            yield memoryview(np.concatenate([part[first:last] for part, first, last in zip(rows, begins, ends, strict=True)]).view(np.uint8))
+            yield np.concatenate([part[first:last] for part, first, last in zip(rows, begins, ends, strict=True)]).view(np.uint8).data
         return
     for begins, ends in bounds:
         parts = [batch.slice(first, last - first) for batch, first, last in zip(batches, begins, ends, strict=True) if last > first]
