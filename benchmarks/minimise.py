@@ -134,7 +134,8 @@ def measure(path: Path, warm: Path, processes: int) -> dict[str, float]:
 
 def child(*arguments: object) -> dict[str, float]:
     """One measurement in a process of its own; its parent stays small, because Linux lets a child begin with its parent's peak."""
-    compiled = {**os.environ, "GATEHOUSE_TOKEN_TIER": "fused"}  # from the first row on, not from the row on that repays the loading
+    # Compiled functions from the first row on, not from the row on that repays the loading; no threads that wait for linear algebra.
+    compiled = {**os.environ, "GATEHOUSE_TOKEN_TIER": "fused", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, __file__, *map(str, arguments)], check=True, stdout=subprocess.PIPE, text=True, env=compiled)
     return json.loads(done.stdout.splitlines()[-1]) if done.stdout else {}
 

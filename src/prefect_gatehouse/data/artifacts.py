@@ -26,6 +26,8 @@ from prefect_gatehouse.values import Artifact, Deletion
 
 _SCHEME = "artifact:"
 _ROW_GROUP = 1 << 16
+# Values a distinct one, from which on a dictionary is worth it for tokens: places of a few bits stand for 27 characters.
+_REPEATED = 8
 _OTHER = "the artifact does not hold the rows and columns it was recorded with"
 
 
@@ -48,7 +50,7 @@ class ArtifactStore:
             name: Its name.
             content: What it holds; each batch is a row group.
             key: The run's key.
-            random: Columns that look random, such as tokens: no compression and no dictionary finds anything in them.
+            random: Columns that look random, such as tokens: no compression finds anything in them, and a dictionary only where they repeat.
 
         Raises:
             InputError: The run id or the name is not a plain name, or there is no batch to take a schema from.
@@ -210,7 +212,8 @@ def _write(
     if random:
         # Where tokens make most of the bytes, a better compression of the rest gains little and would cost more than all else here.
         options["compression"] = {name: "none" if name in random else "lz4" for name in schema.names}
-        options["use_dictionary"] = [field.name for field in schema if field.name not in random and is_text(field.type)]
+        texts = [field.name for field in schema if is_text(field.type)]
+        options["use_dictionary"] = [name for name in texts if name not in random or (first is not None and _repeats(first.column(name)))]
     # Without statistics: nobody filters by them, and they repeat values.
     with pq.ParquetWriter(sink, schema, write_statistics=False, encryption_properties=encryption, **options) as writer:
         while first is not None:
@@ -218,6 +221,10 @@ def _write(
             rows += first.num_rows
             first = next(batches, None)
     return schema, rows
+
+
+def _repeats(column: pa.Array) -> bool:
+    return len(column) > _REPEATED * len(column.unique())
 
 
 @contextmanager

@@ -29,7 +29,7 @@ _PREFIX = ".spill."
 _NONCE_BYTES, _TAG_BYTES = 12, 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Frame:
     """Where one frame lies.
 
@@ -146,9 +146,11 @@ class SpillWriter:
             self._sealed = bytearray(size)
         rest = memoryview(self._sealed)[:size]
         self._cipher.encrypt_into(self._number.to_bytes(_NONCE_BYTES, "big"), view, _about(self.name, self._number), rest)
-        with _storage(self.name):
+        try:
             while rest:
                 rest = rest[self._stream.write(rest) :]
+        except OSError as error:
+            raise _failed(error, self.name) from None
         frame = Frame(self._number, self._offset, size)
         self._number += 1
         self._offset += size
@@ -192,8 +194,10 @@ class SpillReader:
         if len(self._sealed) < frame.length:
             self._sealed = bytearray(frame.length)
         sealed = memoryview(self._sealed)[: frame.length]
-        with _storage(self.name):
+        try:
             found = os.preadv(self._stream.fileno(), [sealed], frame.offset)
+        except OSError as error:
+            raise _failed(error, self.name) from None
         try:
             self._cipher.decrypt_into(frame.number.to_bytes(_NONCE_BYTES, "big"), sealed[:found], _about(self.name, frame.number), data)
         except (InvalidTag, ValueError):
@@ -214,12 +218,15 @@ def _about(name: str, number: int) -> bytes:
 def _storage(name: str) -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError:
-        advice = "resume the run; it starts the gate over"
-        raise StorageError("a temporary file of the run is gone", where=name, advice=advice) from None
     except OSError as error:
-        raise StorageError(
-            f"a temporary file of the run can't be written or read: {error.strerror or 'input/output error'}",
-            where=name,
-            advice="check the disk and the permissions below GATEHOUSE_HOME, then resume the run",
-        ) from None
+        raise _failed(error, name) from None
+
+
+def _failed(error: OSError, name: str) -> StorageError:
+    if isinstance(error, FileNotFoundError):
+        return StorageError("a temporary file of the run is gone", where=name, advice="resume the run; it starts the gate over")
+    return StorageError(
+        f"a temporary file of the run can't be written or read: {error.strerror or 'input/output error'}",
+        where=name,
+        advice="check the disk and the permissions below GATEHOUSE_HOME, then resume the run",
+    )

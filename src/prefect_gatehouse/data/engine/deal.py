@@ -29,7 +29,7 @@ MEMORY = 16 << 20
 """Bytes of dealt rows that one process holds before it writes them to a temporary file."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Piece:
     """Dealt rows, of one share of the hashes, in a temporary file.
 
