@@ -211,7 +211,7 @@ class SpillReader:
 
 
 def _about(name: str, number: int) -> bytes:
-    return f"{name}:{number}".encode()
+    return b"%b:%d" % (name.encode(), number)
 
 
 @contextmanager

@@ -66,9 +66,10 @@ class Flushed:
 
     def pieces(self, first: int, last: int) -> Iterator[Piece]:
         """The frames of a range of shares, the last one not included."""
-        for place in range(bisect_left(self.shares, first), bisect_left(self.shares, last)):
-            begin = self.edges[place]
-            yield Piece(self.file, Frame(self.number + place, begin, self.edges[place + 1] - begin), self.widths)
+        begin = bisect_left(self.shares, first)
+        for place in range(begin, bisect_left(self.shares, last, begin)):
+            at = self.edges[place]
+            yield Piece(self.file, Frame(self.number + place, at, self.edges[place + 1] - at), self.widths)
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -12,7 +13,6 @@ from prefect_gatehouse.data.sources.interface import BATCH_ROWS
 from prefect_gatehouse.data.sources.opened import Opened, Seekable
 from prefect_gatehouse.data.sources.types import converted
 from prefect_gatehouse.errors import InputError
-from prefect_gatehouse.tokens.columns import text_bytes
 
 _BEYOND_ASCII = 0x80
 
@@ -67,9 +67,9 @@ def _check(column: pa.Array) -> None:
     Raises:
         pa.ArrowInvalid: It is wrong.
     """
-    if pa.types.is_string(column.type):
-        data, edges = text_bytes(column)
-        text = data[edges[0] : edges[-1]]
+    if pa.types.is_string(column.type) and (data := column.buffers()[2]) is not None:
+        edges = np.frombuffer(column.buffers()[1], np.int32, len(column) + 1, column.offset * 4)
+        text = np.frombuffer(data, np.uint8)[edges[0] : edges[-1]]
         if not len(text) or text.max() < _BEYOND_ASCII:
             column.validate()
             return
