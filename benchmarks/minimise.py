@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import importlib
 import json
 import os
 import subprocess
@@ -82,6 +83,8 @@ def measure(path: Path, warm: Path, processes: int) -> dict[str, float]:
     import resource
     import time
     from contextlib import ExitStack
+
+    importlib.import_module("prefect_gatehouse.data")  # before pyarrow: it says which allocator Arrow is to use
 
     import pyarrow as pa
 

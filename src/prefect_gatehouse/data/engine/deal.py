@@ -16,8 +16,8 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from prefect_gatehouse.data.engine.rows import Packer, Rows, Widths, frames, joined
-from prefect_gatehouse.data.order import Places, content_order, repeated, row_hashes
+from prefect_gatehouse.data.engine.rows import Packer, Plain, Rows, Widths, frames
+from prefect_gatehouse.data.order import Hashes, Places, content_order, repeated, row_hashes
 from prefect_gatehouse.data.spill import Frame, SpillFolder, SpillWriter
 from prefect_gatehouse.errors import DataRefused
 
@@ -136,6 +136,7 @@ class Dealer:
         self._writer: SpillWriter | None = None
         self._held = 0
         self._dealt = Dealt()
+        self._edges: list[Places] = []
         self._packer = Packer(memory)
 
     def add(self, batch: pa.RecordBatch) -> None:
@@ -152,8 +153,9 @@ class Dealer:
             return
         self._dealt.rows += batch.num_rows
         self._dealt.gaps.update(name for name, column in zip(batch.schema.names, batch.columns, strict=True) if column.null_count)
-        dealt = self._ordered(batch)
+        dealt, edges = self._ordered(batch)
         self._dealt.batches.append(dealt)
+        self._edges.append(edges)
         self._held += dealt.nbytes
         if self._held + dealt.nbytes > self._memory:  # the next one would not fit
             self._flush()
@@ -179,17 +181,17 @@ class Dealer:
         writer = self._writer = self._writer or self._folder.create()
         batches = self._dealt.batches
         if len({batch.widths for batch in batches}) > 1:
-            batches = [joined(batches)]  # one form, whichever shares they fall into
-        edges = np.stack([share_edges(batch) for batch in batches])
+            batches = [Plain(batch.arrow()) for batch in batches]  # one form, whichever shares they fall into
+        edges = np.stack(self._edges)
         shares = np.flatnonzero(np.diff(edges).sum(axis=0))
         written = [writer.append(data) for data in frames(batches, edges[:, shares], edges[:, shares + 1])]
         ends = array("Q", [written[0].offset, *(frame.offset + frame.length for frame in written)])
         self._dealt.flushed.append(Flushed(writer.name, written[0].number, array("H", shares.tolist()), ends, batches[0].widths))
-        self._dealt.batches = []
+        self._dealt.batches, self._edges = [], []
         self._packer.empty()
         self._held = 0
 
-    def _ordered(self, batch: pa.RecordBatch) -> Rows:
+    def _ordered(self, batch: pa.RecordBatch) -> tuple[Rows, Places]:
         hashes = row_hashes(batch)
         order = content_order(batch, hashes)
         hashes = hashes[order]
@@ -199,10 +201,10 @@ class Dealer:
             first = np.flatnonzero(~again)
             times = np.diff(np.append(first, len(hashes))).astype(np.uint32)
             order, hashes = order[first], hashes[first]
-        return self._packer.dealt(batch, hashes, times, order)
+        return self._packer.dealt(batch, hashes, times, order), share_edges(hashes)
 
 
-def share_edges(rows: Rows) -> Places:
-    """Where each share begins in rows in the order of their hashes, and where the last one ends: 257 places."""
+def share_edges(ordered: Hashes) -> Places:
+    """Where each share begins in hashes that are in order, and where the last one ends: 257 places."""
     starts = np.arange(SHARES, dtype=np.uint64) << np.uint64(64 - SHARE_BITS)
-    return np.append(np.searchsorted(rows.hashes, starts), rows.num_rows)
+    return np.append(np.searchsorted(ordered, starts), len(ordered))

@@ -7,6 +7,7 @@ values and text of several lengths have no such form; a batch that has one stays
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -110,12 +111,20 @@ class Packed:
     @cached_property
     def hashes(self) -> Hashes:
         """The hash of each row."""
-        return np.ascontiguousarray(np.ndarray(self.rows.shape, "<u8", self._bytes, 0, self.rows.strides)).astype(np.uint64, copy=False)
+        return self._heads(0, "<u8").astype(np.uint64)
 
-    @property
+    @cached_property
     def times(self) -> Times:
         """How often each row came."""
-        return np.ascontiguousarray(np.ndarray(self.rows.shape, "<u4", self._bytes, _HASH_BYTES, self.rows.strides)).astype(np.uint32, copy=False)
+        return self._heads(_HASH_BYTES, "<u4").astype(np.uint32)
+
+    def _heads(self, at: int, kind: str) -> npt.NDArray[np.generic]:
+        return np.ndarray(self.rows.shape, kind, self._together, at, (_HEAD,))
+
+    @cached_property
+    def _together(self) -> npt.NDArray[np.uint8]:
+        """What stands before the columns, copied in one pass over the rows."""
+        return np.ascontiguousarray(np.ndarray(self.rows.shape, f"V{_HEAD}", self._bytes, 0, self.rows.strides)).view(np.uint8)
 
     def take(self, places: pa.Array) -> pa.RecordBatch:
         """The columns of some rows."""
@@ -194,10 +203,12 @@ class Packer:
         self._used = 0
 
     def _room(self, kind: np.dtype[np.void], count: int) -> Void:
-        if self._held is None or self._held.dtype != kind:
-            self._held, self._used = np.empty(self._size // kind.itemsize, kind), 0
-        if self._used + count > len(self._held):
+        most = self._size // kind.itemsize
+        if self._used + count > most:
             return np.empty(count, kind)
+        if self._held is None or self._held.dtype != kind:
+            # Not from the allocator: when the last row is gone, so is the memory, and the second pass does not start beside it.
+            self._held, self._used = np.frombuffer(mmap.mmap(-1, most * kind.itemsize), kind), 0
         self._used += count
         return self._held[self._used - count : self._used]
 

@@ -37,7 +37,7 @@ class Stretch:
 def stretches(dealt: Dealt) -> Iterator[Stretch]:
     """What was dealt, cut into stretches that hold whole buckets, and as few as they can; those without rows are left out."""
     width = 1 << max(0, SHARE_BITS - bucket_bits(dealt.rows))
-    edges = [share_edges(batch) for batch in dealt.batches]
+    edges = [share_edges(batch.hashes) for batch in dealt.batches]
     for first in range(0, SHARES if dealt.schema is not None else 0, width):
         pieces = tuple(piece for flushed in dealt.flushed for piece in flushed.pieces(first, first + width))
         slices = (batch.slice(int(at[first]), int(at[first + width] - at[first])) for batch, at in zip(dealt.batches, edges, strict=True))
