@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 
 from prefect_gatehouse.canonical import canonical
-from prefect_gatehouse.data.order import Hashes, content_order, fixed_width, one_form, row_hashes, taken, text_width
+from prefect_gatehouse.data.order import Hashes, content_order, fixed_width, one_form, one_length_bytes, row_hashes, taken, text_width
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.tokens.columns import text_bytes
 
@@ -163,10 +163,13 @@ def _update(sha256: hashlib._Hash, column: pa.Array) -> None:
     if pa.types.is_null(column.type):
         return
     if pa.types.is_string(column.type):
-        width = 0 if column.null_count else text_width(column)
-        data, edges = text_bytes(column.fill_null("") if column.null_count else column)
         # A length is never negative, so nothing else reads like one length for all.
-        sha256.update(np.array([-width], "<i4").data if width else np.diff(edges).astype("<i4").data)
+        if not column.null_count and (width := text_width(column)):
+            sha256.update(np.array([-width], "<i4").data)
+            sha256.update(one_length_bytes(column, width).data)
+            return
+        data, edges = text_bytes(column.fill_null("") if column.null_count else column)
+        sha256.update(np.diff(edges).astype("<i4").data)
         sha256.update(data[edges[0] : edges[-1]].data)
         return
     values = fixed_width(column)

@@ -104,11 +104,11 @@ def fixed_width(column: pa.Array) -> npt.NDArray[np.generic]:
 
 def _text_hashes(column: pa.Array) -> Hashes:
     """Over the length and all words of 8 bytes; the last word overlaps the one before it where the length is no multiple of 8."""
+    if (width := text_width(column)) >= _WORD:
+        return _of_one_length(np.full(len(column), width, np.uint64) * _STEP, one_length_bytes(column, width), width)
     data, edges = text_bytes(column)
     lengths = np.diff(edges)
     hashes: Hashes = lengths.astype(np.uint64) * _STEP
-    if len(lengths) and lengths[0] >= _WORD and edges[-1] - edges[0] == lengths[0] * len(lengths) and (lengths == lengths[0]).all():
-        return _of_one_length(hashes, data[edges[0] :], int(lengths[0]))
     data = np.concatenate([data[edges[0] : edges[-1]], np.zeros(_WORD, np.uint8)])
     words = np.ndarray((len(data) - _WORD + 1,), "<u8", data, strides=(1,))
     starts = edges[:-1] - edges[0]
@@ -127,7 +127,6 @@ def _text_hashes(column: pa.Array) -> Hashes:
 
 def _of_one_length(hashes: Hashes, data: npt.NDArray[np.uint8], length: int) -> Hashes:
     """The same for texts of one length, such as tokens: every word is a stride through the buffer."""
-    data = np.ascontiguousarray(data)
     for at in [*range(0, length - _WORD + 1, _WORD), *([length - _WORD] if length % _WORD else [])]:
         hashes ^= np.ndarray(hashes.shape, "<u8", data, offset=at, strides=(length,))
         hashes *= _STEP
@@ -225,9 +224,7 @@ def taken(batch: pa.RecordBatch, places: Places) -> pa.RecordBatch:
 def _taken(column: pa.Array, indices: pa.Array) -> pa.Array:
     if not pa.types.is_string(column.type) or column.null_count or not (length := text_width(column)):
         return column.take(indices)
-    _, offsets, buffer = column.buffers()
-    first = int(np.frombuffer(offsets, np.int32, 1, column.offset * 4)[0])
-    whole = pa.Array.from_buffers(pa.binary(length), len(column), [None, buffer.slice(first, length * len(column))])
+    whole = pa.Array.from_buffers(pa.binary(length), len(column), [None, pa.py_buffer(one_length_bytes(column, length))])
     blocks = whole.take(indices)
     edges = np.arange(len(blocks) + 1, dtype=np.int32) * np.int32(length)
     _, found = blocks.buffers()
@@ -243,3 +240,9 @@ def text_width(column: pa.Array) -> int:
     length = int(edges[1] - edges[0])
     same = edges[-1] - edges[0] == length * len(column) and bool((edges[1:] - edges[:-1] == length).all())
     return length if same else 0
+
+
+def one_length_bytes(column: pa.Array, width: int) -> npt.NDArray[np.uint8]:
+    """The bytes of texts that ``text_width`` found to have so many each, one behind the other."""
+    _, offsets, data = column.buffers()
+    return np.frombuffer(data, np.uint8, len(column) * width, int(np.frombuffer(offsets, np.int32, 1, column.offset * 4)[0]))

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from prefect_gatehouse.data.order import Hashes, Places, taken, text_width
+from prefect_gatehouse.data.order import Hashes, Places, one_length_bytes, taken, text_width
 
 Times = npt.NDArray[np.uint32]
 Void = npt.NDArray[np.void]
@@ -279,11 +279,9 @@ def _width(column: pa.Array) -> int:
 
 def _values(column: pa.Array, width: int) -> Void:
     """The values of a column of one width, one item each."""
-    buffers = column.buffers()
-    first = column.offset * width
     if pa.types.is_string(column.type):
-        first = int(np.frombuffer(buffers[1], np.int32, 1, column.offset * 4)[0])
-    return np.frombuffer(buffers[-1], f"V{width}", len(column), first)
+        return one_length_bytes(column, width).view(f"V{width}")
+    return np.frombuffer(column.buffers()[-1], f"V{width}", len(column), column.offset * width)
 
 
 def _placed(rows: Void, at: int, values: npt.NDArray[np.generic]) -> None:
