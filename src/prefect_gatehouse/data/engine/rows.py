@@ -213,10 +213,20 @@ class Packer:
         return self._held[self._used - count : self._used]
 
 
-def room(schema: pa.Schema, widths: Widths, size: int) -> Packed:
-    """Room for packed rows that take so many bytes, to be read into through ``written``."""
-    width = _HEAD + sum(widths)
-    return Packed(schema, widths, np.empty(size // width, f"V{width}"))
+class Room:
+    """Memory that packed rows are read into, stretch after stretch; what it gave is void at the next call.
+
+    Stretches are of about one size, never quite; an allocator would lay each beside the hole that the one before it left.
+    """
+
+    def __init__(self) -> None:
+        self._memory: npt.NDArray[np.uint8] = np.empty(0, np.uint8)
+
+    def packed(self, schema: pa.Schema, widths: Widths, size: int) -> Packed:
+        """Room for packed rows that take so many bytes, to be read into through ``written``."""
+        if len(self._memory) < size:
+            self._memory = np.frombuffer(mmap.mmap(-1, size + size // 8), np.uint8)
+        return Packed(schema, widths, self._memory[:size].view(f"V{_HEAD + sum(widths)}"))
 
 
 def read(schema: pa.Schema, data: bytes | pa.Buffer, widths: Widths) -> Rows:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from prefect_gatehouse.data.digest import BLOCK_ROWS, Bucket, BucketDigest, bucket_bits, cuts
 from prefect_gatehouse.data.engine.deal import SHARE_BITS, SHARES, Dealt, Piece, share_edges
-from prefect_gatehouse.data.engine.rows import Rows, joined, read, room
+from prefect_gatehouse.data.engine.rows import Room, Rows, joined, read
 from prefect_gatehouse.data.order import Hashes, Places, content_order
 from prefect_gatehouse.data.spill import SpillFolder, SpillReader
 
@@ -46,8 +46,13 @@ def stretches(dealt: Dealt) -> Iterator[Stretch]:
             yield stretch
 
 
-def load(stretch: Stretch, folder: SpillFolder) -> Rows:
+def load(stretch: Stretch, folder: SpillFolder, room: Room) -> Rows:
     """The dealt rows of a stretch, in no order.
+
+    Args:
+        stretch: The stretch.
+        folder: Where temporary files lie.
+        room: Where packed rows go; they are void when the next stretch is loaded there.
 
     Raises:
         StorageError: A temporary file is gone or can't be read.
@@ -63,7 +68,7 @@ def load(stretch: Stretch, folder: SpillFolder) -> Rows:
             found = (read(stretch.schema, readers[piece.file].read(piece.frame), piece.widths) for piece in stretch.pieces)
             return joined([*stretch.batches, *found])
         # All are packed in one form: they are decrypted to where they stay.
-        whole = room(stretch.schema, stretch.pieces[0].widths, sum(piece.frame.size for piece in stretch.pieces))
+        whole = room.packed(stretch.schema, stretch.pieces[0].widths, sum(piece.frame.size for piece in stretch.pieces))
         rest = whole.written()
         for piece in stretch.pieces:
             readers[piece.file].read_into(piece.frame, rest[: piece.frame.size])
