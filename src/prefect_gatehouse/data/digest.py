@@ -11,7 +11,7 @@ significant first), then the values. Fixed-width values are little-endian with z
 its byte lengths (int32, little-endian), then the UTF-8 bytes, and where all texts of the block have one length, minus that length in
 place of the lengths; decimals are text; floats are doubles, negative zero counts as zero and every NaN as one.
 
-A bucket is digested by whoever orders its rows, so that several processes share the work; and it is one row group of the artifact.
+A bucket is digested by whoever orders its rows, so that several processes share the work.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.tokens.columns import text_bytes
 
 BLOCK_ROWS = 1 << 16
-"""Rows of a block, and so of a row group at most."""
+"""Rows of a block."""
 
 # Three quarters of a block: a bucket of different rows then fits one block (the spread is that of a Poisson count, about 220 rows).
 _BUCKET_ROWS = BLOCK_ROWS * 3 // 4

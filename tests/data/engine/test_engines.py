@@ -77,7 +77,7 @@ def test_result_does_not_depend_on_how_it_was_made(
 
 
 def test_many_buckets_and_stretches(tmp_path: Path) -> None:
-    """200,000 rows fill several buckets; the artifact's row groups are they, and the streamed digest is the whole table's."""
+    """200,000 rows fill several buckets; whatever was in memory, the artifact is the same and the streamed digest is the whole table's."""
     count = 200_000
     table = pa.table({"mrn": [f"{row:06d}" for row in range(count)], "ward": ["north", "south"] * (count // 2)})
     data = declared(columns={name: COLUMNS[name] for name in ("mrn", "ward")}, quasi_identifiers=[], k=None, sensitive=[], l=None)
