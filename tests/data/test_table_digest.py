@@ -54,13 +54,16 @@ def test_other_rows_have_another_digest(
     assert (table_digest(table(one)) == table_digest(table(other))) == (bag(one) == bag(other))
 
 
-def test_definition_by_hand() -> None:
+@pytest.mark.parametrize("texts", [(None, "x", "token_of_27_characters_long"), ("one length", "for texts.", "which are3"), ("", "", "")])
+def test_definition_by_hand(texts: tuple[str | None, ...]) -> None:
     """The digest is what the docstrings say, computed here without Arrow and numpy: an auditor can repeat it."""
-    rows: list[tuple[str | None, int]] = [(None, 2), ("x", 1), ("token_of_27_characters_long", -3)]
+    rows = list(zip(texts, (2, 1, -3), strict=True))
     rows.sort(key=hash_by_hand)
     missing = sum(1 << (7 - place) for place, (text, _) in enumerate(rows) if text is None)
-    texts = [(text or "").encode() for text, _ in rows]
-    block = bytes([missing]) + b"".join(len(text).to_bytes(4, "little") for text in texts) + b"".join(texts)
+    spelt = [(text or "").encode() for text, _ in rows]
+    one_length = len({len(text) for text in spelt}) == 1 and spelt[0] and not missing
+    lengths = (-len(spelt[0])).to_bytes(4, "little", signed=True) if one_length else b"".join(len(text).to_bytes(4, "little") for text in spelt)
+    block = bytes([missing]) + lengths + b"".join(spelt)
     block += bytes([0]) + b"".join(number.to_bytes(8, "little", signed=True) for _, number in rows)
     whole = hashlib.sha256(b'{"columns":[["a","string"],["b","int64"]],"rows":3}')
     whole.update((0).to_bytes(8, "little") + (3).to_bytes(8, "little") + hashlib.sha256(block).digest())

@@ -169,3 +169,15 @@ def test_every_scheme_has_a_key_of_its_own_and_of_its_size() -> None:
     keys = [RootKey(SECRET).derive("t", "d", scheme) for scheme in KEY_BYTES]
     assert [len(key) for key in keys] == [32, 64, 32, 32, 32, 32]
     assert len({key[:32] for key in keys}) == 6
+
+
+def test_a_key_at_an_older_version() -> None:
+    """It makes what the older version made, holds the newer one still, and refuses a version that it never had."""
+    one = RootKey(bytes(range(1, 33)))
+    two = one.rotated()
+    back = two.at(1)
+    assert (back.current, back.versions) == (1, (1, 2))
+    assert back.derive("acme", "patient", "cmac") == one.derive("acme", "patient", "cmac") != two.derive("acme", "patient", "cmac")
+    with pytest.raises(InputError, match="no version 3") as caught:
+        two.at(3)
+    assert "keep every version" in caught.value.advice

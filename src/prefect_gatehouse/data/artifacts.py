@@ -11,6 +11,7 @@ import os
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -26,6 +27,10 @@ from prefect_gatehouse.values import Artifact, Deletion
 
 _SCHEME = "artifact:"
 _ROW_GROUP = 1 << 16
+# Rows of a row group at most: Parquet keeps what it knows of each until the file ends, so fewer and larger ones.
+_GROUP_ROWS = 1 << 17
+# Values a distinct one, from which on a dictionary is worth it for tokens: places of a few bits stand for 27 characters.
+_REPEATED = 8
 _OTHER = "the artifact does not hold the rows and columns it was recorded with"
 
 
@@ -46,9 +51,9 @@ class ArtifactStore:
         Args:
             run_id: Whose artifact.
             name: Its name.
-            content: What it holds; each batch is a row group.
+            content: What it holds.
             key: The run's key.
-            random: Columns that look random, such as tokens: no compression and no dictionary finds anything in them.
+            random: Columns that look random, such as tokens: no compression finds anything in them, and a dictionary only where they repeat.
 
         Raises:
             InputError: The run id or the name is not a plain name, or there is no batch to take a schema from.
@@ -210,14 +215,24 @@ def _write(
     if random:
         # Where tokens make most of the bytes, a better compression of the rest gains little and would cost more than all else here.
         options["compression"] = {name: "none" if name in random else "lz4" for name in schema.names}
-        options["use_dictionary"] = [field.name for field in schema if field.name not in random and is_text(field.type)]
+        texts = [field.name for field in schema if is_text(field.type)]
+        options["use_dictionary"] = [name for name in texts if name not in random or (first is not None and _repeats(first.column(name)))]
     # Without statistics: nobody filters by them, and they repeat values.
     with pq.ParquetWriter(sink, schema, write_statistics=False, encryption_properties=encryption, **options) as writer:
-        while first is not None:
-            writer.write_batch(first)
-            rows += first.num_rows
-            first = next(batches, None)
+        held: list[pa.RecordBatch] = []
+        for batch in chain(() if first is None else (first,), batches):
+            if held and sum(each.num_rows for each in held) + batch.num_rows > _GROUP_ROWS:
+                writer.write_table(pa.Table.from_batches(held), _GROUP_ROWS)
+                held = []
+            held.append(batch)
+            rows += batch.num_rows
+        if held:
+            writer.write_table(pa.Table.from_batches(held), _GROUP_ROWS)
     return schema, rows
+
+
+def _repeats(column: pa.Array) -> bool:
+    return len(column) > _REPEATED * len(column.unique())
 
 
 @contextmanager

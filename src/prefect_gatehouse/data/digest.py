@@ -8,10 +8,10 @@ upper b bits of their hash, b being the smallest for which there are at most 49,
 
 A block is 65,536 rows, the last one of a bucket fewer; it is taken column by column: which rows are missing (one bit each, most
 significant first), then the values. Fixed-width values are little-endian with zeros where one is missing; booleans are one byte; text is
-the byte lengths (int32, little-endian) and then the UTF-8 bytes; decimals are text; floats are doubles, negative zero counts as
-zero and every NaN as one.
+its byte lengths (int32, little-endian), then the UTF-8 bytes, and where all texts of the block have one length, minus that length in
+place of the lengths; decimals are text; floats are doubles, negative zero counts as zero and every NaN as one.
 
-A bucket is digested by whoever orders its rows, so that several processes share the work; and it is one row group of the artifact.
+A bucket is digested by whoever orders its rows, so that several processes share the work.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ import numpy as np
 import pyarrow as pa
 
 from prefect_gatehouse.canonical import canonical
-from prefect_gatehouse.data.order import Hashes, content_order, fixed_width, one_form, row_hashes, taken
+from prefect_gatehouse.data.order import Hashes, content_order, fixed_width, one_form, one_length_bytes, row_hashes, taken, text_width
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.tokens.columns import text_bytes
 
 BLOCK_ROWS = 1 << 16
-"""Rows of a block, and so of a row group at most."""
+"""Rows of a block."""
 
 # Three quarters of a block: a bucket of different rows then fits one block (the spread is that of a Poisson count, about 220 rows).
 _BUCKET_ROWS = BLOCK_ROWS * 3 // 4
@@ -106,7 +106,7 @@ def table_digest(table: pa.Table) -> str:
     Raises:
         DataRefused: A column is neither text, number, boolean nor date, or a name occurs twice.
     """
-    schema = pa.schema([(field.name, one_form(field.name, pa.chunked_array([], field.type)).type) for field in table.schema])
+    schema = pa.schema([(field.name, one_form(field.name, pa.array([], field.type)).type) for field in table.schema])
     digest = ContentDigest(schema, table.num_rows)
     if table.num_rows and table.num_columns:
         rows = as_batch(table)
@@ -122,19 +122,23 @@ def table_digest(table: pa.Table) -> str:
     return digest.hexdigest()
 
 
-def as_batch(table: pa.Table) -> pa.RecordBatch:
+def as_batch(table: pa.Table | pa.RecordBatch) -> pa.RecordBatch:
     """A table as one batch of columns in their one form.
 
     Raises:
         DataRefused: A column is neither text, number, boolean nor date, or its text takes more than 2 GiB.
     """
     columns = []
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        whole = one_form(name, column).combine_chunks()
+    for name, column in zip(table.schema.names, table.columns, strict=True):
+        whole = column
+        if isinstance(column, pa.ChunkedArray):
+            # What is joined is in its one form already: chunks may have dictionaries of their own.
+            chunks = [one_form(name, chunk) for chunk in column.chunks]
+            whole = pa.chunked_array(chunks, one_form(name, pa.array([], column.type)).type).combine_chunks() if len(chunks) != 1 else chunks[0]
         if isinstance(whole, pa.ChunkedArray):  # pyarrow keeps chunks that together exceed 2 GiB
             raise DataRefused("the text of a column takes more than 2 GiB", where=f"column '{name}'", advice="split the table")
-        columns.append(whole)
-    return pa.RecordBatch.from_arrays(columns, names=table.column_names)
+        columns.append(whole if isinstance(column, pa.ChunkedArray) else one_form(name, column))
+    return pa.RecordBatch.from_arrays(columns, names=table.schema.names)
 
 
 def cuts(ordered: Hashes, bits: int) -> Iterator[tuple[int, int, int]]:
@@ -159,6 +163,11 @@ def _update(sha256: hashlib._Hash, column: pa.Array) -> None:
     if pa.types.is_null(column.type):
         return
     if pa.types.is_string(column.type):
+        # A length is never negative, so nothing else reads like one length for all.
+        if not column.null_count and (width := text_width(column)):
+            sha256.update(np.array([-width], "<i4").data)
+            sha256.update(one_length_bytes(column, width).data)
+            return
         data, edges = text_bytes(column.fill_null("") if column.null_count else column)
         sha256.update(np.diff(edges).astype("<i4").data)
         sha256.update(data[edges[0] : edges[-1]].data)

@@ -62,7 +62,8 @@ def count(values: pa.Array) -> Counter[str]:
     if is_text(kind):
         return _in_texts(values.cast(pa.string()))
     if pa.types.is_floating(kind):
-        values = values.filter(pc.equal(values, pc.round(values))).cast(pa.float64())
+        plain = values.drop_null().to_numpy(zero_copy_only=False)
+        values = pa.array(plain[plain == np.rint(plain)], pa.float64())
         values = values.filter(pc.less(pc.abs(values), 2.0**53)).cast(pa.int64())
         kind = values.type
     if pa.types.is_decimal(kind):

@@ -136,6 +136,7 @@ def minimise(
         workers.run_keys if workers is not None else Path(),
         access=workers.access if workers is not None else access,
         root=workers.root if workers is not None else None,
+        key_version=root_key.current if root_key is not None else None,
         token=secrets.token_hex(8),
         memory=memory,
     )
@@ -202,9 +203,13 @@ def _written(store: ArtifactStore, run_id: str, key: RunKey, data: Data, counted
     assert counted.dealt.schema is not None  # there are rows
     digest = ContentDigest(counted.dealt.schema, counted.dealt.rows)
 
+    # A column without gaps is stored as one that can have none, which spares it a level for each value.
+    gaps = counted.dealt.gaps
+    schema = pa.schema([field.with_nullable(field.name in gaps or pa.types.is_null(field.type)) for field in counted.dealt.schema])
+
     def rows(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
         for block, bucket in blocks:
-            yield block
+            yield pa.RecordBatch.from_arrays(block.columns, schema=schema)
             if bucket is not None:
                 digest.update([bucket])
 

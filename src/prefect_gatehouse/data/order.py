@@ -7,6 +7,8 @@ unequal rows cost a comparison, no more. It mixes by multiplication and xor-shif
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -30,7 +32,7 @@ _32, _29, _33 = np.uint64(32), np.uint64(29), np.uint64(33)
 _FILLED = np.array([(1 << (8 * length)) - 1 for length in range(_WORD)], np.uint64)
 
 
-def one_form(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+def one_form(name: str, column: pa.Array) -> pa.Array:
     """A column in the one form of its logical type: no dictionary, no large_string, doubles with one zero and one NaN.
 
     Raises:
@@ -38,26 +40,24 @@ def one_form(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     """
     kind = column.type
     if pa.types.is_dictionary(kind):
-        column = column.cast(kind.value_type)
+        column = column.dictionary_decode()
         kind = column.type
     if pa.types.is_string(kind):
         return column
-    if is_text(kind):
+    if is_text(kind) or pa.types.is_decimal(kind):
         return column.cast(pa.string())
     if pa.types.is_floating(kind):
-        return pa.chunked_array([_one_zero(chunk.cast(pa.float64())) for chunk in column.chunks], pa.float64())
-    if pa.types.is_decimal(kind):
-        return column.cast(pa.string())
+        return _one_zero(column.cast(pa.float64()))
     if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind) or is_time(kind):
         return column
     advice = "keep flat columns of text, numbers and dates"
     raise DataRefused(f"the type {kind} has no digest", where=f"column '{name}'", advice=advice)
 
 
-def _one_zero(chunk: pa.Array) -> pa.Array:
-    values = chunk.fill_null(0.0).to_numpy(zero_copy_only=False)
-    missing = chunk.is_null().to_numpy(zero_copy_only=False)
-    return pa.array(np.where(np.isnan(values), np.nan, values) + 0.0, mask=missing)
+def _one_zero(column: pa.Array) -> pa.Array:
+    values = (column.fill_null(0.0) if column.null_count else column).to_numpy(zero_copy_only=False)
+    single = np.where(np.isnan(values), np.nan, values) + 0.0
+    return pa.array(single, mask=column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None, from_pandas=False)
 
 
 def row_hashes(batch: pa.RecordBatch) -> Hashes:
@@ -104,11 +104,11 @@ def fixed_width(column: pa.Array) -> npt.NDArray[np.generic]:
 
 def _text_hashes(column: pa.Array) -> Hashes:
     """Over the length and all words of 8 bytes; the last word overlaps the one before it where the length is no multiple of 8."""
+    if (width := text_width(column)) >= _WORD:
+        return _of_one_length(np.full(len(column), width, np.uint64) * _STEP, one_length_bytes(column, width), width)
     data, edges = text_bytes(column)
     lengths = np.diff(edges)
     hashes: Hashes = lengths.astype(np.uint64) * _STEP
-    if len(lengths) and lengths[0] >= _WORD and edges[-1] - edges[0] == lengths[0] * len(lengths) and (lengths == lengths[0]).all():
-        return _of_one_length(hashes, data[edges[0] :], int(lengths[0]))
     data = np.concatenate([data[edges[0] : edges[-1]], np.zeros(_WORD, np.uint8)])
     words = np.ndarray((len(data) - _WORD + 1,), "<u8", data, strides=(1,))
     starts = edges[:-1] - edges[0]
@@ -127,7 +127,6 @@ def _text_hashes(column: pa.Array) -> Hashes:
 
 def _of_one_length(hashes: Hashes, data: npt.NDArray[np.uint8], length: int) -> Hashes:
     """The same for texts of one length, such as tokens: every word is a stride through the buffer."""
-    data = np.ascontiguousarray(data)
     for at in [*range(0, length - _WORD + 1, _WORD), *([length - _WORD] if length % _WORD else [])]:
         hashes ^= np.ndarray(hashes.shape, "<u8", data, offset=at, strides=(length,))
         hashes *= _STEP
@@ -140,7 +139,14 @@ def _mix_at(hashes: Hashes, rows: Places, words: Hashes) -> None:
     hashes[rows] = mixed ^ (mixed >> _32)
 
 
-def content_order(batch: pa.RecordBatch, hashes: Hashes) -> Places:
+class Taking(Protocol):
+    """What gives rows by their places: a record batch, or rows in another form."""
+
+    def take(self, places: pa.Array) -> pa.RecordBatch:
+        """The columns of some rows."""
+
+
+def content_order(batch: Taking, hashes: Hashes) -> Places:
     """The rows' places in the order of their content: by hash, then by all columns ascending, missing values last."""
     order = _by_hash(hashes)
     ordered = hashes[order]
@@ -156,7 +162,7 @@ def content_order(batch: pa.RecordBatch, hashes: Hashes) -> Places:
     ends = np.append(starts[1:], len(order))
     for stretch in np.unique(np.searchsorted(starts, unequal, side="right") - 1):
         part = order[starts[stretch] : ends[stretch]]
-        rows = pa.Table.from_batches([batch]).take(pa.array(part))
+        rows = pa.Table.from_batches([batch.take(pa.array(part))])
         keys = [(f"c{place}", "ascending") for place, field in enumerate(rows.schema) if not pa.types.is_null(field.type)]
         by_content = pc.sort_indices(rows.rename_columns([f"c{place}" for place in range(rows.num_columns)]), sort_keys=keys)
         order[starts[stretch] : ends[stretch]] = part[by_content.to_numpy()]
@@ -173,7 +179,7 @@ def _by_hash(hashes: Hashes) -> Places:
     return order
 
 
-def _repeats(batch: pa.RecordBatch, order: Places, places: Places) -> npt.NDArray[np.bool_]:
+def _repeats(batch: Taking, order: Places, places: Places) -> npt.NDArray[np.bool_]:
     """Whether the ordered row behind each place equals the one at it."""
     one, other = batch.take(pa.array(order[places])), batch.take(pa.array(order[places + 1]))
     equal = np.ones(len(places), np.bool_)
@@ -194,12 +200,18 @@ def _same(left: pa.Array, right: pa.Array) -> npt.NDArray[np.bool_]:
     return both
 
 
-def repeated(batch: pa.RecordBatch, hashes: Hashes) -> npt.NDArray[np.bool_]:
-    """Whether each row of a batch in its order equals the row before it."""
-    found = np.zeros(batch.num_rows, np.bool_)
+def repeated(batch: Taking, hashes: Hashes, order: Places | None = None) -> npt.NDArray[np.bool_]:
+    """Whether each row equals the one before it.
+
+    Args:
+        batch: The rows.
+        hashes: Their hashes, in order.
+        order: Their places in the batch, if it is not in order itself.
+    """
+    found = np.zeros(len(hashes), np.bool_)
     places = np.flatnonzero(hashes[1:] == hashes[:-1])
     if len(places):
-        found[places + 1] = _repeats(batch, np.arange(batch.num_rows), places)
+        found[places + 1] = _repeats(batch, np.arange(len(hashes)) if order is None else order, places)
     return found
 
 
@@ -210,15 +222,27 @@ def taken(batch: pa.RecordBatch, places: Places) -> pa.RecordBatch:
 
 
 def _taken(column: pa.Array, indices: pa.Array) -> pa.Array:
-    if not pa.types.is_string(column.type) or column.null_count or not len(column):
+    if not pa.types.is_string(column.type) or column.null_count or not (length := text_width(column)):
         return column.take(indices)
-    _, edges = text_bytes(column)
-    length = int(edges[1] - edges[0])
-    if not length or edges[-1] - edges[0] != length * len(column) or not (np.diff(edges) == length).all():
-        return column.take(indices)
-    _, _, buffer = column.buffers()
-    whole = pa.Array.from_buffers(pa.binary(length), len(column), [None, buffer.slice(int(edges[0]), length * len(column))])
+    whole = pa.Array.from_buffers(pa.binary(length), len(column), [None, pa.py_buffer(one_length_bytes(column, length))])
     blocks = whole.take(indices)
-    offsets = np.arange(len(blocks) + 1, dtype=np.int32) * np.int32(length)
+    edges = np.arange(len(blocks) + 1, dtype=np.int32) * np.int32(length)
     _, found = blocks.buffers()
-    return pa.Array.from_buffers(pa.string(), len(blocks), [None, pa.py_buffer(offsets), found.slice(blocks.offset * length)])
+    return pa.Array.from_buffers(pa.string(), len(blocks), [None, pa.py_buffer(edges), found.slice(blocks.offset * length)])
+
+
+def text_width(column: pa.Array) -> int:
+    """Bytes of each text of a column of type ``string``, if all have so many; 0 if they differ, and where there is none."""
+    offsets = column.buffers()[1]
+    if not len(column) or offsets is None:
+        return 0
+    edges = np.frombuffer(offsets, np.int32, len(column) + 1, column.offset * 4)
+    length = int(edges[1] - edges[0])
+    same = edges[-1] - edges[0] == length * len(column) and bool((edges[1:] - edges[:-1] == length).all())
+    return length if same else 0
+
+
+def one_length_bytes(column: pa.Array, width: int) -> npt.NDArray[np.uint8]:
+    """The bytes of texts that ``text_width`` found to have so many each, one behind the other."""
+    _, offsets, data = column.buffers()
+    return np.frombuffer(data, np.uint8, len(column) * width, int(np.frombuffer(offsets, np.int32, 1, column.offset * 4)[0]))

@@ -26,10 +26,10 @@ from prefect_gatehouse.errors import StorageError, Tampered
 from prefect_gatehouse.tokens.keys import derive_key
 
 _PREFIX = ".spill."
-_NONCE_BYTES = 12
+_NONCE_BYTES, _TAG_BYTES = 12, 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Frame:
     """Where one frame lies.
 
@@ -42,6 +42,11 @@ class Frame:
     number: int
     offset: int
     length: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of what was written."""
+        return self.length - _TAG_BYTES
 
 
 class SpillFolder:
@@ -127,21 +132,28 @@ class SpillWriter:
         self._cipher = cipher
         self._number = 0
         self._offset = 0
+        self._sealed = bytearray()
 
-    def append(self, data: bytes | pa.Buffer) -> Frame:
+    def append(self, data: bytes | memoryview | pa.Buffer) -> Frame:
         """Writes one frame.
 
         Raises:
             StorageError: The disk is full or fails.
         """
-        sealed = self._cipher.encrypt(self._number.to_bytes(_NONCE_BYTES, "big"), memoryview(data).cast("B"), _about(self.name, self._number))
-        rest = memoryview(sealed)
-        with _storage(self.name):
+        view = memoryview(data).cast("B")
+        size = view.nbytes + _TAG_BYTES
+        if len(self._sealed) < size:
+            self._sealed = bytearray(size)
+        rest = memoryview(self._sealed)[:size]
+        self._cipher.encrypt_into(self._number.to_bytes(_NONCE_BYTES, "big"), view, _about(self.name, self._number), rest)
+        try:
             while rest:
                 rest = rest[self._stream.write(rest) :]
-        frame = Frame(self._number, self._offset, len(sealed))
+        except OSError as error:
+            raise _failed(error, self.name) from None
+        frame = Frame(self._number, self._offset, size)
         self._number += 1
-        self._offset += len(sealed)
+        self._offset += size
         return frame
 
     def __enter__(self) -> Self:
@@ -159,18 +171,35 @@ class SpillReader:
         self.name = name
         self._stream = stream
         self._cipher = cipher
+        self._sealed = bytearray()
 
-    def read(self, frame: Frame) -> bytes:
+    def read(self, frame: Frame) -> bytearray:
         """What was written as this frame.
 
         Raises:
             StorageError: The file can't be read.
             Tampered: It does not hold this frame, whole and unchanged.
         """
-        with _storage(self.name):
-            sealed = os.pread(self._stream.fileno(), frame.length, frame.offset)
+        data = bytearray(max(0, frame.size))
+        self.read_into(frame, memoryview(data))
+        return data
+
+    def read_into(self, frame: Frame, data: memoryview) -> None:
+        """What was written as this frame, into memory of its size.
+
+        Raises:
+            StorageError: The file can't be read.
+            Tampered: It does not hold this frame, whole and unchanged; the memory then holds nothing that may be used.
+        """
+        if len(self._sealed) < frame.length:
+            self._sealed = bytearray(frame.length)
+        sealed = memoryview(self._sealed)[: frame.length]
         try:
-            return self._cipher.decrypt(frame.number.to_bytes(_NONCE_BYTES, "big"), sealed, _about(self.name, frame.number))
+            found = os.preadv(self._stream.fileno(), [sealed], frame.offset)
+        except OSError as error:
+            raise _failed(error, self.name) from None
+        try:
+            self._cipher.decrypt_into(frame.number.to_bytes(_NONCE_BYTES, "big"), sealed[:found], _about(self.name, frame.number), data)
         except (InvalidTag, ValueError):
             raise Tampered("a temporary file of the run was changed", where=self.name, advice="resume the run; it starts the gate over") from None
 
@@ -182,19 +211,22 @@ class SpillReader:
 
 
 def _about(name: str, number: int) -> bytes:
-    return f"{name}:{number}".encode()
+    return b"%b:%d" % (name.encode(), number)
 
 
 @contextmanager
 def _storage(name: str) -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError:
-        advice = "resume the run; it starts the gate over"
-        raise StorageError("a temporary file of the run is gone", where=name, advice=advice) from None
     except OSError as error:
-        raise StorageError(
-            f"a temporary file of the run can't be written or read: {error.strerror or 'input/output error'}",
-            where=name,
-            advice="check the disk and the permissions below GATEHOUSE_HOME, then resume the run",
-        ) from None
+        raise _failed(error, name) from None
+
+
+def _failed(error: OSError, name: str) -> StorageError:
+    if isinstance(error, FileNotFoundError):
+        return StorageError("a temporary file of the run is gone", where=name, advice="resume the run; it starts the gate over")
+    return StorageError(
+        f"a temporary file of the run can't be written or read: {error.strerror or 'input/output error'}",
+        where=name,
+        advice="check the disk and the permissions below GATEHOUSE_HOME, then resume the run",
+    )

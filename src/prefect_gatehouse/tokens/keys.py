@@ -102,6 +102,17 @@ class RootKey:
         """All versions, ascending."""
         return tuple(sorted(self._secrets))
 
+    def at(self, version: int) -> RootKey:
+        """The same key with another version as the current one: new tokens are made with that version, whatever was rotated since.
+
+        Raises:
+            InputError: There is no such version.
+        """
+        if version not in self._secrets:
+            advice = "keep every version that a run may still use, then resume the run"
+            raise InputError(f"the root key has no version {version}", where=_WHERE, advice=advice)
+        return RootKey(self._secrets, version)
+
     def rotated(self) -> RootKey:
         """The same with one more version, which is the current one.
 

@@ -90,14 +90,16 @@ class Home:
     def workers(self, pool: Pool) -> Workers:
         return Workers(pool, self.folder / "run-keys", FileKey(str(self.secret)))
 
-    def minimise(self, source: Path, data: Data | None = None, *, pool: Pool | None = None, memory: int = 1 << 20) -> tuple[Minimised, pa.Table]:
+    def minimise(
+        self, source: Path, data: Data | None = None, *, pool: Pool | None = None, memory: int = 1 << 20, root: RootKey | None = None
+    ) -> tuple[Minimised, pa.Table]:
         names = sorted(path.name for path in source.iterdir()) if source.is_dir() else [source.name]
         place = FilesPlace(source if source.is_dir() else source.parent, tuple(names))
         key = self.keys.obtain(RUN)
         result = minimise(
             data or declared(),
             place,
-            RootKey(ROOT),
+            root or RootKey(ROOT),
             tenant="acme",
             run_id=RUN,
             store=self.store,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import json
 import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +22,8 @@ from prefect_gatehouse.data.digest import table_digest
 from prefect_gatehouse.data.engine import remote
 from prefect_gatehouse.data.engine.processes import Processes
 from prefect_gatehouse.data.minimise import Minimised
-from prefect_gatehouse.errors import DataRefused, GatehouseError, Interrupted, StorageError, Unavailable
+from prefect_gatehouse.errors import DataRefused, GatehouseError, InputError, Interrupted, StorageError, Unavailable
+from prefect_gatehouse.tokens.keys import RootKey
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -75,7 +77,7 @@ def test_result_does_not_depend_on_how_it_was_made(
 
 
 def test_many_buckets_and_stretches(tmp_path: Path) -> None:
-    """200,000 rows fill several buckets; the artifact's row groups are they, and the streamed digest is the whole table's."""
+    """200,000 rows fill several buckets; whatever was in memory, the artifact is the same and the streamed digest is the whole table's."""
     count = 200_000
     table = pa.table({"mrn": [f"{row:06d}" for row in range(count)], "ward": ["north", "south"] * (count // 2)})
     data = declared(columns={name: COLUMNS[name] for name in ("mrn", "ward")}, quasi_identifiers=[], k=None, sensitive=[], l=None)
@@ -135,6 +137,23 @@ def test_nothing_sent_holds_a_key_or_a_value(tmp_path: Path) -> None:
             assert not any(spelling in each for each in (*pool.sent, *kept))
     for value in (b"CANARY", b"north", *tokens):
         assert not any(value in each for each in (*pool.sent, *kept))
+
+
+def test_a_key_rotated_meanwhile_changes_nothing(tmp_path: Path) -> None:
+    """Workers that find a newer version in the store make tokens with the one that the gate saw; without that one they refuse."""
+    source = parquet(tmp_path, rows(300), 100)
+    expected, there = Home(tmp_path / "one").minimise(source)
+    home = Home(tmp_path / "two")
+    rotated = RootKey(ROOT).rotated()
+    home.secret.write_text(rotated.stored())
+    result, found = home.minimise(source, pool=Here())
+    assert found.equals(there) and facts(result) == facts(expected)
+    _, newer = Home(tmp_path / "three").minimise(source, root=rotated)
+    assert not set(newer["mrn"].to_pylist()) & set(found["mrn"].to_pylist())
+    home.secret.write_text(json.dumps({"current": 2, "keys": {"2": json.loads(rotated.stored())["keys"]["2"]}}))
+    with pytest.raises(InputError, match="the root key has no version 1"):
+        home.minimise(source, pool=Here())
+    assert home.store.uris(RUN) == [result.artifact.uri]
 
 
 def test_csv_numbers_are_dealt_anew_and_land_where_parquet_puts_them(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prefect_gatehouse.data.engine.interface import Keys, Progress, Work
-from prefect_gatehouse.data.engine.passes import deal_parts, finish_stretches, settle_stretch
+from prefect_gatehouse.data.engine.passes import deal_parts, finish_stretches, settle_stretches
 from prefect_gatehouse.data.engine.settle import Block, stretches
 from prefect_gatehouse.data.engine.treat import Counted, Tallies
 from prefect_gatehouse.data.sources import Source
@@ -35,5 +35,4 @@ class InProcess:
 
     def settle(self, counted: Counted) -> Iterator[Block]:
         """The second pass, one stretch of the hashes after the other."""
-        for stretch in stretches(counted.dealt):
-            yield from settle_stretch(self._work, self._keys, stretch, counted.dealt.rows)
+        return settle_stretches(self._work, self._keys, stretches(counted.dealt), counted.dealt.rows)

@@ -44,6 +44,7 @@ class Work:
         run_keys: Folder of the runs' keys, shared by all processes.
         access: Opens the source where it is not a file.
         root: Reads the root key of the tokens, None if no rule needs it.
+        key_version: Version of the root key that every process makes tokens with, None if no rule needs the key.
         token: Names this piece of work, so that a process opens its keys once.
         memory: Bytes of treated rows that one process holds before it writes them to a temporary file.
     """
@@ -56,6 +57,7 @@ class Work:
     run_keys: Path
     access: SourceAccess | None = None
     root: KeyReader | None = None
+    key_version: int | None = None
     token: str = ""
     memory: int = field(default=MEMORY)
 

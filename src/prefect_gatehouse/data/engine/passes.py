@@ -12,9 +12,9 @@ import pyarrow as pa
 from prefect_gatehouse.data.digest import BLOCK_ROWS
 from prefect_gatehouse.data.engine.deal import Dealer
 from prefect_gatehouse.data.engine.interface import Keys, Progress, Work
+from prefect_gatehouse.data.engine.rows import Room, Rows
 from prefect_gatehouse.data.engine.settle import Block, Stretch, load, settle
 from prefect_gatehouse.data.engine.treat import Counted, Tallies, Treater, aside_schema
-from prefect_gatehouse.data.order import taken
 from prefect_gatehouse.data.sources import FilesPlace, Part, S3Place, Source
 from prefect_gatehouse.data.spill import SpillFolder
 from prefect_gatehouse.errors import DataRefused
@@ -79,10 +79,10 @@ def finish_stretches(work: Work, keys: Keys, stretches: Iterable[Stretch], talli
     treater = treater_of(work, keys, typed=typed)
     treater.absorb(tallies)
     folder = folder_of(work, keys)
-    counted = Counted(groups=treater.new_groups(), worker=this_worker())
+    counted, room = Counted(groups=treater.new_groups(), worker=this_worker()), Room()
     with Dealer(folder, memory=work.memory, keep=keep) as dealer:
         for stretch in stretches:
-            for rows in _expanded(load(stretch, folder)):
+            for rows in _expanded(load(stretch, folder, room)):
                 finished = treater.finish(rows)
                 if counted.groups is not None:
                     counted.groups.add(finished)
@@ -91,17 +91,18 @@ def finish_stretches(work: Work, keys: Keys, stretches: Iterable[Stretch], talli
     return counted
 
 
-def settle_stretch(work: Work, keys: Keys, stretch: Stretch, total: int) -> Iterator[Block]:
-    """The rows of a stretch in their order."""
-    return settle(load(stretch, folder_of(work, keys)), total)
+def settle_stretches(work: Work, keys: Keys, stretches: Iterable[Stretch], total: int) -> Iterator[Block]:
+    """The rows of some stretches, one after the other, in their order."""
+    folder, room = folder_of(work, keys), Room()
+    for stretch in stretches:
+        yield from settle(load(stretch, folder, room), total)
 
 
-def _expanded(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+def _expanded(rows: Rows) -> Iterator[pa.RecordBatch]:
     """Each dealt row as often as it came, in batches."""
-    columns = rows.select(rows.schema.names[:-2])
-    ends = np.cumsum(rows.column(rows.num_columns - 1).to_numpy().astype(np.int64))
+    ends = np.cumsum(rows.times, dtype=np.int64)
     for at in range(0, int(ends[-1]), BLOCK_ROWS):
-        yield taken(columns, np.searchsorted(ends, np.arange(at, min(at + BLOCK_ROWS, int(ends[-1]))), "right"))
+        yield rows.take(pa.array(np.searchsorted(ends, np.arange(at, min(at + BLOCK_ROWS, int(ends[-1]))), "right")))
 
 
 def _unreadable(source: Source, reads: tuple[str, ...]) -> list[pa.RecordBatch]:

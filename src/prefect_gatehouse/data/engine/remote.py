@@ -18,7 +18,7 @@ import pyarrow as pa
 from prefect_gatehouse.data.digest import Bucket
 from prefect_gatehouse.data.engine.deal import Piece
 from prefect_gatehouse.data.engine.interface import Keys, Pool, Progress, Work
-from prefect_gatehouse.data.engine.passes import deal_parts, finish_stretches, folder_of, settle_stretch
+from prefect_gatehouse.data.engine.passes import deal_parts, finish_stretches, folder_of, settle_stretches
 from prefect_gatehouse.data.engine.settle import Block, Stretch, stretches
 from prefect_gatehouse.data.engine.treat import Counted, Tallies
 from prefect_gatehouse.data.run_keys import RunKeys
@@ -104,7 +104,8 @@ def settle_task(task: Task) -> Settled | GatehouseError:
     def settle(keys: Keys) -> Settled:
         (stretch,) = task.stretches
         with folder_of(task.work, keys).create() as writer:
-            blocks = tuple((writer.append(rows.serialize()), bucket) for rows, bucket in settle_stretch(task.work, keys, stretch, task.total))
+            settled = settle_stretches(task.work, keys, (stretch,), task.total)
+            blocks = tuple((writer.append(rows.serialize()), bucket) for rows, bucket in settled)
         return Settled(stretch.schema, writer.name, blocks)
 
     return _called(task.work, settle)
@@ -194,6 +195,8 @@ def _opened(work: Work) -> Keys:
             if work.root is not None:
                 secret = work.root()
                 root = RootKey.parse(secret.reveal())
+                if work.key_version is not None:  # the store may hold a newer version by now; tokens of two versions do not match
+                    root = root.at(work.key_version)
                 with suppress(Exception):  # the key has been taken out; the gate's own lease of it is revoked by the gate
                     secret.revoke()
             _keys[work.token] = Keys(RunKeys(work.run_keys).load(work.run_id), root)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from prefect_gatehouse.data.digest import BLOCK_ROWS, Bucket, BucketDigest, bucket_bits, cuts
-from prefect_gatehouse.data.engine.deal import SHARE_BITS, SHARES, Dealt, Piece, dealt_schema, share_edges
-from prefect_gatehouse.data.order import Hashes, Places, content_order, taken
+from prefect_gatehouse.data.engine.deal import SHARE_BITS, SHARES, Dealt, Piece, share_edges
+from prefect_gatehouse.data.engine.rows import Room, Rows, joined, read
+from prefect_gatehouse.data.order import Hashes, Places, content_order
 from prefect_gatehouse.data.spill import SpillFolder, SpillReader
 
 Block = tuple[pa.RecordBatch, Bucket | None]
@@ -30,53 +31,62 @@ class Stretch:
 
     schema: pa.Schema
     pieces: tuple[Piece, ...] = ()
-    batches: tuple[pa.RecordBatch, ...] = ()
+    batches: tuple[Rows, ...] = ()
 
 
 def stretches(dealt: Dealt) -> Iterator[Stretch]:
     """What was dealt, cut into stretches that hold whole buckets, and as few as they can; those without rows are left out."""
     width = 1 << max(0, SHARE_BITS - bucket_bits(dealt.rows))
-    edges = [share_edges(batch) for batch in dealt.batches]
+    edges = [share_edges(batch.hashes) for batch in dealt.batches]
     for first in range(0, SHARES if dealt.schema is not None else 0, width):
-        pieces = tuple(piece for share in range(first, first + width) for piece in dealt.pieces.get(share, ()))
-        slices = (batch.slice(at[first], at[first + width] - at[first]) for batch, at in zip(dealt.batches, edges, strict=True))
+        pieces = tuple(piece for flushed in dealt.flushed for piece in flushed.pieces(first, first + width))
+        slices = (batch.slice(int(at[first]), int(at[first + width] - at[first])) for batch, at in zip(dealt.batches, edges, strict=True))
         stretch = Stretch(dealt.schema, pieces, tuple(each for each in slices if each.num_rows))
         if stretch.pieces or stretch.batches:
             yield stretch
 
 
-def load(stretch: Stretch, folder: SpillFolder) -> pa.RecordBatch:
+def load(stretch: Stretch, folder: SpillFolder, room: Room) -> Rows:
     """The dealt rows of a stretch, in no order.
+
+    Args:
+        stretch: The stretch.
+        folder: Where temporary files lie.
+        room: Where packed rows go; they are void when the next stretch is loaded there.
 
     Raises:
         StorageError: A temporary file is gone or can't be read.
         Tampered: One was changed.
     """
-    found = [*stretch.batches, *_read(folder, stretch.pieces, dealt_schema(stretch.schema))]
-    return pa.concat_batches(found) if len(found) > 1 else found[0]
-
-
-def _read(folder: SpillFolder, pieces: Iterable[Piece], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    forms = {piece.widths for piece in stretch.pieces}
     with ExitStack() as open_:
         readers: dict[str, SpillReader] = {}
-        for piece in pieces:
+        for piece in stretch.pieces:
             if piece.file not in readers:
                 readers[piece.file] = open_.enter_context(folder.open(piece.file))
-            yield pa.ipc.read_record_batch(pa.py_buffer(readers[piece.file].read(piece.frame)), schema)
+        if len(forms) != 1 or stretch.batches or not stretch.pieces[0].widths:
+            found = (read(stretch.schema, readers[piece.file].read(piece.frame), piece.widths) for piece in stretch.pieces)
+            return joined([*stretch.batches, *found])
+        # All are packed in one form: they are decrypted to where they stay.
+        whole = room.packed(stretch.schema, stretch.pieces[0].widths, sum(piece.frame.size for piece in stretch.pieces))
+        rest = whole.written()
+        for piece in stretch.pieces:
+            readers[piece.file].read_into(piece.frame, rest[: piece.frame.size])
+            rest = rest[piece.frame.size :]
+        return whole
 
 
-def settle(rows: pa.RecordBatch, total: int) -> Iterator[Block]:
+def settle(rows: Rows, total: int) -> Iterator[Block]:
     """The rows of a stretch in their order, each as often as it came, in blocks of at most ``BLOCK_ROWS``.
 
     Args:
         rows: Dealt rows of one stretch.
         total: Rows of the whole table, which say how many buckets there are.
     """
-    columns = rows.select(rows.schema.names[:-2])
-    hashes, times = (rows.column(rows.num_columns - place).to_numpy() for place in (2, 1))
-    order = content_order(columns, hashes)
+    hashes = rows.hashes
+    order = content_order(rows, hashes)
     ordered: Hashes = hashes[order]
-    ends: Places = np.cumsum(times[order].astype(np.int64))
+    ends: Places = np.cumsum(rows.times[order], dtype=np.int64)
     for number, first, last in cuts(ordered, bucket_bits(total)):
         digest = BucketDigest(number)
         begin, end = int(ends[first - 1]) if first else 0, int(ends[last - 1])
@@ -84,6 +94,6 @@ def settle(rows: pa.RecordBatch, total: int) -> Iterator[Block]:
             upto = min(at + BLOCK_ROWS, end)
             # A row that came n times stands at n places; where none came twice this is a slice.
             places = order[first:last] if end - begin == last - first <= BLOCK_ROWS else order[np.searchsorted(ends, np.arange(at, upto), "right")]
-            block = taken(columns, places)
+            block = rows.take(pa.array(places))
             digest.update(block)
             yield block, digest.bucket() if upto == end else None

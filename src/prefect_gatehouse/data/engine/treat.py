@@ -121,7 +121,7 @@ class Treater:
             self._restore(before)
             self._set_aside(batch.filter(bad))
             columns, _ = self._apply(batch.filter(pc.invert(bad)))
-        treated = as_batch(pa.table(columns))
+        treated = as_batch(pa.RecordBatch.from_pydict(columns))
         if self.counted.groups is not None and treated.num_rows:
             self.counted.groups.add(treated)
         return treated
