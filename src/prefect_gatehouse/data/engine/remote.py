@@ -1,4 +1,4 @@
-"""Both passes in several processes: the functions that a worker calls, and the engine that calls them through a pool.
+"""The first pass in several processes: the functions that a worker calls, and the engine that calls them through a pool.
 
 What goes to a worker names files, folders, blocks and temporary files; what comes back names temporary files. Rows, counts and
 groups travel sealed under the run's key in those files. A worker reads its keys itself and holds them while the pool lives.
@@ -13,9 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
-import pyarrow as pa
-
-from prefect_gatehouse.data.digest import Bucket
+from prefect_gatehouse.data.engine.ahead import ahead
 from prefect_gatehouse.data.engine.deal import Piece
 from prefect_gatehouse.data.engine.interface import Keys, Pool, Progress, Work
 from prefect_gatehouse.data.engine.passes import deal_parts, finish_stretches, folder_of, settle_stretches
@@ -23,7 +21,7 @@ from prefect_gatehouse.data.engine.settle import Block, Stretch, stretches
 from prefect_gatehouse.data.engine.treat import Counted, Tallies
 from prefect_gatehouse.data.run_keys import RunKeys
 from prefect_gatehouse.data.sources import Part, Source, open_source
-from prefect_gatehouse.data.spill import Frame, SpillFolder
+from prefect_gatehouse.data.spill import SpillFolder
 from prefect_gatehouse.errors import GatehouseError, Interrupted
 from prefect_gatehouse.tokens.keys import RootKey
 
@@ -31,8 +29,8 @@ T = TypeVar("T")
 
 # Tasks for each worker: enough that the last ones do not leave a worker idle, few enough that none is small.
 _TASKS_A_WORKER = 8
-# Stretches that are settled before the artifact takes them, a worker: each is a file of one stretch on the disk.
-_AHEAD = 2
+# Blocks that are ordered before the artifact takes them.
+_AHEAD = 3
 
 _keys: dict[str, Keys] = {}
 _opening = threading.Lock()
@@ -45,10 +43,9 @@ class Task:
     Attributes:
         work: What there is to do.
         parts: Parts of the source to deal out.
-        stretches: Stretches to finish or to settle.
+        stretches: Stretches to finish.
         tallies: Where the tallies of all rows lie.
         typed: Whether the source has types.
-        total: Rows of the whole table.
     """
 
     work: Work
@@ -56,22 +53,6 @@ class Task:
     stretches: tuple[Stretch, ...] = ()
     tallies: Piece | None = None
     typed: bool = True
-    total: int = 0
-
-
-@dataclass(frozen=True)
-class Settled:
-    """A stretch whose rows lie in their order in a temporary file.
-
-    Attributes:
-        schema: Of the rows.
-        file: The file.
-        blocks: Where each block lies, and the bucket that it ends.
-    """
-
-    schema: pa.Schema
-    file: str
-    blocks: tuple[tuple[Frame, Bucket | None], ...]
 
 
 def deal_task(task: Task) -> Piece | GatehouseError:
@@ -98,19 +79,6 @@ def finish_task(task: Task) -> Piece | GatehouseError:
     return _called(task.work, finish)
 
 
-def settle_task(task: Task) -> Settled | GatehouseError:
-    """Puts the rows of a stretch in order; where they lie, or why not."""
-
-    def settle(keys: Keys) -> Settled:
-        (stretch,) = task.stretches
-        with folder_of(task.work, keys).create() as writer:
-            settled = settle_stretches(task.work, keys, (stretch,), task.total)
-            blocks = tuple((writer.append(rows.serialize()), bucket) for rows, bucket in settled)
-        return Settled(stretch.schema, writer.name, blocks)
-
-    return _called(task.work, settle)
-
-
 def forget() -> None:
     """Drops the keys that this process holds; work that still needs them reads them again."""
     with _opening:
@@ -129,6 +97,7 @@ class Remote:
 
     def __init__(self, work: Work, keys: Keys, source: Source, pool: Pool) -> None:
         self._work = work
+        self._keys = keys
         self._source = source
         self._pool = pool
         self._folder = folder_of(work, keys)
@@ -160,14 +129,8 @@ class Remote:
         return finished
 
     def settle(self, counted: Counted) -> Iterator[Block]:
-        """The second pass: workers order the next stretches while the rows of this one are handed on."""
-        tasks = (Task(self._work, stretches=(stretch,), total=counted.dealt.rows) for stretch in stretches(counted.dealt))
-        for settled in self._pool.map(settle_task, tasks, ahead=self._pool.workers * _AHEAD):
-            found = _raised(settled)
-            with self._folder.open(found.file) as reader:
-                for frame, bucket in found.blocks:
-                    yield pa.ipc.read_record_batch(pa.py_buffer(reader.read(frame)), found.schema), bucket
-            self._folder.remove(found.file)
+        """The second pass, in this process: it costs less to order the rows than to hand them over. A thread orders the next ones meanwhile."""
+        return ahead(settle_stretches(self._work, self._keys, stretches(counted.dealt), counted.dealt.rows), _AHEAD)
 
     def _counts(self, function: Callable[[Task], Piece | GatehouseError], tasks: Sequence[Task]) -> Iterator[Counted]:
         for result in self._pool.map(function, tasks, ahead=self._pool.workers * 2):
