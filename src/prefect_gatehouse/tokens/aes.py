@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
@@ -11,13 +9,14 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC, ECB
 
 from prefect_gatehouse.tokens.base32hex import Bytes
+from prefect_gatehouse.tokens.secret import HoldsKey
 
 BLOCK = 16
 # The last byte of the field polynomial for a 128-bit block (SP 800-38B, section 5.3).
 _R128 = 0x87
 
 
-class BlockCipher:
+class BlockCipher(HoldsKey):
     """AES under one key; never printed, never pickled, one thread at a time.
 
     Args:
@@ -53,9 +52,6 @@ class BlockCipher:
     def chain(self, state: bytes, text: Bytes) -> bytes:
         """The last block of the text in CBC mode from a state: for a single long text faster than block by block."""
         return bytes(Cipher(self._key, CBC(state)).encryptor().update(text.tobytes())[-BLOCK:])
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a cipher is never pickled")
 
 
 def double(block: bytes) -> bytes:

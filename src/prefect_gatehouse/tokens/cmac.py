@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +16,7 @@ from prefect_gatehouse.tokens.columns import Canonical, over_values, text_bytes
 from prefect_gatehouse.tokens.distinct import TellApart, distinct, prove
 from prefect_gatehouse.tokens.keys import RootKey
 from prefect_gatehouse.tokens.lockstep import Edges, LockStep, Numbers, Steps, pieces
+from prefect_gatehouse.tokens.secret import HoldsKey
 from prefect_gatehouse.tokens.spelling import filled, fixed_column, prefix, spell_fixed
 
 SCHEME = "c"
@@ -60,7 +60,7 @@ FUSED = tier.Fused(_load, pays_after=16_000_000)
 """The compiled tier."""
 
 
-class Tokeniser:
+class Tokeniser(HoldsKey):
     """Tokens of one tenant and join domain under the root key's current version; made once, called for each batch.
 
     Threads may share one. It can't be pickled: another process makes its own from the root key.
@@ -96,12 +96,6 @@ class Tokeniser:
         """
         kernels = FUSED.for_rows(0, self._tier)  # only rows that are tokenised one by one count for what pays
         return over_values(array, self._of_text, self._canonical, partial(distinct, tell_apart=kernels.tell_apart if kernels else None))
-
-    def __repr__(self) -> str:
-        return "Tokeniser(**********)"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a tokeniser is never pickled")
 
     def _of_text(self, array: pa.Array) -> pa.Array:
         there = array.drop_null() if array.null_count else array

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import threading
 from types import ModuleType
-from typing import NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +23,7 @@ from prefect_gatehouse.tokens.columns import canonical_text, flat, is_text, text
 from prefect_gatehouse.tokens.ff1_alphabet import LONGEST, Alphabet, named
 from prefect_gatehouse.tokens.ff1_columns import Text
 from prefect_gatehouse.tokens.keys import RootKey
+from prefect_gatehouse.tokens.secret import HoldsKey
 from prefect_gatehouse.tokens.spelling import column
 
 _LONGEST_TWEAK = 1 << 16
@@ -53,7 +53,7 @@ FUSED = tier.Fused(_load, pays_after=5_000_000)
 """The compiled tier."""
 
 
-class Tokeniser:
+class Tokeniser(HoldsKey):
     """Tokens of one tenant, join domain and alphabet; made once, called for each batch.
 
     Threads may share one. It can't be pickled: another process makes its own from the root key.
@@ -71,12 +71,6 @@ class Tokeniser:
 
     def __init__(self, root: RootKey, *, tenant: str, join_domain: str, alphabet: Name = "digits", version: int | None = None) -> None:
         self._turn = _Turn(root.derive(tenant, join_domain, "ff1", version), b"", named(alphabet))
-
-    def __repr__(self) -> str:
-        return "Tokeniser(**********)"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a tokeniser is never pickled")
 
     def __call__(self, array: pa.Array | pa.ChunkedArray) -> pa.Array:
         """A token for each value; nulls stay null.
@@ -168,7 +162,7 @@ def legal(array: pa.Array | pa.ChunkedArray, alphabet: Name = "digits") -> pa.Ar
     return pa.array(good).take(pa.array(np.cumsum(there) - 1, mask=~there))
 
 
-class _Turn:
+class _Turn(HoldsKey):
     """FF1 under one key over Arrow columns."""
 
     def __init__(self, key: bytes, tweak: bytes, alphabet: Alphabet) -> None:
@@ -179,9 +173,6 @@ class _Turn:
         self._key, self._tweak, self._alphabet = key, tweak, alphabet
         self._tier = tier.wanted()
         self._own = threading.local()
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a token key is never pickled")
 
     def __call__(self, array: pa.Array | pa.ChunkedArray, *, back: bool) -> pa.Array:
         array = flat(array)

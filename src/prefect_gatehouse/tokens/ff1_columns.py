@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
-from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +19,7 @@ from prefect_gatehouse.tokens.aes import BlockCipher
 from prefect_gatehouse.tokens.base32hex import Bytes
 from prefect_gatehouse.tokens.ff1_alphabet import LONGEST, STAYS, Alphabet
 from prefect_gatehouse.tokens.ff1_rounds import ROUNDS, ROWS, Length, Numbers, Scratch
+from prefect_gatehouse.tokens.secret import HoldsKey
 
 Edges = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.int32]
@@ -47,7 +47,7 @@ class Unfit:
     foreign: int
 
 
-class Text:
+class Text(HoldsKey):
     """FF1 under one key, tweak and alphabet; one thread at a time, never pickled, never printed.
 
     Args:
@@ -63,9 +63,6 @@ class Text:
         self._lengths: dict[int, Length] = {}
         self._scratch = Scratch()
         self._halves = np.empty((2, ROWS), np.uint64)
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a cipher is never pickled")
 
     def turn(self, data: Bytes, edges: Edges, counts: Counts, *, back: bool, fused: ModuleType | None) -> Bytes:
         """The text with every value encrypted or decrypted.

@@ -15,12 +15,13 @@ import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from typing import Literal, NoReturn
+from typing import Literal
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.tokens.secret import HoldsKey
 
 Scheme = Literal["cmac", "siv", "ff1", "permute", "permute_block", "shift_dates"]
 KEY_BYTES: dict[Scheme, int] = {"cmac": 32, "siv": 64, "ff1": 32, "permute": 32, "permute_block": 32, "shift_dates": 32}
@@ -50,7 +51,7 @@ def derive_key(secret: bytes, length: int, context: Sequence[str]) -> bytes:
     return HKDF(algorithm=SHA256(), length=length, salt=None, info=info).derive(secret)
 
 
-class RootKey:
+class RootKey(HoldsKey):
     """The key that every token key comes from, in all its versions; never printed, never pickled.
 
     Args:
@@ -146,12 +147,6 @@ class RootKey:
         if version not in self._secrets:
             raise InputError(f"the root key has no version {version}", where=_WHERE, advice="run: gatehouse keys list BLOCK")
         return derive_key(self._secrets[version], KEY_BYTES[scheme], ("gatehouse token", scheme, str(version), tenant, join_domain))
-
-    def __repr__(self) -> str:
-        return "RootKey(**********)"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a root key is never pickled")
 
 
 def _bytes(text: str) -> bytes:

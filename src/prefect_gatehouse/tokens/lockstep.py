@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from prefect_gatehouse.tokens.aes import BLOCK, BlockCipher, double, words, xor
 from prefect_gatehouse.tokens.base32hex import Bytes
+from prefect_gatehouse.tokens.secret import HoldsKey
 
 Words = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.uint64]
@@ -127,7 +127,7 @@ class Steps:
     settle: Callable[[int, Edges, bool, Rows, int, Numbers, Numbers], int]
 
 
-class LockStep:
+class LockStep(HoldsKey):
     """CMAC under one key, with the memory that it works in; one thread at a time, never pickled.
 
     Args:
@@ -150,9 +150,6 @@ class LockStep:
         """Plain CMAC under a key of 16, 24 or 32 bytes."""
         cipher = BlockCipher(key)
         return cls(cipher, Ends.of_cmac(cipher))
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a cipher is never pickled")
 
     def macs(self, data: Bytes, edges: Edges, steps: Steps | None) -> Words:
         """The MACs of some messages, two words each.

@@ -15,7 +15,6 @@ of the same numbers, which have that room and do not open under another key.
 from __future__ import annotations
 
 import threading
-from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +25,7 @@ from prefect_gatehouse.tokens.aes import BlockCipher
 from prefect_gatehouse.tokens.base32hex import Bytes
 from prefect_gatehouse.tokens.columns import flat
 from prefect_gatehouse.tokens.keys import RootKey, derive_key
+from prefect_gatehouse.tokens.secret import HoldsKey
 from prefect_gatehouse.tokens.whole import Numbers, numbers_of, whole
 
 ROUNDS = 6
@@ -35,7 +35,7 @@ _KEY_BYTES = 32
 _ROWS = 1 << 14
 
 
-class Tokeniser:
+class Tokeniser(HoldsKey):
     """Tokens of one tenant and join domain; made once, called for each batch.
 
     Threads may share one. It can't be pickled: another process makes its own from the root key.
@@ -53,12 +53,6 @@ class Tokeniser:
     def __init__(self, root: RootKey, *, tenant: str, join_domain: str, version: int | None = None) -> None:
         self._key = root.derive(tenant, join_domain, "permute", version)
         self._own = threading.local()
-
-    def __repr__(self) -> str:
-        return "Tokeniser(**********)"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a tokeniser is never pickled")
 
     def __call__(self, array: pa.Array | pa.ChunkedArray) -> pa.Array:
         """A number of type ``int64`` for each value; nulls stay null.
@@ -103,7 +97,7 @@ class Tokeniser:
         return permutation
 
 
-class Permutation:
+class Permutation(HoldsKey):
     """The permutation under one key; one thread at a time, never pickled.
 
     Args:
@@ -122,9 +116,6 @@ class Permutation:
         self._ready = np.zeros((_ROWS, 4), "<u4")
         # The cipher asks for 15 bytes more than it writes.
         self._drawn = np.empty((_ROWS + 1, 4), "<u4")
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a cipher is never pickled")
 
     def turn(self, numbers: Numbers, *, back: bool) -> Numbers:
         """Another number for each number, or the number behind it.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +22,7 @@ from prefect_gatehouse.tokens.aes import BLOCK, BlockCipher
 from prefect_gatehouse.tokens.base32hex import Bytes, characters, decode
 from prefect_gatehouse.tokens.columns import flat, is_text, text_bytes
 from prefect_gatehouse.tokens.keys import RootKey
+from prefect_gatehouse.tokens.secret import HoldsKey
 from prefect_gatehouse.tokens.spelling import filled, fixed_column, prefix, spell_fixed, windows
 from prefect_gatehouse.tokens.whole import Numbers, numbers_of, whole
 
@@ -65,7 +65,7 @@ FUSED = tier.Fused(_load, pays_after=40_000_000)
 """The compiled tier."""
 
 
-class Tokeniser:
+class Tokeniser(HoldsKey):
     """Tokens of one tenant and join domain, as bytes or as text; made once, called for each batch.
 
     Threads may share one. It can't be pickled: another process makes its own from the root key.
@@ -86,12 +86,6 @@ class Tokeniser:
         self._keys = {each: root.derive(tenant, join_domain, "permute_block", each) for each in (*root.versions, self._version)}
         self._tier = tier.wanted()
         self._own = threading.local()
-
-    def __repr__(self) -> str:
-        return "Tokeniser(**********)"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a tokeniser is never pickled")
 
     def binary(self, array: pa.Array | pa.ChunkedArray) -> pa.Array:
         """A token of 16 bytes for each value; nulls stay null.
@@ -208,7 +202,7 @@ class Tokeniser:
         return held[version]
 
 
-class Blocks:
+class Blocks(HoldsKey):
     """Numbers as blocks under one key, and back; one thread at a time, never pickled.
 
     Args:
@@ -226,9 +220,6 @@ class Blocks:
         self._ready = np.zeros((_ROWS, 2), "<i8")
         # One more: the cipher asks for 15 bytes more than it writes, and whoever spells reads 7 behind the last block.
         self._made = np.zeros((_ROWS + 1, 2), "<i8")
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a cipher is never pickled")
 
     def seal(self, numbers: Numbers, out: Bytes) -> None:
         """A block for each of n numbers.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +18,7 @@ from prefect_gatehouse.tokens.aes import BLOCK, BlockCipher, double, xor
 from prefect_gatehouse.tokens.base32hex import Bytes, encode_in, room
 from prefect_gatehouse.tokens.distinct import TellApart, prove
 from prefect_gatehouse.tokens.lockstep import MARKS, MASKS, Edges, Ends, LockStep, Steps, Words, pieces, read_only
+from prefect_gatehouse.tokens.secret import HoldsKey
 from prefect_gatehouse.tokens.spelling import by_size, filled, windows
 
 SCHEME = "s"
@@ -42,7 +42,7 @@ class Kernels:
     tell_apart: TellApart
 
 
-class Sealer:
+class Sealer(HoldsKey):
     """AES-SIV under one key with one set of associated data, and the memory that it works in; one thread at a time, never pickled.
 
     Args:
@@ -60,9 +60,6 @@ class Sealer:
         self.check = self._macs if not padded else LockStep(authentic, Ends.of_siv(authentic, vector, padded=False))
         self._cipher = BlockCipher(key[half:])
         self.padded = padded
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a cipher is never pickled")
 
     def seal(self, data: Bytes, edges: Edges, mark: bytes, kernels: Kernels | None) -> tuple[Bytes, Edges]:
         """The tokens of some values, one behind the other, and where each starts and the last one ends.

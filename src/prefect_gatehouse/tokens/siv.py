@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from functools import partial
-from typing import NoReturn
 
 import pyarrow as pa
 
@@ -19,12 +18,13 @@ from prefect_gatehouse.tokens.distinct import distinct
 from prefect_gatehouse.tokens.keys import RootKey
 from prefect_gatehouse.tokens.open_siv import detokenise
 from prefect_gatehouse.tokens.seal_siv import FUSED, SCHEME, Sealer, associated_data
+from prefect_gatehouse.tokens.secret import HoldsKey
 from prefect_gatehouse.tokens.spelling import column, prefix
 
 __all__ = ["SCHEME", "Tokeniser", "detokenise", "tokenise"]
 
 
-class Tokeniser:
+class Tokeniser(HoldsKey):
     """Reversible tokens of one tenant and join domain under the root key's current version; made once, called for each batch.
 
     Threads may share one. It can't be pickled: another process makes its own from the root key.
@@ -63,12 +63,6 @@ class Tokeniser:
         """
         kernels = FUSED.for_rows(0, self._tier)  # only rows that are tokenised one by one count for what pays
         return over_values(array, self._of_text, self._canonical, partial(distinct, tell_apart=kernels.tell_apart if kernels else None))
-
-    def __repr__(self) -> str:
-        return "Tokeniser(**********)"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a tokeniser is never pickled")
 
     def _of_text(self, array: pa.Array) -> pa.Array:
         there = array.drop_null() if array.null_count else array
