@@ -16,6 +16,7 @@ import base64
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -131,7 +132,7 @@ def measure(path: Path, warm: Path, processes: int) -> dict[str, float]:
     rows = run(path, processes)
     seconds, cpu = time.perf_counter() - began, spent() - cpu
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    (home / "artifacts" / "run" / "minimised.parquet").unlink()
+    shutil.rmtree(home)
     return {"rows": rows, "seconds": seconds, "cpu_seconds": cpu, "peak_mb": peak / 1024}
 
 

@@ -107,10 +107,10 @@ class AdmittedRun(Value):
 
 
 class Artifact(Value):
-    """An encrypted file of one run."""
+    """An encrypted table of one run: a file, or a folder of files that hold its rows one after the other."""
 
     uri: str = Field(description="artifact:<run>/<name>, below the artifact store.")
-    sha256: Digest = Field(description="Of the encrypted bytes.")
+    sha256: Digest = Field(description="Of the encrypted bytes; of several files, of the RFC 8785 list of their digests.")
     rows: int = Field(ge=0)
     columns: tuple[str, ...]
     bytes: int = Field(ge=0)

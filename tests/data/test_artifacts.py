@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from prefect_gatehouse.canonical import sha256_file
+from prefect_gatehouse.canonical import digest, sha256_file
 from prefect_gatehouse.data.artifacts import ArtifactStore
+from prefect_gatehouse.data.encrypted_file import write_file
 from prefect_gatehouse.data.run_keys import RunKey
 from prefect_gatehouse.errors import DataRefused, InputError, StorageError, Tampered
 from prefect_gatehouse.values import Artifact
@@ -70,6 +71,100 @@ def test_nothing_of_the_table_is_visible_in_the_bytes(store: ArtifactStore, tmp_
 def test_equal_tables_have_unequal_files(store: ArtifactStore) -> None:
     """Fresh nonces: a second write of the same content does not tell that it is the same."""
     assert store.write("run-1", "table", TABLE, KEY).sha256 != store.write("run-1", "table", TABLE, KEY).sha256
+
+
+def several(store: ArtifactStore, files: int = 3, key: RunKey = KEY) -> Artifact:
+    """An artifact of several files, of 70 rows each but for the last one."""
+    with store.draft("run-1", "table", files) as draft:
+        return draft.finish([write_file(slot, TABLE.slice(70 * place, 70), key) for place, slot in enumerate(draft.slots)])
+
+
+def test_an_artifact_of_several_files_reads_like_one(store: ArtifactStore, tmp_path: Path) -> None:
+    """Rows, columns and bytes are those of all files, in order; it is one artifact to list and to delete, and replaces one of any form."""
+    store.write("run-1", "table", TABLE.slice(0, 1), KEY)
+    for files in (3, 4, 1):  # a folder in the place of a file, of a folder; a file in the place of a folder
+        artifact = several(store, files)
+        expected = TABLE.slice(0, 70 * files)
+        assert store.read(artifact, KEY).equals(expected)
+        assert pa.Table.from_batches(store.stream(artifact, KEY, ["age_column"])).equals(expected.select(["age_column"]))
+        assert (artifact.rows, artifact.columns) == (expected.num_rows, tuple(expected.column_names))
+        assert store.uris("run-1") == [artifact.uri]
+        path = path_of(tmp_path, artifact)
+        held = sorted(path.iterdir()) if files > 1 else [path]
+        assert len(held) == files
+        assert artifact.bytes == sum(file.stat().st_size for file in held)
+        assert {stat.S_IMODE(file.stat().st_mode) for file in held} == {0o600}
+    assert store.delete(artifact.uri).deleted
+    artifact = several(store)
+    assert store.delete(artifact.uri).deleted
+    assert list((tmp_path / "artifacts").iterdir()) == []
+    with pytest.raises(StorageError, match="gone"):
+        store.read(artifact, KEY)
+
+
+def test_files_of_an_artifact_can_t_be_changed_left_out_added_or_swapped(store: ArtifactStore, tmp_path: Path) -> None:
+    """By the digest; and by the encryption where the attacker corrects the digest too."""
+    artifact = several(store)
+    folder = path_of(tmp_path, artifact)
+    first, second, third = (folder / f"000{place}.parquet" for place in range(3))
+    whole = [file.read_bytes() for file in (first, second, third)]
+
+    def corrected() -> Artifact:
+        return artifact.model_copy(update={"sha256": digest([sha256_file(file) for file in sorted(folder.iterdir())])})
+
+    first.write_bytes(whole[1])
+    second.write_bytes(whole[0])
+    with pytest.raises(Tampered, match="digest"):
+        next(store.stream(artifact, KEY))
+    with pytest.raises(Tampered, match="decrypt"):
+        next(store.stream(corrected(), KEY))
+    first.write_bytes(whole[0])
+    second.write_bytes(whole[1])
+    (folder / "0003.parquet").write_bytes(whole[2])
+    with pytest.raises(Tampered, match="digest"):
+        store.read(artifact, KEY)
+    with pytest.raises(Tampered, match="decrypt"):
+        store.read(corrected(), KEY)
+    (folder / "0003.parquet").unlink()
+    third.unlink()
+    with pytest.raises(Tampered, match="digest"):
+        store.read(artifact, KEY)
+    with pytest.raises(Tampered, match="recorded"):
+        store.read(corrected(), KEY)
+    third.symlink_to(tmp_path / "outside")
+    (tmp_path / "outside").write_bytes(whole[2])
+    with pytest.raises(StorageError):
+        store.read(artifact, KEY)
+    for file in folder.iterdir():
+        file.unlink()
+    with pytest.raises(Tampered, match="digest"):
+        store.read(artifact, KEY)
+
+
+def test_a_linked_folder_is_no_artifact(store: ArtifactStore, tmp_path: Path) -> None:
+    """It is not read, and deleting it spares what it leads to."""
+    artifact = several(store)
+    path_of(tmp_path, artifact).rename(tmp_path / "outside")
+    path_of(tmp_path, artifact).symlink_to(tmp_path / "outside")
+    with pytest.raises(StorageError):
+        store.read(artifact, KEY)
+    assert store.delete(artifact.uri).deleted
+    assert len(list((tmp_path / "outside").iterdir())) == 3
+
+
+def test_a_draft_that_fails_leaves_the_earlier_artifact_and_nothing_else(store: ArtifactStore) -> None:
+    """One file was written, the next one fails."""
+    artifact = several(store)
+
+    def fails_halfway() -> None:
+        with store.draft("run-1", "table", 2) as draft:
+            write_file(draft.slots[0], TABLE, KEY)
+            raise DataRefused("enough")
+
+    with pytest.raises(DataRefused, match="enough"):
+        fails_halfway()
+    assert store.uris("run-1") == [artifact.uri]
+    assert store.read(artifact, KEY).num_rows == 200
 
 
 def test_wrong_key_does_not_read(store: ArtifactStore) -> None:
@@ -237,8 +332,8 @@ def test_empty_table_and_no_batches(store: ArtifactStore) -> None:
 
 
 def test_a_directory_in_the_way_is_an_open_obligation(store: ArtifactStore, tmp_path: Path) -> None:
-    """What can't be deleted is reported as such, not raised."""
-    (tmp_path / "artifacts" / "run-1" / "stuck").mkdir(parents=True)
+    """What can't be deleted is reported as such, not raised: nobody but somebody else makes folders within an artifact."""
+    (tmp_path / "artifacts" / "run-1" / "stuck" / "inner").mkdir(parents=True)
     receipt = store.delete("artifact:run-1/stuck")
     assert not receipt.deleted
     assert receipt.note

@@ -1,7 +1,6 @@
-"""Encrypted tables of a run as Parquet files: Parquet Modular Encryption, AES_GCM_V1, columns and footer under a 256-bit key.
+"""Encrypted tables of a run: an artifact is one encrypted Parquet file, or a folder of several that hold its rows one after the other.
 
-Every artifact has a data key of its own, derived from the run's key and the artifact's URI. The URI is also the file's AAD prefix
-and is not stored in it, so that an artifact under another name or run does not decrypt.
+Several files are written by as many processes as there are, each the facts of its own rows only; whoever reads does not see the seams.
 """
 
 from __future__ import annotations
@@ -10,28 +9,74 @@ import hashlib
 import os
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from itertools import chain
+from contextlib import ExitStack, contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-import pyarrow.parquet.encryption as pe
 
-from prefect_gatehouse.data.files import DigestingFile, open_new, safe_name, sync_folder
+from prefect_gatehouse.canonical import digest
+from prefect_gatehouse.data.encrypted_file import BATCH_ROWS, Slot, Written, reading, storage_error, write_file
+from prefect_gatehouse.data.files import safe_name, sync_folder
 from prefect_gatehouse.data.run_keys import RunKey
-from prefect_gatehouse.errors import DataRefused, InputError, StorageError, Tampered
-from prefect_gatehouse.tokens.columns import is_text
-from prefect_gatehouse.tokens.keys import derive_key
+from prefect_gatehouse.errors import InputError, StorageError, Tampered
 from prefect_gatehouse.values import Artifact, Deletion
 
 _SCHEME = "artifact:"
-_ROW_GROUP = 1 << 16
-# Rows of a row group at most: Parquet keeps what it knows of each until the file ends, so fewer and larger ones.
-_GROUP_ROWS = 1 << 17
-# Values a distinct one, from which on a dictionary is worth it for tokens: places of a few bits stand for 27 characters.
-_REPEATED = 8
 _OTHER = "the artifact does not hold the rows and columns it was recorded with"
+
+
+class Draft:
+    """An artifact that is being written; ``ArtifactStore.draft`` makes one.
+
+    Attributes:
+        slots: Where its files go, in the order of their rows; other processes may write them (``write_file``).
+    """
+
+    def __init__(self, folder: Path, name: str, uri: str, files: int) -> None:
+        self._uri = uri
+        self._final = folder / f"{name}.parquet"
+        self._partial = folder / f".{name}.{secrets.token_hex(8)}.partial"
+        several = [Slot(self._partial / f"{number:04}.parquet", f"{uri}/{number:04}.parquet") for number in range(files)]
+        self.slots = tuple(several) if files > 1 else (Slot(self._partial, uri),)
+
+    def begin(self) -> None:
+        """Makes room for the files."""
+        self._final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if len(self.slots) > 1:
+            self._partial.mkdir(mode=0o700)
+
+    def finish(self, files: Sequence[Written]) -> Artifact:
+        """The artifact, in place of an earlier one of its name; all files are there.
+
+        Args:
+            files: What was written, in the order of the slots.
+
+        Raises:
+            StorageError: It can't be moved to its place.
+        """
+        try:
+            if len(files) > 1:
+                sync_folder(self._partial)
+            if len(files) > 1 or _is_folder(self._final):  # the disk replaces a file by a file only
+                with suppress(FileNotFoundError):
+                    _remove(self._final)
+            self._partial.replace(self._final)
+            sync_folder(self._final.parent)
+        except OSError as error:
+            raise storage_error(error, self._uri) from None
+        return Artifact(
+            uri=self._uri,
+            sha256=_together([file.sha256 for file in files]),
+            rows=sum(file.rows for file in files),
+            columns=files[0].columns,
+            bytes=sum(file.bytes for file in files),
+        )
+
+    def drop(self) -> None:
+        """Removes what was written, if it has not been finished."""
+        with suppress(OSError):
+            _remove(self._partial)
 
 
 class ArtifactStore:
@@ -46,7 +91,7 @@ class ArtifactStore:
         return self._root
 
     def write(self, run_id: str, name: str, content: pa.Table | Iterable[pa.RecordBatch], key: RunKey, *, random: Collection[str] = ()) -> Artifact:
-        """Writes a table or record batches of one schema; whole or not at all, replacing an earlier one of the same name.
+        """Writes a table or record batches of one schema as one file; whole or not at all, replacing an earlier one of the same name.
 
         Args:
             run_id: Whose artifact.
@@ -60,29 +105,28 @@ class ArtifactStore:
             DataRefused: Parquet can't hold a column.
             StorageError: No disk or no permission; nothing is left behind.
         """
+        with self.draft(run_id, name) as draft:
+            return draft.finish([write_file(draft.slots[0], content, key, random=random)])
+
+    @contextmanager
+    def draft(self, run_id: str, name: str, files: int = 1) -> Iterator[Draft]:
+        """An artifact to be written in so many files; what is not finished in the context is removed.
+
+        Raises:
+            InputError: The run id or the name is not a plain name.
+            StorageError: No disk or no permission.
+        """
         folder = self._root / safe_name(run_id, "the run id")
         uri = f"{_SCHEME}{run_id}/{safe_name(name, 'the name of the artifact')}.parquet"
-        partial = folder / f".{name}.{secrets.token_hex(8)}.partial"
+        self._no_link(folder)
+        draft = Draft(folder, name, uri, files)
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._no_link(folder)
-            with os.fdopen(open_new(partial), "wb") as stream:
-                sink = DigestingFile(stream)
-                schema, rows = _write(sink, content, _encryption(key, uri), random)
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(partial).replace(folder / f"{name}.parquet")
-            sync_folder(folder)
+            draft.begin()
+            yield draft
         except OSError as error:
-            _remove(partial)
-            raise _storage(error, uri) from None
-        except pa.ArrowException:
-            _remove(partial)
-            raise DataRefused("a column can't be stored as Parquet", where=uri, advice="keep flat columns only") from None
-        except BaseException:
-            _remove(partial)
-            raise
-        return Artifact(uri=uri, sha256=sink.digest(), rows=rows, columns=tuple(schema.names), bytes=sink.size)
+            raise storage_error(error, uri) from None
+        finally:
+            draft.drop()
 
     def read(self, artifact: Artifact, key: RunKey) -> pa.Table:
         """The table of an artifact.
@@ -92,11 +136,12 @@ class ArtifactStore:
             StorageError: The artifact is gone or can't be read.
             Tampered: Its bytes, its name or its key are not those it was written with.
         """
-        with self._opened(artifact, key) as file:
-            table = file.read()
-            if table.num_rows != artifact.rows or tuple(table.column_names) != artifact.columns:
-                raise Tampered(_OTHER, where=artifact.uri)
-            return table
+        tables = []
+        with self._opened(artifact, key) as files:
+            for stream, uri in files:
+                with reading(stream, uri, key) as file:
+                    tables.append(file.read())
+        return pa.concat_tables(tables)
 
     def stream(self, artifact: Artifact, key: RunKey, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows of an artifact in batches of at most 65,536, in flat memory; all bytes are verified before the first one.
@@ -115,29 +160,36 @@ class ArtifactStore:
         unknown = len(set(wanted) - set(artifact.columns))
         if unknown:
             raise InputError(f"{unknown} columns are not in the artifact", where=artifact.uri, advice="name columns that leave the source")
-        with self._opened(artifact, key) as file:
-            if file.metadata.num_rows != artifact.rows or tuple(file.schema_arrow.names) != artifact.columns:
-                raise Tampered(_OTHER, where=artifact.uri)
-            for batch in file.iter_batches(_ROW_GROUP, columns=wanted, use_threads=False):
-                yield batch.select(wanted)
+        with self._opened(artifact, key) as files:
+            for stream, uri in files:
+                with reading(stream, uri, key) as file:
+                    for batch in file.iter_batches(BATCH_ROWS, columns=wanted, use_threads=False):
+                        yield batch.select(wanted)
 
     @contextmanager
-    def _opened(self, artifact: Artifact, key: RunKey) -> Iterator[pq.ParquetFile]:
+    def _opened(self, artifact: Artifact, key: RunKey) -> Iterator[list[tuple[BufferedReader, str]]]:
+        """The files of an artifact and their URIs, all of them verified: bytes, rows and columns are the recorded ones."""
         try:
-            descriptor = os.open(self._path(artifact.uri), os.O_RDONLY | os.O_NOFOLLOW)
-            with os.fdopen(descriptor, "rb") as stream:
-                if hashlib.file_digest(stream, "sha256").hexdigest() != artifact.sha256:
+            with ExitStack() as open_:
+                files: list[tuple[BufferedReader, str]] = []
+                for path, uri in _files(self._path(artifact.uri), artifact.uri):
+                    stream = open_.enter_context(os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb"))
+                    files.append((stream, uri))
+                if _together([hashlib.file_digest(stream, "sha256").hexdigest() for stream, _ in files]) != artifact.sha256:
                     raise Tampered("the artifact's bytes do not match its digest", where=artifact.uri)
-                stream.seek(0)
-                with _decrypting(artifact.uri):
-                    properties = pe.create_decryption_properties(_data_key(key, artifact.uri), aad_prefix=artifact.uri.encode())
-                    file = pq.ParquetFile(stream, decryption_properties=properties, pre_buffer=False)
-                with file, _decrypting(artifact.uri):
-                    yield file
+                rows = 0
+                for stream, uri in files:
+                    with reading(stream, uri, key) as file:
+                        rows += file.metadata.num_rows
+                        if tuple(file.schema_arrow.names) != artifact.columns:
+                            raise Tampered(_OTHER, where=artifact.uri)
+                if rows != artifact.rows:
+                    raise Tampered(_OTHER, where=artifact.uri)
+                yield files
         except FileNotFoundError:
             raise StorageError("the artifact is gone", where=artifact.uri, advice="start a new run") from None
         except OSError as error:
-            raise _storage(error, artifact.uri) from None
+            raise storage_error(error, artifact.uri) from None
 
     def delete(self, uri: str) -> Deletion:
         """Removes one artifact, and the run's folder with its last one; never raises for what the disk answers.
@@ -147,7 +199,7 @@ class ArtifactStore:
         """
         path = self._path(uri)
         try:
-            path.unlink()
+            _remove(path)
             sync_folder(path.parent)
         except FileNotFoundError:
             return Deletion(uri=uri, deleted=True, note="was gone already")
@@ -171,7 +223,7 @@ class ArtifactStore:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise _storage(error, f"{_SCHEME}{run_id}") from None
+            raise storage_error(error, f"{_SCHEME}{run_id}") from None
 
     def _path(self, uri: str) -> Path:
         scheme, _, rest = uri.partition(":")
@@ -188,69 +240,25 @@ class ArtifactStore:
             raise InputError("the run's folder is a link and leads outside the store", where=folder.name, advice="remove the link")
 
 
-def _encryption(key: RunKey, uri: str) -> pe.FileEncryptionProperties:
-    return pe.create_encryption_properties(
-        _data_key(key, uri),
-        aad_prefix=uri.encode(),
-        store_aad_prefix=False,
-        encryption_algorithm="AES_GCM_V1",
-        plaintext_footer=False,
-    )
+def _files(path: Path, uri: str) -> list[tuple[Path, str]]:
+    """The files of an artifact and their URIs, in the order of their rows."""
+    return [(each, f"{uri}/{each.name}") for each in sorted(path.iterdir())] if _is_folder(path) else [(path, uri)]
 
 
-def _data_key(key: RunKey, uri: str) -> bytes:
-    return derive_key(key.parquet_key(), 32, ("gatehouse artifact", uri))
+def _together(digests: Sequence[str]) -> str:
+    """The digest of an artifact: its file's, or SHA-256 over the RFC 8785 list of its files' digests."""
+    return digests[0] if len(digests) == 1 else digest(list(digests))
 
 
-def _write(
-    sink: DigestingFile, content: pa.Table | Iterable[pa.RecordBatch], encryption: pe.FileEncryptionProperties, random: Collection[str]
-) -> tuple[pa.Schema, int]:
-    batches = iter(content.to_batches(max_chunksize=_ROW_GROUP) if isinstance(content, pa.Table) else content)
-    first = next(batches, None)
-    schema = content.schema if isinstance(content, pa.Table) else first.schema if first is not None else None
-    if schema is None:
-        raise InputError("there is no batch to take the schema from", where="artifact")
-    rows = 0
-    options: dict[str, object] = {"compression": "zstd"}
-    if random:
-        # Where tokens make most of the bytes, a better compression of the rest gains little and would cost more than all else here.
-        options["compression"] = {name: "none" if name in random else "lz4" for name in schema.names}
-        texts = [field.name for field in schema if is_text(field.type)]
-        options["use_dictionary"] = [name for name in texts if name not in random or (first is not None and _repeats(first.column(name)))]
-    # Without statistics: nobody filters by them, and they repeat values.
-    with pq.ParquetWriter(sink, schema, write_statistics=False, encryption_properties=encryption, **options) as writer:
-        held: list[pa.RecordBatch] = []
-        for batch in chain(() if first is None else (first,), batches):
-            if held and sum(each.num_rows for each in held) + batch.num_rows > _GROUP_ROWS:
-                writer.write_table(pa.Table.from_batches(held), _GROUP_ROWS)
-                held = []
-            held.append(batch)
-            rows += batch.num_rows
-        if held:
-            writer.write_table(pa.Table.from_batches(held), _GROUP_ROWS)
-    return schema, rows
-
-
-def _repeats(column: pa.Array) -> bool:
-    return len(column) > _REPEATED * len(column.unique())
-
-
-@contextmanager
-def _decrypting(uri: str) -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowException, OSError):  # pyarrow reports a wrong key, a wrong AAD and a broken file as OSError
-        raise Tampered("the artifact does not decrypt under this run's key and name", where=uri) from None
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def _remove(path: Path) -> None:
-    with suppress(OSError):
-        path.unlink(missing_ok=True)
-
-
-def _storage(error: OSError, uri: str) -> StorageError:
-    return StorageError(
-        f"the artifact can't be stored or read: {error.strerror or 'input/output error'}",
-        where=uri,
-        advice="check the disk and the permissions below GATEHOUSE_HOME, then resume the run",
-    )
+    """Removes an artifact, or what has become of one so far; nothing else is ever in its folder, and a folder in there stays."""
+    if not _is_folder(path):
+        path.unlink()
+        return
+    for file in path.iterdir():
+        file.unlink()
+    path.rmdir()

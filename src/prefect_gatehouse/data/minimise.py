@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,10 +15,9 @@ from prefect_gatehouse.data.artifacts import ArtifactStore
 from prefect_gatehouse.data.digest import ContentDigest
 from prefect_gatehouse.data.engine.deal import MEMORY
 from prefect_gatehouse.data.engine.in_process import InProcess
-from prefect_gatehouse.data.engine.interface import Engine, KeyReader, Keys, Pool, Progress, Work
-from prefect_gatehouse.data.engine.passes import folder_of, treater_of
+from prefect_gatehouse.data.engine.interface import Engine, Form, KeyReader, Keys, Pool, Progress, Work
+from prefect_gatehouse.data.engine.passes import cut, folder_of, treater_of
 from prefect_gatehouse.data.engine.remote import Remote
-from prefect_gatehouse.data.engine.settle import Block
 from prefect_gatehouse.data.engine.treat import Counted, Treater, require_few
 from prefect_gatehouse.data.rules import Rule
 from prefect_gatehouse.data.run_keys import RunKey
@@ -155,7 +153,7 @@ def minimise(
                 finished = engine.finish(counted, counted.tallies)
                 counted.dealt, counted.groups = finished.dealt, finished.groups
             k, l = counted.groups.check(data.k, data.l) if counted.groups is not None else (None, None)  # noqa: E741
-            artifact, data_digest = _written(store, run_id, key, data, counted, engine)
+            artifact, data_digest = _written(store, run_id, data, counted, engine)
             return Minimised(
                 artifact=artifact,
                 quarantine=store.write(run_id, QUARANTINE, counted.aside, key) if counted.aside else None,
@@ -198,7 +196,7 @@ def _checked(data: Data, treater: Treater, counted: Counted) -> tuple[int, int]:
     return counted.dealt.rows, aside
 
 
-def _written(store: ArtifactStore, run_id: str, key: RunKey, data: Data, counted: Counted, engine: Engine) -> tuple[Artifact, str]:
+def _written(store: ArtifactStore, run_id: str, data: Data, counted: Counted, engine: Engine) -> tuple[Artifact, str]:
     """The artifact and the digest of what went into it."""
     assert counted.dealt.schema is not None  # there are rows
     digest = ContentDigest(counted.dealt.schema, counted.dealt.rows)
@@ -207,15 +205,14 @@ def _written(store: ArtifactStore, run_id: str, key: RunKey, data: Data, counted
     gaps = counted.dealt.gaps
     schema = pa.schema([field.with_nullable(field.name in gaps or pa.types.is_null(field.type)) for field in counted.dealt.schema])
 
-    def rows(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
-        for block, bucket in blocks:
-            yield pa.RecordBatch.from_arrays(block.columns, schema=schema)
-            if bucket is not None:
-                digest.update([bucket])
-
-    tokens = [name for name, column in data.columns.items() if isinstance(column, Tokenise) and column.scheme != "codes"]
-    artifact = store.write(run_id, ARTIFACT, rows(engine.settle(counted)), key, random=tokens)
-    return artifact, digest.hexdigest()
+    tokens = tuple(name for name, column in data.columns.items() if isinstance(column, Tokenise) and column.scheme != "codes")
+    portions = cut(counted.dealt)
+    with store.draft(run_id, ARTIFACT, len(portions)) as draft:
+        files = []
+        for stored in engine.store(portions, Form(schema, tokens), draft.slots):
+            digest.update(stored.buckets)
+            files.append(stored.file)
+        return draft.finish(files), digest.hexdigest()
 
 
 def _check_columns(data: Data, source: Source, name: str) -> None:

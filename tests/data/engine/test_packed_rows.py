@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.data.engine.bench import Home, declared, parquet
 
 from prefect_gatehouse.data.digest import table_digest
-from prefect_gatehouse.data.engine.deal import Dealer, share_edges
+from prefect_gatehouse.data.engine.deal import SHARES, Dealer, share_edges
 from prefect_gatehouse.data.engine.rows import Packed, Packer, Plain, Room, Rows, joined, read
 from prefect_gatehouse.data.engine.settle import load, settle, stretches
 from prefect_gatehouse.data.order import content_order, row_hashes
@@ -106,7 +106,8 @@ def test_dealer_writes_every_row_once(tmp_path: Path, memory: int, mixed: bool) 
         found = dealer.end()
     assert (found.gaps == {"t"}) == mixed
     room = Room()
-    settled = [block for stretch in stretches(found) for block, _ in settle(load(stretch, folder, room), found.rows)]
+    ordered = (stretch for portion in found.portions(SHARES) for stretch in stretches(portion))
+    settled = [block for stretch in ordered for block, _ in settle(load(stretch, folder, room), found.rows)]
     table, expected = pa.Table.from_batches(settled), pa.Table.from_batches(given_)
     assert table.num_rows == expected.num_rows == found.rows
     assert table_digest(table) == table_digest(expected)

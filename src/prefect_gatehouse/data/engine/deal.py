@@ -64,12 +64,39 @@ class Flushed:
     edges: array[int]
     widths: Widths
 
+    def cut(self, first: int, last: int) -> Flushed:
+        """What it has of a range of shares, the last one not included."""
+        begin = bisect_left(self.shares, first)
+        end = bisect_left(self.shares, last, begin)
+        return Flushed(self.file, self.number + begin, self.shares[begin:end], self.edges[begin : end + 1], self.widths)
+
     def pieces(self, first: int, last: int) -> Iterator[Piece]:
         """The frames of a range of shares, the last one not included."""
         begin = bisect_left(self.shares, first)
         for place in range(begin, bisect_left(self.shares, last, begin)):
             at = self.edges[place]
             yield Piece(self.file, Frame(self.number + place, at, self.edges[place + 1] - at), self.widths)
+
+
+@dataclass(frozen=True)
+class Portion:
+    """Dealt rows of a range of shares.
+
+    Attributes:
+        schema: Of the columns.
+        total: Rows of the whole table.
+        first: The first share.
+        last: One past the last.
+        flushed: What lies in temporary files; they are named, not held.
+        batches: What is in memory, each in the order of its hashes.
+    """
+
+    schema: pa.Schema
+    total: int
+    first: int
+    last: int
+    flushed: tuple[Flushed, ...] = ()
+    batches: tuple[Rows, ...] = ()
 
 
 @dataclass
@@ -89,6 +116,21 @@ class Dealt:
     gaps: set[str] = field(default_factory=set)
     flushed: list[Flushed] = field(default_factory=list)
     batches: list[Rows] = field(default_factory=list)
+
+    def portions(self, width: int) -> list[Portion]:
+        """All rows in ranges of so many shares; ranges without rows are left out."""
+        if self.schema is None:
+            return []
+        edges = [share_edges(batch.hashes) for batch in self.batches]
+        found = []
+        for first in range(0, SHARES, width):
+            last = first + width
+            flushed = (each.cut(first, last) for each in self.flushed)
+            batches = (batch.slice(int(at[first]), int(at[last] - at[first])) for batch, at in zip(self.batches, edges, strict=True))
+            held = tuple(each for each in flushed if each.shares), tuple(each for each in batches if each.num_rows)
+            if any(held):
+                found.append(Portion(self.schema, self.rows, first, last, *held))
+        return found
 
     def absorb(self, other: Dealt) -> None:
         """Adds what another process dealt.

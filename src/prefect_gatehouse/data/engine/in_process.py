@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from prefect_gatehouse.data.engine.interface import Keys, Progress, Work
-from prefect_gatehouse.data.engine.passes import deal_parts, finish_stretches, settle_stretches
-from prefect_gatehouse.data.engine.settle import Block, stretches
+from prefect_gatehouse.data.encrypted_file import Slot
+from prefect_gatehouse.data.engine.deal import SHARES, Portion
+from prefect_gatehouse.data.engine.interface import Form, Keys, Progress, Stored, Work
+from prefect_gatehouse.data.engine.passes import deal_parts, finish_portion, store_portion
 from prefect_gatehouse.data.engine.treat import Counted, Tallies
 from prefect_gatehouse.data.sources import Source
 
@@ -31,8 +32,10 @@ class InProcess:
 
     def finish(self, counted: Counted, tallies: Tallies) -> Counted:
         """The last form of every row."""
-        return finish_stretches(self._work, self._keys, stretches(counted.dealt), tallies, typed=self._source.typed, keep=True)
+        (whole,) = counted.dealt.portions(SHARES)
+        return finish_portion(self._work, self._keys, whole, tallies, typed=self._source.typed, keep=True)
 
-    def settle(self, counted: Counted) -> Iterator[Block]:
-        """The second pass, one stretch of the hashes after the other."""
-        return settle_stretches(self._work, self._keys, stretches(counted.dealt), counted.dealt.rows)
+    def store(self, portions: Sequence[Portion], form: Form, slots: Sequence[Slot]) -> Iterator[Stored]:
+        """The second pass, one portion after the other."""
+        for portion, slot in zip(portions, slots, strict=True):
+            yield store_portion(self._work, self._keys, portion, form, slot)

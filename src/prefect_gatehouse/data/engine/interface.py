@@ -1,19 +1,22 @@
 """What minimises: one function for record batches, and the engines that run it, in this process or in several.
 
-An engine deals the rows out (first pass) and settles them (second pass); whatever it is, the rows, their order and every count are
+An engine deals the rows out (first pass), puts them in order and stores them (second pass); whatever it is, the rows, their order and every count are
 the same. Another engine for several processes is one more ``Pool``: it gets functions and values to call them with, which hold
 references and no key, no row and no value, and gives back what they return, in order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, Protocol, TypeVar
 
-from prefect_gatehouse.data.engine.deal import MEMORY
-from prefect_gatehouse.data.engine.settle import Block
+import pyarrow as pa
+
+from prefect_gatehouse.data.digest import Bucket
+from prefect_gatehouse.data.encrypted_file import Slot, Written
+from prefect_gatehouse.data.engine.deal import MEMORY, Portion
 from prefect_gatehouse.data.engine.treat import Counted, Tallies
 from prefect_gatehouse.data.run_keys import RunKey
 from prefect_gatehouse.data.sources import Place, SourceAccess
@@ -78,6 +81,32 @@ class Keys:
         raise TypeError("keys are never pickled")
 
 
+@dataclass(frozen=True)
+class Form:
+    """What all files of the artifact have in common.
+
+    Attributes:
+        schema: Of the columns; those without gaps are required ones.
+        random: Columns that look random.
+    """
+
+    schema: pa.Schema
+    random: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A portion that was stored.
+
+    Attributes:
+        file: The file.
+        buckets: The digests of its rows.
+    """
+
+    file: Written
+    buckets: tuple[Bucket, ...]
+
+
 class Engine(Protocol):
     """Runs the two passes."""
 
@@ -92,8 +121,14 @@ class Engine(Protocol):
     def finish(self, counted: Counted, tallies: Tallies) -> Counted:
         """Gives every row its last form and deals it out anew, where that changes any."""
 
-    def settle(self, counted: Counted) -> Iterator[Block]:
-        """The second pass: all rows in their order."""
+    def store(self, portions: Sequence[Portion], form: Form, slots: Sequence[Slot]) -> Iterator[Stored]:
+        """The second pass: each portion's rows in their order, written where its slot says; what was stored, in the order of the portions.
+
+        Raises:
+            DataRefused: Parquet can't hold a column.
+            Interrupted: The disk or a worker failed; the run can be resumed.
+            Tampered: A temporary file was changed.
+        """
 
 
 class Pool(Protocol):

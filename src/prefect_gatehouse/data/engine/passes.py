@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from prefect_gatehouse.data.digest import BLOCK_ROWS
-from prefect_gatehouse.data.engine.deal import Dealer
-from prefect_gatehouse.data.engine.interface import Keys, Progress, Work
+from prefect_gatehouse.data.digest import BLOCK_ROWS, Bucket
+from prefect_gatehouse.data.encrypted_file import Slot, write_file
+from prefect_gatehouse.data.engine.deal import Dealer, Dealt, Portion
+from prefect_gatehouse.data.engine.interface import Form, Keys, Progress, Stored, Work
 from prefect_gatehouse.data.engine.rows import Room, Rows
-from prefect_gatehouse.data.engine.settle import Block, Stretch, load, settle
+from prefect_gatehouse.data.engine.settle import load, settle, shares_of, stretches
 from prefect_gatehouse.data.engine.treat import Counted, Tallies, Treater, aside_schema
 from prefect_gatehouse.data.sources import FilesPlace, Part, S3Place, Source
 from prefect_gatehouse.data.spill import SpillFolder
@@ -21,6 +22,8 @@ from prefect_gatehouse.errors import DataRefused
 
 # Rows treated at once: half of what a source gives halves what waits in memory between a rule and the next.
 _ROWS = 1 << 15
+# Rows of a file of the artifact, about.
+_FILE_ROWS = 1 << 21
 
 
 def folder_of(work: Work, keys: Keys) -> SpillFolder:
@@ -74,14 +77,14 @@ def deal_parts(work: Work, keys: Keys, source: Source, parts: Iterable[Part] | N
     return counted
 
 
-def finish_stretches(work: Work, keys: Keys, stretches: Iterable[Stretch], tallies: Tallies, *, typed: bool, keep: bool) -> Counted:
-    """Gives the rows of some stretches their last form, counts their groups anew and deals them out anew."""
+def finish_portion(work: Work, keys: Keys, portion: Portion, tallies: Tallies, *, typed: bool, keep: bool) -> Counted:
+    """Gives the rows of a portion their last form, counts their groups anew and deals them out anew."""
     treater = treater_of(work, keys, typed=typed)
     treater.absorb(tallies)
     folder = folder_of(work, keys)
     counted, room = Counted(groups=treater.new_groups(), worker=this_worker()), Room()
     with Dealer(folder, memory=work.memory, keep=keep) as dealer:
-        for stretch in stretches:
+        for stretch in stretches(portion):
             for rows in _expanded(load(stretch, folder, room)):
                 finished = treater.finish(rows)
                 if counted.groups is not None:
@@ -91,11 +94,40 @@ def finish_stretches(work: Work, keys: Keys, stretches: Iterable[Stretch], talli
     return counted
 
 
-def settle_stretches(work: Work, keys: Keys, stretches: Iterable[Stretch], total: int) -> Iterator[Block]:
-    """The rows of some stretches, one after the other, in their order."""
+def cut(dealt: Dealt) -> list[Portion]:
+    """All dealt rows in portions of whole buckets and of about two million rows, each of which becomes a file of the artifact.
+
+    A portion is small beside the work of one process, and Parquet's own facts of a file, which wait in memory until it ends, stay few.
+    """
+    return dealt.portions(shares_of(dealt.rows, -(-dealt.rows // _FILE_ROWS)))
+
+
+def store_portion(work: Work, keys: Keys, portion: Portion, form: Form, slot: Slot) -> Stored:
+    """The second pass over a portion: its rows in their order, digested and written.
+
+    Args:
+        work: What there is to do.
+        keys: This process's keys.
+        portion: The rows.
+        form: What all files of the artifact have in common.
+        slot: Where the file goes.
+
+    Raises:
+        DataRefused: Parquet can't hold a column.
+        StorageError: A temporary file can't be read, or the file not written.
+        Tampered: A temporary file was changed.
+    """
     folder, room = folder_of(work, keys), Room()
-    for stretch in stretches:
-        yield from settle(load(stretch, folder, room), total)
+    buckets: list[Bucket] = []
+
+    def blocks() -> Iterator[pa.RecordBatch]:
+        for stretch in stretches(portion):
+            for block, bucket in settle(load(stretch, folder, room), portion.total):
+                yield pa.RecordBatch.from_arrays(block.columns, schema=form.schema)
+                if bucket is not None:
+                    buckets.append(bucket)
+
+    return Stored(write_file(slot, blocks(), keys.run, random=form.random), tuple(buckets))
 
 
 def _expanded(rows: Rows) -> Iterator[pa.RecordBatch]:

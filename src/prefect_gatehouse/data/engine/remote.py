@@ -1,7 +1,7 @@
-"""The first pass in several processes: the functions that a worker calls, and the engine that calls them through a pool.
+"""Both passes in several processes: the functions that a worker calls, and the engine that calls them through a pool.
 
-What goes to a worker names files, folders, blocks and temporary files; what comes back names temporary files. Rows, counts and
-groups travel sealed under the run's key in those files. A worker reads its keys itself and holds them while the pool lives.
+What goes to a worker names files, folders, blocks and temporary files; what comes back names temporary files. Rows, counts, groups and
+digests travel sealed under the run's key in those files. A worker reads its keys itself and holds them while the pool lives.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
-from prefect_gatehouse.data.engine.ahead import ahead
-from prefect_gatehouse.data.engine.deal import Piece
-from prefect_gatehouse.data.engine.interface import Keys, Pool, Progress, Work
-from prefect_gatehouse.data.engine.passes import deal_parts, finish_stretches, folder_of, settle_stretches
-from prefect_gatehouse.data.engine.settle import Block, Stretch, stretches
+from prefect_gatehouse.data.encrypted_file import Slot
+from prefect_gatehouse.data.engine.deal import Piece, Portion
+from prefect_gatehouse.data.engine.interface import Form, Keys, Pool, Progress, Stored, Work
+from prefect_gatehouse.data.engine.passes import deal_parts, finish_portion, folder_of, store_portion
+from prefect_gatehouse.data.engine.settle import shares_of
 from prefect_gatehouse.data.engine.treat import Counted, Tallies
 from prefect_gatehouse.data.run_keys import RunKeys
 from prefect_gatehouse.data.sources import Part, Source, open_source
@@ -29,8 +29,6 @@ T = TypeVar("T")
 
 # Tasks for each worker: enough that the last ones do not leave a worker idle, few enough that none is small.
 _TASKS_A_WORKER = 8
-# Blocks that are ordered before the artifact takes them.
-_AHEAD = 3
 
 _keys: dict[str, Keys] = {}
 _opening = threading.Lock()
@@ -43,16 +41,20 @@ class Task:
     Attributes:
         work: What there is to do.
         parts: Parts of the source to deal out.
-        stretches: Stretches to finish.
+        portion: Dealt rows to finish or to store.
         tallies: Where the tallies of all rows lie.
         typed: Whether the source has types.
+        form: What all files of the artifact have in common.
+        slot: Where the file goes.
     """
 
     work: Work
     parts: tuple[Part, ...] = ()
-    stretches: tuple[Stretch, ...] = ()
+    portion: Portion | None = None
     tallies: Piece | None = None
     typed: bool = True
+    form: Form | None = None
+    slot: Slot | None = None
 
 
 def deal_task(task: Task) -> Piece | GatehouseError:
@@ -71,12 +73,25 @@ def finish_task(task: Task) -> Piece | GatehouseError:
     """Gives rows their last form; where the sealed counts lie, or why not."""
 
     def finish(keys: Keys) -> Piece:
-        assert task.tallies is not None  # finish() sets it
+        assert task.portion is not None  # finish() sets both
+        assert task.tallies is not None
         folder = folder_of(task.work, keys)
         tallies = cast("Tallies", _unseal(folder, task.tallies))
-        return _seal(folder, finish_stretches(task.work, keys, task.stretches, tallies, typed=task.typed, keep=False))
+        return _seal(folder, finish_portion(task.work, keys, task.portion, tallies, typed=task.typed, keep=False))
 
     return _called(task.work, finish)
+
+
+def store_task(task: Task) -> Piece | GatehouseError:
+    """Puts rows in their order and writes them; where the sealed digests lie, or why not."""
+
+    def store(keys: Keys) -> Piece:
+        assert task.portion is not None  # store() sets all three
+        assert task.form is not None
+        assert task.slot is not None
+        return _seal(folder_of(task.work, keys), store_portion(task.work, keys, task.portion, task.form, task.slot))
+
+    return _called(task.work, store)
 
 
 def forget() -> None:
@@ -119,26 +134,29 @@ class Remote:
     def finish(self, counted: Counted, tallies: Tallies) -> Counted:
         """The last form of every row."""
         sealed = _seal(self._folder, tallies)
-        every = tuple(stretches(counted.dealt))
-        step = -(-len(every) // (self._pool.workers * _TASKS_A_WORKER))
-        shares = [every[at : at + step] for at in range(0, len(every), step)]
-        tasks = [Task(self._work, stretches=share, tallies=sealed, typed=self._source.typed) for share in shares]
+        portions = counted.dealt.portions(shares_of(counted.dealt.rows, self._pool.workers * _TASKS_A_WORKER))
         finished = Counted()
-        for found in self._counts(finish_task, tasks):
+        for found in self._counts(finish_task, [Task(self._work, portion=each, tallies=sealed, typed=self._source.typed) for each in portions]):
             finished.absorb(found)
         return finished
 
-    def settle(self, counted: Counted) -> Iterator[Block]:
-        """The second pass, in this process: it costs less to order the rows than to hand them over. A thread orders the next ones meanwhile."""
-        return ahead(settle_stretches(self._work, self._keys, stretches(counted.dealt), counted.dealt.rows), _AHEAD)
+    def store(self, portions: Sequence[Portion], form: Form, slots: Sequence[Slot]) -> Iterator[Stored]:
+        """The second pass, portions at once."""
+        tasks = [Task(self._work, portion=portion, form=form, slot=slot) for portion, slot in zip(portions, slots, strict=True)]
+        return (cast("Stored", found) for found in self._results(store_task, tasks))
 
     def _counts(self, function: Callable[[Task], Piece | GatehouseError], tasks: Sequence[Task]) -> Iterator[Counted]:
-        for result in self._pool.map(function, tasks, ahead=self._pool.workers * 2):
-            piece = _raised(result)
-            counted = cast("Counted", _unseal(self._folder, piece))
-            self._folder.remove(piece.file)
+        for found in self._results(function, tasks):
+            counted = cast("Counted", found)
             self.readers.add(counted.worker)
             yield counted
+
+    def _results(self, function: Callable[[Task], Piece | GatehouseError], tasks: Sequence[Task]) -> Iterator[object]:
+        for result in self._pool.map(function, tasks, ahead=self._pool.workers * 2):
+            piece = _raised(result)
+            found = _unseal(self._folder, piece)
+            self._folder.remove(piece.file)
+            yield found
 
 
 def _called(work: Work, function: Callable[[Keys], T]) -> T | GatehouseError:

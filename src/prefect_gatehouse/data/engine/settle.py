@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from prefect_gatehouse.data.digest import BLOCK_ROWS, Bucket, BucketDigest, bucket_bits, cuts
-from prefect_gatehouse.data.engine.deal import SHARE_BITS, SHARES, Dealt, Piece, share_edges
+from prefect_gatehouse.data.engine.deal import SHARE_BITS, SHARES, Piece, Portion, share_edges
 from prefect_gatehouse.data.engine.rows import Room, Rows, joined, read
 from prefect_gatehouse.data.order import Hashes, Places, content_order
 from prefect_gatehouse.data.spill import SpillFolder, SpillReader
@@ -34,16 +34,27 @@ class Stretch:
     batches: tuple[Rows, ...] = ()
 
 
-def stretches(dealt: Dealt) -> Iterator[Stretch]:
-    """What was dealt, cut into stretches that hold whole buckets, and as few as they can; those without rows are left out."""
-    width = 1 << max(0, SHARE_BITS - bucket_bits(dealt.rows))
-    edges = [share_edges(batch.hashes) for batch in dealt.batches]
-    for first in range(0, SHARES if dealt.schema is not None else 0, width):
-        pieces = tuple(piece for flushed in dealt.flushed for piece in flushed.pieces(first, first + width))
-        slices = (batch.slice(int(at[first]), int(at[first + width] - at[first])) for batch, at in zip(dealt.batches, edges, strict=True))
-        stretch = Stretch(dealt.schema, pieces, tuple(each for each in slices if each.num_rows))
+def stretches(portion: Portion) -> Iterator[Stretch]:
+    """A portion, cut into stretches that hold whole buckets, and as few as they can; those without rows are left out."""
+    width = shares_of(portion.total, SHARES)
+    edges = [share_edges(batch.hashes) for batch in portion.batches]
+    for first in range(portion.first, portion.last, width):
+        pieces = tuple(piece for flushed in portion.flushed for piece in flushed.pieces(first, first + width))
+        slices = (batch.slice(int(at[first]), int(at[first + width] - at[first])) for batch, at in zip(portion.batches, edges, strict=True))
+        stretch = Stretch(portion.schema, pieces, tuple(each for each in slices if each.num_rows))
         if stretch.pieces or stretch.batches:
             yield stretch
+
+
+def shares_of(rows: int, portions: int) -> int:
+    """Shares of each portion, so that a table of so many rows makes about so many portions, each of whole buckets.
+
+    Example:
+        ```python
+        dealt.portions(shares_of(dealt.rows, 16))
+        ```
+    """
+    return SHARES >> min(SHARE_BITS, bucket_bits(rows), (portions - 1).bit_length())
 
 
 def load(stretch: Stretch, folder: SpillFolder, room: Room) -> Rows:

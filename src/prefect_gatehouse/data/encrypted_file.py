@@ -1,0 +1,178 @@
+"""One encrypted Parquet file: Parquet Modular Encryption, AES_GCM_V1, columns and footer under a 256-bit key.
+
+Every file has a data key of its own, derived from the run's key and the file's URI. The URI is also the file's AAD prefix and is not
+stored in it, so that a file under another name, run or place in an artifact does not decrypt.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pyarrow.parquet.encryption as pe
+
+from prefect_gatehouse.data.files import DigestingFile, open_new
+from prefect_gatehouse.data.run_keys import RunKey
+from prefect_gatehouse.errors import DataRefused, InputError, StorageError, Tampered
+from prefect_gatehouse.tokens.columns import is_text
+from prefect_gatehouse.tokens.keys import derive_key
+
+BATCH_ROWS = 1 << 16
+"""Rows of a batch that is read."""
+
+# Rows of a row group at most: Parquet keeps what it knows of each until the file ends, so fewer and larger ones.
+_GROUP_ROWS = 1 << 17
+# Values a distinct one, from which on a dictionary is worth it for tokens: places of a few bits stand for 27 characters.
+_REPEATED = 8
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where a file goes.
+
+    Attributes:
+        path: The file, which is not there yet.
+        uri: What its key is bound to, and what errors call it.
+    """
+
+    path: Path
+    uri: str
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file that was written.
+
+    Attributes:
+        sha256: Of its bytes, 64 hexadecimal digits.
+        rows: How many it holds.
+        columns: Their names.
+        bytes: How many it takes.
+    """
+
+    sha256: str
+    rows: int
+    columns: tuple[str, ...]
+    bytes: int
+
+
+def write_file(slot: Slot, content: pa.Table | Iterable[pa.RecordBatch], key: RunKey, *, random: Collection[str] = ()) -> Written:
+    """Writes a table or record batches of one schema; durably and whole, or not at all.
+
+    Args:
+        slot: Where to.
+        content: What it holds.
+        key: The run's key.
+        random: Columns that look random, such as tokens: no compression finds anything in them, and a dictionary only where they repeat.
+
+    Raises:
+        InputError: There is no batch to take a schema from.
+        DataRefused: Parquet can't hold a column.
+        StorageError: No disk or no permission; nothing is left behind.
+    """
+    try:
+        with os.fdopen(open_new(slot.path), "wb") as stream:
+            sink = DigestingFile(stream)
+            schema, rows = _write(sink, content, _encryption(key, slot.uri), random)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        _remove(slot.path)
+        raise storage_error(error, slot.uri) from None
+    except pa.ArrowException:
+        _remove(slot.path)
+        raise DataRefused("a column can't be stored as Parquet", where=slot.uri, advice="keep flat columns only") from None
+    except BaseException:
+        _remove(slot.path)
+        raise
+    return Written(sink.digest(), rows, tuple(schema.names), sink.size)
+
+
+@contextmanager
+def reading(stream: BinaryIO, uri: str, key: RunKey) -> Iterator[pq.ParquetFile]:
+    """A file that is open, as Parquet; what is read of it in the context is authentic.
+
+    Raises:
+        Tampered: It does not decrypt under this key and URI.
+    """
+    with _decrypting(uri):
+        properties = pe.create_decryption_properties(_data_key(key, uri), aad_prefix=uri.encode())
+        file = pq.ParquetFile(stream, decryption_properties=properties, pre_buffer=False)
+    with file, _decrypting(uri):
+        yield file
+
+
+def storage_error(error: OSError, uri: str) -> StorageError:
+    """What the disk answered, as an error that can be shown."""
+    return StorageError(
+        f"the artifact can't be stored or read: {error.strerror or 'input/output error'}",
+        where=uri,
+        advice="check the disk and the permissions below GATEHOUSE_HOME, then resume the run",
+    )
+
+
+def _encryption(key: RunKey, uri: str) -> pe.FileEncryptionProperties:
+    return pe.create_encryption_properties(
+        _data_key(key, uri),
+        aad_prefix=uri.encode(),
+        store_aad_prefix=False,
+        encryption_algorithm="AES_GCM_V1",
+        plaintext_footer=False,
+    )
+
+
+def _data_key(key: RunKey, uri: str) -> bytes:
+    return derive_key(key.parquet_key(), 32, ("gatehouse artifact", uri))
+
+
+def _write(
+    sink: DigestingFile, content: pa.Table | Iterable[pa.RecordBatch], encryption: pe.FileEncryptionProperties, random: Collection[str]
+) -> tuple[pa.Schema, int]:
+    batches = iter(content.to_batches(max_chunksize=BATCH_ROWS) if isinstance(content, pa.Table) else content)
+    first = next(batches, None)
+    schema = content.schema if isinstance(content, pa.Table) else first.schema if first is not None else None
+    if schema is None:
+        raise InputError("there is no batch to take the schema from", where="artifact")
+    rows = 0
+    options: dict[str, object] = {"compression": "zstd"}
+    if random:
+        # Where tokens make most of the bytes, a better compression of the rest gains little and would cost more than all else here.
+        options["compression"] = {name: "none" if name in random else "lz4" for name in schema.names}
+        texts = [field.name for field in schema if is_text(field.type)]
+        options["use_dictionary"] = [name for name in texts if name not in random or (first is not None and _repeats(first.column(name)))]
+    # Without statistics: nobody filters by them, and they repeat values.
+    with pq.ParquetWriter(sink, schema, write_statistics=False, encryption_properties=encryption, **options) as writer:
+        held: list[pa.RecordBatch] = []
+        for batch in chain(() if first is None else (first,), batches):
+            if held and sum(each.num_rows for each in held) + batch.num_rows > _GROUP_ROWS:
+                writer.write_table(pa.Table.from_batches(held), _GROUP_ROWS)
+                held = []
+            held.append(batch)
+            rows += batch.num_rows
+        if held:
+            writer.write_table(pa.Table.from_batches(held), _GROUP_ROWS)
+    return schema, rows
+
+
+def _repeats(column: pa.Array) -> bool:
+    return len(column) > _REPEATED * len(column.unique())
+
+
+@contextmanager
+def _decrypting(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError):  # pyarrow reports a wrong key, a wrong AAD and a broken file as OSError
+        raise Tampered("the artifact does not decrypt under this run's key and name", where=uri) from None
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
