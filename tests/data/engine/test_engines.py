@@ -19,7 +19,7 @@ from tests.data.engine.bench import COLUMNS, ROOT, ROOT_FOLDER, RUN, Home, csv, 
 
 from prefect_gatehouse.data import spill
 from prefect_gatehouse.data.digest import table_digest
-from prefect_gatehouse.data.engine import remote
+from prefect_gatehouse.data.engine import passes, remote
 from prefect_gatehouse.data.engine.processes import Processes
 from prefect_gatehouse.data.minimise import Minimised
 from prefect_gatehouse.errors import DataRefused, GatehouseError, InputError, Interrupted, StorageError, Unavailable
@@ -78,13 +78,53 @@ def test_result_does_not_depend_on_how_it_was_made(
 
 def test_many_buckets_and_stretches(tmp_path: Path) -> None:
     """200,000 rows fill several buckets; whatever was in memory, the artifact is the same and the streamed digest is the whole table's."""
-    count = 200_000
-    table = pa.table({"mrn": [f"{row:06d}" for row in range(count)], "ward": ["north", "south"] * (count // 2)})
-    data = declared(columns={name: COLUMNS[name] for name in ("mrn", "ward")}, quasi_identifiers=[], k=None, sensitive=[], l=None)
-    one, first = Home(tmp_path / "one").minimise(parquet(tmp_path, table, 50_000), data, memory=1 << 30)
-    two, second = Home(tmp_path / "two").minimise(parquet(tmp_path, table, 50_000), data, memory=1 << 20, pool=Here())
+    source = parquet(tmp_path, wards(200_000), 50_000)
+    one, first = Home(tmp_path / "one").minimise(source, WARDS, memory=1 << 30)
+    two, second = Home(tmp_path / "two").minimise(source, WARDS, memory=1 << 20, pool=Here())
     assert first.equals(second)
     assert one.data_digest == two.data_digest == table_digest(first)
+
+
+WARDS = declared(columns={name: COLUMNS[name] for name in ("mrn", "ward")}, quasi_identifiers=[], k=None, sensitive=[], l=None)
+
+
+def wards(count: int) -> pa.Table:
+    return pa.table({"mrn": [f"{row:06d}" for row in range(count)], "ward": ["north", "south"] * (count // 2)})
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_many_rows_become_several_files_of_one_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, away: bool) -> None:
+    """Each is written by whoever orders its rows; together they are the artifact that one file would have been."""
+    source = parquet(tmp_path, wards(200_000), 50_000)
+    one, whole = Home(tmp_path / "one").minimise(source, WARDS)
+    monkeypatch.setattr(passes, "_FILE_ROWS", 60_000)
+    home = Home(tmp_path / "two")
+    result, found = home.minimise(source, WARDS, memory=1 << 20, pool=Here() if away else None)
+    assert len(list((home.folder / "artifacts" / RUN / "minimised.parquet").iterdir())) == 4
+    assert found.equals(whole)
+    assert facts(result) == facts(one)
+    assert home.store.uris(RUN) == [result.artifact.uri]
+    monkeypatch.undo()
+    again, _ = home.minimise(source, WARDS)  # one file in the place of the folder
+    assert facts(again) == facts(one)
+    assert (home.folder / "artifacts" / RUN / "minimised.parquet").is_file()
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_a_second_pass_that_fails_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, away: bool) -> None:
+    """The disk is full when the third file is written: one error, and neither the two that were there nor temporary files are left."""
+    monkeypatch.setattr(passes, "_FILE_ROWS", 60_000)
+    home, synced = Home(tmp_path / "home"), os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").readlink().name == "0002.parquet":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        synced(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(StorageError, match=os.strerror(errno.ENOSPC)):
+        home.minimise(parquet(tmp_path, wards(200_000), 50_000), WARDS, memory=1 << 20, pool=Here() if away else None)
+    assert home.store.uris(RUN) == []
 
 
 def test_one_row_many_times_takes_no_room(tmp_path: Path) -> None:
