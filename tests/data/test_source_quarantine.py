@@ -26,7 +26,7 @@ def read(path: Path, columns: list[str], limit: int = 100) -> tuple[list[tuple[o
             assert batch.num_rows <= 65_536
             rows += zip(*(column.to_pylist() for column in batch.columns), strict=True)
         assert source.progress()[0] == source.progress()[1] == path.stat().st_size
-        return rows, list(source.rejected), dict(source.malformed)
+        return rows, list(source.rejects.rows), dict(source.rejects.counted)
 
 
 CASES: dict[str, tuple[bytes, list[tuple[object, ...]], list[tuple[str, int, bytes]]]] = {

@@ -60,7 +60,7 @@ def test_csv_is_streamed_and_hashed(store: Store) -> None:
     with store.opened("in/p.csv", quarantine=5) as source:
         assert source.names == ("a", "b")
         assert sum(batch.num_rows for batch in source.batches(["a"])) == 60_000
-        assert [row.raw for row in source.rejected] == [b"CANARY"]
+        assert [row.raw for row in source.rejects.rows] == [b"CANARY"]
         assert source.progress() == (len(data), len(data))
         assert source.digest() == sha256_bytes(data)
 

@@ -60,7 +60,7 @@ def test_rows_types_and_digest(database: Any) -> None:
             source.digest()
         table = pa.Table.from_batches(source.batches(["n", "name", "x"]))
         assert source.progress() == (3, 3)
-        assert (dict(source.malformed), list(source.rejected)) == ({}, [])
+        assert (dict(source.rejects.counted), list(source.rejects.rows)) == ({}, [])
         digest = source.digest()
     assert sorted(map(tuple, (row.values() for row in table.to_pylist())), key=repr) == sorted(
         [(1, "a%:b", 0.5), (None, None, None), (-9007199254740993, "ü", 2.0)], key=repr

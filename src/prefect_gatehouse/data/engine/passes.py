@@ -70,7 +70,7 @@ def deal_parts(work: Work, keys: Keys, source: Source, parts: Iterable[Part] | N
         raise DataRefused(message, where="data.source", advice="check the types of the declared columns") from None
     counted = treater.counted
     counted.dealt, counted.tallies, counted.worker = dealt, treater.tallies(), this_worker()
-    counted.malformed.update(source.malformed)
+    counted.malformed.update(source.rejects.counted)
     counted.aside += _unreadable(source, treater.reads)
     if not isinstance(work.place, FilesPlace | S3Place):  # a query is not read twice: its digest is of what was read here
         counted.source_sha256 = source.digest()
@@ -138,7 +138,7 @@ def _expanded(rows: Rows) -> Iterator[pa.RecordBatch]:
 
 
 def _unreadable(source: Source, reads: tuple[str, ...]) -> list[pa.RecordBatch]:
-    rows = source.rejected
+    rows = source.rejects.rows
     if not rows:
         return []
     columns = [pa.array([row.reason for row in rows]), pa.array([row.raw for row in rows], pa.binary())]

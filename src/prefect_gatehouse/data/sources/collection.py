@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import pyarrow as pa
 from prefect_gatehouse.canonical import canonical, sha256_bytes
 from prefect_gatehouse.data.sources.csv_format import CsvContent
 from prefect_gatehouse.data.sources.csv_quarantine import QuarantinedCsv
-from prefect_gatehouse.data.sources.interface import BATCH_ROWS, Part, RejectedRow, Rejects
+from prefect_gatehouse.data.sources.interface import BATCH_ROWS, Part, Rejects
 from prefect_gatehouse.data.sources.opened import Opened, sha256_of
 from prefect_gatehouse.data.sources.parquet_format import ParquetContent
 from prefect_gatehouse.data.sources.types import check_names, common_schema
@@ -80,14 +79,14 @@ class Collection:
     def __init__(self, items: Callable[[], tuple[Item, ...]], open_item: OpenItem, rejects: Rejects) -> None:
         self._list = items
         self._open = open_item
-        self._rejects = rejects
+        self.rejects = rejects
         self._done = 0
         self._total = 0
         self._reading: CsvContent | None = None
 
     @property
     def _lenient(self) -> bool:
-        return self._rejects.limit is not None
+        return self.rejects.limit is not None
 
     @cached_property
     def _items(self) -> tuple[Item, ...]:
@@ -127,16 +126,6 @@ class Collection:
     def typed(self) -> bool:
         """Whether these are Parquet files."""
         return format_of(self._items[0].name) == "parquet"
-
-    @property
-    def malformed(self) -> Counter[str]:
-        """Rows that could not be read so far, by reason."""
-        return self._rejects.counted
-
-    @property
-    def rejected(self) -> Sequence[RejectedRow]:
-        """Those rows."""
-        return self._rejects.rows
 
     def digest(self) -> str:
         """SHA-256 of the one file's bytes, or over the names and hashes of several."""
@@ -192,7 +181,7 @@ class Collection:
         self._reading = content = CsvContent(opened, lenient=self._lenient)
         try:
             if self._lenient:
-                yield from QuarantinedCsv(content, columns, self._rejects).batches()
+                yield from QuarantinedCsv(content, columns, self.rejects).batches()
             else:
                 yield from content.batches(columns)
         finally:

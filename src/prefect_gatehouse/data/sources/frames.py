@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import pyarrow as pa
 
 from prefect_gatehouse.data.sources.content import ContentHash
-from prefect_gatehouse.data.sources.interface import BATCH_ROWS, FramePlace, Part, RejectedRow, Rejects
+from prefect_gatehouse.data.sources.interface import BATCH_ROWS, FramePlace, Part, Rejects
 from prefect_gatehouse.errors import DataRefused, InputError
 from prefect_gatehouse.tokens.columns import is_number, is_text, is_time
 
@@ -35,23 +34,13 @@ class FrameSource:
         # By place: a frame may have one name twice, which is for the manifest to refuse where it matters.
         arrays = [_array(str(name), frame.iloc[:, index]) for index, name in enumerate(frame.columns)]
         self._table = pa.Table.from_arrays(arrays, names=[str(name) for name in frame.columns])
-        self._rejects = rejects
+        self.rejects = rejects
         self._progress = (0, len(frame))
 
     @property
     def names(self) -> tuple[str, ...]:
         """Every column, in the order of the frame."""
         return tuple(self._table.column_names)
-
-    @property
-    def malformed(self) -> Counter[str]:
-        """Nothing: a frame has no rows that can't be read."""
-        return self._rejects.counted
-
-    @property
-    def rejected(self) -> Sequence[RejectedRow]:
-        """Nothing."""
-        return self._rejects.rows
 
     def digest(self) -> str:
         """SHA-256 of the content."""

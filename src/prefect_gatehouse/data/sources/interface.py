@@ -160,6 +160,10 @@ class Rejects:
 
     Args:
         limit: Most rows that may be set aside, None if none may.
+
+    Attributes:
+        counted: How many there are, by reason.
+        rows: The rows.
     """
 
     def __init__(self, limit: int | None) -> None:
@@ -196,12 +200,8 @@ class Source(Protocol):
         """Whether the format has types; if not, every column is text."""
 
     @property
-    def malformed(self) -> Counter[str]:
-        """Rows that could not be read so far, by reason."""
-
-    @property
-    def rejected(self) -> Sequence[RejectedRow]:
-        """Those rows."""
+    def rejects(self) -> Rejects:
+        """The rows that could not be read so far."""
 
     def digest(self) -> str:
         """SHA-256 of the source, 64 hexadecimal digits, computed on the first call.

@@ -6,7 +6,6 @@ PostgreSQL in a read-only, repeatable-read transaction with a cursor on the serv
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
@@ -17,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from prefect_gatehouse.data.sources.content import ContentHash
-from prefect_gatehouse.data.sources.interface import BATCH_ROWS, Part, RejectedRow, Rejects, SqlPlace
+from prefect_gatehouse.data.sources.interface import BATCH_ROWS, Part, Rejects, SqlPlace
 from prefect_gatehouse.data.sources.query import WHERE, select_statement
 from prefect_gatehouse.data.sources.sql_dialects import Deadline, as_text, declared_types, read_only, translated
 from prefect_gatehouse.data.sources.sql_types import learnt_type
@@ -80,7 +79,7 @@ class QuerySource:
         self._connection = connection
         self._query = query
         self._deadline = deadline
-        self._rejects = rejects
+        self.rejects = rejects
         self._content: ContentHash | None = None
         self._done = 0
         self._ended = False
@@ -89,16 +88,6 @@ class QuerySource:
     def names(self) -> tuple[str, ...]:
         """Every column of the query."""
         return self._described[0]
-
-    @property
-    def malformed(self) -> Counter[str]:
-        """Nothing."""
-        return self._rejects.counted
-
-    @property
-    def rejected(self) -> Sequence[RejectedRow]:
-        """Nothing."""
-        return self._rejects.rows
 
     def digest(self) -> str:
         """SHA-256 of the columns that were read, in the order in which the rows came.
