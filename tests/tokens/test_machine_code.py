@@ -94,6 +94,8 @@ def test_the_machine_is_all_that_code_depends_on(what: str, monkeypatch: pytest.
 def objects(source: str) -> bytes:
     from llvmlite import binding as llvm
 
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
     machine = llvm.Target.from_default_triple().create_target_machine(codemodel="jitdefault", jit=True)
     code: bytes = machine.emit_object(llvm.parse_assembly(source))
     return code

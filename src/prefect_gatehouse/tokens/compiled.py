@@ -90,7 +90,7 @@ class Kernel:
 
     Args:
         function: The same in Python, with an annotation for each parameter: a flat array (``Written`` if it writes to it), ``int``, ``bool``
-            or ``np.uint64``, all of which are given as Python's numbers. It gives back a whole number or nothing.
+            or ``np.uint64``, all of which are given as Python's numbers and taken modulo 2^64. It gives back a whole number or nothing.
     """
 
     def __init__(self, function: FunctionType) -> None:
