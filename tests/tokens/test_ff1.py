@@ -185,7 +185,7 @@ def test_rounds_agree_with_division(monkeypatch: pytest.MonkeyPatch) -> None:
                 target = np.array(start, np.uint64)
                 drawn = np.array([(high, low << 32) for high, low in pairs], np.uint64).byteswap().reshape(-1)
                 ready = np.zeros(2 * len(pairs), np.uint64)
-                ff1_fused.step(target, drawn, size, np.uint64(modulus), back, np.uint64(5), np.uint64(9), ready)
+                ff1_fused.step(target, drawn, size, modulus, back, 5, 9, ready)
                 drawn_numbers = [high if size == 8 else (high << 32) + low for high, low in pairs]
                 expected = [(one + (-1 if back else 1) * two) % modulus for one, two in zip(start, drawn_numbers, strict=True)]
                 assert target.tolist() == expected, (modulus, size, back)

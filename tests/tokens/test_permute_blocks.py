@@ -273,18 +273,6 @@ def test_compiled_code_that_differs_is_never_used(monkeypatch: pytest.MonkeyPatc
         permute_blocks.tokenise(pa.array([7]), ROOT, **WHO)
 
 
-def test_the_function_is_compiled_once(tier: str) -> None:
-    """Whatever a column looks like, the compiled function meets one kind of argument; on the numpy tier it is not called."""
-    from prefect_gatehouse.tokens import fused
-
-    tokeniser = Tokeniser(ROOT, **WHO)
-    tokeniser.text(pa.array([1]))
-    before = len(fused.spell_blocks.signatures)
-    for array in (pa.array([1, None]), pa.array(["5"]), pa.array([1.0]), pa.array([], pa.int64()), pa.array(range(9000)).slice(3)):
-        tokeniser.text(array)
-    assert len(fused.spell_blocks.signatures) == before <= 1 and (tier == "numpy" or before == 1)
-
-
 def test_threads_share_a_tokeniser() -> None:
     """Four threads at once get what one gets alone: each has a cipher and memory of its own."""
     tokeniser = Tokeniser(ROOT, **WHO)

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from prefect_gatehouse.tokens.base32hex import Bytes
 from prefect_gatehouse.tokens.columns import by_dictionary, text_bytes
-from prefect_gatehouse.tokens.lockstep import MASKS, Edges, Rows, Words, read_only
+from prefect_gatehouse.tokens.lockstep import MASKS, Edges, Rows, Words
 
 TellApart = Callable[[Bytes, Edges, Words, Rows, Words, Edges, Rows], int]
 """``tell_apart`` in ``fused.py``, with the arguments it names."""
@@ -17,6 +17,7 @@ TellApart = Callable[[Bytes, Edges, Words, Rows, Words, Edges, Rows], int]
 # More distinct values than this are Arrow's business: the table would leave the cache.
 _MOST = 1024
 _SLOTS = 4 * _MOST
+_MASKS = MASKS.reshape(-1)
 
 
 def distinct(array: pa.Array, tell_apart: TellApart | None) -> tuple[pa.Array, pa.Array]:
@@ -29,7 +30,7 @@ def distinct(array: pa.Array, tell_apart: TellApart | None) -> tuple[pa.Array, p
     if tell_apart is not None and not array.null_count:
         data, edges = text_bytes(array)
         firsts, codes = np.empty(_MOST, np.int64), np.empty(len(array), np.int32)
-        known = tell_apart(read_only(data), edges, MASKS, np.full(_SLOTS, -1, np.int32), np.empty((_MOST, 2), np.uint64), firsts, codes)
+        known = tell_apart(data, edges, _MASKS, np.full(_SLOTS, -1, np.int32), np.empty(2 * _MOST, np.uint64), firsts, codes)
         if known >= 0:
             return array.take(pa.array(firsts[:known])), pa.array(codes)
     return by_dictionary(array)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.manifest.columns import Alphabet as Name
@@ -75,6 +76,11 @@ class Alphabet:
                 values[byte] = STAYS
         values[np.frombuffer(self.characters.encode(), np.uint8)] = np.arange(self.radix, dtype=np.uint8)
         return values
+
+    @cached_property
+    def weights(self) -> npt.NDArray[np.int64]:
+        """For each byte 1 if it is a numeral, 2^32 if it is refused, else 0: their sum counts both."""
+        return np.where(self.values < STAYS, 1, np.where(self.values == REFUSED, 1 << 32, 0))
 
     @cached_property
     def bytes(self) -> Bytes:

@@ -117,17 +117,18 @@ class Text(HoldsKey):
 
     def _compiled(self, fused: ModuleType, length: Length, out: Bytes, edges: Edges, rows: Rows, back: bool) -> None:
         halves = self._halves[:, : len(rows)]
-        fused.read(out, edges, rows, self._alphabet.values, np.uint64(length.radix), length.length, halves[0], halves[1])
-        blocks = length.blocks
+        fused.read(out, edges, rows, self._alphabet.values, length.radix, length.length, halves[0], halves[1])
+        blocks = length.blocks.tolist()
         order = list(reversed(range(ROUNDS))) if back else list(range(ROUNDS))
         ready, drawn = self._scratch.ready.reshape(-1), self._scratch.drawn.reshape(-1)
         fused.fill(halves[1 - order[0] % 2], *blocks[order[0]], ready)
         # The blocks made after the last round are not used.
         for number, following in zip(order, [*order[1:], order[-1]], strict=True):
             self._scratch.encrypt(self._cipher, len(rows))
-            modulus = np.uint64(length.moduli[number % 2])
+            modulus = length.moduli[number % 2]
             fused.step(halves[number % 2], drawn, length.drawn_bytes, modulus, back, *blocks[following], ready)
-        fused.write(halves[0], halves[1], rows, edges, self._alphabet.values, *self._spelt, length.length, out)
+        text = np.empty(length.length + 8, np.uint8)
+        fused.write(halves[0], halves[1], rows, edges, self._alphabet.values, *self._spelt, length.length, text, out)
 
     @cached_property
     def _spelt(self) -> tuple[Numbers, int]:
@@ -144,10 +145,7 @@ def measure(data: Bytes, edges: Edges, alphabet: Alphabet, fused: ModuleType | N
     """For each value the number of its numerals, -1 where it holds a character that it must not."""
     counts = np.empty(len(edges) - 1, np.int32)
     if fused is not None:
-        # Never writable, as what Arrow gives: the compiled function meets one kind of argument.
-        data = data.view()
-        data.flags.writeable = False
-        fused.measure(data, edges, alphabet.values, counts)
+        fused.measure(data, edges, alphabet.weights, counts)
         return counts
     for first in range(0, len(counts), _PIECE):
         part = edges[first : first + _PIECE + 1]

@@ -9,18 +9,21 @@ from __future__ import annotations
 import numpy as np
 
 from prefect_gatehouse.tokens.base32hex import Bytes
-from prefect_gatehouse.tokens.compiled import compiled, load64, store64, swap64
+from prefect_gatehouse.tokens.compiled import Written, helper, kernel, load64, store64, swap64
 from prefect_gatehouse.tokens.ff1_columns import Counts, Edges, Rows
 from prefect_gatehouse.tokens.ff1_rounds import Numbers
 
 
-@compiled
-def measure(data: Bytes, edges: Edges, values: Bytes, counts: Counts) -> None:
-    """For each value the number of its numerals, -1 where it holds a character that it must not."""
-    # Both counts in one number: numerals in the lower half, refused characters in the upper one.
-    weights = np.zeros(256, np.int64)
-    for byte in range(256):
-        weights[byte] = 1 if values[byte] < 254 else (values[byte] == 255) << 32
+@kernel
+def measure(data: Bytes, edges: Edges, weights: Edges, counts: Written[Counts]) -> None:
+    """For each value the number of its numerals, -1 where it holds a character that it must not.
+
+    Args:
+        data: All values, one behind the other.
+        edges: Where each value starts and the last one ends.
+        weights: For each byte what it adds, see ``Alphabet.weights``.
+        counts: Out: the numbers.
+    """
     for row in range(len(counts)):
         count = 0
         for place in range(np.uint64(edges[row]), np.uint64(edges[row + 1])):
@@ -28,8 +31,10 @@ def measure(data: Bytes, edges: Edges, values: Bytes, counts: Counts) -> None:
         counts[row] = -1 if count >> 32 else count
 
 
-@compiled
-def read(data: Bytes, edges: Edges, rows: Rows, values: Bytes, radix: np.uint64, length: int, first: Numbers, second: Numbers) -> None:
+@kernel
+def read(
+    data: Bytes, edges: Edges, rows: Rows, values: Bytes, radix: np.uint64, length: int, first: Written[Numbers], second: Written[Numbers]
+) -> None:
     """The halves of some values of one length as numbers."""
     left = length // 2
     for at in range(len(rows)):
@@ -59,16 +64,25 @@ def read(data: Bytes, edges: Edges, rows: Rows, values: Bytes, radix: np.uint64,
         second[at] = other
 
 
-@compiled
-def fill(other: Numbers, high: np.uint64, low: np.uint64, ready: Numbers) -> None:
+@kernel
+def fill(other: Numbers, high: np.uint64, low: np.uint64, ready: Written[Numbers]) -> None:
     """The blocks of the first round; ``high`` and ``low`` are big-endian words."""
     for at in range(len(other)):
         ready[2 * at] = swap64(high)
         ready[2 * at + 1] = swap64(low ^ other[at])
 
 
-@compiled
-def step(target: Numbers, drawn: Numbers, size: int, modulus: np.uint64, back: bool, high: np.uint64, low: np.uint64, ready: Numbers) -> None:
+@kernel
+def step(
+    target: Written[Numbers],
+    drawn: Numbers,
+    size: int,
+    modulus: np.uint64,
+    back: bool,
+    high: np.uint64,
+    low: np.uint64,
+    ready: Written[Numbers],
+) -> None:
     """Adds what a round has drawn to one half, or subtracts it, and makes the blocks of the next round.
 
     Each quotient comes from doubles and is wrong by at most one (IEEE 754): it is below 2^51 in the first case (the modulus is at least
@@ -105,27 +119,38 @@ def step(target: Numbers, drawn: Numbers, size: int, modulus: np.uint64, back: b
             ready[2 * at + 1] = swap64(low ^ number)
 
 
-@compiled
+@helper
 def _sum(number: np.uint64, rest: np.uint64, modulus: np.uint64, back: bool) -> np.uint64:
     """The sum or the difference modulo ``modulus``; of the two candidates the right one is the smaller, since below zero is huge."""
     number += modulus - rest if back else rest
     return min(number, number - modulus)
 
 
-@compiled
+@helper
 def _rest(number: np.uint64, modulus: np.uint64, inverse: float) -> np.uint64:
     return _near(number - np.uint64(np.float64(number) * inverse) * modulus, modulus)
 
 
-@compiled
+@helper
 def _near(rest: np.uint64, modulus: np.uint64) -> np.uint64:
     """A remainder between -modulus and twice the modulus, brought into its range: what is below zero has wrapped to a huge number."""
     rest = min(rest, rest + modulus)
     return min(rest, rest - modulus)
 
 
-@compiled
-def write(first: Numbers, second: Numbers, rows: Rows, edges: Edges, values: Bytes, spelt: Numbers, width: int, length: int, out: Bytes) -> None:
+@kernel
+def write(
+    first: Numbers,
+    second: Numbers,
+    rows: Rows,
+    edges: Edges,
+    values: Bytes,
+    spelt: Numbers,
+    width: int,
+    length: int,
+    text: Written[Bytes],
+    out: Written[Bytes],
+) -> None:
     """Spells numbers over the numerals that ``out`` holds.
 
     Args:
@@ -137,11 +162,10 @@ def write(first: Numbers, second: Numbers, rows: Rows, edges: Edges, values: Byt
         spelt: All texts of ``width`` characters in order, each as the last of 8 bytes.
         width: Characters of a text in ``spelt``.
         length: Numerals of a value.
+        text: Room for a value and eight bytes in front, since each text is stored with what would stand before it.
         out: The text.
     """
     left = length // 2
-    # Eight bytes in front, since each text is stored with what would stand before it.
-    text = np.empty(length + 8, np.uint8)
     for at in range(len(rows)):
         row = rows[at]
         place, end = edges[row], edges[row + 1]
@@ -160,8 +184,8 @@ def write(first: Numbers, second: Numbers, rows: Rows, edges: Edges, values: Byt
                 place += 1
 
 
-@compiled
-def _spell(number: np.uint64, count: int, spelt: Numbers, width: int, text: Bytes, end: int) -> None:
+@helper
+def _spell(number: np.uint64, count: int, spelt: Numbers, width: int, text: Written[Bytes], end: int) -> None:
     """``count`` characters of a number, so that the last of them is the one before ``text[8 + end]``."""
     base = np.uint64(len(spelt))
     inverse = 1.0 / np.float64(base)

@@ -1,8 +1,7 @@
 """The compiled tier of CMAC, its spelling, and telling values apart; imported only when ``tier.Fused`` has found that it pays.
 
 Each function does in one pass over the rows what numpy does in twenty passes over memory. OpenSSL encrypts between them, as in the other
-tier: there is no cipher here. Two-dimensional arrays come in flat where every row is visited, so that the distance between rows is known
-when the function is compiled.
+tier: there is no cipher here. Two-dimensional arrays come in flat, so that the distance between rows is known when the function is compiled.
 """
 
 from __future__ import annotations
@@ -10,16 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from prefect_gatehouse.tokens.base32hex import Bytes
-from prefect_gatehouse.tokens.compiled import compiled, inlined, load64, store64, swap64
+from prefect_gatehouse.tokens.compiled import Written, helper, inlined, kernel, load64, store64, swap64
 from prefect_gatehouse.tokens.lockstep import Edges, Numbers, Rows, Words
 
 # An index of this kind is never taken for one counted from the end, which would have to be asked about at each access.
 _U = np.uint64
-# Tokens spelt at a time: what is kept of them, 3 KiB, stays in the nearest cache.
-_RUN = 128
 
 
-@compiled
+@helper
 def tail_at(data: Bytes, at: int, end: int) -> tuple[np.uint64, np.uint64]:
     """The last bytes of a text, at most 16, as two numbers."""
     low, high = np.uint64(0), np.uint64(0)
@@ -38,8 +35,8 @@ def block_at(data: Bytes, at: int, end: int) -> tuple[np.uint64, np.uint64]:
     return tail_at(data, at, end)
 
 
-@compiled
-def first_blocks(data: Bytes, edges: Edges, ends: Numbers, whole: bool, ready: Numbers, rows: Rows) -> int:
+@kernel
+def first_blocks(data: Bytes, edges: Edges, ends: Numbers, whole: bool, ready: Written[Numbers], rows: Written[Rows]) -> int:
     """The first block of every message.
 
     This loop and the two below decide nothing about a message, they only look up and add: which way it would go is chance, and a processor
@@ -68,8 +65,8 @@ def first_blocks(data: Bytes, edges: Edges, ends: Numbers, whole: bool, ready: N
     return int(going)
 
 
-@compiled
-def next_blocks(step: int, data: Bytes, edges: Edges, ends: Numbers, rows: Rows, count: int, macs: Numbers, ready: Numbers) -> None:
+@kernel
+def next_blocks(step: int, data: Bytes, edges: Edges, ends: Numbers, rows: Rows, count: int, macs: Numbers, ready: Written[Numbers]) -> None:
     """Block ``step`` of some messages, and what the blocks before have come to.
 
     Args:
@@ -93,8 +90,8 @@ def next_blocks(step: int, data: Bytes, edges: Edges, ends: Numbers, rows: Rows,
         ready[place], ready[place + _U(1)] = low, high
 
 
-@compiled
-def settle(step: int, edges: Edges, whole: bool, rows: Rows, count: int, state: Numbers, macs: Numbers) -> int:
+@kernel
+def settle(step: int, edges: Edges, whole: bool, rows: Written[Rows], count: int, state: Numbers, macs: Written[Numbers]) -> int:
     """Puts what a step has come to where it belongs.
 
     Args:
@@ -129,22 +126,24 @@ def spelt(forty: np.uint64) -> np.uint64:
     return fives + np.uint64(0x3030303030303030) + letters * np.uint64(39)
 
 
-@compiled
-def spell_fixed(macs: Numbers, prefix: Bytes, size: int, text: Bytes) -> None:
+@kernel
+def spell_fixed(macs: Numbers, prefix: Bytes, size: int, scratch: Written[Numbers], text: Written[Bytes]) -> None:
     """The prefix and 24 characters for the first 15 bytes of each MAC.
 
     Args:
         macs: The MACs, two numbers each.
         prefix: What each token begins with, filled up to 8 bytes.
         size: How many of them count.
+        scratch: Room for three numbers of each token that is spelt at a time.
         text: Out: the tokens, one behind the other.
     """
     width, begin = size + 24, load64(prefix, 0)
     # Eight characters of many tokens at a time: the compiler makes vector instructions of the first loop, since nothing in it is unaligned.
-    first, second, third = np.empty(_RUN, np.uint64), np.empty(_RUN, np.uint64), np.empty(_RUN, np.uint64)
+    most = len(scratch) // 3
+    first, second, third = scratch[:most], scratch[most : 2 * most], scratch[2 * most :]
     count = len(text) // width
-    for start in range(0, count, _RUN):
-        run = min(_RUN, count - start)
+    for start in range(0, count, most):
+        run = min(most, count - start)
         some = macs[2 * start : 2 * (start + run)]
         for row in range(run):
             low, high = swap64(some[2 * row]), swap64(some[2 * row + 1])
@@ -160,8 +159,8 @@ def spell_fixed(macs: Numbers, prefix: Bytes, size: int, text: Bytes) -> None:
             at += width
 
 
-@compiled
-def spell(blocks: Bytes, held: int, prefix: Bytes, size: int, text: Bytes) -> None:
+@helper
+def spell(blocks: Bytes, held: int, prefix: Bytes, size: int, text: Written[Bytes]) -> None:
     """The prefix and the characters of the first ``held`` bytes of each block.
 
     Args:
@@ -186,14 +185,16 @@ def spell(blocks: Bytes, held: int, prefix: Bytes, size: int, text: Bytes) -> No
         store64(text, at + (groups - 1) * 8, spelt(forty & last))
 
 
-@compiled
-def spell_blocks(blocks: Bytes, prefix: Bytes, size: int, text: Bytes) -> None:
+@kernel
+def spell_blocks(blocks: Bytes, prefix: Bytes, size: int, text: Written[Bytes]) -> None:
     """As ``spell``, for all 16 bytes of each block: 26 characters."""
     spell(blocks, 16, prefix, size, text)
 
 
-@compiled
-def tell_apart(data: Bytes, edges: Edges, masks: Words, slots: Rows, heads: Words, firsts: Edges, codes: Rows) -> int:
+@kernel
+def tell_apart(
+    data: Bytes, edges: Edges, masks: Words, slots: Written[Rows], heads: Written[Words], firsts: Written[Edges], codes: Written[Rows]
+) -> int:
     """Numbers equal texts alike, in order of their first row: a hash table of a few entries that fits the cache.
 
     Args:
@@ -214,7 +215,7 @@ def tell_apart(data: Bytes, edges: Edges, masks: Words, slots: Rows, heads: Word
         start, length = edges[row], edges[row + 1] - edges[row]
         low, high = block_at(data, start, end)
         held = min(length, 16)
-        low, high = low & masks[held, 0], high & masks[held, 1]
+        low, high = low & masks[2 * held], high & masks[2 * held + 1]
         mixed = (low ^ (high * np.uint64(0x9E3779B97F4A7C15)) ^ np.uint64(length)) * np.uint64(0xD6E8FEB86659FD93)
         if length > 16:
             tail, other = block_at(data, start + length - 16, end)
@@ -226,11 +227,11 @@ def tell_apart(data: Bytes, edges: Edges, masks: Words, slots: Rows, heads: Word
                 if known == len(firsts):
                     return -1
                 slots[place] = known
-                heads[known, 0], heads[known, 1] = low, high
+                heads[2 * known], heads[2 * known + 1] = low, high
                 firsts[known] = row
                 code = known
                 known += 1
-            elif heads[code, 0] != low or heads[code, 1] != high:
+            elif heads[2 * code] != low or heads[2 * code + 1] != high:
                 place = (place + 1) & (len(slots) - 1)
                 continue
             else:

@@ -166,7 +166,7 @@ class LockStep(HoldsKey):
         if steps is None:
             self._in_numpy(data, edges, macs[:-1])
         else:
-            self._compiled(read_only(data), edges, macs, steps)
+            self._compiled(data, edges, macs, steps)
         return macs
 
     def all_macs(self, data: Bytes, edges: Edges, steps: Steps | None) -> Words:
@@ -251,13 +251,6 @@ class LockStep(HoldsKey):
 
 def _bytes(numbers: Words) -> Bytes:
     return numbers.reshape(-1).view(np.uint8)
-
-
-def read_only(data: Bytes) -> Bytes:
-    """The same bytes as a view that can't be written: numba compiles a function once for each kind that it meets."""
-    view = data.view()
-    view.flags.writeable = False
-    return view
 
 
 def _few_long(step: int, count: int) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prefect_gatehouse.tokens.base32hex import Bytes
-from prefect_gatehouse.tokens.compiled import compiled, inlined, load64, store64, swap64
+from prefect_gatehouse.tokens.compiled import Written, inlined, kernel, load64, store64, swap64
 from prefect_gatehouse.tokens.fused import block_at, spelt
 from prefect_gatehouse.tokens.lockstep import Edges, Numbers
 
@@ -30,8 +30,17 @@ def forty_of(letters: np.uint64) -> np.uint64:
     return ((twenties & _U(0xFFFFF)) << _U(20)) | ((twenties >> _U(32)) & _U(0xFFFFF))
 
 
-@compiled
-def unspell(data: Bytes, edges: Edges, prefix: Bytes, padded: bool, good: Flags, sealed: Bytes, vectors: Numbers, places: Edges) -> int:
+@kernel
+def unspell(
+    data: Bytes,
+    edges: Edges,
+    prefix: Bytes,
+    padded: bool,
+    good: Written[Flags],
+    sealed: Written[Bytes],
+    vectors: Written[Numbers],
+    places: Written[Edges],
+) -> int:
     """What every token spells: a vector of 16 bytes and a ciphertext.
 
     Args:
@@ -86,8 +95,8 @@ def unspell(data: Bytes, edges: Edges, prefix: Bytes, padded: bool, good: Flags,
     return count
 
 
-@compiled
-def unseal(sealed: Bytes, places: Edges, stream: Numbers, plain: Bytes) -> None:
+@kernel
+def unseal(sealed: Bytes, places: Edges, stream: Numbers, plain: Written[Bytes]) -> None:
     """The plaintext of every ciphertext: the sum with the key stream, whole blocks; what is too much is written over by the next one.
 
     Args:
@@ -105,8 +114,17 @@ def unseal(sealed: Bytes, places: Edges, stream: Numbers, plain: Bytes) -> None:
             used += _U(2)
 
 
-@compiled
-def unpad(plain: Bytes, places: Edges, vectors: Numbers, macs: Numbers, padded: bool, good: Flags, text: Bytes, edges: Edges) -> int:
+@kernel
+def unpad(
+    plain: Bytes,
+    places: Edges,
+    vectors: Numbers,
+    macs: Numbers,
+    padded: bool,
+    good: Written[Flags],
+    text: Written[Bytes],
+    edges: Written[Edges],
+) -> int:
     """What the plaintexts hold, where their vectors are right.
 
     Args:

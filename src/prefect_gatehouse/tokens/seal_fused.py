@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from prefect_gatehouse.tokens.base32hex import Bytes
-from prefect_gatehouse.tokens.compiled import compiled, load64, store64, swap64
+from prefect_gatehouse.tokens.compiled import Written, kernel, load64, store64, swap64
 from prefect_gatehouse.tokens.fused import block_at, spelt
 from prefect_gatehouse.tokens.lockstep import Edges, Words
 
 
-@compiled
-def counters(macs: Words, edges: Edges, whole: bool, out: Words) -> int:
+@kernel
+def counters(macs: Words, edges: Edges, whole: bool, out: Written[Words]) -> int:
     """The counter blocks of every message (RFC 5297, section 2.5), one behind the other.
 
     Args:
@@ -28,15 +28,15 @@ def counters(macs: Words, edges: Edges, whole: bool, out: Words) -> int:
         length = edges[row + 1] - edges[row]
         blocks = (length + 16) >> 4 if whole else (length + 15) >> 4
         # The highest bit of each of the last two words of 32 bits is cleared, so that adding never carries out of the last one.
-        low = macs[row, 0]
-        high = swap64(macs[row, 1]) & np.uint64(0x7FFFFFFF7FFFFFFF)
+        low = macs[2 * row]
+        high = swap64(macs[2 * row + 1]) & np.uint64(0x7FFFFFFF7FFFFFFF)
         for block in range(blocks):
-            out[made, 0], out[made, 1] = low, swap64(high + np.uint64(block))
+            out[2 * made], out[2 * made + 1] = low, swap64(high + np.uint64(block))
             made += 1
     return made
 
 
-@compiled
+@kernel
 def seal(
     data: Bytes,
     edges: Edges,
@@ -46,8 +46,8 @@ def seal(
     ends: Words,
     prefix: Bytes,
     begin: int,
-    scratch: Bytes,
-    text: Bytes,
+    scratch: Written[Bytes],
+    text: Written[Bytes],
     places: Edges,
 ) -> None:
     """The prefix and the characters of vector and ciphertext of every message.
@@ -70,19 +70,19 @@ def seal(
     for row in range(len(edges) - 1):
         start, length = edges[row], edges[row + 1] - edges[row]
         blocks = (length + 16) >> 4 if whole else (length + 15) >> 4
-        store64(scratch, 0, macs[row, 0])
-        store64(scratch, 8, macs[row, 1])
+        store64(scratch, 0, macs[2 * row])
+        store64(scratch, 8, macs[2 * row + 1])
         for block in range(blocks):
             low, high = block_at(data, start + (block << 4), end)
-            one, other = stream[used, 0], stream[used, 1]
+            one, other = stream[2 * used], stream[2 * used + 1]
             used += 1
             if block == blocks - 1:
                 held = length - (block << 4)
-                low, high = low & ends[17 + held, 0], high & ends[17 + held, 1]
+                low, high = low & ends[34 + 2 * held], high & ends[35 + 2 * held]
                 if whole:
-                    low, high = low | ends[held, 0], high | ends[held, 1]
+                    low, high = low | ends[2 * held], high | ends[2 * held + 1]
                 else:
-                    one, other = one & ends[17 + held, 0], other & ends[17 + held, 1]
+                    one, other = one & ends[34 + 2 * held], other & ends[35 + 2 * held]
             store64(scratch, 16 + (block << 4), low ^ one)
             store64(scratch, 24 + (block << 4), high ^ other)
         size = 16 + (blocks << 4) if whole else 16 + length

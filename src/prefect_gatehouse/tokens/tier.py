@@ -31,11 +31,12 @@ class Fused(Generic[Kernels]):
     """The compiled functions of one scheme, loaded once in a process, at the moment they have begun to pay.
 
     Nobody knows how many rows will come, so the rule is that of somebody who hires skis: when the rows seen so far would have repaid
-    the loading, load. That never costs more than twice what the best choice in hindsight would have.
+    the loading, load. Nobody knows either whether the code is in the cache, which makes loading fifty times as fast: the price that counts is
+    the geometric mean of both, so that neither case is off by more than the other.
 
     Args:
-        load: Imports and compiles the functions and proves them against the numpy tier; raises if they differ or can't be compiled.
-        pays_after: How many rows, in one process, repay the loading.
+        load: Finds or compiles the functions and proves them against the numpy tier; raises if they differ or can't be compiled.
+        pays_after: How many rows, in one process, repay that price.
 
     Example:
         ```python
