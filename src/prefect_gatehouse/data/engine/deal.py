@@ -25,7 +25,7 @@ SHARES = 256
 """Shares of the hashes, by their upper 8 bits: 10^8 rows of 150 bytes make shares of 60 MB."""
 
 SHARE_BITS = 8
-MEMORY = 16 << 20
+MEMORY = 32 << 20
 """Bytes of dealt rows that one process holds before it writes them to a temporary file."""
 
 
