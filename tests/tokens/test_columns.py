@@ -63,6 +63,8 @@ def test_addresses_join_whatever_their_case_and_only_where_the_column_says_so() 
     assert (one, missing) == (other, None)
     assert len(set(tokens(pair))) == 3
     assert canonical_text(pa.array(["JOSE\u0301@X.es"]), "email").to_pylist() == ["jos\u00e9@x.es"]
+    ascii_ = "".join(map(chr, range(128)))
+    assert canonical_text(pa.array([ascii_, None, f"\u00c4{ascii_}"]).slice(0, 2), "email").to_pylist() == [ascii_.lower(), None]
     assert siv.tokenise(pair, ROOT, tenant="t", join_domain="d", canonical="email").unique().null_count == 1
 
 

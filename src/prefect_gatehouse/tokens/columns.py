@@ -27,6 +27,7 @@ TEXT_LIMIT = (1 << 31) - 1
 _EXACT = 2**53
 # The first byte of U+0300 in UTF-8. All characters below are their own NFC: combining marks begin there (UAX #15, section 9).
 _MAY_COMBINE = 0xCC
+_BEYOND_ASCII = 0x80
 # Values looked at to guess whether a column repeats, in runs, and the share of distinct ones from which hashing all no longer pays.
 _SAMPLE_RUNS, _SAMPLE_RUN, _MOSTLY_DISTINCT = 8, 64, 0.5
 # Up to this many, telling the distinct values apart costs less than to wonder.
@@ -130,6 +131,9 @@ def _nfc(array: pa.Array) -> pa.Array:
 
 def _folded(array: pa.Array) -> pa.Array:
     """Lower case; composed anew, since some letters come apart when they change case."""
+    data, edges = text_bytes(array)
+    if data[edges[0] : edges[-1]].max(initial=0) < _BEYOND_ASCII:
+        return pc.ascii_lower(array)  # the same, in a twentieth of the time
     try:
         return _nfc(pc.utf8_lower(array))
     except pa.ArrowInvalid:
