@@ -32,6 +32,8 @@ _BEYOND_ASCII = 0x80
 _SAMPLE_RUNS, _SAMPLE_RUN, _MOSTLY_DISTINCT = 8, 64, 0.5
 # Up to this many, telling the distinct values apart costs less than to wonder.
 _SMALL = 512
+# Batches of a column for which its last sample holds at most: a million rows of 32,768 a batch.
+_FARTHEST = 31
 # Up to this many distinct ones in a sample are taken for nearly all that there are.
 _FEW = 128
 
@@ -159,6 +161,29 @@ def repeats(array: pa.Array) -> bool:
     return bool(len(sample.unique()) < _MOSTLY_DISTINCT * len(sample))
 
 
+class Guess:
+    """``repeats`` for one column batch by batch: while the answer stays, a sample is taken at ever greater distances.
+
+    Threads may share one: what they do to each other costs a sample, never a token.
+    """
+
+    def __init__(self) -> None:
+        self._found = False
+        self._distance = self._left = 0
+
+    def __call__(self, array: pa.Array) -> bool:
+        """Whether the values of a batch seem to repeat."""
+        if len(array) <= _SMALL:
+            return repeats(array)
+        if self._left > 0:
+            self._left -= 1
+            return self._found
+        found = repeats(array)
+        self._distance = min(2 * self._distance + 1, _FARTHEST) if found == self._found else 0
+        self._found, self._left = found, self._distance
+        return found
+
+
 def _sample(array: pa.Array) -> pa.Array:
     """Some runs of rows from everywhere in a column of more than ``_SMALL`` rows."""
     starts = np.linspace(0, len(array) - _SAMPLE_RUN, _SAMPLE_RUNS).astype(np.int64)
@@ -190,6 +215,7 @@ def over_values(
     tokens_of: Callable[[pa.Array], pa.Array],
     form: Canonical = "text",
     distinct: Callable[[pa.Array], tuple[pa.Array, pa.Array]] = by_dictionary,
+    guess: Callable[[pa.Array], bool] = repeats,
 ) -> pa.Array:
     """Applies a function of canonical text to a column, once for each distinct value where that is cheaper.
 
@@ -198,6 +224,7 @@ def over_values(
         tokens_of: Takes text with nulls, gives as many texts with the same nulls.
         form: As in ``canonical_text``.
         distinct: Tells the values of a text column apart.
+        guess: Whether they repeat, a ``Guess`` for whoever takes batch after batch.
 
     Raises:
         DataRefused: The type has no single text form.
@@ -205,7 +232,7 @@ def over_values(
     if isinstance(array, pa.DictionaryArray) and len(array.dictionary) <= len(array):
         return spread(tokens_of(canonical_text(array.dictionary, form)), array.indices)
     text = canonical_text(array, form)
-    if not repeats(text):
+    if not guess(text):
         return tokens_of(text)
     values, places = distinct(text)
     return spread(tokens_of(values), places)
