@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.manifest.columns import Tokenise
 from prefect_gatehouse.tokens import cmac, columns, siv
-from prefect_gatehouse.tokens.columns import by_dictionary, canonical_text, over_values, repeats
+from prefect_gatehouse.tokens.columns import Guess, by_dictionary, canonical_text, over_values, repeats
 from prefect_gatehouse.tokens.distinct import distinct
 from prefect_gatehouse.tokens.keys import RootKey
 
@@ -63,6 +63,8 @@ def test_addresses_join_whatever_their_case_and_only_where_the_column_says_so() 
     assert (one, missing) == (other, None)
     assert len(set(tokens(pair))) == 3
     assert canonical_text(pa.array(["JOSE\u0301@X.es"]), "email").to_pylist() == ["jos\u00e9@x.es"]
+    ascii_ = "".join(map(chr, range(128)))
+    assert canonical_text(pa.array([ascii_, None, f"\u00c4{ascii_}"]).slice(0, 2), "email").to_pylist() == [ascii_.lower(), None]
     assert siv.tokenise(pair, ROOT, tenant="t", join_domain="d", canonical="email").unique().null_count == 1
 
 
@@ -191,6 +193,20 @@ def test_mostly_distinct_values_are_not_told_apart(monkeypatch: pytest.MonkeyPat
         assert over_values(pa.array(values), tokens_of).to_pylist() == values
     assert seen == [5000, 50]
     assert not repeats(pa.array([], pa.string()))
+
+
+def test_a_guess_is_made_anew_at_growing_distances(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batch after batch of one kind is sampled ever more rarely, never less than every 32nd; another answer brings it closer again."""
+    sampled: list[bool] = []
+    monkeypatch.setattr(columns, "repeats", lambda array: sampled.append(repeats(array)) or sampled[-1])
+    distinct, repeating = pa.array([str(row) for row in range(1000)]), pa.array([str(row % 5) for row in range(1000)])
+    guess = Guess()
+    assert not any([guess(distinct) for _ in range(200)])
+    assert len(sampled) == 10  # batches 1, 3, 7, 15, 31, 63, 95 and so on
+    answers = [guess(repeating) for _ in range(40)]
+    assert answers == sorted(answers)
+    assert answers.count(True) >= 8
+    assert guess(pa.array(["one"])) is False  # too few to be worth a guess, or to tell anything
 
 
 def test_beyond_two_gibibytes(monkeypatch: pytest.MonkeyPatch, tier: str) -> None:

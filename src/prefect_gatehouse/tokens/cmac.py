@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from prefect_gatehouse.tokens import tier
 from prefect_gatehouse.tokens.base32hex import Bytes, characters
-from prefect_gatehouse.tokens.columns import Canonical, over_values, text_bytes
+from prefect_gatehouse.tokens.columns import Canonical, Guess, over_values, text_bytes
 from prefect_gatehouse.tokens.distinct import TellApart, distinct, prove
 from prefect_gatehouse.tokens.keys import RootKey
 from prefect_gatehouse.tokens.lockstep import Edges, LockStep, Numbers, Steps, pieces
@@ -83,6 +83,7 @@ class Tokeniser(HoldsKey):
         self._prefix = prefix(SCHEME, root.current)
         self._canonical: Canonical = canonical
         self._tier = tier.wanted()
+        self._guess = Guess()
         self._own = threading.local()
 
     def __call__(self, array: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -98,7 +99,8 @@ class Tokeniser(HoldsKey):
             DataRefused: The column's type has no single text form.
         """
         kernels = FUSED.for_rows(0, self._tier)  # only rows that are tokenised one by one count for what pays
-        return over_values(array, self._of_text, self._canonical, partial(distinct, tell_apart=kernels.tell_apart if kernels else None))
+        tell_apart = partial(distinct, tell_apart=kernels.tell_apart if kernels else None)
+        return over_values(array, self._of_text, self._canonical, tell_apart, self._guess)
 
     def _of_text(self, array: pa.Array) -> pa.Array:
         there = array.drop_null() if array.null_count else array

@@ -226,7 +226,7 @@ class Dealer:
             batches = [Plain(batch.arrow()) for batch in batches]  # one form, whichever shares they fall into
         edges = np.stack(self._edges)
         shares = np.flatnonzero(np.diff(edges).sum(axis=0))
-        written = [writer.append(data) for data in frames(batches, edges[:, shares], edges[:, shares + 1])]
+        written = writer.append_all(frames(batches, edges[:, shares], edges[:, shares + 1]))
         ends = array("Q", [written[0].offset, *(frame.offset + frame.length for frame in written)])
         self._dealt.flushed.append(Flushed(writer.name, written[0].number, array("H", shares.tolist()), ends, batches[0].widths))
         self._dealt.batches, self._edges = [], []
