@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -10,7 +12,8 @@ from hypothesis import strategies as st
 
 from prefect_gatehouse.data import order
 from prefect_gatehouse.data.digest import as_batch, bucket_bits, cuts, table_digest
-from prefect_gatehouse.data.order import content_order, repeated, row_hashes, taken
+from prefect_gatehouse.data.engine.deal import share_edges
+from prefect_gatehouse.data.order import content_order, repeated, repeats, rough_order, row_hashes, taken
 
 TEXTS = st.lists(st.none() | st.text(max_size=40), min_size=1, max_size=30)
 
@@ -53,6 +56,18 @@ def test_order_is_by_the_whole_hash() -> None:
     hashes = np.array([5, 3, 1 << 40, 4, (1 << 63) + 1, 1 << 63], np.uint64)
     batch = as_batch(pa.table({"a": list(range(6))}))
     assert content_order(batch, hashes).tolist() == [1, 3, 0, 2, 5, 4]
+
+
+def test_rough_order_is_by_the_upper_bits_and_edges_are_found_in_it() -> None:
+    """The shares of the hashes lie one behind the other, none is lost, and hashes that repeat are told."""
+    hashes = np.random.default_rng(1).integers(0, 2**64, 70_000, dtype=np.uint64)
+    rough = hashes[rough_order(hashes)]
+    assert (np.diff((rough >> np.uint64(48)).astype(np.int64)) >= 0).all()
+    assert np.array_equal(np.sort(rough), np.sort(hashes))
+    edges = share_edges(rough)
+    assert [set((rough[first:last] >> np.uint64(56)).tolist()) for first, last in pairwise(edges)] == [{share} for share in range(256)]
+    assert not repeats(rough)
+    assert repeats(np.append(rough, rough[-1]))
 
 
 def test_digest_of_rows_with_one_hash_depends_on_them_only(monkeypatch: pytest.MonkeyPatch) -> None:

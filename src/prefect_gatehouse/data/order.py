@@ -169,6 +169,16 @@ def content_order(batch: Taking, hashes: Hashes) -> Places:
     return order
 
 
+def rough_order(hashes: Hashes) -> Places:
+    """The rows' places in the order of the upper 16 bits of their hash, at half the price of the whole order."""
+    return np.argsort((hashes >> np.uint64(48)).astype(np.uint16), kind="stable")
+
+
+def repeats(hashes: Hashes) -> bool:
+    """Whether any hash equals the one before it."""
+    return bool((hashes[1:] == hashes[:-1]).any())
+
+
 def _by_hash(hashes: Hashes) -> Places:
     """Stable order by the hash: two radix passes over its upper half, four times as fast as a sort of 64-bit values; the rest by sorting."""
     low = np.argsort((hashes >> _32).astype(np.uint16), kind="stable")

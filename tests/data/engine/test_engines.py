@@ -249,12 +249,12 @@ def test_a_full_disk_leaves_nothing_and_can_be_resumed(tmp_path: Path, monkeypat
     """No room for a temporary file: StorageError, every file removed, and the next attempt gives what it always gives."""
     home, source = Home(tmp_path / "home"), parquet(tmp_path, rows(400), 100)
 
-    def full(self: spill.SpillWriter, data: bytes) -> spill.Frame:
+    def full(self: spill.SpillWriter, frames: object) -> list[spill.Frame]:
         with spill._storage(self.name):
             raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(spill.SpillWriter, "append", full)
+        patch.setattr(spill.SpillWriter, "append_all", full)
         with pytest.raises(StorageError, match="No space left") as caught:
             home.minimise(source, pool=Here() if away else None, memory=1)
     assert isinstance(caught.value, Interrupted)

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from prefect_gatehouse.data.engine.rows import Packer, Plain, Rows, Widths, frames
-from prefect_gatehouse.data.order import Hashes, Places, content_order, repeated, row_hashes
+from prefect_gatehouse.data.order import Hashes, Places, content_order, repeated, repeats, rough_order, row_hashes
 from prefect_gatehouse.data.spill import Frame, SpillFolder, SpillWriter
 from prefect_gatehouse.errors import DataRefused
 
@@ -88,7 +88,7 @@ class Portion:
         first: The first share.
         last: One past the last.
         flushed: What lies in temporary files; they are named, not held.
-        batches: What is in memory, each in the order of its hashes.
+        batches: What is in memory, each in the rough order of its hashes.
     """
 
     schema: pa.Schema
@@ -108,7 +108,7 @@ class Dealt:
         rows: How many there are.
         gaps: Columns in which a value is missing.
         flushed: What lies in temporary files.
-        batches: What is still in memory, each in the order of its hashes.
+        batches: What is still in memory, each in the rough order of its hashes.
     """
 
     schema: pa.Schema | None = None
@@ -235,7 +235,9 @@ class Dealer:
 
     def _ordered(self, batch: pa.RecordBatch) -> tuple[Rows, Places]:
         hashes = row_hashes(batch)
-        order = content_order(batch, hashes)
+        order = rough_order(hashes)
+        if repeats(hashes[order]):
+            order = content_order(batch, hashes)
         hashes = hashes[order]
         times = np.ones(len(hashes), np.uint32)
         again = repeated(batch, hashes, order)
@@ -247,6 +249,6 @@ class Dealer:
 
 
 def share_edges(ordered: Hashes) -> Places:
-    """Where each share begins in hashes that are in order, and where the last one ends: 257 places."""
+    """Where each share begins in hashes that are in order, be it a rough one, and where the last one ends: 257 places."""
     starts = np.arange(SHARES, dtype=np.uint64) << np.uint64(64 - SHARE_BITS)
     return np.append(np.searchsorted(ordered, starts), len(ordered))
