@@ -201,7 +201,7 @@ def test_a_guess_is_made_anew_at_growing_distances(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(columns, "repeats", lambda array: sampled.append(repeats(array)) or sampled[-1])
     distinct, repeating = pa.array([str(row) for row in range(1000)]), pa.array([str(row % 5) for row in range(1000)])
     guess = Guess()
-    assert not any([guess(distinct) for _ in range(200)])
+    assert not any(guess(distinct) for _ in range(200))
     assert len(sampled) == 10  # batches 1, 3, 7, 15, 31, 63, 95 and so on
     answers = [guess(repeating) for _ in range(40)]
     assert answers == sorted(answers)
