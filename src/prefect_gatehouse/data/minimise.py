@@ -16,12 +16,13 @@ from prefect_gatehouse.data.digest import ContentDigest
 from prefect_gatehouse.data.engine.deal import MEMORY
 from prefect_gatehouse.data.engine.in_process import InProcess
 from prefect_gatehouse.data.engine.interface import Engine, Form, KeyReader, Keys, Pool, Progress, Work
-from prefect_gatehouse.data.engine.passes import cut, folder_of, treater_of
+from prefect_gatehouse.data.engine.passes import cut, folder_of, last_needed, treater_of
 from prefect_gatehouse.data.engine.remote import Remote
 from prefect_gatehouse.data.engine.treat import Counted, Treater, require_few
 from prefect_gatehouse.data.rules import Rule
 from prefect_gatehouse.data.run_keys import RunKey
 from prefect_gatehouse.data.sources import Place, Source, SourceAccess, open_source
+from prefect_gatehouse.data.spill import SpillFolder
 from prefect_gatehouse.errors import DataRefused, InputError, StorageError
 from prefect_gatehouse.manifest.columns import Drop, ShiftDates, Tokenise
 from prefect_gatehouse.manifest.data import Data
@@ -151,9 +152,10 @@ def minimise(
             rows, aside = _checked(data, treater, counted)
             if treater.finishes(counted.dealt.schema):
                 finished = engine.finish(counted, counted.tallies)
+                folder.remove(*{flushed.file for flushed in counted.dealt.flushed})
                 counted.dealt, counted.groups = finished.dealt, finished.groups
             k, l = counted.groups.check(data.k, data.l) if counted.groups is not None else (None, None)  # noqa: E741
-            artifact, data_digest = _written(store, run_id, data, counted, engine)
+            artifact, data_digest = _written(store, folder, work, counted, engine)
             return Minimised(
                 artifact=artifact,
                 quarantine=store.write(run_id, QUARANTINE, counted.aside, key) if counted.aside else None,
@@ -196,7 +198,7 @@ def _checked(data: Data, treater: Treater, counted: Counted) -> tuple[int, int]:
     return counted.dealt.rows, aside
 
 
-def _written(store: ArtifactStore, run_id: str, data: Data, counted: Counted, engine: Engine) -> tuple[Artifact, str]:
+def _written(store: ArtifactStore, folder: SpillFolder, work: Work, counted: Counted, engine: Engine) -> tuple[Artifact, str]:
     """The artifact and the digest of what went into it."""
     assert counted.dealt.schema is not None  # there are rows
     digest = ContentDigest(counted.dealt.schema, counted.dealt.rows)
@@ -205,13 +207,14 @@ def _written(store: ArtifactStore, run_id: str, data: Data, counted: Counted, en
     gaps = counted.dealt.gaps
     schema = pa.schema([field.with_nullable(field.name in gaps or pa.types.is_null(field.type)) for field in counted.dealt.schema])
 
-    tokens = tuple(name for name, column in data.columns.items() if isinstance(column, Tokenise) and column.scheme != "codes")
+    tokens = tuple(name for name, column in work.data.columns.items() if isinstance(column, Tokenise) and column.scheme != "codes")
     portions = cut(counted.dealt)
-    with store.draft(run_id, ARTIFACT, len(portions)) as draft:
+    with store.draft(work.run_id, ARTIFACT, len(portions)) as draft:
         files = []
-        for stored in engine.store(portions, Form(schema, tokens), draft.slots):
+        for stored, spent in zip(engine.store(portions, Form(schema, tokens), draft.slots), last_needed(portions), strict=True):
             digest.update(stored.buckets)
             files.append(stored.file)
+            folder.remove(*spent)  # so that temporary files and artifact together take little more room than one of them
         return draft.finish(files), digest.hexdigest()
 
 

@@ -87,14 +87,15 @@ class SpillFolder:
             descriptor = os.open(self._folder / self._checked(name), os.O_RDONLY | os.O_NOFOLLOW)
             return SpillReader(os.fdopen(descriptor, "rb", buffering=0), name, self._cipher(name))
 
-    def remove(self, name: str) -> None:
-        """Removes one file, if it is there.
+    def remove(self, *names: str) -> None:
+        """Removes files, if they are there.
 
         Raises:
-            StorageError: It can't be removed.
+            StorageError: One can't be removed.
         """
-        with _storage(name):
-            (self._folder / self._checked(name)).unlink(missing_ok=True)
+        for name in names:
+            with _storage(name):
+                (self._folder / self._checked(name)).unlink(missing_ok=True)
 
     def clear(self, *, others: bool = False) -> None:
         """Removes every file of this piece of work, and the folder if nothing else is in it.

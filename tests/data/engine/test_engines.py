@@ -162,9 +162,9 @@ def test_nothing_sent_holds_a_key_or_a_value(tmp_path: Path) -> None:
     kept: list[bytes] = []
     removed = spill.SpillFolder.remove
 
-    def remove(self: spill.SpillFolder, name: str) -> None:
-        kept.append((home.folder / "artifacts" / RUN / name).read_bytes())
-        removed(self, name)
+    def remove(self: spill.SpillFolder, *names: str) -> None:
+        kept.extend((home.folder / "artifacts" / RUN / name).read_bytes() for name in names)
+        removed(self, *names)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(spill.SpillFolder, "remove", remove)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -25,6 +26,8 @@ SHARES = 256
 """Shares of the hashes, by their upper 8 bits: 10^8 rows of 150 bytes make shares of 60 MB."""
 
 SHARE_BITS = 8
+# Shares that lie in one temporary file: it can go as soon as they are stored.
+_GROUP = 16
 MEMORY = 32 << 20
 """Bytes of dealt rows that one process holds before it writes them to a temporary file."""
 
@@ -46,7 +49,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Flushed:
-    """What was written at once: a frame for each share that has rows, in their order.
+    """What was written to one file at once: a frame for each of its shares that has rows, in their order.
 
     There may be many: a frame takes 10 bytes here, where an object for each would take two hundred.
 
@@ -163,7 +166,7 @@ def same_types(schema: pa.Schema, other: pa.Schema) -> None:
 
 
 class Dealer:
-    """Deals out batches; use it as a context manager, which closes its temporary file.
+    """Deals out batches; use it as a context manager, which closes its temporary files.
 
     Args:
         folder: Where temporary files go.
@@ -175,7 +178,8 @@ class Dealer:
         self._folder = folder
         self._memory = memory
         self._keep = keep
-        self._writer: SpillWriter | None = None
+        self._open = ExitStack()
+        self._writers: dict[int, SpillWriter] = {}
         self._held = 0
         self._dealt = Dealt()
         self._edges: list[Places] = []
@@ -208,7 +212,7 @@ class Dealer:
         Raises:
             StorageError: A temporary file can't be written.
         """
-        if self._dealt.batches and (not self._keep or self._writer is not None):
+        if self._dealt.batches and (not self._keep or self._writers):
             self._flush()
         return self._dealt
 
@@ -216,22 +220,28 @@ class Dealer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._writer is not None:
-            self._writer.__exit__(kind, error, trace)
+        self._open.__exit__(kind, error, trace)
 
     def _flush(self) -> None:
-        writer = self._writer = self._writer or self._folder.create()
         batches = self._dealt.batches
         if len({batch.widths for batch in batches}) > 1:
             batches = [Plain(batch.arrow()) for batch in batches]  # one form, whichever shares they fall into
         edges = np.stack(self._edges)
         shares = np.flatnonzero(np.diff(edges).sum(axis=0))
-        written = writer.append_all(frames(batches, edges[:, shares], edges[:, shares + 1]))
-        ends = array("Q", [written[0].offset, *(frame.offset + frame.length for frame in written)])
-        self._dealt.flushed.append(Flushed(writer.name, written[0].number, array("H", shares.tolist()), ends, batches[0].widths))
+        for group in np.unique(shares // _GROUP).tolist():
+            own = shares[shares // _GROUP == group]
+            writer = self._writer(group)
+            written = writer.append_all(frames(batches, edges[:, own], edges[:, own + 1]))
+            ends = array("Q", [written[0].offset, *(frame.offset + frame.length for frame in written)])
+            self._dealt.flushed.append(Flushed(writer.name, written[0].number, array("H", own.tolist()), ends, batches[0].widths))
         self._dealt.batches, self._edges = [], []
         self._packer.empty()
         self._held = 0
+
+    def _writer(self, group: int) -> SpillWriter:
+        if group not in self._writers:
+            self._writers[group] = self._open.enter_context(self._folder.create())
+        return self._writers[group]
 
     def _ordered(self, batch: pa.RecordBatch) -> tuple[Rows, Places]:
         hashes = row_hashes(batch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -100,6 +100,15 @@ def cut(dealt: Dealt) -> list[Portion]:
     A portion is small beside the work of one process, and Parquet's own facts of a file, which wait in memory until it ends, stay few.
     """
     return dealt.portions(shares_of(dealt.rows, -(-dealt.rows // _FILE_ROWS)))
+
+
+def last_needed(portions: Sequence[Portion]) -> list[list[str]]:
+    """For each portion the temporary files that none after it needs, so that they can go when it is stored."""
+    last = {flushed.file: place for place, portion in enumerate(portions) for flushed in portion.flushed}
+    spent: list[list[str]] = [[] for _ in portions]
+    for file, place in last.items():
+        spent[place].append(file)
+    return spent
 
 
 def store_portion(work: Work, keys: Keys, portion: Portion, form: Form, slot: Slot) -> Stored:
