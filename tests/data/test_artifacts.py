@@ -76,7 +76,9 @@ def test_equal_tables_have_unequal_files(store: ArtifactStore) -> None:
 def several(store: ArtifactStore, files: int = 3, key: RunKey = KEY) -> Artifact:
     """An artifact of several files, of 70 rows each but for the last one."""
     with store.draft("run-1", "table", files) as draft:
-        return draft.finish([write_file(slot, TABLE.slice(70 * place, 70), key) for place, slot in enumerate(draft.slots)])
+        for place, slot in enumerate(draft.slots):
+            draft.add(write_file(slot, TABLE.slice(70 * place, 70), key))
+        return draft.finish()
 
 
 def test_an_artifact_of_several_files_reads_like_one(store: ArtifactStore, tmp_path: Path) -> None:
@@ -158,7 +160,7 @@ def test_a_draft_that_fails_leaves_the_earlier_artifact_and_nothing_else(store: 
 
     def fails_halfway() -> None:
         with store.draft("run-1", "table", 2) as draft:
-            write_file(draft.slots[0], TABLE, KEY)
+            draft.add(write_file(draft.slots[0], TABLE, KEY))
             raise DataRefused("enough")
 
     with pytest.raises(DataRefused, match="enough"):

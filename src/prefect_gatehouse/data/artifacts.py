@@ -9,6 +9,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -17,7 +18,7 @@ import pyarrow as pa
 
 from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.data.encrypted_file import BATCH_ROWS, Slot, Written, reading, storage_error, write_file
-from prefect_gatehouse.data.files import safe_name, sync_folder
+from prefect_gatehouse.data.files import safe_name, sync_file, sync_folder
 from prefect_gatehouse.data.run_keys import RunKey
 from prefect_gatehouse.errors import InputError, StorageError, Tampered
 from prefect_gatehouse.values import Artifact, Deletion
@@ -39,6 +40,9 @@ class Draft:
         self._partial = folder / f".{name}.{secrets.token_hex(8)}.partial"
         several = [Slot(self._partial / f"{number:04}.parquet", f"{uri}/{number:04}.parquet") for number in range(files)]
         self.slots = tuple(several) if files > 1 else (Slot(self._partial, uri),)
+        self._files: list[Written] = []
+        self._beside = ThreadPoolExecutor(1)
+        self._syncing: list[Future[None]] = []
 
     def begin(self) -> None:
         """Makes room for the files."""
@@ -46,16 +50,21 @@ class Draft:
         if len(self.slots) > 1:
             self._partial.mkdir(mode=0o700)
 
-    def finish(self, files: Sequence[Written]) -> Artifact:
-        """The artifact, in place of an earlier one of its name; all files are there.
+    def add(self, file: Written) -> None:
+        """Takes the file of the next slot, which is there; the disk gets it while the ones that follow are written."""
+        self._syncing.append(self._beside.submit(sync_file, self.slots[len(self._files)].path))
+        self._files.append(file)
 
-        Args:
-            files: What was written, in the order of the slots.
+    def finish(self) -> Artifact:
+        """The artifact, in place of an earlier one of its name; all files have been added.
 
         Raises:
-            StorageError: It can't be moved to its place.
+            StorageError: The disk did not take a file, or it can't be moved to its place.
         """
+        files = self._files
         try:
+            for each in self._syncing:
+                each.result()
             if len(files) > 1:
                 sync_folder(self._partial)
             if len(files) > 1 or _is_folder(self._final):  # the disk replaces a file by a file only
@@ -75,6 +84,7 @@ class Draft:
 
     def drop(self) -> None:
         """Removes what was written, if it has not been finished."""
+        self._beside.shutdown(cancel_futures=True)
         with suppress(OSError):
             _remove(self._partial)
 
@@ -106,7 +116,8 @@ class ArtifactStore:
             StorageError: No disk or no permission; nothing is left behind.
         """
         with self.draft(run_id, name) as draft:
-            return draft.finish([write_file(draft.slots[0], content, key, random=random)])
+            draft.add(write_file(draft.slots[0], content, key, random=random))
+            return draft.finish()
 
     @contextmanager
     def draft(self, run_id: str, name: str, files: int = 1) -> Iterator[Draft]:

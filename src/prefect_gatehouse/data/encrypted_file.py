@@ -64,7 +64,7 @@ class Written:
 
 
 def write_file(slot: Slot, content: pa.Table | Iterable[pa.RecordBatch], key: RunKey, *, random: Collection[str] = ()) -> Written:
-    """Writes a table or record batches of one schema; durably and whole, or not at all.
+    """Writes a table or record batches of one schema; whole, or not at all; ``files.sync_file`` makes it durable.
 
     Args:
         slot: Where to.
@@ -81,8 +81,6 @@ def write_file(slot: Slot, content: pa.Table | Iterable[pa.RecordBatch], key: Ru
         with os.fdopen(open_new(slot.path), "wb") as stream:
             sink = DigestingFile(stream)
             schema, rows = _write(sink, content, _encryption(key, slot.uri), random)
-            stream.flush()
-            os.fsync(stream.fileno())
     except OSError as error:
         _remove(slot.path)
         raise storage_error(error, slot.uri) from None

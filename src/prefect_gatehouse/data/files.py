@@ -30,6 +30,15 @@ def open_new(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
 
 
+def sync_file(path: Path) -> None:
+    """Makes a file's content durable, whoever wrote it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def sync_folder(folder: Path) -> None:
     """Makes the folder's entries durable, which fsync on a file does not."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -210,12 +210,11 @@ def _written(store: ArtifactStore, folder: SpillFolder, work: Work, counted: Cou
     tokens = tuple(name for name, column in work.data.columns.items() if isinstance(column, Tokenise) and column.scheme != "codes")
     portions = cut(counted.dealt)
     with store.draft(work.run_id, ARTIFACT, len(portions)) as draft:
-        files = []
         for stored, spent in zip(engine.store(portions, Form(schema, tokens), draft.slots), last_needed(portions), strict=True):
             digest.update(stored.buckets)
-            files.append(stored.file)
+            draft.add(stored.file)
             folder.remove(*spent)  # so that temporary files and artifact together take little more room than one of them
-        return draft.finish(files), digest.hexdigest()
+        return draft.finish(), digest.hexdigest()
 
 
 def _check_columns(data: Data, source: Source, name: str) -> None:
