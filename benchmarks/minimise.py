@@ -5,8 +5,10 @@ The columns: ``patient`` (cmac; text of 10 characters), ``email`` (cmac, case fo
 value is unlike the others, so that no column gets small by repeating.
 
 Every figure comes from a process of its own, which has minimised a small file before, so that compiled functions are there. CPU time is
-that of the process and its children; memory is the largest resident set of any of them. The speed-up is wall time of the in-process
-engine over that of two processes, on the larger file; it says something on an idle machine only. The last line is one JSON object.
+that of the process and its children; memory is the largest resident set of any of them. Each is taken twice, in turn, and the lesser time
+counts: whoever is the first to use memory that a virtual machine had given back pays its host for it, up to a third more. The speed-up is wall
+time of the in-process engine over that of two processes, on the larger file; it says something on an idle machine only. The last line is
+one JSON object.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from pathlib import Path
 FULL = (10_000_000, 30_000_000)
 QUICK = (1_000_000, 3_000_000)
 GOAL_ROWS, GOAL_MB, GOAL_SPEEDUP = 1_000_000, 350, 1.7
+ROUNDS = 2
 CITIES = 500
 _GROUP = 1 << 18
 _KEY = bytes(range(1, 33))
@@ -164,12 +167,15 @@ def main() -> None:
         for rows, path in files.items():
             child("--make", path, rows)
         print(f"{'rows':>12} {'processes':>9} {'wall s':>8} {'cpu s':>8} {'rows per cpu s':>15} {'peak MB':>8}", flush=True)
-        found = {}
-        for rows, processes in ((small, 0), (large, 0), (large, 2)):
-            one = found[rows, processes] = child("--measure", files[rows], files[100_000], processes)
+        found: dict[tuple[int, int], dict[str, float]] = {}
+        for rows, processes in ((small, 0), (large, 0), (large, 2)) * ROUNDS:
+            one = child("--measure", files[rows], files[100_000], processes)
             rate = one["rows"] / one["cpu_seconds"]
             label = processes or 1
             print(f"{rows:>12,} {label:>9} {one['seconds']:>8.1f} {one['cpu_seconds']:>8.1f} {rate:>15,.0f} {one['peak_mb']:>8.0f}", flush=True)
+            other = found.get((rows, processes), one)
+            least = {name: min(one[name], other[name]) for name in ("seconds", "cpu_seconds")}
+            found[rows, processes] = {**one, **least, "peak_mb": max(one["peak_mb"], other["peak_mb"])}
     figures = {
         "rows_per_cpu_s": round(found[large, 0]["rows"] / found[large, 0]["cpu_seconds"]),
         "peak_mb_10m": round(found[small, 0]["peak_mb"]),
