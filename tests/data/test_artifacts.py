@@ -370,3 +370,22 @@ def test_random_columns_come_back_too(store: ArtifactStore) -> None:
     """Columns that are stored as they are read like all others."""
     artifact = store.write("run-1", "table", TABLE, KEY, random=["diagnosis_column"])
     assert store.read(artifact, KEY).equals(TABLE)
+
+
+@pytest.mark.parametrize("repeats", [1, 100])
+def test_text_of_one_length_comes_back_as_text(store: ArtifactStore, tmp_path: Path, repeats: int) -> None:
+    """It is stored without a length for each text, as it is or by a dictionary, and read whole, in batches and by column like any other."""
+    rows = 2000
+    tokens = [f"t{row % (rows // repeats):07d}\u00e9" for row in range(rows)]
+    field = pa.field("token", pa.string(), nullable=False)
+    table = pa.table([pa.array(tokens), pa.array(range(rows))], pa.schema([field, pa.field("x", pa.int64())]))
+    with store.draft("run-1", "table") as draft:
+        draft.add(write_file(draft.slots[0], table.to_batches(300), KEY, random=["token"], widths={"token": 10}))
+        artifact = draft.finish()
+    assert store.read(artifact, KEY).equals(table)
+    assert store.read(artifact, KEY).schema.equals(table.schema, check_metadata=True)
+    assert pa.Table.from_batches(store.stream(artifact, KEY)).equals(table)
+    assert pa.Table.from_batches(store.stream(artifact, KEY, ["token"]))["token"].to_pylist() == tokens
+    if repeats == 1:
+        assert artifact.bytes < store.write("run-1", "other", table, KEY, random=["token"]).bytes
+    assert b"gatehouse.text" not in path_of(tmp_path, artifact).read_bytes()

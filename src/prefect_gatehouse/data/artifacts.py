@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from prefect_gatehouse.canonical import digest
-from prefect_gatehouse.data.encrypted_file import BATCH_ROWS, Slot, Written, reading, storage_error, write_file
+from prefect_gatehouse.data.encrypted_file import BATCH_ROWS, Slot, Written, as_it_was, reading, storage_error, write_file
 from prefect_gatehouse.data.files import safe_name, sync_file, sync_folder
 from prefect_gatehouse.data.run_keys import RunKey
 from prefect_gatehouse.errors import InputError, StorageError, Tampered
@@ -151,7 +151,9 @@ class ArtifactStore:
         with self._opened(artifact, key) as files:
             for stream, uri in files:
                 with reading(stream, uri, key) as file:
-                    tables.append(file.read())
+                    table = file.read()
+                    batches = [as_it_was(batch) for batch in table.to_batches()]
+                    tables.append(pa.Table.from_batches(batches) if batches else table)
         return pa.concat_tables(tables)
 
     def stream(self, artifact: Artifact, key: RunKey, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -175,7 +177,7 @@ class ArtifactStore:
             for stream, uri in files:
                 with reading(stream, uri, key) as file:
                     for batch in file.iter_batches(BATCH_ROWS, columns=wanted, use_threads=False):
-                        yield batch.select(wanted)
+                        yield as_it_was(batch.select(wanted))
 
     @contextmanager
     def _opened(self, artifact: Artifact, key: RunKey) -> Iterator[list[tuple[BufferedReader, str]]]:

@@ -1,5 +1,8 @@
 """One encrypted Parquet file: Parquet Modular Encryption, AES_GCM_V1, columns and footer under a 256-bit key.
 
+Text of one length, such as tokens, is stored as blocks of that length, without the four bytes of length that Parquet gives each text,
+and comes back as the text that it was.
+
 Every file has a data key of its own, derived from the run's key and the file's URI. The URI is also the file's AAD prefix and is not
 stored in it, so that a file under another name, run or place in an artifact does not decrypt.
 """
@@ -7,18 +10,21 @@ stored in it, so that a file under another name, run or place in an artifact doe
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.parquet.encryption as pe
 
 from prefect_gatehouse.data.files import DigestingFile, open_new
+from prefect_gatehouse.data.order import one_length_bytes
 from prefect_gatehouse.data.run_keys import RunKey
 from prefect_gatehouse.errors import DataRefused, InputError, StorageError, Tampered
 from prefect_gatehouse.tokens.columns import is_text
@@ -31,6 +37,9 @@ BATCH_ROWS = 1 << 16
 _GROUP_ROWS = 1 << 17
 # Values a distinct one, from which on a dictionary is worth it for tokens: places of a few bits stand for 27 characters.
 _REPEATED = 8
+# Marks a column of blocks that is text.
+_TEXT = b"gatehouse.text"
+_NONE: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,14 @@ class Written:
     bytes: int
 
 
-def write_file(slot: Slot, content: pa.Table | Iterable[pa.RecordBatch], key: RunKey, *, random: Collection[str] = ()) -> Written:
+def write_file(
+    slot: Slot,
+    content: pa.Table | Iterable[pa.RecordBatch],
+    key: RunKey,
+    *,
+    random: Collection[str] = (),
+    widths: Mapping[str, int] = _NONE,
+) -> Written:
     """Writes a table or record batches of one schema; whole, or not at all; ``files.sync_file`` makes it durable.
 
     Args:
@@ -71,6 +87,7 @@ def write_file(slot: Slot, content: pa.Table | Iterable[pa.RecordBatch], key: Ru
         content: What it holds.
         key: The run's key.
         random: Columns that look random, such as tokens: no compression finds anything in them, and a dictionary only where they repeat.
+        widths: Columns of text that all is of one length and none of it missing, and that length in bytes.
 
     Raises:
         InputError: There is no batch to take a schema from.
@@ -80,7 +97,7 @@ def write_file(slot: Slot, content: pa.Table | Iterable[pa.RecordBatch], key: Ru
     try:
         with os.fdopen(open_new(slot.path), "wb") as stream:
             sink = DigestingFile(stream)
-            schema, rows = _write(sink, content, _encryption(key, slot.uri), random)
+            schema, rows = _write(sink, content, _encryption(key, slot.uri), random, widths)
     except OSError as error:
         _remove(slot.path)
         raise storage_error(error, slot.uri) from None
@@ -130,8 +147,22 @@ def _data_key(key: RunKey, uri: str) -> bytes:
     return derive_key(key.parquet_key(), 32, ("gatehouse artifact", uri))
 
 
+def as_it_was(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A batch of such a file with its text as text."""
+    columns, fields = [], []
+    for field, column in zip(batch.schema, batch.columns, strict=True):
+        blocks = bool(field.metadata) and _TEXT in field.metadata
+        columns.append(_text(column) if blocks else column)
+        fields.append(pa.field(field.name, pa.string(), field.nullable) if blocks else field)
+    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
+
+
 def _write(
-    sink: DigestingFile, content: pa.Table | Iterable[pa.RecordBatch], encryption: pe.FileEncryptionProperties, random: Collection[str]
+    sink: DigestingFile,
+    content: pa.Table | Iterable[pa.RecordBatch],
+    encryption: pe.FileEncryptionProperties,
+    random: Collection[str],
+    widths: Mapping[str, int],
 ) -> tuple[pa.Schema, int]:
     batches = iter(content.to_batches(max_chunksize=BATCH_ROWS) if isinstance(content, pa.Table) else content)
     first = next(batches, None)
@@ -145,18 +176,32 @@ def _write(
         options["compression"] = {name: "none" if name in random else "lz4" for name in schema.names}
         texts = [field.name for field in schema if is_text(field.type)]
         options["use_dictionary"] = [name for name in texts if name not in random or (first is not None and _repeats(first.column(name)))]
+    stored = pa.schema([pa.field(f.name, pa.binary(widths[f.name]), f.nullable, {_TEXT: b""}) if f.name in widths else f for f in schema])
     # Without statistics: nobody filters by them, and they repeat values.
-    with pq.ParquetWriter(sink, schema, write_statistics=False, encryption_properties=encryption, **options) as writer:
+    with pq.ParquetWriter(sink, stored, write_statistics=False, encryption_properties=encryption, **options) as writer:
         held: list[pa.RecordBatch] = []
         for batch in chain(() if first is None else (first,), batches):
             if held and sum(each.num_rows for each in held) + batch.num_rows > _GROUP_ROWS:
                 writer.write_table(pa.Table.from_batches(held), _GROUP_ROWS)
                 held = []
-            held.append(batch)
+            columns = (_blocks(column, field.type) for column, field in zip(batch.columns, stored, strict=True))
+            held.append(pa.RecordBatch.from_arrays([*columns], schema=stored) if widths else batch)
             rows += batch.num_rows
         if held:
             writer.write_table(pa.Table.from_batches(held), _GROUP_ROWS)
     return schema, rows
+
+
+def _blocks(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    if column.type == kind:
+        return column
+    return pa.Array.from_buffers(kind, len(column), [None, pa.py_buffer(one_length_bytes(column, kind.byte_width))])
+
+
+def _text(blocks: pa.Array) -> pa.Array:
+    width = blocks.type.byte_width
+    offsets = np.arange(len(blocks) + 1, dtype=np.int32) * np.int32(width)
+    return pa.Array.from_buffers(pa.string(), len(blocks), [None, pa.py_buffer(offsets), blocks.buffers()[1].slice(blocks.offset * width)])
 
 
 def _repeats(column: pa.Array) -> bool:

@@ -101,6 +101,12 @@ class Portion:
     flushed: tuple[Flushed, ...] = ()
     batches: tuple[Rows, ...] = ()
 
+    def text_widths(self) -> dict[str, int]:
+        """Columns of text that all is of one length, and that length; known only where all rows are packed in one form."""
+        forms = {each.widths for each in (*self.flushed, *self.batches)}
+        widths = forms.pop() if len(forms) == 1 else ()
+        return {field.name: width for field, width in zip(self.schema, widths, strict=bool(widths)) if pa.types.is_string(field.type)}
+
 
 @dataclass
 class Dealt:

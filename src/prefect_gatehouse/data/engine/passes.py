@@ -136,7 +136,7 @@ def store_portion(work: Work, keys: Keys, portion: Portion, form: Form, slot: Sl
                 if bucket is not None:
                     buckets.append(bucket)
 
-    return Stored(write_file(slot, blocks(), keys.run, random=form.random), tuple(buckets))
+    return Stored(write_file(slot, blocks(), keys.run, random=form.random, widths=portion.text_widths()), tuple(buckets))
 
 
 def _expanded(rows: Rows) -> Iterator[pa.RecordBatch]:
