@@ -317,11 +317,14 @@ def test_failing_producer_leaves_nothing_behind(store: ArtifactStore) -> None:
 
 
 def test_what_a_killed_write_left_is_listed_and_deletable(store: ArtifactStore, tmp_path: Path) -> None:
-    """Clean-up sees a partial file like any artifact."""
+    """Clean-up sees a partial file or folder like any artifact."""
     artifact = store.write("run-1", "table", TABLE, KEY)
-    (tmp_path / "artifacts" / "run-1" / ".table.0011223344556677.partial").write_bytes(b"half")
+    folder = tmp_path / "artifacts" / "run-1"
+    (folder / ".table.0011223344556677.partial").write_bytes(b"half")
+    (folder / ".table.8899aabbccddeeff.partial").mkdir()
+    (folder / ".table.8899aabbccddeeff.partial" / "0000.parquet").write_bytes(b"half")
     uris = store.uris("run-1")
-    assert uris == ["artifact:run-1/.table.0011223344556677.partial", artifact.uri]
+    assert uris == ["artifact:run-1/.table.0011223344556677.partial", "artifact:run-1/.table.8899aabbccddeeff.partial", artifact.uri]
     assert all(store.delete(uri).deleted for uri in uris)
     assert list((tmp_path / "artifacts").iterdir()) == []
 

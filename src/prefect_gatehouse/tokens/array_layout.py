@@ -16,6 +16,7 @@ _HEADER = object.__basicsize__
 CLASS = _HEADER - 8
 DATA, DIMENSIONS, LENGTHS, ELEMENTS, FLAGS = (_HEADER + offset for offset in (0, 8, 16, 40, 48))
 CONTIGUOUS, ALIGNED, WRITEABLE = 0x1, 0x100, 0x400
+_MARKS = CONTIGUOUS | ALIGNED | WRITEABLE
 
 KNOWN = "gatehouse_known"
 """Memory of the compiled code: the addresses of the class of arrays and of numpy's copy of each type of elements."""
@@ -32,11 +33,12 @@ def prove() -> None:
     sample = np.zeros(7, np.int32)
     frozen = sample[2:5]
     frozen.flags.writeable = False
-    for array, flags in ((sample, CONTIGUOUS | ALIGNED | WRITEABLE), (frozen, CONTIGUOUS | ALIGNED), (sample[::2], ALIGNED | WRITEABLE)):
+    for array, flags in ((sample, _MARKS), (frozen, _MARKS - WRITEABLE), (sample[::2], _MARKS - CONTIGUOUS)):
         length = _word(_word(id(array) + LENGTHS))
         found = (_word(id(array) + CLASS), _word(id(array) + ELEMENTS), _word(id(array) + DATA), length)
         dimensions, marks = (c_int.from_address(id(array) + offset).value for offset in (DIMENSIONS, FLAGS))
-        if (*found, dimensions) != (id(np.ndarray), id(np.dtype(np.int32)), array.ctypes.data, len(array), 1) or marks & 0x501 != flags:
+        expected = (id(np.ndarray), id(np.dtype(np.int32)), array.ctypes.data, len(array), 1, flags)
+        if (*found, dimensions, marks & _MARKS) != expected:
             raise RuntimeError("arrays look otherwise in memory than the compiled functions expect")
 
 
