@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pyarrow as pa
 
 from prefect_gatehouse.tokens import tier
 from prefect_gatehouse.tokens.base32hex import Bytes, characters
-from prefect_gatehouse.tokens.columns import Canonical, Guess, over_values, text_bytes
-from prefect_gatehouse.tokens.distinct import TellApart, distinct, prove
+from prefect_gatehouse.tokens.columns import Canonical
+from prefect_gatehouse.tokens.distinct import TellApart, prove
 from prefect_gatehouse.tokens.keys import RootKey
 from prefect_gatehouse.tokens.lockstep import Edges, LockStep, Numbers, Steps, pieces
-from prefect_gatehouse.tokens.secret import HoldsKey
 from prefect_gatehouse.tokens.spelling import filled, fixed_column, prefix, spell_fixed
+from prefect_gatehouse.tokens.text_tokens import TextTokeniser
 
 SCHEME = "c"
 """What every token of this scheme begins with; the key's version follows."""
@@ -63,7 +61,7 @@ FUSED = tier.Fused(_load, pays_after=8_000_000)
 """The compiled tier."""
 
 
-class Tokeniser(HoldsKey):
+class Tokeniser(TextTokeniser[Kernels, LockStep]):
     """Tokens of one tenant and join domain under the root key's current version; made once, called for each batch.
 
     Threads may share one. It can't be pickled: another process makes its own from the root key.
@@ -79,37 +77,15 @@ class Tokeniser(HoldsKey):
     """
 
     def __init__(self, root: RootKey, *, tenant: str, join_domain: str, canonical: Canonical = "text") -> None:
+        super().__init__(FUSED, canonical)
         self._key = root.derive(tenant, join_domain, "cmac")
         self._prefix = prefix(SCHEME, root.current)
-        self._canonical: Canonical = canonical
-        self._tier = tier.wanted()
-        self._guess = Guess()
-        self._own = threading.local()
 
-    def __call__(self, array: pa.Array | pa.ChunkedArray) -> pa.Array:
-        """A token for each value; nulls stay null.
+    def _cipher(self) -> LockStep:
+        return LockStep.of_cmac(self._key)
 
-        Args:
-            array: A column of text, whole numbers, dates, booleans or instants, plain or as a dictionary.
-
-        Returns:
-            A column of type ``string`` (``large_string`` where the tokens exceed 2 GiB).
-
-        Raises:
-            DataRefused: The column's type has no single text form.
-        """
-        kernels = FUSED.for_rows(0, self._tier)  # only rows that are tokenised one by one count for what pays
-        tell_apart = partial(distinct, tell_apart=kernels.tell_apart if kernels else None)
-        return over_values(array, self._of_text, self._canonical, tell_apart, self._guess)
-
-    def _of_text(self, array: pa.Array) -> pa.Array:
-        there = array.drop_null() if array.null_count else array
-        data, edges = text_bytes(there)
-        lock_step: LockStep | None = getattr(self._own, "lock_step", None)
-        if lock_step is None:
-            lock_step = self._own.lock_step = LockStep.of_cmac(self._key)
-        text = _tokens(lock_step, data, edges, self._prefix, FUSED.for_rows(len(there), self._tier))
-        return fixed_column(text, len(self._prefix) + _CHARACTERS, array)
+    def _tokens(self, cipher: LockStep, data: Bytes, edges: Edges, kernels: Kernels | None, array: pa.Array) -> pa.Array:
+        return fixed_column(_tokens(cipher, data, edges, self._prefix, kernels), len(self._prefix) + _CHARACTERS, array)
 
 
 def tokenise(array: pa.Array | pa.ChunkedArray, root: RootKey, *, tenant: str, join_domain: str, canonical: Canonical = "text") -> pa.Array:
