@@ -143,6 +143,24 @@ def test_files_of_an_artifact_can_t_be_changed_left_out_added_or_swapped(store: 
         store.read(artifact, KEY)
 
 
+def test_two_workers_that_write_one_file_leave_the_one_that_counts(store: ArtifactStore, tmp_path: Path) -> None:
+    """A worker that was taken for dead writes on, and so does the one in its place: each under a name of its own, and one is taken."""
+    for files in (1, 2):
+        with store.draft("run-1", "table", files) as draft:
+            dead = write_file(draft.slots[0], TABLE.slice(0, 5), KEY)
+            for slot in draft.slots:
+                draft.add(write_file(slot, TABLE, KEY))
+            artifact = draft.finish()
+        path = path_of(tmp_path, artifact)
+        assert not list(tmp_path.rglob(dead.path.name))
+        if files > 1:
+            (path / dead.path.name).write_bytes(b"later still")
+        assert store.read(artifact, KEY).num_rows == files * 200
+        assert store.uris("run-1") == [artifact.uri]
+    assert store.delete(artifact.uri).deleted
+    assert list((tmp_path / "artifacts").iterdir()) == []
+
+
 def test_a_linked_folder_is_no_artifact(store: ArtifactStore, tmp_path: Path) -> None:
     """It is not read, and deleting it spares what it leads to."""
     artifact = several(store)

@@ -38,8 +38,8 @@ class Draft:
         self._uri = uri
         self._final = folder / f"{name}.parquet"
         self._partial = folder / f".{name}.{secrets.token_hex(8)}.partial"
-        several = [Slot(self._partial / f"{number:04}.parquet", f"{uri}/{number:04}.parquet") for number in range(files)]
-        self.slots = tuple(several) if files > 1 else (Slot(self._partial, uri),)
+        places = [f"{number:04}.parquet" for number in range(files)]
+        self.slots = tuple(Slot(self._partial / place, f"{uri}/{place}" if files > 1 else uri) for place in places)
         self._files: list[Written] = []
         self._beside = ThreadPoolExecutor(1)
         self._syncing: list[Future[None]] = []
@@ -47,12 +47,17 @@ class Draft:
     def begin(self) -> None:
         """Makes room for the files."""
         self._final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if len(self.slots) > 1:
-            self._partial.mkdir(mode=0o700)
+        self._partial.mkdir(mode=0o700)
 
     def add(self, file: Written) -> None:
-        """Takes the file of the next slot, which is there; the disk gets it while the ones that follow are written."""
-        self._syncing.append(self._beside.submit(sync_file, self.slots[len(self._files)].path))
+        """Takes the file of the next slot; the disk gets it while the ones that follow are written.
+
+        Raises:
+            OSError: It is gone.
+        """
+        path = self.slots[len(self._files)].path
+        file.path.replace(path)
+        self._syncing.append(self._beside.submit(sync_file, path))
         self._files.append(file)
 
     def finish(self) -> Artifact:
@@ -61,16 +66,17 @@ class Draft:
         Raises:
             StorageError: The disk did not take a file, or it can't be moved to its place.
         """
-        files = self._files
+        files, alone = self._files, len(self._files) == 1
         try:
             for each in self._syncing:
                 each.result()
-            if len(files) > 1:
-                sync_folder(self._partial)
-            if len(files) > 1 or _is_folder(self._final):  # the disk replaces a file by a file only
+            for stray in {*self._partial.iterdir()} - {slot.path for slot in self.slots}:
+                stray.unlink()
+            sync_folder(self._partial)
+            if not alone or _is_folder(self._final):  # the disk replaces a file by a file only
                 with suppress(FileNotFoundError):
                     _remove(self._final)
-            self._partial.replace(self._final)
+            (self.slots[0].path if alone else self._partial).replace(self._final)
             sync_folder(self._final.parent)
         except OSError as error:
             raise storage_error(error, self._uri) from None
@@ -83,7 +89,7 @@ class Draft:
         )
 
     def drop(self) -> None:
-        """Removes what was written, if it has not been finished."""
+        """Removes what was written and is not part of a finished artifact."""
         self._beside.shutdown(cancel_futures=True)
         with suppress(OSError):
             _remove(self._partial)
@@ -254,8 +260,10 @@ class ArtifactStore:
 
 
 def _files(path: Path, uri: str) -> list[tuple[Path, str]]:
-    """The files of an artifact and their URIs, in the order of their rows."""
-    return [(each, f"{uri}/{each.name}") for each in sorted(path.iterdir())] if _is_folder(path) else [(path, uri)]
+    """The files of an artifact and their URIs, in the order of their rows; what a worker that was taken for dead left beside them is none."""
+    if not _is_folder(path):
+        return [(path, uri)]
+    return [(each, f"{uri}/{each.name}") for each in sorted(path.iterdir()) if each.suffix == ".parquet"]
 
 
 def _together(digests: Sequence[str]) -> str:

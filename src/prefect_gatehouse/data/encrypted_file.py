@@ -10,6 +10,7 @@ stored in it, so that a file under another name, run or place in an artifact doe
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ class Slot:
     """Where a file goes.
 
     Attributes:
-        path: The file, which is not there yet.
+        path: The file, which is not there yet; it is written beside it, under a name of its own, and moved by whoever takes the result.
         uri: What its key is bound to, and what errors call it.
     """
 
@@ -60,12 +61,14 @@ class Written:
     """A file that was written.
 
     Attributes:
+        path: Where it is.
         sha256: Of its bytes, 64 hexadecimal digits.
         rows: How many it holds.
         columns: Their names.
         bytes: How many it takes.
     """
 
+    path: Path
     sha256: str
     rows: int
     columns: tuple[str, ...]
@@ -94,20 +97,22 @@ def write_file(
         DataRefused: Parquet can't hold a column.
         StorageError: No disk or no permission; nothing is left behind.
     """
+    # Another worker may be told to write the same, where this one is taken for dead: what counts is the file that a result names.
+    path = slot.path.with_name(f"{slot.path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(open_new(slot.path), "wb") as stream:
+        with os.fdopen(open_new(path), "wb") as stream:
             sink = DigestingFile(stream)
             schema, rows = _write(sink, content, _encryption(key, slot.uri), random, widths)
     except OSError as error:
-        _remove(slot.path)
+        _remove(path)
         raise storage_error(error, slot.uri) from None
     except pa.ArrowException:
-        _remove(slot.path)
+        _remove(path)
         raise DataRefused("a column can't be stored as Parquet", where=slot.uri, advice="keep flat columns only") from None
     except BaseException:
-        _remove(slot.path)
+        _remove(path)
         raise
-    return Written(sink.digest(), rows, tuple(schema.names), sink.size)
+    return Written(path, sink.digest(), rows, tuple(schema.names), sink.size)
 
 
 @contextmanager

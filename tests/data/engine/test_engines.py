@@ -110,6 +110,28 @@ def test_many_rows_become_several_files_of_one_artifact(tmp_path: Path, monkeypa
     assert (home.folder / "artifacts" / RUN / "minimised.parquet").is_file()
 
 
+class Again(Here):
+    """A pool whose workers are taken for dead: whatever they did is done once more, and only that is told."""
+
+    def map(self, function: Callable[[A], R], arguments: Iterable[A], ahead: int) -> Iterator[R]:
+        for argument in arguments:
+            function(argument)
+            yield from super().map(function, [argument], ahead)
+
+
+def test_work_that_is_done_twice_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both passes on a cluster that repeats every task: the same artifact, and nothing of the first attempts is left."""
+    monkeypatch.setattr(passes, "_FILE_ROWS", 60_000)
+    source = parquet(tmp_path, wards(200_000), 50_000)
+    one, whole = Home(tmp_path / "one").minimise(source, WARDS)
+    home = Home(tmp_path / "two")
+    result, found = home.minimise(source, WARDS, memory=1 << 20, pool=Again())
+    assert found.equals(whole)
+    assert facts(result) == facts(one)
+    left = [path.name for path in (home.folder / "artifacts").rglob("*") if path.is_file()]
+    assert sorted(left) == [f"000{number}.parquet" for number in range(4)]
+
+
 @pytest.mark.parametrize("away", [False, True])
 def test_a_second_pass_that_fails_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, away: bool) -> None:
     """The disk is full when the third file is written: one error, and neither the two that were there nor temporary files are left."""
