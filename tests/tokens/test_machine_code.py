@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from prefect_gatehouse.tokens.compiled import Kernel, Written
 
 pytest.importorskip("numba")
 
-from prefect_gatehouse.tokens import machine_code
+from prefect_gatehouse.tokens import code_cache, machine_code
 
 Longs = npt.NDArray[np.int64]
 ADDED = 1
@@ -115,22 +116,25 @@ def test_an_object_file_that_needs_something(capfd: pytest.CaptureFixture[str]) 
     assert capfd.readouterr().err == ""
 
 
-def test_code_that_does_not_load_is_not_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+def keep_in(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Has code kept in a folder; not by the variable, at whose change numba reads all its settings again, which some of them don't allow."""
+    monkeypatch.setattr(code_cache.Place, "_folders", lambda self: iter([folder]))
+
+
+def test_code_that_does_not_load_is_not_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Where the compiler gives something that can't be loaded, the caller is told, and the next process does not find it."""
     from prefect_gatehouse.tokens import compiling
 
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    keep_in(monkeypatch, tmp_path)
     monkeypatch.setattr(compiling, "object_code", lambda name, kernels: bytes(100))
     with pytest.raises(RuntimeError, match="not there"):
         machine_code.load(__name__, [Kernel(total)])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_cache_is_tried_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+def test_the_cache_is_tried_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Code that is whole but can't be loaded is replaced."""
-    from prefect_gatehouse.tokens import code_cache
-
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    keep_in(monkeypatch, tmp_path)
     kernel = Kernel(total)
     place = code_cache.Place(__name__, machine_code._digest(*machine_code._machine()), text(total))
     place.write(b"no object file")
