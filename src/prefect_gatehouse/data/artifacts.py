@@ -71,7 +71,7 @@ class Draft:
             for each in self._syncing:
                 each.result()
             for stray in {*self._partial.iterdir()} - {slot.path for slot in self.slots}:
-                stray.unlink()
+                stray.unlink(missing_ok=True)  # whoever wrote it may be removing it
             sync_folder(self._partial)
             if not alone or _is_folder(self._final):  # the disk replaces a file by a file only
                 with suppress(FileNotFoundError):

@@ -32,16 +32,16 @@ def open_new(path: Path) -> int:
 
 def sync_file(path: Path) -> None:
     """Makes a file's content durable, whoever wrote it."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    _sync(path, os.O_NOFOLLOW)
 
 
 def sync_folder(folder: Path) -> None:
     """Makes the folder's entries durable, which fsync on a file does not."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    _sync(folder, os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, os.O_RDONLY | flags)
     try:
         os.fsync(descriptor)
     finally:

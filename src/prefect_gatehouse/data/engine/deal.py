@@ -252,16 +252,14 @@ class Dealer:
     def _ordered(self, batch: pa.RecordBatch) -> tuple[Rows, Places]:
         hashes = row_hashes(batch)
         order = rough_order(hashes)
-        if repeats(hashes[order]):
+        ordered, times = hashes[order], np.ones(len(hashes), np.uint32)
+        if repeats(ordered):
             order = content_order(batch, hashes)
-        hashes = hashes[order]
-        times = np.ones(len(hashes), np.uint32)
-        again = repeated(batch, hashes, order)
-        if again.any():
-            first = np.flatnonzero(~again)
-            times = np.diff(np.append(first, len(hashes))).astype(np.uint32)
-            order, hashes = order[first], hashes[first]
-        return self._packer.dealt(batch, hashes, times, order), share_edges(hashes)
+            ordered = hashes[order]
+            first = np.flatnonzero(~repeated(batch, ordered, order))
+            times = np.diff(np.append(first, len(ordered))).astype(np.uint32)
+            order, ordered = order[first], ordered[first]
+        return self._packer.dealt(batch, ordered, times, order), share_edges(ordered)
 
 
 def share_edges(ordered: Hashes) -> Places:
