@@ -13,6 +13,7 @@
     |   |-- StorageError      no disk, no permission, an artifact that is gone
     |   |-- Unavailable       a server, a backend or a secret store does not answer
     |   |-- WorkloadFailed    the workload raised, or did not do the same thing again on replay
+    |   |   `-- UnusableAnswer    it gave something that is no circuits or no frame
     |   `-- JobFailed         the backend reports the job as failed
     |-- Ambiguous             nobody can tell whether a job was submitted; a person has to look
     |-- Superseded            a newer attempt drives this run, or the ledger has closed it
@@ -143,6 +144,14 @@ class WorkloadFailed(Interrupted):
     """The workload raised, or did something else on replay than the first time."""
 
     code = "workload"
+
+
+class UnusableAnswer(WorkloadFailed):
+    """The workload gave something that is no circuits or no frame.
+
+    Before an approval it can be mended and the run resumed; afterwards its code is bound, it would answer the same again, and
+    ``tasks/rounds.py`` makes an ending of it.
+    """
 
 
 class JobFailed(Interrupted):

@@ -1,7 +1,7 @@
 """Circuits as numbers and gates: the form that is digested, journalled and sent.
 
-A circuit is its width and a list of ``[gate, qubits, clbits, parameters]`` over Qiskit's standard gates; anything composite is
-expanded. Names, registers, labels and metadata have no place in it, so nothing of the data can leave in them; a global phase, which no
+A circuit is its width and a list of ``[gate, qubits, clbits, parameters]`` over Qiskit's standard gates; anything that Qiskit can lower
+to them is lowered. Names, registers, labels and metadata have no place in it, so nothing of the data can leave in them; a global phase, which no
 measurement sees, is left out as well.
 """
 
@@ -15,8 +15,9 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from prefect_gatehouse.errors import InputError, Tampered, WorkloadFailed
+from prefect_gatehouse.errors import InputError, Tampered, UnusableAnswer
 from prefect_gatehouse.values import CircuitsSummary
+from prefect_gatehouse.workload.lower import definition_of, kind_of
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -55,46 +56,42 @@ def operations(circuit: QuantumCircuit) -> list[Operation]:
     """The circuit's operations in order.
 
     Raises:
-        WorkloadFailed: A parameter is not a finite number, or an operation can't be expressed in standard gates.
+        UnusableAnswer: A parameter is not a finite number, or an operation can't be expressed in standard gates; says which one it is.
     """
     found: list[Operation] = []
     qubits = {bit: index for index, bit in enumerate(circuit.qubits)}
     clbits = {bit: index for index, bit in enumerate(circuit.clbits)}
-    for item in circuit.data:
-        _expand(
-            item.operation,
-            tuple(qubits[bit] for bit in item.qubits),
-            tuple(clbits[bit] for bit in item.clbits),
-            found,
-            _NESTING,
-        )
+    for place, item in enumerate(circuit.data, 1):
+        try:
+            _expand(
+                item.operation,
+                tuple(qubits[bit] for bit in item.qubits),
+                tuple(clbits[bit] for bit in item.clbits),
+                found,
+                _NESTING,
+            )
+        except UnusableAnswer as refusal:
+            raise UnusableAnswer(f"operation {place} of a circuit: {refusal.message}", where=refusal.where, advice=refusal.advice) from None
     return found
 
 
 def _expand(operation: Any, qubits: tuple[int, ...], clbits: tuple[int, ...], found: list[Operation], depth: int) -> None:
-    name = operation.name
-    if name in _EXTRA and operation.base_class is not _extras()[name]:
-        raise WorkloadFailed(f"a gate of the workload's own is called {name}", where="workload", advice="give the gate another name")
-    if name == "barrier" or (name == _PHASE and operation.base_class is _gates()[_PHASE].base_class):
+    name, kind = operation.name, getattr(operation, "base_class", None)
+    if name in _EXTRA and kind is not _extras()[name]:
+        raise UnusableAnswer(f"a gate of the workload's own is called {name}", where="workload", advice="give the gate another name")
+    if name == "barrier" or (name == _PHASE and kind is _gates()[_PHASE].base_class):
         return
-    if getattr(operation, "condition", None) is not None or getattr(operation, "blocks", None):
-        raise WorkloadFailed("a circuit holds control flow", where="workload", advice="yield circuits without conditions or loops")
     if name in _EXTRA:
         found.append((name, qubits, clbits, ()))
         return
     known = _gates().get(name)
-    if known is not None and known.base_class is operation.base_class:
-        try:
-            parameters = tuple(float(value) for value in operation.params)
-        except TypeError:
-            raise WorkloadFailed("a circuit has an unbound parameter", where="workload", advice="bind every parameter before yielding") from None
-        if not all(math.isfinite(value) for value in parameters):
-            raise WorkloadFailed("a circuit has a parameter that is not a finite number", where="workload", advice="check the features for gaps")
-        found.append((name, qubits, clbits, parameters))
+    if known is not None and known.base_class is kind:
+        found.append((name, qubits, clbits, _angles(operation)))
         return
-    definition = getattr(operation, "definition", None)
-    if definition is None or depth == 0:
-        raise WorkloadFailed("a circuit holds an operation without a definition in gates", where="workload", advice="use Qiskit's standard gates")
+    if depth == 0:
+        advice = "use fewer definitions of definitions"
+        raise UnusableAnswer(f"{kind_of(operation)} is nested more than {_NESTING} levels deep", where="workload", advice=advice)
+    definition = definition_of(operation, tuple(_gates()))
     inner_qubits = {bit: qubits[index] for index, bit in enumerate(definition.qubits)}
     inner_clbits = {bit: clbits[index] for index, bit in enumerate(definition.clbits)}
     for item in definition.data:
@@ -105,6 +102,18 @@ def _expand(operation: Any, qubits: tuple[int, ...], clbits: tuple[int, ...], fo
             found,
             depth - 1,
         )
+
+
+def _angles(operation: Any) -> tuple[float, ...]:
+    try:
+        angles = tuple(float(value) for value in operation.params)
+    except TypeError:  # what Qiskit raises for an expression that is not bound; a complex number is no angle either
+        raise UnusableAnswer("an angle is an unbound parameter or no number", where="workload", advice="bind every parameter before yielding") from None
+    except (ValueError, OverflowError):
+        angles = (math.nan,)
+    if not all(math.isfinite(value) for value in angles):
+        raise UnusableAnswer("an angle is not a finite number", where="workload", advice="check the features for gaps")
+    return angles
 
 
 def _plain(circuits: Sequence[QuantumCircuit]) -> bytes:
