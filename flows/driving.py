@@ -22,6 +22,8 @@ from prefect_gatehouse.tasks.gate import sanitised
 from prefect_gatehouse.tasks.progress import progress_of
 from prefect_gatehouse.tasks.tagging import tag_flow_run
 from prefect_gatehouse.values import Ending
+from prefect_gatehouse.workload.hashing import require_fixed_hashing
+from prefect_gatehouse.workload.silence import withhold_ignored_errors
 
 DEFAULT_WINDOW = 24 * 3600
 """Seconds that a run which was never admitted, and so has no tier, can be resumed."""
@@ -32,6 +34,7 @@ def drive(pipeline: Callable[[Attempt], object]) -> State[None]:
 
     Ends (completed, denied, rejected, expired, cancelled) clean up. An operational failure leaves the run resumable.
     """
+    withhold_ignored_errors()
     run_id = _flow_run_id()
     try:
         settings = load_settings()
@@ -66,6 +69,7 @@ def _drive(attempt: Attempt, pipeline: Callable[[Attempt], object]) -> State[Non
         decided = decided_ending(attempt)
         if decided is not None:
             return _end(attempt, decided, "the end had been decided before")
+        require_fixed_hashing()
         pipeline(attempt)
         return _end(attempt, "completed", "every gate passed")
     except Refused as refusal:

@@ -6,6 +6,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from prefect_gatehouse.attempt import Attempt
+from prefect_gatehouse.flows.crash import note_crash
 from prefect_gatehouse.flows.driving import drive
 from prefect_gatehouse.identity.request import SignedRequest
 from prefect_gatehouse.tasks.admit import admit
@@ -19,7 +20,7 @@ from prefect_gatehouse.tasks.write_back import write_back
 from prefect_gatehouse.values import WriteBackReceipt
 
 
-@flow(name="governed-pipeline", persist_result=False, retries=0, log_prints=False)
+@flow(name="governed-pipeline", persist_result=False, retries=0, log_prints=False, on_crashed=[note_crash])
 def governed_pipeline(manifest: str, request: SignedRequest | None = None) -> State[None]:
     """Runs one manifest through every gate.
 

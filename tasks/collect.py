@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from prefect_gatehouse import journal
 from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.canonical import digest, sha256_bytes
-from prefect_gatehouse.errors import DataRefused, Tampered
+from prefect_gatehouse.errors import Tampered
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.providers.interface import Counts, Progress
 from prefect_gatehouse.tasks.fetch_credential import fetch_credential
@@ -18,7 +18,7 @@ from prefect_gatehouse.tasks.tagging import tag_flow_run
 from prefect_gatehouse.values import AdmittedRun, ApprovedPlan, RawOutcome, RoundOutcome, Submission
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pyarrow as pa
 
 
 @gate(RoundOutcome)
@@ -60,17 +60,9 @@ def collect(attempt: Attempt, submission: Submission) -> RoundOutcome:
 
 
 @gate(RawOutcome)
-def conclude(attempt: Attempt, approved: ApprovedPlan, rounds: tuple[RoundOutcome, ...], frame: pd.DataFrame) -> RawOutcome:
-    """Keeps the frame that the workload returned, encrypted, with the rounds it came from.
-
-    Raises:
-        DataRefused: The frame is empty.
-    """
-    import pyarrow as pa
-
-    if frame.empty:
-        raise DataRefused("the workload returned an empty frame", where="workload", advice="mend the workload, then start a new run")
-    artifact = attempt.store.write(attempt.run_id, "outcome", pa.Table.from_pandas(frame, preserve_index=False), attempt.key)
+def conclude(attempt: Attempt, approved: ApprovedPlan, rounds: tuple[RoundOutcome, ...], table: pa.Table) -> RawOutcome:
+    """Keeps the table that the workload returned, encrypted, with the rounds it came from."""
+    artifact = attempt.store.write(attempt.run_id, "outcome", table, attempt.key)
     attempt.own(artifact, approved.plan.admitted.manifest)
     labels = {item.submission.label for item in rounds}
     return RawOutcome(approved=approved, rounds=rounds, frame=artifact, label="fallback" if "fallback" in labels else "primary")

@@ -11,9 +11,7 @@ from __future__ import annotations
 import errno
 import json
 import secrets
-import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Concatenate, Generic, ParamSpec, TypeVar
 
 import httpx
@@ -28,6 +26,7 @@ from pydantic import ValidationError
 from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.canonical import canonical, sha256_bytes
 from prefect_gatehouse.errors import Cancelled, GatehouseError, Interrupted, StorageError, Superseded, Tampered, Unavailable
+from prefect_gatehouse.foreign import builtin_name, own_place
 from prefect_gatehouse.leases import CredentialLease
 from prefect_gatehouse.ledger.store import Transaction
 from prefect_gatehouse.lineage.openlineage import LineageFile
@@ -226,20 +225,19 @@ def _name(name: str, number: int | None) -> str:
 
 
 def sanitised(error: Exception, where: str) -> GatehouseError:
-    """Our own error as it is; for a foreign one its type and the line it came from, never its text."""
+    """Our own error as it is; for a foreign one the nearest type of Python's own and the line of ours that it passed, never its text."""
     if isinstance(error, GatehouseError):
         return error
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown place"
+    place, kind = own_place(error), builtin_name(error)
     if isinstance(error, OSError) and error.errno in _FULL:
         reason = errno.errorcode.get(error.errno, "")
         return StorageError(f"the disk can't be used ({reason} at {place})", where=where, advice="free space or fix permissions, then resume the run")
     if isinstance(error, httpx.TransportError | ConnectionError):
-        return Unavailable(f"a server can't be reached ({type(error).__name__} at {place})", where=where, advice="is the Prefect server up?")
+        return Unavailable(f"a server can't be reached ({kind} at {place})", where=where, advice="is the Prefect server up?")
     if isinstance(error, MemoryError):
         return Interrupted("out of memory", where=where, advice="give the worker more memory, then resume the run")
     return Interrupted(
-        f"unexpected {type(error).__name__} at {place}; its text is withheld, it could hold data",
+        f"unexpected {kind} at {place}; its text is withheld, it could hold data",
         where=where,
         advice="fix the cause, then resume the run",
     )

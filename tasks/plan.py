@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.boundary import inspect
-from prefect_gatehouse.errors import Denied, WorkloadFailed
+from prefect_gatehouse.errors import Denied, UnusableAnswer
 from prefect_gatehouse.manifest.columns import Tokenise
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.plan import digest_of, present_digests
@@ -33,14 +33,15 @@ def plan(attempt: Attempt, validated: ValidatedData) -> Plan:
     Raises:
         Denied: A backend can't run the circuits within the manifest's envelope.
         DataRefused: The circuits hold something else than numbers and gates.
-        WorkloadFailed: The workload raised or yielded no circuits.
+        WorkloadFailed: The workload raised, or yielded no circuits or such as can't be sent; mended, the run can be resumed.
     """
     minimised = validated.minimised
     manifest = minimised.admitted.manifest
     folder = Path(minimised.admitted.folder)
-    circuits = rounds_of(attempt, minimised).advance(None)
+    with rounds_of(attempt, minimised) as rounds:
+        circuits = rounds.advance(None)
     if isinstance(circuits, Finished):
-        raise WorkloadFailed("the workload returned without a round of circuits", where="workload", advice="yield at least one list of circuits")
+        raise UnusableAnswer("the workload returned without a round of circuits", where="workload", advice="yield at least one list of circuits")
     envelope = manifest.execution.envelope
     summary = summarise(circuits, manifest.execution.shots)
     backends = tuple(_snapshot(attempt, name, circuits, minimised) for name in manifest.execution.backends)
@@ -68,7 +69,7 @@ def rounds_of(attempt: Attempt, minimised: MinimisedData) -> Rounds:
     manifest = minimised.admitted.manifest
     workload = load_workload(manifest.workload.entrypoint, Path(minimised.admitted.folder))
     features = attempt.store.read(minimised.artifact, attempt.key).to_pandas()
-    return Rounds(workload, features, dict(manifest.workload.parameters))
+    return Rounds(workload, features, dict(manifest.workload.parameters), {manifest.output.key, *manifest.output.columns})
 
 
 def formless_tokens(attempt: Attempt, minimised: MinimisedData) -> Iterator[pa.Array]:

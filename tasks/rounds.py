@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prefect_gatehouse.attempt import Attempt
-from prefect_gatehouse.errors import Denied, WorkloadFailed
+from prefect_gatehouse.errors import DataRefused, Denied, UnusableAnswer, WorkloadFailed
 from prefect_gatehouse.tasks.collect import collect, conclude, counts_of
 from prefect_gatehouse.tasks.plan import rounds_of
 from prefect_gatehouse.tasks.submit import submit
 from prefect_gatehouse.values import ApprovedPlan, RawOutcome, RoundOutcome
 from prefect_gatehouse.workload.circuits import summarise
-from prefect_gatehouse.workload.rounds import Finished
+from prefect_gatehouse.workload.rounds import Finished, Rounds
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -25,18 +25,27 @@ def run_rounds(attempt: Attempt, approved: ApprovedPlan) -> RawOutcome:
     Raises:
         WorkloadFailed: The workload raised, or asked for other circuits than the journal holds.
         Denied: The workload asked for more rounds than were approved.
+        DataRefused: It gave something that is no circuits or no frame. Its code and its data are what was approved, and its counts are
+            in the journal: it would give the same again, so the run ends.
     """
     finished = conclude.kept(attempt)
     if finished is not None:
         return finished
-    rounds = rounds_of(attempt, approved.plan.validated.minimised)
+    try:
+        with rounds_of(attempt, approved.plan.validated.minimised) as rounds:
+            return _to_the_end(attempt, approved, rounds)
+    except UnusableAnswer as answer:
+        raise DataRefused(answer.message, where=answer.where, advice=f"{answer.advice}; then start a new run") from None
+
+
+def _to_the_end(attempt: Attempt, approved: ApprovedPlan, rounds: Rounds) -> RawOutcome:
     outcomes: list[RoundOutcome] = []
     step = rounds.advance(None)
     while not isinstance(step, Finished):
         outcome = _one_round(attempt, approved, step, len(outcomes))
         outcomes.append(outcome)
         step = rounds.advance(counts_of(attempt, outcome))
-    return conclude(attempt, approved, tuple(outcomes), step.frame)
+    return conclude(attempt, approved, tuple(outcomes), step.table)
 
 
 def _one_round(attempt: Attempt, approved: ApprovedPlan, circuits: list[QuantumCircuit], number: int) -> RoundOutcome:

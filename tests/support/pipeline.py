@@ -26,6 +26,7 @@ from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.workload.hashing import SEED
 
 REQUESTER, APPROVER, OTHER = "requester@example.org", "approver@example.org", "second-approver@example.org"
 ROWS = 40
@@ -128,7 +129,7 @@ class Zygote:
     def __init__(self, environment: dict[str, str]) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.zygote"],
-            env={**os.environ, **environment, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, **environment, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": SEED},
             cwd=Path(__file__).resolve().parents[2],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -168,7 +168,8 @@ def _bound() -> QuantumCircuit:
 
 def names() -> list[str]:
     """Every public class and function of the library, and the rest of the table."""
-    public = [name for name in dir(lib) if not name.startswith("_") and (inspect.isclass(getattr(lib, name)) or inspect.isfunction(getattr(lib, name)))]
+    made = (inspect.isclass, inspect.isfunction)
+    public = [name for name in dir(lib) if not name.startswith("_") and any(kind(getattr(lib, name)) for kind in made)]
     return sorted({*public, *MADE} - NO_CIRCUITS)
 
 

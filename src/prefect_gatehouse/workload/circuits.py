@@ -108,7 +108,9 @@ def _angles(operation: Any) -> tuple[float, ...]:
     try:
         angles = tuple(float(value) for value in operation.params)
     except TypeError:  # what Qiskit raises for an expression that is not bound; a complex number is no angle either
-        raise UnusableAnswer("an angle is an unbound parameter or no number", where="workload", advice="bind every parameter before yielding") from None
+        raise UnusableAnswer(
+            "an angle is an unbound parameter or no number", where="workload", advice="bind every parameter before yielding"
+        ) from None
     except (ValueError, OverflowError):
         angles = (math.nan,)
     if not all(math.isfinite(value) for value in angles):

@@ -11,18 +11,60 @@ import importlib
 import importlib.util
 import inspect
 import sys
-import traceback
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.abc import InspectLoader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from traceback import walk_tb
 from types import ModuleType
 from typing import Any, ClassVar
 
 from prefect_gatehouse.errors import InputError, WorkloadFailed
+from prefect_gatehouse.foreign import builtin_name, traceback_of
+from prefect_gatehouse.workload.imports import imported_names
+from prefect_gatehouse.workload.silence import silenced
+from prefect_gatehouse.workload.stops import handlers, let_stops_through
 
 Generate = Callable[[Any, dict[str, Any]], Generator[Any, Any, Any]]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The digested source files of a workload.
+
+    Attributes:
+        root: Their folder.
+        files: Each file's bytes.
+    """
+
+    root: Path
+    files: Mapping[Path, bytes]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over names and bytes."""
+        code = hashlib.sha256()
+        for path, data in self.files.items():
+            for part in (path.relative_to(self.root).as_posix().encode(), data):
+                code.update(len(part).to_bytes(8, "big") + part)
+        return code.hexdigest()
+
+    def place(self, name: str, line: int | None) -> str | None:
+        """A line as ``file:line``, None if no digested file has it: a workload can say of its code that it lies anywhere."""
+        data = self.files.get(Path(name))
+        if data is None or line is None or not 1 <= line <= data.count(b"\n") + 1:
+            return None
+        return f"{Path(name).relative_to(self.root).as_posix()}:{line}"
+
+    def failure(self, error: BaseException, file: Path) -> WorkloadFailed:
+        """What a workload raised, as the nearest type of Python's own and the innermost line of the sources, never its text or its name."""
+        lines = [self.place(frame.f_code.co_filename, line) for frame, line in walk_tb(traceback_of(error))]
+        return WorkloadFailed(
+            f"the workload raised {builtin_name(error)}; its text is withheld, it could hold data",
+            where=next((place for place in reversed(lines) if place is not None), file.name),
+            advice="mend the workload; if its code changes, the plan needs a new approval",
+        )
 
 
 @dataclass(frozen=True)
@@ -33,11 +75,17 @@ class LoadedWorkload:
         generate: ``generate(features, parameters)`` yields lists of circuits and returns a frame.
         digest: SHA-256 over names and bytes of the source files.
         file: The file that holds the function, for messages.
+        sources: What was digested.
     """
 
     generate: Generate
     digest: str
     file: Path
+    sources: Sources = field(repr=False)
+
+    def failure(self, error: BaseException) -> WorkloadFailed:
+        """What it raised, without its text."""
+        return self.sources.failure(error, self.file)
 
 
 def inside(folder: Path, relative: str, field: str) -> Path:
@@ -76,20 +124,17 @@ def load_workload(entrypoint: str, folder: Path) -> LoadedWorkload:
             raise InputError("there is no such module", where=f"workload.entrypoint {place}", advice="install it, or name a file")
         file, root, files = found, found.parent, sorted(path for path in found.parent.rglob("*.py") if path.is_file())
     try:
-        sources = {path: path.read_bytes() for path in files}
+        sources = Sources(root, {path: path.read_bytes() for path in files})
     except OSError:
         raise InputError("a file of the workload can't be read", where=f"workload.entrypoint {place}", advice="fix its permissions") from None
-    code = hashlib.sha256()
-    for path, data in sources.items():
-        for part in (path.relative_to(root).as_posix().encode(), data):
-            code.update(len(part).to_bytes(8, "big") + part)
-    module = _Project.of(root, sources, code.hexdigest()).load(file) if place.endswith(".py") else _import(place)
+    digest = sources.digest
+    module = _Project.of(sources, digest).load(file) if place.endswith(".py") else _import(place, file, sources)
     function = getattr(module, name, None)
     if not inspect.isgeneratorfunction(function):
         raise InputError(
             "this is no generator function", where=f"workload.entrypoint {entrypoint}", advice="write a function that yields lists of circuits"
         )
-    return LoadedWorkload(function, code.hexdigest(), file)
+    return LoadedWorkload(function, digest, file, sources)
 
 
 def _ignored(relative: Path) -> bool:
@@ -109,20 +154,21 @@ class _Project(MetaPathFinder, InspectLoader):
 
     _active: ClassVar[_Project | None] = None
 
-    def __init__(self, root: Path, sources: dict[Path, bytes], digest: str) -> None:
-        self._root = root
+    def __init__(self, sources: Sources, digest: str) -> None:
+        self._root = sources.root
         self._sources = sources
         self._digest = digest
         self._names: set[str] = set()
+        self._unreadable: tuple[SyntaxError, WorkloadFailed] | None = None
 
     @classmethod
-    def of(cls, root: Path, sources: dict[Path, bytes], digest: str) -> _Project:
+    def of(cls, sources: Sources, digest: str) -> _Project:
         """The project that can be imported from now on; another one's modules are forgotten."""
-        if cls._active is not None and cls._active.identity == (root, digest):
+        if cls._active is not None and cls._active.identity == (sources.root, digest):
             return cls._active
         if cls._active is not None:
             cls._active.withdraw()
-        cls._active = cls(root, sources, digest)
+        cls._active = cls(sources, digest)
         sys.meta_path.insert(0, cls._active)
         return cls._active
 
@@ -147,23 +193,24 @@ class _Project(MetaPathFinder, InspectLoader):
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module  # dataclasses and pickles look their module up while it loads
         self._names.add(name)
+        stops = handlers()
         try:
-            self.exec_module(module)
-        except BaseException as error:
+            with silenced():
+                self.exec_module(module)
+        except BaseException as error:  # noqa: BLE001 - a workload may raise anything
             del sys.modules[name]
-            if isinstance(error, KeyboardInterrupt):
-                raise
-            raise failure(error, file) from None
+            let_stops_through(error, stops)
+            raise self._failure(error, file) from None
         return module
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """A neighbour of the entry file, or a module of a package beside it."""
         place = self._root.joinpath(*fullname.split("."))
         for file, folder in ((place / "__init__.py", [str(place)]), (place.with_name(place.name + ".py"), None)):
-            if file in self._sources:
+            if file in self._sources.files:
                 self._names.add(fullname)
                 return importlib.util.spec_from_file_location(fullname, file, loader=self, submodule_search_locations=folder)
-        if any(place in file.parents for file in self._sources):  # a folder without __init__.py
+        if any(place in file.parents for file in self._sources.files):  # a folder without __init__.py
             self._names.add(fullname)
             spec = ModuleSpec(fullname, None, is_package=True)
             spec.submodule_search_locations = [str(place)]
@@ -172,27 +219,52 @@ class _Project(MetaPathFinder, InspectLoader):
 
     def get_source(self, fullname: str) -> str:
         """The text of a module, for tracebacks and ``inspect``."""
-        return importlib.util.decode_source(self._sources[Path(str(sys.modules[fullname].__file__))])
+        return importlib.util.decode_source(self._sources.files[Path(str(sys.modules[fullname].__file__))])
 
     def exec_module(self, module: ModuleType) -> None:
         """Runs the bytes that were digested."""
         file = Path(str(module.__file__))
-        exec(compile(self._sources[file], str(file), "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - loading code is what this does
+        try:
+            code = compile(self._sources.files[file], str(file), "exec", dont_inherit=True)
+        except SyntaxError as error:
+            self._unreadable = error, _unreadable(error, self._sources, file)  # as it says now: it passes the workload's own code
+            raise
+        exec(code, module.__dict__)  # noqa: S102 - loading code is what this does
+
+    def _failure(self, error: BaseException, file: Path) -> WorkloadFailed:
+        # Only the very error that our own compiling raised: one of the workload's making could hold a file's content.
+        if self._unreadable is not None and error is self._unreadable[0]:
+            return self._unreadable[1]
+        return _missing(error, self._sources, file) or self._sources.failure(error, file)
 
 
-def _import(name: str) -> ModuleType:
+def _import(name: str, file: Path, sources: Sources) -> ModuleType:
     try:
-        return importlib.import_module(name)
-    except Exception as error:  # noqa: BLE001 - a foreign module may raise anything
-        raise failure(error, Path(name)) from None
+        compile(sources.files[file], str(file), "exec", dont_inherit=True)
+    except SyntaxError as error:
+        raise _unreadable(error, sources, file) from None
+    stops = handlers()
+    try:
+        with silenced():
+            return importlib.import_module(name)
+    except BaseException as error:  # noqa: BLE001 - a foreign module may raise anything
+        let_stops_through(error, stops)
+        raise _missing(error, sources, file) or sources.failure(error, file) from None
 
 
-def failure(error: BaseException, file: Path) -> WorkloadFailed:
-    """What a workload raised, as its type and its line, never its text."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).name == file.name]
-    place = f"{file.name}:{lines[-1]}" if lines else file.name
+def _unreadable(error: SyntaxError, sources: Sources, file: Path) -> WorkloadFailed:
+    """What the compiler says of a source file, which was read before there was any data; the line itself is not repeated."""
+    place = sources.place(str(error.filename), error.lineno) or file.name
+    return WorkloadFailed(f"SyntaxError: {error.msg}", where=place, advice="correct the line")
+
+
+def _missing(error: BaseException, sources: Sources, file: Path) -> WorkloadFailed | None:
+    """A module that is not installed, by a name that the sources themselves import: any other name could be made of data."""
+    if type(error) is not ModuleNotFoundError or error.name not in imported_names(sources.files.values()):
+        return None
+    place = sources.failure(error, file).where
     return WorkloadFailed(
-        f"the workload raised {type(error).__name__}; its text is withheld, it could hold data",
+        f"ModuleNotFoundError: no module is named {error.name!r}",
         where=place,
-        advice="mend the workload; if its code changes, the plan needs a new approval",
+        advice="install it where the worker runs, or correct the name of the import",
     )

@@ -3,73 +3,120 @@
 from __future__ import annotations
 
 import contextlib
-import io
+import gc
 import random
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from prefect_gatehouse.errors import WorkloadFailed
+from prefect_gatehouse.errors import UnusableAnswer, WorkloadFailed
 from prefect_gatehouse.providers.interface import Counts
-from prefect_gatehouse.workload.load import LoadedWorkload, failure
+from prefect_gatehouse.workload.counts import Registers, RoundCounts, registers_of
+from prefect_gatehouse.workload.frame import Unusable, table_of
+from prefect_gatehouse.workload.load import LoadedWorkload
+from prefect_gatehouse.workload.lower import remember_kinds
+from prefect_gatehouse.workload.silence import silenced
+from prefect_gatehouse.workload.stops import handlers, let_stops_through
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
     from qiskit import QuantumCircuit
 
 _SEED = 20260101  # any constant: what matters is that a replay draws the same numbers
+_NO_CIRCUITS = Unusable("the workload yielded no list of circuits", "yield [QuantumCircuit, ...]")
 
 
 @dataclass(frozen=True)
 class Finished:
-    """The workload returned."""
+    """The workload returned.
 
-    frame: pd.DataFrame
+    Attributes:
+        table: What it returned, its columns plain.
+    """
+
+    table: pa.Table
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The table as a pandas frame."""
+        frame: pd.DataFrame = self.table.to_pandas()
+        return frame
 
 
 class Rounds:
-    """A workload in progress.
+    """A workload in progress; a context that ends it on the way out.
 
     Args:
         workload: The loaded workload.
         features: The minimised data, one row a subject.
         parameters: The manifest's parameters.
+        declared: The columns of the output, which messages about the returned frame may name.
     """
 
-    def __init__(self, workload: LoadedWorkload, features: pd.DataFrame, parameters: dict[str, Any]) -> None:
+    def __init__(self, workload: LoadedWorkload, features: pd.DataFrame, parameters: dict[str, Any], declared: Collection[str] = ()) -> None:
         self._workload = workload
+        self._declared = declared
         self._number = 0
+        self._registers: list[Registers] = []
+        self._handlers = handlers()
+        remember_kinds()
         with self._guarded():
-            self._generator = workload.generate(features.copy(), dict(parameters))
+            self._generator: Generator[Any, Any, Any] | None = workload.generate(features.copy(), dict(parameters))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def advance(self, counts: Sequence[Counts] | None) -> list[QuantumCircuit] | Finished:
         """Gives the workload its last round's counts (None at the start) and takes its next circuits or its frame.
 
         Raises:
-            WorkloadFailed: It raised, or gave something else than circuits or a frame.
+            WorkloadFailed: It raised.
+            UnusableAnswer: It gave something else than circuits or a frame.
         """
+        assert self._generator is not None  # it is not closed
+        given = None if counts is None else [RoundCounts(item, places) for item, places in zip(counts, self._registers, strict=True)]
         with self._guarded():
             try:
-                step = next(self._generator) if counts is None else self._generator.send([dict(item) for item in counts])
+                step = self._circuits(next(self._generator) if given is None else self._generator.send(given))
             except StopIteration as stop:
-                return self._frame(stop.value)
+                step = self._result(stop.value)
+        if isinstance(step, Unusable):
+            raise UnusableAnswer(step.message, where=self._workload.file.name, advice=step.advice)
         self._number += 1
-        return self._circuits(step)
+        return step
 
-    def _frame(self, value: object) -> Finished:
-        import pandas as pd
+    def close(self) -> None:
+        """Ends the workload where it is; what it says to that is nobody's concern."""
+        generator, self._generator = self._generator, None
+        if generator is None:
+            return
+        with contextlib.suppress(WorkloadFailed), self._guarded():
+            try:
+                generator.close()
+            except BaseException:
+                # It goes on instead of ending. Python asks once more when it forgets the generator, and prints what it says: here it is unheard.
+                del generator
+                gc.collect()
+                raise
 
-        if not isinstance(value, pd.DataFrame):
-            raise WorkloadFailed("the workload returned no pandas frame", where=self._workload.file.name, advice="return a DataFrame")
-        return Finished(value)
+    def _result(self, value: object) -> Finished | Unusable:
+        found = table_of(value, self._declared)
+        return found if isinstance(found, Unusable) else Finished(found)
 
-    def _circuits(self, value: object) -> list[QuantumCircuit]:
+    def _circuits(self, value: object) -> list[QuantumCircuit] | Unusable:
         from qiskit import QuantumCircuit
 
-        if not isinstance(value, list | tuple) or not value or not all(isinstance(item, QuantumCircuit) for item in value):
-            raise WorkloadFailed("the workload yielded no list of circuits", where=self._workload.file.name, advice="yield [QuantumCircuit, ...]")
-        return list(value)
+        if not isinstance(value, list | tuple):
+            return _NO_CIRCUITS
+        circuits = list(value)
+        if not circuits or not all(isinstance(item, QuantumCircuit) for item in circuits):
+            return _NO_CIRCUITS
+        self._registers = [registers_of(item) for item in circuits]
+        return circuits
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -79,15 +126,12 @@ class Rounds:
         kept, kept_numpy = random.getstate(), np.random.get_state()
         random.seed(_SEED + self._number)
         np.random.seed(_SEED + self._number)
-        sink = io.StringIO()
         try:
-            with contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with silenced():
                 yield
-        except WorkloadFailed:
-            raise
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a workload may raise anything
-            raise failure(error, self._workload.file) from None
+        except BaseException as error:  # noqa: BLE001 - a workload may raise anything, errors of ours and of Prefect's among them
+            let_stops_through(error, self._handlers)
+            raise self._workload.failure(error) from None
         finally:
             random.setstate(kept)
             np.random.set_state(kept_numpy)
