@@ -143,7 +143,13 @@ def test_code_outside_of_the_project(folder: Path, attack: str) -> None:
     [
         ("raise ValueError('CANARY')", "ValueError"),
         ("raise SystemExit('CANARY')", "SystemExit"),
-        ("import no_such_package_CANARY", "ModuleNotFoundError"),
+        ("raise ModuleNotFoundError('CANARY', name='CANARY')", "ModuleNotFoundError"),
+        ("import importlib; importlib.import_module('no_such_package_CANARY')", "ModuleNotFoundError"),
+        ("raise SyntaxError('CANARY', ('workload.py', 1, 1, 'CANARY'))", "SyntaxError"),
+        ("compile('CANARY CANARY', 'CANARY', 'exec')", "SyntaxError"),
+        ("raise type('E_CANARY', (ValueError,), {})('CANARY')", "ValueError"),
+        ("raise type('E_CANARY', (BaseException,), {'__module__': 'builtins'})", "BaseException"),
+        ("raise GeneratorExit('CANARY')", "GeneratorExit"),
         ("CANARY", "NameError"),
         ("1 / 0", "ZeroDivisionError"),
     ],
@@ -159,12 +165,88 @@ def test_a_file_that_raises_while_it_loads(folder: Path, body: str, kind: str) -
     assert str(folder) not in sys.path
 
 
-def test_a_file_that_is_no_python(folder: Path) -> None:
-    """A syntax error is the workload's, its line is not repeated."""
-    (folder / "workload.py").write_text("def solve(:  # CANARY\n")
-    with pytest.raises(WorkloadFailed, match="SyntaxError") as caught:
+NO_PYTHON = {
+    "invalid": ("\ndef solve(:  # CANARY\n", "workload.py:2: SyntaxError: invalid syntax"),
+    "unclosed": ("\n\nx = (1,  # CANARY\n", "workload.py:3: SyntaxError: '(' was never closed"),
+    "indent": ("def f():\nreturn 'CANARY'\n", "workload.py:2: SyntaxError: expected an indented block after function definition on line 1"),
+    "tabs": ("if 1:\n        x = 'CANARY'\n\ty = 2\n", "workload.py:3: SyntaxError: inconsistent use of tabs and spaces in indentation"),
+    "nul": ("x = 1\0CANARY\n", "SyntaxError: source code string cannot contain null bytes"),
+    "outside": ("yield 'CANARY'\n", "workload.py:1: SyntaxError: 'yield' outside function"),
+}
+
+
+@pytest.mark.parametrize("name", NO_PYTHON)
+@pytest.mark.parametrize("package", [False, True], ids=["file", "package"])
+def test_a_file_that_is_no_python(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, package: bool) -> None:
+    """No data has been read yet: the compiler's words and the line are told; the line's text is not."""
+    text, told = NO_PYTHON[name]
+    (folder / "workload.py").write_text(text)
+    if package:
+        monkeypatch.syspath_prepend(str(folder))
+    for _ in range(2):
+        with pytest.raises(WorkloadFailed) as caught:
+            load_workload("workload:solve" if package else "workload.py:solve", folder)
+        assert told in str(caught.value)
+        assert "CANARY" not in str(caught.value)
+
+
+def test_a_neighbour_that_is_no_python(folder: Path) -> None:
+    """The line is the neighbour's; a workload that changes what the compiler said, or raises it anew, is not listened to."""
+    (folder / "inner").mkdir()
+    (folder / "inner" / "helper.py").write_text("x = 1\n\n)\n")
+    (folder / "workload.py").write_text("import inner.helper\n" + SOLVE.format("x"))
+    with pytest.raises(WorkloadFailed, match=r"inner/helper.py:3: SyntaxError: unmatched '\)'"):
         load_workload("workload.py:solve", folder)
+    raising = "try:\n    import inner.helper\nexcept SyntaxError as error:\n    error.msg = 'CANARY'\n    error.filename = 'CANARY'\n    raise\n"
+    (folder / "workload.py").write_text(raising + SOLVE.format("x"))
+    with pytest.raises(WorkloadFailed, match=r"inner/helper.py:3: SyntaxError: unmatched '\)'"):
+        load_workload("workload.py:solve", folder)
+
+
+@pytest.mark.parametrize("package", [False, True], ids=["file", "package"])
+def test_a_module_that_is_not_installed(folder: Path, monkeypatch: pytest.MonkeyPatch, package: bool) -> None:
+    """The name that an import statement of the sources asks for is told, with its line; also where a neighbour asks."""
+    (folder / "workload.py").write_text("\nimport no_such_package.part as part\n" + SOLVE.format("x"))
+    if package:
+        monkeypatch.syspath_prepend(str(folder))
+    with pytest.raises(WorkloadFailed, match=r"workload.py:2: ModuleNotFoundError: no module is named 'no_such_package' \(install it"):
+        load_workload("workload:solve" if package else "workload.py:solve", folder)
+    if not package:
+        (folder / "helper.py").write_text("\n\nfrom no_such_package.other import thing\n")
+        (folder / "workload.py").write_text("import helper\n" + SOLVE.format("x"))
+        with pytest.raises(WorkloadFailed, match=r"helper.py:3: ModuleNotFoundError: no module is named 'no_such_package'"):
+            load_workload("workload.py:solve", folder)
+
+
+def test_a_package_that_raises_while_it_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Finding a module imports the packages around it: what they raise is the workload's, without its text."""
+    package = tmp_path / "a_package_that_raises"
+    package.mkdir()
+    (package / "__init__.py").write_text("print('CANARY')\nraise SystemExit('CANARY')\n")
+    (package / "kernel.py").write_text(SOLVE.format("x"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(WorkloadFailed, match="the workload raised SystemExit") as caught:
+        load_workload("a_package_that_raises.kernel:solve", tmp_path)
     assert "CANARY" not in str(caught.value)
+
+
+def test_code_that_says_where_it_lies(folder: Path) -> None:
+    """A place is told only if a digested file has that line: neither a file's name nor a line's number carries anything out."""
+    for name, lines in (("CANARY.py", 1), ("workload.py", 4711), (str(folder / "workload.py"), 4711)):
+        text = f"exec(compile({'chr(10)'} * {lines - 1} + 'raise ValueError', {name!r}, 'exec'))\n"
+        (folder / "workload.py").write_text("\n\n" + text + SOLVE.format("x"))
+        with pytest.raises(WorkloadFailed) as caught:
+            load_workload("workload.py:solve", folder)
+        assert caught.value.where == "workload.py:3"
+        assert "CANARY" not in str(caught.value) and "4711" not in str(caught.value)
+
+
+def test_a_file_that_talks_while_it_loads(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Prints, warnings and logs of a module stay inside while it loads, as they do while it runs."""
+    talk = "import logging, os, sys, warnings\nprint('CANARY')\nos.write(1, b'CANARY')\nwarnings.warn('CANARY')\nlogging.error('CANARY')\n"
+    (folder / "workload.py").write_text(talk + SOLVE.format("x"))
+    assert first(folder) == ["x"]
+    assert capfd.readouterr() == ("", "")
 
 
 def write(folder: Path, **files: str) -> Path:

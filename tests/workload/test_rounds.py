@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import gc
 import random
+import signal
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from tests.identity.plans import MANIFEST, RUN, write_project
 from prefect_gatehouse import journal
 from prefect_gatehouse.approvals import ask, judge, require_approved
 from prefect_gatehouse.attempt import Attempt
-from prefect_gatehouse.errors import Denied, InputError, WorkloadFailed
+from prefect_gatehouse.errors import DataRefused, Denied, InputError, WorkloadFailed
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.approval import Answer
 from prefect_gatehouse.identity.keys import generate_key
@@ -34,7 +36,7 @@ from prefect_gatehouse.workload.circuits import summarise
 from prefect_gatehouse.workload.load import load_workload
 from prefect_gatehouse.workload.rounds import Finished, Rounds
 
-HEAD = "import random\nimport sys\nimport warnings\n\nimport numpy as np\nimport pandas as pd\nfrom qiskit import QuantumCircuit\n\n\n"
+HEAD = "import os\nimport random\nimport sys\nimport warnings\n\nimport numpy as np\nimport pandas as pd\nfrom qiskit import QuantumCircuit\n\n\n"
 # Two rounds; the second depends on the counts of the first, and on random numbers.
 TWO_ROUNDS = """
 def circuit(angle):
@@ -130,10 +132,33 @@ def solve(features, parameters):
 
 
 def test_nothing_that_a_workload_says_gets_out(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Prints, warnings and what it writes on standard error stay inside, in every round."""
+    """Prints, warnings, logs, and what it or a process of its own writes on the standard streams stay inside, in every round."""
     body = """
+class Loud:
+    def __del__(self):
+        raise ValueError("CANARY")
+
+
+def failing():
+    raise ValueError("CANARY")
+
+
 def solve(features, parameters):
+    import logging
+    import subprocess
+    import threading
+
+    logging.getLogger("early").addHandler(logging.StreamHandler(sys.__stderr__))
     for _ in range(2):
+        os.write(1, b"CANARY")
+        os.write(2, b"CANARY")
+        subprocess.run(["echo", "CANARY"], check=True)
+        print("CANARY", file=sys.__stderr__, flush=True)
+        logging.getLogger("early").error("CANARY")
+        Loud()
+        thread = threading.Thread(target=failing)
+        thread.start()
+        thread.join()
         print("CANARY", features)
         print("CANARY", file=sys.stderr)
         sys.stdout.write("CANARY")
@@ -151,6 +176,24 @@ RAISING = {
     "chained": "try:\n        raise ValueError('CANARY')\n    except ValueError as error:\n        raise KeyError('CANARY') from error",
     "stop": "raise StopIteration('CANARY')",
     "key": "features['CANARY']",
+    "own-class": "raise type('E_CANARY', (Exception,), {})('CANARY')",
+    "own-class-in-disguise": "raise type('CANARY', (ValueError,), {'__module__': 'builtins', '__qualname__': 'CANARY'})",
+    "own-metaclass": "raise type('M', (type,), {'__name__': 'CANARY', '__mro__': ()})('CANARY', (Exception,), {})",
+    "base": "raise BaseException('CANARY')",
+    "own-base": "raise type('CANARY', (BaseException,), {})('CANARY')",
+    "own-interrupt": "raise type('CANARY', (KeyboardInterrupt,), {})('CANARY')",
+    "generator-exit": "raise GeneratorExit('CANARY')",
+    "own-exit": "raise type('CANARY', (SystemExit,), {})('CANARY')",
+    "recursion": "f = lambda: f()\n    f()",
+    "memory": "raise MemoryError('CANARY')",
+    "group": "raise ExceptionGroup('CANARY', [ValueError('CANARY')])",
+    "notes": "error = ValueError('CANARY')\n    error.add_note('CANARY')\n    raise error",
+    "ours": "from prefect_gatehouse.errors import WorkloadFailed\n    raise WorkloadFailed('CANARY', where='CANARY', advice='CANARY')",
+    "ours-refused": "from prefect_gatehouse.errors import Rejected\n    raise Rejected('CANARY')",
+    "prefect-s": "from prefect.exceptions import Pause\n    raise Pause('CANARY')",
+    "prefect-s-order": "from prefect.exceptions import TerminationSignal\n    raise TerminationSignal('CANARY')",
+    "compiled": "exec(compile('raise ValueError', 'CANARY.py', 'exec'))",
+    "cancelled": "import asyncio\n    raise asyncio.CancelledError('CANARY')",
 }
 
 
@@ -170,6 +213,115 @@ def test_a_workload_that_raises(tmp_path: Path, name: str, later: bool) -> None:
     assert caught.value.__cause__ is None and caught.value.__suppress_context__
 
 
+def test_a_name_that_holds_data_is_not_told(tmp_path: Path) -> None:
+    """The nearest class of Python's own is named, whatever class the workload made for the occasion."""
+    for name, kind in (("own-class", "Exception"), ("own-class-in-disguise", "ValueError"), ("own-base", "BaseException"), ("ours", "Exception")):
+        rounds = rounds_of(tmp_path, f"def solve(features, parameters):\n    {RAISING[name]}\n    yield []\n")
+        with pytest.raises(WorkloadFailed, match=f"the workload raised {kind}; its text is withheld"):
+            rounds.advance(None)
+
+
+def test_the_line_is_the_innermost_of_the_workload_s_files(tmp_path: Path) -> None:
+    """Where a helper raises, its line is told, not the call's, nor one of a library."""
+    (tmp_path / "helper.py").write_text("def half(value):\n    return {}[value]\n")
+    rounds = rounds_of(tmp_path, "def solve(features, parameters):\n    import helper\n    yield helper.half(1)\n")
+    with pytest.raises(WorkloadFailed) as caught:
+        rounds.advance(None)
+    assert caught.value.where == "helper.py:2"
+    rounds = rounds_of(tmp_path, "def solve(features, parameters):\n    yield pd.DataFrame({'a': [1]}).loc['x']\n")
+    with pytest.raises(WorkloadFailed) as caught:
+        rounds.advance(None)
+    assert caught.value.where == f"workload.py:{HEAD.count(chr(10)) + 2}"
+
+
+def stopped(number: int, frame: object) -> None:
+    raise Stopped(number)
+
+
+class Stopped(BaseException):
+    """What a handler raises, as Prefect's does."""
+
+
+SLEEPING = """
+def solve(features, parameters):
+    import signal
+
+    try:
+        signal.raise_signal(signal.Signals[parameters["signal"]])
+    except Exception:
+        pass
+    yield [QuantumCircuit(1, 1)]
+"""
+
+
+def test_who_stops_the_process_is_not_taken_for_the_workload(tmp_path: Path) -> None:
+    """Ctrl-C, and what a handler that was set before raises, pass through; Ctrl-C without a text, which the workload could have written."""
+    rounds = rounds_of(tmp_path, SLEEPING, signal="SIGINT")
+    with pytest.raises(KeyboardInterrupt):
+        rounds.advance(None)
+    kept = signal.signal(signal.SIGTERM, stopped)
+    try:
+        rounds = rounds_of(tmp_path, SLEEPING, signal="SIGTERM")
+        with pytest.raises(Stopped):
+            rounds.advance(None)
+        rounds = rounds_of(tmp_path, "def solve(features, parameters):\n    raise KeyboardInterrupt('CANARY')\n    yield\n")
+        with pytest.raises(KeyboardInterrupt) as caught:
+            rounds.advance(None)
+        assert caught.value.args == ()
+        # A handler of the workload's own is the workload.
+        own = "    signal.signal(signal.SIGTERM, lambda *_: {}['CANARY'])\n    try:"
+        rounds = rounds_of(tmp_path, SLEEPING.replace("    try:", own).replace("except Exception", "except ZeroDivisionError"), signal="SIGTERM")
+        with pytest.raises(WorkloadFailed, match="KeyError"):
+            rounds.advance(None)
+    finally:
+        signal.signal(signal.SIGTERM, kept)
+
+
+STUBBORN = {
+    "swallows": "try:\n            yield [QuantumCircuit(1, 1)]\n        except GeneratorExit:\n            print('CANARY')",
+    "raises": "try:\n            yield [QuantumCircuit(1, 1)]\n        finally:\n            raise ValueError('CANARY')",
+    "exits": "try:\n            yield [QuantumCircuit(1, 1)]\n        finally:\n            sys.exit('CANARY')",
+    "own-base": "try:\n            yield [QuantumCircuit(1, 1)]\n        finally:\n            raise type('CANARY', (BaseException,), {})",
+}
+
+
+@pytest.mark.parametrize("name", STUBBORN)
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_a_workload_that_does_not_end_when_it_is_told_to(tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """It swallows GeneratorExit, or raises at it: nobody hears of it, neither then nor when Python forgets the generator."""
+    with rounds_of(tmp_path, f"def solve(features, parameters):\n    while True:\n        {STUBBORN[name]}\n") as rounds:
+        rounds.advance(None)
+    rounds.close()
+    del rounds
+    gc.collect()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_counts_of_several_registers(tmp_path: Path) -> None:
+    """A workload is given texts without spaces, as ever; and, if it asks, those that Qiskit writes, or one register's."""
+    body = """
+from qiskit import ClassicalRegister, QuantumRegister
+
+
+def solve(features, parameters):
+    two = QuantumCircuit(QuantumRegister(3), ClassicalRegister(1, "c0"), ClassicalRegister(2, "c1"))
+    counts = yield [two, QuantumCircuit(2, 2)]
+    first, second = counts
+    assert first == {"101": 3, "111": 2, "100": 1} and isinstance(first, dict)
+    assert first.spaced() == {"10 1": 3, "11 1": 2, "10 0": 1}
+    assert first.of("c0") == {"1": 5, "0": 1}
+    assert first.of("c1") == {"10": 4, "11": 2}
+    assert second.spaced() == second == {"01": 6}
+    try:
+        first.of("c2")
+    except KeyError:
+        return pd.DataFrame({"a": [1]})
+"""
+    rounds = rounds_of(tmp_path, body)
+    rounds.advance(None)
+    assert isinstance(rounds.advance([{"101": 3, "111": 2, "100": 1}, {"01": 6}]), Finished)
+
+
 NO_CIRCUITS = [
     "None",
     "[]",
@@ -180,6 +332,7 @@ NO_CIRCUITS = [
     "'circuits'",
     "iter([QuantumCircuit(1, 1)])",
     "features",
+    "type('CANARY', (list,), {'__iter__': lambda self: iter([1])})([1])",
 ]
 
 
@@ -355,6 +508,31 @@ def test_circuits_that_a_backend_can_not_run_are_not_planned(tmp_path: Path) -> 
         Desk(tmp_path / "wide", TOO_WIDE).planned()
     with pytest.raises(InputError, match="a circuit resets"):
         Desk(tmp_path / "reset", NOT_AT_BRAKET).planned()
+
+
+NO_ANSWER = {
+    "none": ("return None", "no pandas frame, but None"),
+    "dict": ("return {'CANARY': 1}", "no pandas frame, but a value of type dict"),
+    "empty": ("return pd.DataFrame({'subject': [], 'score': []})", "an empty frame"),
+    "twice": ("return pd.DataFrame([['a', 1, 2]], columns=['subject', 'score', 'score'])", r"columns 2 and 3 .* \('score'\)"),
+    "complex": ("return pd.DataFrame({'subject': features['subject'], 'score': 1j})", r"column 2 .* \('score'\) holds values of type complex"),
+    "no-circuits": ("yield [None]", "no list of circuits"),
+    "no-number": ("made = circuit(float('nan'))\n    yield [made]", "operation 1 of a circuit: an angle is not a finite number"),
+    "control-flow": ("made = circuit(1.0)\n    with made.if_test((0, 1)):\n        made.x(0)\n    yield [made]", "IfElseOp is control flow"),
+}
+
+
+@pytest.mark.parametrize("name", NO_ANSWER)
+def test_an_answer_that_can_not_change_ends_the_run(tmp_path: Path, name: str) -> None:
+    """After the approval code and data are bound: a refused answer would be given again, so it is an ending, and no round is added to it."""
+    answer, words = NO_ANSWER[name]
+    desk = Desk(tmp_path, TWO_ROUNDS[: TWO_ROUNDS.index("    share =")] + f"    {answer}\n")
+    approved = desk.approved()
+    with pytest.raises(DataRefused, match=words) as caught:
+        run_rounds(desk.attempt, approved)
+    assert caught.value.ending == "denied" and "start a new run" in caught.value.advice
+    assert "CANARY" not in str(caught.value)
+    assert desk.entries() == [(0, 0, "aer", "settled")]
 
 
 NO_FIRST_ROUND = {

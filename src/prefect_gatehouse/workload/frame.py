@@ -57,10 +57,13 @@ def table_of(value: object, declared: Collection[str] = ()) -> pa.Table | Unusab
     if frame.empty:
         return Unusable("the workload returned an empty frame", "return at least one row")
     for place, name in enumerate(frame.columns):
-        frame.isetitem(place, _dense(frame.iloc[:, place]))
-        problem = _fault(frame.iloc[:, place], name, place, declared)
+        series = frame.iloc[:, place]
+        dense = _dense(series)
+        problem = _fault(dense, name, place, declared)
         if problem is not None:
             return problem
+        if dense is not series:
+            frame.isetitem(place, dense.array)
     return pa.Table.from_pandas(frame, preserve_index=False)
 
 
@@ -92,7 +95,7 @@ def _dense(series: pd.Series[Any]) -> pd.Series[Any]:
     if isinstance(kind, pd.CategoricalDtype):
         return series.astype(object)
     if isinstance(kind, pd.SparseDtype):
-        return series.sparse.to_dense()
+        return pd.Series(np.asarray(series), index=series.index)
     return series.astype("float32") if kind == np.float16 else series
 
 

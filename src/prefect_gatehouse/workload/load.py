@@ -119,6 +119,7 @@ def load_workload(entrypoint: str, folder: Path) -> LoadedWorkload:
         root = file.parent
         files = sorted(path for path in root.rglob("*.py") if path.is_file() and not _ignored(path.relative_to(root)))
     else:
+        _Project.end()
         found = _find(place)
         if found is None:
             raise InputError("there is no such module", where=f"workload.entrypoint {place}", advice="install it, or name a file")
@@ -142,10 +143,15 @@ def _ignored(relative: Path) -> bool:
 
 
 def _find(name: str) -> Path | None:
+    stops = handlers()
     try:
-        spec = importlib.util.find_spec(name)
+        with silenced():
+            spec = importlib.util.find_spec(name)  # imports the packages that it lies in
     except (ImportError, ValueError, AttributeError):
         return None
+    except BaseException as error:  # noqa: BLE001 - a foreign module may raise anything
+        let_stops_through(error, stops)
+        raise Sources(Path(), {}).failure(error, Path(name)) from None
     return Path(spec.origin) if spec is not None and spec.origin and spec.origin.endswith(".py") else None
 
 
@@ -166,11 +172,17 @@ class _Project(MetaPathFinder, InspectLoader):
         """The project that can be imported from now on; another one's modules are forgotten."""
         if cls._active is not None and cls._active.identity == (sources.root, digest):
             return cls._active
-        if cls._active is not None:
-            cls._active.withdraw()
+        cls.end()
         cls._active = cls(sources, digest)
         sys.meta_path.insert(0, cls._active)
         return cls._active
+
+    @classmethod
+    def end(cls) -> None:
+        """No project can be imported from now on."""
+        if cls._active is not None:
+            cls._active.withdraw()
+            cls._active = None
 
     @property
     def identity(self) -> tuple[Path, str]:

@@ -79,6 +79,7 @@ class Rounds:
         """
         assert self._generator is not None  # it is not closed
         given = None if counts is None else [RoundCounts(item, places) for item, places in zip(counts, self._registers, strict=True)]
+        step: list[QuantumCircuit] | Finished | Unusable
         with self._guarded():
             try:
                 step = self._circuits(next(self._generator) if given is None else self._generator.send(given))

@@ -23,7 +23,7 @@ def silenced() -> Iterator[None]:
     kept = logging.root.manager.disable
     logging.disable(logging.CRITICAL)  # handlers keep the streams that they were made with
     hooks = sys.unraisablehook, threading.excepthook
-    sys.unraisablehook = threading.excepthook = lambda _: None
+    sys.unraisablehook, threading.excepthook = _drop, _drop
     sink = io.StringIO()
     try:
         with (
@@ -38,6 +38,10 @@ def silenced() -> Iterator[None]:
     finally:
         sys.unraisablehook, threading.excepthook = hooks
         logging.disable(kept)
+
+
+def _drop(error: object) -> None:
+    """Says nothing of an error that Python can't raise."""
 
 
 @contextlib.contextmanager

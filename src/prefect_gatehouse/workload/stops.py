@@ -12,8 +12,8 @@ from prefect_gatehouse.foreign import traceback_of
 
 def handlers() -> AbstractSet[CodeType]:
     """The code of every signal handler that is set now; asked before the workload runs, which could set one of its own."""
-    found = (signal.getsignal(number) for number in signal.valid_signals())
-    return {handler.__code__ for handler in found if hasattr(handler, "__code__")}
+    codes = (getattr(signal.getsignal(number), "__code__", None) for number in signal.valid_signals())
+    return {code for code in codes if isinstance(code, CodeType)}
 
 
 def let_stops_through(error: BaseException, known: AbstractSet[CodeType]) -> None:
