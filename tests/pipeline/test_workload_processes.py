@@ -17,7 +17,9 @@ pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(400)]
 
 HEAD, TAIL = "    for turn in range", "    return pd.DataFrame"
 # The angles are those of the set's order: in a process with other hashing the circuits are others.
-SETS = WORKLOAD.replace("    total = 0\n", '    total = sum(place * ord(name) for place, name in enumerate({"a", "b", "c", "d", "e", "f", "g", "h"})) % 97\n')
+SETS = WORKLOAD.replace(
+    "    total = 0\n", '    total = sum(place * ord(name) for place, name in enumerate({"a", "b", "c", "d", "e", "f", "g", "h"})) % 97\n'
+)
 # Only what has counts knows that the jobs are done: the process dies after them.
 DIES = WORKLOAD.replace(TAIL, "    import os\n    os._exit(9)\n" + TAIL)
 

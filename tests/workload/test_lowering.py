@@ -126,7 +126,8 @@ def subclass(base: type[Any], name: str, **changes: Any) -> Any:
 
 
 def broken(self: Any) -> Any:
-    raise ValueError("CANARY")
+    """Raises what nobody expects, under a name that holds data."""
+    raise type("CANARY", (ValueError,), {})("CANARY")
 
 
 def broken_gate() -> Gate:
@@ -177,6 +178,18 @@ def test_what_is_no_gate_is_refused_by_its_kind(name: str) -> None:
         assert "operation 2 of a circuit" in str(caught.value) and caught.value.where == "workload" and caught.value.advice
         assert "CANARY" not in str(caught.value)
         assert caught.value.__suppress_context__
+
+
+def test_an_operation_that_can_not_be_read() -> None:
+    """A class of the workload's own that raises when it is asked its name, under a name that holds data: neither is told."""
+    kind = subclass(Gate, "CANARY")
+    circuit = QuantumCircuit(1)
+    circuit.h(0)
+    circuit.append(kind("x", 1, []), [0])
+    kind.name = property(broken)
+    with pytest.raises(UnusableAnswer, match="operation 2 of a circuit: Gate can't be read") as caught:
+        operations(circuit)
+    assert "CANARY" not in str(caught.value) and caught.value.__suppress_context__
 
 
 def test_an_idle_qubit_helps_where_a_gate_needs_one() -> None:
