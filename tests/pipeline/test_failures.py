@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -150,6 +152,53 @@ def test_a_workload_that_raises_in_a_later_round(make_pipeline: Any) -> None:
     wanted.touch()
     finishes(pipeline, run_id)
     assert len(pipeline.ledger.events(run_id, "job-submitted")) == 2
+
+
+def test_a_workload_that_raises_a_class_named_after_data(make_pipeline: Any, prefect_home: Path) -> None:
+    """Neither Prefect's database nor the ledger has its name, nor a log; the nearest class of Python's own is told, and the run can be resumed."""
+    mark = "boom-class-3e9b52"
+    raising = WORKLOAD.replace("total = 0\n", f'raise type("".join({list(mark)}), (BaseException,), {{}})\n    total = 0\n')
+    pipeline = make_pipeline(workload=raising)
+    run_id = pipeline.start()
+    pipeline.process(run_id)
+    resumable(pipeline, run_id, "raised BaseException", "workload.py:10")
+    assert leaks([mark], prefect_home, pipeline.home, pipeline.log) == []
+
+
+def test_a_workload_that_answers_with_nothing(make_pipeline: Any) -> None:
+    """Its code is bound by the approval and it would give nothing again: the run ends as denied, and is cleaned up.
+
+    It also goes on when it is told to end after its first round, at the plan: nobody hears of that.
+    """
+    stubborn = WORKLOAD.replace(
+        "        counts = yield circuits\n",
+        "        try:\n            counts = yield circuits\n        except GeneratorExit:\n            yield circuits\n",
+    )
+    assert "GeneratorExit" in stubborn
+    pipeline = make_pipeline(workload=stubborn[: stubborn.index("    return")] + "    return None\n")
+    run_id = pipeline.start()
+    pipeline.approved(run_id)
+    pipeline.process(run_id)
+    row = pipeline.ledger.run(run_id)
+    assert (row.status, row.ending) == ("ended", "denied")
+    assert "the workload returned no pandas frame, but None" in row.message and "start a new run" in row.message
+    assert pipeline.state(run_id).name == "Denied"
+    assert (pipeline.left_behind(), pipeline.rows()) == ([], [])
+    assert len(pipeline.ledger.events(run_id, "job-submitted")) == 2
+    log = pipeline.log.read_text()
+    assert "Traceback" not in log and "GeneratorExit" not in log
+
+
+def test_a_process_that_orders_sets_at_random(pipeline: Any) -> None:
+    """Started without a fixed PYTHONHASHSEED, by a deployment of somebody's own: the run stops before its first gate and says what to set."""
+    run_id = pipeline.start()
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONHASHSEED"}
+    order = {"run": run_id, "log": str(pipeline.log), "env": {"GATEHOUSE_HOME": str(pipeline.home)}}
+    script = "import json, sys; from tests.support.zygote import _child; _child(json.loads(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", script, json.dumps(order)], env=environment, cwd=Path(__file__).resolve().parents[2], check=True)
+    resumable(pipeline, run_id, "PYTHONHASHSEED: this process orders sets at random", "deploy again")
+    assert pipeline.ledger.event(f"{run_id}:admit") is None
+    finishes(pipeline, run_id)
 
 
 def test_a_block_that_is_missing(make_pipeline: Any) -> None:
