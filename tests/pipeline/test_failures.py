@@ -155,7 +155,7 @@ def test_a_workload_that_raises_in_a_later_round(make_pipeline: Any) -> None:
 
 
 def test_a_workload_that_raises_a_class_named_after_data(make_pipeline: Any, prefect_home: Path) -> None:
-    """Neither Prefect's database nor the ledger has its name, nor a log; the nearest class of Python's own is told, and the run can be resumed."""
+    """Neither Prefect's database nor the ledger has its name, nor a log; the nearest class of Python's own is told."""
     mark = "boom-class-3e9b52"
     raising = WORKLOAD.replace("total = 0\n", f'raise type("".join({list(mark)}), (BaseException,), {{}})\n    total = 0\n')
     pipeline = make_pipeline(workload=raising)
