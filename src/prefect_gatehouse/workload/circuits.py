@@ -73,8 +73,8 @@ def operations(circuit: QuantumCircuit) -> list[Operation]:
         except UnusableAnswer as refusal:
             raise UnusableAnswer(f"operation {place} of a circuit: {refusal.message}", where=refusal.where, advice=refusal.advice) from None
         except Exception:  # noqa: BLE001 - the class of an operation may be the workload's own, and so what its attributes do
-            advice = "use Qiskit's own classes"
-            raise UnusableAnswer(f"operation {place} of a circuit: {kind_of(item.operation)} can't be read", where="workload", advice=advice) from None
+            message = f"operation {place} of a circuit: {kind_of(item.operation)} can't be read"
+            raise UnusableAnswer(message, where="workload", advice="use Qiskit's own classes") from None
     return found
 
 
