@@ -1,4 +1,9 @@
-"""The order of sets: the same in every process that runs a workload, or a replay would yield other circuits than were approved."""
+"""The order of sets: the same in every process that runs a workload, or a replay would yield other circuits than were approved.
+
+Python salts the hashes of texts anew in every process. Only the start of an interpreter can fix that, so whoever starts the processes of
+runs does (``deployments/prefect.yaml``), and a run in another process stops before its first gate. ``gatehouse plan`` compares its
+circuits with nothing and needs no fixed order.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TextIO
 
 from prefect_gatehouse.foreign import builtin_name
 
@@ -46,10 +47,9 @@ def _drop(error: object) -> None:
 
 @contextlib.contextmanager
 def _nowhere(descriptor: int) -> Iterator[None]:
-    """A file descriptor that leads nowhere for a while; what was written before gets out, what is left in a buffer behind it does not."""
-    stream = {1: sys.stdout, 2: sys.stderr}[descriptor]
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # a stream that is closed, or none
-        stream.flush()
+    """A file descriptor that leads nowhere for a while; what was written before gets out, and what is in a buffer at the end does not."""
+    streams = {1: (sys.stdout, sys.__stdout__), 2: (sys.stderr, sys.__stderr__)}[descriptor]
+    _flush(streams)
     try:
         kept = os.dup(descriptor)
     except OSError:  # a daemon without streams
@@ -61,8 +61,15 @@ def _nowhere(descriptor: int) -> Iterator[None]:
         os.close(nothing)
         yield
     finally:
+        _flush(streams)
         os.dup2(kept, descriptor)
         os.close(kept)
+
+
+def _flush(streams: Iterable[TextIO | None]) -> None:
+    for stream in streams:
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # one that is closed, or none
+            stream.flush()  # type: ignore[union-attr]
 
 
 def withhold_ignored_errors() -> None:
