@@ -56,29 +56,34 @@ def table_of(value: object, declared: Collection[str] = ()) -> pa.Table | Unusab
         return problem
     if frame.empty:
         return Unusable("the workload returned an empty frame", "return at least one row")
+    try:
+        for place, kind in enumerate(frame.dtypes):
+            dense = _dense(frame, place, kind)
+            if dense is not None:
+                frame.isetitem(place, dense.array)
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+    except Exception:  # noqa: BLE001 - pyarrow raises errors of many types, and a column's own class what it likes; which column, is asked below
+        table = None
+    if table is not None and all(_is_plain(field.type) for field in table.schema):
+        return table
     for place, name in enumerate(frame.columns):
-        series = frame.iloc[:, place]
-        dense = _dense(series)
-        problem = _fault(dense, name, place, declared)
-        if problem is not None:
-            return problem
-        if dense is not series:
-            frame.isetitem(place, dense.array)
-    return pa.Table.from_pandas(frame, preserve_index=False)
+        if not _fits(frame.iloc[:, place]):
+            return _unfit(frame.iloc[:, place], f"column {place + 1} of the workload's frame{_quoted(name, declared)}")
+    return Unusable("the workload's frame can't be read", _FLAT)
 
 
 def _names_fault(frame: pd.DataFrame, declared: Collection[str]) -> Unusable | None:
     if frame.columns.nlevels > 1:
         return Unusable(f"the workload's frame has columns of {frame.columns.nlevels} levels", "give each column one name")
-    names = list(frame.columns)
-    for place, name in enumerate(names):
+    names: dict[str, int] = {}
+    for place, name in enumerate(frame.columns):
         if not isinstance(name, str):
             return Unusable(f"the name of column {place + 1} of the workload's frame is no text ({_kind(name)})", "name each column by a text")
         if not _is_unicode(name):
             return Unusable(f"the name of column {place + 1} of the workload's frame is no valid Unicode", "name each column by a text")
-        if name in names[:place]:
-            first = f"columns {names.index(name) + 1} and {place + 1}"
-            return Unusable(f"{first} of the workload's frame have the same name{_quoted(name, declared)}", "give each column a name of its own")
+        if names.setdefault(name, place) != place:
+            both = f"columns {names[name] + 1} and {place + 1}"
+            return Unusable(f"{both} of the workload's frame have the same name{_quoted(name, declared)}", "give each column a name of its own")
     missing = sorted(set(declared) - set(names))
     levels = [name for name in missing if name in frame.index.names]
     if levels:
@@ -86,32 +91,35 @@ def _names_fault(frame: pd.DataFrame, declared: Collection[str]) -> Unusable | N
     return None
 
 
-def _dense(series: pd.Series[Any]) -> pd.Series[Any]:
-    """Categories and sparse columns as the values that they stand for."""
+def _dense(frame: pd.DataFrame, place: int, kind: object) -> pd.Series[Any] | None:
+    """Categories, sparse columns and halves as columns of what they stand for; None for a column that is as it should be."""
     import numpy as np
     import pandas as pd
 
-    kind = series.dtype
     if isinstance(kind, pd.CategoricalDtype):
-        return series.astype(object)
+        return frame.iloc[:, place].astype(object)
     if isinstance(kind, pd.SparseDtype):
-        return pd.Series(np.asarray(series), index=series.index)
-    return series.astype("float32") if kind == np.float16 else series
+        return pd.Series(np.asarray(frame.iloc[:, place]))
+    return frame.iloc[:, place].astype("float32") if kind == np.float16 else None
 
 
-def _fault(series: pd.Series[Any], name: str, place: int, declared: Collection[str]) -> Unusable | None:
+def _fits(series: pd.Series[Any]) -> bool:
     import pyarrow as pa
 
-    where = f"column {place + 1} of the workload's frame{_quoted(name, declared)}"
     try:
-        kind = pa.array(series, from_pandas=True).type
-    except Exception:  # noqa: BLE001 - pyarrow raises errors of many types, and a column's own class what it likes
-        return _unfit(series, where)
+        return _is_plain(pa.array(series, from_pandas=True).type)
+    except Exception:  # noqa: BLE001 - as above
+        return False
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    import pyarrow.types as of
+
     plain = (
-        pa.types.is_integer(kind), pa.types.is_floating(kind), pa.types.is_boolean(kind), pa.types.is_decimal(kind), pa.types.is_null(kind),
-        pa.types.is_string(kind), pa.types.is_large_string(kind), pa.types.is_date(kind), pa.types.is_time(kind), pa.types.is_timestamp(kind),
+        of.is_integer, of.is_floating, of.is_decimal, of.is_boolean, of.is_null,
+        of.is_string, of.is_large_string, of.is_date, of.is_time, of.is_timestamp,
     )  # fmt: skip
-    return None if any(plain) else _unfit(series, where)
+    return any(test(kind) for test in plain)
 
 
 def _unfit(series: pd.Series[Any], where: str) -> Unusable:
