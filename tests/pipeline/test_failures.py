@@ -181,8 +181,9 @@ def test_a_workload_that_answers_with_nothing(make_pipeline: Any) -> None:
     pipeline.process(run_id)
     row = pipeline.ledger.run(run_id)
     assert (row.status, row.ending) == ("ended", "denied")
-    assert "the workload returned no pandas frame, but None" in row.message and "start a new run" in row.message
-    assert pipeline.state(run_id).name == "Denied"
+    state = pipeline.state(run_id)
+    assert state.name == "Denied"
+    assert "the workload returned no pandas frame, but None" in state.message and "start a new run" in state.message
     assert (pipeline.left_behind(), pipeline.rows()) == ([], [])
     assert len(pipeline.ledger.events(run_id, "job-submitted")) == 2
     log = pipeline.log.read_text()
