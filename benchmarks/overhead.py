@@ -35,9 +35,11 @@ def governed(desk: Desk) -> float:
     """Seconds of a governed run's two processes, with an approval between them that takes nobody's time."""
     from prefect_gatehouse.flows import control
     from prefect_gatehouse.ledger.store import Ledger
+    from prefect_gatehouse.workload.hashing import SEED
 
     run_id = control.start(desk.settings, desk.manifest, signed=True)
-    command, environment = [sys.executable, "-m", "prefect.engine"], {**os.environ, "PREFECT__FLOW_RUN_ID": run_id}
+    command = [sys.executable, "-m", "prefect.engine"]
+    environment = {**os.environ, "PREFECT__FLOW_RUN_ID": run_id, "PYTHONHASHSEED": SEED}  # as a worker starts it
     seconds = timed(command, environment)
     ledger = Ledger(desk.settings.ledger())
     control.answer(run_id, "approve", proof=control.sign_answer(desk.approver, ledger, run_id, "approve"))
