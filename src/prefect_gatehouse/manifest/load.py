@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -69,15 +69,28 @@ def survey(path: Path) -> tuple[Tree | None, Manifest | None, list[Problem]]:
     except InputError as error:
         return None, None, [Problem(str(path), 1, 1, "", error.message, error.advice)]
     except YamlProblem as problem:
-        return None, None, [Problem(str(path), problem.line, problem.column, problem.field, problem.message, problem.advice)]
+        advice = problem.advice or "start one with: gatehouse init"
+        return None, None, [Problem(str(path), problem.line, problem.column, problem.field, problem.message, advice)]
     problems = [Problem(str(path), line, column, field, "the key is given twice", "keep one of them") for field, line, column in tree.repeated]
+    manifest = None
     try:
         # As JSON and strict, so that types are what the schema says: no "5" for 5 and no yes for 1, but a list for a tuple.
         manifest = Manifest.model_validate_json(json.dumps(tree.value), strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
-        found = from_pydantic(error.errors(include_url=False, include_input=False), str(path), tree)
-        return tree, None, sorted([*problems, *found], key=lambda item: (item.line, item.column))
+        problems += from_pydantic(error.errors(include_url=False, include_input=False), str(path), tree)
+    problems = sorted(_with_unclear(problems, tree, str(path)), key=lambda item: (item.line, item.column))
     return tree, None if problems else manifest, problems
+
+
+def _with_unclear(problems: list[Problem], tree: Tree, path: str) -> list[Problem]:
+    """The problems, and what the versions of YAML read differently: on its own, or as the reason of a field's problem."""
+    told, fields = [], {(problem.line, problem.column, problem.field) for problem in problems}
+    why = {(line, column, field): found for field, line, column, found in tree.unclear}
+    for problem in problems:
+        found = why.get((problem.line, problem.column, problem.field))
+        told.append(problem if found is None else replace(problem, advice=f"{found.reason}: {found.advice}"))
+    alone = (item for item in tree.unclear if (item[1], item[2], item[0]) not in fields)
+    return told + [Problem(path, line, column, field, found.reason, found.advice) for field, line, column, found in alone]
 
 
 def _text(path: Path) -> str:
