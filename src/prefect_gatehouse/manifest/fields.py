@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
@@ -50,7 +51,7 @@ BlockReference = Annotated[
 class Inconsistent(ValueError):
     """Parts that do not fit together: the field and a sentence for each."""
 
-    def __init__(self, findings: list[tuple[tuple[str, ...], str]]) -> None:
+    def __init__(self, findings: Sequence[tuple[tuple[str | int, ...], str]]) -> None:
         super().__init__("; ".join(message for _, message in findings))
         self.findings = findings
 

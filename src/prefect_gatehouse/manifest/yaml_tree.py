@@ -6,7 +6,7 @@ The library only finds the scalars; what they mean is ``yaml_scalars``'s to say.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,12 +58,27 @@ class Tree:
 
     def locate(self, loc: Sequence[str | int], *, missing: bool = False) -> tuple[str, Position]:
         """The field's dotted name and position; what is missing is named in full and placed at its parent."""
+        path = self._path(loc)
+        return _dotted((*path, loc[-1]) if missing else path), self.positions.get(path, (1, 1))
+
+    def found(self, loc: Sequence[str | int]) -> object:
+        """The plain value at the place that ``locate`` gives for a field."""
+        value = self.value
+        for key in self._path(loc):
+            value = value[key]  # type: ignore[index]  # the path is one of the file's own
+        return value
+
+    def _path(self, loc: Sequence[str | int]) -> Path:
         path: Path = ()
         for part in loc:
             # Otherwise the part is a branch that the model took, not a key of the file.
             if (*path, part) in self.positions:
                 path = (*path, part)
-        return _dotted((*path, loc[-1]) if missing else path), self.positions.get(path, (1, 1))
+        return path
+
+    def texts(self) -> Iterator[tuple[Path, str]]:
+        """Every text that is a value, with its path."""
+        return _texts(self.value, ())
 
     def at(self, *path: str) -> object:
         """The plain value at a path of keys, None where there is none."""
@@ -71,6 +86,14 @@ class Tree:
         for key in path:
             value = value.get(key) if isinstance(value, dict) else None
         return value
+
+
+def _texts(value: object, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(value, str):
+        yield path, value
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in inner:
+        yield from _texts(item, (*path, key))
 
 
 def _dotted(path: Path) -> str:
