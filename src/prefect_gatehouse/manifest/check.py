@@ -30,6 +30,20 @@ def check_manifest(path: Path) -> list[Problem]:
     return sorted(problems, key=lambda item: (item.line, item.column))
 
 
+def require_good(path: Path) -> None:
+    """Stops where ``check_manifest`` finds anything, and tells all of it.
+
+    Raises:
+        InputError: There is a problem; of several, each has a line of the advice.
+    """
+    problems = check_manifest(path)
+    if len(problems) == 1:
+        raise InputError(problems[0].message, where=problems[0].place(), advice=problems[0].advice or "correct the manifest")
+    if problems:
+        lines = (f"{problem.place()}: {problem.message}" + (f" ({problem.advice})" if problem.advice else "") for problem in problems)
+        raise InputError(f"{len(problems)} problems", where=str(path), advice="\n".join(lines))
+
+
 _LONGEST_NAME = 128  # as in a manifest
 _Finding = tuple[tuple[str | int, ...], str, str]
 

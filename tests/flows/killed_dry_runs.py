@@ -1,0 +1,73 @@
+"""Dry runs in forked children, each killed at its n-th look at a file below its temporary folder; prints what keys it had made.
+
+Arguments: settings as JSON, the manifest, the temporary folder, "memory" or "disk", and at which steps to kill.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from prefect_gatehouse.data.run_keys import RunKeys
+from prefect_gatehouse.flows import dry_run
+from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.validation.gx_import import registry
+
+
+def child(settings: Settings, manifest: Path, folder: Path, fatal: int, pipe: int, where: str) -> None:
+    """One dry run; the pipe gets each key as it is made, and at the end how many steps there were."""
+    steps, real = 0, secrets.token_bytes
+
+    def token_bytes(size: int | None = None) -> bytes:
+        made = real(size)
+        os.write(pipe, made.hex().encode() + b"\n")
+        return made
+
+    def look(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal steps
+        if event in ("open", "os.rename", "os.remove", "os.link") and str(arguments[0]).startswith(str(folder)):
+            steps += 1
+            if steps == fatal:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    if where == "disk":
+        dry_run._DryAttempt.run_keys = property(lambda self: RunKeys(self.settings.folder("run-keys")))  # type: ignore[assignment]
+    tempfile.tempdir = str(folder)
+    secrets.token_bytes = token_bytes
+    sys.addaudithook(look)
+    dry_run.plan_of(settings, manifest, lambda what: lambda done, total: None)
+    os.write(pipe, f"steps {steps}\n".encode())
+
+
+def main() -> None:
+    """Each child's output in one line of JSON."""
+    settings, manifest, folder, where = Settings.model_validate_json(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
+    registry()  # imported once, before the children
+    for fatal in map(int, sys.argv[5:]):
+        out, pipe = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                child(settings, manifest, folder, fatal, pipe, where)
+            finally:
+                os._exit(0)
+        os.close(pipe)
+        with os.fdopen(out) as stream:
+            lines = stream.read().split("\n")[:-1]
+        killed = os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+        left = [path.name for path in folder.iterdir()]
+        copy = shutil.copytree(folder, folder.with_name(f"{folder.name}-{where}-{fatal}"))  # the next child removes what this one left
+        found = [line for line in lines if not line.startswith("steps")]
+        steps = next((int(line.split()[1]) for line in lines if line.startswith("steps")), 0)
+        print(json.dumps({"killed": killed, "keys": found, "steps": steps, "left": left, "copy": str(copy)}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
