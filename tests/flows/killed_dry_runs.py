@@ -27,7 +27,8 @@ def child(settings: Settings, manifest: Path, folder: Path, fatal: int, pipe: in
 
     def token_bytes(size: int | None = None) -> bytes:
         made = real(size)
-        os.write(pipe, made.hex().encode() + b"\n")
+        if size == 32:  # a key; names and nonces are shorter
+            os.write(pipe, made.hex().encode() + b"\n")
         return made
 
     def look(event: str, arguments: tuple[Any, ...]) -> None:
@@ -63,7 +64,7 @@ def main() -> None:
             lines = stream.read().split("\n")[:-1]
         killed = os.WIFSIGNALED(os.waitpid(pid, 0)[1])
         left = [path.name for path in folder.iterdir()]
-        copy = shutil.copytree(folder, folder.with_name(f"{folder.name}-{where}-{fatal}"))  # the next child removes what this one left
+        copy = shutil.copytree(folder, folder.with_name(f"copy-{secrets.token_hex(4)}"))  # the next child removes what this one left
         found = [line for line in lines if not line.startswith("steps")]
         steps = next((int(line.split()[1]) for line in lines if line.startswith("steps")), 0)
         print(json.dumps({"killed": killed, "keys": found, "steps": steps, "left": left, "copy": str(copy)}), flush=True)
