@@ -1,6 +1,6 @@
 """Dry runs in forked children, each killed at its n-th look at a file below its temporary folder; prints what keys it had made.
 
-Arguments: settings as JSON, the manifest, the temporary folder, "memory" or "disk", and at which steps to kill.
+Arguments: settings as JSON, the manifest, the temporary folder, and at how many moments to kill.
 """
 
 from __future__ import annotations
@@ -47,27 +47,35 @@ def child(settings: Settings, manifest: Path, folder: Path, fatal: int, pipe: in
     os.write(pipe, f"steps {steps}\n".encode())
 
 
+def one(settings: Settings, manifest: Path, folder: Path, fatal: int, where: str) -> dict[str, Any]:
+    """What came of one child: whether it was killed, its keys and steps, and a copy of what it left, which the next one removes."""
+    out, pipe = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            child(settings, manifest, folder, fatal, pipe, where)
+        finally:
+            os._exit(0)
+    os.close(pipe)
+    with os.fdopen(out) as stream:
+        lines = stream.read().split("\n")[:-1]
+    killed = os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+    copy = shutil.copytree(folder, folder.with_name(f"copy-{secrets.token_hex(4)}"))
+    keys = [line for line in lines if not line.startswith("steps")]
+    steps = next((int(line.split()[1]) for line in lines if line.startswith("steps")), 0)
+    return {"where": where, "killed": killed, "keys": keys, "steps": steps, "left": len(list(folder.iterdir())), "copy": str(copy)}
+
+
 def main() -> None:
-    """Each child's output in one line of JSON."""
-    settings, manifest, folder, where = Settings.model_validate_json(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
+    """A whole run; one killed at each of so many moments of it; a whole one again; one killed whose key is on the disk. A line of JSON each."""
+    settings, manifest, folder, count = Settings.model_validate_json(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
     registry()  # imported once, before the children
-    for fatal in map(int, sys.argv[5:]):
-        out, pipe = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            try:
-                child(settings, manifest, folder, fatal, pipe, where)
-            finally:
-                os._exit(0)
-        os.close(pipe)
-        with os.fdopen(out) as stream:
-            lines = stream.read().split("\n")[:-1]
-        killed = os.WIFSIGNALED(os.waitpid(pid, 0)[1])
-        left = [path.name for path in folder.iterdir()]
-        copy = shutil.copytree(folder, folder.with_name(f"copy-{secrets.token_hex(4)}"))  # the next child removes what this one left
-        found = [line for line in lines if not line.startswith("steps")]
-        steps = next((int(line.split()[1]) for line in lines if line.startswith("steps")), 0)
-        print(json.dumps({"killed": killed, "keys": found, "steps": steps, "left": left, "copy": str(copy)}), flush=True)
+    never = 1 << 30
+    whole = one(settings, manifest, folder, never, "memory")
+    print(json.dumps(whole), flush=True)
+    moments = [1 + (whole["steps"] - 1) * part // (count - 1) for part in range(count)]
+    for fatal, where in (*((moment, "memory") for moment in moments), (never, "memory"), (moments[-2], "disk")):
+        print(json.dumps(one(settings, manifest, folder, fatal, where)), flush=True)
 
 
 if __name__ == "__main__":
