@@ -11,14 +11,14 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
 from prefect_gatehouse.canonical import EXACT
 from prefect_gatehouse.manifest.columns import REVERSIBLE, Drop, Tokenise, needs_key
 from prefect_gatehouse.manifest.data import Data, SqlQuery
 from prefect_gatehouse.manifest.declared_endpoint import Endpoint, dialect_of
 from prefect_gatehouse.manifest.fields import BlockReference, ColumnName, DataClass, Duration, Inconsistent, Line, Name, RelativePath, Strict
-from prefect_gatehouse.manifest.reserved import about_column, about_table, alike
+from prefect_gatehouse.manifest.reserved import about_column, alike, free_table
 
 
 class System(Strict):
@@ -115,7 +115,7 @@ class Target(Strict):
     """Where results go."""
 
     system: Name = Field(description="Name of a declared system.")
-    table: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
+    table: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"), AfterValidator(free_table)]
 
 
 class Output(Strict):
@@ -185,9 +185,7 @@ class Manifest(Strict):
 
     def _about_names(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         dialect = next((dialect_of(system.endpoint) for system in self.systems if system.name == self.output.target.system), "")
-        table, key = about_table(self.output.target.table), about_column(self.output.key, dialect)
-        if table is not None:
-            yield ("output", "target", "table"), table
+        key = about_column(self.output.key, dialect)
         if key is not None:
             yield ("output", "key"), key
         for place, name in enumerate(self.output.columns):

@@ -13,14 +13,18 @@ _SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
 _LONGEST = 63  # bytes of a name in PostgreSQL, which cuts longer ones in silence
 
 
-def about_table(name: str) -> str | None:
-    """Why a table can't have a name, None where it can; the same on every database, so that a manifest can move."""
+def free_table(name: str) -> str:
+    """The name of a table, if nobody keeps it; the same on every database, so that a manifest can move.
+
+    Raises:
+        ValueError: Somebody does.
+    """
     lower = name.lower()
     if lower.startswith(_OURS):
-        return "names that begin with _gatehouse_ are Gatehouse's own; name another table"
+        raise ValueError("names that begin with _gatehouse_ are Gatehouse's own; name another table")
     if lower.startswith((_OF_SQLITE, _OF_POSTGRESQL)) or lower in _CATALOGS:
-        return "this name belongs to the database; name another table"
-    return None
+        raise ValueError("this name belongs to the database; name another table")
+    return name
 
 
 def about_column(name: str, dialect: str) -> str | None:
