@@ -15,6 +15,7 @@ from prefect.states import Failed
 
 from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.blocks.reader import read_secret
+from prefect_gatehouse.data.scratch import remove_dead
 from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.flows.driving import DEFAULT_WINDOW
 from prefect_gatehouse.ledger.note import ledger_key
@@ -43,7 +44,7 @@ def clean_up() -> State[None] | None:
 
 
 def sweep(settings: Settings, now: float | None = None) -> list[dict[str, str]]:
-    """Ends every open run that is over, and deletes the pages of suites whose retention has passed.
+    """Ends every open run that is over; deletes the pages of suites whose retention has passed and what killed dry runs left.
 
     Args:
         settings: The installation.
@@ -64,6 +65,7 @@ def sweep(settings: Settings, now: float | None = None) -> list[dict[str, str]]:
                     swept.append({"run": row.run_id, "ending": ending, "note": _end(settings, ledger, client, row.run_id, ending)})
         for page in delete_expired(ledger, settings.folder("reports"), datetime.fromtimestamp(now, UTC)):
             swept.append({"run": page.uri, "ending": "retention", "note": page.note or "deleted"})
+        remove_dead()
         key, _ = ledger_key(settings.folder(""), ORIGIN)
         seal(ledger, key)
     finally:

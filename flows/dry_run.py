@@ -1,19 +1,22 @@
 """A dry run up to the plan: the real gates over the real data, in a throw-away home; nothing leaves.
 
-Only the credential that opens the source is read; every other secret is a throw-away key.
+Only the credential that opens the source is read; every other secret is a throw-away key. What the gates write is encrypted under one that
+exists in this process only: a dry run that is killed leaves nothing that anybody can read.
 """
 
 from __future__ import annotations
 
 import base64
 import secrets
-import tempfile
 import uuid
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.blocks.reader import read_secret
+from prefect_gatehouse.data.run_keys import RunKeys, RunKeysInMemory
+from prefect_gatehouse.data.scratch import scratch_home
 from prefect_gatehouse.identity.request import sign_request
 from prefect_gatehouse.leases import SecretText
 from prefect_gatehouse.ledger.store import Ledger
@@ -42,8 +45,7 @@ def plan_of(settings: Settings, manifest: Path, progress: Callable[[str], Progre
     """
     manifest = manifest.resolve()
     request = sign_request(settings.identity_key(), load_manifest(manifest).digest, settings.environment) if signed else None
-    with tempfile.TemporaryDirectory(prefix="gatehouse-plan-") as folder:
-        home = Path(folder)
+    with scratch_home() as home:
         dry = settings.model_copy(update={"home": home, "ledger_url": "", "people": settings.people_folder(), "identity": settings.identity_key()})
         ledger = Ledger(dry.ledger())
         _know_synthetic(settings, ledger)
@@ -54,10 +56,16 @@ def plan_of(settings: Settings, manifest: Path, progress: Callable[[str], Progre
             return read_secret(block) if block == source else SecretText(key)
 
         try:
-            attempt = Attempt(dry, ledger, str(uuid.uuid4()), read, progress)
+            attempt = _DryAttempt(dry, ledger, str(uuid.uuid4()), read, progress)
             return plan(attempt, validate_input(attempt, minimise(attempt, admit(attempt, str(manifest), request))))
         finally:
             ledger.close()
+
+
+class _DryAttempt(Attempt):
+    @cached_property
+    def run_keys(self) -> RunKeys:
+        return RunKeysInMemory()
 
 
 def _know_synthetic(settings: Settings, ledger: Ledger) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
-from typing import Literal
+from http.client import NOT_FOUND
+from typing import Literal, Self
 from uuid import UUID
 
+from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.flow_runs import suspend_flow_run
-from prefect.input import Keyset, RunInput, delete_flow_run_input, keyset_from_paused_state, read_flow_run_input
+from prefect.input import Keyset, RunInput, delete_flow_run_input, keyset_from_paused_state
+from prefect.input.actions import ensure_flow_run_id
 from prefect.states import Suspended
-from pydantic import Field, ValidationError
+from pydantic import Field, PrivateAttr
 
 from prefect_gatehouse.approvals import ask, closes_at, judge, refuse_late, require_approved, standing
 from prefect_gatehouse.attempt import Attempt
-from prefect_gatehouse.identity.approval import Answer
 from prefect_gatehouse.plan_view import as_markdown
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tasks.tagging import tag_flow_run
@@ -36,18 +40,57 @@ class ApprovalForm(RunInput):
     )
     reason: str = Field(default="", max_length=500, title="Reason", description="Optional, for the record of a rejection.")
 
+    _given: str | None = PrivateAttr(default=None)
+
+    @property
+    def given(self) -> str | None:
+        """What was found where the answer should be, as it was found; None if nothing was."""
+        return self._given
+
+    @classmethod
+    def load(cls, keyset: Keyset, flow_run_id: UUID | None = None) -> Self:
+        """Fetches the answer without reading it.
+
+        Any client of Prefect's API may have written it: a number, half a list. Prefect would fail the run over that; here it is judged.
+        """
+        form = cls(decision="reject")
+        form._given = _stored(keyset["response"], flow_run_id)
+        return form
+
     @classmethod
     def save(cls, keyset: Keyset, flow_run_id: UUID | None = None) -> None:
         """Saves the form whole, if it is not there yet.
 
         Prefect suspends first and saves then: a process that died in between left a run that nobody could answer, or, between the form's
         two parts, one that could be answered without its plan. So the form is saved before, and Prefect's own saving finds it there.
+        What else is found was written by somebody else, and so was an answer to what was never asked; an answer to what was stays.
         """
-        if read_flow_run_input(keyset["description"], flow_run_id) is not None:
-            return  # saved last, so the fields are there as well
-        if read_flow_run_input(keyset["schema"], flow_run_id) is not None:
-            delete_flow_run_input(keyset["schema"], flow_run_id)
+        schema, shown = _parsed(_stored(keyset["schema"], flow_run_id)), _parsed(_stored(keyset["description"], flow_run_id))
+        if isinstance(schema, dict) and shown == cls._description:
+            return  # the description is saved last, so the fields are there as well
+        for key in (keyset["schema"], keyset["description"], *((keyset["response"],) if schema is None else ())):
+            if _stored(key, flow_run_id) is not None:
+                delete_flow_run_input(key, flow_run_id)
         super().save(keyset, flow_run_id)
+
+
+def _parsed(stored: str | None) -> object:
+    """What a text means as JSON; None where there is none, the text itself where it is no JSON."""
+    try:
+        return None if stored is None else json.loads(stored)
+    except (ValueError, RecursionError):
+        return stored
+
+
+def _stored(key: str, flow_run_id: UUID | None) -> str | None:
+    """The text of one of the run's inputs as it is; Prefect's own function reads it as JSON, and anybody may write what is none."""
+    with get_client(sync_client=True) as client:
+        try:
+            return client.read_flow_run_input(ensure_flow_run_id(flow_run_id), key)
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code == NOT_FOUND:
+                return None
+            raise
 
 
 @gate(ApprovedPlan)
@@ -92,11 +135,7 @@ def _suspend(attempt: Attempt, plan: Plan) -> None:
     tag_flow_run(attempt, (plan,))
     form = ApprovalForm.with_initial_data(description=as_markdown(plan, now, approve, reject))
     form.save(keyset_from_paused_state(Suspended(pause_key=key)))
-    try:
-        given = suspend_flow_run(wait_for_input=form, key=key, timeout=int(remaining) + _GRACE_SECONDS)
-    except ValidationError:
-        given = None  # somebody forced the state: there is no answer, and no is what that means
+    answered = suspend_flow_run(wait_for_input=form, key=key, timeout=int(remaining) + _GRACE_SECONDS)
     with attempt.effect() as tx:
         tx.set_run(attempt.run_id, status="running", wait_until=None, message="")
-    answer = None if given is None else Answer(decision=given.decision, approver=given.approver, proof=given.proof, reason=given.reason)
-    judge(attempt, plan, key, answer)
+    judge(attempt, plan, key, answered.given if answered is not None else None)

@@ -15,7 +15,7 @@ from prefect_gatehouse.manifest.columns import Tokenise
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.plan import digest_of, present_digests
 from prefect_gatehouse.tasks.gate import gate
-from prefect_gatehouse.validation.suite import load_suite
+from prefect_gatehouse.validation.suite import load_suite, require_present
 from prefect_gatehouse.values import BackendSnapshot, CredentialNeed, MinimisedData, Plan, PlanBody, ValidatedData
 from prefect_gatehouse.workload.circuits import summarise
 from prefect_gatehouse.workload.load import load_workload
@@ -32,7 +32,7 @@ def plan(attempt: Attempt, validated: ValidatedData) -> Plan:
 
     Raises:
         Denied: A backend can't run the circuits within the manifest's envelope.
-        DataRefused: The circuits hold something else than numbers and gates.
+        DataRefused: The circuits hold something else than numbers and gates, or the output suite names a column that will not come back.
         WorkloadFailed: The workload raised, or yielded no circuits or such as can't be sent; mended, the run can be resumed.
     """
     minimised = validated.minimised
@@ -46,6 +46,7 @@ def plan(attempt: Attempt, validated: ValidatedData) -> Plan:
     summary = summarise(circuits, manifest.execution.shots)
     backends = tuple(_snapshot(attempt, name, circuits, minimised) for name in manifest.execution.backends)
     output_suite = load_suite(folder / manifest.output.suite)
+    require_present(output_suite, (manifest.output.key, *manifest.output.columns), "output.suite")
     body = PlanBody(
         run_id=attempt.run_id,
         data_digest=minimised.data_digest,

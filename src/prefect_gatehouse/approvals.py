@@ -11,7 +11,16 @@ from datetime import UTC, datetime, timedelta
 
 from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.errors import Denied, Expired, Rejected
-from prefect_gatehouse.identity.approval import Answer, CheckedAnswer, Method, check_answer, method_of, require_cleared, require_strength
+from prefect_gatehouse.identity.approval import (
+    Answer,
+    CheckedAnswer,
+    Method,
+    check_answer,
+    method_of,
+    read_answer,
+    require_cleared,
+    require_strength,
+)
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.sshsig import VerifiedKey, verify
 from prefect_gatehouse.identity.statement import Statement
@@ -98,19 +107,18 @@ def last_asked(ledger: Ledger, plan: Plan) -> Event | None:
     return asked[-1] if asked else None
 
 
-def judge(attempt: Attempt, plan: Plan, key: str, answer: Answer | None) -> None:
-    """Checks an answer and writes down what it was worth, once for a key.
+def judge(attempt: Attempt, plan: Plan, key: str, given: Answer | str | None) -> None:
+    """Checks an answer and writes down what it was worth, once for a key; whatever came back, it counts or is refused with a reason.
 
     Args:
         attempt: Who acts.
         plan: What was asked about.
         key: The key of the asking.
-        answer: What came back; None where the form could not be read.
+        given: What came back: an answer, or the text of one as it was found; None where there is none.
     """
     approve, reject = ask(attempt, plan, key)
     try:
-        if answer is None:
-            raise Denied("the answer could not be read; fill in the form again")
+        answer = given if isinstance(given, Answer) else read_answer(given)
         checked = _check(attempt, plan, approve, reject, answer)
     except Denied as refusal:
         attempt.record(f"answer:{key}", "answer-refused", {"plan_digest": plan.digest, "reason": refusal.message})
@@ -129,7 +137,7 @@ def judge(attempt: Attempt, plan: Plan, key: str, answer: Answer | None) -> None
                 "totp_step": checked.totp_step,
                 "statement": statement.message().decode(),
                 # A signature proves itself to an auditor; a one-time code is spent and proves nothing later.
-                "signature": answer.proof if answer is not None and checked.method != "totp" else "",
+                "signature": answer.proof if checked.method != "totp" else "",
             },
         )
 

@@ -157,7 +157,7 @@ ERRORS: dict[str, tuple[list[str], int, str, str, str]] = {
     "people-add": (["people", "add", "a b", "--role", "requester"], 2, "input", "person", "example.org"),
     "people-key": (["people", "add", "a", "--role", "requester", "--key", "/nowhere.pub"], 2, "input", "/nowhere.pub", ".pub"),
     "people-revoke": (["people", "revoke", "nobody"], 2, "input", "person", "gatehouse people list"),
-    "init-name": (["init", "x", "--name", "NO NAME"], 2, "input", "--name", "a-z"),
+    "init-name": (["init", "x", "--name", "../x"], 2, "input", "--name", "a-z"),
 }
 
 
@@ -230,3 +230,21 @@ def test_a_closed_pipe_is_no_error(home: Path) -> None:
     command = f"{sys.executable} -m prefect_gatehouse.cli.main check --schema | head -c 1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("{", "")
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_everything_that_check_knows_is_told_at_once(command: str, home: Path, tmp_path: Path) -> None:
+    """Before anything is started `plan` and `run` tell every problem that `check` does, files and suites included; as JSON too."""
+    assert run("init", tmp_path / "p").exit_code == 0
+    manifest = tmp_path / "p" / "gatehouse.yaml"
+    text = manifest.read_text().replace("tier: prototype", "tier: castle").replace("shots: 1000", "shots: 1e3")
+    manifest.write_text(text.replace("sqlite:///results.sqlite", "postgres://writer:Hunter2CANARY@db/x"))
+    (tmp_path / "p" / "data" / "sample.csv").unlink()
+    told, as_json, checked = run(command, manifest), run(command, manifest, "--json"), run("check", manifest)
+    assert (told.exit_code, as_json.exit_code, told.stdout) == (2, 2, "")
+    lines = checked.output.splitlines()[:-1]
+    assert len(lines) == 4
+    assert all(line in " ".join(told.stderr.split()) for line in lines), told.stderr
+    assert all(line in json.loads(as_json.stdout)["advice"] for line in lines)
+    assert "CANARY" not in told.output + as_json.output + checked.output
+    assert not (home / "ledger.sqlite").exists()

@@ -247,12 +247,35 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path, home: Path) -> None:
     assert (tmp_path / "file").read_text() == "mine"
 
 
-@pytest.mark.parametrize("name", ["UPPER", "-x", "x-", "a b", "", "x" * 64, "../x", "a/b", "ä"])
-def test_names(tmp_path: Path, name: str) -> None:
-    """What is no name of a pipeline is refused before anything is made."""
+@pytest.mark.parametrize("name", ["", "x" * 64, "../x", "a/b", "a\\b", "---", "\u03b4\u03b5", "a\nb", "\u202ea"])
+def test_what_is_no_name(tmp_path: Path, name: str) -> None:
+    """What is a path, hides characters, is too long or leaves nothing is refused before anything is made, with a name that would do."""
     told = init(tmp_path / "p", "--name", name)
     assert told.exit_code == 2
     assert not (tmp_path / "p").exists()
+    example = told.stderr.split("--name ")[-1].split()[0]
+    assert made(tmp_path / "p", "--name", example)["name"] == example
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("Adult Income", "adult-income"),
+        ("UPPER", "upper"),
+        ("a b", "a-b"),
+        (" Pump  Readings (2026)! ", "pump-readings-2026"),
+        ("\u00dcberwachung", "uberwachung"),
+        ("x-", "x"),
+        ("credit_card.default", "credit-card-default"),
+    ],
+)
+def test_words_that_people_use_make_a_name(tmp_path: Path, words: str, name: str) -> None:
+    """Blanks, capitals and accents become a name that the answer and the manifest show, and that passes the check."""
+    assert made(tmp_path / "p", "--name", words)["name"] == name
+    assert f"name: {name}\n" in (tmp_path / "p" / "gatehouse.yaml").read_text()
+    assert f"pipeline {name}" in init(tmp_path / "q", "--name", words).output
+    checked = CliRunner().invoke(main, ["check", str(tmp_path / "p" / "gatehouse.yaml")], prog_name="gatehouse")
+    assert checked.exit_code == 0, checked.output
 
 
 @pytest.mark.parametrize("person", ["a b", '"\n  tier: business #', "@NAME@", "unverified", ""])

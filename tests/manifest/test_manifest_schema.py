@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from importlib.resources import files
+from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -12,6 +15,7 @@ from pydantic import ValidationError
 
 from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.manifest.schema import json_schema
+from prefect_gatehouse.manifest.yaml_tree import parse
 
 TEMPLATE = (files("prefect_gatehouse") / "templates" / "pipeline" / "gatehouse.yaml.in").read_text(encoding="utf-8")
 for word, value in {"NAME": "probe", "PERSON": "p@example.org", "ENVIRONMENT": "local"}.items():
@@ -97,3 +101,43 @@ def test_both_miss_a_field(field: str) -> None:
     del changed[field]
     assert not by_schema(changed)
     assert not by_reader(changed)
+
+
+def defaults(part: Any, root: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    """Place, value and schema of every default in a schema."""
+    if isinstance(part, dict):
+        if "default" in part:
+            yield path, part["default"], {**part, "$defs": root["$defs"]}
+        for key, inner in part.items():
+            yield from defaults(inner, root, f"{path}/{key}")
+    elif isinstance(part, list):
+        for place, inner in enumerate(part):
+            yield from defaults(inner, root, f"{path}/{place}")
+
+
+def test_every_default_fits_its_own_schema() -> None:
+    """What an editor fills in for a field is what the field may hold, also where the default is a whole section."""
+    schema = json_schema()
+    found = list(defaults(schema, schema))
+    assert {"/$defs/Retention/properties/artifacts", "/properties/retention", "/properties/credentials"} <= {path for path, _, _ in found}
+    for path, value, part in found:
+        assert list(jsonschema.Draft202012Validator(part).iter_errors(value)) == [], path
+    assert schema["$defs"]["Retention"]["properties"]["artifacts"]["default"] == "1d"
+
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_documented_schema_is_this_one() -> None:
+    """docs/manifest.schema.json is what `make docs` writes now."""
+    assert json.loads((ROOT / "docs" / "manifest.schema.json").read_text()) == json_schema()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*/gatehouse.yaml")), ids=lambda path: path.parent.name)
+def test_the_examples_fit(path: Path) -> None:
+    """Every example is good to the documented schema and to the reader, which finds no scalar unclear."""
+    tree = parse(path.read_text())
+    assert tree.unclear == []
+    documented = json.loads((ROOT / "docs" / "manifest.schema.json").read_text())
+    assert list(jsonschema.Draft202012Validator(documented).iter_errors(tree.value)) == []
+    assert by_reader(tree.value)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from prefect_gatehouse.canonical import sha256_bytes
-from prefect_gatehouse.errors import InputError
-from prefect_gatehouse.validation.suite import LARGEST, load_suite
+from prefect_gatehouse.errors import DataRefused, InputError
+from prefect_gatehouse.validation.suite import LARGEST, absent_columns, load_suite, require_present
 
 ROWS = {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 1}}
 NOT_NULL = {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "a"}}
@@ -105,3 +105,20 @@ def test_an_exact_row_count_counts_rows_too(tmp_path: Path) -> None:
     """expect_table_row_count_to_equal with at least one row satisfies the demand for a count."""
     equal = {"type": "expect_table_row_count_to_equal", "kwargs": {"value": 3}}
     assert load_suite(written(tmp_path, {"name": "s", "expectations": [equal, NOT_NULL]})).declared == 2
+
+
+def test_a_suite_about_what_will_not_be_there(tmp_path: Path) -> None:
+    """The plan refuses it with its place, before a job; names count as Great Expectations takes them, and no column's name is repeated."""
+    entries = [
+        {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 1}},
+        {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "Score"}},
+        {"type": "expect_compound_columns_to_be_unique", "kwargs": {"column_list": ["score", "CANARY"]}},
+    ]
+    (tmp_path / "out.json").write_text(json.dumps({"name": "out", "expectations": entries}))
+    loaded = load_suite(tmp_path / "out.json")
+    assert absent_columns(loaded, ["score", "canary"]) == []
+    require_present(loaded, ["score", "canary"], "output.suite")
+    assert absent_columns(loaded, ["score"]) == [(2, "CANARY")]
+    with pytest.raises(DataRefused, match=r"out.json: expectations\[2\]") as refused:
+        require_present(loaded, ["score"], "output.suite")
+    assert "CANARY" not in str(refused.value)

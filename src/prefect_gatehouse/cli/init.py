@@ -6,6 +6,7 @@ import getpass
 import os
 import re
 import socket
+import unicodedata
 from collections.abc import Iterator
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
     from prefect_gatehouse.settings import Settings
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_LONGEST = 63  # as the manifest's own pattern has it
 _CLEARANCE = "confidential"  # the class of what the template's pipeline makes; nobody clears themselves for restricted data
 _SUFFIX = ".in"  # templates are no code and no configuration of this package: linters, pytest and git pass them by
 
 
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--name", help="The pipeline's name; the folder's unless given.")
+@click.option("--name", help="The pipeline's name; the folder's unless given. Written in a-z, 0-9 and hyphens: Adult Income is adult-income.")
 @click.option("--person", help="Who you are in the registry of people; USER@HOST unless given.")
 def _init(folder: Path, name: str | None, person: str | None, as_json: bool) -> None:
     """Write a new pipeline into FOLDER and make your signing key.
@@ -72,11 +74,19 @@ def _next(data: dict[str, object]) -> list[str]:
 
 
 def _name(folder: Path, name: str | None) -> str:
-    if name is None:
-        name = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower())[:63].strip("-")
-    if not _NAME.fullmatch(name):
-        raise InputError("this is no name for a pipeline", where="--name", advice="use a-z, 0-9 and hyphens, at most 63")
-    return name
+    """The name of a pipeline from words that people use; what would be a path, or leaves nothing, is none."""
+    made = slug(name) if name is not None else slug(folder.resolve().name)[:_LONGEST].strip("-")
+    if not _NAME.fullmatch(made) or (name is not None and (re.search(r"[/\\]", name) or not name.isprintable())):
+        example = made[:_LONGEST].strip("-") or "pump-readings"
+        advice = f"use letters a-z, digits and hyphens, at most {_LONGEST}, for example: --name {example}"
+        raise InputError("this is no name for a pipeline", where="--name", advice=advice)
+    return made
+
+
+def slug(words: str) -> str:
+    """Words in lower case and without accents, joined by hyphens."""
+    plain = "".join(each for each in unicodedata.normalize("NFKD", words.casefold()) if not unicodedata.combining(each))
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
 
 
 def _templates(folder: Traversable, below: PurePosixPath) -> Iterator[tuple[PurePosixPath, str]]:

@@ -16,6 +16,9 @@ from prefect_gatehouse.values import Plan
 @click.option("--unsigned", is_flag=True, help="As for a request that nobody signs: only the prototype tier admits that.")
 def _plan(file: Path, unsigned: bool, as_json: bool) -> None:
     """Dry run up to the plan: the real gates over the real data, in a throw-away home. Nothing leaves, nobody is asked."""
+    from prefect_gatehouse.manifest.check import require_good
+
+    require_good(file)
     from prefect_gatehouse.cli.quiet import quiet_prefect
 
     quiet_prefect()

@@ -16,6 +16,9 @@ from prefect_gatehouse.cli.output import emit
 @click.option("--follow", is_flag=True, help="Follow the run until it waits or ends.")
 def _run(file: Path, unsigned: bool, deployment: str, follow: bool, as_json: bool) -> None:
     """Sign a request for the manifest FILE with your key and start a run of it."""
+    from prefect_gatehouse.manifest.check import require_good
+
+    require_good(file)
     from prefect_gatehouse.cli.quiet import quiet_prefect
 
     quiet_prefect()

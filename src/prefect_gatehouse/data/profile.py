@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from prefect_gatehouse.data.sources import FilesPlace, open_source
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.manifest.columns import Column, Drop
 from prefect_gatehouse.manifest.data import Data
+from prefect_gatehouse.manifest.yaml_scalars import written as _quoted
 
 K = 5
 """The k that is proposed; what the data gives now is told beside it."""
@@ -147,16 +147,3 @@ def data_section(found: Profile) -> str:
         lines.append(f"  l: {data.l}")
     lines.append(f"  suite: {data.suite}  # write it: row count, missing values, ranges")
     return "\n".join(lines) + "\n"
-
-
-def _quoted(value: object) -> str:
-    """A YAML scalar: plain words as they are, other text in double quotes with what can't be seen written out."""
-    if not isinstance(value, str):
-        return json.dumps(value)
-    if value.isascii() and value.replace("_", "a").isalnum() and value[0].isalpha() and value.lower() not in _YAML_WORDS:
-        return value
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + "".join(character if character.isprintable() else ascii(character)[1:-1] for character in escaped) + '"'
-
-
-_YAML_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"})

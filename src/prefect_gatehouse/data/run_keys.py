@@ -105,9 +105,7 @@ class RunKeys:
                 mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
                 secret = stream.read(_BYTES + 1)
         except FileNotFoundError:
-            raise StorageError(
-                "the run's key is gone, and with it everything the run kept", where=f"run {run_id}", advice="start a new run"
-            ) from None
+            raise _gone(run_id) from None
         except OSError as error:
             raise _storage(error, run_id) from None
         if mode & 0o077:
@@ -153,6 +151,31 @@ class RunKeys:
         return self._folder / f"{safe_name(run_id, 'the run id')}.key"
 
 
+class RunKeysInMemory(RunKeys):
+    """The keys of runs that end with this process: none is ever on a disk, so whatever kills the process destroys them."""
+
+    def __init__(self) -> None:
+        self._secrets: dict[str, bytes] = {}
+
+    def obtain(self, run_id: str) -> RunKey:
+        """The run's key, made at the first call."""
+        return RunKey(self._secrets.setdefault(run_id, secrets.token_bytes(_BYTES)))
+
+    def load(self, run_id: str) -> RunKey:
+        """The key of a run that has one.
+
+        Raises:
+            StorageError: It has none.
+        """
+        if run_id not in self._secrets:
+            raise _gone(run_id)
+        return RunKey(self._secrets[run_id])
+
+    def shred(self, run_id: str) -> bool:
+        """Forgets the run's key; True if there was one."""
+        return self._secrets.pop(run_id, None) is not None
+
+
 def _overwrite(path: Path) -> bool:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
@@ -164,6 +187,10 @@ def _overwrite(path: Path) -> bool:
         os.fsync(stream.fileno())
     path.unlink(missing_ok=True)
     return True
+
+
+def _gone(run_id: str) -> StorageError:
+    return StorageError("the run's key is gone, and with it everything the run kept", where=f"run {run_id}", advice="start a new run")
 
 
 def _storage(error: OSError, run_id: str) -> StorageError:

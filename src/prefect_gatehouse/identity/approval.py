@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NoReturn
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.identity import sshsig
@@ -27,6 +27,47 @@ class Answer(Value):
     approver: str = Field("", max_length=200)
     proof: str = Field("", max_length=20_000)
     reason: str = Field("", max_length=500)
+
+
+LARGEST_ANSWER = 128 * 1024
+"""Characters; four times what the fields may hold, so that escapes fit."""
+_WRONG = {
+    "missing": "is missing",
+    "extra_forbidden": "is none of the form's",
+    "literal_error": "is none of those offered",
+    "string_type": "is no text",
+    "string_unicode": "is no text",
+    "string_too_long": "is too long",
+}
+
+
+def read_answer(text: str | None) -> Answer:
+    """The answer in what somebody wrote into Prefect, whose API asks nobody who they are and takes any text.
+
+    Args:
+        text: What is there; None if nothing is.
+
+    Raises:
+        Denied: It is none; the reason repeats nothing of it.
+    """
+    if text is None:
+        _no("there is no answer, whatever the run's state says; fill in the form")
+    if len(text) > LARGEST_ANSWER:
+        _no("the answer is larger than the form; fill in the form again")
+    try:
+        return Answer.model_validate_json(text, strict=True)
+    except ValidationError as error:
+        reason = f"the answer could not be read: {_wrong(error)}; fill in the form again"
+        raise Denied(reason, where="approval", advice="answer again") from None
+
+
+def _wrong(error: ValidationError) -> str:
+    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    if not first["loc"]:
+        return "it is no form"
+    # Only the form's own names are repeated.
+    field = first["loc"][0] if first["loc"][0] in Answer.model_fields else "a field"
+    return f"{field} {_WRONG.get(first['type'], 'is wrong')}"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +30,21 @@ def check_manifest(path: Path) -> list[Problem]:
     return sorted(problems, key=lambda item: (item.line, item.column))
 
 
+def require_good(path: Path) -> None:
+    """Stops where ``check_manifest`` finds anything, and tells all of it.
+
+    Raises:
+        InputError: There is a problem; of several, each has a line of the advice.
+    """
+    problems = check_manifest(path)
+    if len(problems) == 1:
+        raise InputError(problems[0].message, where=problems[0].place(), advice=problems[0].advice or "correct the manifest")
+    if problems:
+        lines = (f"{problem.place()}: {problem.message}" + (f" ({problem.advice})" if problem.advice else "") for problem in problems)
+        raise InputError(f"{len(problems)} problems", where=str(path), advice="\n".join(lines))
+
+
+_LONGEST_NAME = 128  # as in a manifest
 _Finding = tuple[tuple[str | int, ...], str, str]
 
 
@@ -55,12 +71,12 @@ def _about_files(tree: Tree, folder: Path) -> Iterator[_Finding]:
         if isinstance(backend, str) and backend not in backend_names():
             yield ("execution", "backends", index), "there is no such backend", f"installed are {', '.join(backend_names())}"
     columns = tree.at("data", "columns")
-    names = list(columns) if isinstance(columns, dict) else []
+    columns = columns if isinstance(columns, dict) else {}
     looks: dict[tuple[str, ...], _Look] = {
         ("workload", "entrypoint"): _entrypoint,
-        ("data", "suite"): _suite,
-        ("output", "suite"): _suite,
-        ("data", "source"): partial(_source, names),
+        ("data", "suite"): partial(_suite, _leaving(columns), "does not leave the source"),
+        ("output", "suite"): partial(_suite, _coming_back(tree), "is neither output.key nor one of output.columns"),
+        ("data", "source"): partial(_source, columns),
         ("data", "source", "sql"): _query,
     }
     for loc, look in looks.items():
@@ -81,17 +97,30 @@ def _file(loc: tuple[str, ...], name: str, folder: Path) -> tuple[Path | None, l
     return None, [(loc, "there is no such file", "correct the path; it is relative to the manifest")]
 
 
-def _suite(loc: tuple[str, ...], name: str, folder: Path) -> Iterator[_Finding]:
-    from prefect_gatehouse.validation.suite import load_suite
+def _leaving(columns: Mapping[str, object]) -> list[str]:
+    return [name for name, rule in columns.items() if not isinstance(rule, dict) or rule.get("rule") != "drop"]
+
+
+def _coming_back(tree: Tree) -> list[str]:
+    key, columns = tree.at("output", "key"), tree.at("output", "columns")
+    return [name for name in (key, *(columns if isinstance(columns, list) else ())) if isinstance(name, str)]
+
+
+def _suite(present: Sequence[str], otherwise: str, loc: tuple[str, ...], name: str, folder: Path) -> Iterator[_Finding]:
+    from prefect_gatehouse.validation.suite import absent_columns, load_suite
 
     path, problems = _file(loc, name, folder)
     yield from problems
     if path is None:
         return
     try:
-        load_suite(path)
+        suite = load_suite(path)
     except GatehouseError as error:
         yield loc, f"{error.where}: {error.message}", error.advice
+        return
+    for place, column in absent_columns(suite, present):
+        shown = f"'{column}'" if column.isprintable() and len(column) <= _LONGEST_NAME else "a column"
+        yield loc, f"{suite.name}: expectations[{place}] is about {shown}, which {otherwise}", "correct the suite or the manifest"
 
 
 def _entrypoint(loc: tuple[str, ...], entrypoint: str, folder: Path) -> Iterator[_Finding]:
@@ -131,7 +160,7 @@ def _yields(nodes: Iterable[ast.AST]) -> bool:
     return False
 
 
-def _source(columns: Iterable[str], loc: tuple[str, ...], name: str, folder: Path) -> Iterator[_Finding]:
+def _source(columns: Mapping[str, object], loc: tuple[str, ...], name: str, folder: Path) -> Iterator[_Finding]:
     from prefect_gatehouse.data.sources import open_source
     from prefect_gatehouse.data.sources.files import files_place
     from prefect_gatehouse.data.sources.patterns import is_pattern
@@ -144,14 +173,19 @@ def _source(columns: Iterable[str], loc: tuple[str, ...], name: str, folder: Pat
     try:
         # Of files that a pattern matches, all headers are compared.
         with open_source(files_place(folder, name)) as source:
-            present = set(source.names)
+            present = Counter(source.names)
     except GatehouseError as error:
         place = f"{error.where}: " if is_pattern(name) and error.where != ".".join(loc) else ""
         yield loc, place + error.message, error.advice
         return
-    for column in columns:
+    for column, rule in columns.items():
         if column not in present:
             yield ("data", "columns", column), "the source has no such column", "correct the name"
+        elif present[column] > 1:
+            yield ("data", "columns", column), "the source has more than one column of this name", "rename one of them"
+        subject = rule.get("subject") if isinstance(rule, dict) and rule.get("rule") == "shift_dates" else None
+        if isinstance(subject, str) and present[subject] != 1:
+            yield ("data", "columns", column, "subject"), "the source has not exactly one column of this name", "correct the name"
 
 
 def _query(loc: tuple[str, ...], query: str, _: Path) -> Iterator[_Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
@@ -22,7 +23,8 @@ def _duration(value: object) -> object:
     return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
 
 
-def _write_duration(value: timedelta) -> str:
+def write_duration(value: timedelta) -> str:
+    """A duration as a manifest writes it, in the largest unit that fits."""
     seconds = int(value.total_seconds())
     unit = next(unit for unit in ("d", "h", "m", "s") if seconds % _UNITS[unit] == 0)
     return f"{seconds // _UNITS[unit]}{unit}"
@@ -31,7 +33,7 @@ def _write_duration(value: timedelta) -> str:
 Duration = Annotated[
     timedelta,
     BeforeValidator(_duration),
-    PlainSerializer(_write_duration, return_type=str),
+    PlainSerializer(write_duration, return_type=str),
     WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$"}),
 ]
 """A duration, written ``90s``, ``30m``, ``2h`` or ``7d``."""
@@ -50,7 +52,7 @@ BlockReference = Annotated[
 class Inconsistent(ValueError):
     """Parts that do not fit together: the field and a sentence for each."""
 
-    def __init__(self, findings: list[tuple[tuple[str, ...], str]]) -> None:
+    def __init__(self, findings: Sequence[tuple[tuple[str | int, ...], str]]) -> None:
         super().__init__("; ".join(message for _, message in findings))
         self.findings = findings
 

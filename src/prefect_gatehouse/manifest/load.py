@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
-from dataclasses import dataclass
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -14,6 +15,7 @@ from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.manifest.problems import Problem, from_pydantic
+from prefect_gatehouse.manifest.secret_text import holds_secret
 from prefect_gatehouse.manifest.yaml_tree import Tree, YamlProblem, parse
 
 SIZE_LIMIT = 1024 * 1024
@@ -69,15 +71,38 @@ def survey(path: Path) -> tuple[Tree | None, Manifest | None, list[Problem]]:
     except InputError as error:
         return None, None, [Problem(str(path), 1, 1, "", error.message, error.advice)]
     except YamlProblem as problem:
-        return None, None, [Problem(str(path), problem.line, problem.column, problem.field, problem.message, problem.advice)]
+        advice = problem.advice or "start one with: gatehouse init"
+        return None, None, [Problem(str(path), problem.line, problem.column, problem.field, problem.message, advice)]
     problems = [Problem(str(path), line, column, field, "the key is given twice", "keep one of them") for field, line, column in tree.repeated]
+    manifest = None
     try:
         # As JSON and strict, so that types are what the schema says: no "5" for 5 and no yes for 1, but a list for a tuple.
         manifest = Manifest.model_validate_json(json.dumps(tree.value), strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
-        found = from_pydantic(error.errors(include_url=False, include_input=False), str(path), tree)
-        return tree, None, sorted([*problems, *found], key=lambda item: (item.line, item.column))
+        problems += from_pydantic(error.errors(include_url=False, include_input=False), str(path), tree)
+    problems = [*_with_unclear(problems, tree, str(path)), *_about_secrets(tree, str(path), {problem.field for problem in problems})]
+    problems.sort(key=lambda item: (item.line, item.column))
     return tree, None if problems else manifest, problems
+
+
+def _with_unclear(problems: list[Problem], tree: Tree, path: str) -> list[Problem]:
+    """The problems, and what the versions of YAML read differently: on its own, or as the reason of a field's problem."""
+    told, fields = [], {(problem.line, problem.column, problem.field) for problem in problems}
+    why = {(line, column, field): found for field, line, column, found in tree.unclear}
+    for problem in problems:
+        found = why.get((problem.line, problem.column, problem.field))
+        told.append(problem if found is None else replace(problem, advice=f"{found.reason}: {found.advice}"))
+    alone = (item for item in tree.unclear if (item[1], item[2], item[0]) not in fields)
+    return told + [Problem(path, line, column, field, found.reason, found.advice) for field, line, column, found in alone]
+
+
+def _about_secrets(tree: Tree, path: str, told: Container[str]) -> Iterator[Problem]:
+    """What would stand in clear wherever the manifest does; a field that has another problem is told of that one first."""
+    for loc, text in tree.texts():
+        field, (line, column) = tree.locate(loc)
+        if field not in told and holds_secret(text, sql=field == "data.source.sql"):
+            advice = "keep it in a secret block, and change it if others may have seen this file"
+            yield Problem(path, line, column, field, "this holds a password, a token or a key", advice)
 
 
 def _text(path: Path) -> str:

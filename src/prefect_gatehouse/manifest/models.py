@@ -11,12 +11,14 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
 from prefect_gatehouse.canonical import EXACT
 from prefect_gatehouse.manifest.columns import REVERSIBLE, Drop, Tokenise, needs_key
 from prefect_gatehouse.manifest.data import Data, SqlQuery
+from prefect_gatehouse.manifest.declared_endpoint import Endpoint, dialect_of
 from prefect_gatehouse.manifest.fields import BlockReference, ColumnName, DataClass, Duration, Inconsistent, Line, Name, RelativePath, Strict
+from prefect_gatehouse.manifest.reserved import about_column, alike, free_table
 
 
 class System(Strict):
@@ -24,7 +26,9 @@ class System(Strict):
 
     name: Name
     kind: Literal["database"]
-    endpoint: Line = Field(description="Where it is, without user or password: dialect://host[:port]/database; for SQLite sqlite:///file-name.")
+    endpoint: Endpoint = Field(
+        description="Where it is, without user, password and options: dialect://host[:port]/database; for SQLite sqlite:///file-name."
+    )
     highest_class: DataClass = Field(DataClass.PUBLIC, description="Highest class of data that may be written there; public unless declared.")
 
 
@@ -111,7 +115,7 @@ class Target(Strict):
     """Where results go."""
 
     system: Name = Field(description="Name of a declared system.")
-    table: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
+    table: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"), AfterValidator(free_table)]
 
 
 class Output(Strict):
@@ -167,7 +171,7 @@ class Manifest(Strict):
         if self.output.target.system not in names:
             yield ("output", "target", "system"), "output.target.system is not among the declared systems"
 
-    def _about_output(self) -> Iterator[tuple[tuple[str, ...], str]]:
+    def _about_output(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         column = self.data.columns.get(self.output.key)
         if column is None or isinstance(column, Drop):
             yield ("output", "key"), "output.key is not among the columns that leave"
@@ -177,6 +181,20 @@ class Manifest(Strict):
             yield ("output", "columns"), "output.columns repeats the key"
         if len(set(self.output.columns)) != len(self.output.columns):
             yield ("output", "columns"), "a column is written twice"
+        yield from self._about_names()
+
+    def _about_names(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        dialect = next((dialect_of(system.endpoint) for system in self.systems if system.name == self.output.target.system), "")
+        key = about_column(self.output.key, dialect)
+        if key is not None:
+            yield ("output", "key"), key
+        for place, name in enumerate(self.output.columns):
+            problem = about_column(name, dialect)
+            if problem is not None:
+                yield ("output", "columns", place), problem
+        names = list(dict.fromkeys((self.output.key, *self.output.columns)))
+        if alike(names, dialect) is not None:
+            yield ("output", "columns"), "two names differ by case only, which the database does not see; rename one of them"
 
     def _about_credentials(self) -> Iterator[tuple[tuple[str, ...], str]]:
         keyed = next((column for column in self.data.columns.values() if needs_key(column)), None)

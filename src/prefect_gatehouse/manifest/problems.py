@@ -75,11 +75,17 @@ def from_pydantic(errors: Sequence[ErrorDetails], file: str, tree: Tree) -> list
             continue
         field, (line, column) = tree.locate(loc, missing=kind == "missing")
         message, advice = sentence(kind, item["msg"], loc, context)
+        if kind == "string_pattern_mismatch" and _padded(tree.found(loc)):
+            message, advice = "there is a blank or a line break at its start or end", "remove it"
         found.append(Problem(file, line, column, field, message, advice))
     if len(errors) > LIMIT:
         line, column = max((problem.line, problem.column) for problem in found)
         found.append(Problem(file, line, column, "", f"there are {len(errors) - LIMIT} more problems", "correct these first"))
     return found
+
+
+def _padded(value: object) -> bool:
+    return isinstance(value, str) and value != value.strip()
 
 
 def sentence(kind: str, message: str, loc: Sequence[str | int], context: Mapping[str, Any]) -> tuple[str, str]:

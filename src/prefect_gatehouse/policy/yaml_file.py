@@ -27,18 +27,21 @@ def read_rules(path: Path, adapter: TypeAdapter[Rules], what: str, setting: str)
         InputError: The file is missing, no plain YAML, or not of the type.
     """
     try:
-        tree = parse(path.read_text())
-        # As JSON, so that a list is a tuple and a name a class, but "2" is not 2.
-        rules = adapter.validate_json(json.dumps(tree.value), strict=True)
+        tree = parse(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
         raise InputError(f"{what} can't be read", where=str(path), advice=f"set {setting}") from None
     except YamlProblem as problem:
         place = f"{path}:{problem.line}:{problem.column}" + (f": {problem.field}" if problem.field else "")
-        raise InputError(f"{what} are no plain YAML", where=place, advice="compare the file with the one that ships") from None
+        advice = problem.advice or "compare the file with the one that ships"
+        raise InputError(f"{what} are no plain YAML: {problem.message}", where=place, advice=advice) from None
+    for field, line, column, unclear in tree.unclear:
+        raise InputError(unclear.reason, where=f"{path}:{line}:{column}: {field}", advice=unclear.advice)
+    for field, line, column in tree.repeated:
+        raise InputError("the key is given twice", where=f"{path}:{line}:{column}: {field}", advice="keep one of them")
+    try:
+        # As JSON, so that a list is a tuple and a name a class, but "2" is not 2.
+        return adapter.validate_json(json.dumps(tree.value), strict=True)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"] if part != "[key]")
         raise InputError(first["msg"], where=f"{path}: {field}", advice="correct the field") from None
-    for field, line, column in tree.repeated:
-        raise InputError("the key is given twice", where=f"{path}:{line}:{column}: {field}", advice="keep one of them")
-    return rules

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, cast
 
 from prefect_gatehouse.canonical import Json, canonical
-from prefect_gatehouse.errors import InputError, StorageError
+from prefect_gatehouse.errors import DataRefused, InputError, StorageError
 from prefect_gatehouse.validation.gx_import import quiet, registry
 from prefect_gatehouse.validation.pushdown.registry import parse, proven
 
@@ -87,6 +87,46 @@ def load_suite(path: Path) -> Suite:
         expectations.append(expectation)
     _not_vacuous(expectations, path.name)
     return Suite(name=path.name, sha256=hashlib.sha256(data).hexdigest(), expectations=tuple(expectations), declared=len(entries))
+
+
+def absent_columns(suite: Suite, present: Iterable[str]) -> list[tuple[int, str]]:
+    """Place and column of each expectation that is about a column which will not be there, so that it can't be met.
+
+    Args:
+        suite: The suite.
+        present: The columns that will be there; names are compared as Great Expectations does, without case and quotes.
+    """
+    known = {_plain(name) for name in present}
+    return [
+        (place, name)
+        for place, expectation in enumerate(suite.expectations)
+        for name in _named(cast("Mapping[str, Json]", expectation["kwargs"]))
+        if _plain(name) not in known
+    ]
+
+
+def require_present(suite: Suite, present: Iterable[str], where: str) -> None:
+    """Stops a suite that can't pass, before anything is done for it.
+
+    Raises:
+        DataRefused: An expectation is about a column that will not be there.
+    """
+    absent = absent_columns(suite, present)
+    if absent:
+        place = f"{suite.name}: expectations[{absent[0][0]}]"
+        raise DataRefused(
+            f"{place} is about a column that will not be there", where=where, advice="correct the suite; gatehouse check names them all"
+        )
+
+
+def _named(kwargs: Mapping[str, Json]) -> list[str]:
+    single = [kwargs.get(key) for key in ("column", "column_A", "column_B")]
+    several = [name for key in ("column_list", "column_set") if isinstance(names := kwargs.get(key), list) for name in names]
+    return [name for name in (*single, *several) if isinstance(name, str)]
+
+
+def _plain(name: str) -> str:
+    return name.casefold().strip("\"'`")
 
 
 def build(known: Mapping[str, Callable[..., Expectation]], kind: str, kwargs: Mapping[str, Json], where: str) -> Expectation:
