@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from prefect_gatehouse.errors import GatehouseError, InputError
+from prefect_gatehouse.manifest.csv_form import CsvForm
 from prefect_gatehouse.manifest.load import survey
 from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.manifest.problems import Problem
@@ -60,7 +63,7 @@ def _about_files(tree: Tree, folder: Path) -> Iterator[_Finding]:
         ("workload", "entrypoint"): _entrypoint,
         ("data", "suite"): _suite,
         ("output", "suite"): _suite,
-        ("data", "source"): partial(_source, names),
+        ("data", "source"): partial(_source, names, _csv_form(tree)),
         ("data", "source", "sql"): _query,
     }
     for loc, look in looks.items():
@@ -131,11 +134,13 @@ def _yields(nodes: Iterable[ast.AST]) -> bool:
     return False
 
 
-def _source(columns: Iterable[str], loc: tuple[str, ...], name: str, folder: Path) -> Iterator[_Finding]:
+def _source(columns: Iterable[str], form: CsvForm | None, loc: tuple[str, ...], name: str, folder: Path) -> Iterator[_Finding]:
     from prefect_gatehouse.data.sources import open_source
     from prefect_gatehouse.data.sources.files import files_place
     from prefect_gatehouse.data.sources.patterns import is_pattern
 
+    if form is None:
+        return  # told already; read in another form the file would seem to be wrong as well
     if not is_pattern(name):
         path, problems = _file(loc, name, folder)
         yield from problems
@@ -143,7 +148,7 @@ def _source(columns: Iterable[str], loc: tuple[str, ...], name: str, folder: Pat
             return
     try:
         # Of files that a pattern matches, all headers are compared.
-        with open_source(files_place(folder, name)) as source:
+        with open_source(files_place(folder, name, form)) as source:
             present = set(source.names)
     except GatehouseError as error:
         place = f"{error.where}: " if is_pattern(name) and error.where != ".".join(loc) else ""
@@ -152,6 +157,14 @@ def _source(columns: Iterable[str], loc: tuple[str, ...], name: str, folder: Pat
     for column in columns:
         if column not in present:
             yield ("data", "columns", column), "the source has no such column", "correct the name"
+
+
+def _csv_form(tree: Tree) -> CsvForm | None:
+    """How the manifest says that CSV files are written; None where it says it wrongly."""
+    try:
+        return CsvForm.model_validate(tree.at("data", "csv") or {})
+    except ValidationError:
+        return None
 
 
 def _query(loc: tuple[str, ...], query: str, _: Path) -> Iterator[_Finding]:

@@ -78,7 +78,7 @@ class QuarantinedCsv:
     def _raw(self, data: CsvInput, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
         """What the reader gives; an error that ``_skip`` asked for is the refusal."""
         try:
-            for batch in self._content.reader(data, columns, self._skip):
+            for batch in self._content.rows(data, columns, self._skip):
                 if batch.num_rows:
                     yield batch
         except pa.ArrowException:
@@ -131,10 +131,10 @@ class QuarantinedCsv:
         yield from sliced(batch.select(self._columns))
 
     def _number(self, place: int) -> int:
-        """The number in the file of a row by its place among those that the reader did not leave out; the header is row 1."""
-        number = place + 2
+        """The number in the reader of a row by its place among those that it did not leave out; the first one is row 1."""
+        number = place + 1
         while True:
-            moved = place + 2 + bisect_left(self._skipped, number + 1)
+            moved = place + 1 + bisect_left(self._skipped, number + 1)
             if moved == number:
                 return number
             number = moved
@@ -142,7 +142,7 @@ class QuarantinedCsv:
     def _reject(self, reason: str, number: int, text: str) -> None:
         raw = unmarked(text)
         # Nobody can tell how many rows a misplaced quote has swallowed, so each line counts.
-        where = f"{self._content.opened.name}, row {number}"
+        where = f"{self._content.opened.name}, row {number + self._content.before}"
         self._rejects.add(RejectedRow(reason, where, raw), lines=raw.count(b"\n") + 1)
 
 
