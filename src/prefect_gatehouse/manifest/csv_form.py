@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from prefect_gatehouse.manifest.fields import ColumnName, Strict
 
-Delimiter = Literal[",", ";", "|", ":", "tab"]
+Delimiter = Literal[",", ";", "|", ":", "tab", "space"]
 Encoding = Literal[
     "utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be",
     "iso-8859-1", "iso-8859-2", "iso-8859-5", "iso-8859-7", "iso-8859-9", "iso-8859-15",
@@ -61,3 +61,7 @@ class CsvForm(Strict):
     def codec(self) -> str:
         """Python's own name of the encoding."""
         return codecs.lookup(self.encoding).name
+
+
+STANDARD = CsvForm()
+"""As RFC 4180 has it: UTF-8, commas, a header row."""

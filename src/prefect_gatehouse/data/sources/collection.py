@@ -19,7 +19,7 @@ from prefect_gatehouse.data.sources.opened import Opened, sha256_of
 from prefect_gatehouse.data.sources.parquet_format import ParquetContent
 from prefect_gatehouse.data.sources.types import check_names, common_schema
 from prefect_gatehouse.errors import InputError
-from prefect_gatehouse.manifest.csv_form import CsvForm
+from prefect_gatehouse.manifest.csv_form import STANDARD, CsvForm
 
 # Row groups are joined into parts of about so many rows: small enough to share out, large enough that opening the file does not count.
 _PART_ROWS = 1 << 20
@@ -64,7 +64,7 @@ class Collection:
         form: How the files are written, where they are CSV.
     """
 
-    def __init__(self, items: Callable[[], tuple[Item, ...]], open_item: OpenItem, rejects: Rejects, form: CsvForm = CsvForm()) -> None:
+    def __init__(self, items: Callable[[], tuple[Item, ...]], open_item: OpenItem, rejects: Rejects, form: CsvForm = STANDARD) -> None:
         self._list = items
         self._open = open_item
         self._form = form
@@ -116,7 +116,7 @@ class Collection:
         first = self._items[0]
         with self._open(first.name, first.mark) as opened:
             typed = _is_parquet(opened)
-        if typed and self._form != CsvForm():
+        if typed and self._form != STANDARD:
             raise InputError("the source is Parquet, which has no CSV settings", where="data.csv", advice="remove data.csv")
         return typed
 

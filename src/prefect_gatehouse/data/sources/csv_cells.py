@@ -11,7 +11,7 @@ from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.manifest.csv_form import CsvForm
 
 _QUOTE_BEHIND_BLANK = r'^\s+"'
-_WITH_COMMA = r"^([+-]?\d+),(\d+)$"
+_WITH_COMMA = r"^\s*([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)\s*$"
 
 
 class Cells:

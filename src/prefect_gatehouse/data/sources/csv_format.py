@@ -52,6 +52,9 @@ class CsvContent:
         self.read = 0
         head = head_of_csv(opened, form)
         self.names, self.before = head.names, head.before
+        for name in form.decimal_comma:
+            if name not in head.names:
+                raise InputError(f"there is no column '{name}'", where="data.csv.decimal_comma", advice="correct the name")
         self._first = head.first
         self._parsing = partial(csv.ParseOptions, delimiter=head.delimiter, newlines_in_values=True)
         self._delimiter = head.delimiter
@@ -131,7 +134,7 @@ class CsvContent:
 
 
 def _fields_advice(delimiter: str) -> str:
-    told = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", ":": "colons"}[delimiter]
+    told = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", ":": "colons", " ": "blanks"}[delimiter]
     return f"quote the fields that hold {told}; if lines stand before the header set data.csv.skip_rows"
 
 

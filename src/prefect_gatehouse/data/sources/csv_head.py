@@ -44,7 +44,7 @@ class Head:
 def delimiter_of(form: CsvForm, name: str) -> str:
     """What parts the fields of a file."""
     if form.delimiter is not None:
-        return "\t" if form.delimiter == "tab" else form.delimiter
+        return {"tab": "\t", "space": " "}.get(form.delimiter, form.delimiter)
     return "\t" if ending_of(name) in _TAB_ENDINGS else ","
 
 
@@ -94,12 +94,12 @@ def _check_delimiter(row: bytes, delimiter: str, form: CsvForm, name: str) -> No
     """A row without any delimiter but with another one is hardly a single column, and never taken for one unless the form says so."""
     if form.delimiter is not None or delimiter.encode() in row:
         return
-    others = [(row.count(other), other) for other in _COMMAS if other in row]
+    others = [other for other in _COMMAS if other in row]
     if others:
-        count, other = max(others)
+        other = max(others, key=row.count)
         word = "tab" if other == b"\t" else f"'{other.decode()}'"
-        message = f"the first row has no {_COMMAS[delimiter.encode()]}, but {count} {_COMMAS[other]}"
         own = "tab" if delimiter == "\t" else f"'{delimiter}'"
+        message = f"the first row has {_COMMAS[other]} and no {_COMMAS[delimiter.encode()]}"
         raise InputError(message, where=name, advice=f"set data.csv.delimiter: {word}, or {own} if it is one column indeed")
 
 

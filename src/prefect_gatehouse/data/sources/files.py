@@ -10,10 +10,10 @@ from prefect_gatehouse.data.sources.kinds import check_ending
 from prefect_gatehouse.data.sources.opened import local_state, open_local
 from prefect_gatehouse.data.sources.patterns import files_below, is_pattern
 from prefect_gatehouse.errors import InputError
-from prefect_gatehouse.manifest.csv_form import CsvForm
+from prefect_gatehouse.manifest.csv_form import STANDARD, CsvForm
 
 
-def files_place(folder: Path, pattern: str, form: CsvForm = CsvForm()) -> FilesPlace:
+def files_place(folder: Path, pattern: str, form: CsvForm = STANDARD) -> FilesPlace:
     """The files that a manifest's source names: one, or those that a pattern matches.
 
     Raises:

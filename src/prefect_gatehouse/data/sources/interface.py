@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import pyarrow as pa
 
 from prefect_gatehouse.errors import DataRefused
-from prefect_gatehouse.manifest.csv_form import CsvForm
+from prefect_gatehouse.manifest.csv_form import STANDARD, CsvForm
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,7 @@ class FilesPlace:
 
     folder: Path
     names: tuple[str, ...]
-    form: CsvForm = CsvForm()
+    form: CsvForm = STANDARD
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class S3Place:
     """
 
     pattern: str
-    form: CsvForm = CsvForm()
+    form: CsvForm = STANDARD
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,11 @@ _OTHER_ENDINGS = {
     **dict.fromkeys((".db", ".sqlite", ".sqlite3"), "an SQLite database"),
     **dict.fromkeys((".feather", ".arrow", ".ipc"), "an Arrow IPC or Feather file"),
     **dict.fromkeys((".html", ".htm"), "a web page"),
-    **{".ods": "an OpenDocument file", ".orc": "an ORC file", ".avro": "an Avro file", ".xml": "an XML document", ".pdf": "a PDF document"},
+    ".ods": "an OpenDocument file",
+    ".orc": "an ORC file",
+    ".avro": "an Avro file",
+    ".xml": "an XML document",
+    ".pdf": "a PDF document",
 }
 _PARQUET_ENDINGS = (".parquet", ".pq")
 _PACKED_ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".zstd")
@@ -125,7 +129,12 @@ def wide_encoding(head: bytes) -> str | None:
     if len(head) < 4 or not any(zeros):
         return None
     # Text of most languages holds ASCII (delimiters, line ends, digits): its upper bytes are zero, its lower ones never.
-    for encoding, empty, full in (("utf-32-le", (1, 2, 3), (0,)), ("utf-32-be", (0, 1, 2), (3,)), ("utf-16-le", (1, 3), (0, 2)), ("utf-16-be", (0, 2), (1, 3))):
+    for encoding, empty, full in (
+        ("utf-32-le", (1, 2, 3), (0,)),
+        ("utf-32-be", (0, 1, 2), (3,)),
+        ("utf-16-le", (1, 3), (0, 2)),
+        ("utf-16-be", (0, 2), (1, 3)),
+    ):
         if all(zeros[place] > _MOSTLY for place in empty) and not any(zeros[place] for place in full):
             return encoding
     return None

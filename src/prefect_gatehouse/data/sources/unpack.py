@@ -20,13 +20,11 @@ _COPY = "copy the file again, and test it with the program that compressed it"
 
 
 class Bytes(Protocol):
-    """Bytes that come once, in order.
+    """Bytes that come once, in order."""
 
-    Attributes:
-        position: Bytes of the file that were taken so far.
-    """
-
-    position: int
+    @property
+    def position(self) -> int:
+        """Bytes of the file that were taken so far."""
 
     def read(self, size: int) -> bytes:
         """At most so many; none only at the end."""
@@ -56,6 +54,7 @@ class _Decompressor(Protocol):
     @property
     def hungry(self) -> bool:
         """Whether it has given all that it can without more bytes."""
+
     def decompress(self, data: bytes, most: int) -> bytes: ...
 
 
