@@ -15,7 +15,7 @@ from prefect_gatehouse.data.sources.opened import Opened, Seekable
 from prefect_gatehouse.errors import InputError
 
 # Tables of numbers and categories become 3 to 50 times smaller. Far beyond that somebody wants to fill a disk, or should say that it is right.
-_MOST_TIMES, _FREE = 300, 1 << 28
+_MOST_TIMES, _FREE = 300, 1 << 26
 _COPY = "copy the file again, and test it with the program that compressed it"
 
 
