@@ -189,7 +189,9 @@ def test_parquet_is_parquet_whatever_its_name(tmp_path: Path) -> None:
         read(tmp_path / "p.parquet")
 
 
-@pytest.mark.parametrize("name", ["PAR1", "PARENT", "ORCID", "ARROW1", "FEA1", "MZ", "BZ", "Obj", "LZIP", "RD", "RDX", "PK", "7z", "GIF", "XML", "X", "json"])
+@pytest.mark.parametrize(
+    "name", ["PAR1", "PARENT", "ORCID", "ARROW1", "FEA1", "MZ", "BZ", "Obj", "LZIP", "RD", "RDX", "PK", "7z", "GIF", "XML", "X", "json"]
+)
 def test_names_of_columns_are_no_signatures(tmp_path: Path, name: str) -> None:
     """A header may begin as the magic number of something else does."""
     path = tmp_path / "p.csv"

@@ -229,7 +229,8 @@ def _like_data(rows: Rows, missing: frozenset[str]) -> bool:
         return True
     if _counts_up(first):
         return False
-    columns = [[value for value in column if value and value not in missing] for column in zip(*rows[1:], strict=True)]
+    below = zip(*rows[1:], strict=True) if len(rows) > 1 else ((),) * len(first)
+    columns = [[value for value in column if value and value not in missing] for column in below]
     measured = [field for field, values in zip(first, columns, strict=True) if values and all(map(_measured, values))]
     alike = sum(map(_measured, measured))
     if alike and alike >= _LIKE_DATA * len(measured):
