@@ -46,6 +46,16 @@ def unmarked(text: str) -> bytes:
     return plain.encode("utf-8", "surrogateescape")
 
 
+class _Ended:
+    """What is left of a text that was read."""
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+
+    def read(self, size: int) -> bytes:
+        return b""
+
+
 class CsvInput:
     """The text of a CSV with bytes appended, as one CSV reader's input.
 
@@ -61,7 +71,7 @@ class CsvInput:
     """
 
     def __init__(self, source: Bytes, tail: bytes, *, marking: bool, first: int = 0) -> None:
-        self._source = source
+        self._source: Bytes = source
         self._tail = tail
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape") if marking else None
         self._left_out = first
@@ -71,7 +81,7 @@ class CsvInput:
         self._ahead = 0
         self._wanted = True  # somebody waits for a batch
         self._busy = False
-        self._begun = False
+        self._reader: csv.CSVStreamingReader | None = None
         self._over = False  # the reader knows that there is no more
         self.closed = False
         self.marked_any = False
@@ -89,13 +99,11 @@ class CsvInput:
         """
         file = pa.PythonFile(self, mode="r")
         _held.append(file)
-        reader = opened(file)  # one that can't be made has ended its thread
-        self._begun = True
-        _held.append(reader)
-        while True:
+        self._reader = opened(file)  # one that can't be made has ended its thread
+        while self._reader is not None:
             self._want(True)
             try:
-                batch = reader.read_next_batch()
+                batch = self._reader.read_next_batch()
             except StopIteration:
                 return
             finally:
@@ -182,6 +190,8 @@ class CsvInput:
             self.closed = True
             self._turn.notify_all()
             self._turn.wait_for(lambda: not self._busy)
-            if self._begun:
+            if self._reader is not None:
                 self._turn.wait_for(lambda: self._over, _LAST_READ)
-        self._waiting = self._tail = b""
+        # Not before: a reader that is given up waits for its thread, and the thread would wait here for its turn.
+        self._reader = None
+        self._source, self._waiting, self._tail = _Ended(self._source.position), b"", b""
