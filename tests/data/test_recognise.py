@@ -5,16 +5,22 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import sklearn.datasets
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from prefect_gatehouse.data.artifacts import ArtifactStore
+from prefect_gatehouse.data.minimise import minimise
 from prefect_gatehouse.data.profile import profile
-from prefect_gatehouse.data.sources import FilesPlace, open_source
+from prefect_gatehouse.data.run_keys import RunKeys
+from prefect_gatehouse.data.sources import FilesPlace
 from prefect_gatehouse.data.sources.recognise import recognised
 from prefect_gatehouse.errors import DataRefused, GatehouseError, InputError
+from prefect_gatehouse.manifest.columns import Keep
 from prefect_gatehouse.manifest.data import Data
+from prefect_gatehouse.tokens.keys import RootKey
 
 SHIPPED = Path(sklearn.datasets.__file__).parent / "data"
 
@@ -73,8 +79,8 @@ def test_what_is_given_is_not_looked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in SHIPPED.glob("*.csv*")))
-def test_real_data_sets_are_profiled_and_read_as_proposed(name: str) -> None:
-    """Every one that scikit-learn ships, with counts for a header, none at all, blanks, compressed: each row is read, and no name is a value."""
+def test_real_data_sets_are_profiled_and_minimised_as_proposed(tmp_path: Path, name: str) -> None:
+    """Every one that scikit-learn ships, with counts for a header, none at all, blanks, compressed: each row leaves, and no name is a value."""
     found = profile(SHIPPED / name)
     rows = {"iris.csv": 151, "wine_data.csv": 178, "breast_cancer.csv": 569, "digits.csv.gz": 1797, "diabetes_data_raw.csv.gz": 442}
     assert found.rows == rows.get(name, found.rows)
@@ -83,9 +89,16 @@ def test_real_data_sets_are_profiled_and_read_as_proposed(name: str) -> None:
     if any(map(str.isdigit, first)):
         assert all(each.observed.name.startswith("column_") for each in found.proposals)
     data = Data.model_validate(found.data().model_dump(by_alias=True))
-    with open_source(FilesPlace(SHIPPED, (name,), data.csv)) as source:
-        assert sum(batch.num_rows for batch in source.batches(source.names)) == found.rows
-        assert set(data.columns) == set(source.names)
+    run, store = RunKeys(tmp_path / "keys").obtain("run-1"), ArtifactStore(tmp_path / "artifacts")
+    place = FilesPlace(SHIPPED, (name,), data.csv)
+    result = minimise(
+        data.model_copy(update={"k": None, "l": None}), place, RootKey(bytes(range(32))), tenant="t", run_id="run-1", store=store, key=run
+    )
+    assert (result.source_rows, result.artifact.rows) == (found.rows, found.rows)
+    table = store.read(result.artifact, run)
+    for column, rule in data.columns.items():
+        if isinstance(rule, Keep) and next(each for each in found.proposals if each.observed.name == column).observed.kind != "text":
+            assert pa.types.is_integer(table[column].type) or pa.types.is_floating(table[column].type)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
