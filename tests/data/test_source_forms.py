@@ -131,6 +131,7 @@ def test_rows_set_aside_have_their_numbers_in_every_form(tmp_path: Path) -> None
         with open_source(FilesPlace(tmp_path, ("p.csv",), form), quarantine=9) as source:
             assert [row["".join(source.names[:1])] for batch in source.batches(source.names) for row in batch.to_pylist()] == ["1", "7"]
             first = above.count(b"\n")
+            assert {row.raw for row in source.rejects.rows} == {b"3;4;5", b"\xff;6", b"9"}
             assert sorted(row.where for row in source.rejects.rows) == [f"p.csv, row {first + place}" for place in (2, 3, 5)]
 
 

@@ -43,6 +43,7 @@ class CsvContent:
     Attributes:
         names: Its columns.
         before: Rows before the first one of data.
+        delimiter: What parts the fields.
         read: Bytes read so far.
     """
 
@@ -57,7 +58,7 @@ class CsvContent:
                 raise InputError(f"there is no column '{name}'", where="data.csv.decimal_comma", advice="correct the name")
         self._first = head.first
         self._parsing = partial(csv.ParseOptions, delimiter=head.delimiter, newlines_in_values=True)
-        self._delimiter = head.delimiter
+        self.delimiter = head.delimiter
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Record batches of these columns, every one text; the first malformed row ends the reading.
@@ -81,7 +82,7 @@ class CsvContent:
     def sentinel(self) -> tuple[str, str]:
         """A text that is in no file, and a row of it to stand behind the last byte."""
         text = secrets.token_hex(16)
-        return text, "\n" + self._delimiter.join([text] * len(self.names)) + "\n"
+        return text, "\n" + self.delimiter.join([text] * len(self.names)) + "\n"
 
     def rows(self, data: CsvInput, columns: Sequence[str] | None, skip: Skip | None = None) -> Iterator[pa.RecordBatch]:
         """What the reader makes of these columns, as text; of all for None."""
@@ -121,7 +122,7 @@ class CsvContent:
         # The first kind of text ends with the row, so it is told by its beginning.
         if text.startswith("CSV parse error") and "Expected" in text:
             first = "header" if self.form.header == "row" else "first row"
-            message, advice = f"{place} has another number of fields than the {first}", _fields_advice(self._delimiter)
+            message, advice = f"{place} has another number of fields than the {first}", _fields_advice(self.delimiter)
         elif "UTF8" in text and self.form.codec == "utf-8":
             message, advice = f"{place} is not UTF-8", NOT_UTF8
         elif "UTF8" in text:

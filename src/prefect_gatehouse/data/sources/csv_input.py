@@ -30,6 +30,8 @@ _AHEAD = 4
 _PATIENCE = 0.02
 # A reader that was begun always comes back for more within moments; the bound only keeps a defect of its library from hanging the run.
 _LAST_READ = 5.0
+# Where the first block was wrong, no reader was made, and its thread has either ended already or comes once more, at once.
+_FAILED = 0.5
 
 # The library's thread may be the last to let go of an input, and then needs the interpreter: these are held until it surely has.
 _held: deque[object] = deque(maxlen=32)
@@ -82,6 +84,7 @@ class CsvInput:
         self._wanted = True  # somebody waits for a batch
         self._busy = False
         self._reader: csv.CSVStreamingReader | None = None
+        self._begun = False  # the reader has a thread
         self._over = False  # the reader knows that there is no more
         self.closed = False
         self.marked_any = False
@@ -99,7 +102,7 @@ class CsvInput:
         """
         file = pa.PythonFile(self, mode="r")
         _held.append(file)
-        self._reader = opened(file)  # one that can't be made has ended its thread
+        self._reader = opened(file)
         while self._reader is not None:
             self._want(True)
             try:
@@ -118,6 +121,7 @@ class CsvInput:
     def read(self, size: int) -> bytes:
         """The next bytes, for the reader's thread; short only at the very end."""
         with self._turn:
+            self._begun = True
             while not self.closed and self._ahead >= _AHEAD:
                 # Blocks without a row make no batch.
                 if not self._turn.wait(_PATIENCE) and self._wanted:
@@ -190,8 +194,8 @@ class CsvInput:
             self.closed = True
             self._turn.notify_all()
             self._turn.wait_for(lambda: not self._busy)
-            if self._reader is not None:
-                self._turn.wait_for(lambda: self._over, _LAST_READ)
+            if self._begun:
+                self._turn.wait_for(lambda: self._over, _FAILED if self._reader is None else _LAST_READ)
         # Not before: a reader that is given up waits for its thread, and the thread would wait here for its turn.
         self._reader = None
         self._source, self._waiting, self._tail = _Ended(self._source.position), b"", b""

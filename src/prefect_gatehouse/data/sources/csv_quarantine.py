@@ -112,7 +112,7 @@ class QuarantinedCsv:
         if any(column[-1].as_py() != self._sentinel for column in last.columns):
             if not whole:
                 raise _WholeRowsWanted
-            text = _row(last, last.num_rows - 1)
+            text = _row(last, last.num_rows - 1, self._content.delimiter)
             self._reject(QUOTE, self._number(before + last.num_rows - 1), text[: text.index(self._sentinel)].rstrip("\r\n"))
         return rest
 
@@ -126,7 +126,7 @@ class QuarantinedCsv:
             if places and batch.num_columns != len(self._content.names):
                 raise _WholeRowsWanted
             for place in places:
-                self._reject(ENCODING, self._number(before + place), _row(batch, place))
+                self._reject(ENCODING, self._number(before + place), _row(batch, place, self._content.delimiter))
             batch = batch.filter(pc.invert(bad)) if places else batch
         yield from sliced(batch.select(self._columns))
 
@@ -146,14 +146,14 @@ class QuarantinedCsv:
         self._rejects.add(RejectedRow(reason, where, raw), lines=raw.count(b"\n") + 1)
 
 
-def _row(batch: pa.RecordBatch, place: int) -> str:
+def _row(batch: pa.RecordBatch, place: int, delimiter: str) -> str:
     """A row as RFC 4180 writes it; where its fields were quoted without need, it comes without."""
-    return ",".join(_field(column[place].as_py()) for column in batch.columns)
+    return delimiter.join(_field(column[place].as_py(), delimiter) for column in batch.columns)
 
 
-def _field(value: str | None) -> str:
+def _field(value: str | None, delimiter: str) -> str:
     if value is None:
         return ""
-    if value and not any(character in value for character in ',"\r\n'):
+    if value and not any(character in value for character in f'{delimiter}"\r\n'):
         return value
     return '"' + value.replace('"', '""') + '"'
