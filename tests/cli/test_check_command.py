@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from prefect_gatehouse.cli.main import main
@@ -164,3 +166,19 @@ def test_a_message_gives_a_terminal_no_orders(manifest: Path) -> None:
         assert told.exit_code == 2
         assert "evil" in told.output
         assert not any(character in told.output for character in "\x1b\u202e\a")
+
+
+def test_a_source_that_is_written_otherwise(manifest: Path) -> None:
+    """The headers are read as the manifest says: semicolons undeclared are told at data.source with what to set, and declared are good."""
+    source = manifest.parent / str(yaml.safe_load(manifest.read_text())["data"]["source"])
+    source.write_bytes(gzip.compress(source.read_text().replace(",", ";").encode("utf-16")))
+    problems = json.loads(check(manifest, "--json").output)["problems"]
+    assert [(item["field"], "UTF-16" in item["message"], "data.csv.encoding: utf-16" in item["advice"]) for item in problems] == [
+        ("data.source", True, True)
+    ]
+    text = manifest.read_text()
+    line = next(each for each in text.splitlines() if each.strip().startswith("source:"))
+    manifest.write_text(text.replace(line, f"{line}\n  csv: {{encoding: utf-16}}"))
+    assert "data.csv.delimiter" in check(manifest).output
+    manifest.write_text(text.replace(line, f"{line}\n  csv: {{encoding: utf-16, delimiter: ';'}}"))
+    assert check(manifest).exit_code == 0, check(manifest).output

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import yaml
 from click.testing import CliRunner, Result
 from tests.examples.test_tumour_kernel import FOLDER, module
 
 from prefect_gatehouse.cli.main import main
+from prefect_gatehouse.data.sources import FilesPlace, open_source
 from prefect_gatehouse.flows.dry_run import plan_of
+from prefect_gatehouse.manifest.csv_form import CsvForm
 from prefect_gatehouse.plan_view import sections
 from prefect_gatehouse.settings import Settings
 
@@ -54,6 +57,26 @@ def test_the_tumour_source_and_a_dry_run_on_the_result(home: Path, tmp_path: Pat
     assert plan.validated.minimised.synthetic
     assert "synthetic data, recorded" in "; ".join(section.summary for section in sections(plan))
     assert plan.validated.report.success
+
+
+def test_a_source_of_another_form_and_a_result_in_the_same(home: Path, tmp_path: Path) -> None:
+    """No header, semicolons, decimal commas, question marks, an old encoding: the new file reads with the settings of the old one."""
+    draw = np.random.default_rng(1)
+    amounts = draw.lognormal(3, 1, 600)
+    rows = [f"P-{number:05d}; {amount:.3f}; {'é?b'[number % 3]}".replace(".", ",") for number, amount in enumerate(amounts)]
+    (tmp_path / "in.data").write_bytes("\r\n".join(["remark", *rows, ""]).encode("cp1252"))
+    settings = ["--delimiter", ";", "--header", "none", "--trim", "--missing", "?", "--encoding", "cp1252", "--skip-rows", "1"]
+    result = call(tmp_path / "in.data", "--out", tmp_path / "out.data", *settings, "--decimal-comma", "column_2", "--seed", 1)
+    assert result.exit_code == 0, result.output
+    form = CsvForm(delimiter=";", header="none", trim=True, missing=("?",), encoding="cp1252", skip_rows=1, decimal_comma=("column_2",))
+    with open_source(FilesPlace(tmp_path, ("out.data",), form)) as source:
+        table = pa.Table.from_batches(list(source.batches(source.names)))
+    assert (table.num_rows, table.column_names) == (600, ["column_1", "column_2", "column_3"])
+    assert set(table["column_3"].to_pylist()) == {"é", "b", None}
+    assert all(float(value) > 0 for value in table["column_2"].to_pylist())
+    assert not {value[:7] for value in table["column_1"].to_pylist()} & {row[:7] for row in rows}
+    wrong = call(tmp_path / "in.data", "--out", tmp_path / "out.parquet", *settings, "--seed", 1)
+    assert (wrong.exit_code, "source's format" in wrong.output) == (2, True)
 
 
 def test_what_people_see(home: Path, tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ FAILURES: dict[str, tuple[type[GatehouseError], str]] = {
     "header-only": (DataRefused, "no rows"),
     "missing-column": (InputError, "'zip', 'size' |'zip'"),
     "no-header": (InputError, "6 declared columns"),
-    "semicolons": (InputError, "6 declared columns"),
+    "semicolons": (InputError, "the first row has semicolons and no commas"),
     "double-column": (InputError, "twice in the source: 'mrn'"),
     "bad-number": (DataRefused, "1 values are not numbers"),
     "no-root-key": (InputError, "root key"),

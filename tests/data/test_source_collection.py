@@ -88,7 +88,7 @@ FAILURES: dict[str, tuple[str, type[GatehouseError], str]] = {
     "double-column": ("2/*.csv", InputError, "2/b.csv: a column name occurs twice"),
     "one-empty": ("3/*.csv", DataRefused, "3/b.csv: the source is empty"),
     "two-kinds": ("4/*", InputError, "data.source: CSV and Parquet files are read together"),
-    "another-kind": ("5/*", InputError, "5/b.txt: the source is neither"),
+    "another-kind": ("5/*", InputError, "5/b.json: the source is neither"),
     "other-type": ("6/*", InputError, "6/b.parquet: column 'a' has type string, other files have int64"),
     "other-zone": ("7/*", InputError, "7/b.parquet: column 'a' has type timestamp"),
     "no-parquet": ("8/*", InputError, "8/b.parquet: the file is not valid Parquet"),
@@ -102,7 +102,7 @@ def test_files_that_do_not_go_together_name_the_one(tmp_path: Path, case: str) -
     (tmp_path / "1/b.csv").write_text("a,CANARY\n1,2\n")
     (tmp_path / "2/b.csv").write_text("a,a\n1,2\n")
     (tmp_path / "3/b.csv").write_text("")
-    (tmp_path / "5/b.txt").write_text("x")
+    (tmp_path / "5/b.json").write_text("x")
     for name, value in {
         "4/b.parquet": pa.array([1]),
         "6/a.parquet": pa.array([1]),

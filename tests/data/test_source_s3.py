@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import pickle
 import secrets
@@ -17,6 +18,7 @@ from prefect_gatehouse.blocks.sources import BlockBucket, BucketSecret, SecretAc
 from prefect_gatehouse.canonical import canonical, sha256_bytes
 from prefect_gatehouse.data.sources import S3Place, StoredObject, open_source
 from prefect_gatehouse.errors import DataRefused, Denied, GatehouseError, InputError, Unavailable
+from prefect_gatehouse.manifest.csv_form import STANDARD, CsvForm
 
 
 class Store:
@@ -37,8 +39,8 @@ class Store:
         return SecretAccess(lambda: bucket)
 
     @contextmanager
-    def opened(self, pattern: str, folder: str = "", quarantine: int | None = None) -> Iterator[Any]:
-        with open_source(S3Place(pattern), access=self.access(folder), quarantine=quarantine) as source:
+    def opened(self, pattern: str, folder: str = "", quarantine: int | None = None, form: CsvForm = STANDARD) -> Iterator[Any]:
+        with open_source(S3Place(pattern, form), access=self.access(folder), quarantine=quarantine) as source:
             yield source
 
 
@@ -190,3 +192,19 @@ def test_a_bucket_ends_with_its_lease(store: Store) -> None:
     secret.revoke()
     with pytest.raises(Denied, match="ended"):
         access.bucket()
+
+
+def test_compressed_objects_of_another_form(store: Store) -> None:
+    """A pattern of objects, compressed or not, with the settings of the manifest; one of another kind is named for what it is."""
+    data = b"".join(b"%d; %d,5; ?\n" % (row, row) for row in range(40_000))
+    store.put("in/a.csv.gz", gzip.compress(data))
+    store.put("in/b.csv", b"7; 8; x\n")
+    form = CsvForm(delimiter=";", header="none", trim=True, missing=("?",), decimal_comma=("column_2",))
+    with store.opened("in/*", form=form) as source:
+        table = pa.Table.from_batches(list(source.batches(source.names)))
+        assert table.num_rows == 40_001
+        assert table.slice(39_999).to_pydict() == {"column_1": ["39999", "7"], "column_2": ["39999.5", "8"], "column_3": [None, "x"]}
+        assert source.progress() == (len(gzip.compress(data)) + 8, len(gzip.compress(data)) + 8)
+    store.put("in/c.csv", b"PK\x03\x04CANARY")
+    with pytest.raises(InputError, match=r"in/c\.csv: .* zip archive"), store.opened("in/*", form=form) as source:
+        list(source.batches(["column_1"]))

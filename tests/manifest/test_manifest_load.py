@@ -292,3 +292,31 @@ def test_dates_are_not_guessed_at(tmp_path: Path) -> None:
     _, problems = read(written(tmp_path, changed("mode: fast", "mode: 2020-99-99")))
     assert [(problem.field, problem.advice) for problem in problems] == [("workload.parameters.mode", "put it in quotes")]
     assert load(tmp_path, changed("mode: fast", 'mode: "2020-99-99"')).manifest.workload.parameters["mode"] == "2020-99-99"
+
+
+CSV_PROBLEMS = {
+    "unknown": ("csv: {separator: ';'}", "separator"),
+    "delimiter": ("csv: {delimiter: '::'}", "delimiter"),
+    "names-without-a-column": ("csv: {header: none, names: [record, size]}", "column 'age' is not among the names"),
+    "names-twice": ("csv: {names: [age, age]}", "names says one twice"),
+    "blank-missing": ("csv: {trim: true, missing: [' ?']}", "write missing without them"),
+}
+
+
+@pytest.mark.parametrize("case", CSV_PROBLEMS)
+def test_how_a_csv_is_written_is_checked(tmp_path: Path, case: str) -> None:
+    """A setting that is wrong, or does not go with the columns, is told with its place."""
+    setting, words = CSV_PROBLEMS[case]
+    with pytest.raises(InputError, match=re.escape(words)):
+        load(tmp_path, GOOD.replace("  source: data.csv\n", f"  source: data.csv\n  {setting}\n"))
+
+
+def test_how_a_csv_is_written_is_part_of_the_manifest(tmp_path: Path) -> None:
+    """Another setting is another manifest, so what was approved for one is not for the other; a query takes none."""
+    forms = ["", "  csv: {header: none, names: [record, age], trim: true, missing: ['?']}\n", "  csv: {delimiter: tab}\n"]
+    loaded = [load(tmp_path, GOOD.replace("  source: data.csv\n", f"  source: data.csv\n{form}")) for form in forms]
+    assert len({each.digest for each in loaded}) == 3
+    assert loaded[1].manifest.data.csv.missing == ("?",)
+    query = GOOD.replace("  source: data.csv\n", "  source: {sql: SELECT 1, system: results}\n  csv: {header: none}\n")
+    with pytest.raises(InputError, match="a query is no CSV"):
+        load(tmp_path, query)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from prefect_gatehouse.cli.csv_options import csv_options
 from prefect_gatehouse.cli.output import command as make
 from prefect_gatehouse.cli.output import console, emit, plain, table
 
@@ -18,13 +19,17 @@ if TYPE_CHECKING:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--rows", type=click.IntRange(min=1), help="Read only the first rows; the whole file unless given.")
 @click.option("--manifest", "as_yaml", is_flag=True, help="Print the manifest's data section, ready to be pasted.")
-def _profile(file: Path, rows: int | None, as_yaml: bool, as_json: bool) -> None:
-    """Propose column rules for FILE (.csv, .parquet), with reasons. No value is shown; read the proposal before you use it."""
+@csv_options
+def _profile(file: Path, rows: int | None, as_yaml: bool, csv: dict[str, object], as_json: bool) -> None:
+    """Propose column rules for FILE (CSV, also compressed, or Parquet), with reasons. No value is shown; read the proposal before you use it.
+
+    How a CSV is written is told by its first rows, and proposed as data.csv; the options say what is known better.
+    """
     from prefect_gatehouse.cli.progress import bars
     from prefect_gatehouse.data.profile import data_section, profile
 
     with bars(hidden=as_json) as progress:
-        found = profile(file, rows, progress)
+        found = profile(file, rows, progress, csv)
     if as_yaml and not as_json:
         click.echo(plain(data_section(found)), nl=False)
         return
@@ -54,6 +59,8 @@ def _show(found: Profile) -> None:
         alike.setdefault(each.reason, []).append(each.observed.name)
     table("Why", ("Column", ""), [(", ".join(names), reason) for reason, names in alike.items()])
     out = console()
+    for sentence in found.csv.told:
+        out.print(f"data.csv: {plain(sentence)}", markup=False)
     if found.unnamed:
         out.print(f"{found.unnamed} more columns have no name that a manifest can hold; they are dropped", markup=False)
     if found.k is not None:
@@ -73,6 +80,7 @@ def _as_dict(found: Profile) -> dict[str, object]:
         "rows": found.rows,
         "whole": found.whole,
         "unnamed_columns": found.unnamed,
+        "csv": {"told": list(found.csv.told), "settings": found.csv.form.model_dump(mode="json", exclude_defaults=True)},
         "k": found.k,
         "groups": found.groups,
         "columns": [

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from prefect_gatehouse.cli.csv_options import csv_options
 from prefect_gatehouse.cli.output import command as make
 from prefect_gatehouse.cli.output import emit, table
 
@@ -23,15 +24,27 @@ if TYPE_CHECKING:
 @click.option("--seed-from-os", is_flag=True, help="Draw from the operating system's randomness: the default, said aloud.")
 @click.option("--seed", type=click.IntRange(min=0), help="For tests: the same file again. The report says that a seed was given.")
 @click.option("--report", "report_file", type=click.Path(path_type=Path), help="Write the report here too, as JSON.")
+@csv_options
 def _synthesise(
-    file: Path, out: Path, rows: int | None, k: int, seed_from_os: bool, seed: int | None, report_file: Path | None, as_json: bool
+    file: Path,
+    out: Path,
+    rows: int | None,
+    k: int,
+    seed_from_os: bool,
+    seed: int | None,
+    report_file: Path | None,
+    csv: dict[str, object],
+    as_json: bool,
 ) -> None:
     """Write synthetic data like FILE's (CSV or Parquet), measure it, and record its digest.
+
+    The options that say how a CSV is written are those of data.csv in a manifest; the new file is written in the same way.
 
     Same columns and types, marginals and correlations within the stated limits; no row, no rare combination and no value of a column
     with many values is copied. Beyond a limit nothing is written. No value is shown.
     """
     from prefect_gatehouse.cli.progress import bars
+    from prefect_gatehouse.data.sources.recognise import csv_form
     from prefect_gatehouse.ledger.store import Ledger
     from prefect_gatehouse.settings import load_settings
     from prefect_gatehouse.synthetic.synthesise import synthesise
@@ -43,7 +56,7 @@ def _synthesise(
     ledger = Ledger(settings.ledger())
     try:
         with bars(hidden=as_json) as progress:
-            made = synthesise(settings, ledger, file, out, rows=rows, k=k, seed=seed, report_file=report_file, progress=progress)
+            made = synthesise(settings, ledger, file, out, rows=rows, k=k, seed=seed, report_file=report_file, form=csv_form(csv), progress=progress)
     finally:
         ledger.close()
     record = {key: value for key, value in made.record.model_dump(mode="json").items() if key != "signature"}

@@ -227,7 +227,7 @@ def _check_columns(data: Data, source: Source, name: str) -> None:
         raise InputError(
             f"{len(missing)} declared columns are not in the source: {', '.join(missing)}",
             where=name,
-            advice="check data.columns; a CSV needs a header row and commas",
+            advice="check data.columns; for a CSV without a header row, or with names of your own, data.csv",
         )
     double = [f"'{column}'" for column in declared if found[column] > 1]
     if double:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import pyarrow as pa
 
@@ -13,6 +14,7 @@ from prefect_gatehouse.data.observe import observe
 from prefect_gatehouse.data.propose import Proposal, propose
 from prefect_gatehouse.data.rules import rule_for
 from prefect_gatehouse.data.sources import FilesPlace, open_source
+from prefect_gatehouse.data.sources.recognise import Recognised, recognised
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.manifest.columns import Column, Drop
 from prefect_gatehouse.manifest.data import Data
@@ -38,6 +40,7 @@ class Profile:
         proposals: One for each other column.
         k: Rows in the smallest group of the proposed quasi-identifiers, as treated; None where there are none.
         groups: How many groups they form.
+        csv: How the file is written, and what of it somebody should confirm.
     """
 
     file: str
@@ -47,6 +50,7 @@ class Profile:
     proposals: tuple[Proposal, ...]
     k: int | None
     groups: int | None
+    csv: Recognised
 
     @property
     def quasi_identifiers(self) -> tuple[str, ...]:
@@ -62,6 +66,7 @@ class Profile:
         """The proposal as the manifest's ``data``."""
         return Data(
             source=self.file,
+            csv=self.csv.form,
             columns={each.observed.name: each.column for each in self.proposals},
             quasi_identifiers=self.quasi_identifiers,
             k=K if self.quasi_identifiers else None,
@@ -71,20 +76,24 @@ class Profile:
         )
 
 
-def profile(path: Path, rows: int | None = None, progress: Callable[[str], Report] | None = None) -> Profile:
+def profile(
+    path: Path, rows: int | None = None, progress: Callable[[str], Report] | None = None, csv: Mapping[str, object] = MappingProxyType({})
+) -> Profile:
     """Reads a CSV or Parquet file once for its columns, and once more for the groups.
 
     Args:
         path: The file.
         rows: Most rows to read; the whole file if there is none.
         progress: Makes a reporter for each of the two passes.
+        csv: What is known of how a CSV is written, as ``data.csv`` of a manifest; the rest is proposed by its first rows.
 
     Raises:
         InputError: The file is missing, malformed, of another kind, or no column has a name that a manifest can hold.
         DataRefused: There are no rows.
         StorageError: The file can't be read.
     """
-    place = FilesPlace(path.parent, (path.name,))
+    form = recognised(FilesPlace(path.parent, (path.name,)), csv)
+    place = FilesPlace(path.parent, (path.name,), form.form)
     with open_source(place) as source:
         seen, whole = observe(source, rows, progress("looking at the columns") if progress else None)
         named = [column for column in seen if _nameable(column.name)]
@@ -101,6 +110,7 @@ def profile(path: Path, rows: int | None = None, progress: Callable[[str], Repor
             proposals=proposals,
             k=sizes[0] if sizes else None,
             groups=sizes[1] if sizes else None,
+            csv=form,
         )
 
 
@@ -132,7 +142,12 @@ def _sizes(place: FilesPlace, quasi: dict[str, Column], typed: bool, rows: int |
 
 def data_section(found: Profile) -> str:
     """The proposal as YAML, ready to be pasted into a manifest, each reason beside its column."""
-    lines = ["data:", f"  source: {_quoted(found.file)}", "  columns:"]
+    lines = ["data:", f"  source: {_quoted(found.file)}"]
+    form = found.csv.form.model_dump(mode="json", exclude_defaults=True)
+    if form:
+        lines.append("  csv:  # by its first rows: confirm it")
+        lines += [f"    {name}: {_written(value)}" for name, value in form.items()]
+    lines.append("  columns:")
     for each in found.proposals:
         rule = each.column.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         rule = {"rule": rule.pop("rule"), **rule, "class": str(each.column.data_class)}
@@ -147,3 +162,7 @@ def data_section(found: Profile) -> str:
         lines.append(f"  l: {data.l}")
     lines.append(f"  suite: {data.suite}  # write it: row count, missing values, ranges")
     return "\n".join(lines) + "\n"
+
+
+def _written(value: object) -> str:
+    return f"[{', '.join(map(_quoted, value))}]" if isinstance(value, list) else _quoted(value)

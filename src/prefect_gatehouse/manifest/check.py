@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from prefect_gatehouse.errors import GatehouseError, InputError
+from prefect_gatehouse.manifest.csv_form import CsvForm
 from prefect_gatehouse.manifest.load import survey
 from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.manifest.problems import Problem
@@ -76,7 +79,7 @@ def _about_files(tree: Tree, folder: Path) -> Iterator[_Finding]:
         ("workload", "entrypoint"): _entrypoint,
         ("data", "suite"): partial(_suite, _leaving(columns), "does not leave the source"),
         ("output", "suite"): partial(_suite, _coming_back(tree), "is neither output.key nor one of output.columns"),
-        ("data", "source"): partial(_source, columns),
+        ("data", "source"): partial(_source, columns, _csv_form(tree)),
         ("data", "source", "sql"): _query,
     }
     for loc, look in looks.items():
@@ -160,11 +163,13 @@ def _yields(nodes: Iterable[ast.AST]) -> bool:
     return False
 
 
-def _source(columns: Mapping[str, object], loc: tuple[str, ...], name: str, folder: Path) -> Iterator[_Finding]:
+def _source(columns: Mapping[str, object], form: CsvForm | None, loc: tuple[str, ...], name: str, folder: Path) -> Iterator[_Finding]:
     from prefect_gatehouse.data.sources import open_source
     from prefect_gatehouse.data.sources.files import files_place
     from prefect_gatehouse.data.sources.patterns import is_pattern
 
+    if form is None:
+        return  # told already; read in another form the file would seem to be wrong as well
     if not is_pattern(name):
         path, problems = _file(loc, name, folder)
         yield from problems
@@ -172,7 +177,7 @@ def _source(columns: Mapping[str, object], loc: tuple[str, ...], name: str, fold
             return
     try:
         # Of files that a pattern matches, all headers are compared.
-        with open_source(files_place(folder, name)) as source:
+        with open_source(files_place(folder, name, form)) as source:
             present = Counter(source.names)
     except GatehouseError as error:
         place = f"{error.where}: " if is_pattern(name) and error.where != ".".join(loc) else ""
@@ -186,6 +191,14 @@ def _source(columns: Mapping[str, object], loc: tuple[str, ...], name: str, fold
         subject = rule.get("subject") if isinstance(rule, dict) and rule.get("rule") == "shift_dates" else None
         if isinstance(subject, str) and present[subject] != 1:
             yield ("data", "columns", column, "subject"), "the source has not exactly one column of this name", "correct the name"
+
+
+def _csv_form(tree: Tree) -> CsvForm | None:
+    """How the manifest says that CSV files are written; None where it says it wrongly."""
+    try:
+        return CsvForm.model_validate(tree.at("data", "csv") or {})
+    except ValidationError:
+        return None
 
 
 def _query(loc: tuple[str, ...], query: str, _: Path) -> Iterator[_Finding]:

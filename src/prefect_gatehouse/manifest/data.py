@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from prefect_gatehouse.manifest.columns import Column, Drop, ShiftDates
+from prefect_gatehouse.manifest.csv_form import STANDARD, CsvForm
 from prefect_gatehouse.manifest.fields import ColumnName, Inconsistent, Name, RelativePath, Strict
 
 
@@ -43,8 +44,9 @@ class Data(Strict):
     """What goes in."""
 
     source: SourcePlace = Field(
-        description="CSV or Parquet file, or a pattern of them, relative to the manifest; or {s3: key}; or {sql: query, system: name}."
+        description="CSV (or compressed CSV) or Parquet file, or a pattern, relative to the manifest; or {s3: key}; or {sql: query, system: name}."
     )
+    csv: CsvForm = Field(STANDARD, description="How CSV files are written, where that is not UTF-8, commas and a header row.")
     columns: dict[ColumnName, Column] = Field(min_length=1, description="Every column that may leave, and how; all others are dropped.")
     quasi_identifiers: tuple[ColumnName, ...] = Field((), description="Columns that identify somebody only together.")
     k: _Group | None = Field(None, description="Smallest group that the quasi-identifiers may form.")
@@ -58,7 +60,7 @@ class Data(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Data:
-        found = [*self._about_groups(), *self._about_subjects()]
+        found = [*self._about_groups(), *self._about_subjects(), *self._about_csv()]
         if found:
             raise Inconsistent(found)
         return self
@@ -90,3 +92,11 @@ class Data(Strict):
         for name, column in self.columns.items():
             if isinstance(column, ShiftDates) and column.subject == name:
                 yield ("columns", name), "a date can't be its own subject; name the column that says whose date it is"
+
+    def _about_csv(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        if isinstance(self.source, SqlQuery) and self.csv != STANDARD:
+            yield ("csv",), "a query is no CSV: remove csv"
+        declared = {*self.columns, *(column.subject for column in self.columns.values() if isinstance(column, ShiftDates))}
+        if self.csv.names:
+            for name in sorted(declared - set(self.csv.names)):
+                yield ("csv", "names"), f"column '{name}' is not among the names"

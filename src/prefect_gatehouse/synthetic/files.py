@@ -15,11 +15,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyarrow import csv
 
 from prefect_gatehouse.data.files import DigestingFile, open_new, sync_folder
 from prefect_gatehouse.data.sources import FilesPlace, open_source
 from prefect_gatehouse.errors import DataRefused, InputError, StorageError
+from prefect_gatehouse.manifest.csv_form import STANDARD, CsvForm
+from prefect_gatehouse.synthetic.csv_text import write_csv
 
 _WHOLE = r"^-?(0|[1-9]\d{0,17})$"
 _NUMBER = r"^-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?$|^-?(inf|nan|NaN|Inf)$"
@@ -43,14 +44,18 @@ class SourceTable:
         table: Its rows, with types.
         sha256: Of the file's bytes.
         with_t: Columns whose moments are written with a T between date and time.
+        form: How it is written, if it is a CSV.
+        typed: Whether it is Parquet.
     """
 
     table: pa.Table
     sha256: str
     with_t: frozenset[str] = frozenset()
+    form: CsvForm = STANDARD
+    typed: bool = False
 
 
-def read_source(path: Path, progress: Callable[[int, int], None] | None = None) -> SourceTable:
+def read_source(path: Path, progress: Callable[[int, int], None] | None = None, form: CsvForm = STANDARD) -> SourceTable:
     """Reads a CSV or Parquet file.
 
     Raises:
@@ -58,7 +63,7 @@ def read_source(path: Path, progress: Callable[[int, int], None] | None = None) 
         DataRefused: It has no rows.
         StorageError: It can't be read.
     """
-    with open_source(FilesPlace(path.parent, (path.name,))) as source:
+    with open_source(FilesPlace(path.parent, (path.name,), form)) as source:
         _check_names(source.names, path.name)
         batches = []
         for batch in source.batches(source.names):
@@ -73,7 +78,7 @@ def read_source(path: Path, progress: Callable[[int, int], None] | None = None) 
             first = {name: pc.drop_null(table[name].slice(0, 1000)) for name in table.column_names}
             with_t = frozenset(name for name, texts in first.items() if len(texts) and pc.all(pc.match_substring(texts, "T")).as_py())
             table = pa.table({name: _typed(table[name]) for name in table.column_names})
-        return SourceTable(table, source.digest(), with_t)
+        return SourceTable(table, source.digest(), with_t, form, source.typed)
 
 
 def _check_names(names: tuple[str, ...], where: str) -> None:
@@ -103,12 +108,10 @@ def write_table(table: pa.Table, path: Path, source: SourceTable) -> str:
     try:
         with os.fdopen(open_new(path), "wb") as stream:
             hashed = DigestingFile(stream)
-            sink = pa.PythonFile(hashed, mode="w")
-            if path.suffix.lower() == ".csv":
-                _write_csv(table, sink, source)
+            if source.typed:
+                pq.write_table(table, pa.PythonFile(hashed, mode="w"), compression="zstd")
             else:
-                pq.write_table(table, sink, compression="zstd")
-            sink.flush()
+                write_csv(_moments_as_text(table, source), hashed, source.form, path.name)
             stream.flush()
             os.fsync(stream.fileno())
             return hashed.digest()
@@ -118,7 +121,7 @@ def write_table(table: pa.Table, path: Path, source: SourceTable) -> str:
         ) from None
 
 
-def _write_csv(table: pa.Table, sink: pa.PythonFile, source: SourceTable) -> None:
+def _moments_as_text(table: pa.Table, source: SourceTable) -> pa.Table:
     arrays = []
     for field in table.schema:
         column = table[field.name]
@@ -126,16 +129,16 @@ def _write_csv(table: pa.Table, sink: pa.PythonFile, source: SourceTable) -> Non
             column = column.cast(pa.string())
             column = pc.replace_substring(column, " ", "T") if field.name in source.with_t else column
         arrays.append(column)
-    csv.write_csv(pa.table(arrays, names=table.column_names), sink)
+    return pa.table(arrays, names=table.column_names)
 
 
-def read_back(path: Path, schema: pa.Schema) -> pa.Table:
+def read_back(path: Path, schema: pa.Schema, form: CsvForm = STANDARD) -> pa.Table:
     """The written file, in the source's types; for what is measured is what is on the disk.
 
     Raises:
         DataRefused: The file is not what was written.
     """
-    with open_source(FilesPlace(path.parent, (path.name,))) as written:
+    with open_source(FilesPlace(path.parent, (path.name,), form)) as written:
         table = pa.Table.from_batches(list(written.batches(written.names)))
     try:
         return table.cast(schema) if table.column_names == schema.names else _differs(path)

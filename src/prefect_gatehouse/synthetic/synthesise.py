@@ -14,8 +14,10 @@ import pyarrow as pa
 
 from prefect_gatehouse.canonical import canonical, sha256_bytes
 from prefect_gatehouse.data.files import open_new
+from prefect_gatehouse.data.sources.kinds import ending_of
 from prefect_gatehouse.errors import DataRefused, InputError, StorageError
 from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.manifest.csv_form import STANDARD, CsvForm
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.synthetic.attacks import disclosure, nearest_rows
 from prefect_gatehouse.synthetic.fidelity import measure_column, measure_correlations
@@ -25,7 +27,8 @@ from prefect_gatehouse.synthetic.record import SyntheticRecord, make_record, wri
 from prefect_gatehouse.synthetic.report import GENERATOR, Combined, Limits, Report
 
 LEAST_K, USUAL_K = 5, 10
-_KINDS = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
+_TEXTS = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat")
+_PACKED = (".gz", ".bz2", ".xz", ".zst", ".zstd")
 
 Progress = Callable[[str], Callable[[int, int], None]]
 """Makes a progress reporter from a few words."""
@@ -51,6 +54,7 @@ def synthesise(
     seed: int | None = None,
     report_file: Path | None = None,
     limits: Limits | None = None,
+    form: CsvForm = STANDARD,
     progress: Progress = lambda what: lambda done, total: None,
 ) -> Synthesised:
     """Writes a synthetic file like a source and records its digest; nothing is left behind where anything fails.
@@ -65,6 +69,7 @@ def synthesise(
         seed: For tests; the operating system's randomness unless given.
         report_file: Where the report is written too, as JSON.
         limits: What the file is held to.
+        form: How both files are written, if they are CSV.
         progress: Makes progress reporters.
 
     Raises:
@@ -77,7 +82,8 @@ def synthesise(
     if report_file is not None:
         partial.append(report_file.with_name(f".{report_file.name}.{secrets.token_hex(8)}"))
     try:
-        loaded = read_source(source, progress("source read"))
+        loaded = read_source(source, progress("source read"), form)
+        _check_format(loaded, out)
         report = _make(loaded, partial[0], rows or loaded.table.num_rows, k, seed, limits or Limits(), progress("steps done"))
         failures = report.failures()
         if failures:
@@ -117,9 +123,11 @@ def _check(source: Path, out: Path, rows: int | None, k: int, report_file: Path 
         raise InputError(f"fewer than {LEAST_K} rows are no crowd", where="--min-count", advice=f"give {LEAST_K} or more")
     if rows is not None and rows < 1:
         raise InputError("a file has at least one row", where="--rows")
-    kind = _KINDS.get(out.suffix.lower())
-    if kind is None or kind != _KINDS.get(source.suffix.lower(), kind):
-        raise InputError("the file is to be of the source's format", where=str(out), advice="name a .csv for a .csv, a .parquet for a .parquet")
+    if out.suffix.lower() in _PACKED:
+        raise InputError("a synthetic file is written without compression", where=str(out), advice="name it without the last ending")
+    kinds = [_kind(path) for path in (out, source)]
+    if kinds[0] == "other" or (kinds[0] != kinds[1] and "other" not in kinds):
+        raise _other_format(out)
     for path in (out, report_file):
         if path is not None and (path.exists() or path.is_symlink()):
             raise InputError("there is a file of this name", where=str(path), advice="name another, or remove it")
@@ -127,6 +135,21 @@ def _check(source: Path, out: Path, rows: int | None, k: int, report_file: Path 
             raise InputError("the folder does not exist", where=str(path.parent), advice="make it, or name another")
     if report_file is not None and report_file.absolute() == out.absolute():
         raise InputError("report and file have one name", where=str(out), advice="name another for the report")
+
+
+def _kind(path: Path) -> str:
+    """What a file's name says; what it holds is said when it is read."""
+    ending = ending_of(path.name)
+    return "parquet" if ending in (".parquet", ".pq") else "csv" if ending in _TEXTS else "other"
+
+
+def _check_format(loaded: SourceTable, out: Path) -> None:
+    if loaded.typed is not (_kind(out) == "parquet"):
+        raise _other_format(out)
+
+
+def _other_format(out: Path) -> InputError:
+    return InputError("the file is to be of the source's format", where=str(out), advice="name a .csv for CSV, a .parquet for Parquet")
 
 
 def _make(loaded: SourceTable, partial: Path, rows: int, k: int, seed: int | None, limits: Limits, step: Callable[[int, int], None]) -> Report:
@@ -138,7 +161,7 @@ def _make(loaded: SourceTable, partial: Path, rows: int, k: int, seed: int | Non
     step(2, 5)
     sha256 = write_table(drawn, partial, loaded)
     del drawn
-    made = read_back(partial, source.schema)
+    made = read_back(partial, source.schema, loaded.form)
     step(3, 5)
     columns = tuple(measure_column(column, source[column.name], made[column.name], k, limits) for column in model.columns)
     correlations = measure_correlations(model, source, made, rng, limits)

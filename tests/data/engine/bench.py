@@ -94,7 +94,7 @@ class Home:
         self, source: Path, data: Data | None = None, *, pool: Pool | None = None, memory: int = 1 << 20, root: RootKey | None = None
     ) -> tuple[Minimised, pa.Table]:
         names = sorted(path.name for path in source.iterdir()) if source.is_dir() else [source.name]
-        place = FilesPlace(source if source.is_dir() else source.parent, tuple(names))
+        place = FilesPlace(source if source.is_dir() else source.parent, tuple(names), (data or declared()).csv)
         key = self.keys.obtain(RUN)
         result = minimise(
             data or declared(),

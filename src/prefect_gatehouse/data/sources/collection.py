@@ -6,37 +6,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import PurePosixPath
-from typing import Literal
 
 import pyarrow as pa
 
 from prefect_gatehouse.canonical import canonical, sha256_bytes
+from prefect_gatehouse.data.sources.csv_cells import Cells
 from prefect_gatehouse.data.sources.csv_format import CsvContent
 from prefect_gatehouse.data.sources.csv_quarantine import QuarantinedCsv
 from prefect_gatehouse.data.sources.interface import BATCH_ROWS, Part, Rejects
+from prefect_gatehouse.data.sources.kinds import HEAD, compression_of, format_of
 from prefect_gatehouse.data.sources.opened import Opened, sha256_of
 from prefect_gatehouse.data.sources.parquet_format import ParquetContent
 from prefect_gatehouse.data.sources.types import check_names, common_schema
 from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.manifest.csv_form import STANDARD, CsvForm
 
-Format = Literal["csv", "parquet"]
-_FORMATS: dict[str, Format] = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
 # Row groups are joined into parts of about so many rows: small enough to share out, large enough that opening the file does not count.
 _PART_ROWS = 1 << 20
 _SHARES = 32
-
-
-def format_of(name: str) -> Format:
-    """The format that a name's ending says.
-
-    Raises:
-        InputError: It is another.
-    """
-    found = _FORMATS.get(PurePosixPath(name).suffix.lower())
-    if found is None:
-        raise InputError("the source is neither CSV nor Parquet", where=name, advice="name a .csv or a .parquet file")
-    return found
 
 
 @dataclass(frozen=True)
@@ -74,11 +61,13 @@ class Collection:
         items: Lists the files or objects, in order; called when they are first needed, and not at all where one part is read.
         open_item: Opens one of them.
         rejects: Takes the rows that can't be read.
+        form: How the files are written, where they are CSV.
     """
 
-    def __init__(self, items: Callable[[], tuple[Item, ...]], open_item: OpenItem, rejects: Rejects) -> None:
+    def __init__(self, items: Callable[[], tuple[Item, ...]], open_item: OpenItem, rejects: Rejects, form: CsvForm = STANDARD) -> None:
         self._list = items
         self._open = open_item
+        self._form = form
         self.rejects = rejects
         self._done = 0
         self._total = 0
@@ -90,11 +79,7 @@ class Collection:
 
     @cached_property
     def _items(self) -> tuple[Item, ...]:
-        items = self._list()
-        formats = {format_of(item.name) for item in items}
-        if len(formats) > 1:
-            raise InputError("CSV and Parquet files are read together", where="data.source", advice="write a pattern that matches one kind")
-        return items
+        return self._list()
 
     @cached_property
     def _survey(self) -> _Survey:
@@ -103,8 +88,11 @@ class Collection:
         groups: list[tuple[int, ...]] = []
         for item in self._items:
             with self._open(item.name, item.mark) as opened:
+                if _is_parquet(opened) is not self.typed:
+                    message = "CSV and Parquet files are read together"
+                    raise InputError(message, where="data.source", advice="write a pattern that matches one kind")
                 if not self.typed:
-                    found = CsvContent(opened, lenient=self._lenient).names
+                    found = CsvContent(opened, self._form).names
                     names = names or found
                     if len(self._items) > 1:
                         check_names(self._items[0].name, names, item.name, found)
@@ -122,10 +110,15 @@ class Collection:
         """Every column, in the order of the first file."""
         return self._survey.names
 
-    @property
+    @cached_property
     def typed(self) -> bool:
-        """Whether these are Parquet files."""
-        return format_of(self._items[0].name) == "parquet"
+        """Whether these are Parquet files, by what the first one holds."""
+        first = self._items[0]
+        with self._open(first.name, first.mark) as opened:
+            typed = _is_parquet(opened)
+        if typed and self._form != STANDARD:
+            raise InputError("the source is Parquet, which has no CSV settings", where="data.csv", advice="remove data.csv")
+        return typed
 
     def digest(self) -> str:
         """SHA-256 of the one file's bytes, or over the names and hashes of several."""
@@ -148,7 +141,7 @@ class Collection:
         rows = sum(map(sum, survey.groups))
         target = max(BATCH_ROWS, min(_PART_ROWS, rows // _SHARES))
         return tuple(
-            Part(item.name, item.mark, first, last, sum(groups[first:last]), schema)
+            Part(item.name, item.mark, first, last, sum(groups[first:last]), schema, typed=True)
             for item, groups in zip(self._items, survey.groups, strict=True)
             for first, last in _ranges(groups, target)
         )
@@ -161,7 +154,7 @@ class Collection:
             self._survey  # noqa: B018 all files are compared before the first row is read
         for each in parts:
             with self._open(each.name, each.mark) as opened:
-                if format_of(each.name) == "parquet":
+                if each.typed:
                     yield from self._parquet(opened, columns, each)
                 else:
                     yield from self._csv(opened, columns, each)
@@ -178,15 +171,19 @@ class Collection:
             yield batch
 
     def _csv(self, opened: Opened, columns: Sequence[str], part: Part) -> Iterator[pa.RecordBatch]:
-        self._reading = content = CsvContent(opened, lenient=self._lenient)
+        self._reading = content = CsvContent(opened, self._form)
+        rows = QuarantinedCsv(content, columns, self.rejects).batches() if self._lenient else content.batches(columns)
         try:
-            if self._lenient:
-                yield from QuarantinedCsv(content, columns, self.rejects).batches()
-            else:
-                yield from content.batches(columns)
+            yield from Cells(self._form, part.name).batches(rows)
         finally:
             self._reading = None
             self._done += part.size
+
+
+def _is_parquet(opened: Opened) -> bool:
+    """Whether a file is Parquet; what is neither that nor text is told when it is read as text."""
+    head = opened.read_at(0, HEAD)
+    return compression_of(head) is None and format_of(head, opened.name) == "parquet"
 
 
 def _ranges(groups: Sequence[int], target: int) -> Iterator[tuple[int, int]]:

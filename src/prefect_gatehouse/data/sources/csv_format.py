@@ -1,4 +1,4 @@
-"""CSV as a source (RFC 4180, UTF-8, header row, commas): every column as text.
+"""CSV as a source (RFC 4180; UTF-8, a header row and commas unless the manifest says otherwise): every column as text.
 
 As text, no leading zero is lost and no type is guessed from the first rows. An empty field is a missing value, a quoted empty one
 is the empty text. The file gets one sentinel row behind its last byte: it comes back only if no quote is left open.
@@ -10,17 +10,21 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import pyarrow as pa
 from pyarrow import csv
 
-from prefect_gatehouse.data.sources.csv_input import CsvInput, unmarked
+from prefect_gatehouse.data.sources.csv_head import MOST, NOT_UTF8, head_of_csv
+from prefect_gatehouse.data.sources.csv_input import CsvInput
+from prefect_gatehouse.data.sources.csv_text import text_of
 from prefect_gatehouse.data.sources.interface import BATCH_ROWS
 from prefect_gatehouse.data.sources.opened import Opened
 from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.manifest.csv_form import CsvForm
 
 # Bytes that the reader parses at once; no row may be longer.
-_BLOCK = 1 << 20
+_BLOCK = MOST
 # How the reader names the place of an error, and what it says of a row longer than a block.
 _ROW = re.compile(r"Row #(\d+)")
 _LONG_ROW = "straddling object"
@@ -34,22 +38,27 @@ class CsvContent:
 
     Args:
         opened: The file or object.
-        lenient: Pass over malformed rows when the header is read; they are told when the rows are.
+        form: How it is written.
 
     Attributes:
         names: Its columns.
+        before: Rows before the first one of data.
+        delimiter: What parts the fields.
         read: Bytes read so far.
     """
 
-    def __init__(self, opened: Opened, *, lenient: bool = False) -> None:
+    def __init__(self, opened: Opened, form: CsvForm) -> None:
         self.opened = opened
+        self.form = form
         self.read = 0
-        with self.input(b"\n", marking=lenient) as data:
-            # The reader parses the first block, not only the header.
-            self.names: tuple[str, ...] = tuple(self.reader(data, (), (lambda row: "skip") if lenient else None).schema.names)
-            if data.marked_any:
-                for name in self.names:
-                    unmarked(name).decode()
+        head = head_of_csv(opened, form)
+        self.names, self.before = head.names, head.before
+        for name in form.decimal_comma:
+            if name not in head.names:
+                raise InputError(f"there is no column '{name}'", where="data.csv.decimal_comma", advice="correct the name")
+        self._first = head.first
+        self._parsing = partial(csv.ParseOptions, delimiter=head.delimiter, newlines_in_values=True)
+        self.delimiter = head.delimiter
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Record batches of these columns, every one text; the first malformed row ends the reading.
@@ -60,7 +69,7 @@ class CsvContent:
         sentinel, tail = self.sentinel()
         last: pa.RecordBatch | None = None
         with self.input(tail.encode()) as data:
-            for batch in self.reader(data, columns):
+            for batch in self.rows(data, columns):
                 if last is not None and batch.num_rows:
                     yield from sliced(last)
                 last = batch if batch.num_rows else last
@@ -73,55 +82,64 @@ class CsvContent:
     def sentinel(self) -> tuple[str, str]:
         """A text that is in no file, and a row of it to stand behind the last byte."""
         text = secrets.token_hex(16)
-        return text, "\n" + ",".join([text] * len(self.names)) + "\n"
+        return text, "\n" + self.delimiter.join([text] * len(self.names)) + "\n"
 
-    def reader(self, data: CsvInput, columns: Sequence[str] | None, skip: Skip | None = None) -> csv.CSVStreamingReader:
-        """A reader of these columns as text; of all for None, and of none with an empty list, for the names only."""
+    def rows(self, data: CsvInput, columns: Sequence[str] | None, skip: Skip | None = None) -> Iterator[pa.RecordBatch]:
+        """What the reader makes of these columns, as text; of all for None."""
         texts = self.names if columns is None else columns
-        return csv.open_csv(
-            pa.PythonFile(data, mode="r"),
-            # One thread: only then does the reader know the number of a bad row.
-            read_options=csv.ReadOptions(use_threads=False, block_size=_BLOCK),
-            parse_options=csv.ParseOptions(newlines_in_values=True, invalid_row_handler=skip),
-            convert_options=csv.ConvertOptions(
-                include_columns=list(columns or ()),
-                column_types={name: pa.string() for name in texts},
-                null_values=[""],
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=False,
-            ),
+        return data.batches(
+            lambda file: csv.open_csv(
+                file,
+                # One thread: only then does the reader know the number of a bad row.
+                read_options=csv.ReadOptions(use_threads=False, block_size=_BLOCK, column_names=list(self.names)),
+                parse_options=self._parsing(invalid_row_handler=skip),
+                convert_options=csv.ConvertOptions(
+                    include_columns=list(columns or ()),
+                    column_types={name: pa.string() for name in texts},
+                    null_values=[""],
+                    strings_can_be_null=True,
+                    quoted_strings_can_be_null=False,
+                ),
+            )
         )
 
     @contextmanager
     def input(self, tail: bytes, *, marking: bool = False) -> Iterator[CsvInput]:
         """The file with a tail; turns the reader's errors, which quote the row, into ours, which number it."""
-        data = CsvInput(self.opened, tail, marking=marking)
+        text, _ = text_of(self.opened, self.form)
+        data = CsvInput(text, tail, marking=marking, first=self._first)
         try:
             yield data
-        except UnicodeError:
-            raise InputError("the header is not UTF-8", where=self.opened.name, advice="save the file as UTF-8") from None
         except pa.ArrowException as error:
-            raise _refusal(str(error), self.opened.name) from None
+            raise self._refusal(str(error)) from None
         finally:
             data.close()
+
+    def _refusal(self, text: str) -> InputError:
+        row = _ROW.search(text)
+        header = " (the header is row 1)" if self.form.header == "row" and not self.form.skip_rows else ""
+        place = f"row {int(row[1]) + self.before}{header}" if row else "a row"
+        # The first kind of text ends with the row, so it is told by its beginning.
+        if text.startswith("CSV parse error") and "Expected" in text:
+            first = "header" if self.form.header == "row" else "first row"
+            message, advice = f"{place} has another number of fields than the {first}", _fields_advice(self.delimiter)
+        elif "UTF8" in text and self.form.codec == "utf-8":
+            message, advice = f"{place} is not UTF-8", NOT_UTF8
+        elif "UTF8" in text:
+            message, advice = f"{place} is not {self.form.encoding.upper()}", "correct data.csv.encoding, or the file"
+        elif _LONG_ROW in text:
+            message, advice = "a row is longer than 1 MiB", "look for a double quote that is never closed"
+        else:
+            message, advice = "the file is not valid CSV", "write a header row, commas and double quotes as RFC 4180 has them"
+        return InputError(message, where=self.opened.name, advice=advice)
+
+
+def _fields_advice(delimiter: str) -> str:
+    told = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", ":": "colons", " ": "blanks"}[delimiter]
+    return f"quote the fields that hold {told}; if lines stand before the header set data.csv.skip_rows"
 
 
 def sliced(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     """A block of short rows in batches of the usual size."""
     for first in range(0, max(batch.num_rows, 1), BATCH_ROWS):
         yield batch.slice(first, BATCH_ROWS)
-
-
-def _refusal(text: str, name: str) -> InputError:
-    row = _ROW.search(text)
-    place = f"row {row[1]} (the header is row 1)" if row else "a row"
-    # The first kind of text ends with the row, so it is told by its beginning.
-    if text.startswith("CSV parse error") and "Expected" in text:
-        message, advice = f"{place} has another number of fields than the header", "quote the fields that hold commas"
-    elif "UTF8" in text:
-        message, advice = f"{place} is not UTF-8", "save the file as UTF-8"
-    elif _LONG_ROW in text:
-        message, advice = "a row is longer than 1 MiB", "look for a double quote that is never closed"
-    else:
-        message, advice = "the file is not valid CSV", "write a header row, commas and double quotes as RFC 4180 has them"
-    return InputError(message, where=name, advice=advice)

@@ -8,8 +8,14 @@ from __future__ import annotations
 
 import codecs
 import re
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
 
-from prefect_gatehouse.data.sources.opened import Opened
+import pyarrow as pa
+from pyarrow import csv
+
+from prefect_gatehouse.data.sources.unpack import Bytes
 
 # U+FDD0 to U+FDDF stand for the first half of a byte, U+FDE0 to U+FDEF for the second.
 _HIGH, _LOW = 0xFDD0, 0xFDE0
@@ -17,6 +23,18 @@ _SURROGATES = re.compile(r"[\udc80-\udcff]")
 MARKED = "[\ufdd0-\ufddf][\ufde0-\ufdef]"
 """What stands for a byte that was not UTF-8."""
 _MARKED = re.compile(MARKED)
+
+# Blocks that the reader may be ahead of whoever takes its batches; it needs one more than it is working on.
+_AHEAD = 4
+# How long it waits for somebody to take a batch before it looks whether he waits for it.
+_PATIENCE = 0.02
+# A reader that was begun always comes back for more within moments; the bound only keeps a defect of its library from hanging the run.
+_LAST_READ = 5.0
+# Where the first block was wrong, no reader was made, and its thread has either ended already or comes once more, at once.
+_FAILED = 0.5
+
+# The library's thread may be the last to let go of an input, and then needs the interpreter: these are held until it surely has.
+_held: deque[object] = deque(maxlen=32)
 
 
 def marked(text: str) -> str:
@@ -30,31 +48,105 @@ def unmarked(text: str) -> bytes:
     return plain.encode("utf-8", "surrogateescape")
 
 
-class CsvInput:
-    """A file or object with bytes appended, as one CSV reader's input.
+class _Ended:
+    """What is left of a text that was read."""
 
-    It has a position of its own: a reader reads ahead in the background, also one that nobody listens to any more.
+    def __init__(self, position: int) -> None:
+        self.position = position
+
+    def read(self, size: int) -> bytes:
+        return b""
+
+
+class CsvInput:
+    """The text of a CSV with bytes appended, as one CSV reader's input.
+
+    pyarrow reads ahead in a thread of its own, and nothing ends that thread but the end of its input. One that still calls into Python
+    when the interpreter ends takes the whole process with it (SIGABRT). So the thread is kept within a few blocks of whoever takes the
+    batches, where it waits inside ``read``, and ``close`` returns when it has been told that this was the end.
 
     Args:
-        opened: The file or object.
+        source: The text.
         tail: Bytes behind its last one.
         marking: Mark what is not UTF-8.
+        first: Bytes of the text that are left out.
     """
 
-    def __init__(self, opened: Opened, tail: bytes, *, marking: bool) -> None:
-        self._opened = opened
+    def __init__(self, source: Bytes, tail: bytes, *, marking: bool, first: int = 0) -> None:
+        self._source: Bytes = source
         self._tail = tail
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape") if marking else None
+        self._left_out = first
         self._waiting = b""
         self._ended = False
-        self.position = 0
+        self._turn = threading.Condition()
+        self._ahead = 0
+        self._wanted = True  # somebody waits for a batch
+        self._busy = False
+        self._reader: csv.CSVStreamingReader | None = None
+        self._begun = False  # the reader has a thread
+        self._over = False  # the reader knows that there is no more
         self.closed = False
         self.marked_any = False
 
+    @property
+    def position(self) -> int:
+        """Bytes of the file that were read."""
+        return self._source.position
+
+    def batches(self, opened: Callable[[pa.PythonFile], csv.CSVStreamingReader]) -> Iterator[pa.RecordBatch]:
+        """What a reader makes of the input.
+
+        Args:
+            opened: Makes the reader.
+        """
+        file = pa.PythonFile(self, mode="r")
+        _held.append(file)
+        self._reader = opened(file)
+        while self._reader is not None:
+            self._want(True)
+            try:
+                batch = self._reader.read_next_batch()
+            except StopIteration:
+                return
+            finally:
+                self._want(False)
+            yield batch
+
+    def _want(self, wanted: bool) -> None:
+        with self._turn:
+            self._wanted, self._ahead = wanted, 0
+            self._turn.notify_all()
+
     def read(self, size: int) -> bytes:
-        """The next bytes; short only at the very end, because the header must fit the first block."""
-        if self.closed:
-            return b""
+        """The next bytes, for the reader's thread; short only at the very end."""
+        with self._turn:
+            self._begun = True
+            while not self.closed and self._ahead >= _AHEAD:
+                # Blocks without a row make no batch.
+                if not self._turn.wait(_PATIENCE) and self._wanted:
+                    break
+            if self.closed:
+                self._is_over()
+                return b""
+            self._ahead += 1
+            self._busy = True
+        data = b""
+        try:
+            data = self._filled(size)
+        finally:
+            with self._turn:
+                self._busy = False
+                if not data:
+                    self._is_over()
+                self._turn.notify_all()
+        return data
+
+    def _is_over(self) -> None:
+        self._over = True
+        self._turn.notify_all()
+
+    def _filled(self, size: int) -> bytes:
         parts = [self._waiting]
         missing = size - len(self._waiting)
         while missing > 0 and not self._ended:
@@ -67,11 +159,14 @@ class CsvInput:
         return whole[:size] if self._waiting else whole
 
     def _next(self, size: int) -> bytes:
-        data = self._opened.read_at(self.position, size)
-        self.position += len(data)
+        data = self._source.read(size)
         if not data:
             self._ended = True
             data = self._tail
+        elif self._left_out:
+            cut = min(self._left_out, len(data))
+            self._left_out -= cut
+            data = data[cut:]
         if self._decoder is None:
             return data
         text = self._decoder.decode(data, self._ended)
@@ -94,5 +189,13 @@ class CsvInput:
         return False
 
     def close(self) -> None:
-        """Ends the reading; the file itself belongs to whoever opened it."""
-        self.closed = True
+        """Ends the reading, and waits until the reader knows; the file itself belongs to whoever opened it."""
+        with self._turn:
+            self.closed = True
+            self._turn.notify_all()
+            self._turn.wait_for(lambda: not self._busy)
+            if self._begun:
+                self._turn.wait_for(lambda: self._over, _FAILED if self._reader is None else _LAST_READ)
+        # Not before: a reader that is given up waits for its thread, and the thread would wait here for its turn.
+        self._reader = None
+        self._source, self._waiting, self._tail = _Ended(self._source.position), b"", b""

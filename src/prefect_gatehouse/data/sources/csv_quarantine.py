@@ -78,7 +78,7 @@ class QuarantinedCsv:
     def _raw(self, data: CsvInput, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
         """What the reader gives; an error that ``_skip`` asked for is the refusal."""
         try:
-            for batch in self._content.reader(data, columns, self._skip):
+            for batch in self._content.rows(data, columns, self._skip):
                 if batch.num_rows:
                     yield batch
         except pa.ArrowException:
@@ -112,7 +112,7 @@ class QuarantinedCsv:
         if any(column[-1].as_py() != self._sentinel for column in last.columns):
             if not whole:
                 raise _WholeRowsWanted
-            text = _row(last, last.num_rows - 1)
+            text = _row(last, last.num_rows - 1, self._content.delimiter)
             self._reject(QUOTE, self._number(before + last.num_rows - 1), text[: text.index(self._sentinel)].rstrip("\r\n"))
         return rest
 
@@ -126,15 +126,15 @@ class QuarantinedCsv:
             if places and batch.num_columns != len(self._content.names):
                 raise _WholeRowsWanted
             for place in places:
-                self._reject(ENCODING, self._number(before + place), _row(batch, place))
+                self._reject(ENCODING, self._number(before + place), _row(batch, place, self._content.delimiter))
             batch = batch.filter(pc.invert(bad)) if places else batch
         yield from sliced(batch.select(self._columns))
 
     def _number(self, place: int) -> int:
-        """The number in the file of a row by its place among those that the reader did not leave out; the header is row 1."""
-        number = place + 2
+        """The number in the reader of a row by its place among those that it did not leave out; the first one is row 1."""
+        number = place + 1
         while True:
-            moved = place + 2 + bisect_left(self._skipped, number + 1)
+            moved = place + 1 + bisect_left(self._skipped, number + 1)
             if moved == number:
                 return number
             number = moved
@@ -142,18 +142,18 @@ class QuarantinedCsv:
     def _reject(self, reason: str, number: int, text: str) -> None:
         raw = unmarked(text)
         # Nobody can tell how many rows a misplaced quote has swallowed, so each line counts.
-        where = f"{self._content.opened.name}, row {number}"
+        where = f"{self._content.opened.name}, row {number + self._content.before}"
         self._rejects.add(RejectedRow(reason, where, raw), lines=raw.count(b"\n") + 1)
 
 
-def _row(batch: pa.RecordBatch, place: int) -> str:
+def _row(batch: pa.RecordBatch, place: int, delimiter: str) -> str:
     """A row as RFC 4180 writes it; where its fields were quoted without need, it comes without."""
-    return ",".join(_field(column[place].as_py()) for column in batch.columns)
+    return delimiter.join(_field(column[place].as_py(), delimiter) for column in batch.columns)
 
 
-def _field(value: str | None) -> str:
+def _field(value: str | None, delimiter: str) -> str:
     if value is None:
         return ""
-    if value and not any(character in value for character in ',"\r\n'):
+    if value and not any(character in value for character in f'{delimiter}"\r\n'):
         return value
     return '"' + value.replace('"', '""') + '"'

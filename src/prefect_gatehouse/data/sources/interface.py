@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import pyarrow as pa
 
 from prefect_gatehouse.errors import DataRefused
+from prefect_gatehouse.manifest.csv_form import STANDARD, CsvForm
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,10 +32,12 @@ class FilesPlace:
     Attributes:
         folder: The folder.
         names: Of the files, relative to it, in the order in which they are read.
+        form: How they are written, where they are CSV.
     """
 
     folder: Path
     names: tuple[str, ...]
+    form: CsvForm = STANDARD
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,11 @@ class S3Place:
 
     Attributes:
         pattern: Key of an object, or a pattern of keys, below the block's folder.
+        form: How they are written, where they are CSV.
     """
 
     pattern: str
+    form: CsvForm = STANDARD
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ class Part:
         last: One past the last row group; 0 means the whole file.
         size: Bytes or rows, to share the work out by; comparable within one source only.
         schema: The common Arrow types of several files, serialised; empty where each keeps its own.
+        typed: Whether it is Parquet.
     """
 
     name: str = ""
@@ -92,6 +98,7 @@ class Part:
     last: int = 0
     size: int = 0
     schema: bytes = field(default=b"", repr=False)
+    typed: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,7 +154,7 @@ class RejectedRow:
     Attributes:
         reason: One of the few fixed reasons that are also counted.
         where: File and row number, as a message names them.
-        raw: Its bytes as they stand in the source.
+        raw: Its bytes as they stand in the source; of a source of another encoding than UTF-8, its text as UTF-8.
     """
 
     reason: str

@@ -22,8 +22,8 @@ def place_of(manifest: Manifest, folder: Path) -> Place:
     """
     source = manifest.data.source
     if isinstance(source, str):
-        return files_place(folder, source)
+        return files_place(folder, source, manifest.data.csv)
     if isinstance(source, S3Objects):
-        return S3Place(source.s3)
+        return S3Place(source.s3, manifest.data.csv)
     declared = next(system for system in manifest.systems if system.name == source.system)
     return SqlPlace(source.sql, declared.name, declared.endpoint)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from prefect_gatehouse.data.sources.collection import Collection, Item
 from prefect_gatehouse.data.sources.interface import Bucket, Rejects, S3Place, StoredObject
+from prefect_gatehouse.data.sources.kinds import check_ending
 from prefect_gatehouse.data.sources.patterns import chosen, fixed_folder, is_pattern
 from prefect_gatehouse.errors import DataRefused, InputError
 
@@ -46,6 +47,7 @@ def bucket_source(place: S3Place, bucket: Bucket, rejects: Rejects) -> Collectio
         for key in keys:
             if key not in stored:
                 raise InputError("there is no such object in the bucket", where=key, advice="check data.source.s3 and the block's folder")
+            check_ending(key)
             if stored[key].size == 0:
                 raise DataRefused("the source is empty", where=key)
         return tuple(Item(key, f"{stored[key].size}:{stored[key].etag}", stored[key].size) for key in keys)
@@ -55,4 +57,4 @@ def bucket_source(place: S3Place, bucket: Bucket, rejects: Rejects) -> Collectio
         size, _, etag = mark.partition(":")
         yield BucketFile(bucket, StoredObject(key, int(size), etag))
 
-    return Collection(items, open_item, rejects)
+    return Collection(items, open_item, rejects, place.form)
