@@ -25,7 +25,8 @@ SECONDS = 86_400
 """Of a day."""
 TICKS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 """Of a second, by unit."""
-_TICK_LIMIT = 2**63 - 1
+TICK_LIMIT = 2**63 - 1
+"""What a time may count at most."""
 
 
 def iso_text(rule: Counting, faults: Faults, array: pa.Array) -> tuple[pa.Array, pa.Array]:
@@ -66,7 +67,7 @@ def within_years(faults: Faults, times: pa.Array) -> pa.Array:
     pandas reads the smallest number of 64 bits as a missing value: it is never within.
     """
     day = SECONDS * TICKS[times.type.unit]
-    low, high = max(_FIRST * day, -_TICK_LIMIT), min((_LAST + 1) * day - 1, _TICK_LIMIT)
+    low, high = max(_FIRST * day, -TICK_LIMIT), min((_LAST + 1) * day - 1, TICK_LIMIT)
     ticks = times.cast(pa.int64())
     return faults.without(times, pc.or_(pc.less(ticks, low), pc.greater(ticks, high)), OUTSIDE)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from decimal import ROUND_CEILING, Context, Decimal
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Context, Decimal
 from itertools import pairwise
 
 import numpy as np
@@ -20,7 +20,7 @@ _INT64 = 2.0**63
 _LAST = 2**63 - 1
 _TOO_LARGE = "are too large to round"
 # Of a decimal of 256 bits, and a context that holds any double beside them.
-_DIGITS, _WIDE = 76, Context(prec=1200)
+_DIGITS, _WIDE = 76, Context(prec=1200, rounding=ROUND_HALF_EVEN)
 _VALUES, _SHORTENED = "values", "shortened"
 
 
@@ -69,11 +69,8 @@ class Rounded(Counting):
         found = exact(arrays[0])
         if found is not None and pa.types.is_integer(found.type) and self._step.is_integer() and self._step < _INT64:
             return self._whole(faults, found)
-        if found is not None and pa.types.is_decimal(found.type) and (scaled := _fitting(found, self._step)) is not None:
-            multiple = pc.round_to_multiple(*scaled, round_mode="half_to_even")
-            if not self._step.is_integer():
-                return multiple.cast(pa.string()).cast(pa.float64())
-            return self._fitted(faults, multiple)
+        if found is not None and pa.types.is_decimal(found.type):
+            return self._decimals(faults, found)
         multiple = pc.round(pc.divide(self.numbers(faults, arrays[0]), self._step), 0, "half_to_even")
         inverse = 1 / self._step
         # Dividing by 10 gives 0.3 where multiplying by 0.1 gives 0.30000000000000004.
@@ -92,21 +89,21 @@ class Rounded(Counting):
         beyond = pc.or_(pc.greater(numbers, _LAST - step), pc.less(numbers, step - _LAST))
         return pc.round_to_multiple(faults.without(numbers, beyond, _TOO_LARGE), pa.scalar(step, pa.int64()), round_mode="half_to_even")
 
-    def _fitted(self, faults: Faults, multiple: pa.Array) -> pa.Array:
-        """Decimals that are whole numbers as such."""
-        limit = pa.scalar(Decimal(_LAST), pa.decimal128(19, 0))
-        multiple = faults.without(multiple, pc.or_(pc.greater(multiple, limit), pc.less(multiple, pc.negate(limit))), _TOO_LARGE)
-        return multiple.cast(pa.decimal256(_DIGITS, 0)).cast(pa.int64())
+    def _decimals(self, faults: Faults, values: pa.Array) -> pa.Array:
+        """Each distinct decimal once, by Python's arithmetic: Arrow's gives another number near the 76 digits of its widest type."""
+        encoded = values.dictionary_encode()
+        step = Decimal(repr(self._step))
+        multiples = [None if each is None else _multiple(each, step) for each in encoded.dictionary.to_pylist()]
+        if not self._step.is_integer():
+            return pa.array([None if each is None else float(each) + 0.0 for each in multiples], pa.float64()).take(encoded.indices)
+        large = [each is not None and abs(each) > _LAST for each in multiples]
+        faults.without(values, pa.array(large, pa.bool_()).take(encoded.indices), _TOO_LARGE)
+        fitting = [None if each is None or beyond else int(each) for each, beyond in zip(multiples, large, strict=True)]
+        return pa.array(fitting, pa.int64()).take(encoded.indices)
 
 
-def _fitting(values: pa.Array, step: float) -> tuple[pa.Array, pa.Scalar] | None:
-    """Decimals and a step, as it is written, in one type that holds both; None where there is none."""
-    exact_step = Decimal(repr(step))
-    kind = pa.decimal256(_DIGITS, max(values.type.scale, -int(exact_step.as_tuple().exponent), 0))
-    try:
-        return values.cast(kind), pa.scalar(exact_step, kind)
-    except pa.ArrowInvalid:
-        return None
+def _multiple(value: Decimal, step: Decimal) -> Decimal:
+    return _WIDE.multiply(_WIDE.to_integral_exact(_WIDE.divide(value, step)), step)
 
 
 class Binned(Counting):

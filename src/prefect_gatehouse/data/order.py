@@ -249,7 +249,7 @@ def _same(left: pa.Array, right: pa.Array) -> npt.NDArray[np.bool_]:
     if not pa.types.is_string(left.type):
         values: npt.NDArray[np.bool_] = fixed_width(left) == fixed_width(right)
         if values.ndim > 1:  # the words of decimals
-            values = values.all(axis=1)
+            values = np.asarray(values.all(axis=1))
     else:
         values = pc.fill_null(pc.equal(left, right), True).to_numpy(zero_copy_only=False)
     missing = left.is_null().to_numpy(zero_copy_only=False) == right.is_null().to_numpy(zero_copy_only=False)

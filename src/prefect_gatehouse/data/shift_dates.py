@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prefect_gatehouse.data.counting import Counting, Faults
-from prefect_gatehouse.data.dates import SECONDS, TICKS, iso_text, within, within_years
+from prefect_gatehouse.data.dates import SECONDS, TICK_LIMIT, TICKS, iso_text, within, within_years
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.tokens.cmac import mac
 from prefect_gatehouse.tokens.columns import canonical_text, is_text, text_bytes
@@ -51,8 +51,10 @@ class ShiftedDates(Counting):
             return self._moved(faults, within(faults, dates.cast(pa.date32())), shift).cast(kind)
         if pa.types.is_timestamp(kind):
             # Whole days of 24 hours on the time line: exact intervals, whatever the zone's summer time does.
+            last = TICK_LIMIT - self._days * SECONDS * TICKS[kind.unit]
+            dates = faults.without(dates, pc.greater(pc.abs(dates.cast(pa.int64())), last), "can't move within their type")
             ticks = pc.multiply(shift.cast(pa.int64()), SECONDS * TICKS[kind.unit]).cast(pa.duration(kind.unit))
-            return within_years(faults, pc.add_checked(within_years(faults, dates), ticks))
+            return within_years(faults, pc.add(within_years(faults, dates), ticks))
         if pa.types.is_null(kind):
             return dates
         raise self.refusal(f"values of type {kind} are not dates")
