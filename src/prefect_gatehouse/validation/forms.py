@@ -138,7 +138,7 @@ def understood(kwargs: Mapping[str, Json], types: Mapping[str, pa.DataType] | No
     for key in _BOUNDS:
         bound = kwargs.get(key)
         if isinstance(bound, str):  # the library takes no time of day for a bound, not even beside a column that it does not fit
-            result[key] = _moment(bound, kind) if kind is not None and (moments or texts) else _clock(bound)
+            result[key] = _moment(bound, kind) if kind is not None and (moments or texts) else _clock(bound, kind)
     members = kwargs.get("value_set")
     if moments and kind is not None and isinstance(members, list):
         result["value_set"] = [_moment(each, kind) if isinstance(each, str) else each for each in members]
@@ -150,7 +150,7 @@ def _moment(text: str, kind: pa.DataType) -> object:
     import pandas as pd
 
     if pa.types.is_time(kind) or _TIME_OF_DAY.fullmatch(text):
-        return _clock(text)
+        return _clock(text, kind)
     if not _MOMENT.fullmatch(text):
         return text
     try:
@@ -164,10 +164,14 @@ def _moment(text: str, kind: pa.DataType) -> object:
         return text
 
 
-def _clock(text: str) -> object:
+def _clock(text: str, kind: pa.DataType | None) -> object:
+    """A time of day as the library takes it; beside a column of anything else one that compares with nothing."""
     import pandas as pd
 
-    return pd.Timestamp(_FIRST_DAY + text) if _TIME_OF_DAY.fullmatch(text) else text
+    if not _TIME_OF_DAY.fullmatch(text):
+        return text
+    moment = pd.Timestamp(_FIRST_DAY + text)
+    return moment if kind is not None and pa.types.is_time(kind) else moment.tz_localize("UTC")
 
 
 def _without_gaps(column: pa.ChunkedArray) -> pa.ChunkedArray:
