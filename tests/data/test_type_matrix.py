@@ -69,7 +69,8 @@ TYPES: dict[str, dict[str, pa.Array]] = {
     "decimal": {
         str(kind): decimals(kind)
         for kind in (pa.decimal32(9, 2), pa.decimal64(18, 4), pa.decimal128(20, 2), pa.decimal128(5, 5), pa.decimal256(30, 12))
-    },
+    }
+    | {f"{kind} without gaps": decimals(kind).drop_null() for kind in (pa.decimal128(20, 2), pa.decimal256(30, 12))},
     "long decimal": {str(kind): decimals(kind) for kind in (pa.decimal128(38, 2), pa.decimal256(76, 10))},
     "date": {str(kind): pa.array([DAY, None, dt.date.min + dt.timedelta(40), dt.date(9999, 11, 1)], kind) for kind in (pa.date32(), pa.date64())},
     "timestamp": {f"timestamp {unit}": instants(unit) for unit in ("s", "ms", "us", "ns")},
