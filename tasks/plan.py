@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.boundary import inspect
+from prefect_gatehouse.data.frame import as_frame
 from prefect_gatehouse.errors import Denied, UnusableAnswer
 from prefect_gatehouse.manifest.columns import Tokenise
 from prefect_gatehouse.manifest.models import Purpose
@@ -69,7 +70,7 @@ def rounds_of(attempt: Attempt, minimised: MinimisedData) -> Rounds:
     """The workload, ready to run over the minimised data from its start."""
     manifest = minimised.admitted.manifest
     workload = load_workload(manifest.workload.entrypoint, Path(minimised.admitted.folder))
-    features = attempt.store.read(minimised.artifact, attempt.key).to_pandas()
+    features = as_frame(attempt.store.read(minimised.artifact, attempt.key))
     return Rounds(workload, features, dict(manifest.workload.parameters), {manifest.output.key, *manifest.output.columns})
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from prefect_gatehouse import journal
 from prefect_gatehouse.attempt import Attempt
+from prefect_gatehouse.data.frame import as_frame
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.tasks.collect import counts_of
 from prefect_gatehouse.tasks.gate import gate
@@ -35,7 +36,8 @@ def validate_output(attempt: Attempt, raw: RawOutcome) -> ValidatedOutcome:
             where="validate_output",
             advice="look at the backend, then start a new run",
         )
-    frame = attempt.store.read(raw.frame, attempt.key).to_pandas()
+    table = attempt.store.read(raw.frame, attempt.key)
+    frame = as_frame(table)
     wanted = {manifest.output.key, *manifest.output.columns}
     if set(frame.columns) != wanted:
         raise DataRefused(
@@ -46,7 +48,7 @@ def validate_output(attempt: Attempt, raw: RawOutcome) -> ValidatedOutcome:
         )
     if frame[manifest.output.key].isna().any() or frame[manifest.output.key].duplicated().any():
         raise DataRefused("the key of the workload's frame is empty or repeated", where="output.key", advice="return one row a key")
-    report = validate(load_suite(Path(admitted.folder) / manifest.output.suite), frame)
+    report = validate(load_suite(Path(admitted.folder) / manifest.output.suite), table)
     publish(attempt, "validate_output", report, manifest)
     refuse_failed(report, "validate_output")
     return ValidatedOutcome(raw=raw, checks=checks, report=report)

@@ -51,7 +51,11 @@ BINS = {"rule": "generalise", "bins": [0, 18, 65.5, 120]}
         (("0", "0.25", "-0.5"), [0.0, 0.25, -0.5]),
         (("007", "1"), ["007", "1"]),
         (("+49", "1"), ["+49", "1"]),
-        (("9111111111111111", "1"), ["9111111111111111", "1"]),
+        (("9111111111111111", "1"), [9111111111111111, 1]),
+        (("9223372036854775807", None, "-9223372036854775808"), [2**63 - 1, None, -(2**63)]),
+        (("9223372036854775808", "1"), ["9223372036854775808", "1"]),
+        (("-9223372036854775809", "1"), ["-9223372036854775809", "1"]),
+        (("9111111111111111", "0.5"), ["9111111111111111", "0.5"]),
         (("1", "x"), ["1", "x"]),
         (("true", "1"), ["true", "1"]),
         (("0x10", "1"), ["0x10", "1"]),
@@ -61,7 +65,7 @@ BINS = {"rule": "generalise", "bins": [0, 18, 65.5, 120]}
     ],
 )
 def test_keep_makes_numbers_of_text_only_if_nothing_is_lost(values: tuple[str | None, ...], expected: list[object]) -> None:
-    """A kept CSV column becomes numbers unless some value would not come back: leading zeros, plus signs, long digits."""
+    """A kept CSV column becomes numbers unless some value would not come back: leading zeros, plus signs, long digits beside fractions."""
     result = treated(KEEP, *(text(value) for value in values))
     assert result == expected
     assert [type(value) for value in result] == [type(value) for value in expected]

@@ -30,6 +30,8 @@ def solve(features, parameters):
     from qiskit import QuantumCircuit
 
     assert set(features.columns) > {"card", "number", "mail", "ward", "seen", "country", "weight"}
+    # Whole numbers stay whole beside a gap: a float would have changed permuted ones.
+    assert all(str(features[name].dtype) == "Int64" and features[name].isna().sum() == 1 for name in ("number", "weight"))
     circuit = QuantumCircuit(1, 1)
     circuit.ry(float(features["x"].iloc[0]), 0)
     circuit.measure(0, 0)
@@ -54,6 +56,7 @@ def widen(pipeline: Any, engine: str) -> tuple[list[str], set[str]]:
         row["country"] = f"land-{mark}"
         row["weight"] = str(100_000_000 + secrets.randbelow(800_000_000))
         canaries += [row["card"], row["number"], mark, row["ward"], row["weight"]]
+    rows[BAD]["number"] = rows[BAD]["weight"] = ""
     for row in rows[:BAD]:
         row["x"] = f"no-number-{secrets.token_hex(6)}"
         canaries.append(row["x"])

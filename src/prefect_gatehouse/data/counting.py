@@ -16,6 +16,7 @@ from prefect_gatehouse.tokens.columns import is_number, is_text
 
 _BAD = "bad: "
 _CORRECT = "correct the source or the column's rule"
+_WHOLE = r"^-?\d{1,18}$"  # what fits 64 bits for sure
 
 
 class Faults:
@@ -65,14 +66,15 @@ class Counting(ABC):
         Raises:
             DataRefused: The rule can't treat values of this type at all.
         """
-        arrays = tuple(array.dictionary_decode() if pa.types.is_dictionary(array.type) else array for array in arrays)
+        arrays = tuple(map(_flat, arrays))
         faults = Faults()
         if self._nulls == "refuse":
             faults.without(arrays[0], arrays[0].is_null(), "are missing")
         try:
             treated = self.treat(faults, *arrays)
         except pa.ArrowException as error:  # its text may quote a value, its class does not
-            raise self.refusal(f"the values can't be treated: {type(error).__name__}", "check the column's type and its rule") from None
+            message = f"values of type {arrays[0].type} can't be treated: {type(error).__name__}"
+            raise self.refusal(message, "check the column's type and its rule") from None
         self.counted.update(faults.counted)
         return treated, faults.mask
 
@@ -130,12 +132,14 @@ class Counting(ABC):
             return faults.without(array, bad.take(distinct.indices), reason).cast(kind)
 
     def numbers(self, faults: Faults, array: pa.Array) -> pa.Array:
-        """Values as finite doubles."""
+        """Values as finite doubles, each the nearest one."""
         kind = array.type
         if is_text(kind):
             array = self.parsed(faults, pc.utf8_trim_whitespace(array.cast(pa.string())), pa.float64(), "are not numbers")
         elif pa.types.is_boolean(kind):
             array = array.cast(pa.int8()).cast(pa.float64())
+        elif pa.types.is_decimal(kind):
+            array = array.cast(pa.string()).cast(pa.float64())  # Arrow's own way from a decimal is off in the last digit
         elif is_number(kind) or pa.types.is_null(kind):
             array = array.cast(pa.float64(), safe=False)
         else:
@@ -145,6 +149,23 @@ class Counting(ABC):
     def finite(self, faults: Faults, array: pa.Array) -> pa.Array:
         """Floating-point values without NaN and infinities, which are counted."""
         return faults.without(array, pc.invert(pc.is_finite(array)), "are not finite")
+
+
+def exact(array: pa.Array) -> pa.Array | None:
+    """Whole numbers (a type of up to 64 bits) and decimals as they are, text of whole numbers as such; None for what doubles hold as well."""
+    kind = array.type
+    if is_text(kind):
+        text = pc.utf8_trim_whitespace(array.cast(pa.string()))
+        whole = pc.all(pc.match_substring_regex(text, _WHOLE), min_count=0).as_py()
+        return text.cast(pa.int64()) if whole else None
+    return array if pa.types.is_integer(kind) or pa.types.is_decimal(kind) else None
+
+
+def _flat(array: pa.Array) -> pa.Array:
+    """Without a dictionary, and text in a type that every function takes."""
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    return array.cast(pa.large_string()) if pa.types.is_string_view(array.type) else array
 
 
 def _parses(value: pa.Scalar, kind: pa.DataType) -> bool:

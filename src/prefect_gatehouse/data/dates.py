@@ -21,6 +21,12 @@ OUTSIDE = "are before the year 1 or after 9999"
 _FIRST = int(np.datetime64("0001-01-01", "D").astype(np.int64))
 _LAST = int(np.datetime64("9999-12-31", "D").astype(np.int64))
 _DAY_LENGTH = 10
+SECONDS = 86_400
+"""Of a day."""
+TICKS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+"""Of a second, by unit."""
+TICK_LIMIT = 2**63 - 1
+"""What a time may count at most."""
 
 
 def iso_text(rule: Counting, faults: Faults, array: pa.Array) -> tuple[pa.Array, pa.Array]:
@@ -41,6 +47,7 @@ def days_of(rule: Counting, faults: Faults, array: pa.Array) -> pa.Array:
     if is_text(kind):
         return iso_text(rule, faults, array)[1]
     if pa.types.is_timestamp(kind):
+        array = within_years(faults, array)
         local = pc.local_timestamp(array) if kind.tz is not None else array
         return within(faults, pc.floor_temporal(local, unit="day").cast(pa.date32()))
     if pa.types.is_date(kind) or pa.types.is_null(kind):
@@ -52,6 +59,17 @@ def within(faults: Faults, days: pa.Array) -> pa.Array:
     """Days that four digits of a year can write; the others are counted."""
     number = days.cast(pa.int32())
     return faults.without(days, pc.or_(pc.less(number, _FIRST), pc.greater(number, _LAST)), OUTSIDE)
+
+
+def within_years(faults: Faults, times: pa.Array) -> pa.Array:
+    """Timestamps of the years that Python's and pandas' calendars have in common; the others are counted.
+
+    pandas reads the smallest number of 64 bits as a missing value: it is never within.
+    """
+    day = SECONDS * TICKS[times.type.unit]
+    low, high = max(_FIRST * day, -TICK_LIMIT), min((_LAST + 1) * day - 1, TICK_LIMIT)
+    ticks = times.cast(pa.int64())
+    return faults.without(times, pc.or_(pc.less(ticks, low), pc.greater(ticks, high)), OUTSIDE)
 
 
 class Dates(Counting):

@@ -9,7 +9,8 @@ upper b bits of their hash, b being the smallest for which there are at most 49,
 A block is 65,536 rows, the last one of a bucket fewer; it is taken column by column: which rows are missing (one bit each, most
 significant first), then the values. Fixed-width values are little-endian with zeros where one is missing; booleans are one byte; text is
 its byte lengths (int32, little-endian), then the UTF-8 bytes, and where all texts of the block have one length, minus that length in
-place of the lengths; decimals are text; floats are doubles, negative zero counts as zero and every NaN as one.
+place of the lengths; decimals are their unscaled number in 16 or 32 bytes; floats are doubles, negative zero counts as zero and every
+NaN as one.
 
 A bucket is digested by whoever orders its rows, so that several processes share the work.
 """

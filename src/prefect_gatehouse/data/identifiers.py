@@ -66,7 +66,7 @@ def count(values: pa.Array) -> Counter[str]:
         values = pa.array(plain[plain == np.rint(plain)], pa.float64())
         values = values.filter(pc.less(pc.abs(values), 2.0**53)).cast(pa.int64())
         kind = values.type
-    if pa.types.is_decimal(kind):
+    if pa.types.is_decimal(kind) or kind == pa.uint64():  # the upper half of uint64 is in no other type
         return _in_texts(values.cast(pa.string()))
     return _in_numbers(values) if pa.types.is_integer(kind) else Counter()
 

@@ -21,6 +21,8 @@ Hashes = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.int64]
 
 _WORD = 8
+# Digits that a decimal of 16 and of 32 bytes holds at most.
+_DECIMAL128, _DECIMAL256 = 38, 76
 # Odd constants of high entropy: the golden ratio in 64 bits (Knuth, TAOCP 6.4), and the two of MurmurHash3's finaliser.
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _LAST_1 = np.uint64(0xFF51AFD7ED558CCD)
@@ -35,8 +37,10 @@ _FILLED = np.array([(1 << (8 * length)) - 1 for length in range(_WORD)], np.uint
 def one_form(name: str, column: pa.Array) -> pa.Array:
     """A column in the one form of its logical type: no dictionary, no large_string, doubles with one zero and one NaN.
 
+    The form is also one that Parquet gives back as it was: no seconds, no decimals of 32 and 64 bits, no days in milliseconds.
+
     Raises:
-        DataRefused: The type is neither text, number, boolean nor date.
+        DataRefused: The type is neither text, number, boolean nor time, or a value does not fit the form.
     """
     kind = column.type
     if pa.types.is_dictionary(kind):
@@ -44,14 +48,35 @@ def one_form(name: str, column: pa.Array) -> pa.Array:
         kind = column.type
     if pa.types.is_string(kind):
         return column
-    if is_text(kind) or pa.types.is_decimal(kind):
+    if is_text(kind):
         return column.cast(pa.string())
     if pa.types.is_floating(kind):
         return _one_zero(column.cast(pa.float64()))
-    if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind) or is_time(kind):
+    if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind):
         return column
+    if is_time(kind) or pa.types.is_decimal(kind):
+        try:
+            return column.cast(_lasting(kind))
+        except pa.ArrowInvalid:  # its text quotes a value
+            message = f"values of type {kind} are out of the range that can be stored"
+            raise DataRefused(message, where=f"column '{name}'", advice="correct the source") from None
     advice = "keep flat columns of text, numbers and dates"
-    raise DataRefused(f"the type {kind} has no digest", where=f"column '{name}'", advice=advice)
+    raise DataRefused(f"values of type {kind} can't be stored", where=f"column '{name}'", advice=advice)
+
+
+def _lasting(kind: pa.DataType) -> pa.DataType:
+    """The type of the same meaning that Parquet knows."""
+    if pa.types.is_date(kind):
+        return pa.date32()
+    if pa.types.is_timestamp(kind) and kind.unit == "s":
+        return pa.timestamp("ms", kind.tz)
+    if pa.types.is_time(kind) and kind.unit == "s":
+        return pa.time32("ms")
+    if pa.types.is_decimal(kind):
+        scale = max(kind.scale, 0)
+        digits = max(kind.precision - kind.scale + scale, scale)
+        return pa.decimal128(digits, scale) if digits <= _DECIMAL128 else pa.decimal256(min(digits, _DECIMAL256), scale)
+    return kind
 
 
 def _one_zero(column: pa.Array) -> pa.Array:
@@ -83,6 +108,11 @@ def _column_hashes(column: pa.Array) -> Hashes:
         return np.full(len(column), _MISSING, np.uint64)
     if pa.types.is_string(column.type):
         hashes = _text_hashes(column)
+    elif pa.types.is_decimal(column.type):
+        hashes = np.zeros(len(column), np.uint64)
+        for word in fixed_width(column).T:
+            hashes = (hashes ^ word.view(np.uint64)) * _STEP
+            hashes ^= hashes >> _32
     else:
         hashes = fixed_width(column).astype(np.int64, copy=False).view(np.uint64) * _STEP
         hashes ^= hashes >> _32
@@ -92,14 +122,29 @@ def _column_hashes(column: pa.Array) -> Hashes:
 
 
 def fixed_width(column: pa.Array) -> npt.NDArray[np.generic]:
-    """Values of a number, boolean or date column as numpy holds them: integers, doubles as their bits; zero where one is missing."""
+    """Values of a number, boolean or date column as numpy holds them: integers, doubles as their bits; zero where one is missing.
+
+    Of a decimal the words of 64 bits of its unscaled number, the lowest first: (rows, 2), or (rows, 4) of one of 256 bits.
+    """
     kind = column.type
+    if pa.types.is_decimal(kind):
+        return _decimal_words(column)
     if is_time(kind):
         column = column.view(pa.int32() if kind.bit_width == 32 else pa.int64())
     if pa.types.is_boolean(kind):
         column = column.cast(pa.uint8())
     values: npt.NDArray[np.generic] = (column.fill_null(0) if column.null_count else column).to_numpy(zero_copy_only=False)
     return values.view(np.int64) if values.dtype == np.float64 else values
+
+
+def _decimal_words(column: pa.Array) -> npt.NDArray[np.int64]:
+    words = column.type.byte_width // _WORD
+    if not len(column):
+        return np.zeros((0, words), np.int64)
+    found = np.frombuffer(column.buffers()[1], "<i8", len(column) * words, column.offset * column.type.byte_width).reshape(-1, words)
+    if column.null_count:  # what stands in the place of a missing one is anything
+        found = np.where(column.is_null().to_numpy(zero_copy_only=False)[:, None], np.int64(0), found)
+    return found
 
 
 def _text_hashes(column: pa.Array) -> Hashes:
@@ -203,6 +248,8 @@ def _same(left: pa.Array, right: pa.Array) -> npt.NDArray[np.bool_]:
         return np.ones(len(left), np.bool_)
     if not pa.types.is_string(left.type):
         values: npt.NDArray[np.bool_] = fixed_width(left) == fixed_width(right)
+        if values.ndim > 1:  # the words of decimals
+            values = np.asarray(values.all(axis=1))
     else:
         values = pc.fill_null(pc.equal(left, right), True).to_numpy(zero_copy_only=False)
     missing = left.is_null().to_numpy(zero_copy_only=False) == right.is_null().to_numpy(zero_copy_only=False)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prefect_gatehouse.data.counting import Counting, Faults
-from prefect_gatehouse.data.dates import iso_text, within
+from prefect_gatehouse.data.dates import SECONDS, TICK_LIMIT, TICKS, iso_text, within, within_years
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.tokens.cmac import mac
 from prefect_gatehouse.tokens.columns import canonical_text, is_text, text_bytes
@@ -51,9 +51,10 @@ class ShiftedDates(Counting):
             return self._moved(faults, within(faults, dates.cast(pa.date32())), shift).cast(kind)
         if pa.types.is_timestamp(kind):
             # Whole days of 24 hours on the time line: exact intervals, whatever the zone's summer time does.
-            within(faults, pc.floor_temporal(pc.cast(dates, pa.timestamp(kind.unit)), unit="day").cast(pa.date32()))
-            ticks = pc.multiply(shift.cast(pa.int64()), 86_400 * _TICKS[kind.unit]).cast(pa.duration(kind.unit))
-            return pc.add(dates, ticks)
+            last = TICK_LIMIT - self._days * SECONDS * TICKS[kind.unit]
+            dates = faults.without(dates, pc.greater(pc.abs(dates.cast(pa.int64())), last), "can't move within their type")
+            ticks = pc.multiply(shift.cast(pa.int64()), SECONDS * TICKS[kind.unit]).cast(pa.duration(kind.unit))
+            return within_years(faults, pc.add(within_years(faults, dates), ticks))
         if pa.types.is_null(kind):
             return dates
         raise self.refusal(f"values of type {kind} are not dates")
@@ -68,9 +69,6 @@ class ShiftedDates(Counting):
         except DataRefused as error:
             raise self.refusal(f"its subject can't be read: {error.message}", error.advice) from None
         return pa.array(days_for(self._key, *text_bytes(subjects.dictionary), self._days), pa.int32()).take(subjects.indices)
-
-
-_TICKS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
 def days_for(key: bytes, data: npt.NDArray[np.uint8], edges: npt.NDArray[np.int64], days: int) -> npt.NDArray[np.int32]:

@@ -21,7 +21,7 @@ def whole(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     """A column as ``int64``; nulls stay null.
 
     Args:
-        array: Whole numbers of any width, doubles that all are whole numbers, or decimal digits.
+        array: Whole numbers of any width, decimals without places behind the point, doubles that all are whole numbers, or decimal digits.
 
     Raises:
         DataRefused: The column holds something else, or numbers beyond 64 bits with sign.
@@ -31,6 +31,8 @@ def whole(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     try:
         if pa.types.is_integer(kind) or pa.types.is_null(kind):
             return array.cast(pa.int64())
+        if pa.types.is_decimal(kind) and kind.scale == 0:
+            return _of_text(array.cast(pa.string()))
         if pa.types.is_floating(kind):
             return _of_doubles(array.cast(pa.float64()))
         if is_text(kind):

@@ -6,7 +6,7 @@ for quantiles and for what repeats, and only ever for the columns that are neede
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Protocol, TypeAlias
 
@@ -14,10 +14,15 @@ import pandas as pd
 import pyarrow as pa
 
 from prefect_gatehouse.errors import DataRefused
+from prefect_gatehouse.validation.forms import Form, computed, computed_schema
 from prefect_gatehouse.validation.pushdown.interface import Table
 
 ROWS = 1 << 16
 """Rows of a batch that is cut from a table: small enough for the caches, large enough that calls do not count."""
+
+
+OWN = Form(own=True)
+"""As a workload has the columns."""
 
 
 class BatchSource(Protocol):
@@ -61,8 +66,10 @@ class Reading:
     @cached_property
     def table(self) -> Table:
         """What checks may know beforehand."""
-        schema = self._columns.schema if isinstance(self._data, pd.DataFrame) else self._data.schema
-        return Table(self.names, dict(zip(schema.names, schema.types, strict=True)), self.rows)
+        written = self._columns.schema if isinstance(self._data, pd.DataFrame) else self._data.schema
+        schema = computed_schema(written)
+        decimals = frozenset(field.name for field in written if pa.types.is_decimal(field.type))
+        return Table(self.names, dict(zip(schema.names, schema.types, strict=True)), self.rows, decimals)
 
     @cached_property
     def _columns(self) -> pa.Table:
@@ -71,11 +78,14 @@ class Reading:
         return pa.table({name: column for name in self.names if (column := _plain(self._data[name])) is not None})
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """All rows of these columns.
+        """All rows of these columns, in the types that are computed with (``forms``).
 
         Raises:
             DataRefused: The source has another number of rows than it says.
         """
+        return map(computed, self._counted(columns))
+
+    def _counted(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         rows = 0
         for batch in self._batches(columns):
             rows += batch.num_rows
@@ -89,16 +99,19 @@ class Reading:
             return iter(table.select(list(columns)).to_batches(max_chunksize=ROWS))
         return self._data(list(columns))
 
-    def frame(self, columns: Sequence[str]) -> pd.DataFrame:
-        """These columns in memory, as pandas has them."""
+    def frame(self, columns: Sequence[str], form: Form = OWN) -> pd.DataFrame:
+        """These columns in memory, in a form; a frame is as it is."""
         if isinstance(self._data, pd.DataFrame):
             return self._data[list(columns)]
         if isinstance(self._data, pa.Table):
-            selected: pd.DataFrame = self._data.select(list(columns)).to_pandas()
-            return selected
+            return form.frame(self._data.select(list(columns)))
         schema = pa.schema([self._data.schema.field(name) for name in columns])
-        whole: pd.DataFrame = pa.Table.from_batches(list(self.batches(columns)), schema=schema).to_pandas()
-        return whole
+        return form.frame(pa.Table.from_batches(list(self._counted(columns)), schema=schema))
+
+    @property
+    def written(self) -> Mapping[str, pa.DataType]:
+        """The types of the columns as they are stored; of a frame none, since pandas' own types are the library's to judge."""
+        return {} if isinstance(self._data, pd.DataFrame) else dict(zip(self._data.schema.names, self._data.schema.types, strict=True))
 
 
 def _plain(column: pd.Series) -> pa.Array | None:

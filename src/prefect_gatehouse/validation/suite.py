@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn, cast
 
 from prefect_gatehouse.canonical import Json, canonical
 from prefect_gatehouse.errors import DataRefused, InputError, StorageError
+from prefect_gatehouse.validation.forms import understood
 from prefect_gatehouse.validation.gx_import import quiet, registry
 from prefect_gatehouse.validation.pushdown.registry import parse, proven
 
@@ -78,7 +79,7 @@ def load_suite(path: Path) -> Suite:
         kind, kwargs = _shape(entry, where)
         if not proven() or parse(kind, kwargs) is None:
             known = registry() if known is None else known
-            build(known, kind, kwargs, where)
+            build(known, kind, understood(kwargs), where)
         _substantial(kind, kwargs, where)
         expectation: Mapping[str, Json] = {"type": kind, "kwargs": kwargs}
         if canonical(expectation) in seen:
@@ -129,8 +130,8 @@ def _plain(name: str) -> str:
     return name.casefold().strip("\"'`")
 
 
-def build(known: Mapping[str, Callable[..., Expectation]], kind: str, kwargs: Mapping[str, Json], where: str) -> Expectation:
-    """The expectation of a type with its arguments.
+def build(known: Mapping[str, Callable[..., Expectation]], kind: str, kwargs: Mapping[str, object], where: str) -> Expectation:
+    """The expectation of a type with its arguments, which may be moments where the suite has text (``forms``).
 
     Raises:
         InputError: The type is unknown, or an argument is unknown, missing or of the wrong type; the message names the argument

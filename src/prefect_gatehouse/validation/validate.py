@@ -7,11 +7,12 @@ left for it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from prefect_gatehouse.canonical import Json
 from prefect_gatehouse.errors import DataRefused, GatehouseError
 from prefect_gatehouse.validation.batches import Data, Reading
+from prefect_gatehouse.validation.forms import Form, form_of, understood
 from prefect_gatehouse.validation.gx import label, run
 from prefect_gatehouse.validation.gx_import import registry
 from prefect_gatehouse.validation.pushdown.interface import Check
@@ -22,6 +23,9 @@ from prefect_gatehouse.values import CheckResult, SuiteReport
 
 ROWS_PRESENT = "gatehouse_rows_present"
 NOT_ALL_NULL = "gatehouse_column_not_all_null"
+
+if TYPE_CHECKING:
+    from great_expectations.expectations.expectation import Expectation
 
 _QUOTES = '"[]`'
 
@@ -156,17 +160,29 @@ def _by_great_expectations(
     if not places:
         return {}
     known = registry()
-    built = [build(known, *entries[place], f"{suite.name}: expectations[{place}]") for place in places]
-    needed = {name for place in places for name in _columns(entries[place][1])}
+    types = reading.written
+    forms = {place: form_of(*entries[place], types) for place in places}
+    results: dict[int, CheckResult] = {}
+    for form in dict.fromkeys(forms.values()):
+        alike = [place for place in places if forms[place] == form]
+        built = [build(known, entries[place][0], understood(entries[place][1], types), f"{suite.name}: expectations[{place}]") for place in alike]
+        results |= dict(zip(alike, _run(built, [entries[place][1] for place in alike], reading, form), strict=False))
+    return results
+
+
+def _run(built: Sequence[Expectation], arguments: Sequence[Mapping[str, Json]], reading: Reading, form: Form) -> list[CheckResult]:
+    """The library's results over one frame, none if it can't be made."""
+    columns = [_columns(each) for each in arguments]
+    needed = {name for each in columns for name in each}
     # About the table, or about a column under another name: all of it.
-    everything = needed - set(reading.names) or any(not _columns(entries[place][1]) for place in places)
+    everything = needed - set(reading.names) or not all(columns)
     try:
-        frame = reading.frame([name for name in reading.names if everything or name in needed])
+        frame = reading.frame([name for name in reading.names if everything or name in needed], form)
     except GatehouseError:
         raise
     except Exception:  # noqa: BLE001  whatever it was, its text may quote a cell
-        return {}
-    return dict(zip(places, run(built, frame), strict=False))
+        return []
+    return run(built, frame)
 
 
 def _result(kind: str, kwargs: Mapping[str, Json], success: bool, *, errored: bool) -> CheckResult:

@@ -53,11 +53,13 @@ class Table:
         names: Every column, in order.
         types: Of the columns that can be computed here; one that is missing can be seen by Great Expectations only.
         rows: How many there are.
+        decimals: Columns of decimals that are computed as doubles.
     """
 
     names: tuple[str, ...]
     types: Mapping[str, pa.DataType]
     rows: int
+    decimals: frozenset[str] = frozenset()
 
 
 Bind = Callable[[Table], Check | None]

@@ -32,15 +32,13 @@ class _Typed(OnePass):
         self.columns: tuple[str, ...] = (column,)
         self._type = type_
         self._names = names
-        self._missing = False
 
     def update(self, batch: Batch) -> None:
-        view = batch.view(self.columns[0])
-        self._missing = self._missing or view.count < view.rows
+        """Nothing to see: a gap changes no type."""
 
     def success(self) -> bool:
-        # pandas is asked for the type that it gives such a column, with a missing value or without.
-        seen = pd.Series(pa.array([None] if self._missing else [], self._type).to_pandas()).dtype.type
+        # pandas is asked for the type that it gives such a column where nothing is missing.
+        seen = pd.Series(pa.array([], self._type).to_pandas()).dtype.type
         if seen is np.object_:
             raise Undecided
         wanted = [each for name in self._names for each in _types(name)]
@@ -71,7 +69,7 @@ def _bind(column: str, mostly: float, names: tuple[str, ...], kinds: set[str]) -
     def bind(table: Table) -> Check | None:
         type_ = table.types.get(column)
         # A share of a whole column's type means nothing; Great Expectations ignores it too, but let it say so.
-        if type_ is None or mostly != 1 or kind_of(type_) not in kinds or not all(names):
+        if type_ is None or column in table.decimals or mostly != 1 or kind_of(type_) not in kinds or not all(names):
             return None
         return _Typed(column, type_, names)
 
