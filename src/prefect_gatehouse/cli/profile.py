@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,9 @@ from prefect_gatehouse.cli.output import console, emit, plain, table
 if TYPE_CHECKING:
     from prefect_gatehouse.data.profile import Profile
     from prefect_gatehouse.data.propose import Proposal
+
+# Columns from which on those that are alike share a line, and how many of their names stand there.
+_MANY, _NAMED_TOGETHER = 500, 3
 
 
 @click.argument("file", type=click.Path(path_type=Path))
@@ -36,23 +40,13 @@ def _show(found: Profile) -> None:
     table(
         f"{found.file}: {part}{found.rows} rows",
         ("Column", "Holds", "Missing", "Different", "Rule", "Class"),
-        [
-            (
-                each.observed.name,
-                each.observed.kind,
-                f"{each.observed.missing / each.observed.rows:.1%}",
-                f"{each.observed.share_different:.1%}",
-                _rule(each),
-                str(each.column.data_class),
-            )
-            for each in found.proposals
-        ],
+        _columns(found),
     )
     # A reason that thirty columns share is told once.
     alike: dict[str, list[str]] = {}
     for each in found.proposals:
         alike.setdefault(each.reason, []).append(each.observed.name)
-    table("Why", ("Column", ""), [(", ".join(names), reason) for reason, names in alike.items()])
+    table("Why", ("Column", ""), [(_names(names), reason) for reason, names in alike.items()])
     out = console()
     if found.unnamed:
         out.print(f"{found.unnamed} more columns have no name that a manifest can hold; they are dropped", markup=False)
@@ -60,6 +54,23 @@ def _show(found: Profile) -> None:
         names = plain(", ".join(found.quasi_identifiers))
         out.print(f"k = {found.k} over {names}, in {found.groups} groups", markup=False)
     out.print("names of people are not recognised in values: read every column that leaves", markup=False)
+
+
+def _columns(found: Profile) -> list[tuple[str, ...]]:
+    """A line for each column; where there are more than anybody reads, one for all that are alike, at the place of the first."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for place, each in enumerate(found.proposals):
+        observed = each.observed
+        missing, different = f"{observed.missing / observed.rows:.1%}", f"{observed.share_different:.1%}"
+        line = (observed.kind, missing, different, _rule(each), str(each.column.data_class))
+        own = () if len(found.proposals) > _MANY else (str(place),)
+        alike.setdefault((*own, *line), []).append(observed.name)
+    return [(_names(names, _NAMED_TOGETHER), *line[-5:]) for line, names in alike.items()]
+
+
+def _names(names: Sequence[str], most: int = 30) -> str:
+    """Names of columns, the first of them where there are many; ``--json`` has them all."""
+    return ", ".join(names) if len(names) <= most else f"{', '.join(names[:most])} and {len(names) - most} more"
 
 
 def _rule(each: Proposal) -> str:

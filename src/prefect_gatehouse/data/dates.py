@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prefect_gatehouse.data.counting import Counting, Faults
+from prefect_gatehouse.data.matching import matches
 from prefect_gatehouse.tokens.columns import is_text
 
 ISO = r"^\d{4}-\d{2}-\d{2}([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z|[+-]([01]\d|2[0-3]):?[0-5]\d)?)?$"
@@ -26,7 +27,7 @@ _DAY_LENGTH = 10
 def iso_text(rule: Counting, faults: Faults, array: pa.Array) -> tuple[pa.Array, pa.Array]:
     """Text without spaces around it, and its days (date32); what is no date of the stated forms is counted."""
     text = pc.utf8_trim_whitespace(array.cast(pa.string()))
-    text = faults.without(text, pc.invert(pc.match_substring_regex(text, ISO)), NOT_ISO)
+    text = faults.without(text, pc.invert(matches(text, ISO)), NOT_ISO)
     days = rule.parsed(faults, pc.utf8_slice_codeunits(text, 0, _DAY_LENGTH), pa.date32(), NOT_ISO)
     return text, within(faults, days)
 
