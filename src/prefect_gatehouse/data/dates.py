@@ -1,4 +1,4 @@
-"""Days of dates, timestamps and ISO 8601 text, and their coarser forms: year, quarter, month, ISO week, day.
+"""Days of dates, timestamps and ISO 8601 text, and their coarser forms: decade, year, quarter, month, ISO week, day.
 
 Text is ``YYYY-MM-DD``, or that followed by ``T`` or a space and ``hh:mm[:ss[.fraction]]`` and, if any, ``Z`` or an offset. The day
 that counts is the one on the wall clock: as written in the text, and in the zone of the column for a timestamp with a zone.
@@ -56,7 +56,7 @@ def within(faults: Faults, days: pa.Array) -> pa.Array:
 
 
 class Dates(Counting):
-    """The year as a number, or as text the quarter (2026-Q1), the month (2026-01), the ISO week (2026-W05) or the day (2026-01-28)."""
+    """The year as a number (of a decade its first one, 1980), or as text the quarter (2026-Q1), the month (2026-01), the ISO week (2026-W05) or the day (2026-01-28)."""
 
     def __init__(self, name: str, to: str, *, nulls: str = "keep") -> None:
         super().__init__(name, to, nulls=nulls)
@@ -72,6 +72,8 @@ def _coarse(days: pa.Array, to: str) -> pa.Array:
     year = pc.year(days).cast(pa.int32())
     if to == "year":
         return year
+    if to == "decade":
+        return pc.multiply(pc.divide(year, pa.scalar(10, pa.int32())), pa.scalar(10, pa.int32()))
     if to == "day":
         return days.cast(pa.string())
     if to == "month":

@@ -48,6 +48,11 @@ class Data(Strict):
     columns: dict[ColumnName, Column] = Field(min_length=1, description="Every column that may leave, and how; all others are dropped.")
     quasi_identifiers: tuple[ColumnName, ...] = Field((), description="Columns that identify somebody only together.")
     k: _Group | None = Field(None, description="Smallest group that the quasi-identifiers may form.")
+    suppression_limit: Annotated[float, Field(gt=0, le=0.5)] | None = Field(
+        None,
+        description="Largest share of the rows that may be left out because their group has fewer than k rows, or fewer than l values of a "
+        "sensitive column; such rows refuse the data unless it is set.",
+    )
     sensitive: tuple[ColumnName, ...] = Field((), description="Columns that nobody may learn about a person whose group is known.")
     l: _Group | None = Field(None, description="Fewest distinct values of each sensitive column within a group.")  # noqa: E741 the field's own letter
     suite: RelativePath = Field(description="Great Expectations suite of the minimised data.")
@@ -76,6 +81,8 @@ class Data(Strict):
         if bool(self.quasi_identifiers) != (self.k is not None):
             place = ("quasi_identifiers",) if self.quasi_identifiers else ("k",)
             yield place, "quasi_identifiers and k go together: name both or neither"
+        if self.suppression_limit is not None and self.k is None:
+            yield ("suppression_limit",), "suppression_limit counts rows in groups that are too small: name quasi_identifiers and k"
         if bool(self.sensitive) != (self.l is not None):
             yield ("sensitive",) if self.sensitive else ("l",), "sensitive and l go together: name both or neither"
         if self.l is not None and not self.quasi_identifiers:
