@@ -12,8 +12,8 @@ import re
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# Texts up to which Python is the faster one.
-_FEW = 128
+# Texts and their bytes up to which Python is the faster one; RE2's time is linear in a text, Python's may not be, so long ones go to RE2.
+_FEW, _SHORT = 128, 4096
 # What RE2 takes these for: the end of the text (not also before a last line end), and ASCII's blanks without the vertical tab.
 _TOKENS = re.compile(r"\\.|\[\^?\]?|\]|\$", re.DOTALL)
 _BLANKS = r"\t\n\f\r "
@@ -26,7 +26,7 @@ def matches(values: pa.Array, pattern: str) -> pa.BooleanArray:
         values: Text.
         pattern: Without ``\\p``.
     """
-    if len(values) > _FEW:
+    if len(values) > _FEW or values.nbytes > _SHORT:
         return pc.match_substring_regex(values, pattern)
     search = _compiled(pattern).search
     return pa.array([None if text is None else search(text) is not None for text in values.to_pylist()], pa.bool_())

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from prefect_gatehouse.data.artifacts import ArtifactStore
+from prefect_gatehouse.data.coarsen import explained
 from prefect_gatehouse.data.digest import ContentDigest
 from prefect_gatehouse.data.engine.deal import MEMORY
 from prefect_gatehouse.data.engine.in_process import InProcess
@@ -23,7 +24,7 @@ from prefect_gatehouse.data.rules import Rule
 from prefect_gatehouse.data.run_keys import RunKey
 from prefect_gatehouse.data.sources import Place, Source, SourceAccess, open_source
 from prefect_gatehouse.data.spill import SpillFolder
-from prefect_gatehouse.data.suppress import to_suppress
+from prefect_gatehouse.data.suppress import Suppressed, to_suppress
 from prefect_gatehouse.errors import DataRefused, InputError, StorageError
 from prefect_gatehouse.manifest.columns import Drop, ShiftDates, Tokenise
 from prefect_gatehouse.manifest.data import Data
@@ -157,7 +158,7 @@ def minimise(
             rows, aside = _checked(data, treater, counted)
             if treater.finishes(counted.dealt.schema):
                 _replace(counted, engine.finish(counted, counted.tallies), folder)
-            suppressed = to_suppress(data, counted.groups, rows) if counted.groups is not None else None
+            suppressed = _in_groups(data, counted, rows)
             if suppressed is not None:
                 _replace(counted, engine.suppress(counted, suppressed[0]), folder)
             k, l = counted.groups.check(data.k, data.l) if counted.groups is not None else (None, None)  # noqa: E741
@@ -191,6 +192,19 @@ def _dealt(engine: Engine, source: Source, progress: Progress | None) -> tuple[s
         digest = beside.submit(source.digest) if len(source.parts()) > 1 else None
         counted = engine.deal(progress)
         return counted.source_sha256 or (digest.result() if digest is not None else source.digest()), counted
+
+
+def _in_groups(data: Data, counted: Counted, rows: int) -> tuple[Suppressed, int] | None:
+    """The groups that leave and their rows, None where none has to: then all groups reach k and l."""
+    if counted.groups is None:
+        return None
+    try:
+        suppressed = to_suppress(data, counted.groups, rows)
+        if suppressed is None:
+            counted.groups.check(data.k, data.l)
+        return suppressed
+    except DataRefused as error:
+        raise explained(error, data, counted.groups, rows) from None
 
 
 def _replace(counted: Counted, anew: Counted, folder: SpillFolder) -> None:
