@@ -52,8 +52,20 @@ def _show(found: Profile) -> None:
         out.print(f"{found.unnamed} more columns have no name that a manifest can hold; they are dropped", markup=False)
     if found.k is not None:
         names = plain(", ".join(found.quasi_identifiers))
-        out.print(f"k = {found.k} over {names}, in {found.groups} groups", markup=False)
+        out.print(f"k = {found.k} over {names}, in {found.groups} groups{_behind(found)}", markup=False)
     out.print("names of people are not recognised in values: read every column that leaves", markup=False)
+
+
+def _behind(found: Profile) -> str:
+    """What was done so that k is reached, or why it is not."""
+    if found.reached is None:
+        return ""
+    told = f"; {found.shortfall()}" if found.shortfall() else ""
+    if found.suppression_limit is not None:
+        told += f", when {found.reached.failing} of {found.rows} rows are suppressed (suppression_limit: {found.suppression_limit})"
+    if found.reached.steps:
+        told += f"; it was {found.reached.first} before these were made coarser: {plain(', '.join(found.reached.steps))}"
+    return told
 
 
 def _columns(found: Profile) -> list[tuple[str, ...]]:
@@ -86,6 +98,11 @@ def _as_dict(found: Profile) -> dict[str, object]:
         "unnamed_columns": found.unnamed,
         "k": found.k,
         "groups": found.groups,
+        "l": found.reached.l if found.reached is not None else None,
+        "rows_missing_k_or_l": found.reached.failing if found.reached is not None else 0,
+        "k_before_coarser": found.reached.first if found.reached is not None else None,
+        "coarser": list(found.reached.steps) if found.reached is not None else [],
+        "shortfall": found.shortfall() or None,
         "columns": [
             {
                 "name": each.observed.name,

@@ -75,6 +75,21 @@ class Groups:
         counts = self._counts.table()
         return int(pc.sum(counts[_ROWS].filter(found(counts.drop_columns([_ROWS])))).as_py() or 0) if counts.num_rows else 0
 
+    def filtered(self, wanted: Callable[[pa.Table], pa.Array]) -> Groups:
+        """The groups that a function picks from their quasi-identifiers."""
+        found = Groups(self.columns, self.sensitive)
+        found._counts = self._counts.filtered(wanted, len(self.columns))
+        found._pairs = [pairs.filtered(wanted, len(self.columns)) for pairs in self._pairs]
+        return found
+
+    def rows(self) -> int:
+        """Rows that were counted."""
+        return int(pc.sum(self._counts.table()[_ROWS]).as_py() or 0)
+
+    def fewest(self) -> int:
+        """Fewest different values of a sensitive column in a group."""
+        return min((pc.min(pairs.different()).as_py() or 0 for pairs in self._pairs), default=0)
+
     def coarsened(self, ways: Mapping[str, Coarser | None]) -> Groups:
         """The same rows in the groups of coarser values.
 
@@ -176,6 +191,13 @@ class _Distinct:
             return table.select([])
         counted = table.group_by(keys).aggregate([(last, "count")])
         return counted.filter(pc.less(counted[f"{last}_count"], least)).select(keys)
+
+    def filtered(self, wanted: Callable[[pa.Table], pa.Array], keys: int) -> _Distinct:
+        """The rows that a function picks by their first columns."""
+        table, found = self.table(), _Distinct(len(self._keys))
+        if table.num_rows:
+            found._append(table.filter(wanted(table.select(self._keys[:keys]))))
+        return found
 
     def coarsened(self, ways: Sequence[Coarser | None]) -> _Distinct:
         """The same rows by coarser columns; one without a way is left out."""

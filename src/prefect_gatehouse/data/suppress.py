@@ -61,6 +61,11 @@ class Suppressed:
         return pa.array(found)
 
 
+def without(groups: Groups, going: Suppressed) -> Groups:
+    """The groups that are left."""
+    return groups.filtered(lambda keys: pc.invert(going.holds(keys)))
+
+
 def _places(column: pa.Array, values: pa.Array) -> npt.NDArray[np.int64]:
     """Place of each value; -1 where there is none. A missing value has one, like any other."""
     if pa.types.is_null(values.type) or pa.types.is_null(column.type):
