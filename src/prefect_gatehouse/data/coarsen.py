@@ -22,7 +22,7 @@ from prefect_gatehouse.manifest.data import Data
 from prefect_gatehouse.tokens.columns import is_text
 
 _DATES = ("day", "month", "quarter", "year", "decade")
-_FACTORS = (2, 5, 10)
+_FACTORS = (2, 5)
 # Sets of steps that are told at most, so that a message stays one.
 _TOLD = 4
 

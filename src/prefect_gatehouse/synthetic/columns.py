@@ -25,6 +25,8 @@ Kind = Literal["levels", "wide", "dense", "made-up", "empty"]
 _MOST_NUMBERS, _MOST_TEXTS = 256, 1000
 # Share of rows in common values that makes a column one of few values: numbers keep their own unless they repeat.
 _NUMBERS_COVERED, _TEXTS_COVERED = 0.9, 0.6
+# Up to so many levels of numbers are combined as they are: codes, counts, months of delay.
+_OWN_LEVELS = 16
 # Share of a range's places that the source occupies: above it there is no room beside the source's values.
 _FULL = 0.5
 # A text with an @ or six digits in a row may name somebody, however often it occurs: it is written as "value-N".
@@ -46,6 +48,7 @@ class Column:
         forbidden: Sorted values of the source that must not come again.
         unique: Whether all values of the source differ.
         maker: For made-up columns.
+        ranges: Of numbers with many levels, the range that each level is in where columns are combined; None where each level is its own.
         pooled: Share of the values that fewer than k rows have, of few-valued columns.
     """
 
@@ -60,6 +63,19 @@ class Column:
     unique: bool = False
     maker: MadeUp | None = None
     pooled: float = 0.0
+    ranges: Array | None = None
+
+    @property
+    def combined(self) -> int:
+        """How many values or ranges take part in combinations."""
+        return len(self.levels) if self.ranges is None else int(self.ranges[-1]) + 1
+
+    def in_ranges(self, most: int) -> Column:
+        """The same column of levels; if it is numbers with more than so many, in ranges of about one size, a heap in one of its own."""
+        if self.kind != "levels" or self.codec is None or len(self.levels) <= max(most, _OWN_LEVELS):
+            return self
+        middle = np.cumsum(self.shares) - self.shares / 2
+        return replace(self, ranges=np.unique(np.floor(middle * most), return_inverse=True)[1])
 
     @property
     def name(self) -> str:
