@@ -45,7 +45,7 @@ class Column:
         levels: Values of the levels, in order: numbers, or texts as they are in the source (None for the pooled rest).
         written: Texts as they are written, one for each level.
         marginal: None for made-up and empty columns.
-        forbidden: Sorted values of the source that must not come again.
+        forbidden: Sorted values of the source that fewer than k rows have: they must not come again.
         unique: Whether all values of the source differ.
         maker: For made-up columns.
         ranges: Of numbers with many levels, the range that each level is in where columns are combined; None where each level is its own.
@@ -222,7 +222,7 @@ def _number(field: pa.Field, array: pa.ChunkedArray, k: int) -> Column:
         states,
         codec,
         marginal=marginal,
-        forbidden=None if dense else distinct,
+        forbidden=None if dense else distinct[~common],
         unique=len(distinct) == len(values) and not dense and codec.grid,
     )
 

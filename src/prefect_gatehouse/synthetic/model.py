@@ -129,6 +129,7 @@ class Model:
         codes = [combination_codes(column, *column.encode(table[column.name])) for column in self._coarse]
         matrix = np.column_stack(codes) if codes else np.zeros((table.num_rows, 0), np.int64)
         self.combinations = Combinations(matrix, [column.combined + 1 for column in self._coarse], k)
+        self._rare_levels = _rare_rows(self._levels(table), k) if self._only_levels() else None
         self._maps = [IDENTITY] * len(steps)
         self._root = np.zeros((0, 0))
         for _ in range(_BALANCINGS if steps else 0):
@@ -183,7 +184,7 @@ class Model:
 
     def _blamed(self, uniform: Array) -> str:
         """The columns that are most often in a rare combination, in words."""
-        hits = self.combinations.blamed(self._codes(uniform))
+        hits = self.combinations.blamed(np.column_stack([combination_codes(*each) for each in self._drawn_levels(uniform)]))
         names = [self._coarse[self.combinations.columns[place]].name for place in np.argsort(-hits, kind="stable")[:_BLAMED]]
         return ", ".join(f"'{name}'" for name in names)
 
@@ -217,16 +218,28 @@ class Model:
         return found
 
     def _rare(self, uniform: Array, maps: Sequence[Map] | None = None) -> Array:
-        codes = self._codes(uniform, maps)
-        return self.combinations.rare(codes) if codes.size else np.zeros(len(uniform), bool)
+        drawn = self._drawn_levels(uniform, maps)
+        if not drawn:
+            return np.zeros(len(uniform), bool)
+        rare = self.combinations.rare(np.column_stack([combination_codes(*each) for each in drawn]))
+        if self._rare_levels is not None:
+            rare |= np.isin(_level_keys([_level_codes(*each) for each in drawn]), self._rare_levels)
+        return rare
 
-    def _codes(self, uniform: Array, maps: Sequence[Map] | None = None) -> Array:
-        codes = []
-        for column, state, numbers in self._cells(uniform, maps):
-            if isinstance(column.marginal, Levels):
-                drawn = column.marginal.draw(numbers) if numbers is not None else np.zeros(len(uniform), np.int64)
-                codes.append(combination_codes(column, state, drawn))
-        return np.column_stack(codes) if codes else np.zeros((len(uniform), 0), np.int64)
+    def _drawn_levels(self, uniform: Array, maps: Sequence[Map] | None = None) -> list[tuple[Column, Array, Array]]:
+        """Columns of levels with their states and levels."""
+        return [
+            (column, state, column.marginal.draw(numbers) if numbers is not None else np.zeros(len(uniform), np.int64))
+            for column, state, numbers in self._cells(uniform, maps)
+            if isinstance(column.marginal, Levels)
+        ]
+
+    def _only_levels(self) -> bool:
+        """Whether a whole row is a combination of levels: then one that few rows have is kept out before it is drawn, not after."""
+        return all(column.kind in ("levels", "empty") for column in self.columns)
+
+    def _levels(self, table: pa.Table) -> list[Array]:
+        return [_level_codes(column, *column.encode(table[column.name])) for column in self._coarse]
 
     def _decoded(self, rng: np.random.Generator, uniform: Array, rows: int) -> pa.Table:
         arrays = []
@@ -246,6 +259,24 @@ def combination_codes(column: Column, state: Array, values: Array) -> Array:
     """The level or range of each row, one more where it has no value."""
     combined = values if column.ranges is None else column.ranges[values]
     return np.where(state == VALUE, combined, column.combined).astype(np.int64)
+
+
+def _level_codes(column: Column, state: Array, values: Array) -> Array:
+    return np.where(state == VALUE, values, len(column.levels)).astype(np.int64)
+
+
+def _level_keys(codes: list[Array]) -> Array:
+    """A 64-bit key of each row of levels."""
+    keys = np.zeros(len(codes[0]) if codes else 0, np.uint64)
+    for column in codes:
+        keys = (keys + column.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        keys ^= keys >> np.uint64(29)
+    return keys
+
+
+def _rare_rows(codes: list[Array], k: int) -> Array:
+    keys, counts = np.unique(_level_keys(codes), return_counts=True)
+    return keys[counts < k]
 
 
 def row_keys(table: pa.Table) -> Array:
