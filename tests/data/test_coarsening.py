@@ -96,7 +96,9 @@ def test_where_no_single_change_is_enough_several_are_named(tmp_path: Path) -> N
         changed[name] = step.declared.model_dump(exclude_defaults=True)
         if isinstance(step.declared, Drop):
             left.remove(name)
-    result, _ = Home(tmp_path / "again").minimise(parquet(tmp_path, people()), declared(columns=changed, sensitive=[], l=None, quasi_identifiers=left, k=5))
+    result, _ = Home(tmp_path / "again").minimise(
+        parquet(tmp_path, people()), declared(columns=changed, sensitive=[], l=None, quasi_identifiers=left, k=5)
+    )
     assert result.k is not None and result.k >= 5
 
 

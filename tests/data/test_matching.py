@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prefect_gatehouse.data import dates, identifiers, keep, observe
+from prefect_gatehouse.data import dates, keep, observe
 from prefect_gatehouse.data.matching import matches
 from prefect_gatehouse.data.national_numbers import NUMBERS
 from prefect_gatehouse.data.written_identifiers import ORDINARY, WRITTEN

@@ -27,20 +27,30 @@ def adult(rows: int = 32_561, seed: int = 21) -> pa.Table:
     gain = np.where(rng.random(rows) < 0.0049, 99_999, gain)
     losses = np.concatenate([[1902, 1977, 1887, 1485, 1848, 1590, 1602, 1740, 1876], rng.integers(155, 4357, 80)])
     loss = np.where((gain == 0) & (rng.random(rows) < 0.047), rng.choice(losses, rows), 0)
-    years = chosen(rng, z[:, 2], [0.0016, 0.005, 0.01, 0.02, 0.016, 0.0287, 0.036, 0.0133, 0.3225, 0.2239, 0.0424, 0.0328, 0.1645, 0.0529, 0.0177, 0.0127])
+    years = chosen(
+        rng, z[:, 2], [0.0016, 0.005, 0.01, 0.02, 0.016, 0.0287, 0.036, 0.0133, 0.3225, 0.2239, 0.0424, 0.0328, 0.1645, 0.0529, 0.0177, 0.0127]
+    )
     return pa.table(
         {
             "age": age,
-            "workclass": named(rng, rows, ["Private", "Self-emp", "Local-gov", "State-gov", "Inc", "Federal", "Without-pay", "Never-worked"],
-                               [0.7531, 0.0780, 0.0643, 0.0399, 0.0343, 0.0295, 0.0005, 0.0004]),
+            "workclass": named(
+                rng,
+                rows,
+                ["Private", "Self-emp", "Local-gov", "State-gov", "Inc", "Federal", "Without-pay", "Never-worked"],
+                [0.7531, 0.0780, 0.0643, 0.0399, 0.0343, 0.0295, 0.0005, 0.0004],
+            ),
             "fnlwgt": rng.choice(np.round(np.exp(rng.normal(12.0, 0.55, 21_648))).astype(int) + 12_285, rows),
             "education_num": years + 1,
             "sex": named(rng, rows, ["Male", "Female"], [0.67, 0.33]),
             "capital_gain": gain,
             "capital_loss": loss,
             "hours_per_week": hours,
-            "native_country": named(rng, rows, ["US", "Mexico", *(f"Country-{number}" for number in range(40))],
-                                    [0.91, 0.02, *(0.08 * 0.88**number * 0.12 for number in range(40))]),
+            "native_country": named(
+                rng,
+                rows,
+                ["US", "Mexico", *(f"Country-{number}" for number in range(40))],
+                [0.91, 0.02, *(0.08 * 0.88**number * 0.12 for number in range(40))],
+            ),
             "income": np.where(0.8 * z[:, 2] + 0.5 * z[:, 1] + 0.3 * (gain > 5000) + rng.standard_normal(rows) > 0.95, ">50K", "<=50K"),
         }
     )

@@ -71,7 +71,9 @@ def _places(column: pa.Array, values: pa.Array) -> npt.NDArray[np.int64]:
     if pa.types.is_null(values.type) or pa.types.is_null(column.type):
         missing = pc.index(values.is_null(), True).as_py() if len(values) else -1
         return np.where(column.is_null().to_numpy(zero_copy_only=False), missing, -1).astype(np.int64)
-    found: npt.NDArray[np.int64] = pc.index_in(column, value_set=values.cast(column.type)).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    found: npt.NDArray[np.int64] = (
+        pc.index_in(column, value_set=values.cast(column.type)).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    )
     return found
 
 

@@ -99,6 +99,20 @@ class Column:
             return state, np.zeros(len(array), np.int64)
         return state, self._text_codes(array)
 
+    def pooled_cells(self, array: pa.ChunkedArray) -> Array:
+        """Cells of a value that fewer than k rows have, which ``encode`` takes for a common one: no combination of that one."""
+        if self.kind != "levels" or self.ranges is not None:
+            return np.zeros(len(array), bool)
+        if self.codec is not None:
+            state, values = self.codec.encode(array)
+            rare: Array = (state == VALUE) & ~np.isin(values, np.array(self.levels))
+            return rare
+        if None in self.levels:
+            return np.zeros(len(array), bool)
+        known = pc.is_in(as_text(array), value_set=pa.array([*self.levels, *self.written], pa.string()))
+        pooled: Array = array.is_valid().to_numpy() & ~known.to_numpy()
+        return pooled
+
     def _text_codes(self, array: pa.ChunkedArray) -> Array:
         wanted = pa.array([text if text is not None else self.written[number] for number, text in enumerate(self.levels)], pa.string())
         texts = as_text(array)

@@ -26,7 +26,7 @@ class Combinations:
     """Counts of the source's combinations.
 
     Args:
-        codes: Level of each row in each column (rows x columns), from 0.
+        codes: Level of each row in each column (rows x columns), from 0; -1 where it counts for none.
         sizes: Levels of each column.
         k: Fewest rows that make a combination common.
     """
@@ -86,12 +86,14 @@ class Combinations:
         return packed
 
     def _common(self, codes: Array, chosen: tuple[int, ...], k: int) -> Array:
-        values, counts = np.unique(self._packed(codes, chosen), return_counts=True)
+        whole = (codes[:, [self.columns[column] for column in chosen]] >= 0).all(axis=1)
+        values, counts = np.unique(self._packed(codes[whole], chosen), return_counts=True)
         return values[counts >= k]
 
     def _one_hot(self, codes: Array) -> Array:
         block = np.zeros((len(codes), sum(self._sizes)), np.float32)
         rows = np.arange(len(codes))
         for place, column in enumerate(self.columns):
-            block[rows, self._offsets[place] + codes[:, column]] = 1.0
+            known = codes[:, column] >= 0
+            block[rows[known], self._offsets[place] + codes[known, column]] = 1.0
         return block

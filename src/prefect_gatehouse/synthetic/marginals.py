@@ -162,11 +162,11 @@ def _beside(rng: np.random.Generator, values: Array, source: Array, low: int, hi
 
     The nearer one is taken the more often, so that on the average no number moves, however long the stretch of taken ones is.
     """
-    breaks = np.flatnonzero(np.diff(source) != 1) + 1
-    firsts, lasts = source[np.concatenate([[0], breaks])] if len(source) else source, source[np.concatenate([breaks - 1, [-1]])] if len(source) else source
     bad = np.flatnonzero(np.isin(values, source))
     if not len(bad):
         return values
+    breaks = np.flatnonzero(np.diff(source) != 1) + 1
+    firsts, lasts = source[np.concatenate([[0], breaks])], source[np.concatenate([breaks - 1, [-1]])]
     stretch = np.searchsorted(firsts, values[bad], side="right") - 1
     below, above = firsts[stretch] - 1, lasts[stretch] + 1
     up = rng.random(len(bad)) * (above - below) < values[bad] - below

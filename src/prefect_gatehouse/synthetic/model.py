@@ -126,7 +126,10 @@ class Model:
         steps = [column.marginal.steps for column in self.columns if varies(column) and column.marginal is not None]
         steps += [column.state_steps for column in self.columns if column.kind != "empty" and column.state_steps is not None]
         self._coarse = [column for column in self.columns if column.kind == "levels"]
-        codes = [combination_codes(column, *column.encode(table[column.name])) for column in self._coarse]
+        codes = [
+            np.where(column.pooled_cells(table[column.name]), -1, combination_codes(column, *column.encode(table[column.name])))
+            for column in self._coarse
+        ]
         matrix = np.column_stack(codes) if codes else np.zeros((table.num_rows, 0), np.int64)
         self.combinations = Combinations(matrix, [column.combined + 1 for column in self._coarse], k)
         self._rare_levels = _rare_rows(self._levels(table), k) if self._only_levels() else None
