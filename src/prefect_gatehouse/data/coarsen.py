@@ -21,7 +21,14 @@ from prefect_gatehouse.manifest.columns import Column, Drop, Generalise
 from prefect_gatehouse.manifest.data import Data
 from prefect_gatehouse.tokens.columns import is_text
 
-_DATES = ("day", "month", "quarter", "year", "decade")
+_COARSER_DATES: dict[str, tuple[str, ...]] = {
+    "day": ("month", "quarter", "year", "decade"),
+    "week": ("year", "decade"),
+    "month": ("quarter", "year", "decade"),
+    "quarter": ("year", "decade"),
+    "year": ("decade",),
+    "decade": (),
+}
 _FACTORS = (2, 5)
 # Sets of steps that are told at most, so that a message stays one.
 _TOLD = 4
@@ -57,12 +64,9 @@ def ladder(name: str, declared: Column) -> list[Step]:
 
 
 def _settings(declared: Generalise) -> Iterator[tuple[str, dict[str, object], Coarser]]:
-    if declared.to in _DATES:
-        for to in _DATES[_DATES.index(declared.to) + 1 :]:
+    if declared.to is not None:
+        for to in _COARSER_DATES[declared.to]:
             yield f"to: {declared.to} -> {to}", {"to": to}, _of_dates(to)
-    elif declared.to == "week":
-        for to in ("year", "decade"):
-            yield f"to: week -> {to}", {"to": to}, _of_dates(to)
     elif declared.prefix is not None:
         for length in range(declared.prefix - 1, 0, -1):
             yield f"prefix: {declared.prefix} -> {length}", {"prefix": length}, _of_text(length)

@@ -56,7 +56,10 @@ def within(faults: Faults, days: pa.Array) -> pa.Array:
 
 
 class Dates(Counting):
-    """The year as a number (of a decade its first one, 1980), or as text the quarter (2026-Q1), the month (2026-01), the ISO week (2026-W05) or the day (2026-01-28)."""
+    """The year as a number (of a decade its first), or the text of a shorter time.
+
+    That is the quarter (2026-Q1), the month (2026-01), the ISO week (2026-W05) or the day (2026-01-28).
+    """
 
     def __init__(self, name: str, to: str, *, nulls: str = "keep") -> None:
         super().__init__(name, to, nulls=nulls)

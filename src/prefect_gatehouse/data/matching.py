@@ -15,16 +15,16 @@ import pyarrow.compute as pc
 # Texts and their bytes up to which Python is the faster one; RE2's time is linear in a text, Python's may not be, so long ones go to RE2.
 _FEW, _SHORT = 128, 4096
 # What RE2 takes these for: the end of the text (not also before a last line end), and ASCII's blanks without the vertical tab.
-_TOKENS = re.compile(r"\\.|\[\^?\]?|\]|\$", re.DOTALL)
+_PARTS = re.compile(r"\\.|\[\^?\]?|\]|\$", re.DOTALL)
 _BLANKS = r"\t\n\f\r "
 
 
 def matches(values: pa.Array, pattern: str) -> pa.BooleanArray:
-    """Which texts a pattern of RE2 is found in; null where there is no text.
+    r"""Which texts a pattern of RE2 is found in; null where there is no text.
 
     Args:
         values: Text.
-        pattern: Without ``\\p``.
+        pattern: Without ``\p``.
     """
     if len(values) > _FEW or values.nbytes > _SHORT:
         return pc.match_substring_regex(values, pattern)
@@ -38,15 +38,15 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
     def translated(found: re.Match[str]) -> str:
         nonlocal inside
-        token = found[0]
-        if token[0] == "[" and not inside:
+        part = found[0]
+        if part[0] == "[" and not inside:
             inside = True
-        elif token == "]":
+        elif part == "]":
             inside = False
-        elif token == r"\s":
+        elif part == r"\s":
             return _BLANKS if inside else f"[{_BLANKS}]"
-        elif token == "$" and not inside:
+        elif part == "$" and not inside:
             return r"\Z"
-        return token
+        return part
 
-    return re.compile(_TOKENS.sub(translated, pattern), re.ASCII)
+    return re.compile(_PARTS.sub(translated, pattern), re.ASCII)

@@ -63,7 +63,7 @@ class Data(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Data:
-        found = [*self._about_groups(), *self._about_subjects()]
+        found = [*self._about_groups(), *self._about_suppression(), *self._about_subjects()]
         if found:
             raise Inconsistent(found)
         return self
@@ -81,8 +81,6 @@ class Data(Strict):
         if bool(self.quasi_identifiers) != (self.k is not None):
             place = ("quasi_identifiers",) if self.quasi_identifiers else ("k",)
             yield place, "quasi_identifiers and k go together: name both or neither"
-        if self.suppression_limit is not None and self.k is None:
-            yield ("suppression_limit",), "suppression_limit counts rows in groups that are too small: name quasi_identifiers and k"
         if bool(self.sensitive) != (self.l is not None):
             yield ("sensitive",) if self.sensitive else ("l",), "sensitive and l go together: name both or neither"
         if self.l is not None and not self.quasi_identifiers:
@@ -92,6 +90,10 @@ class Data(Strict):
         both = set(self.quasi_identifiers) & set(self.sensitive)
         if both:
             yield ("sensitive",), f"'{min(both)}' is a quasi-identifier and can't be sensitive as well"
+
+    def _about_suppression(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        if self.suppression_limit is not None and self.k is None:
+            yield ("suppression_limit",), "suppression_limit counts rows in groups that are too small: name quasi_identifiers and k"
 
     def _about_subjects(self) -> Iterator[tuple[tuple[str, ...], str]]:
         for name, column in self.columns.items():
