@@ -25,7 +25,7 @@ Kind = Literal["levels", "wide", "dense", "made-up", "empty"]
 _MOST_NUMBERS, _MOST_TEXTS = 256, 1000
 # Share of rows in common values that makes a column one of few values: numbers keep their own unless they repeat.
 _NUMBERS_COVERED, _TEXTS_COVERED = 0.9, 0.6
-# Up to so many levels of numbers are combined as they are: codes, counts, months of delay.
+# Up to so many different numbers are combined as they are: codes, counts, months of delay.
 _OWN_LEVELS = 16
 # Share of a range's places that the source occupies: above it there is no room beside the source's values.
 _FULL = 0.5
@@ -48,6 +48,7 @@ class Column:
         forbidden: Sorted values of the source that fewer than k rows have: they must not come again.
         unique: Whether all values of the source differ.
         maker: For made-up columns.
+        different: How many values the source has, of numbers with levels; rare ones, which are no level, count as well.
         ranges: Of numbers with many levels, the range that each level is in where columns are combined; None where each level is its own.
         pooled: Share of the values that fewer than k rows have, of few-valued columns.
     """
@@ -64,6 +65,7 @@ class Column:
     maker: MadeUp | None = None
     pooled: float = 0.0
     ranges: Array | None = None
+    different: int = 0
 
     @property
     def combined(self) -> int:
@@ -71,8 +73,8 @@ class Column:
         return len(self.levels) if self.ranges is None else int(self.ranges[-1]) + 1
 
     def in_ranges(self, most: int) -> Column:
-        """The same column of levels; if it is numbers with more than so many, in ranges of about one size, a heap in one of its own."""
-        if self.kind != "levels" or self.codec is None or len(self.levels) <= max(most, _OWN_LEVELS):
+        """The same column of levels; if it is many numbers, in so many ranges of about one size; a heap is in one of its own."""
+        if self.kind != "levels" or self.codec is None or self.different <= _OWN_LEVELS:
             return self
         middle = np.cumsum(self.shares) - self.shares / 2
         return replace(self, ranges=np.unique(np.floor(middle * most), return_inverse=True)[1])
@@ -225,7 +227,7 @@ def _number(field: pa.Field, array: pa.ChunkedArray, k: int) -> Column:
         levels = distinct[common]
         codes = _nearest(values, levels)
         shares = np.bincount(codes, minlength=len(levels)) / len(values)
-        return Column(field, "levels", states, codec, tuple(levels.tolist()), marginal=Levels(shares), pooled=1.0 - covered)
+        return Column(field, "levels", states, codec, tuple(levels.tolist()), marginal=Levels(shares), pooled=1.0 - covered, different=len(distinct))
     marginal = Quantiles.of(values, k)
     # Few rows have a value in the whole column's tails, so that the range is taken between the k-th values.
     places = len(np.unique(np.clip(values, marginal.x[0], marginal.x[-1])))
