@@ -73,6 +73,8 @@ def minimise(attempt: Attempt, admitted: AdmittedRun) -> MinimisedData:
         k=result.k,
         l=result.l,
         quarantined_rows=result.quarantined_rows,
+        suppressed_rows=result.suppressed_rows,
+        suppressed_groups=result.suppressed_groups,
         token_key_version=version,
         synthetic=require_synthetic(attempt.ledger, result.source_sha256, admitted.tier),
     )

@@ -375,6 +375,16 @@ def test_what_was_set_aside_is_shown(project: Project) -> None:
     assert shown.summary.endswith(", synthetic data, recorded")
 
 
+def test_what_was_suppressed_is_shown(project: Project) -> None:
+    """Whoever approves sees how many rows were left out for k, in how many groups, and what the manifest allows."""
+    before = project.plan.validated.minimised
+    data = before.admitted.manifest.data.model_copy(update={"suppression_limit": 0.5})
+    admitted = before.admitted.model_copy(update={"manifest": before.admitted.manifest.model_copy(update={"data": data})})
+    more = before.model_copy(update={"suppressed_rows": 1, "suppressed_groups": 1, "admitted": admitted})
+    shown = sections(project.plan.model_copy(update={"validated": project.plan.validated.model_copy(update={"minimised": more})}))[1]
+    assert shown.summary.startswith("3 rows, 1 suppressed (25.00%, 50 % allowed) in 1 group that missed k or l, ")
+
+
 def test_every_backend_and_the_whole_envelope_are_shown(project: Project) -> None:
     """Backends in their order with provider, version, jobs and cost; width, depth, shots, rounds, jobs, cost and deadline above them."""
     runs = sections(project.plan)[3]

@@ -64,6 +64,13 @@ def _leaves(plan: Plan) -> Section:
     if minimised.l:
         groups += f"; l = {minimised.l} over {', '.join(data.sensitive)}"
     aside = f", {minimised.quarantined_rows} set aside because they could not be read or treated" if minimised.quarantined_rows else ""
+    if minimised.suppressed_rows:
+        treated = minimised.artifact.rows + minimised.suppressed_rows
+        most = f"{(data.suppression_limit or 0) * 100:g} % allowed"
+        aside += (
+            f", {minimised.suppressed_rows} suppressed ({minimised.suppressed_rows / treated:.2%}, {most}) "
+            f"in {_count(minimised.suppressed_groups, 'group')} that missed k or l"
+        )
     known = ", synthetic data, recorded" if minimised.synthetic else ""
     summary = f"{_count(minimised.artifact.rows, 'row')}{aside}, {groups}{known}"
     return Section("What the workload sees", ("Column", "Class", "Treatment", "How"), rows, summary)

@@ -141,6 +141,8 @@ class MinimisedData(Value):
         None, description="Fewest distinct values of a sensitive column measured within a group."
     )
     quarantined_rows: int = Field(0, description="Rows that were set aside because they could not be read or treated.")
+    suppressed_rows: int = Field(0, description="Rows that were left out because their group was smaller than k or had too few sensitive values.")
+    suppressed_groups: int = Field(0, description="Groups that they formed.")
     token_key_version: int | None = Field(
         None, description="Version of the root key that made the tokens; those of ff1 and permuted numbers have no room for it."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,9 @@ from prefect_gatehouse.cli.output import console, emit, plain, table
 if TYPE_CHECKING:
     from prefect_gatehouse.data.profile import Profile
     from prefect_gatehouse.data.propose import Proposal
+
+# Columns from which on those that are alike share a line, and how many of their names stand there.
+_MANY, _NAMED_TOGETHER = 500, 3
 
 
 @click.argument("file", type=click.Path(path_type=Path))
@@ -41,23 +45,13 @@ def _show(found: Profile) -> None:
     table(
         f"{found.file}: {part}{found.rows} rows",
         ("Column", "Holds", "Missing", "Different", "Rule", "Class"),
-        [
-            (
-                each.observed.name,
-                each.observed.kind,
-                f"{each.observed.missing / each.observed.rows:.1%}",
-                f"{each.observed.share_different:.1%}",
-                _rule(each),
-                str(each.column.data_class),
-            )
-            for each in found.proposals
-        ],
+        _columns(found),
     )
     # A reason that thirty columns share is told once.
     alike: dict[str, list[str]] = {}
     for each in found.proposals:
         alike.setdefault(each.reason, []).append(each.observed.name)
-    table("Why", ("Column", ""), [(", ".join(names), reason) for reason, names in alike.items()])
+    table("Why", ("Column", ""), [(_names(names), reason) for reason, names in alike.items()])
     out = console()
     for sentence in found.csv.told:
         out.print(f"data.csv: {plain(sentence)}", markup=False)
@@ -65,8 +59,37 @@ def _show(found: Profile) -> None:
         out.print(f"{found.unnamed} more columns have no name that a manifest can hold; they are dropped", markup=False)
     if found.k is not None:
         names = plain(", ".join(found.quasi_identifiers))
-        out.print(f"k = {found.k} over {names}, in {found.groups} groups", markup=False)
+        out.print(f"k = {found.k} over {names}, in {found.groups} groups{_behind(found)}", markup=False)
     out.print("names of people are not recognised in values: read every column that leaves", markup=False)
+
+
+def _behind(found: Profile) -> str:
+    """What was done so that k is reached, or why it is not."""
+    if found.reached is None:
+        return ""
+    told = f"; {found.shortfall()}" if found.shortfall() else ""
+    if found.suppression_limit is not None:
+        told += f", when {found.reached.failing} of {found.rows} rows are suppressed (suppression_limit: {found.suppression_limit})"
+    if found.reached.steps:
+        told += f"; it was {found.reached.first} before these were made coarser: {plain(', '.join(found.reached.steps))}"
+    return told
+
+
+def _columns(found: Profile) -> list[tuple[str, ...]]:
+    """A line for each column; where there are more than anybody reads, one for all that are alike, at the place of the first."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for place, each in enumerate(found.proposals):
+        observed = each.observed
+        missing, different = f"{observed.missing / observed.rows:.1%}", f"{observed.share_different:.1%}"
+        line = (observed.kind, missing, different, _rule(each), str(each.column.data_class))
+        own = () if len(found.proposals) > _MANY else (str(place),)
+        alike.setdefault((*own, *line), []).append(observed.name)
+    return [(_names(names, _NAMED_TOGETHER), *line[-5:]) for line, names in alike.items()]
+
+
+def _names(names: Sequence[str], most: int = 30) -> str:
+    """Names of columns, the first of them where there are many; ``--json`` has them all."""
+    return ", ".join(names) if len(names) <= most else f"{', '.join(names[:most])} and {len(names) - most} more"
 
 
 def _rule(each: Proposal) -> str:
@@ -83,6 +106,11 @@ def _as_dict(found: Profile) -> dict[str, object]:
         "csv": {"told": list(found.csv.told), "settings": found.csv.form.model_dump(mode="json", exclude_defaults=True)},
         "k": found.k,
         "groups": found.groups,
+        "l": found.reached.l if found.reached is not None else None,
+        "rows_missing_k_or_l": found.reached.failing if found.reached is not None else 0,
+        "k_before_coarser": found.reached.first if found.reached is not None else None,
+        "coarser": list(found.reached.steps) if found.reached is not None else [],
+        "shortfall": found.shortfall() or None,
         "columns": [
             {
                 "name": each.observed.name,

@@ -7,7 +7,7 @@ rows, k rows may be one person. Distinct l-diversity does not bound how frequent
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +17,9 @@ from prefect_gatehouse.errors import DataRefused
 # Groups that wait, at most, before they are merged into one table: bounds memory and keeps the work per row constant.
 _WAITING = 1 << 18
 _ROWS = "rows"
+
+Coarser = Callable[[pa.Array], pa.Array]
+"""Makes the values of a quasi-identifier coarser."""
 
 
 class Groups:
@@ -42,10 +45,10 @@ class Groups:
         Raises:
             DataRefused: A column is of a type that has no groups.
         """
-        keys = [_plain(rows.column(name), name) for name in self.columns]
+        keys = [plain(rows.column(name), name) for name in self.columns]
         self._counts.add(keys, rows.num_rows)
         for name, pairs in zip(self.sensitive, self._pairs, strict=True):
-            pairs.add([*keys, _plain(rows.column(name), name)], rows.num_rows)
+            pairs.add([*keys, plain(rows.column(name), name)], rows.num_rows)
 
     def merge(self, other: Groups) -> None:
         """Adds what was counted elsewhere over the same columns."""
@@ -57,6 +60,48 @@ class Groups:
         """Rows in the smallest group, 0 without rows, and how many groups there are."""
         rows = self._counts.table()[_ROWS]
         return (pc.min(rows).as_py() or 0, len(rows))
+
+    def failing(self, k: int, l: int | None = None) -> pa.Table:  # noqa: E741 the measure's own letter
+        """Quasi-identifiers of the groups with fewer than k rows, or with fewer than l different values of a sensitive column."""
+        counts = self._counts.table()
+        parts = [counts.filter(pc.less(counts[_ROWS], k)).drop_columns([_ROWS])]
+        if l is not None:
+            parts += [pairs.keys_with_fewer(l) for pairs in self._pairs]
+        together = pa.concat_tables(parts, promote_options="permissive")
+        return together.group_by(together.column_names).aggregate([]) if together.num_columns else together
+
+    def rows_in(self, found: Callable[[pa.Table], pa.Array]) -> int:
+        """Rows of the groups that a function picks from their quasi-identifiers."""
+        counts = self._counts.table()
+        return int(pc.sum(counts[_ROWS].filter(found(counts.drop_columns([_ROWS])))).as_py() or 0) if counts.num_rows else 0
+
+    def filtered(self, wanted: Callable[[pa.Table], pa.Array]) -> Groups:
+        """The groups that a function picks from their quasi-identifiers."""
+        found = Groups(self.columns, self.sensitive)
+        found._counts = self._counts.filtered(wanted, len(self.columns))
+        found._pairs = [pairs.filtered(wanted, len(self.columns)) for pairs in self._pairs]
+        return found
+
+    def rows(self) -> int:
+        """Rows that were counted."""
+        return int(pc.sum(self._counts.table()[_ROWS]).as_py() or 0)
+
+    def fewest(self) -> int:
+        """Fewest different values of a sensitive column in a group."""
+        return min((pc.min(pairs.different()).as_py() or 0 for pairs in self._pairs), default=0)
+
+    def coarsened(self, ways: Mapping[str, Coarser | None]) -> Groups:
+        """The same rows in the groups of coarser values.
+
+        Args:
+            ways: For each quasi-identifier that changes, how; None leaves it out.
+        """
+        kept = tuple(name for name in self.columns if ways.get(name, _same) is not None)
+        found = Groups(kept, self.sensitive)
+        changes = [ways.get(name, _same) for name in self.columns]
+        found._counts = self._counts.coarsened(changes)
+        found._pairs = [pairs.coarsened([*changes, _same]) for pairs in self._pairs]
+        return found
 
     def check(self, k: int | None, l: int | None = None) -> tuple[int | None, int | None]:  # noqa: E741 the measure's own letter
         """The measured k and l, if they reach what is required.
@@ -139,6 +184,30 @@ class _Distinct:
             return pa.chunked_array([pa.array([pc.count(table[last]).as_py()], pa.int64())])
         return table.group_by(keys).aggregate([(last, "count")])[f"{last}_count"]
 
+    def keys_with_fewer(self, least: int) -> pa.Table:
+        """Combinations of all columns but the last with fewer different values of the last one."""
+        table, keys, last = self.table(), self._keys[:-1], self._keys[-1]
+        if table.num_rows == 0 or not keys:
+            return table.select([])
+        counted = table.group_by(keys).aggregate([(last, "count")])
+        return counted.filter(pc.less(counted[f"{last}_count"], least)).select(keys)
+
+    def filtered(self, wanted: Callable[[pa.Table], pa.Array], keys: int) -> _Distinct:
+        """The rows that a function picks by their first columns."""
+        table, found = self.table(), _Distinct(len(self._keys))
+        if table.num_rows:
+            found._append(table.filter(wanted(table.select(self._keys[:keys]))))
+        return found
+
+    def coarsened(self, ways: Sequence[Coarser | None]) -> _Distinct:
+        """The same rows by coarser columns; one without a way is left out."""
+        table = self.table()
+        found = _Distinct(sum(way is not None for way in ways))
+        if table.num_rows:
+            columns = [way(table[key].combine_chunks()) for key, way in zip(self._keys, ways, strict=True) if way is not None]
+            found._append(found._grouped(pa.table([*columns, table[_ROWS]], names=[*found._keys, _ROWS])))
+        return found
+
     def _append(self, part: pa.Table) -> None:
         self._parts.append(part)
         self._waiting += part.num_rows
@@ -153,13 +222,17 @@ class _Distinct:
         return grouped.rename_columns([_ROWS if name == f"{_ROWS}_sum" else name for name in grouped.column_names]).select([*self._keys, _ROWS])
 
 
-def _plain(column: pa.Array | pa.ChunkedArray, name: str) -> pa.Array:
+def _same(column: pa.Array) -> pa.Array:
+    return column
+
+
+def plain(column: pa.Array | pa.ChunkedArray, name: str) -> pa.Array:
     """One array whose equal values are equal to a reader: zeros of either sign, every NaN, text of any storage."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return _plain(column.dictionary_decode(), name)
+        return plain(column.dictionary_decode(), name)
     if pa.types.is_nested(kind):
         raise DataRefused(f"values of type {kind} form no groups", where=f"column '{name}'", advice="declare flat columns")
     if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):

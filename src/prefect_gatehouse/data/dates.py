@@ -1,4 +1,4 @@
-"""Days of dates, timestamps and ISO 8601 text, and their coarser forms: year, quarter, month, ISO week, day.
+"""Days of dates, timestamps and ISO 8601 text, and their coarser forms: decade, year, quarter, month, ISO week, day.
 
 Text is ``YYYY-MM-DD``, or that followed by ``T`` or a space and ``hh:mm[:ss[.fraction]]`` and, if any, ``Z`` or an offset. The day
 that counts is the one on the wall clock: as written in the text, and in the zone of the column for a timestamp with a zone.
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prefect_gatehouse.data.counting import Counting, Faults
+from prefect_gatehouse.data.matching import matches
 from prefect_gatehouse.tokens.columns import is_text
 
 ISO = r"^\d{4}-\d{2}-\d{2}([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z|[+-]([01]\d|2[0-3]):?[0-5]\d)?)?$"
@@ -32,7 +33,7 @@ TICK_LIMIT = 2**63 - 1
 def iso_text(rule: Counting, faults: Faults, array: pa.Array) -> tuple[pa.Array, pa.Array]:
     """Text without spaces around it, and its days (date32); what is no date of the stated forms is counted."""
     text = pc.utf8_trim_whitespace(array.cast(pa.string()))
-    text = faults.without(text, pc.invert(pc.match_substring_regex(text, ISO)), NOT_ISO)
+    text = faults.without(text, pc.invert(matches(text, ISO)), NOT_ISO)
     days = rule.parsed(faults, pc.utf8_slice_codeunits(text, 0, _DAY_LENGTH), pa.date32(), NOT_ISO)
     return text, within(faults, days)
 
@@ -73,7 +74,10 @@ def within_years(faults: Faults, times: pa.Array) -> pa.Array:
 
 
 class Dates(Counting):
-    """The year as a number, or as text the quarter (2026-Q1), the month (2026-01), the ISO week (2026-W05) or the day (2026-01-28)."""
+    """The year as a number (of a decade its first), or the text of a shorter time.
+
+    That is the quarter (2026-Q1), the month (2026-01), the ISO week (2026-W05) or the day (2026-01-28).
+    """
 
     def __init__(self, name: str, to: str, *, nulls: str = "keep") -> None:
         super().__init__(name, to, nulls=nulls)
@@ -89,6 +93,8 @@ def _coarse(days: pa.Array, to: str) -> pa.Array:
     year = pc.year(days).cast(pa.int32())
     if to == "year":
         return year
+    if to == "decade":
+        return pc.multiply(pc.divide(year, pa.scalar(10, pa.int32())), pa.scalar(10, pa.int32()))
     if to == "day":
         return days.cast(pa.string())
     if to == "month":

@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prefect_gatehouse.data.check_digits import Digits
+from prefect_gatehouse.data.matching import matches
 from prefect_gatehouse.data.national_numbers import NUMBERS, NumberKind
 from prefect_gatehouse.data.written_identifiers import BEFORE, BEHIND, ORDINARY, WRITTEN, formed, held
 from prefect_gatehouse.tokens.columns import is_text
@@ -123,10 +124,12 @@ def _in_texts(text: pa.Array) -> Counter[str]:
         # Digits, letters, spaces and dashes of other widths become plain ones, and what is not seen goes.
         plain = pc.utf8_normalize(values, form="NFKC").to_pylist()
         values = pa.array([each.translate(_SPACES) for each in plain], pa.string())
-    digits = pc.match_substring_regex(values, r"^\s*\d{9,19}\s*$")
+    digits = matches(values, r"^\s*\d{9,19}\s*$")
     _add_bare(counted, pc.utf8_trim_whitespace(values.filter(digits)).to_pylist())
-    rest = pc.invert(pc.or_(digits, pc.match_substring_regex(values, ORDINARY)))
+    rest = pc.invert(pc.or_(digits, matches(values, ORDINARY)))
     values, times = values.filter(rest), times[rest.to_numpy(zero_copy_only=False)]
+    if not len(values):
+        return counted
     for kind in WRITTEN:
         texts, owners = _occurrences(kind.whole, kind.quick, values)
         form = np.array(formed(kind, texts), bool)
@@ -167,7 +170,7 @@ def _occurrences(pattern: str, quick: str, values: pa.Array) -> tuple[list[str],
 
     RE2 picks the texts, all at once; then one call goes over those, joined by line ends, which tell where each text ends.
     """
-    places = np.flatnonzero(pc.match_substring_regex(values, quick).to_numpy(zero_copy_only=False))
+    places = np.flatnonzero(matches(values, quick).to_numpy(zero_copy_only=False))
     if not len(places):
         return [], places
     joined = "\n".join(_NEUTRAL.sub(" ", each.replace("\n", " ")) for each in values.take(pa.array(places)).to_pylist())

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from prefect_gatehouse.data.counting import Counting, Faults, number
 from prefect_gatehouse.data.dates import SECONDS, TICKS, within, within_years
 from prefect_gatehouse.data.identifiers import count
+from prefect_gatehouse.data.matching import matches
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.tokens.columns import is_number, is_text, is_time
 
@@ -57,12 +58,12 @@ class Kept(Counting):
 
     def _sort(self, text: pa.Array) -> None:
         text = text.drop_null()
-        rest = text.filter(pc.invert(pc.match_substring_regex(text, _WHOLE)))
+        rest = text.filter(pc.invert(matches(text, _WHOLE)))
         self.counted[_AS_WHOLE] += len(text) - len(rest)
         if len(rest):
-            fraction = pc.match_substring_regex(rest, _FRACTION)
+            fraction = matches(rest, _FRACTION)
             finite = pc.sum(pc.is_finite(rest.filter(fraction).cast(pa.float64()))).as_py() or 0
-            spelt = pc.sum(pc.match_substring_regex(rest, _NO_NUMBER)).as_py()
+            spelt = pc.sum(matches(rest, _NO_NUMBER)).as_py()
             numbers = pc.sum(fraction).as_py()
             long = _long(rest)
             self.counted[_AS_LONG] += long

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from prefect_gatehouse.data.artifacts import ArtifactStore
+from prefect_gatehouse.data.coarsen import explained
 from prefect_gatehouse.data.digest import ContentDigest
 from prefect_gatehouse.data.engine.deal import MEMORY
 from prefect_gatehouse.data.engine.in_process import InProcess
@@ -23,6 +24,7 @@ from prefect_gatehouse.data.rules import Rule
 from prefect_gatehouse.data.run_keys import RunKey
 from prefect_gatehouse.data.sources import Place, Source, SourceAccess, open_source
 from prefect_gatehouse.data.spill import SpillFolder
+from prefect_gatehouse.data.suppress import Suppressed, to_suppress
 from prefect_gatehouse.errors import DataRefused, InputError, StorageError
 from prefect_gatehouse.manifest.columns import Drop, ShiftDates, Tokenise
 from prefect_gatehouse.manifest.data import Data
@@ -51,8 +53,10 @@ class Minimised:
         artifact: The encrypted table.
         quarantine: The encrypted rows that were set aside, None if there were none.
         source_sha256: Of the source's bytes, or of its content where it is no file.
-        source_rows: Rows of the source; those that were not set aside leave.
+        source_rows: Rows of the source; those that were neither set aside nor suppressed leave.
         quarantined_rows: Rows that could not be read or treated and were set aside.
+        suppressed_rows: Rows that were left out because their group was too small or too uniform.
+        suppressed_groups: Groups that they formed.
         data_digest: ``table_digest`` of the minimised table.
         treatments: Declared columns in the manifest's order, then the source's other columns, dropped.
         highest_class: Highest declared class among the columns that leave, tokenised or not.
@@ -66,6 +70,8 @@ class Minimised:
     source_sha256: str
     source_rows: int
     quarantined_rows: int
+    suppressed_rows: int
+    suppressed_groups: int
     data_digest: str
     treatments: tuple[Treatment, ...]
     highest_class: DataClass
@@ -151,9 +157,10 @@ def minimise(
             source_sha256, counted = _dealt(engine, opened, progress)
             rows, aside = _checked(data, treater, counted)
             if treater.finishes(counted.dealt.schema):
-                finished = engine.finish(counted, counted.tallies)
-                folder.remove(*{flushed.file for flushed in counted.dealt.flushed})
-                counted.dealt, counted.groups = finished.dealt, finished.groups
+                _replace(counted, engine.finish(counted, counted.tallies), folder)
+            suppressed = _in_groups(data, counted, rows)
+            if suppressed is not None:
+                _replace(counted, engine.suppress(counted, suppressed[0]), folder)
             k, l = counted.groups.check(data.k, data.l) if counted.groups is not None else (None, None)  # noqa: E741
             artifact, data_digest = _written(store, folder, work, counted, engine)
             return Minimised(
@@ -162,6 +169,8 @@ def minimise(
                 source_sha256=source_sha256,
                 source_rows=rows + aside,
                 quarantined_rows=aside,
+                suppressed_rows=suppressed[1] if suppressed is not None else 0,
+                suppressed_groups=suppressed[0].groups if suppressed is not None else 0,
                 data_digest=data_digest,
                 treatments=_treatments(data, treater.rules, opened),
                 highest_class=max((data.columns[name].data_class for name in treater.rules), key=lambda each: each.rank),
@@ -183,6 +192,25 @@ def _dealt(engine: Engine, source: Source, progress: Progress | None) -> tuple[s
         digest = beside.submit(source.digest) if len(source.parts()) > 1 else None
         counted = engine.deal(progress)
         return counted.source_sha256 or (digest.result() if digest is not None else source.digest()), counted
+
+
+def _in_groups(data: Data, counted: Counted, rows: int) -> tuple[Suppressed, int] | None:
+    """The groups that leave and their rows, None where none has to: then all groups reach k and l."""
+    if counted.groups is None:
+        return None
+    try:
+        suppressed = to_suppress(data, counted.groups, rows)
+        if suppressed is None:
+            counted.groups.check(data.k, data.l)
+        return suppressed
+    except DataRefused as error:
+        raise explained(error, data, counted.groups, rows) from None
+
+
+def _replace(counted: Counted, anew: Counted, folder: SpillFolder) -> None:
+    """Takes what was dealt out anew in the place of what it was made from."""
+    folder.remove(*{flushed.file for flushed in counted.dealt.flushed})
+    counted.dealt, counted.groups = anew.dealt, anew.groups
 
 
 def _checked(data: Data, treater: Treater, counted: Counted) -> tuple[int, int]:

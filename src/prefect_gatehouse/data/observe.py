@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from prefect_gatehouse.data.dates import Dates
 from prefect_gatehouse.data.identifiers import found
 from prefect_gatehouse.data.keep import Kept
+from prefect_gatehouse.data.matching import matches
 from prefect_gatehouse.data.sources import Source
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.tokens.columns import is_number, is_text
@@ -74,7 +75,7 @@ class _Column:
         if is_text(array.type):
             array = array.cast(pa.string())
             self._days.apply(array)
-            self.counts["other dates"] += pc.sum(pc.match_substring_regex(array, _OTHER_DATE)).as_py() or 0
+            self.counts["other dates"] += pc.sum(matches(array, _OTHER_DATE)).as_py() or 0
             self.counts["spaced"] += pc.sum(pc.match_substring(pc.utf8_trim_whitespace(array), " ")).as_py() or 0
         try:
             self._kept.apply(array)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -12,6 +12,7 @@ import pyarrow as pa
 from prefect_gatehouse.data.anonymity import Groups
 from prefect_gatehouse.data.observe import observe
 from prefect_gatehouse.data.propose import Proposal, propose
+from prefect_gatehouse.data.reach import SUPPRESSION, Reached, reach
 from prefect_gatehouse.data.rules import rule_for
 from prefect_gatehouse.data.sources import FilesPlace, open_source
 from prefect_gatehouse.data.sources.recognise import Recognised, recognised
@@ -38,9 +39,8 @@ class Profile:
         whole: Whether these are all.
         unnamed: Columns that share a name with another or that no manifest can name; they are left out, so they are dropped.
         proposals: One for each other column.
-        k: Rows in the smallest group of the proposed quasi-identifiers, as treated; None where there are none.
-        groups: How many groups they form.
         csv: How the file is written, and what of it somebody should confirm.
+        reached: What the proposed quasi-identifiers, as treated, give on the data; None where none was proposed.
     """
 
     file: str
@@ -48,9 +48,31 @@ class Profile:
     whole: bool
     unnamed: int
     proposals: tuple[Proposal, ...]
-    k: int | None
-    groups: int | None
     csv: Recognised
+    reached: Reached | None = None
+
+    @property
+    def k(self) -> int | None:
+        """Rows in the smallest group of the proposed quasi-identifiers; None where there are none."""
+        return self.reached.k if self.reached is not None and self.quasi_identifiers else None
+
+    @property
+    def groups(self) -> int | None:
+        """How many groups they form."""
+        return self.reached.groups if self.reached is not None and self.quasi_identifiers else None
+
+    @property
+    def suppression_limit(self) -> float | None:
+        """Share of the rows that may be left out, where some have to be."""
+        return SUPPRESSION if self.reached is not None and self.reached.suppressing(self.rows) else None
+
+    def shortfall(self) -> str:
+        """Why the proposal does not reach k and l on these rows; empty where it does."""
+        if self.reached is None or not self.reached.failing or self.suppression_limit is not None:
+            return ""
+        if self.rows < K:
+            return f"not reached: {self.rows} rows are fewer than {K}"
+        return f"not reached: {self.reached.failing} of {self.rows} rows are in groups with fewer than {K} rows or {L} values of a sensitive column"
 
     @property
     def quasi_identifiers(self) -> tuple[str, ...]:
@@ -70,6 +92,7 @@ class Profile:
             columns={each.observed.name: each.column for each in self.proposals},
             quasi_identifiers=self.quasi_identifiers,
             k=K if self.quasi_identifiers else None,
+            suppression_limit=self.suppression_limit,
             sensitive=self.sensitive,
             l=L if self.sensitive else None,
             suite=_SUITE,
@@ -99,18 +122,20 @@ def profile(
         named = [column for column in seen if _nameable(column.name)]
         if not named:
             raise InputError("no column has a name that a manifest can hold", where=path.name, advice="write a header row")
+
+        def measure(quasi: Mapping[str, Column], sensitive: Sequence[str]) -> Groups:
+            return _groups(place, quasi, sensitive, source.typed, rows, progress("measuring the groups") if progress else None)
+
         proposals = propose(named)
-        quasi = {each.observed.name: each.column for each in proposals if each.quasi}
-        sizes = _sizes(place, quasi, source.typed, rows, progress("measuring the groups") if progress else None) if quasi else None
+        reached = reach(proposals, measure, seen[0].rows, K, L)
         return Profile(
             file=path.name,
             rows=seen[0].rows,
             whole=whole,
             unnamed=len(source.names) - len(named),
-            proposals=proposals,
-            k=sizes[0] if sizes else None,
-            groups=sizes[1] if sizes else None,
+            proposals=reached.proposals if reached is not None else proposals,
             csv=form,
+            reached=reached,
         )
 
 
@@ -122,22 +147,25 @@ def _nameable(name: str) -> bool:
     return True
 
 
-def _sizes(place: FilesPlace, quasi: dict[str, Column], typed: bool, rows: int | None, progress: Report | None) -> tuple[int, int]:
-    """Smallest group and number of groups over the treated quasi-identifiers; a value that can't be treated counts as missing."""
+def _groups(
+    place: FilesPlace, quasi: Mapping[str, Column], sensitive: Sequence[str], typed: bool, rows: int | None, progress: Report | None
+) -> Groups:
+    """Groups over the treated quasi-identifiers, with the sensitive values in them; a value that can't be treated counts as missing."""
     rules = {name: rule_for(name, column, typed=typed, root_key=None, tenant="profile") for name, column in quasi.items()}
-    groups = Groups(tuple(rules))
+    groups = Groups(tuple(rules), tuple(sensitive))
     left = rows
     with open_source(place) as source:
-        for batch in source.batches(list(rules)):
+        for batch in source.batches([*rules, *sensitive]):
             part = batch if left is None else batch.slice(0, left)
-            groups.add(pa.table({name: rule.apply(part.column(name))[0] for name, rule in rules.items()}))
+            treated = {name: rule.apply(part.column(name))[0] for name, rule in rules.items()}
+            groups.add(pa.table({**treated, **{name: part.column(name) for name in sensitive}}))
             if progress is not None:
                 progress(*source.progress())
             if left is not None:
                 left -= part.num_rows
                 if left <= 0:
                     break
-    return groups.sizes()
+    return groups
 
 
 def data_section(found: Profile) -> str:
@@ -156,10 +184,12 @@ def data_section(found: Profile) -> str:
     data = found.data()
     if data.k is not None:
         lines.append(f"  quasi_identifiers: [{', '.join(map(_quoted, data.quasi_identifiers))}]")
-        lines.append(f"  k: {data.k}  # measured now: {found.k}")
+        lines.append(f"  k: {data.k}  # measured now: {found.k}{'; ' + found.shortfall() if found.shortfall() else ''}")
+    if data.suppression_limit is not None and found.reached is not None:
+        lines.append(f"  suppression_limit: {data.suppression_limit}  # {found.reached.failing} of {found.rows} rows now")
     if data.l is not None:
         lines.append(f"  sensitive: [{', '.join(map(_quoted, data.sensitive))}]")
-        lines.append(f"  l: {data.l}")
+        lines.append(f"  l: {data.l}  # measured now: {found.reached.l if found.reached is not None else None}")
     lines.append(f"  suite: {data.suite}  # write it: row count, missing values, ranges")
     return "\n".join(lines) + "\n"
 

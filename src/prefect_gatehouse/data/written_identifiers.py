@@ -194,6 +194,7 @@ WRITTEN: tuple[WrittenKind, ...] = (
 
 # What a column of numbers, dates, times, UUIDs, digests or our own tokens consists of: looked at no further.
 ORDINARY = _either(
+    r"^-?\d{1,8}$",  # every kind of number has nine digits or more, or something besides
     r"^-?\d{0,17}[.,]\d+(?:[eE][+-]?\d{1,4})?$",
     r"^\d{4}-\d\d-\d\d(?:[T ][\d:.]+(?:Z|[+-]\d\d:?\d\d)?)?$",
     r"^\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?$",

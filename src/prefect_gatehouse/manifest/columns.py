@@ -95,7 +95,7 @@ class Generalise(_Leaving):
     """Values become coarser; exactly one way is named."""
 
     rule: Literal["generalise"]
-    to: Literal["year", "quarter", "month", "week", "day"] | None = Field(None, description="Dates and times: what is kept of them.")
+    to: Literal["decade", "year", "quarter", "month", "week", "day"] | None = Field(None, description="Dates and times: what is kept of them.")
     prefix: Annotated[int, Field(ge=1, le=32)] | None = Field(None, description="Text: keep this many characters.")
     round_to: Annotated[float, Field(gt=0)] | None = Field(None, description="Numbers: round to a multiple of this.")
     bins: Annotated[tuple[float, ...], Field(min_length=2, max_length=100)] | None = Field(

@@ -50,6 +50,11 @@ class Data(Strict):
     columns: dict[ColumnName, Column] = Field(min_length=1, description="Every column that may leave, and how; all others are dropped.")
     quasi_identifiers: tuple[ColumnName, ...] = Field((), description="Columns that identify somebody only together.")
     k: _Group | None = Field(None, description="Smallest group that the quasi-identifiers may form.")
+    suppression_limit: Annotated[float, Field(gt=0, le=0.5)] | None = Field(
+        None,
+        description="Largest share of the rows that may be left out because their group has fewer than k rows, or fewer than l values of a "
+        "sensitive column; such rows refuse the data unless it is set.",
+    )
     sensitive: tuple[ColumnName, ...] = Field((), description="Columns that nobody may learn about a person whose group is known.")
     l: _Group | None = Field(None, description="Fewest distinct values of each sensitive column within a group.")  # noqa: E741 the field's own letter
     suite: RelativePath = Field(description="Great Expectations suite of the minimised data.")
@@ -60,7 +65,7 @@ class Data(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Data:
-        found = [*self._about_groups(), *self._about_subjects(), *self._about_csv()]
+        found = [*self._about_groups(), *self._about_suppression(), *self._about_subjects(), *self._about_csv()]
         if found:
             raise Inconsistent(found)
         return self
@@ -87,6 +92,10 @@ class Data(Strict):
         both = set(self.quasi_identifiers) & set(self.sensitive)
         if both:
             yield ("sensitive",), f"'{min(both)}' is a quasi-identifier and can't be sensitive as well"
+
+    def _about_suppression(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        if self.suppression_limit is not None and self.k is None:
+            yield ("suppression_limit",), "suppression_limit counts rows in groups that are too small: name quasi_identifiers and k"
 
     def _about_subjects(self) -> Iterator[tuple[tuple[str, ...], str]]:
         for name, column in self.columns.items():

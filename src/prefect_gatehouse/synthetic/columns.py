@@ -25,6 +25,8 @@ Kind = Literal["levels", "wide", "dense", "made-up", "empty"]
 _MOST_NUMBERS, _MOST_TEXTS = 256, 1000
 # Share of rows in common values that makes a column one of few values: numbers keep their own unless they repeat.
 _NUMBERS_COVERED, _TEXTS_COVERED = 0.9, 0.6
+# Up to so many different numbers are combined as they are: codes, counts, months of delay.
+_OWN_LEVELS = 16
 # Share of a range's places that the source occupies: above it there is no room beside the source's values.
 _FULL = 0.5
 # A text with an @ or six digits in a row may name somebody, however often it occurs: it is written as "value-N".
@@ -43,9 +45,11 @@ class Column:
         levels: Values of the levels, in order: numbers, or texts as they are in the source (None for the pooled rest).
         written: Texts as they are written, one for each level.
         marginal: None for made-up and empty columns.
-        forbidden: Sorted values of the source that must not come again.
+        forbidden: Sorted values of the source that fewer than k rows have: they must not come again.
         unique: Whether all values of the source differ.
         maker: For made-up columns.
+        different: How many values the source has, of numbers with levels; rare ones, which are no level, count as well.
+        ranges: Of numbers with many levels, the range that each level is in where columns are combined; None where each level is its own.
         pooled: Share of the values that fewer than k rows have, of few-valued columns.
     """
 
@@ -60,6 +64,20 @@ class Column:
     unique: bool = False
     maker: MadeUp | None = None
     pooled: float = 0.0
+    ranges: Array | None = None
+    different: int = 0
+
+    @property
+    def combined(self) -> int:
+        """How many values or ranges take part in combinations."""
+        return len(self.levels) if self.ranges is None else int(self.ranges[-1]) + 1
+
+    def in_ranges(self, most: int) -> Column:
+        """The same column of levels; if it is many numbers, in so many ranges of about one size; a heap is in one of its own."""
+        if self.kind != "levels" or self.codec is None or self.different <= _OWN_LEVELS:
+            return self
+        middle = np.cumsum(self.shares) - self.shares / 2
+        return replace(self, ranges=np.unique(np.floor(middle * most), return_inverse=True)[1])
 
     @property
     def name(self) -> str:
@@ -82,6 +100,20 @@ class Column:
         if self.kind != "levels":
             return state, np.zeros(len(array), np.int64)
         return state, self._text_codes(array)
+
+    def pooled_cells(self, array: pa.ChunkedArray) -> Array:
+        """Cells of a value that fewer than k rows have, which ``encode`` takes for a common one: no combination of that one."""
+        if self.kind != "levels" or self.ranges is not None:
+            return np.zeros(len(array), bool)
+        if self.codec is not None:
+            state, values = self.codec.encode(array)
+            rare: Array = (state == VALUE) & ~np.isin(values, np.array(self.levels))
+            return rare
+        if None in self.levels:
+            return np.zeros(len(array), bool)
+        known = pc.is_in(as_text(array), value_set=pa.array([*self.levels, *self.written], pa.string()))
+        pooled: Array = array.is_valid().to_numpy() & ~known.to_numpy()
+        return pooled
 
     def _text_codes(self, array: pa.ChunkedArray) -> Array:
         wanted = pa.array([text if text is not None else self.written[number] for number, text in enumerate(self.levels)], pa.string())
@@ -195,7 +227,7 @@ def _number(field: pa.Field, array: pa.ChunkedArray, k: int) -> Column:
         levels = distinct[common]
         codes = _nearest(values, levels)
         shares = np.bincount(codes, minlength=len(levels)) / len(values)
-        return Column(field, "levels", states, codec, tuple(levels.tolist()), marginal=Levels(shares), pooled=1.0 - covered)
+        return Column(field, "levels", states, codec, tuple(levels.tolist()), marginal=Levels(shares), pooled=1.0 - covered, different=len(distinct))
     marginal = Quantiles.of(values, k)
     # Few rows have a value in the whole column's tails, so that the range is taken between the k-th values.
     places = len(np.unique(np.clip(values, marginal.x[0], marginal.x[-1])))
@@ -206,7 +238,7 @@ def _number(field: pa.Field, array: pa.ChunkedArray, k: int) -> Column:
         states,
         codec,
         marginal=marginal,
-        forbidden=None if dense else distinct,
+        forbidden=None if dense else distinct[~common],
         unique=len(distinct) == len(values) and not dense and codec.grid,
     )
 

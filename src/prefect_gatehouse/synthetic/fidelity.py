@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from prefect_gatehouse.synthetic.columns import Column, as_text
 from prefect_gatehouse.synthetic.copula import score_correlation
-from prefect_gatehouse.synthetic.marginals import Levels, Quantiles
+from prefect_gatehouse.synthetic.marginals import Levels
 from prefect_gatehouse.synthetic.model import Model, score_matrix
 from prefect_gatehouse.synthetic.numbers import VALUE
 from prefect_gatehouse.synthetic.report import ColumnReport, Correlations, Limits, noise
@@ -47,7 +47,7 @@ def measure_column(column: Column, source: pa.ChunkedArray, made: pa.ChunkedArra
             distance = _kolmogorov(values, made_values)
             # The ends are cut and the quantile function is straight over k rows.
             limit = limits.marginal + _KS * spread_values + k / max(len(values), 1)
-            copied = _numbers_copied(column, values, made_values) if column.kind == "wide" else None
+            copied = _numbers_copied(values, made_values, k) if column.kind == "wide" else None
     return ColumnReport(
         column=column.name,
         kind=column.kind,
@@ -75,9 +75,9 @@ def _kolmogorov(values: Array, others: Array) -> float:
     return float(np.abs(first - second).max())
 
 
-def _numbers_copied(column: Column, values: Array, made: Array) -> int:
-    assert isinstance(column.marginal, Quantiles)
-    return int((np.isin(made, values) & ~np.isin(made, column.marginal.atoms)).sum())
+def _numbers_copied(values: Array, made: Array, k: int) -> int:
+    known, counts = np.unique(values, return_counts=True)
+    return int(np.isin(made, known[counts < k]).sum())
 
 
 def _texts_copied(source: pa.ChunkedArray, made: pa.ChunkedArray) -> int:

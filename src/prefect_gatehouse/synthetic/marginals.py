@@ -119,12 +119,12 @@ class Quantiles:
 
 
 def keep_apart(rng: np.random.Generator, values: Array, source: Array, quantiles: Quantiles, rounded: Rounding, *, unique: bool) -> Array:
-    """Values none of which the source has, points of mass apart: one that it has moves to a free one near by.
+    """Values none of which few rows of the source have: one that is such moves to another one near by.
 
     Args:
         rng: Source of randomness.
         values: What was drawn, rounded.
-        source: The source's values, sorted.
+        source: The source's values that must not come again, sorted.
         quantiles: Where the values come from; none leaves its range.
         rounded: Rounds as the column can hold it.
         unique: Whether no value may occur twice.
@@ -132,12 +132,14 @@ def keep_apart(rng: np.random.Generator, values: Array, source: Array, quantiles
     Returns:
         The values; where there was no free one after forty steps, a value of the source is left, which the measures count.
     """
+    if not unique and np.issubdtype(values.dtype, np.integer):
+        return _beside(rng, values, source, *rounded(quantiles.x[[0, -1]]))
     values = values.copy()
     low, high = rounded(quantiles.x[[0, -1]])
     whole = np.issubdtype(values.dtype, np.integer)
     width = 1.0
     for _ in range(40):
-        bad = np.isin(values, source) & ~np.isin(values, quantiles.atoms)
+        bad = np.isin(values, source)
         if unique:
             first = np.zeros(len(values), bool)
             first[np.unique(values, return_index=True)[1]] = True
@@ -153,3 +155,22 @@ def keep_apart(rng: np.random.Generator, values: Array, source: Array, quantiles
             moved = rounded(values[places] + rng.uniform(-1, 1, len(places)) * size * 1e-9 * width**2)
         values[places] = np.clip(moved, low, high)
     return values
+
+
+def _beside(rng: np.random.Generator, values: Array, source: Array, low: int, high: int) -> Array:
+    """Whole numbers, each that is the source's at one of the two nearest that are not.
+
+    The nearer one is taken the more often, so that on the average no number moves, however long the stretch of taken ones is.
+    """
+    bad = np.flatnonzero(np.isin(values, source))
+    if not len(bad):
+        return values
+    breaks = np.flatnonzero(np.diff(source) != 1) + 1
+    firsts, lasts = source[np.concatenate([[0], breaks])], source[np.concatenate([breaks - 1, [-1]])]
+    stretch = np.searchsorted(firsts, values[bad], side="right") - 1
+    below, above = firsts[stretch] - 1, lasts[stretch] + 1
+    up = rng.random(len(bad)) * (above - below) < values[bad] - below
+    up = np.where(below < low, True, np.where(above > high, False, up))
+    moved = values.copy()
+    moved[bad] = np.where(up, above, below)
+    return moved

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from prefect_gatehouse.values import Digest, Value
 
-GENERATOR = "gatehouse-copula-1"
+GENERATOR = "gatehouse-copula-2"
 """Name and version of the method; another number where the output of the same seed differs."""
 
 
@@ -34,7 +34,7 @@ class ColumnReport(Value):
     null_difference: float
     null_limit: float
     pooled: float = Field(description="Share of the source's values that fewer than k rows have, of columns with few values.")
-    values_copied: int | None = Field(description="Values that are also the source's, points of mass apart; None where values may repeat.")
+    values_copied: int | None = Field(description="Values that fewer than k rows of the source have; None where values may repeat.")
 
 
 class Correlations(Value):

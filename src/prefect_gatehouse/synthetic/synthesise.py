@@ -91,7 +91,7 @@ def synthesise(
             raise DataRefused(
                 f"the result is beyond its limits: {', '.join(failures[:8])}{more}",
                 where=source.name,
-                advice="nothing was written; take more rows, or leave out the columns named",
+                advice="nothing was written; take more rows, round the values of the columns named, or leave those out",
             )
         if report_file is not None:
             _write_text(partial[1], json.dumps(report.model_dump(mode="json"), indent=1) + "\n")

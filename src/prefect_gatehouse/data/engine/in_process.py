@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from prefect_gatehouse.data.encrypted_file import Slot
 from prefect_gatehouse.data.engine.deal import SHARES, Portion
 from prefect_gatehouse.data.engine.interface import Form, Keys, Progress, Stored, Work
-from prefect_gatehouse.data.engine.passes import deal_parts, finish_portion, store_portion
+from prefect_gatehouse.data.engine.passes import deal_parts, finish_portion, store_portion, suppress_portion
 from prefect_gatehouse.data.engine.treat import Counted, Tallies
 from prefect_gatehouse.data.sources import Source
+from prefect_gatehouse.data.suppress import Suppressed
 
 
 class InProcess:
@@ -34,6 +35,11 @@ class InProcess:
         """The last form of every row."""
         (whole,) = counted.dealt.portions(SHARES)
         return finish_portion(self._work, self._keys, whole, tallies, typed=self._source.typed, keep=True)
+
+    def suppress(self, counted: Counted, suppressed: Suppressed) -> Counted:
+        """Every row but those of some groups."""
+        (whole,) = counted.dealt.portions(SHARES)
+        return suppress_portion(self._work, self._keys, whole, suppressed, typed=self._source.typed, keep=True)
 
     def store(self, portions: Sequence[Portion], form: Form, slots: Sequence[Slot]) -> Iterator[Stored]:
         """The second pass, one portion after the other."""

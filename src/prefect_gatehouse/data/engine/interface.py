@@ -20,6 +20,7 @@ from prefect_gatehouse.data.engine.deal import MEMORY, Portion
 from prefect_gatehouse.data.engine.treat import Counted, Tallies
 from prefect_gatehouse.data.run_keys import RunKey
 from prefect_gatehouse.data.sources import Place, SourceAccess
+from prefect_gatehouse.data.suppress import Suppressed
 from prefect_gatehouse.leases import SecretText
 from prefect_gatehouse.manifest.data import Data
 from prefect_gatehouse.tokens.keys import RootKey
@@ -120,6 +121,9 @@ class Engine(Protocol):
 
     def finish(self, counted: Counted, tallies: Tallies) -> Counted:
         """Gives every row its last form and deals it out anew, where that changes any."""
+
+    def suppress(self, counted: Counted, suppressed: Suppressed) -> Counted:
+        """Deals every row out anew without those of some groups, and counts the groups that are left."""
 
     def store(self, portions: Sequence[Portion], form: Form, slots: Sequence[Slot]) -> Iterator[Stored]:
         """The second pass: each portion's rows in their order, written where its slot says; what was stored, in the order of the portions.

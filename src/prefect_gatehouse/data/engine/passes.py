@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from prefect_gatehouse.data.digest import BLOCK_ROWS, Bucket
 from prefect_gatehouse.data.encrypted_file import Slot, write_file
@@ -18,6 +19,7 @@ from prefect_gatehouse.data.engine.settle import load, settle, shares_of, stretc
 from prefect_gatehouse.data.engine.treat import Counted, Tallies, Treater, aside_schema
 from prefect_gatehouse.data.sources import FilesPlace, Part, S3Place, Source
 from prefect_gatehouse.data.spill import SpillFolder
+from prefect_gatehouse.data.suppress import Suppressed
 from prefect_gatehouse.errors import DataRefused
 
 # Rows treated at once: half of what a source gives halves what waits in memory between a rule and the next.
@@ -90,6 +92,21 @@ def finish_portion(work: Work, keys: Keys, portion: Portion, tallies: Tallies, *
                 if counted.groups is not None:
                     counted.groups.add(finished)
                 dealer.add(finished)
+        counted.dealt = dealer.end()
+    return counted
+
+
+def suppress_portion(work: Work, keys: Keys, portion: Portion, suppressed: Suppressed, *, typed: bool, keep: bool) -> Counted:
+    """Deals the rows of a portion out anew without those of some groups, and counts the groups that are left."""
+    folder = folder_of(work, keys)
+    counted, room = Counted(groups=treater_of(work, keys, typed=typed).new_groups(), worker=this_worker()), Room()
+    with Dealer(folder, memory=work.memory, keep=keep) as dealer:
+        for stretch in stretches(portion):
+            for rows in _expanded(load(stretch, folder, room)):
+                left = rows.filter(pc.invert(suppressed.holds(rows)))
+                if counted.groups is not None and left.num_rows:
+                    counted.groups.add(left)
+                dealer.add(left)
         counted.dealt = dealer.end()
     return counted
 

@@ -10,18 +10,19 @@ import pickle
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
 from prefect_gatehouse.data.encrypted_file import Slot
 from prefect_gatehouse.data.engine.deal import Piece, Portion
 from prefect_gatehouse.data.engine.interface import Form, Keys, Pool, Progress, Stored, Work
-from prefect_gatehouse.data.engine.passes import deal_parts, finish_portion, folder_of, store_portion
+from prefect_gatehouse.data.engine.passes import deal_parts, finish_portion, folder_of, store_portion, suppress_portion
 from prefect_gatehouse.data.engine.settle import shares_of
 from prefect_gatehouse.data.engine.treat import Counted, Tallies
 from prefect_gatehouse.data.run_keys import RunKeys
 from prefect_gatehouse.data.sources import Part, Source, open_source
 from prefect_gatehouse.data.spill import SpillFolder
+from prefect_gatehouse.data.suppress import Suppressed
 from prefect_gatehouse.errors import GatehouseError, Interrupted
 from prefect_gatehouse.tokens.keys import RootKey
 
@@ -43,6 +44,7 @@ class Task:
         parts: Parts of the source to deal out.
         portion: Dealt rows to finish or to store.
         tallies: Where the tallies of all rows lie.
+        suppressed: Where the groups that leave lie.
         typed: Whether the source has types.
         form: What all files of the artifact have in common.
         slot: Where the file goes.
@@ -52,6 +54,7 @@ class Task:
     parts: tuple[Part, ...] = ()
     portion: Portion | None = None
     tallies: Piece | None = None
+    suppressed: Piece | None = None
     typed: bool = True
     form: Form | None = None
     slot: Slot | None = None
@@ -80,6 +83,19 @@ def finish_task(task: Task) -> Piece | GatehouseError:
         return _seal(folder, finish_portion(task.work, keys, task.portion, tallies, typed=task.typed, keep=False))
 
     return _called(task.work, finish)
+
+
+def suppress_task(task: Task) -> Piece | GatehouseError:
+    """Deals rows out anew without those of some groups; where the sealed counts lie, or why not."""
+
+    def suppress(keys: Keys) -> Piece:
+        assert task.portion is not None  # suppress() sets both
+        assert task.suppressed is not None
+        folder = folder_of(task.work, keys)
+        suppressed = cast("Suppressed", _unseal(folder, task.suppressed))
+        return _seal(folder, suppress_portion(task.work, keys, task.portion, suppressed, typed=task.typed, keep=False))
+
+    return _called(task.work, suppress)
 
 
 def store_task(task: Task) -> Piece | GatehouseError:
@@ -134,11 +150,20 @@ class Remote:
     def finish(self, counted: Counted, tallies: Tallies) -> Counted:
         """The last form of every row."""
         sealed = _seal(self._folder, tallies)
+        return self._again(finish_task, counted, Task(self._work, tallies=sealed, typed=self._source.typed))
+
+    def suppress(self, counted: Counted, suppressed: Suppressed) -> Counted:
+        """Every row but those of some groups."""
+        sealed = _seal(self._folder, suppressed)
+        return self._again(suppress_task, counted, Task(self._work, suppressed=sealed, typed=self._source.typed))
+
+    def _again(self, function: Callable[[Task], Piece | GatehouseError], counted: Counted, task: Task) -> Counted:
+        """What was dealt out, dealt out anew, portions at once."""
         portions = counted.dealt.portions(shares_of(counted.dealt.rows, self._pool.workers * _TASKS_A_WORKER))
-        finished = Counted()
-        for found in self._counts(finish_task, [Task(self._work, portion=each, tallies=sealed, typed=self._source.typed) for each in portions]):
-            finished.absorb(found)
-        return finished
+        done = Counted()
+        for found in self._counts(function, [replace(task, portion=portion) for portion in portions]):
+            done.absorb(found)
+        return done
 
     def store(self, portions: Sequence[Portion], form: Form, slots: Sequence[Slot]) -> Iterator[Stored]:
         """The second pass, portions at once."""
