@@ -9,9 +9,10 @@ from typing import Any, Literal
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
 from prefect.exceptions import ObjectNotFound
+from prefect.input import read_flow_run_input
 from prefect.states import Cancelled, Scheduled
 
 from prefect_gatehouse.approvals import last_asked, statements
@@ -19,9 +20,10 @@ from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.blocks.reader import read_secret
 from prefect_gatehouse.errors import Denied, GatehouseError, InputError, Unavailable
 from prefect_gatehouse.evidence import plan_of
+from prefect_gatehouse.flows.driving import resume_window
 from prefect_gatehouse.identity.request import sign_request
 from prefect_gatehouse.identity.sshsig import sign
-from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.ledger.store import Ledger, RunRow
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.tasks.clean_up import end
@@ -31,6 +33,12 @@ DEPLOYMENT = "governed-pipeline/governed-pipeline"
 _SETTLE_SECONDS = 3.0
 """After a death Prefect's late CRASHED can still arrive; a restart before it would be marked dead while it lives."""
 _TRIES = 6  # the SQLite server answers 503 now and then; with the pause below that is six seconds
+
+_RETRY = (
+    "not paused",  # Prefect's client asked again by itself after an acknowledgement was lost, or somebody else was faster
+    "schema not found",  # the form follows the state in a moment
+)
+"""Why an answer may not have been taken, so that it is worth another look; anything else the server refuses again."""
 
 
 def server() -> SyncPrefectClient:
@@ -106,23 +114,37 @@ def answer(run_id: str, decision: Literal["approve", "reject"], *, approver: str
         Unavailable: The server does not take the answer.
     """
     form = {"decision": decision, "approver": approver, "proof": proof, "reason": reason}
+    asked: dict[str, str] | None = None
     with server() as client:
         for left in reversed(range(_TRIES)):
             state = flow_run(client, run_id).state
-            if state is None or state.type is not StateType.PAUSED:
+            waits = state is not None and state.type is StateType.PAUSED
+            keys = state.state_details.run_input_keyset if state is not None and waits else None
+            if asked is not None and keys != asked and read_flow_run_input(asked["response"], UUID(run_id)) == form:
+                return  # the server took exactly this answer, but its acknowledgement was lost
+            if not waits:
                 raise InputError("the run does not wait for an answer", where=run_id, advice="run: gatehouse show RUN")
+            if not keys:
+                raise InputError("the run was suspended by hand and asks nothing", where=run_id, advice="run: gatehouse resume RUN")
+            asked = keys
             try:
                 response = client.resume_flow_run(UUID(run_id), run_input=form)
+            except Exception:  # noqa: BLE001 - a busy server's 503, a reset: whether it took the answer shows at the next look
+                why = _RETRY[0]
+            else:
                 if response.status is SetStateStatus.ACCEPT:
                     return
                 why = str(getattr(response.details, "reason", "") or "")
-            except Exception:  # noqa: BLE001 - 503 of a busy server, or a form that is not saved yet
-                why = "the server did not answer"
-            if left and ("schema not found" in why or "did not answer" in why):
+            if not any(words in why for words in _RETRY):
+                break
+            if left:
                 time.sleep(1)
-                continue
-            break
     raise Unavailable("the server did not take the answer", where=run_id, advice="try again", retry=True)
+
+
+def _suspended_by_hand(state: State[Any]) -> bool:
+    """Whether a suspended run waits for no form: ours always comes with one."""
+    return state.type is StateType.PAUSED and not state.state_details.run_input_keyset
 
 
 def wait_while_answered(ledger: Ledger, run_id: str, answers: int, seconds: float) -> None:
@@ -155,36 +177,58 @@ def _last_answer_kind(ledger: Ledger, run_id: str) -> str:
 
 
 def resume(ledger: Ledger, run_id: str, *, dead: bool = False) -> None:
-    """Schedules a run again that failed for an operational reason or whose process died.
+    """Schedules a run again that failed for an operational reason, was suspended by hand, or whose process died.
 
     Args:
         ledger: The open ledger.
         run_id: The run.
-        dead: The caller knows that the run's process is dead, whatever Prefect says: it calls a run whose worker died with it, or
-            whose end it did not hear of, running for ever. Should the process live after all, the fence stops it.
+        dead: The caller knows that the run's process is dead, though its last sign of life is not old enough to tell. Should the
+            process live after all, the fence stops it.
 
     Raises:
         InputError: The run is closed, waits for an approval, or still runs.
+        Unavailable: The server does not schedule the run.
     """
     row = ledger.run(run_id)
     if row is not None and row.ending is not None:
         raise InputError(f"the run is closed ({row.ending})", where=run_id, advice="start a new run")
     with server() as client:
         state = flow_run(client, run_id).state
-        if state is not None and state.type is StateType.PAUSED:
-            raise InputError("the run waits for an approval", where=run_id, advice="run: gatehouse approve RUN")
-        if state is not None and state.type in {StateType.SCHEDULED, StateType.PENDING}:
-            raise InputError(f"Prefect has the run as {state.name}", where=run_id, advice="wait: a worker takes it up; is one running?")
-        failed = row is not None and row.status == "failed"
-        if state is not None and state.type is StateType.RUNNING and not (dead or failed):
-            advice = "if you know that its process is dead, add --dead"
-            raise InputError("Prefect has the run as running", where=run_id, advice=advice)
+        _refuse_to_resume(row, state, run_id, dead=dead)
         if state is not None:
             age = (datetime.now(UTC) - state.timestamp).total_seconds()
             time.sleep(max(0.0, _SETTLE_SECONDS - age))
-        response: OrchestrationResult[Any] = client.set_flow_run_state(UUID(run_id), Scheduled(message="resumed by gatehouse"))
-        if response.status is not SetStateStatus.ACCEPT:
+        if not _schedule(client, run_id):
             raise Unavailable("the server did not schedule the run", where=run_id, advice="look at the run in the Prefect UI")
+    if row is not None and row.status != "waiting":  # one that waits has its own time, and asks again
+        ledger.schedule_again(row, time.time() + resume_window(ledger, run_id))
+
+
+def _refuse_to_resume(row: RunRow | None, state: State[Any] | None, run_id: str, *, dead: bool) -> None:
+    if state is None:
+        return
+    if state.type is StateType.PAUSED and not _suspended_by_hand(state):
+        raise InputError("the run waits for an approval", where=run_id, advice="run: gatehouse approve RUN")
+    if state.type in {StateType.SCHEDULED, StateType.PENDING}:
+        raise InputError(f"Prefect has the run as {state.name}", where=run_id, advice="wait: a worker takes it up; is one running?")
+    if dead or (row is not None and (row.status != "running" or row.is_lost())):
+        return
+    silent = "the ledger has no sign of life of it yet" if row is None else f"the last sign of life of its process is {row.silent_for():.0f} s old"
+    if state.type is StateType.RUNNING:
+        advice = "if you know that its process is dead, add --dead"
+        raise InputError(f"Prefect has the run as running, and {silent}", where=run_id, advice=advice)
+    if state.type is StateType.PAUSED:
+        advice = "its process leaves after the gate that it is in; then resume it, or add --dead if you know that it is dead"
+        raise InputError(f"the run was suspended by hand a moment ago, and {silent}", where=run_id, advice=advice)
+
+
+def _schedule(client: SyncPrefectClient, run_id: str) -> bool:
+    # A suspension whose time is over is refused once, and is a failure from then on, which can be scheduled.
+    for _ in range(2):
+        response: OrchestrationResult[Any] = client.set_flow_run_state(UUID(run_id), Scheduled(message="resumed by gatehouse"))
+        if response.status is SetStateStatus.ACCEPT:
+            return True
+    return False
 
 
 def abandon(settings: Settings, ledger: Ledger, run_id: str) -> CleanupReceipt:

@@ -46,6 +46,8 @@ class Stack:
             "PREFECT_WORKER_QUERY_SECONDS": "0.5",
             "PREFECT_WORKER_PREFETCH_SECONDS": "1",
             "GATEHOUSE_HOME": str(home),
+            # A request that was refused because the database was busy shows in the log instead of nowhere.
+            "PREFECT_SERVER_LOG_RETRYABLE_ERRORS": "true",
             "PYTHONUNBUFFERED": "1",
             **(extra or {}),
         }
@@ -53,7 +55,7 @@ class Stack:
     def start_server(self) -> None:
         """Starts the server; ``wait`` tells when it answers."""
         (self._folder / "prefect").mkdir(parents=True, exist_ok=True)
-        self._start("server", "server", "start", "--host", "127.0.0.1", "--port", str(self.port))
+        self._start("server", "prefect_gatehouse.cli.prefect_on_sqlite", "server", "start", "--host", "127.0.0.1", "--port", str(self.port))
 
     def wait(self) -> None:
         """Waits until the server is healthy.
@@ -86,7 +88,7 @@ class Stack:
 
     def start_worker(self) -> subprocess.Popen[bytes]:
         """Starts a process worker."""
-        return self._start("worker", "worker", "start", "--pool", POOL, "--type", "process", "--install-policy", "never")
+        return self._start("worker", "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--install-policy", "never")
 
     def deploy(self) -> None:
         """Deploys from ``deployments/prefect.yaml``.
@@ -95,7 +97,7 @@ class Stack:
             Unavailable: Prefect refuses.
         """
         command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(_PREFECT_YAML)]
-        done = subprocess.run(command, env=self._env(), cwd=self._folder, capture_output=True, check=False, stdin=subprocess.DEVNULL)
+        done = subprocess.run(command, env=self.process_environment(), cwd=self._folder, capture_output=True, check=False, stdin=subprocess.DEVNULL)
         (self._folder / "logs").mkdir(parents=True, exist_ok=True)
         (self._folder / "logs" / "deploy.log").write_bytes(done.stdout + done.stderr)
         if done.returncode:
@@ -114,18 +116,19 @@ class Stack:
             stop_process(child)
         self._children.clear()
 
-    def _env(self) -> dict[str, str]:
+    def process_environment(self) -> dict[str, str]:
+        """The whole environment of a process that belongs to this stack."""
         # The caller's profile and switches of Prefect stay out; the rest of the environment is needed to run at all.
         own = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
         return {**own, **self.environment}
 
-    def _start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def _start(self, name: str, module: str, *arguments: str) -> subprocess.Popen[bytes]:
         logs = self._folder / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         with (logs / f"{name}.log").open("ab") as log:
             child = subprocess.Popen(
-                [sys.executable, "-m", "prefect", *arguments],
-                env=self._env(),
+                [sys.executable, "-m", module, *arguments],
+                env=self.process_environment(),
                 cwd=self._folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -13,18 +13,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, insert, inspect, select, text, update
+from sqlalchemy import Connection, delete, func, insert, inspect, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import NullPool
 
 from prefect_gatehouse.canonical import Json, canonical, parse
 from prefect_gatehouse.errors import StorageError, Superseded
+from prefect_gatehouse.ledger.connect import cause_of, open_engine
 from prefect_gatehouse.ledger.merkle import leaf_hash
-from prefect_gatehouse.ledger.tables import artifacts, events, metadata, runs
+from prefect_gatehouse.ledger.tables import events, heartbeats, metadata, runs
 
 GENESIS = "0" * 64
 # Any constant will do: it names the one lock that orders appends on PostgreSQL.
 _APPEND_LOCK = 0x6761746568
+SILENT_SECONDS = 120.0
+"""A process that gave no sign of life for so long is taken for dead: it renews its heartbeat eight times in that time."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,14 @@ class Event:
 
 @dataclass(frozen=True)
 class RunRow:
-    """What the ledger knows of a run at a glance."""
+    """What the ledger knows of a run at a glance.
+
+    Attributes:
+        status: ``running``, ``waiting`` (for an approval), ``suspended`` (by hand, in Prefect), ``failed`` (can be resumed), ``scheduled``
+            (was resumed, no process has taken it up yet) or ``ended``.
+        wait_until: Until when it waits or can be resumed, seconds since the epoch.
+        last_sign: When a process that drives it gave its last sign of life, seconds since the epoch.
+    """
 
     run_id: str
     attempt: int
@@ -65,6 +74,19 @@ class RunRow:
     updated: float
     wait_until: float | None
     message: str
+    last_sign: float
+
+    def silent_for(self, now: float | None = None) -> float | None:
+        """Seconds since the last sign of life of the process that drives the run; None where no process should."""
+        return max(0.0, (time.time() if now is None else now) - self.last_sign) if self.status == "running" else None
+
+    def is_lost(self, now: float | None = None) -> bool:
+        """Whether the run counts as running, but its process has been silent for so long that it is taken for dead."""
+        silent = self.silent_for(now)
+        return silent is not None and silent > SILENT_SECONDS
+
+
+_RUNS = select(runs, func.coalesce(heartbeats.c.at, runs.c.updated).label("last_sign")).outerjoin(heartbeats, heartbeats.c.run_id == runs.c.run_id)
 
 
 class Transaction:
@@ -120,10 +142,10 @@ class Ledger:
     """
 
     def __init__(self, url: str) -> None:
-        self._engine = _engine(url)
+        self._engine = open_engine(url)
         with self._guarded():
-            present = inspect(self._engine).has_table(artifacts.name)
-        if not present:
+            present = set(metadata.tables) <= set(inspect(self._engine).get_table_names())
+        if not present:  # a new ledger, or one of a version that had fewer tables
             # In one write transaction, so that two processes that start at once do not both create.
             with self.transaction() as tx:
                 metadata.create_all(tx.connection)
@@ -138,7 +160,7 @@ class Ledger:
             yield
         except SQLAlchemyError as error:
             raise StorageError(
-                f"the ledger can't be used: {_cause(error)}",
+                f"the ledger can't be used: {cause_of(error)}",
                 where="ledger",
                 advice="check disk space, permissions and GATEHOUSE_LEDGER_URL, then resume the run",
             ) from None
@@ -183,32 +205,63 @@ class Ledger:
     def run(self, run_id: str) -> RunRow | None:
         """One run's row."""
         with self.reading() as connection:
-            row = connection.execute(select(runs).where(runs.c.run_id == run_id)).first()
+            row = connection.execute(_RUNS.where(runs.c.run_id == run_id)).first()
         return RunRow(**row._asdict()) if row is not None else None
 
     def runs(self) -> list[RunRow]:
         """All runs, newest first."""
         with self.reading() as connection:
-            return [RunRow(**row._asdict()) for row in connection.execute(select(runs).order_by(runs.c.started.desc()))]
+            return [RunRow(**row._asdict()) for row in connection.execute(_RUNS.order_by(runs.c.started.desc()))]
 
-    def begin_attempt(self, run_id: str) -> int:
+    def begin_attempt(self, run_id: str, facts: Mapping[str, Json] | None = None, *, after: int | None = None) -> int:
         """Takes the next attempt number of a run; whoever held the one before can no longer write.
 
+        Args:
+            run_id: The run.
+            facts: The data of the attempt's event.
+            after: Take it only if this is still the run's last attempt.
+
         Raises:
-            Superseded: The ledger has closed the run.
+            Superseded: The ledger has closed the run, or its last attempt is another than ``after``.
         """
         with self.transaction() as tx:
             row = tx.connection.execute(select(runs).where(runs.c.run_id == run_id)).first()
             if row is not None and row.ending is not None:
                 raise Superseded(f"the run is closed ({row.ending})", where=run_id, advice="start a new run")
-            number = 1 if row is None else row.attempt + 1
+            if after is not None and (row is None or row.attempt != after):
+                raise Superseded("a newer attempt drives this run", where=run_id, advice="nothing to do")
+            number, now = (1 if row is None else row.attempt + 1), time.time()
             if row is None:
-                now = time.time()
                 tx.connection.execute(insert(runs).values(run_id=run_id, attempt=1, status="running", started=now, updated=now))
             else:
-                tx.set_run(run_id, attempt=number, status="running", message="")
-            tx.append(f"{run_id}:attempt:{number}", run_id, "attempt-started", {}, attempt=number)
+                tx.set_run(run_id, attempt=number, status="running", wait_until=None, message="")
+            tx.connection.execute(delete(heartbeats).where(heartbeats.c.run_id == run_id))
+            tx.connection.execute(insert(heartbeats).values(run_id=run_id, attempt=number, at=now))
+            tx.append(f"{run_id}:attempt:{number}", run_id, "attempt-started", facts or {}, attempt=number)
         return number
+
+    def beat(self, run_id: str, attempt: int) -> None:
+        """Notes that an attempt's process lives; one that was superseded changes nothing.
+
+        Not an event, so it does not take the lock that orders appends on PostgreSQL.
+        """
+        with self._guarded(), self._engine.connect() as connection:
+            connection = connection.execution_options(gatehouse_write=True)
+            with connection.begin():
+                mine = (heartbeats.c.run_id == run_id) & (heartbeats.c.attempt == attempt)
+                connection.execute(update(heartbeats).where(mine).values(at=time.time()))
+
+    def schedule_again(self, row: RunRow, until: float) -> None:
+        """Notes that somebody resumed a run, unless a process has taken it up meanwhile.
+
+        Args:
+            row: The run as it was when somebody decided to resume it.
+            until: Until when a process has to take it up, seconds since the epoch.
+        """
+        with self.transaction() as tx:
+            as_it_was = (runs.c.run_id == row.run_id) & (runs.c.attempt == row.attempt) & (runs.c.status == row.status)
+            values = {"status": "scheduled", "wait_until": until, "message": "resumed, waits for a worker", "updated": time.time()}
+            tx.connection.execute(update(runs).where(as_it_was).values(**values))
 
     def check_fence(self, tx: Transaction, run_id: str, attempt: int) -> None:
         """Inside a transaction: this attempt still drives the run, and the run is open.
@@ -222,51 +275,3 @@ class Ledger:
             raise Superseded("a newer attempt drives this run", where=run_id, advice="nothing to do: this process stops")
         if row.ending is not None:
             raise Superseded(f"the run is closed ({row.ending})", where=run_id, advice="start a new run")
-
-
-_CAUSES = {
-    "SQLITE_FULL": "the disk is full",
-    "SQLITE_READONLY": "it is read-only",
-    "SQLITE_IOERR": "the disk fails, is full or is read-only",
-    "SQLITE_CANTOPEN": "it can't be opened: no permission, or the disk is read-only",
-    "SQLITE_BUSY": "another process holds it",
-    "SQLITE_CORRUPT": "the file is damaged",
-    "SQLITE_NOTADB": "the file is no database",
-}
-"""SQLite's result codes, in words; https://www.sqlite.org/rescode.html."""
-
-
-def _cause(error: SQLAlchemyError) -> str:
-    """Why, without the driver's text: it can hold a statement and its values."""
-    original = getattr(error, "orig", None) or error
-    code = getattr(original, "sqlite_errorname", "")
-    for name, words in _CAUSES.items():
-        if code == name or code.startswith(f"{name}_"):
-            return words
-    return type(original).__name__
-
-
-def _engine(url: str) -> Engine:
-    try:
-        # No pool: a connection must not survive a fork or sit in a suspended process, and SQLite opens one in 0.1 ms.
-        engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
-    except (SQLAlchemyError, ImportError, ValueError):
-        raise StorageError("the ledger's URL is not understood", where="GATEHOUSE_LEDGER_URL") from None
-    if engine.dialect.name not in {"sqlite", "postgresql"}:
-        raise StorageError("the ledger needs SQLite or PostgreSQL", where="GATEHOUSE_LEDGER_URL")
-    if engine.dialect.name == "sqlite":
-
-        @event.listens_for(engine, "connect")
-        def _connect(connection: Any, _record: object) -> None:
-            connection.isolation_level = None
-            cursor = connection.cursor()
-            for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-                cursor.execute(f"PRAGMA {pragma}")
-            cursor.close()
-
-        @event.listens_for(engine, "begin")
-        def _begin(connection: Connection) -> None:
-            write = connection.get_execution_options().get("gatehouse_write", False)
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
-
-    return engine
