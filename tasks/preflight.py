@@ -46,8 +46,8 @@ def preflight(attempt: Attempt, admitted: AdmittedRun, endpoint: str) -> Preflig
         Unavailable: The driver is not installed, or the database does not answer.
     """
     manifest = admitted.manifest
-    if admitted.tier.preflight == "off":
-        return Preflight(looked=False, because=f"the tier {admitted.tier.name} has switched it off")
+    if admitted.tier.preflight == "never":
+        return Preflight(looked=False, because=f"the tier {admitted.tier.name} never looks")
     if manifest.credentials.preflight is None:
         return Preflight(looked=False, because="the manifest names no credentials.preflight")
     with fetch_credential(attempt, admitted, Purpose.PREFLIGHT) as lease:

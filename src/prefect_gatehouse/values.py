@@ -61,7 +61,7 @@ class TierRules(Value):
     approval_window_seconds: int = Field(ge=60)
     resume_window_seconds: int = Field(ge=60)
     synthetic_only: bool = Field(False, description="Whether the tier takes only sources whose digest is recorded as synthetic.")
-    preflight: Literal["required", "optional", "off"] = Field("required", description="Whether the target is looked at before the plan is shown.")
+    preflight: Literal["required", "optional", "never"] = Field("required", description="Whether the target is looked at before the plan is shown.")
 
 
 class ClassRules(Value):

@@ -160,7 +160,7 @@ def plan_for(folder: Path, settings: Settings, *, made_at: datetime = MADE, **ch
         credentials=tuple(CredentialNeed(purpose=purpose, block=admitted.manifest.credentials.of(purpose)) for purpose in Purpose),
         classes=admitted.classes,
         systems=tuple(SystemAddress(name=item.name, endpoint=declared_endpoint(item.endpoint, folder)) for item in admitted.manifest.systems),
-        preflight=Preflight(looked=False, because="the plan is a test's"),
+        preflight=Preflight(looked=True, checks=("address and driver work",)),
         **present_digests(settings, admitted, POLICY_DIGEST),
     )
     return Plan(validated=validated, body=body, digest=digest_of(body), made_at=made_at)

@@ -31,7 +31,7 @@ class _Tier(Strict):
     resume_window: _Window
     synthetic_only: bool
     # A file that does not say it asks for the most.
-    preflight: Literal["required", "optional", "off"] = "required"
+    preflight: Literal["required", "optional", "never"] = "required"
 
 
 def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
