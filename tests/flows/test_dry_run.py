@@ -20,7 +20,7 @@ def silent(_: str) -> Progress:
 
 @pytest.fixture
 def strict(tmp_path: Path) -> Pipeline:
-    """A pipeline of a tier that admits signed requests only and has the pre-flight switched off; its blocks exist nowhere."""
+    """A pipeline of a tier that admits signed requests only and has the pre-flight left out; its blocks exist nowhere."""
     made = Pipeline(tmp_path / "p", None, "none", tier="integration", blocks=("secret/nowhere-key", "secret/nowhere-url"))
     tiers = tmp_path / "tiers.yaml"
     tiers.write_text(made.settings.tiers.read_text().replace("preflight: required", "preflight: never"))

@@ -24,6 +24,7 @@ REFUSED: tuple[type[Exception], ...] = (IntegrityError, DataError, OverflowError
 
 _LOCK = 0x67617465  # "gate": the first half of our advisory locks
 _CONNECT_SECONDS = 15
+_LOOK_SECONDS = 30  # somebody who alters the table now makes a look at it wait
 _NO_ROOM = ("full", "readonly", "read-only", "no space")
 _NO_RIGHT = "42501"  # SQLSTATE insufficient_privilege
 
@@ -67,15 +68,25 @@ def looked_at(url: str, use: Use) -> Iterator[Connection]:
     with _opened(parsed, arguments, where) as engine, engine.connect() as connection:
         if engine.dialect.name == "postgresql":
             connection = connection.execution_options(postgresql_readonly=True)
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {_LOOK_SECONDS * 1000}")
         yield connection
+
+
+def require_driver(parsed: URL, where: str, **arguments: Any) -> Engine:
+    """The engine of an address; nothing is connected to.
+
+    Raises:
+        Unavailable: The driver is not installed.
+    """
+    try:
+        return create_engine(parsed, poolclass=NullPool, hide_parameters=True, **arguments)
+    except (SQLAlchemyError, ImportError):
+        raise Unavailable("the database's driver is not installed", where=where, advice="install it, then resume the run") from None
 
 
 @contextmanager
 def _opened(parsed: URL, arguments: Mapping[str, Any], where: str) -> Iterator[Engine]:
-    try:
-        engine = create_engine(parsed, poolclass=NullPool, hide_parameters=True, **arguments)
-    except (SQLAlchemyError, ImportError):
-        raise Unavailable("the database's driver is not installed", where=where, advice="install it, then resume the run") from None
+    engine = require_driver(parsed, where, **arguments)
     try:
         yield engine
     except GatehouseError:

@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 
 from prefect_gatehouse.write_back import rights
-from prefect_gatehouse.write_back.database import looked_at
+from prefect_gatehouse.write_back.database import looked_at, require_driver
 from prefect_gatehouse.write_back.endpoints import parse
 from prefect_gatehouse.write_back.rows import Kind
 from prefect_gatehouse.write_back.target import Mode, Target, look_at, problems, updatable
@@ -66,6 +66,7 @@ def look_ahead(url: str, wanted: Wanted) -> Found:
         Unavailable: The driver is not installed, or the database does not answer.
     """
     parsed = parse(url, "preflight")
+    require_driver(parsed, "credentials.preflight")
     sqlite = Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
     found = Found()
     if sqlite is not None:
