@@ -77,6 +77,7 @@ POSTGRESQL_NEVER: dict[str, tuple[str, pa.DataType, Any]] = {
     "no-zone-into-zone": ("timestamp with time zone", pa.timestamp("us"), NOON),
     "text-into-json": ("jsonb", pa.string(), "{}"),
     "text-into-uuid": ("uuid", pa.string(), "3f0d5a3e-0000-4000-8000-000000000001"),
+    "text-into-a-point": ("point", pa.string(), "(1,2)"),
     "text-into-bytes": ("bytea", pa.string(), "a"),
     "integer-into-an-array": ("integer[]", pa.int64(), 1),
     "integer-into-money": ("money", pa.int64(), 1),

@@ -163,6 +163,14 @@ def test_names_that_a_database_does_not_tell_apart(database: Database) -> None:
     assert any(("two of the columns have one name" if not database.postgresql else f"these are longer: {long}") in each for each in found.problems)
 
 
+def test_a_domain_that_is_never_null(postgres: PostgresServer) -> None:
+    """What a domain says of null holds for its columns."""
+    database = Database(postgres.url(postgres.new_database()), postgres.password)
+    database.execute("CREATE DOMAIN doctor AS text NOT NULL; CREATE DOMAIN ward AS text NOT NULL DEFAULT 'none'")
+    found = look(database, f"patient text, risk float, treated_by doctor, stays_in ward, {OURS}")
+    assert found.problems == ["table predictions columns treated_by must not be null, have no default, and the output does not name them"]
+
+
 class Roles:
     """A database whose writer and whose looker are not its owner."""
 

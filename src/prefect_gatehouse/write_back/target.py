@@ -5,6 +5,7 @@ The same look serves the pre-flight, before any job, and the publication. It rea
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -93,21 +94,33 @@ def look_at(connection: Connection, name: str, key: str) -> Target | None:
     primary = tuple(inspector.get_pk_constraint(name)["constrained_columns"])
     sqlite = connection.dialect.name == "sqlite"
     columns = {}
-    for found in inspector.get_columns(name):
-        kind = stored = found["type"]
-        told = "without a type" if isinstance(kind, NullType) else str(kind.compile(connection.dialect))
-        while isinstance(kind, DOMAIN):
-            kind = kind.data_type
-        always = found.get("identity", {"always": False})["always"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about types that SQLAlchemy does not know: Gatehouse fills none of them, and says so itself
+        described = inspector.get_columns(name)
+    for found in described:
+        stored = found["type"]
+        told = "of no known type" if isinstance(stored, NullType) else str(stored.compile(connection.dialect))
+        own = "identity" in found or "computed" in found
         numbered = sqlite and primary == (found["name"],) and told == "INTEGER"  # SQLite's own row number
+        always = found.get("identity", {"always": False})["always"]
+        kind, may_lack = _below(stored)
         columns[found["name"]] = TargetColumn(
             kind,
             stored,
             told,
-            filled=found["nullable"] or found["default"] is not None or "identity" in found or "computed" in found or numbered,
+            filled=own or numbered or found["default"] is not None or (found["nullable"] and may_lack),
             writable="computed" not in found and not always,
         )
     return Target(name, columns, primary, primary == (key,) or unique_alone(connection, name, key))
+
+
+def _below(kind: TypeEngine[Any]) -> tuple[TypeEngine[Any], bool]:
+    """The type below a domain, and whether the domain lets a column that nobody fills be."""
+    may_lack = True
+    while isinstance(kind, DOMAIN):
+        may_lack &= not kind.not_null or kind.default is not None
+        kind = kind.data_type
+    return kind, may_lack
 
 
 def unique_alone(connection: Connection, name: str, key: str) -> bool:
