@@ -1,7 +1,7 @@
 """A dry run up to the plan: the real gates over the real data, in a throw-away home; nothing leaves.
 
-Only the credential that opens the source is read; every other secret is a throw-away key. What the gates write is encrypted under one that
-exists in this process only: a dry run that is killed leaves nothing that anybody can read.
+Only the credentials that open the source and look at the target are read; every other secret is a throw-away key. What the gates write is
+encrypted under one that exists in this process only: a dry run that is killed leaves nothing that anybody can read.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ def plan_of(settings: Settings, manifest: Path, progress: Callable[[str], Progre
         ledger = Ledger(dry.ledger())
         _know_synthetic(settings, ledger)
         key = base64.b64encode(secrets.token_bytes(32)).decode()
-        source = load_manifest(manifest).manifest.credentials.read_source
+        credentials = load_manifest(manifest).manifest.credentials
 
         def read(block: str) -> SecretText:
-            return read_secret(block) if block == source else SecretText(key)
+            return read_secret(block) if block in (credentials.read_source, credentials.preflight) else SecretText(key)
 
         try:
             attempt = _DryAttempt(dry, ledger, str(uuid.uuid4()), read, progress)

@@ -14,6 +14,7 @@ from prefect_gatehouse.policy.class_rules import load_class_rules, refuse_long_r
 from prefect_gatehouse.policy.questions import ask_request
 from prefect_gatehouse.policy.tiers import load_tiers
 from prefect_gatehouse.tasks.gate import gate
+from prefect_gatehouse.tasks.preflight import refuse_unlooked
 from prefect_gatehouse.values import AdmittedRun
 
 
@@ -36,7 +37,8 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
 
     Raises:
         InputError: The manifest is malformed.
-        Denied: The request is not authentic, the policy says no, or the manifest keeps data longer than its class may stay.
+        Denied: The request is not authentic, the policy says no, the manifest keeps data longer than its class may stay, or the tier
+            demands a pre-flight that it names no credential for.
     """
     loaded = load_manifest(Path(manifest))
     now = datetime.now(UTC)
@@ -46,6 +48,7 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
     classes = classes_of(loaded.manifest, load_class_rules(attempt.settings.classes))
     refuse_long_retention(loaded.manifest, classes.rules)
     decision = ask_request(attempt.policy, loaded.manifest, requester, tier, classes, attempt.settings.environment)
+    refuse_unlooked(loaded.manifest, tier)
     return AdmittedRun(
         run_id=attempt.run_id,
         manifest=loaded.manifest,

@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 
 from prefect_gatehouse import journal
 from prefect_gatehouse.attempt import Attempt
-from prefect_gatehouse.errors import GatehouseError, StorageError
+from prefect_gatehouse.errors import Denied, GatehouseError, StorageError
 from prefect_gatehouse.leases import CredentialLease
 from prefect_gatehouse.ledger.note import ledger_key
 from prefect_gatehouse.ledger.seal import ORIGIN, seal
@@ -23,6 +23,7 @@ from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.values import AdmittedRun, CleanupReceipt, Deletion, Ending
 from prefect_gatehouse.write_back import sql
+from prefect_gatehouse.write_back.endpoints import endpoint_of
 
 
 class _NoKey:
@@ -117,16 +118,21 @@ def _forget_jobs(attempt: Attempt, admitted: AdmittedRun | None) -> tuple[int, l
 
 
 def _empty_staging(attempt: Attempt, admitted: AdmittedRun) -> list[str]:
-    """Drops the staging table of a write-back that began and did not end."""
+    """Drops the staging table of a write-back that was allowed to begin and did not end; an undeclared database is not even opened."""
+    from prefect_gatehouse.tasks.plan import plan
     from prefect_gatehouse.tasks.write_back import write_back
 
-    began = any(event.data.get("gate") == "write_back" for event in attempt.ledger.events(attempt.run_id, "gate-entered"))
+    began = any(event.data.get("action") == "write_back" for event in attempt.ledger.events(attempt.run_id, "policy-decided"))
     if not began or write_back.kept(attempt) is not None:
         return []
     target = admitted.manifest.output.target
     try:
+        planned = plan.kept(attempt)
         with fetch_credential(attempt, admitted, Purpose.WRITE_BACK) as address:
-            sql.discard(address.reveal(Purpose.WRITE_BACK), run_id=attempt.run_id)
+            url = address.reveal(Purpose.WRITE_BACK)
+            if planned is None or endpoint_of(url) != planned.body.endpoint(target.system):
+                raise Denied("the address is not the declared system any more", where=f"systems.{target.system}")
+            sql.discard(url, run_id=attempt.run_id)
     except GatehouseError as error:
         return [f"staging of {target.system}/{target.table} may hold rows: {error.message}"]
     return []

@@ -16,11 +16,13 @@ from prefect_gatehouse.manifest.columns import Tokenise
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.plan import digest_of, present_digests
 from prefect_gatehouse.tasks.gate import gate
+from prefect_gatehouse.tasks.preflight import preflight
 from prefect_gatehouse.validation.suite import load_suite, require_present
-from prefect_gatehouse.values import BackendSnapshot, CredentialNeed, MinimisedData, Plan, PlanBody, ValidatedData
+from prefect_gatehouse.values import BackendSnapshot, CredentialNeed, MinimisedData, Plan, PlanBody, SystemAddress, ValidatedData
 from prefect_gatehouse.workload.circuits import summarise
 from prefect_gatehouse.workload.load import load_workload
 from prefect_gatehouse.workload.rounds import Finished, Rounds
+from prefect_gatehouse.write_back.endpoints import declared_endpoint
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,16 +31,21 @@ if TYPE_CHECKING:
 
 @gate(Plan)
 def plan(attempt: Attempt, validated: ValidatedData) -> Plan:
-    """Runs the workload to its first circuits, asks each backend what it is and what it would cost, and computes the digest.
+    """Looks at the target, runs the workload to its first circuits, asks each backend what it is and what it would cost, and computes the digest.
 
     Raises:
-        Denied: A backend can't run the circuits within the manifest's envelope.
+        Denied: The target can't take the rows, or a backend can't run the circuits within the manifest's envelope.
         DataRefused: The circuits hold something else than numbers and gates, or the output suite names a column that will not come back.
+        InputError: The pre-flight's address is none.
+        Unavailable: The target does not answer.
         WorkloadFailed: The workload raised, or yielded no circuits or such as can't be sent; mended, the run can be resumed.
     """
     minimised = validated.minimised
     manifest = minimised.admitted.manifest
     folder = Path(minimised.admitted.folder)
+    systems = tuple(SystemAddress(name=item.name, endpoint=declared_endpoint(item.endpoint, folder)) for item in manifest.systems)
+    target = next(item for item in systems if item.name == manifest.output.target.system)
+    looked = preflight(attempt, minimised.admitted, target.endpoint)
     with rounds_of(attempt, minimised) as rounds:
         circuits = rounds.advance(None)
     if isinstance(circuits, Finished):
@@ -61,6 +68,8 @@ def plan(attempt: Attempt, validated: ValidatedData) -> Plan:
         output_suite_sha256=output_suite.sha256,
         credentials=tuple(CredentialNeed(purpose=item, block=manifest.credentials.of(item)) for item in Purpose),
         classes=minimised.admitted.classes,
+        systems=systems,
+        preflight=looked,
         **present_digests(attempt.settings, minimised.admitted, attempt.policy.digest),
     )
     return Plan(validated=validated, body=body, digest=digest_of(body), made_at=datetime.now(UTC))

@@ -12,12 +12,13 @@ from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.manifest.columns import Tokenise
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.policy.questions import ask_re_identify, ask_write_back
-from prefect_gatehouse.re_identification import key_versions, refuse_made_up, turn_back
+from prefect_gatehouse.re_identification import key_versions, refuse_strange, turn_back
 from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tokens.keys import RootKey
-from prefect_gatehouse.values import Decision, Plan, ReIdentification, ValidatedOutcome, WriteBackReceipt
+from prefect_gatehouse.values import Decision, MinimisedData, Plan, ReIdentification, ValidatedOutcome, WriteBackReceipt
 from prefect_gatehouse.write_back import sql
+from prefect_gatehouse.write_back.endpoints import endpoint_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,7 +43,7 @@ def write_back(attempt: Attempt, outcome: ValidatedOutcome) -> WriteBackReceipt:
         _refuse_undeclared(attempt, plan, url)
         published = sql.publish(
             url,
-            _re_identified(attempt, plan, table).to_pandas(),
+            _re_identified(attempt, plan, table),
             table=output.target.table,
             key=output.key,
             columns=output.columns,
@@ -72,7 +73,7 @@ def write_back(attempt: Attempt, outcome: ValidatedOutcome) -> WriteBackReceipt:
 def _refuse_undeclared(attempt: Attempt, plan: Plan, url: str) -> None:
     """The address came from a secret store: it must be the system that the manifest declared and people approved."""
     target = target_of(plan.admitted.manifest)
-    matches = sql.endpoint_of(url) == target.endpoint
+    matches = endpoint_of(url) == plan.body.endpoint(target.name)
     clearance = attempt.people.clearance(plan.admitted.requester, plan.admitted.tier)
     _record(attempt, "write_back", ask_write_back(attempt.policy, plan, matches, attempt.settings.environment, clearance))
     if not matches:
@@ -91,8 +92,7 @@ def _re_identified(attempt: Attempt, plan: Plan, table: pa.Table) -> pa.Table:
         return table
     minimised = plan.validated.minimised
     column = table.column(key)
-    if not rule.authentic:
-        refuse_made_up(column, attempt.store.read(minimised.artifact, attempt.key).column(key))
+    refuse_strange(column, _given(attempt, minimised, key))
     versions = key_versions(column, rule, minimised.token_key_version)
     clearance = attempt.people.clearance(plan.admitted.requester, plan.admitted.tier)
     _record(attempt, "re_identify", ask_re_identify(attempt.policy, plan, True, attempt.settings.environment, clearance))
@@ -113,6 +113,14 @@ def _re_identified(attempt: Attempt, plan: Plan, table: pa.Table) -> pa.Table:
         attempt.record(f"re-identified:{lease.record.lease_id}", "re-identified", act.model_dump(mode="json"))
         plain = turn_back(column, rule, root, tenant=manifest.tenant, name=key, version=minimised.token_key_version)
     return table.set_column(table.schema.get_field_index(key), key, plain)
+
+
+def _given(attempt: Attempt, minimised: MinimisedData, name: str) -> pa.ChunkedArray:
+    """A column as the workload was given it; nothing else of the artifact is read."""
+    import pyarrow as pa
+
+    batches = attempt.store.stream(minimised.artifact, attempt.key, [name])
+    return pa.Table.from_batches(list(batches)).column(0)
 
 
 def _record(attempt: Attempt, what: str, decision: Decision) -> None:

@@ -36,7 +36,9 @@ from prefect_gatehouse.values import (
     CredentialNeed,
     Plan,
     PlanBody,
+    Preflight,
     RunClasses,
+    SystemAddress,
     Treatment,
 )
 from tests.identity.plans import MANIFEST, POLICY_DIGEST, RUN, SUITE, admitted_run, plan_for, write_project
@@ -94,6 +96,8 @@ BODIES = st.builds(
             write_back=st.booleans(),
         ),
     ),
+    systems=st.lists(st.builds(SystemAddress, name=LINE, endpoint=LINE), max_size=2).map(tuple),
+    preflight=st.builds(Preflight, looked=st.booleans(), because=LINE, table_exists=st.booleans(), checks=st.lists(LINE, max_size=2).map(tuple)),
 )
 
 
@@ -412,7 +416,7 @@ def with_body(plan: Plan, **change: Any) -> Plan:
 def test_every_credential_purpose_is_shown(project: Project) -> None:
     """Each purpose has a line in plain words with its block, or says that none is needed."""
     rows = sections(project.plan)[4].rows
-    assert [row[1] for row in rows] == ["none needed", "secret/key", "none needed", "secret/key", "secret/url"]
+    assert [row[1] for row in rows] == ["none needed", "none needed", "secret/key", "none needed", "secret/key", "secret/url"]
     assert len({row[0] for row in rows}) == len(rows) == len(Purpose)
     assert all(" " in row[0] for row in rows)
 
@@ -426,9 +430,20 @@ def test_the_write_target_is_shown(project: Project, mode: str) -> None:
     admitted = project.plan.admitted.model_copy(update={"manifest": manifest})
     validated = project.plan.validated.model_copy(update={"minimised": minimised.model_copy(update={"admitted": admitted})})
     rows = lines(sections(project.plan.model_copy(update={"validated": validated}))[5])
-    assert rows["Target"] == "target (sqlite:///target.sqlite), table results"
+    assert rows["Target"] == f"target (sqlite:///{project.folder}/target.sqlite), table results"
     assert rows["Rows"] == f"{mode} by subject"
     assert rows["Columns"] == "score, margin"
+
+
+def test_what_the_pre_flight_found_is_shown(project: Project) -> None:
+    """What was looked at, or why nobody looked; and nothing in a path hides or reorders what people read."""
+    nobody = Preflight(looked=False, because="the manifest names no credentials.preflight")
+    assert lines(sections(with_body(project.plan, preflight=nobody))[5])["Pre-flight"] == f"nobody looked: {nobody.because}"
+    looked = Preflight(looked=True, table_exists=True, checks=("address and driver work", "table results has the columns"))
+    hidden = (SystemAddress(name="target", endpoint="sqlite:////srv/\u202eelif/target.sqlite"),)
+    rows = lines(sections(with_body(project.plan, preflight=looked, systems=hidden))[5])
+    assert rows["Pre-flight"] == "address and driver work; table results has the columns"
+    assert rows["Target"] == "target (sqlite:////srv/?elif/target.sqlite), table results"
 
 
 def test_the_class_of_the_output_is_shown(project: Project) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from prefect_gatehouse.classes import in_words, target_of
 from prefect_gatehouse.manifest.data import S3Objects
-from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.values import Plan
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ class Section:
 
 _PURPOSES = {
     "read_source": "read the source",
+    "preflight": "look at the target database beforehand",
     "tokenise": "turn identifiers into tokens",
     "submit": "sign in at the quantum provider",
     "re_identify": "turn tokens back at the target",
@@ -79,25 +79,29 @@ def _leaves(plan: Plan) -> Section:
 _LONGEST_QUERY = 400  # characters of it that are shown
 
 
-def _source(manifest: Manifest) -> str:
+def _source(plan: Plan) -> str:
     """Where the data came from, in words."""
+    manifest = plan.admitted.manifest
     source = manifest.data.source
     if isinstance(source, str):
         return source
     if isinstance(source, S3Objects):
         return f"{source.s3} in {manifest.credentials.read_source}"
-    system = next(item for item in manifest.systems if item.name == source.system)
     query = " ".join(source.sql.split())
-    # What hides or reorders text must not stand in what people approve; the manifest has the whole of it.
     shown = query if len(query) <= _LONGEST_QUERY else query[:_LONGEST_QUERY] + " ... (the manifest has the rest)"
-    return f"{system.name} ({system.endpoint}): {''.join(each if each.isprintable() else '?' for each in shown)}"
+    return f"{source.system} ({_printable(plan.body.endpoint(source.system))}): {_printable(shown)}"
+
+
+def _printable(text: str) -> str:
+    """What hides or reorders text must not stand in what people approve; the manifest has the whole of it."""
+    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 def _stays(plan: Plan) -> Section:
     dropped = [item for item in plan.validated.minimised.treatments if item.rule == "drop"]
     checks = plan.validated.report
     rows = (
-        ("Read from", _source(plan.admitted.manifest)),
+        ("Read from", _source(plan)),
         ("Columns that stay behind", ", ".join(item.column for item in dropped) or "none"),
         ("Input suite", f"{checks.suite}: {sum(item.success for item in checks.results)} of {len(checks.results)} checks passed"),
         ("Leaves for the provider", "circuits: gates and numbers, no names and no tokens"),
@@ -137,7 +141,8 @@ def _written(plan: Plan) -> Section:
     classes = plan.body.classes
     readers = " and ".join(f"{role}s" for role in classes.rules.readers) or "nobody"
     rows = (
-        ("Target", f"{system.name} ({system.endpoint}), table {output.target.table}"),
+        ("Target", f"{system.name} ({_printable(plan.body.endpoint(system.name))}), table {output.target.table}"),
+        ("Pre-flight", _preflight(plan)),
         ("Class", in_words(classes.output_class, classes.because)),
         ("For", f"{readers} cleared for {classes.output_class}; the target takes up to {system.highest_class}"),
         ("Rows", f"{output.mode} by {output.key}"),
@@ -145,6 +150,11 @@ def _written(plan: Plan) -> Section:
         ("Artifacts", "deleted when the run ends, their key first"),
     )
     return Section("What will be written", ("", ""), rows)
+
+
+def _preflight(plan: Plan) -> str:
+    found = plan.body.preflight
+    return _printable("; ".join(found.checks)) if found.looked else f"nobody looked: {found.because}"
 
 
 def _count(number: int, what: str) -> str:

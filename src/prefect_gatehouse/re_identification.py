@@ -86,8 +86,11 @@ def turn_back(column: pa.ChunkedArray, rule: Tokenise, root: RootKey, *, tenant:
     raise InputError(f"tokens of scheme {rule.scheme} can't be turned back", where=f"data.columns.{name}", advice="use siv, ff1 or permute")
 
 
-def refuse_made_up(column: pa.ChunkedArray, own: pa.ChunkedArray) -> None:
-    """Stops tokens that are none of the run's own: every text of ff1 and every permuted number would open, to somebody else's value.
+def refuse_strange(column: pa.ChunkedArray, own: pa.ChunkedArray) -> None:
+    """Stops tokens that are none of the run's own.
+
+    Every text of ff1 and every permuted number would open, to somebody else's value; and a token that says whose it is may come from
+    another run of the tenant, whose data nobody approved for this one.
 
     Args:
         column: The tokens of the workload's frame.
@@ -100,9 +103,20 @@ def refuse_made_up(column: pa.ChunkedArray, own: pa.ChunkedArray) -> None:
     import pyarrow.compute as pc
 
     try:
-        known = pc.is_in(column, value_set=own.combine_chunks().cast(column.type))
+        asked, given = _comparable(column), _comparable(own)
+        known = pc.is_in(asked, value_set=given.cast(asked.type))
     except pa.ArrowException:
         raise DataRefused("the key of the workload's frame is of another type than it was given", where=_WHERE, advice="mend the workload") from None
     number = pc.sum(pc.and_(pc.invert(known), pc.is_valid(column))).as_py() or 0
     if number:
         raise DataRefused(f"{number} keys of the workload's frame are none that it was given", where=_WHERE, advice="mend the workload")
+
+
+def _comparable(column: pa.ChunkedArray) -> pa.Array:
+    """One array, its text in one of the forms that text has."""
+    import pyarrow as pa
+
+    from prefect_gatehouse.tokens.columns import flat, is_text
+
+    whole = flat(column)
+    return whole.cast(pa.large_string()) if is_text(whole.type) else whole

@@ -61,6 +61,7 @@ class TierRules(Value):
     approval_window_seconds: int = Field(ge=60)
     resume_window_seconds: int = Field(ge=60)
     synthetic_only: bool = Field(False, description="Whether the tier takes only sources whose digest is recorded as synthetic.")
+    preflight: Literal["required", "optional", "never"] = Field("required", description="Whether the target is looked at before the plan is shown.")
 
 
 class ClassRules(Value):
@@ -210,6 +211,22 @@ class CredentialNeed(Value):
     block: str | None = Field(description="None where the purpose needs no secret.")
 
 
+class SystemAddress(Value):
+    """Where a declared system is."""
+
+    name: str
+    endpoint: str = Field(description="As declared; the path of a SQLite file is whole, links followed.")
+
+
+class Preflight(Value):
+    """What a look at the target found before anybody was asked: that the rows can go there, or why nobody looked."""
+
+    looked: bool
+    because: str = Field("", description="Why nobody looked.")
+    table_exists: bool = Field(False, description="False where the table is made when the rows are written.")
+    checks: tuple[str, ...] = Field((), description="What was found in order.")
+
+
 class PlanBody(Value):
     """What the plan digest covers; any change voids the approvals."""
 
@@ -230,6 +247,12 @@ class PlanBody(Value):
     output_suite_sha256: Digest
     credentials: tuple[CredentialNeed, ...]
     classes: RunClasses
+    systems: tuple[SystemAddress, ...] = Field(description="Every declared system.")
+    preflight: Preflight
+
+    def endpoint(self, system: str) -> str:
+        """Where a declared system is, as it was approved."""
+        return next(item.endpoint for item in self.systems if item.name == system)
 
 
 class Plan(Value):

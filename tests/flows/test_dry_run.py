@@ -19,6 +19,7 @@ from prefect_gatehouse.data.scratch import remove_dead, scratch_home
 from prefect_gatehouse.errors import Denied, InputError, StorageError
 from prefect_gatehouse.flows.dry_run import plan_of
 from prefect_gatehouse.providers.interface import Progress
+from prefect_gatehouse.values import Preflight
 
 
 def silent(_: str) -> Progress:
@@ -27,8 +28,12 @@ def silent(_: str) -> Progress:
 
 @pytest.fixture
 def strict(tmp_path: Path) -> Pipeline:
-    """A pipeline of a tier that admits signed requests only; its blocks exist nowhere."""
-    return Pipeline(tmp_path / "p", None, "none", tier="integration", blocks=("secret/nowhere-key", "secret/nowhere-url"))
+    """A pipeline of a tier that admits signed requests only and has the pre-flight left out; its blocks exist nowhere."""
+    made = Pipeline(tmp_path / "p", None, "none", tier="integration", blocks=("secret/nowhere-key", "secret/nowhere-url"))
+    tiers = tmp_path / "tiers.yaml"
+    tiers.write_text(made.settings.tiers.read_text().replace("preflight: required", "preflight: never"))
+    made.settings = made.settings.model_copy(update={"tiers": tiers})
+    return made
 
 
 def test_it_is_the_plan_that_a_run_would_have(strict: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,6 +45,8 @@ def test_it_is_the_plan_that_a_run_would_have(strict: Pipeline, monkeypatch: pyt
     assert (plan.admitted.requester.person, plan.admitted.requester.method) == (REQUESTER, "ssh")
     assert plan.validated.minimised.artifact.rows == ROWS
     assert plan.body.circuits.count == 4
+    assert plan.body.preflight == Preflight(looked=False, because="the tier integration never looks")
+    assert plan.body.endpoint("target") == f"sqlite:///{strict.target}"
     assert {path: path.stat().st_mtime_ns for path in strict.folder.rglob("*") if path.is_file()} == before
     text = plan.model_dump_json()
     assert not any(canary in text for canary in strict.canaries)

@@ -27,12 +27,15 @@ from prefect_gatehouse.values import (
     MinimisedData,
     Plan,
     PlanBody,
+    Preflight,
     Requester,
     SuiteReport,
+    SystemAddress,
     TierRules,
     Treatment,
     ValidatedData,
 )
+from prefect_gatehouse.write_back.endpoints import declared_endpoint
 
 RUN = "3f0d5a3e-0000-4000-8000-000000000001"
 POLICY_DIGEST = "9" * 64
@@ -156,6 +159,8 @@ def plan_for(folder: Path, settings: Settings, *, made_at: datetime = MADE, **ch
         output_suite_sha256=load_suite(folder / "suites" / "output.json").sha256,
         credentials=tuple(CredentialNeed(purpose=purpose, block=admitted.manifest.credentials.of(purpose)) for purpose in Purpose),
         classes=admitted.classes,
+        systems=tuple(SystemAddress(name=item.name, endpoint=declared_endpoint(item.endpoint, folder)) for item in admitted.manifest.systems),
+        preflight=Preflight(looked=True, checks=("address and driver work",)),
         **present_digests(settings, admitted, POLICY_DIGEST),
     )
     return Plan(validated=validated, body=body, digest=digest_of(body), made_at=made_at)

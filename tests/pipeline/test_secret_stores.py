@@ -49,12 +49,12 @@ def in_secrets_manager(moto: MotoServer, name: str, address: str) -> tuple[str, 
 
 
 def put_example_in(pipeline: Any, reference: str) -> None:
-    """Replaces a pipeline's files by the example's, with the pipeline's token key and a write-back block of its own."""
+    """Replaces a pipeline's files by the example's, with the pipeline's token key and a block of its own for the target."""
     token_key = re.search(r"tokenise: (secret/\S+)", pipeline.manifest.read_text())
     assert token_key is not None
     shutil.copytree(EXAMPLE, pipeline.zone, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.csv", "*.sqlite*", "__pycache__"))
     text = pipeline.manifest.read_text().replace("secret/tumour-token-key", token_key[1]).replace("secret/tumour-warehouse", reference)
-    assert (text.count(token_key[1]), text.count(reference)) == (2, 1)
+    assert (text.count(token_key[1]), text.count(reference)) == (2, 2)
     pipeline.manifest.write_text(text)
     assert runpy.run_path(str(EXAMPLE / "source.py"))["write_source"](pipeline.zone / "source.csv") == PATIENTS
 
@@ -64,7 +64,7 @@ def test_the_example_writes_back_through_a_secret_store(store: str, make_pipelin
     """All patients arrive; the ledger names block and version of the lease; neither address nor sign-in is in any file of the home."""
     name = f"warehouse-{secrets.token_hex(4)}"
     pipeline = make_pipeline(blocks=(None, f"secret/{name}"))
-    target = pipeline.zone / "clinic.sqlite"
+    target = pipeline.folder / "clinic.sqlite"
     address = f"sqlite:///{target}?timeout=31"  # a part that only the secret has
     if store == "vault":
         vault = request.getfixturevalue("vault")

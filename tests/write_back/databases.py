@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import sqlalchemy as sa
 
 from prefect_gatehouse.write_back import sql
@@ -66,12 +67,12 @@ def frame(keys: str = "abc", start: float = 0.0) -> pd.DataFrame:
     )
 
 
-def publish(url: str, rows: pd.DataFrame, **changes: Any) -> sql.Published:
+def publish(url: str, rows: pd.DataFrame | pa.Table, **changes: Any) -> sql.Published:
     """Publishes with what most tests want."""
     wanted: dict[str, Any] = {
         "table": "predictions",
         "key": "patient",
-        "columns": [str(name) for name in rows.columns if name != "patient"],
+        "columns": [str(name) for name in (rows.column_names if isinstance(rows, pa.Table) else rows.columns) if name != "patient"],
         "mode": "upsert",
         "run_id": RUN,
         "plan_digest": DIGEST,

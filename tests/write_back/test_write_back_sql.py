@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from prefect_gatehouse.errors import DataRefused, GatehouseError, InputError, StorageError, Tampered, Unavailable
-from prefect_gatehouse.write_back import sql
+from prefect_gatehouse.write_back import sql, staging
 from tests.services import free_port
 from tests.services.postgres_server import PostgresServer
 from tests.write_back.databases import CANARIES, OTHER_RUN, RUN, Database, frame, publish
@@ -106,7 +106,7 @@ def test_other_rows_under_the_same_run_are_tampering(database: Database) -> None
 )
 def test_tampering_with_staging_is_found(database: Database, monkeypatch: pytest.MonkeyPatch, tampering: str) -> None:
     """Whoever changes, adds or takes a staged row before it is published stops the publication; nothing reaches the table."""
-    stage = sql._stage
+    stage = staging.fill
 
     def staged_and_changed(*args: Any) -> Any:
         done = stage(*args)
@@ -116,7 +116,7 @@ def test_tampering_with_staging_is_found(database: Database, monkeypatch: pytest
 
     publish(database.url, frame("xy"), run_id=OTHER_RUN)
     before = database.rows()
-    monkeypatch.setattr(sql, "_stage", staged_and_changed)
+    monkeypatch.setattr(staging, "fill", staged_and_changed)
     with pytest.raises(DataRefused, match="staging has not the rows"):
         publish(database.url, frame())
     assert database.rows() == before
@@ -126,7 +126,7 @@ def test_tampering_with_staging_is_found(database: Database, monkeypatch: pytest
 
 def test_staging_that_a_dead_process_left_is_discarded(database: Database) -> None:
     """The sweeper drops it once, and a second time finds nothing."""
-    name = sql._staging(RUN)
+    name = staging.staging_name(RUN)
     database.execute(f"CREATE TABLE {name} (patient text)")
     assert sql.discard(database.url, run_id=RUN) == 1
     assert sql.discard(database.url, run_id=RUN) == 0

@@ -27,7 +27,11 @@ class System(Strict):
     name: Name
     kind: Literal["database"]
     endpoint: Endpoint = Field(
-        description="Where it is, without user, password and options: dialect://host[:port]/database; for SQLite sqlite:///file-name."
+        description="Where it is, without user, password and options: dialect://host[:port]/database; for SQLite sqlite:///FILE, "
+        "relative to the manifest."
+    )
+    role: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=128)] | None = Field(
+        None, description="Role of the database that writes rows there; the pre-flight asks what it may do."
     )
     highest_class: DataClass = Field(DataClass.PUBLIC, description="Highest class of data that may be written there; public unless declared.")
 
@@ -90,6 +94,7 @@ class Purpose(StrEnum):
     """What a credential is for; each is fetched on its own, just before its use."""
 
     READ_SOURCE = "read_source"
+    PREFLIGHT = "preflight"
     TOKENISE = "tokenise"
     SUBMIT = "submit"
     RE_IDENTIFY = "re_identify"
@@ -100,6 +105,10 @@ class Credentials(Strict):
     """Which secret block serves which purpose; a purpose without a block has no secret."""
 
     read_source: BlockReference | None = Field(None, description="SQLAlchemy URL of the source database, or the S3 bucket's block.")
+    preflight: BlockReference | None = Field(
+        None,
+        description="SQLAlchemy URL of the target database, to look at its tables before anything is paid; its user need only read the catalogue.",
+    )
     tokenise: BlockReference | None = Field(None, description="Root keys of the tokens: 32 bytes as base64 or hex, or a keyring in JSON.")
     submit: BlockReference | None = Field(None, description="Sign-in at the quantum provider; none for local simulators.")
     re_identify: BlockReference | None = Field(None, description="Root key that turns reversible tokens back.")

@@ -30,6 +30,8 @@ class _Tier(Strict):
     approval_window: _Window
     resume_window: _Window
     synthetic_only: bool
+    # A file that does not say it asks for the most.
+    preflight: Literal["required", "optional", "never"] = "required"
 
 
 def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
@@ -54,6 +56,7 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             approval_window_seconds=int(tier.approval_window.total_seconds()),
             resume_window_seconds=int(tier.resume_window.total_seconds()),
             synthetic_only=tier.synthetic_only,
+            preflight=tier.preflight,
         )
         for name, tier in tiers.items()
     }

@@ -8,6 +8,7 @@ from prefect_gatehouse.data.sources.files import files_place
 from prefect_gatehouse.data.sources.interface import Place, S3Place, SqlPlace
 from prefect_gatehouse.manifest.data import S3Objects
 from prefect_gatehouse.manifest.models import Manifest
+from prefect_gatehouse.write_back.endpoints import declared_endpoint
 
 
 def place_of(manifest: Manifest, folder: Path) -> Place:
@@ -26,4 +27,4 @@ def place_of(manifest: Manifest, folder: Path) -> Place:
     if isinstance(source, S3Objects):
         return S3Place(source.s3, manifest.data.csv)
     declared = next(system for system in manifest.systems if system.name == source.system)
-    return SqlPlace(source.sql, declared.name, declared.endpoint)
+    return SqlPlace(source.sql, declared.name, declared_endpoint(declared.endpoint, folder))
