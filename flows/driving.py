@@ -14,6 +14,7 @@ from prefect.states import Cancelled, Completed, Failed
 from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.blocks.reader import read_secret
 from prefect_gatehouse.errors import GatehouseError, Refused, StorageError, Superseded
+from prefect_gatehouse.ledger.heartbeat import beating
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.settings import load_settings
 from prefect_gatehouse.tasks.admit import admit
@@ -49,7 +50,8 @@ def drive(pipeline: Callable[[Attempt], object]) -> State[None]:
         ledger.close()
         return _to_resume(run_id, error)
     try:
-        return _drive(attempt, pipeline)
+        with beating(ledger, run_id, attempt.number):
+            return _drive(attempt, pipeline)
     except (Pause, Abort):
         raise
     except TerminationSignal:

@@ -13,18 +13,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, insert, inspect, select, text, update
+from sqlalchemy import Connection, Engine, create_engine, delete, event, func, insert, inspect, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from prefect_gatehouse.canonical import Json, canonical, parse
 from prefect_gatehouse.errors import StorageError, Superseded
 from prefect_gatehouse.ledger.merkle import leaf_hash
-from prefect_gatehouse.ledger.tables import artifacts, events, metadata, runs
+from prefect_gatehouse.ledger.tables import events, heartbeats, metadata, runs
 
 GENESIS = "0" * 64
 # Any constant will do: it names the one lock that orders appends on PostgreSQL.
 _APPEND_LOCK = 0x6761746568
+SILENT_SECONDS = 120.0
+"""A process that gave no sign of life for so long is taken for dead: it renews its heartbeat eight times in that time."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,13 @@ class Event:
 
 @dataclass(frozen=True)
 class RunRow:
-    """What the ledger knows of a run at a glance."""
+    """What the ledger knows of a run at a glance.
+
+    Attributes:
+        status: ``running``, ``waiting`` (for an approval), ``suspended`` (by hand, in Prefect), ``failed`` (can be resumed) or ``ended``.
+        wait_until: Until when it waits or can be resumed, seconds since the epoch.
+        last_sign: When a process that drives it gave its last sign of life, seconds since the epoch.
+    """
 
     run_id: str
     attempt: int
@@ -65,6 +73,19 @@ class RunRow:
     updated: float
     wait_until: float | None
     message: str
+    last_sign: float
+
+    def silent_for(self, now: float | None = None) -> float | None:
+        """Seconds since the last sign of life of the process that drives the run; None where no process should."""
+        return max(0.0, (time.time() if now is None else now) - self.last_sign) if self.status == "running" else None
+
+    def is_lost(self, now: float | None = None) -> bool:
+        """Whether the run counts as running, but its process has been silent for so long that it is taken for dead."""
+        silent = self.silent_for(now)
+        return silent is not None and silent > SILENT_SECONDS
+
+
+_RUNS = select(runs, func.coalesce(heartbeats.c.at, runs.c.updated).label("last_sign")).outerjoin(heartbeats, heartbeats.c.run_id == runs.c.run_id)
 
 
 class Transaction:
@@ -122,8 +143,8 @@ class Ledger:
     def __init__(self, url: str) -> None:
         self._engine = _engine(url)
         with self._guarded():
-            present = inspect(self._engine).has_table(artifacts.name)
-        if not present:
+            present = set(metadata.tables) <= set(inspect(self._engine).get_table_names())
+        if not present:  # a new ledger, or one of a version that had fewer tables
             # In one write transaction, so that two processes that start at once do not both create.
             with self.transaction() as tx:
                 metadata.create_all(tx.connection)
@@ -183,13 +204,13 @@ class Ledger:
     def run(self, run_id: str) -> RunRow | None:
         """One run's row."""
         with self.reading() as connection:
-            row = connection.execute(select(runs).where(runs.c.run_id == run_id)).first()
+            row = connection.execute(_RUNS.where(runs.c.run_id == run_id)).first()
         return RunRow(**row._asdict()) if row is not None else None
 
     def runs(self) -> list[RunRow]:
         """All runs, newest first."""
         with self.reading() as connection:
-            return [RunRow(**row._asdict()) for row in connection.execute(select(runs).order_by(runs.c.started.desc()))]
+            return [RunRow(**row._asdict()) for row in connection.execute(_RUNS.order_by(runs.c.started.desc()))]
 
     def begin_attempt(self, run_id: str) -> int:
         """Takes the next attempt number of a run; whoever held the one before can no longer write.
@@ -201,14 +222,26 @@ class Ledger:
             row = tx.connection.execute(select(runs).where(runs.c.run_id == run_id)).first()
             if row is not None and row.ending is not None:
                 raise Superseded(f"the run is closed ({row.ending})", where=run_id, advice="start a new run")
-            number = 1 if row is None else row.attempt + 1
+            number, now = (1 if row is None else row.attempt + 1), time.time()
             if row is None:
-                now = time.time()
                 tx.connection.execute(insert(runs).values(run_id=run_id, attempt=1, status="running", started=now, updated=now))
             else:
                 tx.set_run(run_id, attempt=number, status="running", message="")
+            tx.connection.execute(delete(heartbeats).where(heartbeats.c.run_id == run_id))
+            tx.connection.execute(insert(heartbeats).values(run_id=run_id, attempt=number, at=now))
             tx.append(f"{run_id}:attempt:{number}", run_id, "attempt-started", {}, attempt=number)
         return number
+
+    def beat(self, run_id: str, attempt: int) -> None:
+        """Notes that an attempt's process lives; one that was superseded changes nothing.
+
+        Not an event, so it does not take the lock that orders appends on PostgreSQL.
+        """
+        with self._guarded(), self._engine.connect() as connection:
+            connection = connection.execution_options(gatehouse_write=True)
+            with connection.begin():
+                mine = (heartbeats.c.run_id == run_id) & (heartbeats.c.attempt == attempt)
+                connection.execute(update(heartbeats).where(mine).values(at=time.time()))
 
     def check_fence(self, tx: Transaction, run_id: str, attempt: int) -> None:
         """Inside a transaction: this attempt still drives the run, and the run is open.

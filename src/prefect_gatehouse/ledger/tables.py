@@ -58,6 +58,15 @@ runs = Table(
     Column("message", Text, nullable=False, default=""),
 )
 
+# Beside the runs' table: a beat then waits for no transaction that holds its run's row, and an older ledger gains a table, not a column.
+heartbeats = Table(
+    "gatehouse_heartbeats",
+    metadata,
+    Column("run_id", String(64), primary_key=True),
+    Column("attempt", Integer, nullable=False),
+    Column("at", Float, nullable=False),
+)
+
 submissions = Table(
     "gatehouse_submissions",
     metadata,
