@@ -17,7 +17,7 @@ from prefect.states import Cancelled, Scheduled
 from prefect_gatehouse.approvals import last_asked, statements
 from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.blocks.reader import read_secret
-from prefect_gatehouse.errors import Denied, GatehouseError, InputError, Unavailable
+from prefect_gatehouse.errors import GatehouseError, InputError, Unavailable
 from prefect_gatehouse.evidence import plan_of
 from prefect_gatehouse.identity.request import sign_request
 from prefect_gatehouse.identity.sshsig import sign
@@ -93,7 +93,7 @@ def sign_answer(settings: Settings, ledger: Ledger, run_id: str, decision: Liter
     plan = plan_of(ledger, run_id)
     asked = last_asked(ledger, plan) if plan is not None else None
     if plan is None or asked is None:
-        raise InputError("the run does not wait for an approval", where=run_id, advice="run: gatehouse show RUN")
+        raise InputError("the run does not wait for an approval", where=run_id, advice=f"look at: gatehouse show {run_id}")
     approve, reject = statements(plan, asked)
     return sign(settings.identity_key(), (approve if decision == "approve" else reject).message())
 
@@ -110,7 +110,7 @@ def answer(run_id: str, decision: Literal["approve", "reject"], *, approver: str
         for left in reversed(range(_TRIES)):
             state = flow_run(client, run_id).state
             if state is None or state.type is not StateType.PAUSED:
-                raise InputError("the run does not wait for an answer", where=run_id, advice="run: gatehouse show RUN")
+                raise InputError("the run does not wait for an answer", where=run_id, advice=f"look at: gatehouse show {run_id}")
             try:
                 response = client.resume_flow_run(UUID(run_id), run_input=form)
                 if response.status is SetStateStatus.ACCEPT:
@@ -123,35 +123,6 @@ def answer(run_id: str, decision: Literal["approve", "reject"], *, approver: str
                 continue
             break
     raise Unavailable("the server did not take the answer", where=run_id, advice="try again", retry=True)
-
-
-def wait_while_answered(ledger: Ledger, run_id: str, answers: int, seconds: float) -> None:
-    """Waits until the run has judged an answer, and tells what it was worth.
-
-    Raises:
-        Denied: The answer did not count, with the reason.
-        Unavailable: No worker took the run up in time.
-    """
-    from prefect_gatehouse.approvals import standing
-
-    plan = plan_of(ledger, run_id)
-    assert plan is not None  # sign_answer or the caller found it
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        now = standing(ledger, plan)
-        if now.answers > answers:
-            if len(now.refusals) and not now.decided and now.refusals[-1]:
-                last = _last_answer_kind(ledger, run_id)
-                if last == "answer-refused":
-                    raise Denied(now.refusals[-1], where="approval", advice="answer again")
-            return
-        time.sleep(0.3)
-    raise Unavailable("the answer was handed over, but no worker has taken the run up yet", where=run_id, advice="is a worker running?")
-
-
-def _last_answer_kind(ledger: Ledger, run_id: str) -> str:
-    kinds = [event.kind for event in ledger.events(run_id) if event.kind in {"approval-given", "approval-rejected", "answer-refused"}]
-    return kinds[-1] if kinds else ""
 
 
 def resume(ledger: Ledger, run_id: str, *, dead: bool = False) -> None:
@@ -172,7 +143,7 @@ def resume(ledger: Ledger, run_id: str, *, dead: bool = False) -> None:
     with server() as client:
         state = flow_run(client, run_id).state
         if state is not None and state.type is StateType.PAUSED:
-            raise InputError("the run waits for an approval", where=run_id, advice="run: gatehouse approve RUN")
+            raise InputError("the run waits for an approval", where=run_id, advice=f"run: gatehouse approve {run_id}")
         if state is not None and state.type in {StateType.SCHEDULED, StateType.PENDING}:
             raise InputError(f"Prefect has the run as {state.name}", where=run_id, advice="wait: a worker takes it up; is one running?")
         failed = row is not None and row.status == "failed"

@@ -16,14 +16,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from prefect_gatehouse.errors import GatehouseError
+from prefect_gatehouse.errors import GatehouseError, InputError
 
 UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
 
 
-def console() -> Console:
+def console(*, err: bool = False) -> Console:
     """Where tables go."""
-    return Console(highlight=False, soft_wrap=False)
+    return Console(highlight=False, soft_wrap=False, stderr=err)
 
 
 def command(name: str, help_text: str) -> Callable[[Callable[..., None]], click.Command]:
@@ -87,6 +87,20 @@ def _unexpected(error: Exception, as_json: bool) -> NoReturn:
     else:
         click.echo(f"error: {message}\n  run again with GATEHOUSE_DEBUG=1 and report what it prints", err=True)
     raise SystemExit(UNEXPECTED)
+
+
+def confirm(question: str) -> None:
+    """Asks before something that can't be taken back; a no ends the command.
+
+    Raises:
+        InputError: Nobody is there to answer.
+    """
+    try:
+        click.confirm(plain(question), abort=True, err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        raise InputError("this asks before it acts, and nobody said yes", where="--yes", advice="add --yes to go on without being asked") from None
 
 
 def emit(data: object, as_json: bool, render: Callable[[], None]) -> None:
