@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
 
+from httpx import HTTPStatusError, codes
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
 from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled, Scheduled
 
 from prefect_gatehouse.approvals import last_asked, statements
@@ -37,16 +40,27 @@ def server() -> SyncPrefectClient:
     """A client of the Prefect server that is set.
 
     Raises:
-        Unavailable: None answers.
+        Unavailable: None is set, none answers, or what answers is no Prefect server.
     """
+    url = PREFECT_API_URL.value()
+    if not url:
+        # Without an address Prefect would start a server of its own, empty, for this one command.
+        advice = "set it to the server's address, such as http://127.0.0.1:4200/api, or try: gatehouse demo"
+        raise Unavailable("no Prefect server is set", where="PREFECT_API_URL", advice=advice)
+    where = f"PREFECT_API_URL={re.sub('//[^/@]*@', '//', url)}"  # without a user's name and password
     client = get_client(sync_client=True)
-    if str(getattr(client, "api_url", "")).startswith("http://ephemeral"):
-        raise Unavailable("no Prefect server is set", where="PREFECT_API_URL", advice="set it, or try: gatehouse demo")
     try:
         with get_client(sync_client=True) as probe:  # an httpx client that was used can't be entered any more
-            probe.hello().raise_for_status()
+            status = probe.hello().status_code
+    except HTTPStatusError as error:  # of Prefect's client, which raises on a status by itself
+        status = error.response.status_code
     except Exception:  # noqa: BLE001 - the client lets through whatever its transport raises
-        raise Unavailable("the Prefect server does not answer", where="PREFECT_API_URL", advice="start it with: prefect server start") from None
+        advice = "is the address right? a server on this machine is started with: prefect server start"
+        raise Unavailable("the Prefect server does not answer", where=where, advice=advice) from None
+    if status == codes.NOT_FOUND:
+        raise Unavailable("something answers there that is no Prefect server", where=where, advice="the address of a server's API ends with /api")
+    if not codes.is_success(status):
+        raise Unavailable(f"the Prefect server answers with status {status}", where=where, advice="try again, or look at the server's log")
     return client
 
 

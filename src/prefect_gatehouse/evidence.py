@@ -100,7 +100,9 @@ def find_run(ledger: Ledger, text: str) -> str:
     Raises:
         InputError: No run, or more than one, begins so.
     """
-    found = [row.run_id for row in ledger.runs() if text and row.run_id.startswith(text)]
+    if not text:
+        raise InputError("a run is named by the beginning of its identifier, this is empty", where="RUN", advice="list them with: gatehouse runs")
+    found = [row.run_id for row in ledger.runs() if row.run_id.startswith(text)]
     if not found:
         advice = "list them with: gatehouse runs (a new run is there once a worker has taken it up)"
         raise InputError(f"the ledger has no run whose identifier begins with '{text}'", where="RUN", advice=advice)

@@ -21,9 +21,15 @@ from prefect_gatehouse.errors import GatehouseError, InputError
 UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Whoever read has read enough (``| head``): no error, though the library would make one of it."""
+        raise BrokenPipeError
+
+
 def console(*, err: bool = False) -> Console:
     """Where tables go."""
-    return Console(highlight=False, soft_wrap=False, stderr=err)
+    return _Console(highlight=False, soft_wrap=False, stderr=err)
 
 
 def command(name: str, help_text: str) -> Callable[[Callable[..., None]], click.Command]:
@@ -101,6 +107,19 @@ def confirm(question: str) -> None:
         if sys.stdin.isatty():
             raise
         raise InputError("this asks before it acts, and nobody said yes", where="--yes", advice="add --yes to go on without being asked") from None
+
+
+def require_file(path: Path) -> Path:
+    """A file that the caller named and that is there.
+
+    Raises:
+        InputError: It is not, or is a folder.
+    """
+    if not path.exists():
+        raise InputError("there is no such file", where=str(path), advice="check the path")
+    if path.is_dir():
+        raise InputError("this is a folder", where=str(path), advice="name a file")
+    return path
 
 
 def emit(data: object, as_json: bool, render: Callable[[], None]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from prefect_gatehouse.cli.output import command as make
-from prefect_gatehouse.cli.output import emit, table
+from prefect_gatehouse.cli.output import emit, require_file, table
 
 if TYPE_CHECKING:
     from prefect_gatehouse.synthetic.report import Report
@@ -43,7 +43,7 @@ def _synthesise(
     ledger = Ledger(settings.ledger())
     try:
         with bars(hidden=as_json) as progress:
-            made = synthesise(settings, ledger, file, out, rows=rows, k=k, seed=seed, report_file=report_file, progress=progress)
+            made = synthesise(settings, ledger, require_file(file), out, rows=rows, k=k, seed=seed, report_file=report_file, progress=progress)
     finally:
         ledger.close()
     record = {key: value for key, value in made.record.model_dump(mode="json").items() if key != "signature"}
