@@ -156,9 +156,11 @@ def test_nobody_takes_the_run_up(pipeline: Any, monkeypatch: pytest.MonkeyPatch)
     pipeline.process(run_id)
     row = pipeline.ledger.run(run_id)
     pipeline.answer(run_id)
-    with pytest.raises(Unavailable, match="the answer was handed over, but: no worker") as told:
-        plan = pipeline.standing_plan(run_id)
-        follow_answer(pipeline.ledger, plan, last_asked(pipeline.ledger, plan), row.attempt)
+    plan = pipeline.standing_plan(run_id)
+    asking = last_asked(pipeline.ledger, plan)
+    assert asking is not None
+    with pytest.raises(Unavailable, match="the answer was handed over, but: no worker"):
+        follow_answer(pipeline.ledger, plan, asking, row.attempt)
 
 
 def test_a_denied_run_says_why(pipeline: Any) -> None:

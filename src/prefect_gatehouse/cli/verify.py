@@ -46,7 +46,8 @@ def _verify(key: Path | None, expected: str | None, as_json: bool) -> None:
         for problem in found.problems:
             click.echo(f"problem: {problem}")
         verdict = "verified" if found.ok else "NOT verified"
-        click.echo(f"ledger {verdict}: {found.events} events, {found.heads} signed heads, {unsealed} events not yet sealed")
+        heads = "1 signed head" if found.heads == 1 else f"{found.heads} signed heads"
+        click.echo(f"ledger {verdict}: {found.events} events, {heads}, {unsealed} events not yet sealed")
         click.echo(f"root {found.root} at {found.sealed}; keep it elsewhere and compare with --root")
 
     emit({**asdict(found), "ok": found.ok, "unsealed": unsealed}, as_json, render)
