@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -193,6 +195,33 @@ def test_a_server_that_is_down(home: Path, tmp_path: Path) -> None:
     assert done.returncode == 4, done.stderr
     assert json.loads(done.stdout)["message"] == "the Prefect server does not answer"
     assert "Traceback" not in done.stderr
+
+
+def test_no_server_is_set(home: Path, tmp_path: Path) -> None:
+    """Without an address no server of Prefect's own is started in silence: the command says what to set."""
+    environment = {"GATEHOUSE_HOME": str(home), "PREFECT_HOME": str(tmp_path / "prefect"), "HOME": str(tmp_path)}
+    for words in (("clean-up",), ("keys", "list", "secret/any")):
+        done = process(*words, environment=environment)
+        assert done.returncode == 4, done.stderr
+        assert "no Prefect server is set" in done.stderr and "PREFECT_API_URL" in done.stderr
+        assert not (tmp_path / "prefect" / "prefect.db").exists()
+
+
+def test_a_server_that_is_none_of_prefects(home: Path, tmp_path: Path) -> None:
+    """An address that lacks its /api, or another program's, is told from a server that is down; a password in it is not repeated."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        environment = {
+            "GATEHOUSE_HOME": str(home),
+            "PREFECT_HOME": str(tmp_path / "prefect"),
+            "PREFECT_API_URL": f"http://me:canary@127.0.0.1:{server.server_port}/nothing",
+            "PREFECT_CLIENT_MAX_RETRIES": "0",
+        }
+        done = process("clean-up", environment=environment)
+        server.shutdown()
+    assert done.returncode == 4, done.stderr
+    assert "no Prefect server" in done.stderr and "/api" in done.stderr
+    assert "canary" not in done.stderr
 
 
 def test_a_home_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
