@@ -1,6 +1,7 @@
 """The tutorial as it is written, on a fresh home with Prefect as it comes: every command runs, and prints what the tutorial says.
 
-In the tutorial a line with ``...`` stands for any lines; identifiers, keys, digests and figures stand for those of the reader's own run.
+In the tutorial a line with ``...`` stands for any lines; identifiers, keys, digests, times and numbers of ledger events stand for those of
+the reader's own run.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ def general(line: str) -> str:
         (r"SHA256:\S+?(?=[\s)]|$)", "<key>"),
         (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d\S*", "<time>"),
         (r"\b(?=\w*\d)[0-9a-f]{8,64}\b", "<hash>"),
-        (r"\d+(?:\.\d+)?", "<n>"),
+        (r"\bin \d+(?:\.\d+)?s(?: \([\d:]+\))?$", "in <n>s"),  # pytest's
+        (r"\b\d+\.\d+\b(?!\.)", "<n>"),
+        (r"\[\d+\]|\b\d+(?= events)", "<n>"),
         (r"\s+", " "),
     ):
         line = re.sub(pattern, name, line)
@@ -198,3 +201,14 @@ def test_the_tutorial_is_true(tmp_path: Path) -> None:
 
     with sqlite3.connect(reader.place / "results.sqlite") as results:
         assert results.execute("SELECT count(*), count(DISTINCT reading), min(_gatehouse_label) FROM scores").fetchone() == (12, 12, "primary")
+
+
+def test_the_comparison_tells_what_is_not_so() -> None:
+    """A line that is missing, out of place or more than was said is found; what differs from run to run is not."""
+    said = ["run ae913798-d6bc-48b7-a554-20e1d90292ee", "...", "12 rows in 1 round", "2 passed in 2.1s"]
+    printed = ["run 0b3c9f52-1111-4222-8333-123456789abc", "more", "12 rows  in 1 round", "2 passed in 74.22s (0:01:14)"]
+    assert missing(said, "\n".join(printed)) is None
+    assert missing(said, "\n".join(printed).replace("12 rows", "11 rows")) == said[2]
+    assert missing(said, "\n".join(printed[::-1])) == said[0]
+    assert missing(said, "\n".join([*printed, "error: more"])) == "(no more, but: error: more)"
+    assert [(step.command, step.said) for step in steps("```\n$ a\nb\n$ c\n```\n\n```\nd\n```\n")] == [("a", ["b"]), ("c", []), ("d", [])]
