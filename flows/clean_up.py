@@ -1,9 +1,15 @@
-"""The sweeper: ends what nobody ended - runs that expired, were cancelled while suspended, or were not resumed in time."""
+"""The sweeper: ends what nobody ended - runs that expired, were cancelled or deleted while nobody drove them, or were not resumed in time.
+
+The ledger decides, by its own times and the heartbeat of whoever drives a run. Of Prefect the sweeper believes one thing only: that
+somebody cancelled or deleted a run, and that only where no process lives that would notice it itself. A state that is forced
+keeps nothing open and closes nothing that lives.
+"""
 
 from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from typing import Literal
 from uuid import UUID
 
 from prefect import flow
@@ -11,35 +17,37 @@ from prefect.artifacts import create_table_artifact
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import State, StateType
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Failed
 
 from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.blocks.reader import read_secret
 from prefect_gatehouse.errors import GatehouseError
-from prefect_gatehouse.flows.driving import DEFAULT_WINDOW
+from prefect_gatehouse.flows.driving import resume_window, state_of
+from prefect_gatehouse.flows.leaving import leave_as
 from prefect_gatehouse.ledger.note import ledger_key
 from prefect_gatehouse.ledger.seal import ORIGIN, seal
-from prefect_gatehouse.ledger.store import Event, Ledger, RunRow
+from prefect_gatehouse.ledger.store import Ledger, RunRow
 from prefect_gatehouse.settings import Settings, load_settings
 from prefect_gatehouse.tasks.clean_up import end
 from prefect_gatehouse.tasks.gate import sanitised
 from prefect_gatehouse.validation.retention import delete_expired
 from prefect_gatehouse.values import Ending
 
+Claim = Literal["cancelled", "deleted", ""]
+"""What Prefect says that the sweeper believes."""
+
 
 @flow(name="clean-up", persist_result=False, retries=0, log_prints=False)
-def clean_up() -> State[None] | None:
+def clean_up() -> None:
     """Looks at every open run once, ends those that are over, and signs a head of the ledger."""
     try:
         swept = sweep(load_settings())
     except Exception as error:  # noqa: BLE001 - Prefect would store a foreign error's text and traceback
-        return Failed(message=str(sanitised(error, "clean-up")))
+        leave_as(state_of("failed", str(sanitised(error, "clean-up"))))
     create_table_artifact(
         key="gatehouse-clean-up",
         table=swept or [{"run": "none", "ending": "", "note": "nothing to clean up"}],
         description="Runs that the sweeper ended",
     )
-    return None
 
 
 def sweep(settings: Settings, now: float | None = None) -> list[dict[str, str]]:
@@ -59,9 +67,8 @@ def sweep(settings: Settings, now: float | None = None) -> list[dict[str, str]]:
     try:
         with get_client(sync_client=True) as client:
             for row in ledger.runs():
-                ending = ending_of(row, _state(client, row.run_id), ledger.event(f"{row.run_id}:ending"), ledger, now)
-                if ending is not None:
-                    swept.append({"run": row.run_id, "ending": ending, "note": _end(settings, ledger, client, row.run_id, ending)})
+                if row.ending is None and (over := _over(ledger, client, row, now)) is not None:
+                    swept.append({"run": row.run_id, "ending": over[0], "note": _end(settings, ledger, client, row, *over)})
         for page in delete_expired(ledger, settings.folder("reports"), datetime.fromtimestamp(now, UTC)):
             swept.append({"run": page.uri, "ending": "retention", "note": page.note or "deleted"})
         key, _ = ledger_key(settings.folder(""), ORIGIN)
@@ -71,42 +78,66 @@ def sweep(settings: Settings, now: float | None = None) -> list[dict[str, str]]:
     return swept
 
 
-def ending_of(row: RunRow, state: State | None, decided: Event | None, ledger: Ledger, now: float) -> Ending | None:
-    """How an open run has ended although nobody ended it; None where it goes on."""
-    if row.ending is not None:
-        return None
-    active = state is not None and state.type in {StateType.RUNNING, StateType.PENDING, StateType.SCHEDULED}
+def ending_of(row: RunRow, decided: Ending | None, claim: Claim, window: float, now: float) -> tuple[Ending, str] | None:
+    """How an open run has ended although nobody ended it, and why; None where it goes on.
+
+    Args:
+        row: The run in the ledger.
+        decided: The ending that a process decided on before it died.
+        claim: What Prefect says of it.
+        window: Seconds that the run can be resumed after its process died.
+        now: Seconds since the epoch.
+    """
+    if row.status == "running" and not row.is_lost(now):
+        return None  # its process lives, and looks for itself whether the run was cancelled
     if decided is not None:
-        return None if active else decided.data["ending"]
-    if state is not None and state.type in {StateType.CANCELLED, StateType.CANCELLING}:
-        return "cancelled" if state.type is StateType.CANCELLED else None
+        return decided, "the end had been decided before"
+    if claim:
+        return "cancelled", f"{claim} in Prefect"
     if row.status == "waiting":
-        return "expired" if row.wait_until is not None and now >= row.wait_until else None
-    if active:
-        return None
-    until = row.wait_until if row.status == "failed" and row.wait_until is not None else row.updated + _window(ledger, row.run_id)
-    return "abandoned" if now >= until else None
+        return ("expired", "nobody decided within the approval window") if row.wait_until is not None and now >= row.wait_until else None
+    until = row.last_sign + window if row.status == "running" or row.wait_until is None else row.wait_until
+    return ("abandoned", "not resumed in time") if now >= until else None
 
 
-def _window(ledger: Ledger, run_id: str) -> float:
-    admitted = ledger.event(f"{run_id}:admit")
-    return float(admitted.data["value"]["tier"]["resume_window_seconds"]) if admitted is not None else DEFAULT_WINDOW
+def _over(ledger: Ledger, client: SyncPrefectClient, row: RunRow, now: float) -> tuple[Ending, str] | None:
+    event = ledger.event(f"{row.run_id}:ending")
+    decided: Ending | None = event.data["ending"] if event is not None else None
+    return ending_of(row, decided, _claim(ledger, client, row.run_id), resume_window(ledger, row.run_id), now)
 
 
-def _state(client: SyncPrefectClient, run_id: str) -> State | None:
+def _claim(ledger: Ledger, client: SyncPrefectClient, run_id: str) -> Claim:
     try:
-        return client.read_flow_run(UUID(run_id)).state
-    except (ObjectNotFound, ValueError):
-        return None
+        state = client.read_flow_run(UUID(run_id)).state
+    except ObjectNotFound:
+        return "deleted" if _is_its_server(ledger, client, run_id) else ""
+    return "cancelled" if state is not None and state.type in {StateType.CANCELLED, StateType.CANCELLING} else ""
 
 
-def _end(settings: Settings, ledger: Ledger, client: SyncPrefectClient, run_id: str, ending: Ending) -> str:
+def _is_its_server(ledger: Ledger, client: SyncPrefectClient, run_id: str) -> bool:
+    """Whether this server knows the flow that the run was of: to another one every run would look deleted."""
+    flows = [str(event.data["prefect_flow"]) for event in ledger.events(run_id, "attempt-started") if "prefect_flow" in event.data]
     try:
-        attempt = Attempt(settings, ledger, run_id, read_secret)
-        receipt = end(attempt, ending, "the sweeper found the run over")
+        return bool(flows) and client.read_flow(UUID(flows[-1])) is not None
+    except ObjectNotFound:
+        return False
+
+
+def _end(settings: Settings, ledger: Ledger, client: SyncPrefectClient, row: RunRow, ending: Ending, why: str) -> str:
+    try:
+        attempt = Attempt(settings, ledger, row.run_id, read_secret, after=row.attempt)
+        receipt = end(attempt, ending, why)
     except GatehouseError as error:
         return str(error)
-    state = _state(client, run_id)
-    if state is not None and not state.is_final():
-        client.set_flow_run_state(UUID(run_id), Failed(name=ending.capitalize(), message="ended by the sweeper"), force=True)
+    _show(client, row.run_id, state_of(ending, f"{why}; ended by the sweeper"))
     return "; ".join(receipt.obligations)
+
+
+def _show(client: SyncPrefectClient, run_id: str, state: State[None]) -> None:
+    """Lets Prefect's picture of a run follow the ledger, where there is one that does not yet."""
+    try:
+        shown = client.read_flow_run(UUID(run_id)).state
+    except ObjectNotFound:
+        return
+    if shown is not None and not shown.is_final():
+        client.set_flow_run_state(UUID(run_id), state, force=True)

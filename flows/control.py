@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
 
-from httpx import HTTPStatusError, codes
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
 from prefect.exceptions import ObjectNotFound
-from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled, Scheduled
 
 from prefect_gatehouse.approvals import last_asked, statements
 from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.blocks.reader import read_secret
-from prefect_gatehouse.errors import GatehouseError, InputError, Unavailable
+from prefect_gatehouse.errors import Denied, GatehouseError, InputError, Unavailable
 from prefect_gatehouse.evidence import plan_of
+from prefect_gatehouse.flows.driving import resume_window
 from prefect_gatehouse.identity.request import sign_request
 from prefect_gatehouse.identity.sshsig import sign
-from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.ledger.store import Ledger, RunRow
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.tasks.clean_up import end
@@ -40,27 +38,16 @@ def server() -> SyncPrefectClient:
     """A client of the Prefect server that is set.
 
     Raises:
-        Unavailable: None is set, none answers, or what answers is no Prefect server.
+        Unavailable: None answers.
     """
-    url = PREFECT_API_URL.value()
-    if not url:
-        # Without an address Prefect would start a server of its own, empty, for this one command.
-        advice = "set it to the server's address, such as http://127.0.0.1:4200/api, or try: gatehouse demo"
-        raise Unavailable("no Prefect server is set", where="PREFECT_API_URL", advice=advice)
-    where = f"PREFECT_API_URL={re.sub('//[^/@]*@', '//', url)}"  # without a user's name and password
     client = get_client(sync_client=True)
+    if str(getattr(client, "api_url", "")).startswith("http://ephemeral"):
+        raise Unavailable("no Prefect server is set", where="PREFECT_API_URL", advice="set it, or try: gatehouse demo")
     try:
         with get_client(sync_client=True) as probe:  # an httpx client that was used can't be entered any more
-            status = probe.hello().status_code
-    except HTTPStatusError as error:  # of Prefect's client, which raises on a status by itself
-        status = error.response.status_code
+            probe.hello().raise_for_status()
     except Exception:  # noqa: BLE001 - the client lets through whatever its transport raises
-        advice = "is the address right? a server on this machine is started with: prefect server start"
-        raise Unavailable("the Prefect server does not answer", where=where, advice=advice) from None
-    if status == codes.NOT_FOUND:
-        raise Unavailable("something answers there that is no Prefect server", where=where, advice="the address of a server's API ends with /api")
-    if not codes.is_success(status):
-        raise Unavailable(f"the Prefect server answers with status {status}", where=where, advice="try again, or look at the server's log")
+        raise Unavailable("the Prefect server does not answer", where="PREFECT_API_URL", advice="start it with: prefect server start") from None
     return client
 
 
@@ -107,7 +94,7 @@ def sign_answer(settings: Settings, ledger: Ledger, run_id: str, decision: Liter
     plan = plan_of(ledger, run_id)
     asked = last_asked(ledger, plan) if plan is not None else None
     if plan is None or asked is None:
-        raise InputError("the run does not wait for an approval", where=run_id, advice=f"look at: gatehouse show {run_id}")
+        raise InputError("the run does not wait for an approval", where=run_id, advice="run: gatehouse show RUN")
     approve, reject = statements(plan, asked)
     return sign(settings.identity_key(), (approve if decision == "approve" else reject).message())
 
@@ -120,56 +107,118 @@ def answer(run_id: str, decision: Literal["approve", "reject"], *, approver: str
         Unavailable: The server does not take the answer.
     """
     form = {"decision": decision, "approver": approver, "proof": proof, "reason": reason}
+    handed_over = False
     with server() as client:
         for left in reversed(range(_TRIES)):
             state = flow_run(client, run_id).state
             if state is None or state.type is not StateType.PAUSED:
-                raise InputError("the run does not wait for an answer", where=run_id, advice=f"look at: gatehouse show {run_id}")
+                if handed_over:
+                    return  # the server took an answer whose acknowledgement was lost
+                raise InputError("the run does not wait for an answer", where=run_id, advice="run: gatehouse show RUN")
+            if _suspended_by_hand(state):
+                raise InputError("the run was suspended by hand and asks nothing", where=run_id, advice="run: gatehouse resume RUN")
             try:
                 response = client.resume_flow_run(UUID(run_id), run_input=form)
+            except Exception:  # noqa: BLE001 - a busy server's 503, a reset: whether it took the answer shows at the next look
+                handed_over = True
+            else:
                 if response.status is SetStateStatus.ACCEPT:
                     return
-                why = str(getattr(response.details, "reason", "") or "")
-            except Exception:  # noqa: BLE001 - 503 of a busy server, or a form that is not saved yet
-                why = "the server did not answer"
-            if left and ("schema not found" in why or "did not answer" in why):
+                # The form follows the state in a moment; anything else that the server refuses it refuses again.
+                if "schema not found" not in str(getattr(response.details, "reason", "") or ""):
+                    break
+            if left:
                 time.sleep(1)
-                continue
-            break
     raise Unavailable("the server did not take the answer", where=run_id, advice="try again", retry=True)
 
 
+def _suspended_by_hand(state: State[Any]) -> bool:
+    """Whether a suspended run waits for no form: ours always comes with one."""
+    return state.type is StateType.PAUSED and not state.state_details.run_input_keyset
+
+
+def wait_while_answered(ledger: Ledger, run_id: str, answers: int, seconds: float) -> None:
+    """Waits until the run has judged an answer, and tells what it was worth.
+
+    Raises:
+        Denied: The answer did not count, with the reason.
+        Unavailable: No worker took the run up in time.
+    """
+    from prefect_gatehouse.approvals import standing
+
+    plan = plan_of(ledger, run_id)
+    assert plan is not None  # sign_answer or the caller found it
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        now = standing(ledger, plan)
+        if now.answers > answers:
+            if len(now.refusals) and not now.decided and now.refusals[-1]:
+                last = _last_answer_kind(ledger, run_id)
+                if last == "answer-refused":
+                    raise Denied(now.refusals[-1], where="approval", advice="answer again")
+            return
+        time.sleep(0.3)
+    raise Unavailable("the answer was handed over, but no worker has taken the run up yet", where=run_id, advice="is a worker running?")
+
+
+def _last_answer_kind(ledger: Ledger, run_id: str) -> str:
+    kinds = [event.kind for event in ledger.events(run_id) if event.kind in {"approval-given", "approval-rejected", "answer-refused"}]
+    return kinds[-1] if kinds else ""
+
+
 def resume(ledger: Ledger, run_id: str, *, dead: bool = False) -> None:
-    """Schedules a run again that failed for an operational reason or whose process died.
+    """Schedules a run again that failed for an operational reason, was suspended by hand, or whose process died.
 
     Args:
         ledger: The open ledger.
         run_id: The run.
-        dead: The caller knows that the run's process is dead, whatever Prefect says: it calls a run whose worker died with it, or
-            whose end it did not hear of, running for ever. Should the process live after all, the fence stops it.
+        dead: The caller knows that the run's process is dead, though its last sign of life is not old enough to tell. Should the
+            process live after all, the fence stops it.
 
     Raises:
         InputError: The run is closed, waits for an approval, or still runs.
+        Unavailable: The server does not schedule the run.
     """
     row = ledger.run(run_id)
     if row is not None and row.ending is not None:
         raise InputError(f"the run is closed ({row.ending})", where=run_id, advice="start a new run")
     with server() as client:
         state = flow_run(client, run_id).state
-        if state is not None and state.type is StateType.PAUSED:
-            raise InputError("the run waits for an approval", where=run_id, advice=f"run: gatehouse approve {run_id}")
-        if state is not None and state.type in {StateType.SCHEDULED, StateType.PENDING}:
-            raise InputError(f"Prefect has the run as {state.name}", where=run_id, advice="wait: a worker takes it up; is one running?")
-        failed = row is not None and row.status == "failed"
-        if state is not None and state.type is StateType.RUNNING and not (dead or failed):
-            advice = "if you know that its process is dead, add --dead"
-            raise InputError("Prefect has the run as running", where=run_id, advice=advice)
+        _refuse_to_resume(row, state, run_id, dead=dead)
         if state is not None:
             age = (datetime.now(UTC) - state.timestamp).total_seconds()
             time.sleep(max(0.0, _SETTLE_SECONDS - age))
-        response: OrchestrationResult[Any] = client.set_flow_run_state(UUID(run_id), Scheduled(message="resumed by gatehouse"))
-        if response.status is not SetStateStatus.ACCEPT:
+        if not _schedule(client, run_id):
             raise Unavailable("the server did not schedule the run", where=run_id, advice="look at the run in the Prefect UI")
+    if row is not None and row.status != "waiting":  # one that waits has its own time, and asks again
+        ledger.schedule_again(row, time.time() + resume_window(ledger, run_id))
+
+
+def _refuse_to_resume(row: RunRow | None, state: State[Any] | None, run_id: str, *, dead: bool) -> None:
+    if state is None:
+        return
+    if state.type is StateType.PAUSED and not _suspended_by_hand(state):
+        raise InputError("the run waits for an approval", where=run_id, advice="run: gatehouse approve RUN")
+    if state.type in {StateType.SCHEDULED, StateType.PENDING}:
+        raise InputError(f"Prefect has the run as {state.name}", where=run_id, advice="wait: a worker takes it up; is one running?")
+    if dead or (row is not None and (row.status != "running" or row.is_lost())):
+        return
+    silent = "the ledger has no sign of life of it yet" if row is None else f"the last sign of life of its process is {row.silent_for():.0f} s old"
+    if state.type is StateType.RUNNING:
+        advice = "if you know that its process is dead, add --dead"
+        raise InputError(f"Prefect has the run as running, and {silent}", where=run_id, advice=advice)
+    if state.type is StateType.PAUSED:
+        advice = "its process leaves after the gate that it is in; then resume it, or add --dead if you know that it is dead"
+        raise InputError(f"the run was suspended by hand a moment ago, and {silent}", where=run_id, advice=advice)
+
+
+def _schedule(client: SyncPrefectClient, run_id: str) -> bool:
+    # A suspension whose time is over is refused once, and is a failure from then on, which can be scheduled.
+    for _ in range(2):
+        response: OrchestrationResult[Any] = client.set_flow_run_state(UUID(run_id), Scheduled(message="resumed by gatehouse"))
+        if response.status is SetStateStatus.ACCEPT:
+            return True
+    return False
 
 
 def abandon(settings: Settings, ledger: Ledger, run_id: str) -> CleanupReceipt:

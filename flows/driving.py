@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
-from prefect.exceptions import Abort, Pause, TerminationSignal
+from prefect.exceptions import ObjectNotFound, Pause, TerminationSignal
 from prefect.states import Cancelled, Completed, Failed
 
 from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.blocks.reader import read_secret
 from prefect_gatehouse.errors import GatehouseError, Refused, StorageError, Superseded
+from prefect_gatehouse.flows.leaving import leave_as
 from prefect_gatehouse.ledger.heartbeat import beating
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.settings import load_settings
@@ -32,8 +34,21 @@ def drive(pipeline: Callable[[Attempt], object]) -> State[None]:
     """Runs a pipeline under the ledger's fence and turns its end into a state that says what happened.
 
     Ends (completed, denied, rejected, expired, cancelled) clean up. An operational failure leaves the run resumable.
+
+    Returns:
+        The state of a run that completed.
+
+    Raises:
+        Abort: The run ended in another way or can be resumed; its state is set.
     """
-    run_id = _flow_run_id()
+    state = _driven(pipeline)
+    if not state.is_completed():
+        leave_as(state)
+    return state
+
+
+def _driven(pipeline: Callable[[Attempt], object]) -> State[None]:
+    run_id, flow_id = _flow_run()
     try:
         settings = load_settings()
         settings.folder("")
@@ -41,22 +56,25 @@ def drive(pipeline: Callable[[Attempt], object]) -> State[None]:
     except Exception as error:  # noqa: BLE001 - a malformed setting, too, is told in our words
         return _to_resume(run_id, sanitised(error, "settings"))
     try:
-        attempt = Attempt(settings, ledger, run_id, read_secret, progress_of)
+        attempt = Attempt(settings, ledger, run_id, read_secret, progress_of, facts={"prefect_flow": flow_id})
     except Superseded:
         row = ledger.run(run_id)
         ledger.close()
-        return _state(row.ending if row is not None else None, "the run had ended before")
+        return state_of(row.ending if row is not None else None, "the run had ended before")
     except GatehouseError as error:
         ledger.close()
         return _to_resume(run_id, error)
     try:
         with beating(ledger, run_id, attempt.number):
             return _drive(attempt, pipeline)
-    except (Pause, Abort):
+    except Pause:
+        _suspended(attempt)
         raise
     except TerminationSignal:
         if _cancelling():
             _end(attempt, "cancelled", "cancelled in Prefect")
+        else:
+            _interrupted(attempt, "failed", f"its process was told to stop; go on with: gatehouse resume {run_id[:8]}")
         raise
     finally:
         attempt.release()
@@ -89,19 +107,33 @@ def _end(attempt: Attempt, ending: Ending, message: str) -> State[None]:
         return Failed(name="Superseded", message=str(error))
     except GatehouseError as error:
         return _resumable(attempt, error)
-    return _state(ending, message)
+    return state_of(ending, message)
 
 
 def _resumable(attempt: Attempt, error: GatehouseError) -> State[None]:
-    window = DEFAULT_WINDOW
-    try:
-        admitted = admit.kept(attempt)
-        window = admitted.tier.resume_window_seconds if admitted is not None else window
-        with attempt.effect() as tx:
-            tx.set_run(attempt.run_id, status="failed", wait_until=time.time() + window, message=str(error)[:1000])
-    except (StorageError, Superseded):
-        pass  # the ledger can't be written: Prefect's state carries the message, the sweeper finds the run
+    _interrupted(attempt, "failed", str(error))
     return _to_resume(attempt.run_id, error)
+
+
+def _suspended(attempt: Attempt) -> None:
+    """Notes a suspension by hand; the gate that asks for approval has noted its own before it suspends."""
+    if attempt.row().status == "running":
+        _interrupted(attempt, "suspended", f"suspended by hand in Prefect; go on with: gatehouse resume {attempt.run_id[:8]}")
+
+
+def _interrupted(attempt: Attempt, status: str, message: str) -> None:
+    """Notes why nothing goes on, and until when the run can be resumed."""
+    # The ledger can't be written: Prefect's state carries the message, and by its heartbeat the sweeper finds the run.
+    with suppress(StorageError, Superseded):
+        until = time.time() + resume_window(attempt.ledger, attempt.run_id)
+        with attempt.effect() as tx:
+            tx.set_run(attempt.run_id, status=status, wait_until=until, message=message[:1000])
+
+
+def resume_window(ledger: Ledger, run_id: str) -> float:
+    """Seconds that a run which was interrupted can be resumed: its tier's, which are read at admission."""
+    admitted = ledger.event(f"{run_id}:admit")
+    return float(admitted.data["value"]["tier"]["resume_window_seconds"]) if admitted is not None else DEFAULT_WINDOW
 
 
 def _to_resume(run_id: str, error: GatehouseError) -> State[None]:
@@ -110,7 +142,8 @@ def _to_resume(run_id: str, error: GatehouseError) -> State[None]:
     return Failed(name="Resumable", message=f"{error}; resume it with: gatehouse resume {run_id}")
 
 
-def _state(ending: str | None, message: str) -> State[None]:
+def state_of(ending: str | None, message: str) -> State[None]:
+    """Prefect's state for an ending."""
     if ending == "completed":
         return Completed(message=message)
     if ending == "cancelled":
@@ -118,11 +151,11 @@ def _state(ending: str | None, message: str) -> State[None]:
     return Failed(name=(ending or "closed").capitalize(), message=message)
 
 
-def _flow_run_id() -> str:
+def _flow_run() -> tuple[str, str]:
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         raise GatehouseError("the pipeline runs only as a Prefect flow", where="governed_pipeline", advice="use: gatehouse run")
-    return str(context.flow_run.id)
+    return str(context.flow_run.id), str(context.flow_run.flow_id)
 
 
 def _cancelling() -> bool:
@@ -130,5 +163,8 @@ def _cancelling() -> bool:
     if context is None or context.flow_run is None:
         return False
     with get_client(sync_client=True) as client:
-        state = client.read_flow_run(context.flow_run.id).state
+        try:
+            state = client.read_flow_run(context.flow_run.id).state
+        except ObjectNotFound:
+            return True  # deleted in Prefect: nobody can go on with it
     return state is not None and (state.is_cancelling() or state.is_cancelled())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import secrets
 import traceback
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext, TaskRunContext
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed, Failed
 from pydantic import ValidationError
 
@@ -37,6 +39,18 @@ from prefect_gatehouse.values import Value
 P = ParamSpec("P")
 V = TypeVar("V", bound=Value | CredentialLease)
 AndThen = Callable[[Attempt, Transaction, V], None]
+
+
+class _NoEmptyTraceback(logging.Filter):
+    """Prefect logs a task that returned a failed state with a traceback of no exception, which reads "NoneType: None"."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info == (None, None, None):
+            record.exc_info = None
+        return True
+
+
+logging.getLogger("prefect.task_runs").addFilter(_NoEmptyTraceback())
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
@@ -132,7 +146,10 @@ class Gate(Generic[P, V]):
         if not self._heeds_cancellation or context is None or context.flow_run is None or str(context.flow_run.id) != attempt.run_id:
             return
         with get_client(sync_client=True) as client:
-            state = client.read_flow_run(context.flow_run.id).state
+            try:
+                state = client.read_flow_run(context.flow_run.id).state
+            except ObjectNotFound:
+                raise Cancelled("the run was deleted in Prefect", where=self.name, advice="start a new run") from None
         if state is not None and (state.is_cancelled() or state.is_cancelling()):
             raise Cancelled("the run was cancelled in Prefect", where=self.name, advice="start a new run")
 

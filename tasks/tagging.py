@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
+from prefect.exceptions import ObjectNotFound
 
 from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.lineage.tags import tags_of
@@ -16,7 +18,8 @@ def tag_flow_run(attempt: Attempt, values: Iterable[object]) -> None:
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return
-    with get_client(sync_client=True) as client:
+    # A run that somebody deleted in Prefect has no tags any more, and still ends in the ledger as it should.
+    with get_client(sync_client=True) as client, suppress(ObjectNotFound):
         present = set(client.read_flow_run(context.flow_run.id).tags)
         wanted = present | tags_of(attempt.run_id, attempt.settings.environment, values)
         if wanted != present:

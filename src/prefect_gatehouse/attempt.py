@@ -48,19 +48,31 @@ class Attempt:
         run_id: The run.
         read_secret: Reads a secret by its block reference.
         progress: Makes progress reporters.
+        facts: What the ledger's entry of this attempt should tell, such as where it runs.
+        after: Take the run over only if this attempt still is its last; None takes it from whichever.
 
     Raises:
-        Superseded: The ledger has closed the run.
+        Superseded: The ledger has closed the run, or another attempt has begun.
     """
 
-    def __init__(self, settings: Settings, ledger: Ledger, run_id: str, read_secret: SecretReader, progress: ProgressOf = _silent) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        run_id: str,
+        read_secret: SecretReader,
+        progress: ProgressOf = _silent,
+        *,
+        facts: Mapping[str, Json] | None = None,
+        after: int | None = None,
+    ) -> None:
         self.settings = settings
         self.ledger = ledger
         self.run_id = run_id
         self.read_secret = read_secret
         self.progress = progress
         self.leases: list[CredentialLease] = []
-        self.number = ledger.begin_attempt(run_id)
+        self.number = ledger.begin_attempt(run_id, facts or {}, after=after)
 
     @contextmanager
     def effect(self) -> Iterator[Transaction]:

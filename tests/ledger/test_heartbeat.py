@@ -35,7 +35,7 @@ def sign(ledger: Ledger) -> float:
 
 
 def test_a_process_gives_signs_until_it_is_killed(desk: Any) -> None:
-    """kill -9 in mid-run: the signs stop, and from two minutes on the run counts as lost; not a second before."""
+    """Kill -9 in mid-run: the signs stop, and from two minutes on the run counts as lost; not a second before."""
     child = subprocess.Popen([sys.executable, "-c", DRIVER, desk.settings.ledger(), RUN], stdout=subprocess.PIPE)
     assert child.stdout is not None and child.stdout.readline() == b"drives\n"
     began, until = sign(desk.ledger), time.monotonic() + 30

@@ -1,20 +1,21 @@
-"""The ways a run ends that nobody drives: expired, cancelled, abandoned; and what can still be resumed."""
+"""The ways a run ends that nobody drives: expired, cancelled, deleted, abandoned; what lives on; and what can still be resumed."""
 
 from __future__ import annotations
 
 import threading
 import time
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.states import Cancelled, Crashed
+from prefect.states import Cancelled, Cancelling, Completed, Crashed, Failed, Pending, Running, Scheduled, Suspended
 from tests.support.pipeline import APPROVER
 
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.flows import control
 from prefect_gatehouse.flows.clean_up import sweep
+from prefect_gatehouse.ledger.store import SILENT_SECONDS
 
 pytestmark = pytest.mark.xdist_group("stack-2")
 
@@ -39,6 +40,22 @@ def solve(features, parameters):
 def set_state(run_id: str, state: Any) -> None:
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(UUID(run_id), state, force=True)
+
+
+def delete(run_id: str) -> None:
+    with get_client(sync_client=True) as client:
+        client.delete_flow_run(UUID(run_id))
+
+
+def first_round(pipeline: Any, run_id: str) -> threading.Thread:
+    """A process that has collected the first of its rounds and works on."""
+    driver = threading.Thread(target=pipeline.process, args=(run_id,))
+    driver.start()
+    until = time.monotonic() + 60
+    while not pipeline.ledger.event(f"{run_id}:collect:0") and time.monotonic() < until:
+        time.sleep(0.05)
+    assert pipeline.ledger.event(f"{run_id}:collect:0")
+    return driver
 
 
 def ended(pipeline: Any, run_id: str, ending: str) -> None:
@@ -92,11 +109,7 @@ def test_cancelled_while_running(make_pipeline: Any) -> None:
     pipeline = make_pipeline(workload=SLOW)
     run_id = pipeline.start()
     pipeline.approved(run_id)
-    driver = threading.Thread(target=pipeline.process, args=(run_id,))
-    driver.start()
-    until = time.monotonic() + 60
-    while not pipeline.ledger.event(f"{run_id}:collect:0") and time.monotonic() < until:
-        time.sleep(0.05)
+    driver = first_round(pipeline, run_id)
     set_state(run_id, Cancelled())
     driver.join()
     assert len(pipeline.ledger.events(run_id, "job-submitted")) == 1
@@ -132,8 +145,119 @@ def test_a_decided_ending_is_finished_by_the_sweeper(pipeline: Any) -> None:
     pipeline.answer(run_id, "reject")
     pipeline.process(run_id, kill={"event": "ending", "side": "after"})
     set_state(run_id, Crashed())
-    assert [row["ending"] for row in sweep(pipeline.settings)] == ["rejected"]
+    assert sweep(pipeline.settings) == []  # its last sign of life is too young: Prefect's word is not enough
+    assert [row["ending"] for row in sweep(pipeline.settings, now=time.time() + SILENT_SECONDS + 1)] == ["rejected"]
     ended(pipeline, run_id, "rejected")
+
+
+@pytest.mark.parametrize("state", [Running, Pending, Scheduled, Completed, Failed, Crashed, Suspended], ids=lambda state: state.__name__)
+def test_a_forced_state_keeps_nothing_open_and_closes_nothing(pipeline: Any, state: Any) -> None:
+    """Whatever state somebody sets on a waiting run: a minute before its time it waits, a minute after it is expired and gone."""
+    run_id = pipeline.start()
+    pipeline.process(run_id)
+    set_state(run_id, state())
+    closes = pipeline.ledger.run(run_id).wait_until
+    assert sweep(pipeline.settings, now=closes - 60) == []
+    assert [row["ending"] for row in sweep(pipeline.settings, now=closes + 1)] == ["expired"]
+    assert pipeline.state(run_id).is_final()
+    ended(pipeline, run_id, "expired")
+
+
+def test_deleted_in_prefect_while_it_waits(pipeline: Any) -> None:
+    """Nobody can answer it any more: the next sweep ends it, and its artifacts are gone at once."""
+    run_id = pipeline.start()
+    pipeline.process(run_id)
+    delete(run_id)
+    assert [row["ending"] for row in sweep(pipeline.settings)] == ["cancelled"]
+    assert pipeline.ledger.run(run_id).ending == "cancelled"
+    assert pipeline.left_behind() == []
+
+
+def test_another_server_has_deleted_nothing(pipeline: Any) -> None:
+    """A sweep that asks a server which does not even know the run's flow believes nobody that the run was deleted."""
+    later = time.time() + SILENT_SECONDS + 60
+    for facts in ({"prefect_flow": str(uuid4())}, {}):
+        pipeline.ledger.begin_attempt(str(uuid4()), facts)
+    assert sweep(pipeline.settings, now=later) == []
+    assert [row["ending"] for row in sweep(pipeline.settings, now=later + 24 * 3600)] == ["abandoned", "abandoned"]
+
+
+def test_deleted_in_prefect_while_it_runs(make_pipeline: Any) -> None:
+    """A sweep leaves the living process alone; that looks before the next effect, submits nothing more and cleans up."""
+    pipeline = make_pipeline(workload=SLOW)
+    run_id = pipeline.start()
+    pipeline.approved(run_id)
+    driver = first_round(pipeline, run_id)
+    delete(run_id)
+    assert sweep(pipeline.settings) == []
+    driver.join()
+    assert "Traceback" not in pipeline.log.read_text()
+    assert len(pipeline.ledger.events(run_id, "job-submitted")) == 1
+    assert pipeline.ledger.run(run_id).ending == "cancelled"
+    assert (pipeline.left_behind(), pipeline.rows()) == ([], [])
+
+
+@pytest.mark.parametrize("state", [Cancelling, Crashed, Failed, Completed], ids=lambda state: state.__name__)
+def test_a_living_process_is_left_alone(make_pipeline: Any, state: Any) -> None:
+    """Prefect calls the run dead, ended or about to be, but its heart beats: a sweep does not touch it."""
+    pipeline = make_pipeline(workload=SLOW)
+    run_id = pipeline.start()
+    pipeline.approved(run_id)
+    driver = first_round(pipeline, run_id)
+    set_state(run_id, state())
+    attempt = pipeline.ledger.run(run_id).attempt
+    assert sweep(pipeline.settings) == []
+    assert pipeline.ledger.run(run_id).attempt == attempt
+    driver.join()
+
+
+def test_a_dead_process_in_a_state_that_was_forced_to_running(pipeline: Any) -> None:
+    """Prefect has it as running for ever; the ledger misses its signs of life and abandons it when its window has passed."""
+    run_id = pipeline.start()
+    pipeline.process(run_id, kill={"event": "minimise", "side": "before"})
+    set_state(run_id, Running())
+    last = pipeline.ledger.run(run_id).last_sign
+    assert sweep(pipeline.settings, now=last + 24 * 3600 - 60) == []
+    assert [row["ending"] for row in sweep(pipeline.settings, now=last + 24 * 3600 + 60)] == ["abandoned"]
+    assert pipeline.state(run_id).is_final()
+    ended(pipeline, run_id, "abandoned")
+
+
+def test_suspended_by_hand(make_pipeline: Any) -> None:
+    """Suspend in mid-run: ledger and command say that it was by hand; resumed, it goes on where it was and completes."""
+    pipeline = make_pipeline(workload=SLOW)
+    run_id = pipeline.start()
+    pipeline.approved(run_id)
+    driver = first_round(pipeline, run_id)
+    set_state(run_id, Suspended(timeout_seconds=3600))
+    with pytest.raises(InputError, match="by hand"):
+        control.resume(pipeline.ledger, run_id)  # not while its process still works
+    driver.join()
+    row = pipeline.ledger.run(run_id)
+    assert (row.status, row.ending) == ("suspended", None)
+    assert f"gatehouse resume {run_id[:8]}" in row.message and "by hand" in row.message
+    with pytest.raises(InputError, match="resume"):
+        control.answer(run_id, "approve", proof="none")
+    assert sweep(pipeline.settings, now=row.wait_until - 60) == []
+    control.resume(pipeline.ledger, run_id)
+    assert pipeline.ledger.run(run_id).status == "scheduled"
+    pipeline.process(run_id)
+    assert pipeline.ledger.run(run_id).ending == "completed", pipeline.state(run_id)
+    assert len(pipeline.ledger.events(run_id, "job-submitted")) == 2
+    assert pipeline.left_behind() == []
+
+
+def test_suspended_by_hand_and_forgotten(make_pipeline: Any) -> None:
+    """Nobody resumes it: it is abandoned when its window has passed, though Prefect has it as suspended."""
+    pipeline = make_pipeline(workload=SLOW)
+    run_id = pipeline.start()
+    pipeline.approved(run_id)
+    driver = first_round(pipeline, run_id)
+    set_state(run_id, Suspended(timeout_seconds=3600))
+    driver.join()
+    until = pipeline.ledger.run(run_id).wait_until
+    assert [row["ending"] for row in sweep(pipeline.settings, now=until + 1)] == ["abandoned"]
+    ended(pipeline, run_id, "abandoned")
 
 
 def test_abandoned_by_hand(pipeline: Any) -> None:

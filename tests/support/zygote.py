@@ -163,8 +163,8 @@ def main() -> None:
                 os.setpgid(0, 0)
                 _child(order)
                 status = 0
-            except BaseException as error:  # noqa: BLE001 - Pause is one, and says that the run is suspended
-                status = 0 if type(error).__name__ == "Pause" else 1
+            except BaseException as error:  # noqa: BLE001 - Pause and Abort are: the run is suspended, or has left in a final state
+                status = 0 if type(error).__name__ in {"Pause", "Abort"} else 1
                 if status:
                     import traceback
 

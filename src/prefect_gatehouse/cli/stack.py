@@ -46,6 +46,8 @@ class Stack:
             "PREFECT_WORKER_QUERY_SECONDS": "0.5",
             "PREFECT_WORKER_PREFETCH_SECONDS": "1",
             "GATEHOUSE_HOME": str(home),
+            # A request that was refused because the database was busy shows in the log instead of nowhere.
+            "PREFECT_SERVER_LOG_RETRYABLE_ERRORS": "true",
             "PYTHONUNBUFFERED": "1",
             **(extra or {}),
         }
@@ -53,7 +55,7 @@ class Stack:
     def start_server(self) -> None:
         """Starts the server; ``wait`` tells when it answers."""
         (self._folder / "prefect").mkdir(parents=True, exist_ok=True)
-        self._start("server", "server", "start", "--host", "127.0.0.1", "--port", str(self.port))
+        self._start("server", "prefect_gatehouse.cli.prefect_on_sqlite", "server", "start", "--host", "127.0.0.1", "--port", str(self.port))
 
     def wait(self) -> None:
         """Waits until the server is healthy.
@@ -86,7 +88,7 @@ class Stack:
 
     def start_worker(self) -> subprocess.Popen[bytes]:
         """Starts a process worker."""
-        return self._start("worker", "worker", "start", "--pool", POOL, "--type", "process", "--install-policy", "never")
+        return self._start("worker", "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--install-policy", "never")
 
     def deploy(self) -> None:
         """Deploys from ``deployments/prefect.yaml``.
@@ -119,12 +121,12 @@ class Stack:
         own = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
         return {**own, **self.environment}
 
-    def _start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def _start(self, name: str, module: str, *arguments: str) -> subprocess.Popen[bytes]:
         logs = self._folder / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         with (logs / f"{name}.log").open("ab") as log:
             child = subprocess.Popen(
-                [sys.executable, "-m", "prefect", *arguments],
+                [sys.executable, "-m", module, *arguments],
                 env=self._env(),
                 cwd=self._folder,
                 stdin=subprocess.DEVNULL,

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, delete, event, func, insert, inspect, select, text, update
+from sqlalchemy import Connection, delete, func, insert, inspect, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import NullPool
 
 from prefect_gatehouse.canonical import Json, canonical, parse
 from prefect_gatehouse.errors import StorageError, Superseded
+from prefect_gatehouse.ledger.connect import cause_of, open_engine
 from prefect_gatehouse.ledger.merkle import leaf_hash
 from prefect_gatehouse.ledger.tables import events, heartbeats, metadata, runs
 
@@ -54,7 +54,8 @@ class RunRow:
     """What the ledger knows of a run at a glance.
 
     Attributes:
-        status: ``running``, ``waiting`` (for an approval), ``suspended`` (by hand, in Prefect), ``failed`` (can be resumed) or ``ended``.
+        status: ``running``, ``waiting`` (for an approval), ``suspended`` (by hand, in Prefect), ``failed`` (can be resumed), ``scheduled``
+            (was resumed, no process has taken it up yet) or ``ended``.
         wait_until: Until when it waits or can be resumed, seconds since the epoch.
         last_sign: When a process that drives it gave its last sign of life, seconds since the epoch.
     """
@@ -141,7 +142,7 @@ class Ledger:
     """
 
     def __init__(self, url: str) -> None:
-        self._engine = _engine(url)
+        self._engine = open_engine(url)
         with self._guarded():
             present = set(metadata.tables) <= set(inspect(self._engine).get_table_names())
         if not present:  # a new ledger, or one of a version that had fewer tables
@@ -159,7 +160,7 @@ class Ledger:
             yield
         except SQLAlchemyError as error:
             raise StorageError(
-                f"the ledger can't be used: {_cause(error)}",
+                f"the ledger can't be used: {cause_of(error)}",
                 where="ledger",
                 advice="check disk space, permissions and GATEHOUSE_LEDGER_URL, then resume the run",
             ) from None
@@ -212,16 +213,23 @@ class Ledger:
         with self.reading() as connection:
             return [RunRow(**row._asdict()) for row in connection.execute(_RUNS.order_by(runs.c.started.desc()))]
 
-    def begin_attempt(self, run_id: str) -> int:
+    def begin_attempt(self, run_id: str, facts: Mapping[str, Json] | None = None, *, after: int | None = None) -> int:
         """Takes the next attempt number of a run; whoever held the one before can no longer write.
 
+        Args:
+            run_id: The run.
+            facts: The data of the attempt's event.
+            after: Take it only if this is still the run's last attempt.
+
         Raises:
-            Superseded: The ledger has closed the run.
+            Superseded: The ledger has closed the run, or its last attempt is another than ``after``.
         """
         with self.transaction() as tx:
             row = tx.connection.execute(select(runs).where(runs.c.run_id == run_id)).first()
             if row is not None and row.ending is not None:
                 raise Superseded(f"the run is closed ({row.ending})", where=run_id, advice="start a new run")
+            if after is not None and (row is None or row.attempt != after):
+                raise Superseded("a newer attempt drives this run", where=run_id, advice="nothing to do")
             number, now = (1 if row is None else row.attempt + 1), time.time()
             if row is None:
                 tx.connection.execute(insert(runs).values(run_id=run_id, attempt=1, status="running", started=now, updated=now))
@@ -229,7 +237,7 @@ class Ledger:
                 tx.set_run(run_id, attempt=number, status="running", message="")
             tx.connection.execute(delete(heartbeats).where(heartbeats.c.run_id == run_id))
             tx.connection.execute(insert(heartbeats).values(run_id=run_id, attempt=number, at=now))
-            tx.append(f"{run_id}:attempt:{number}", run_id, "attempt-started", {}, attempt=number)
+            tx.append(f"{run_id}:attempt:{number}", run_id, "attempt-started", facts or {}, attempt=number)
         return number
 
     def beat(self, run_id: str, attempt: int) -> None:
@@ -243,6 +251,18 @@ class Ledger:
                 mine = (heartbeats.c.run_id == run_id) & (heartbeats.c.attempt == attempt)
                 connection.execute(update(heartbeats).where(mine).values(at=time.time()))
 
+    def schedule_again(self, row: RunRow, until: float) -> None:
+        """Notes that somebody resumed a run, unless a process has taken it up meanwhile.
+
+        Args:
+            row: The run as it was when somebody decided to resume it.
+            until: Until when a process has to take it up, seconds since the epoch.
+        """
+        with self.transaction() as tx:
+            as_it_was = (runs.c.run_id == row.run_id) & (runs.c.attempt == row.attempt) & (runs.c.status == row.status)
+            values = {"status": "scheduled", "wait_until": until, "message": "resumed, waits for a worker", "updated": time.time()}
+            tx.connection.execute(update(runs).where(as_it_was).values(**values))
+
     def check_fence(self, tx: Transaction, run_id: str, attempt: int) -> None:
         """Inside a transaction: this attempt still drives the run, and the run is open.
 
@@ -255,52 +275,3 @@ class Ledger:
             raise Superseded("a newer attempt drives this run", where=run_id, advice="nothing to do: this process stops")
         if row.ending is not None:
             raise Superseded(f"the run is closed ({row.ending})", where=run_id, advice="start a new run")
-
-
-_CAUSES = {
-    "SQLITE_FULL": "the disk is full",
-    "SQLITE_READONLY": "it is read-only",
-    "SQLITE_IOERR": "the disk fails, is full or is read-only",
-    "SQLITE_CANTOPEN": "it can't be opened: no permission, or the disk is read-only",
-    "SQLITE_BUSY": "another process holds it",
-    "SQLITE_CORRUPT": "the file is damaged",
-    "SQLITE_NOTADB": "the file is no database",
-}
-"""SQLite's result codes, in words; https://www.sqlite.org/rescode.html."""
-
-
-def _cause(error: SQLAlchemyError) -> str:
-    """Why, without the driver's text: it can hold a statement and its values."""
-    original = getattr(error, "orig", None) or error
-    code = getattr(original, "sqlite_errorname", "")
-    for name, words in _CAUSES.items():
-        if code == name or code.startswith(f"{name}_"):
-            return words
-    return type(original).__name__
-
-
-def _engine(url: str) -> Engine:
-    try:
-        # No pool: a connection must not survive a fork or sit in a suspended process, and SQLite opens one in 0.1 ms.
-        engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
-    except (SQLAlchemyError, ImportError, ValueError):
-        advice = "give sqlite:////folder/ledger.sqlite, or postgresql+psycopg://... with the extra postgresql installed"
-        raise StorageError("the ledger's URL is not understood", where="GATEHOUSE_LEDGER_URL", advice=advice) from None
-    if engine.dialect.name not in {"sqlite", "postgresql"}:
-        raise StorageError("the ledger needs SQLite or PostgreSQL", where="GATEHOUSE_LEDGER_URL", advice="give the URL of one of them")
-    if engine.dialect.name == "sqlite":
-
-        @event.listens_for(engine, "connect")
-        def _connect(connection: Any, _record: object) -> None:
-            connection.isolation_level = None
-            cursor = connection.cursor()
-            for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-                cursor.execute(f"PRAGMA {pragma}")
-            cursor.close()
-
-        @event.listens_for(engine, "begin")
-        def _begin(connection: Connection) -> None:
-            write = connection.get_execution_options().get("gatehouse_write", False)
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
-
-    return engine
