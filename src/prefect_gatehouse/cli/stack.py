@@ -97,7 +97,7 @@ class Stack:
             Unavailable: Prefect refuses.
         """
         command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(_PREFECT_YAML)]
-        done = subprocess.run(command, env=self._env(), cwd=self._folder, capture_output=True, check=False, stdin=subprocess.DEVNULL)
+        done = subprocess.run(command, env=self.process_environment(), cwd=self._folder, capture_output=True, check=False, stdin=subprocess.DEVNULL)
         (self._folder / "logs").mkdir(parents=True, exist_ok=True)
         (self._folder / "logs" / "deploy.log").write_bytes(done.stdout + done.stderr)
         if done.returncode:
@@ -116,7 +116,8 @@ class Stack:
             stop_process(child)
         self._children.clear()
 
-    def _env(self) -> dict[str, str]:
+    def process_environment(self) -> dict[str, str]:
+        """The whole environment of a process that belongs to this stack."""
         # The caller's profile and switches of Prefect stay out; the rest of the environment is needed to run at all.
         own = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
         return {**own, **self.environment}
@@ -127,7 +128,7 @@ class Stack:
         with (logs / f"{name}.log").open("ab") as log:
             child = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
-                env=self._env(),
+                env=self.process_environment(),
                 cwd=self._folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

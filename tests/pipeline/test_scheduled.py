@@ -1,0 +1,100 @@
+"""What runs by itself: Prefect's own scheduler makes the sweeper's runs, and a real worker starts them when their time has come."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import yaml
+
+from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.settings import Settings
+
+FILE = Path(__file__).resolve().parents[2] / "deployments" / "prefect.yaml"
+
+pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+def worker(stack: Any) -> Iterator[None]:
+    """A process worker with the deployments of ``deployments/prefect.yaml``, schedules and all."""
+    stack.deploy()
+    stack.start_worker()
+    yield
+    stack.stop_workers()
+
+
+@pytest.fixture
+def ledger(prefect_home: Path) -> Iterator[Ledger]:
+    """The ledger of the worker's home."""
+    settings = Settings(home=prefect_home / "gatehouse-home")
+    settings.folder("")
+    with closing(Ledger(settings.ledger())) as opened:
+        yield opened
+
+
+def scheduled(name: str) -> list[Any]:
+    """The runs of a deployment that the server's scheduler made."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
+
+    with get_client(sync_client=True) as client:
+        found = client.read_flow_runs(deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=[name])))
+    return [run for run in found if run.auto_scheduled]
+
+
+def wait(met: Callable[[], bool], seconds: float = 150) -> None:
+    """Until something is so."""
+    until = time.monotonic() + seconds
+    while not met():
+        assert time.monotonic() < until
+        time.sleep(0.5)
+
+
+def test_the_scheduler_makes_the_runs_of_the_file(worker: None) -> None:
+    """As users deploy it: the server itself makes the sweeper's next runs, each at 17 past an hour."""
+    wait(lambda: len(scheduled("clean-up")) >= 3)
+    times = sorted(run.expected_start_time for run in scheduled("clean-up"))
+    assert {moment.minute for moment in times} == {17}
+    assert {later - earlier for earlier, later in pairwise(times)} == {timedelta(hours=1)}
+    assert times[0] > datetime.now(UTC) - timedelta(minutes=5)
+
+
+def test_a_scheduled_sweep_runs_and_ends_what_is_over(worker: None, stack: Any, ledger: Ledger, tmp_path: Path) -> None:
+    """Every few seconds instead of hourly, nothing else changed: nobody calls the sweeper, and a run whose time is over is ended."""
+    run_id = str(uuid4())
+    ledger.begin_attempt(run_id)
+    with ledger.transaction() as tx:
+        tx.set_run(run_id, status="waiting", wait_until=time.time() - 1)
+    project = yaml.safe_load(FILE.read_text())
+    (sweeper,) = (item for item in project["deployments"] if item["name"] == "clean-up")
+    often = {**sweeper, "name": "clean-up-often", "schedules": [{"interval": 15}]}
+    (tmp_path / "prefect.yaml").write_text(yaml.safe_dump({**project, "deployments": [often]}))
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(tmp_path / "prefect.yaml")]
+    done = subprocess.run(command, cwd=tmp_path, env=stack.process_environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    try:
+        wait(lambda: any(run.state_name == "Completed" for run in scheduled("clean-up-often")))
+    finally:
+        _delete("clean-up/clean-up-often")
+    run = next(run for run in scheduled("clean-up-often") if run.state_name == "Completed")
+    assert run.start_time >= run.expected_start_time - timedelta(seconds=5)
+    assert run.infrastructure_pid is not None  # a worker's process, not a caller's
+    swept = ledger.run(run_id)
+    assert swept is not None and swept.ending == "expired"
+
+
+def _delete(name: str) -> None:
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        client.delete_deployment(client.read_deployment_by_name(name).id)

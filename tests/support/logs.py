@@ -1,0 +1,45 @@
+"""What stands in the log of a server or a worker that nobody knows: a record of an error, or a traceback."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+_BEGIN = re.compile(r"^(?:\d\d:\d\d:\d\d\.\d+ \| (?P<level>[A-Z]+) *\||(?P<uvicorn>[A-Z]+): {4,})")
+
+KNOWN = {
+    # A gate's failed state, as a task: the message is ours, one sentence, and the run says what became of it.
+    r"Task run '[\w ]+' - (?:Task run failed with state: Failed\(message=|Finished in state Failed\()(?!.*Traceback)": "a gate said no or failed",
+}
+"""Errors that belong to what is tested, each with the reason why it is right that it is logged."""
+
+
+def records(log: Path) -> list[tuple[str, str]]:
+    """The records of a log: level and whole text, with the lines that follow its first."""
+    found: list[tuple[str, list[str]]] = []
+    for line in log.read_text(errors="replace").splitlines():
+        begin = _BEGIN.match(line)
+        if begin:
+            found.append((begin["level"] or begin["uvicorn"], [line]))
+        elif found and line.strip():
+            found[-1][1].append(line)
+        elif line.startswith("Traceback"):
+            found.append(("", [line]))
+    return [(level, "\n".join(lines)) for level, lines in found]
+
+
+def unknown_errors(folder: Path, known: dict[str, str] | None = None) -> list[str]:
+    """Records of the ``*.log`` files in a folder that tell of an error or hold a traceback, and that are not known.
+
+    Args:
+        folder: Where the logs are.
+        known: Patterns of errors that belong to this test, beside those that belong to all, each with its reason.
+    """
+    patterns = [re.compile(pattern, re.DOTALL) for pattern in {**KNOWN, **(known or {})}]
+    found = []
+    for log in sorted(folder.glob("*.log")):
+        for level, text in records(log):
+            bad = level in {"ERROR", "CRITICAL"} or "Traceback (most recent call last)" in text
+            if bad and not any(pattern.search(text) for pattern in patterns):
+                found.append(f"{log.name}: {text[:1500]}{' ... ' + text[-700:] if len(text) > 2200 else text[1500:]}")
+    return found
