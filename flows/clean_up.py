@@ -15,6 +15,7 @@ from uuid import UUID
 from prefect import flow
 from prefect.artifacts import create_table_artifact
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowFilter, FlowFilterId
 from prefect.client.schemas.objects import State, StateType
 from prefect.exceptions import ObjectNotFound
 
@@ -116,11 +117,8 @@ def _claim(ledger: Ledger, client: SyncPrefectClient, run_id: str) -> Claim:
 
 def _is_its_server(ledger: Ledger, client: SyncPrefectClient, run_id: str) -> bool:
     """Whether this server knows the flow that the run was of: to another one every run would look deleted."""
-    flows = [str(event.data["prefect_flow"]) for event in ledger.events(run_id, "attempt-started") if "prefect_flow" in event.data]
-    try:
-        return bool(flows) and client.read_flow(UUID(flows[-1])) is not None
-    except ObjectNotFound:
-        return False
+    flows = [UUID(event.data["prefect_flow"]) for event in ledger.events(run_id, "attempt-started") if "prefect_flow" in event.data]
+    return bool(flows) and bool(client.read_flows(flow_filter=FlowFilter(id=FlowFilterId(any_=flows[-1:]))))
 
 
 def _end(settings: Settings, ledger: Ledger, client: SyncPrefectClient, row: RunRow, ending: Ending, why: str) -> str:

@@ -84,9 +84,9 @@ def test_a_scheduled_sweep_runs_and_ends_what_is_over(worker: None, stack: Any, 
     assert done.returncode == 0, done.stdout + done.stderr
     try:
         wait(lambda: any(run.state_name == "Completed" for run in scheduled("clean-up-often")))
+        run = next(run for run in scheduled("clean-up-often") if run.state_name == "Completed")
     finally:
         _delete("clean-up/clean-up-often")
-    run = next(run for run in scheduled("clean-up-often") if run.state_name == "Completed")
     assert run.start_time >= run.expected_start_time - timedelta(seconds=5)
     assert run.infrastructure_pid is not None  # a worker's process, not a caller's
     swept = ledger.run(run_id)

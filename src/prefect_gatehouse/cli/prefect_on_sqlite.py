@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from prefect.server.database import dependencies
-from prefect.server.database.configurations import AioSqliteConfiguration
+from prefect.server.database.configurations import SQLITE_BEGIN_MODE, AioSqliteConfiguration
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 
@@ -22,8 +22,17 @@ class PatientSqlite(AioSqliteConfiguration):
 
     @asynccontextmanager
     async def begin_transaction(self, session: AsyncSession, with_for_update: bool = False) -> AsyncGenerator[AsyncSessionTransaction, None]:
-        """Begins a transaction that holds the writer's lock from its start."""
-        async with super().begin_transaction(session, with_for_update=True) as transaction:
+        """Begins a transaction that holds the writer's lock from its start.
+
+        At once, not with its first statement, and with the mode set no longer than that: whatever task is started inside a transaction
+        inherits the mode, and would take the lock for each thing that it only reads, for as long as it reads.
+        """
+        async with session.begin() as transaction:
+            mode = SQLITE_BEGIN_MODE.set("IMMEDIATE")
+            try:
+                await session.connection()
+            finally:
+                SQLITE_BEGIN_MODE.reset(mode)
             yield transaction
 
 

@@ -234,7 +234,7 @@ class Ledger:
             if row is None:
                 tx.connection.execute(insert(runs).values(run_id=run_id, attempt=1, status="running", started=now, updated=now))
             else:
-                tx.set_run(run_id, attempt=number, status="running", message="")
+                tx.set_run(run_id, attempt=number, status="running", wait_until=None, message="")
             tx.connection.execute(delete(heartbeats).where(heartbeats.c.run_id == run_id))
             tx.connection.execute(insert(heartbeats).values(run_id=run_id, attempt=number, at=now))
             tx.append(f"{run_id}:attempt:{number}", run_id, "attempt-started", facts or {}, attempt=number)
