@@ -117,8 +117,9 @@ def _resumable(attempt: Attempt, error: GatehouseError) -> State[None]:
 
 def _suspended(attempt: Attempt) -> None:
     """Notes a suspension by hand; the gate that asks for approval has noted its own before it suspends."""
-    if attempt.row().status == "running":
-        _interrupted(attempt, "suspended", f"suspended by hand in Prefect; go on with: gatehouse resume {attempt.run_id[:8]}")
+    with suppress(StorageError):
+        if attempt.row().status == "running":
+            _interrupted(attempt, "suspended", f"suspended by hand in Prefect; go on with: gatehouse resume {attempt.run_id[:8]}")
 
 
 def _interrupted(attempt: Attempt, status: str, message: str) -> None:

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from tests.support.logs import unknown_errors
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(900)]
 
 SCRIPTS = Path(sys.executable).parent
 
@@ -38,7 +38,7 @@ class Terminal:
         for line in self.process.stdout:
             self.printed += line
 
-    def wait_for(self, words: str, seconds: float = 240) -> str:
+    def wait_for(self, words: str, seconds: float = 400) -> str:
         """Until it has printed something; gives all that it has printed."""
         until = time.monotonic() + seconds
         while words not in self.printed:

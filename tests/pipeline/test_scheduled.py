@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -60,6 +61,15 @@ def wait(met: Callable[[], bool], seconds: float = 150) -> None:
         time.sleep(0.5)
 
 
+def over(ledger: Ledger) -> str:
+    """A run that waited for an approval until a second ago, and that nobody has ended."""
+    run_id = str(uuid4())
+    ledger.begin_attempt(run_id)
+    with ledger.transaction() as tx:
+        tx.set_run(run_id, status="waiting", wait_until=time.time() - 1)
+    return run_id
+
+
 def test_the_scheduler_makes_the_runs_of_the_file(worker: None) -> None:
     """As users deploy it: the server itself makes the sweeper's next runs, each at 17 past an hour."""
     wait(lambda: len(scheduled("clean-up")) >= 3)
@@ -71,10 +81,7 @@ def test_the_scheduler_makes_the_runs_of_the_file(worker: None) -> None:
 
 def test_a_scheduled_sweep_runs_and_ends_what_is_over(worker: None, stack: Any, ledger: Ledger, tmp_path: Path) -> None:
     """Every few seconds instead of hourly, nothing else changed: nobody calls the sweeper, and a run whose time is over is ended."""
-    run_id = str(uuid4())
-    ledger.begin_attempt(run_id)
-    with ledger.transaction() as tx:
-        tx.set_run(run_id, status="waiting", wait_until=time.time() - 1)
+    run_id = over(ledger)
     project = yaml.safe_load(FILE.read_text())
     (sweeper,) = (item for item in project["deployments"] if item["name"] == "clean-up")
     often = {**sweeper, "name": "clean-up-often", "schedules": [{"interval": 15}]}
@@ -89,6 +96,17 @@ def test_a_scheduled_sweep_runs_and_ends_what_is_over(worker: None, stack: Any, 
         _delete("clean-up/clean-up-often")
     assert run.start_time >= run.expected_start_time - timedelta(seconds=5)
     assert run.infrastructure_pid is not None  # a worker's process, not a caller's
+    swept = ledger.run(run_id)
+    assert swept is not None and swept.ending == "expired"
+
+
+def test_the_sweeper_as_a_command(stack: Any, ledger: Ledger) -> None:
+    """`gatehouse clean-up`, as an operator types it, ends the same."""
+    run_id = over(ledger)
+    command = [str(Path(sys.executable).parent / "gatehouse"), "clean-up", "--json"]
+    done = subprocess.run(command, env=stack.process_environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {"run": run_id, "ending": "expired", "note": ""} in json.loads(done.stdout)
     swept = ledger.run(run_id)
     assert swept is not None and swept.ending == "expired"
 
