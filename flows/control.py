@@ -12,6 +12,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
 from prefect.exceptions import ObjectNotFound
+from prefect.input import read_flow_run_input
 from prefect.states import Cancelled, Scheduled
 
 from prefect_gatehouse.approvals import last_asked, statements
@@ -32,6 +33,12 @@ DEPLOYMENT = "governed-pipeline/governed-pipeline"
 _SETTLE_SECONDS = 3.0
 """After a death Prefect's late CRASHED can still arrive; a restart before it would be marked dead while it lives."""
 _TRIES = 6  # the SQLite server answers 503 now and then; with the pause below that is six seconds
+
+_RETRY = (
+    "not paused",  # Prefect's client asked again by itself after an acknowledgement was lost, or somebody else was faster
+    "schema not found",  # the form follows the state in a moment
+)
+"""Why an answer may not have been taken, so that it is worth another look; anything else the server refuses again."""
 
 
 def server() -> SyncPrefectClient:
@@ -107,26 +114,29 @@ def answer(run_id: str, decision: Literal["approve", "reject"], *, approver: str
         Unavailable: The server does not take the answer.
     """
     form = {"decision": decision, "approver": approver, "proof": proof, "reason": reason}
-    handed_over = False
+    asked: dict[str, str] | None = None
     with server() as client:
         for left in reversed(range(_TRIES)):
             state = flow_run(client, run_id).state
-            if state is None or state.type is not StateType.PAUSED:
-                if handed_over:
-                    return  # the server took an answer whose acknowledgement was lost
+            waits = state is not None and state.type is StateType.PAUSED
+            keys = state.state_details.run_input_keyset if state is not None and waits else None
+            if asked is not None and keys != asked and read_flow_run_input(asked["response"], UUID(run_id)) == form:
+                return  # the server took exactly this answer, but its acknowledgement was lost
+            if not waits:
                 raise InputError("the run does not wait for an answer", where=run_id, advice="run: gatehouse show RUN")
-            if _suspended_by_hand(state):
+            if not keys:
                 raise InputError("the run was suspended by hand and asks nothing", where=run_id, advice="run: gatehouse resume RUN")
+            asked = keys
             try:
                 response = client.resume_flow_run(UUID(run_id), run_input=form)
             except Exception:  # noqa: BLE001 - a busy server's 503, a reset: whether it took the answer shows at the next look
-                handed_over = True
+                why = _RETRY[0]
             else:
                 if response.status is SetStateStatus.ACCEPT:
                     return
-                # The form follows the state in a moment; anything else that the server refuses it refuses again.
-                if "schema not found" not in str(getattr(response.details, "reason", "") or ""):
-                    break
+                why = str(getattr(response.details, "reason", "") or "")
+            if not any(words in why for words in _RETRY):
+                break
             if left:
                 time.sleep(1)
     raise Unavailable("the server did not take the answer", where=run_id, advice="try again", retry=True)
