@@ -41,6 +41,9 @@ def asked(ledger: Ledger, run_id: str) -> tuple[Plan, Event]:
 def _refuse_not_asking(ledger: Ledger, row: RunRow, plan: Plan | None) -> None:
     if row.ending is not None:
         raise InputError(f"the run has ended ({row.ending})", where=row.run_id, advice=f"look at: gatehouse show {row.run_id}")
+    if row.status == "scheduled":
+        advice = "is a worker running? prefect worker start --pool gatehouse"
+        raise InputError("the run was resumed, and no worker has taken it up yet", where=row.run_id, advice=advice)
     if row.status in {"failed", "suspended"} or row.is_lost():
         what = "is suspended by hand" if row.status == "suspended" else "has failed" if row.status == "failed" else "has lost its process"
         raise InputError(f"the run {what}, it does not wait for an approval", where=row.run_id, advice=f"run: gatehouse resume {row.run_id}")

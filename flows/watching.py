@@ -52,9 +52,11 @@ class Watch:
         state = self._state()
         # Read after Prefect was asked: a process writes the ledger first, so an end that Prefect knows is in the ledger as well.
         row = self.row()
-        if row is None:
+        if row is None or row.status == "scheduled":
             self._refuse_not_begun(state)
-        elif row.status == "running":
+            return
+        self._began = time.monotonic()  # should somebody schedule it again, its next process has as long as this one had
+        if row.status == "running":
             self._refuse_dead(row, state)
 
     def _refuse_dead(self, row: RunRow, state: State | None) -> None:

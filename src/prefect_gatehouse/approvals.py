@@ -110,7 +110,7 @@ def judge(attempt: Attempt, plan: Plan, key: str, answer: Answer | None) -> None
     approve, reject = ask(attempt, plan, key)
     try:
         if answer is None:
-            raise Denied("the answer could not be read; fill in the form again", advice="fill in the form again")
+            raise Denied("the answer could not be read; fill in the form again")
         checked = _check(attempt, plan, approve, reject, answer)
     except Denied as refusal:
         data = {"plan_digest": plan.digest, "reason": refusal.message, "advice": refusal.advice}

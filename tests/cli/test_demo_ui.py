@@ -59,4 +59,4 @@ def test_the_command_names_the_home(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     """It is whole: the demo's home and, where the command is not on the path, its place."""
     settings = Settings(home=tmp_path)
     monkeypatch.setattr(demo_ui.shutil, "which", lambda _: "/usr/bin/gatehouse")
-    assert demo_ui.command_line(settings, A="b") == f"GATEHOUSE_HOME={tmp_path} A=b gatehouse"
+    assert demo_ui.command_line(settings, A="b") == f"A=b GATEHOUSE_HOME={tmp_path} gatehouse"

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from prefect_gatehouse.cli.outlook import next_step, state_of
-from prefect_gatehouse.cli.output import confirm, require_file
+from prefect_gatehouse.cli.output import confirm
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.ledger.store import SILENT_SECONDS, Ledger, RunRow
 
@@ -43,6 +43,7 @@ CASES = {
     "waiting": ({"status": "waiting", "wait_until": UNTIL}, "waiting", ["until 2027-01-15 09:00 UTC", "gatehouse approve 0123abcd"]),
     "failed": ({"status": "failed", "wait_until": UNTIL}, "failed", ["until 2027-01-15 09:00 UTC", "gatehouse resume 0123abcd"]),
     "suspended": ({"status": "suspended", "last_sign": NOW - 9000}, "suspended", ["by hand", "gatehouse resume 0123abcd"]),
+    "scheduled": ({"status": "scheduled", "last_sign": NOW - 9000}, "scheduled", ["no worker", "prefect worker start --pool gatehouse"]),
     "ended": ({"status": "ended", "ending": "denied", "last_sign": NOW - 9000}, "denied", []),
 }
 
@@ -72,14 +73,6 @@ def test_a_question_that_nobody_can_answer(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(readline=lambda *_: "n\n", isatty=lambda: True))
     with pytest.raises(click.Abort):
         confirm("End it?")
-
-
-def test_a_file_that_is_none(tmp_path: Path) -> None:
-    """The path as it was typed, whatever is wrong with it."""
-    for path, words in ((tmp_path / "none", "no such file"), (tmp_path, "folder")):
-        with pytest.raises(InputError, match=words) as told:
-            require_file(path)
-        assert told.value.where == str(path)
 
 
 def test_a_run_is_found_by_its_beginning(tmp_path: Path) -> None:

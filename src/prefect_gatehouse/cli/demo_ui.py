@@ -29,7 +29,7 @@ def command_line(settings: Settings, **more: str) -> str:
     """The command as it can be pasted into another terminal: with the demo's home, and its whole path where it is not on the caller's."""
     beside = Path(sys.executable).with_name("gatehouse")
     command = str(beside) if shutil.which("gatehouse") is None and beside.exists() else "gatehouse"
-    return " ".join([f"GATEHOUSE_HOME={settings.home}", *(f"{name}={value}" for name, value in more.items()), command])
+    return " ".join([*(f"{name}={value}" for name, value in more.items()), f"GATEHOUSE_HOME={settings.home}", command])
 
 
 def print_ways(settings: Settings, approver: Settings, person: str, run_id: str, decided: threading.Event, *, err: bool) -> None:
@@ -55,7 +55,7 @@ def print_ways(settings: Settings, approver: Settings, person: str, run_id: str,
         f"\nThe run is suspended. Open {page(run_id)}",
         "Approve it in one of three ways:\n",
         f"1. In the form: menu, Resume; approver {person}, and the current code below.",
-        f"2. On a command line:\n   {line} approve {run_id} --follow",
+        f"2. On a command line:\n   {line} approve {run_id}",
         f"3. By REST, with the current code in place of CODE:\n   {post}\n",
     ):
         out.print(text, markup=False, soft_wrap=True)

@@ -31,6 +31,8 @@ def next_step(row: RunRow, now: float | None = None) -> str:
         return f"waits for approval{until}: gatehouse approve {short}"
     if row.status == "suspended":
         return f"was suspended by hand in Prefect; can be resumed{until}: gatehouse resume {short}"
+    if row.status == "scheduled":
+        return f"was resumed, and no worker has taken it up yet{until}; is one running? prefect worker start --pool gatehouse"
     if row.status == "failed":
         return f"failed, keeps what it has; mend the cause, then{until}: gatehouse resume {short}"
     silent = _span(row.silent_for(now) or 0)

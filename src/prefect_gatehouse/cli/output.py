@@ -32,18 +32,21 @@ def console(*, err: bool = False) -> Console:
     return _Console(highlight=False, soft_wrap=False, stderr=err)
 
 
-def command(name: str, help_text: str) -> Callable[[Callable[..., None]], click.Command]:
+def command(name: str, help_text: str, *, reads: str = "") -> Callable[[Callable[..., None]], click.Command]:
     """A command with ``--json`` whose errors are told in one message.
 
     Args:
         name: Its name.
         help_text: Its first line of help.
+        reads: The argument that names a file which has to be there.
     """
 
     def wrap(function: Callable[..., None]) -> click.Command:
         @functools.wraps(function)
         def guarded(*args: Any, as_json: bool, **kwargs: Any) -> None:
             try:
+                if reads:
+                    _require_file(kwargs[reads])
                 function(*args, as_json=as_json, **kwargs)
             except GatehouseError as error:
                 fail(error, as_json)
@@ -109,17 +112,11 @@ def confirm(question: str) -> None:
         raise InputError("this asks before it acts, and nobody said yes", where="--yes", advice="add --yes to go on without being asked") from None
 
 
-def require_file(path: Path) -> Path:
-    """A file that the caller named and that is there.
-
-    Raises:
-        InputError: It is not, or is a folder.
-    """
+def _require_file(path: Path) -> None:
     if not path.exists():
         raise InputError("there is no such file", where=str(path), advice="check the path")
     if path.is_dir():
         raise InputError("this is a folder", where=str(path), advice="name a file")
-    return path
 
 
 def emit(data: object, as_json: bool, render: Callable[[], None]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from prefect_gatehouse.cli.output import command as make
-from prefect_gatehouse.cli.output import console, emit, plain, require_file, table
+from prefect_gatehouse.cli.output import console, emit, plain, table
 
 if TYPE_CHECKING:
     from prefect_gatehouse.data.profile import Profile
@@ -24,7 +24,7 @@ def _profile(file: Path, rows: int | None, as_yaml: bool, as_json: bool) -> None
     from prefect_gatehouse.data.profile import data_section, profile
 
     with bars(hidden=as_json) as progress:
-        found = profile(require_file(file), rows, progress)
+        found = profile(file, rows, progress)
     if as_yaml and not as_json:
         click.echo(plain(data_section(found)), nl=False)
         return
@@ -93,4 +93,4 @@ def _as_dict(found: Profile) -> dict[str, object]:
     }
 
 
-command = make("profile", "Propose column rules for a new source; no value is shown.")(_profile)
+command = make("profile", "Propose column rules for a new source; no value is shown.", reads="file")(_profile)

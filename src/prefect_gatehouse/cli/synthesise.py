@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from prefect_gatehouse.cli.output import command as make
-from prefect_gatehouse.cli.output import emit, require_file, table
+from prefect_gatehouse.cli.output import emit, table
 
 if TYPE_CHECKING:
     from prefect_gatehouse.synthetic.report import Report
@@ -43,7 +43,7 @@ def _synthesise(
     ledger = Ledger(settings.ledger())
     try:
         with bars(hidden=as_json) as progress:
-            made = synthesise(settings, ledger, require_file(file), out, rows=rows, k=k, seed=seed, report_file=report_file, progress=progress)
+            made = synthesise(settings, ledger, file, out, rows=rows, k=k, seed=seed, report_file=report_file, progress=progress)
     finally:
         ledger.close()
     record = {key: value for key, value in made.record.model_dump(mode="json").items() if key != "signature"}
@@ -94,4 +94,4 @@ def _limited(value: float | None, limit: float | None) -> str:
     return "-" if value is None or limit is None else f"{value:.3f} ({limit:.3f})"
 
 
-command = make("synthesise", "Write synthetic data like a file's, measured, and record its digest.")(_synthesise)
+command = make("synthesise", "Write synthetic data like a file's, measured, and record its digest.", reads="file")(_synthesise)
