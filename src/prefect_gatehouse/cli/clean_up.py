@@ -9,7 +9,7 @@ from prefect_gatehouse.cli.output import emit, table
 
 
 def _clean_up(as_json: bool) -> None:
-    """Sweep once: end runs that expired, were cancelled while suspended, or were not resumed in time; seal the ledger."""
+    """Sweep once: end runs that expired, were cancelled or deleted while nobody drove them, or were not resumed in time; seal the ledger."""
     from prefect_gatehouse.cli.quiet import quiet_prefect
 
     quiet_prefect()
