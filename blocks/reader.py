@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from prefect.blocks.core import Block
+from prefect.settings import PREFECT_API_URL
 
 from prefect_gatehouse.blocks.vault import VaultSecret
 from prefect_gatehouse.errors import Denied, GatehouseError, Unavailable
@@ -60,6 +61,9 @@ def load_block(place: str) -> Any:
         Unavailable: It is missing, or the Prefect server does not give it.
     """
     block_type, _, name = place.partition("/")
+    if not PREFECT_API_URL.value():
+        # Prefect would start a server of its own for this one question, in which there is no block.
+        raise Unavailable("no Prefect server is set", where=f"{place}, PREFECT_API_URL", advice="set it to the server's address")
     try:
         if block_type == "aws-secret":
             import prefect_aws.secrets_manager
@@ -67,9 +71,11 @@ def load_block(place: str) -> Any:
             import prefect_aws.s3  # noqa: F401
         return Block.load(place)
     except ValueError:
-        raise Unavailable("there is no such block", where=place, advice=f"make the block {name} in the Prefect UI, then resume the run") from None
+        raise Unavailable("there is no such block", where=place, advice=f"make the block {name} in the Prefect UI, then try again") from None
     except Exception:  # noqa: BLE001 - the client's errors have many types and may quote what they got
-        raise Unavailable("the block can't be loaded", where=place, advice="check the Prefect server, then resume the run", retry=True) from None
+        raise Unavailable(
+            "the block can't be loaded", where=place, advice="check the Prefect server and PREFECT_API_URL, then try again", retry=True
+        ) from None
 
 
 def store_error(error: Exception, place: str, deed: str) -> GatehouseError:

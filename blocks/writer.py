@@ -61,7 +61,7 @@ def write_secret(reference: str, text: str, *, instead_of: SecretText) -> Secret
         raise store_error(error, place, "write") from None
     now = read_secret(reference)
     if now.reveal() != text:
-        raise Ambiguous("somebody else has written this secret at the same time", where=place, advice="look at it: gatehouse keys list BLOCK")
+        raise Ambiguous("somebody else has written this secret at the same time", where=place, advice=f"look at it: gatehouse keys list {reference}")
     return now
 
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
 
+from httpx import HTTPStatusError, codes
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
 from prefect.exceptions import ObjectNotFound
 from prefect.input import read_flow_run_input
+from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled, Scheduled
 
 from prefect_gatehouse.approvals import last_asked, statements
 from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.blocks.reader import read_secret
-from prefect_gatehouse.errors import Denied, GatehouseError, InputError, Unavailable
+from prefect_gatehouse.errors import GatehouseError, InputError, Unavailable
 from prefect_gatehouse.evidence import plan_of
 from prefect_gatehouse.flows.driving import resume_window
 from prefect_gatehouse.identity.request import sign_request
@@ -45,16 +48,27 @@ def server() -> SyncPrefectClient:
     """A client of the Prefect server that is set.
 
     Raises:
-        Unavailable: None answers.
+        Unavailable: None is set, none answers, or what answers is no Prefect server.
     """
+    url = PREFECT_API_URL.value()
+    if not url:
+        # Without an address Prefect would start a server of its own, empty, for this one command.
+        advice = "set it to the server's address, such as http://127.0.0.1:4200/api, or try: gatehouse demo"
+        raise Unavailable("no Prefect server is set", where="PREFECT_API_URL", advice=advice)
+    where = f"PREFECT_API_URL={re.sub('//[^/@]*@', '//', url)}"  # without a user's name and password
     client = get_client(sync_client=True)
-    if str(getattr(client, "api_url", "")).startswith("http://ephemeral"):
-        raise Unavailable("no Prefect server is set", where="PREFECT_API_URL", advice="set it, or try: gatehouse demo")
     try:
         with get_client(sync_client=True) as probe:  # an httpx client that was used can't be entered any more
-            probe.hello().raise_for_status()
+            status = probe.hello().status_code
+    except HTTPStatusError as error:  # of Prefect's client, which raises on a status by itself
+        status = error.response.status_code
     except Exception:  # noqa: BLE001 - the client lets through whatever its transport raises
-        raise Unavailable("the Prefect server does not answer", where="PREFECT_API_URL", advice="start it with: prefect server start") from None
+        advice = "is the address right? a server on this machine is started with: prefect server start"
+        raise Unavailable("the Prefect server does not answer", where=where, advice=advice) from None
+    if status == codes.NOT_FOUND:
+        raise Unavailable("something answers there that is no Prefect server", where=where, advice="the address of a server's API ends with /api")
+    if not codes.is_success(status):
+        raise Unavailable(f"the Prefect server answers with status {status}", where=where, advice="try again, or look at the server's log")
     return client
 
 
@@ -101,7 +115,7 @@ def sign_answer(settings: Settings, ledger: Ledger, run_id: str, decision: Liter
     plan = plan_of(ledger, run_id)
     asked = last_asked(ledger, plan) if plan is not None else None
     if plan is None or asked is None:
-        raise InputError("the run does not wait for an approval", where=run_id, advice="run: gatehouse show RUN")
+        raise InputError("the run does not wait for an approval", where=run_id, advice=f"look at: gatehouse show {run_id}")
     approve, reject = statements(plan, asked)
     return sign(settings.identity_key(), (approve if decision == "approve" else reject).message())
 
@@ -123,9 +137,9 @@ def answer(run_id: str, decision: Literal["approve", "reject"], *, approver: str
             if asked is not None and keys != asked and read_flow_run_input(asked["response"], UUID(run_id)) == form:
                 return  # the server took exactly this answer, but its acknowledgement was lost
             if not waits:
-                raise InputError("the run does not wait for an answer", where=run_id, advice="run: gatehouse show RUN")
+                raise InputError("the run does not wait for an answer", where=run_id, advice=f"look at: gatehouse show {run_id}")
             if not keys:
-                raise InputError("the run was suspended by hand and asks nothing", where=run_id, advice="run: gatehouse resume RUN")
+                raise InputError("the run was suspended by hand and asks nothing", where=run_id, advice=f"run: gatehouse resume {run_id}")
             asked = keys
             try:
                 response = client.resume_flow_run(UUID(run_id), run_input=form)
@@ -145,35 +159,6 @@ def answer(run_id: str, decision: Literal["approve", "reject"], *, approver: str
 def _suspended_by_hand(state: State[Any]) -> bool:
     """Whether a suspended run waits for no form: ours always comes with one."""
     return state.type is StateType.PAUSED and not state.state_details.run_input_keyset
-
-
-def wait_while_answered(ledger: Ledger, run_id: str, answers: int, seconds: float) -> None:
-    """Waits until the run has judged an answer, and tells what it was worth.
-
-    Raises:
-        Denied: The answer did not count, with the reason.
-        Unavailable: No worker took the run up in time.
-    """
-    from prefect_gatehouse.approvals import standing
-
-    plan = plan_of(ledger, run_id)
-    assert plan is not None  # sign_answer or the caller found it
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        now = standing(ledger, plan)
-        if now.answers > answers:
-            if len(now.refusals) and not now.decided and now.refusals[-1]:
-                last = _last_answer_kind(ledger, run_id)
-                if last == "answer-refused":
-                    raise Denied(now.refusals[-1], where="approval", advice="answer again")
-            return
-        time.sleep(0.3)
-    raise Unavailable("the answer was handed over, but no worker has taken the run up yet", where=run_id, advice="is a worker running?")
-
-
-def _last_answer_kind(ledger: Ledger, run_id: str) -> str:
-    kinds = [event.kind for event in ledger.events(run_id) if event.kind in {"approval-given", "approval-rejected", "answer-refused"}]
-    return kinds[-1] if kinds else ""
 
 
 def resume(ledger: Ledger, run_id: str, *, dead: bool = False) -> None:
@@ -208,7 +193,7 @@ def _refuse_to_resume(row: RunRow | None, state: State[Any] | None, run_id: str,
     if state is None:
         return
     if state.type is StateType.PAUSED and not _suspended_by_hand(state):
-        raise InputError("the run waits for an approval", where=run_id, advice="run: gatehouse approve RUN")
+        raise InputError("the run waits for an approval", where=run_id, advice=f"run: gatehouse approve {run_id}")
     if state.type in {StateType.SCHEDULED, StateType.PENDING}:
         raise InputError(f"Prefect has the run as {state.name}", where=run_id, advice="wait: a worker takes it up; is one running?")
     if dead or (row is not None and (row.status != "running" or row.is_lost())):

@@ -82,7 +82,7 @@ def end(attempt: Attempt, ending: Ending, reason: str = "") -> CleanupReceipt:
 
     The decision comes first: should cleaning up fail, whoever comes next ends the run in the same way.
     """
-    attempt.record("ending", "ending-decided", {"ending": ending, "reason": reason[:500]})
+    attempt.record("ending", "ending-decided", {"ending": ending, "reason": reason[:1000]})
     receipt = clean_up(attempt, decided_ending(attempt) or ending)
     key, _ = ledger_key(attempt.settings.folder(""), ORIGIN)
     seal(attempt.ledger, key)

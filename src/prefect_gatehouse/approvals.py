@@ -121,7 +121,8 @@ def judge(attempt: Attempt, plan: Plan, key: str, given: Answer | str | None) ->
         answer = given if isinstance(given, Answer) else read_answer(given)
         checked = _check(attempt, plan, approve, reject, answer)
     except Denied as refusal:
-        attempt.record(f"answer:{key}", "answer-refused", {"plan_digest": plan.digest, "reason": refusal.message})
+        data = {"plan_digest": plan.digest, "reason": refusal.message, "advice": refusal.advice}
+        attempt.record(f"answer:{key}", "answer-refused", data)
         return
     statement = approve if checked.decision == "approve" else reject
     with attempt.effect() as tx:
@@ -155,7 +156,7 @@ def _check(attempt: Attempt, plan: Plan, approve: Statement, reject: Statement, 
         now=datetime.now(UTC),
     )
     if checked.person in {approval.person for approval in standing(attempt.ledger, plan).approvals} and checked.decision == "approve":
-        raise Denied("this person has approved already; another approver is needed")
+        raise Denied("this person has approved already; another approver is needed", advice="ask another approver")
     return checked
 
 

@@ -100,11 +100,22 @@ def find_run(ledger: Ledger, text: str) -> str:
     Raises:
         InputError: No run, or more than one, begins so.
     """
-    found = [row.run_id for row in ledger.runs() if text and row.run_id.startswith(text)]
-    if len(found) != 1:
-        problem = "no run has this identifier" if not found else "more than one run begins so"
-        raise InputError(problem, where="RUN", advice="run: gatehouse runs")
+    if not text:
+        raise InputError("a run is named by the beginning of its identifier, this is empty", where="RUN", advice="list them with: gatehouse runs")
+    found = [row.run_id for row in ledger.runs() if row.run_id.startswith(text)]
+    if not found:
+        advice = "list them with: gatehouse runs (a new run is there once a worker has taken it up)"
+        raise InputError(f"the ledger has no run whose identifier begins with '{text}'", where="RUN", advice=advice)
+    if len(found) > 1:
+        named = ", ".join(sorted(found)[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+        raise InputError(f"{len(found)} runs begin with '{text}': {named}", where="RUN", advice="give more of the identifier")
     return found[0]
+
+
+def reason_of(ledger: Ledger, run_id: str) -> str:
+    """Why a run ended as it did, in the words of the gate or the person that ended it; empty while it is open."""
+    decided = ledger.event(f"{run_id}:ending")
+    return str(decided.data.get("reason") or "") if decided is not None else ""
 
 
 def crossings(ledger: Ledger, run_id: str) -> list[Crossing]:
@@ -153,9 +164,10 @@ def who(ledger: Ledger, text: str) -> list[JobEvidence]:
     """
     jobs = [event for event in ledger.events(kind="job-submitted") if text in (event.data["job"], event.data["key"])]
     if not jobs:
-        jobs = ledger.events(find_run(ledger, text), "job-submitted")
-    if not jobs:
-        raise InputError("the run has submitted no job", where="RUN", advice="run: gatehouse show RUN")
+        run_id = find_run(ledger, text)
+        jobs = ledger.events(run_id, "job-submitted")
+        if not jobs:
+            raise InputError("the run has submitted no job", where=run_id, advice=f"look at: gatehouse show {run_id}")
     return [_evidence(ledger, job) for job in jobs]
 
 

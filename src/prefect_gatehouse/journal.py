@@ -197,4 +197,4 @@ def _move(tx: Transaction, entry: Entry, state: State, **columns: object) -> Non
     before: State = "submitted" if state == "settled" else "intended"
     here = (submissions.c.key == entry.key) & (submissions.c.state == before)
     if tx.connection.execute(update(submissions).where(here).values(state=state, **columns)).rowcount != 1:
-        raise Superseded(f"the job is no longer {before}", where=entry.key, advice="run: gatehouse show RUN")
+        raise Superseded(f"the job is no longer {before}", where=entry.key, advice=f"look at: gatehouse show {entry.key.partition(':')[0]}")

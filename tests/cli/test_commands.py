@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -153,6 +155,9 @@ ERRORS: dict[str, tuple[list[str], int, str, str, str]] = {
     "plan": (["plan", "/nowhere/gatehouse.yaml"], 2, "input", "/nowhere/gatehouse.yaml", "path"),
     "run": (["run", "/nowhere/gatehouse.yaml"], 2, "input", "/nowhere/gatehouse.yaml", "path"),
     "run-unsigned": (["run", "--unsigned", "/dev/null"], 2, "input", "/dev/null", "file"),
+    "profile": (["profile", "/nowhere/data.csv"], 2, "input", "/nowhere/data.csv", "path"),
+    "profile-folder": (["profile", "/"], 2, "input", "/", "name a file"),
+    "synthesise": (["synthesise", "/nowhere/data.csv", "--out", "x.csv"], 2, "input", "/nowhere/data.csv", "path"),
     "clean-up": (["clean-up"], 4, "unavailable", "PREFECT_API_URL", "prefect server start"),
     "people-add": (["people", "add", "a b", "--role", "requester"], 2, "input", "person", "example.org"),
     "people-key": (["people", "add", "a", "--role", "requester", "--key", "/nowhere.pub"], 2, "input", "/nowhere.pub", ".pub"),
@@ -193,6 +198,33 @@ def test_a_server_that_is_down(home: Path, tmp_path: Path) -> None:
     assert done.returncode == 4, done.stderr
     assert json.loads(done.stdout)["message"] == "the Prefect server does not answer"
     assert "Traceback" not in done.stderr
+
+
+def test_no_server_is_set(home: Path, tmp_path: Path) -> None:
+    """Without an address no server of Prefect's own is started in silence: the command says what to set."""
+    environment = {"GATEHOUSE_HOME": str(home), "PREFECT_HOME": str(tmp_path / "prefect"), "HOME": str(tmp_path)}
+    for words in (("clean-up",), ("keys", "list", "secret/any")):
+        done = process(*words, environment=environment)
+        assert done.returncode == 4, done.stderr
+        assert "no Prefect server is set" in done.stderr and "PREFECT_API_URL" in done.stderr
+        assert not (tmp_path / "prefect" / "prefect.db").exists()
+
+
+def test_a_server_that_is_none_of_prefects(home: Path, tmp_path: Path) -> None:
+    """An address that lacks its /api, or another program's, is told from a server that is down; a password in it is not repeated."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        environment = {
+            "GATEHOUSE_HOME": str(home),
+            "PREFECT_HOME": str(tmp_path / "prefect"),
+            "PREFECT_API_URL": f"http://me:canary@127.0.0.1:{server.server_port}/nothing",
+            "PREFECT_CLIENT_MAX_RETRIES": "0",
+        }
+        done = process("clean-up", environment=environment)
+        server.shutdown()
+    assert done.returncode == 4, done.stderr
+    assert "no Prefect server" in done.stderr and "/api" in done.stderr
+    assert "canary" not in done.stderr
 
 
 def test_a_home_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

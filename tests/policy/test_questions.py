@@ -187,3 +187,30 @@ def test_read_source(folder: Path) -> None:
     assert ask_read_source(POLICY, admitted, "clinic", True, "local").allowed
     with pytest.raises(Denied, match="source-not-declared"):
         ask_read_source(POLICY, admitted, "elsewhere", False, "local")
+
+
+def test_every_no_says_what_to_do() -> None:
+    """Each forbid that ships has an advice of its own, and every name in braces is one that is filled in."""
+    import re
+
+    text = (Settings().policies / "gatehouse.cedar").read_text()
+    forbids = [item for item in re.findall(r'@id\("([a-z-]+)"\)', text) if item != "permitted"]
+    assert len(forbids) > 10
+    assert [item for item in forbids if not POLICY.advise(item)] == []
+    names = {name for item in forbids for name in re.findall(r"\{(\w+)\}", POLICY.advise(item))}
+    assert names <= {"requester", "output_class", "system", "tier", "tier_class", "tier_backends", "environment", "pipeline_environment", "run"}
+
+
+def test_an_advice_can_be_pasted(folder: Path) -> None:
+    """Names in braces are the question's own: the requester, the class, the environment; a request that nobody signed has to be signed."""
+    admitted = admitted_run(folder)
+    with pytest.raises(Denied) as told:
+        ask_request(POLICY, admitted.manifest, ANN.model_copy(update={"clearance": DataClass.PUBLIC}), admitted.tier, admitted.classes, "local")
+    assert f"gatehouse people add ann --role requester --clearance {admitted.classes.output_class}" in told.value.advice
+    with pytest.raises(Denied) as told:
+        ask_request(POLICY, admitted.manifest, NOBODY.model_copy(update={"clearance": DataClass.PUBLIC}), admitted.tier, admitted.classes, "local")
+    assert "people add" not in told.value.advice and "gatehouse run" in told.value.advice
+    with pytest.raises(Denied) as told:
+        ask_request(POLICY, admitted.manifest, ANN, admitted.tier, admitted.classes, "production")
+    assert f"GATEHOUSE_ENVIRONMENT is {admitted.manifest.environment}" in told.value.advice
+    assert "{" not in told.value.advice

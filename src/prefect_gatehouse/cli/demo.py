@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from prefect_gatehouse.cli.demo_ui import command_line, print_ways, stay
 from prefect_gatehouse.cli.output import command as make
 from prefect_gatehouse.cli.output import console, emit, table
 from prefect_gatehouse.cli.quiet import quiet_prefect
@@ -58,7 +59,7 @@ class Desk:
         return self.folder / "trust-zone" / "tumour_kernel" / "gatehouse.yaml"
 
 
-@click.option("--ui", is_flag=True, help="Leave the run suspended and say how to approve it; stay until Ctrl-C.")
+@click.option("--ui", is_flag=True, help="Leave the run suspended and say how to approve it; server and pages stay until Ctrl-C.")
 def _demo(ui: bool, as_json: bool) -> None:
     """Run the main job end to end: 569 patients, a quantum kernel, an approval by a second identity, predictions written back.
 
@@ -70,7 +71,7 @@ def _demo(ui: bool, as_json: bool) -> None:
 
     def say(text: str) -> None:
         if not as_json:
-            out.print(text, markup=False)
+            out.print(text, markup=False, soft_wrap=True)
 
     started = time.monotonic()
     with _stack(say) as desk:
@@ -82,12 +83,14 @@ def _demo(ui: bool, as_json: bool) -> None:
             say(f"run {run_id}: asked for by {REQUESTER}")
             row = follow_run(desk.settings, run_id, seconds=_RUN_SECONDS, quiet=as_json)
             if row.status != "waiting":
-                raise _failed(row)
-            _decide(desk, run_id, ui, as_json, say)
-            row = follow_run(desk.settings, run_id, until=("failed", "ended"), seconds=86_400 if ui else _RUN_SECONDS, quiet=as_json)
+                raise _failed(desk, row)
+            with _decide(desk, run_id, ui, as_json, say):
+                row = follow_run(desk.settings, run_id, until=("failed", "ended"), seconds=None if ui else _RUN_SECONDS, quiet=as_json)
             _summary(desk, row, time.monotonic() - started, as_json)
-            if row.ending != "completed" and not ui:
-                raise _failed(row)
+            if ui:
+                stay(desk.settings, run_id, say)
+            if row.ending != "completed":
+                raise _failed(desk, row)
         finally:
             _leave_nothing(desk, run_id, say)
 
@@ -109,8 +112,9 @@ def _leave_nothing(desk: Desk, run_id: str, say: Callable[[str], None]) -> None:
         ledger.close()
 
 
-def _failed(row: RunRow) -> GatehouseError:
-    return Interrupted(row.message or f"the run ended as {row.ending}", where=row.run_id, advice=f"look at: gatehouse show {row.run_id}")
+def _failed(desk: Desk, row: RunRow) -> GatehouseError:
+    message = row.message or f"the run ended as {row.ending}"
+    return Interrupted(message, where=row.run_id, advice=f"look at: {command_line(desk.settings)} show {row.run_id}")
 
 
 @contextlib.contextmanager
@@ -212,71 +216,32 @@ def save_blocks(desk: Desk) -> None:
     Secret(value=f"sqlite:///{desk.clinic}").save("tumour-warehouse", overwrite=True)
 
 
-def _decide(desk: Desk, run_id: str, ui: bool, as_json: bool, say: Callable[[str], None]) -> None:
+@contextlib.contextmanager
+def _decide(desk: Desk, run_id: str, ui: bool, as_json: bool, say: Callable[[str], None]) -> Iterator[None]:
+    """Approves, or shows somebody how to; one-time codes are shown until the block is left."""
     from prefect_gatehouse.cli.plan import print_plan
-    from prefect_gatehouse.evidence import plan_of
     from prefect_gatehouse.flows import control
+    from prefect_gatehouse.flows.answering import asked
     from prefect_gatehouse.ledger.store import Ledger
 
+    decided = threading.Event()
     ledger = Ledger(desk.settings.ledger())
     try:
-        plan = plan_of(ledger, run_id)
-        assert plan is not None  # the run waits, so there is one
+        plan, _ = asked(ledger, run_id)
         if not as_json:
             print_plan(plan)
         if ui:
-            _print_ways(desk, run_id)
-            return
-        say(f"\napproving as {APPROVER}, through the call that the Prefect UI makes")
-        _wait_until_paused(run_id)
-        control.answer(run_id, "approve", proof=control.sign_answer(desk.approver, ledger, run_id, "approve"))
+            # With --json, too: without an address and a code nobody could approve.
+            print_ways(desk.settings, desk.approver, APPROVER, run_id, decided, err=as_json)
+        else:
+            say(f"\napproving as {APPROVER}, through the call that the Prefect UI makes")
+            control.answer(run_id, "approve", proof=control.sign_answer(desk.approver, ledger, run_id, "approve"))
     finally:
         ledger.close()
-
-
-def _wait_until_paused(run_id: str) -> None:
-    """The ledger knows that a run waits a moment before Prefect does."""
-    from prefect.client.schemas.objects import StateType
-
-    from prefect_gatehouse.flows import control
-
-    with control.server() as client:
-        for _ in range(100):
-            state = control.flow_run(client, run_id).state
-            if state is not None and state.type is StateType.PAUSED:
-                return
-            time.sleep(0.2)
-
-
-def _print_ways(desk: Desk, run_id: str) -> None:
-    from prefect_gatehouse.identity.people import People
-
-    api = os.environ["PREFECT_API_URL"]
-    secret = People(desk.settings.people_folder()).totp_secret(APPROVER) or ""
-    out = console()
-    out.print(f"\nThe run is suspended. Open {api.removesuffix('/api')}/v2/runs/flow-run/{run_id}", markup=False, soft_wrap=True)
-    out.print("Approve it in one of three ways:\n", markup=False)
-    out.print(f"1. In the form: menu, Resume; approver {APPROVER}, and the current code below.", markup=False, soft_wrap=True)
-    environment = f"PREFECT_API_URL={api} GATEHOUSE_HOME={desk.settings.home} GATEHOUSE_IDENTITY={desk.approver.identity_key()}"
-    out.print(f"2. On a command line:\n   {environment} gatehouse approve {run_id}", markup=False, soft_wrap=True)
-    body = f'{{"run_input": {{"decision": "approve", "approver": "{APPROVER}", "proof": "CODE"}}}}'
-    out.print(
-        f"3. By REST:\n   curl -X POST {api}/flow_runs/{run_id}/resume -H 'content-type: application/json' -d '{body}'\n",
-        markup=False,
-        soft_wrap=True,
-    )
-    threading.Thread(target=_print_codes, args=(secret,), daemon=True).start()
-
-
-def _print_codes(secret: str) -> None:
-    """The demo approver's authenticator app."""
-    from prefect_gatehouse.identity.totp import STEP_SECONDS, code_at
-
-    raw = base64.b32decode(secret)
-    while True:
-        step = int(time.time()) // STEP_SECONDS
-        console().print(f"one-time code of {APPROVER}: {code_at(raw, step)}   (Ctrl-C ends the demo)", markup=False)
-        time.sleep((step + 1) * STEP_SECONDS - time.time() + 0.1)
+    try:
+        yield
+    finally:
+        decided.set()
 
 
 def _summary(desk: Desk, row: RunRow, seconds: float, as_json: bool) -> None:

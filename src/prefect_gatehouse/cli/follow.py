@@ -8,12 +8,15 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from prefect_gatehouse.cli.output import console
+from prefect_gatehouse.cli.outlook import next_step
+from prefect_gatehouse.cli.output import console, plain
 from prefect_gatehouse.errors import Interrupted, Refused, Unavailable
-from prefect_gatehouse.evidence import Crossing, crossings
+from prefect_gatehouse.evidence import Crossing, crossings, reason_of
 from prefect_gatehouse.ledger.store import Ledger, RunRow
 from prefect_gatehouse.settings import Settings
 
+RESTING = ("waiting", "suspended", "failed", "ended")
+"""States in which nothing goes on by itself."""
 _MARKS = {"passed": "[green]\u2714[/]", "failed": "[red]\u2718[/]", "entered": "[yellow]\u2026[/]"}
 _EVERY = 0.4  # seconds between two looks at the ledger
 
@@ -25,47 +28,79 @@ def gate_table(found: list[Crossing], title: str = "") -> Table:
         drawn.add_column(header, overflow="fold", justify="right" if header == "Seconds" else "left")
     for item in found:
         name = item.gate if item.round is None else f"{item.gate} (round {item.round})"
-        drawn.add_row(_MARKS[item.outcome], name, "" if item.seconds is None else f"{item.seconds:.2f}", escape(item.note))
+        drawn.add_row(_MARKS[item.outcome], name, "" if item.seconds is None else f"{item.seconds:.2f}", escape(plain(item.note)))
     return drawn
 
 
 def follow_run(
-    settings: Settings, run_id: str, *, until: tuple[str, ...] = ("waiting", "failed", "ended"), seconds: float = 600, quiet: bool = False
+    settings: Settings,
+    run_id: str,
+    *,
+    since: int = 0,
+    until: tuple[str, ...] = RESTING,
+    seconds: float | None = None,
+    quiet: bool = False,
 ) -> RunRow:
-    """Shows a run's gates until its status is one of ``until``.
+    """Shows a run's gates until its status is one of ``until``: for as long as its process gives signs of life.
+
+    Args:
+        settings: The installation's.
+        run_id: The run.
+        since: The newest attempt when the run was scheduled; what an earlier process left behind is no news. 0 for a new run.
+        until: The statuses to wait for.
+        seconds: The longest to wait, where somebody wants a limit.
+        quiet: Show nothing.
 
     Raises:
-        Unavailable: Nothing happened in time.
+        Interrupted: The run's process is dead.
+        Unavailable: Nobody took the run up, or the limit has passed.
     """
+    from prefect_gatehouse.flows.watching import Watch
+
     ledger = Ledger(settings.ledger())
-    limit = time.monotonic() + seconds
+    watch = Watch(ledger, run_id, since)
+    limit = None if seconds is None else time.monotonic() + seconds
     out = console()
     try:
         with Live(console=out, auto_refresh=False, transient=not out.is_terminal) as live:
-            while time.monotonic() < limit:
-                row = ledger.run(run_id)
+            while limit is None or time.monotonic() < limit:
+                row = watch.row()
                 if row is not None and not quiet and out.is_terminal:
                     live.update(gate_table(crossings(ledger, run_id)), refresh=True)
-                if row is not None and row.status in until:
+                if row is not None and (row.status in until or row.ending is not None):
                     return row
+                watch.look()
                 time.sleep(_EVERY)
     finally:
         ledger.close()
-    raise Unavailable("the run made no progress in time", where=run_id, advice="is a worker running? look at the run in the Prefect UI")
+    raise Unavailable(f"the run is not there after {seconds:.0f} s", where=run_id, advice=f"look at: gatehouse show {run_id[:8]}")
 
 
-def follow_to_the_end(settings: Settings, run_id: str, *, quiet: bool) -> None:
+def follow_to_the_end(settings: Settings, run_id: str, *, since: int = 0, quiet: bool) -> None:
     """Follows a run until it waits or ends, and says which; a run that did not come well so far makes the command fail.
 
     Raises:
-        Unavailable: Nothing happened in time.
-        Interrupted: The run failed and can be resumed.
+        Unavailable: Nobody took the run up.
+        Interrupted: The run failed, or its process died, and can be resumed.
         Refused: The run ended without completing.
     """
-    row = follow_run(settings, run_id, quiet=quiet)
-    if row.status == "failed":
-        raise Interrupted(row.message, where=run_id, advice=f"then run: gatehouse resume {run_id[:8]}")
+    try:
+        row = follow_run(settings, run_id, since=since, quiet=quiet)
+    except KeyboardInterrupt:
+        if not quiet:
+            console().print(f"the run goes on without you; look at: gatehouse show {run_id[:8]}", markup=False)
+        raise
     if row.ending not in {None, "completed"}:
-        raise Refused(f"the run was {row.ending}", where=run_id, advice=f"look at: gatehouse show {run_id[:8]}")
+        raise Refused(f"the run was {row.ending}: {_reason(settings, run_id)}", where=run_id, advice=f"look at: gatehouse show {run_id[:8]}")
+    if row.status in {"failed", "suspended"}:
+        raise Interrupted(row.message or f"the run is {row.status}", where=run_id, advice=f"the run {next_step(row)} --follow")
     if not quiet:
-        console().print(f"run {run_id}: {row.message or row.ending}", markup=False)
+        console().print(f"run {run_id}: {row.ending or next_step(row)}", markup=False, soft_wrap=True)
+
+
+def _reason(settings: Settings, run_id: str) -> str:
+    ledger = Ledger(settings.ledger())
+    try:
+        return reason_of(ledger, run_id)
+    finally:
+        ledger.close()

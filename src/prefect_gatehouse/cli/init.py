@@ -168,7 +168,8 @@ def _identity(settings: Settings, person: str | None) -> dict[str, object]:
     name = owner.person if owner is not None else wanted or default_person()
     # A second key for somebody who is there is for the registry's keeper to add: that person may be an approver.
     if owner is None and registry.get(name) is not None:
-        advice = "give another --person, or have your key added: gatehouse people add"
+        add = f"gatehouse people add {name} --role requester --key {path}.pub"
+        advice = "give another --person" + (f", or have your key added: {add}" if line is not None else "")
         raise InputError(f"{name} is in the registry with another key", where="--person", advice=advice)
     if line is None:
         settings.folder("")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from prefect_gatehouse.cli.output import command as make
-from prefect_gatehouse.cli.output import emit, table
+from prefect_gatehouse.cli.output import confirm, emit, table
 from prefect_gatehouse.errors import InputError
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _rotate(block: str, yes: bool, as_json: bool) -> None:
         if not as_json:
             _show_users(touched, root.current, rotated.current)
         if not yes:
-            click.confirm(f"Make version {rotated.current} the current one?", abort=True, err=True)
+            confirm(f"Make version {rotated.current} the current one?")
         rotation = decide(settings, ledger, block, root.current, rotated.current)
         now = write_secret(block, rotated.stored(), instead_of=secret)
         rotation.done(ledger, now.version)

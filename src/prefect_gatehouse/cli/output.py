@@ -16,28 +16,37 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from prefect_gatehouse.errors import GatehouseError
+from prefect_gatehouse.errors import GatehouseError, InputError
 
 UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
 
 
-def console() -> Console:
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Whoever read has read enough (``| head``): no error, though the library would make one of it."""
+        raise BrokenPipeError
+
+
+def console(*, err: bool = False) -> Console:
     """Where tables go."""
-    return Console(highlight=False, soft_wrap=False)
+    return _Console(highlight=False, soft_wrap=False, stderr=err)
 
 
-def command(name: str, help_text: str) -> Callable[[Callable[..., None]], click.Command]:
+def command(name: str, help_text: str, *, reads: str = "") -> Callable[[Callable[..., None]], click.Command]:
     """A command with ``--json`` whose errors are told in one message.
 
     Args:
         name: Its name.
         help_text: Its first line of help.
+        reads: The argument that names a file which has to be there.
     """
 
     def wrap(function: Callable[..., None]) -> click.Command:
         @functools.wraps(function)
         def guarded(*args: Any, as_json: bool, **kwargs: Any) -> None:
             try:
+                if reads:
+                    _require_file(kwargs[reads])
                 function(*args, as_json=as_json, **kwargs)
             except GatehouseError as error:
                 fail(error, as_json)
@@ -87,6 +96,27 @@ def _unexpected(error: Exception, as_json: bool) -> NoReturn:
     else:
         click.echo(f"error: {message}\n  run again with GATEHOUSE_DEBUG=1 and report what it prints", err=True)
     raise SystemExit(UNEXPECTED)
+
+
+def confirm(question: str) -> None:
+    """Asks before something that can't be taken back; a no ends the command.
+
+    Raises:
+        InputError: Nobody is there to answer.
+    """
+    try:
+        click.confirm(plain(question), abort=True, err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        raise InputError("this asks before it acts, and nobody said yes", where="--yes", advice="add --yes to go on without being asked") from None
+
+
+def _require_file(path: Path) -> None:
+    if not path.exists():
+        raise InputError("there is no such file", where=str(path), advice="check the path")
+    if path.is_dir():
+        raise InputError("this is a folder", where=str(path), advice="name a file")
 
 
 def emit(data: object, as_json: bool, render: Callable[[], None]) -> None:

@@ -38,6 +38,7 @@ def _registry() -> People:
 )
 def _add(person: str, roles: tuple[Role, ...], key: Path | None, totp: bool, clearance: str | None, as_json: bool) -> None:
     """Add PERSON, or keys, roles and a clearance to one who is there."""
+    from prefect_gatehouse.identity.keys import parse_public
     from prefect_gatehouse.identity.people import identifier
     from prefect_gatehouse.identity.totp import provisioning_uri
     from prefect_gatehouse.manifest.fields import DataClass
@@ -46,6 +47,9 @@ def _add(person: str, roles: tuple[Role, ...], key: Path | None, totp: bool, cle
     if key is not None:
         try:
             line = key.read_text()
+            parse_public(line)
+        except InputError as error:
+            raise InputError(error.message, where=str(key), advice=error.advice) from None
         except (OSError, UnicodeDecodeError):
             raise InputError("the public key can't be read", where=str(key), advice="give the .pub file") from None
     people = _registry()

@@ -129,4 +129,4 @@ def _as_dict(found: Profile) -> dict[str, object]:
     }
 
 
-command = make("profile", "Propose column rules for a new source; no value is shown.")(_profile)
+command = make("profile", "Propose column rules for a new source; no value is shown.", reads="file")(_profile)

@@ -6,8 +6,10 @@ import json
 
 import click
 
+from prefect_gatehouse.cli.outlook import next_step
 from prefect_gatehouse.cli.output import command as make
-from prefect_gatehouse.cli.output import emit
+from prefect_gatehouse.cli.output import confirm, emit
+from prefect_gatehouse.errors import InputError
 
 
 @click.argument("run")
@@ -29,22 +31,25 @@ def _resume(run: str, follow: bool, dead: bool, as_json: bool) -> None:
     ledger = Ledger(settings.ledger())
     try:
         run_id = find_run(ledger, run)
+        row = ledger.run(run_id)
+        assert row is not None  # find_run listed it
         control.resume(ledger, run_id, dead=dead)
     finally:
         ledger.close()
     emit({"run": run_id, "resumed": True}, as_json, lambda: click.echo(f"run {run_id}: scheduled again"))
     if follow:
-        follow_to_the_end(settings, run_id, quiet=as_json)
+        # What the attempt before left behind, its failure above all, is not what this one comes to.
+        follow_to_the_end(settings, run_id, since=row.attempt, quiet=as_json)
 
 
 @click.argument("run")
-def _abandon(run: str, as_json: bool) -> None:
-    """End RUN and clean up: its key is shredded, its artifacts are deleted, and it can't be resumed."""
+@click.option("--yes", is_flag=True, help="Do not ask; needed where nobody can answer, as in a script.")
+def _abandon(run: str, yes: bool, as_json: bool) -> None:
+    """End RUN and clean up: its key is shredded, its artifacts are deleted, and it can't be resumed. Asks first."""
     from prefect_gatehouse.cli.quiet import quiet_prefect
 
     quiet_prefect()
     from prefect_gatehouse.evidence import find_run
-    from prefect_gatehouse.flows import control
     from prefect_gatehouse.ledger.store import Ledger
     from prefect_gatehouse.settings import load_settings
 
@@ -52,7 +57,16 @@ def _abandon(run: str, as_json: bool) -> None:
     settings.folder("")
     ledger = Ledger(settings.ledger())
     try:
-        receipt = control.abandon(settings, ledger, find_run(ledger, run))
+        run_id = find_run(ledger, run)
+        row = ledger.run(run_id)
+        assert row is not None  # find_run listed it
+        if row.ending is not None:
+            raise InputError(f"the run has ended ({row.ending})", where=run_id, advice=f"nothing to abandon; look at: gatehouse show {run_id}")
+        if not yes:
+            confirm(f"{row.pipeline or 'The run'} {next_step(row)}.\nEnd run {run_id} for good, shred its key and delete its artifacts?")
+        from prefect_gatehouse.flows import control  # seconds of imports, which a question need not wait for
+
+        receipt = control.abandon(settings, ledger, run_id)
     finally:
         ledger.close()
 

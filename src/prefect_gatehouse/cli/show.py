@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
+from rich.markup import escape
 
+from prefect_gatehouse.cli.outlook import in_utc, next_step, state_of
 from prefect_gatehouse.cli.output import command as make
-from prefect_gatehouse.cli.output import console, emit, table
+from prefect_gatehouse.cli.output import console, emit, plain, table
 
 if TYPE_CHECKING:
-    from prefect_gatehouse.ledger.store import Ledger
+    from prefect_gatehouse.ledger.store import Ledger, RunRow
+    from prefect_gatehouse.settings import Settings
 
 
 @contextmanager
-def _ledger() -> Iterator[Ledger]:
+def _ledger() -> Iterator[tuple[Settings, Ledger]]:
     from prefect_gatehouse.ledger.store import Ledger
     from prefect_gatehouse.settings import load_settings
 
@@ -26,58 +28,83 @@ def _ledger() -> Iterator[Ledger]:
     settings.folder("")
     ledger = Ledger(settings.ledger())
     try:
-        yield ledger
+        yield settings, ledger
     finally:
         ledger.close()
 
 
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
+def _say(text: str) -> None:
+    """One line however long, so that a path or a command in it can be copied whole."""
+    console().print(plain(text), markup=False, soft_wrap=True)
 
 
 @click.option("--open", "only_open", is_flag=True, help="Only runs that have not ended.")
 def _runs(only_open: bool, as_json: bool) -> None:
-    """List runs, newest first."""
-    with _ledger() as ledger:
+    """List runs, newest first, and what the open ones wait for."""
+    with _ledger() as (_, ledger):
         found = [row for row in ledger.runs() if not only_open or row.ending is None]
     # Eight characters of the identifier are what every command takes, and leave room on a line of 80.
-    rows = [(row.run_id[:8], row.ending or row.status, _time(row.started), row.pipeline, row.ticket, row.requester) for row in found]
-    headers = ("Run", "State", "Started (UTC)", "Pipeline", "Ticket", "Requester")
-    emit([asdict(row) for row in found], as_json, lambda: table("Runs", headers, rows))
+    rows = [(row.run_id[:8], state_of(row), in_utc(row.started), row.pipeline, row.ticket, row.requester) for row in found]
+
+    def render() -> None:
+        table("Runs", ("Run", "State", "Started (UTC)", "Pipeline", "Ticket", "Requester"), rows)
+        for row in found:
+            if row.ending is None:
+                _say(f"{row.run_id[:8]} {next_step(row)}")
+
+    emit([_as_dict(row) for row in found], as_json, render)
+
+
+def _as_dict(row: RunRow) -> dict[str, object]:
+    return {**asdict(row), "state": state_of(row), "next_step": next_step(row)}
 
 
 @click.argument("run")
 @click.option("--plan", "with_plan", is_flag=True, help="Also the plan.")
 def _show(run: str, with_plan: bool, as_json: bool) -> None:
-    """Show RUN: its gates with time and outcome, and what came of it."""
+    """Show RUN: its gates with time and outcome, what came of it and why, and what it waits for."""
     from prefect_gatehouse.cli.follow import gate_table
     from prefect_gatehouse.cli.plan import print_plan
-    from prefect_gatehouse.evidence import crossings, find_run, plan_of, re_identifications
+    from prefect_gatehouse.evidence import crossings, find_run, plan_of, re_identifications, reason_of
 
-    with _ledger() as ledger:
+    with _ledger() as (settings, ledger):
         run_id = find_run(ledger, run)
         row, passed, plan = ledger.run(run_id), crossings(ledger, run_id), plan_of(ledger, run_id)
         turned_back = re_identifications(ledger, run_id)
-        reports = sorted({event.data["path"] for event in ledger.events(run_id, "report-written")})
+        written = sorted({event.data["path"] for event in ledger.events(run_id, "report-written")})
         ends = {name: event.data["value"] for name in ("write_back", "clean_up") if (event := ledger.event(f"{run_id}:{name}")) is not None}
+        reason = reason_of(ledger, run_id)
+        refused = [str(event.data["reason"]) for event in ledger.events(run_id, "answer-refused")]
     assert row is not None  # find_run listed it
+    reports = [(settings.home / path).absolute() for path in written]
+    because = reason if row.ending not in {None, "completed"} else row.message
 
     def render() -> None:
         out = console()
-        out.print(f"[bold]{row.pipeline}[/] run {row.run_id}: {row.ending or row.status}" + (f" - {row.message}" if row.message else ""), markup=True)
+        out.print(f"[bold]{escape(plain(row.pipeline))}[/] run {row.run_id}: {state_of(row)}" + (escape(plain(f" - {because}")) if because else ""))
         out.print(gate_table(passed))
         if with_plan and plan is not None:
             out.print()
             print_plan(plan)
+        for why in refused:
+            _say(f"an answer did not count: {why}")
         for act in turned_back:
-            out.print(f"re-identified: {act.in_words()}", markup=False)
+            _say(f"re-identified: {act.in_words()}")
         for path in reports:
-            out.print(f"report: GATEHOUSE_HOME/{path}", markup=False)
+            _say(f"report: {path.as_uri()}" + ("" if path.exists() else " (not here: another machine's, or its retention has passed)"))
         for item in (ends.get("clean_up") or {}).get("obligations", []):
-            out.print(f"still open: {item}", markup=False)
+            _say(f"still open: {item}")
+        if row.ending is None:
+            _say(f"the run {next_step(row)}")
 
-    acts = [act.as_dict() for act in turned_back]
-    data = {"run": asdict(row), "gates": [asdict(item) for item in passed], "receipts": ends, "re_identified": acts, "reports": reports}
+    data = {
+        "run": {**_as_dict(row), "reason": reason},
+        "gates": [asdict(item) for item in passed],
+        "receipts": ends,
+        "re_identified": [act.as_dict() for act in turned_back],
+        "answers_refused": refused,
+        "reports": [str(path) for path in reports],
+    }
     if with_plan and plan is not None:
         data["plan"] = plan.model_dump(mode="json", by_alias=True)
     emit(data, as_json, render)
@@ -91,7 +118,7 @@ def _who(job_or_run: str, as_json: bool) -> None:
     """
     from prefect_gatehouse.evidence import who as find
 
-    with _ledger() as ledger:
+    with _ledger() as (_, ledger):
         found = find(ledger, job_or_run)
 
     def render() -> None:

@@ -107,4 +107,4 @@ def _limited(value: float | None, limit: float | None) -> str:
     return "-" if value is None or limit is None else f"{value:.3f} ({limit:.3f})"
 
 
-command = make("synthesise", "Write synthetic data like a file's, measured, and record its digest.")(_synthesise)
+command = make("synthesise", "Write synthetic data like a file's, measured, and record its digest.", reads="file")(_synthesise)

@@ -23,10 +23,15 @@ def _verify(key: Path | None, expected: str | None, as_json: bool) -> None:
 
     settings = load_settings()
     path = key or settings.home / "ledger.vkey"
+    if key is None and not path.exists():
+        advice = "a head is signed when a run ends, and by: gatehouse clean-up; elsewhere give --key and GATEHOUSE_LEDGER_URL"
+        raise InputError("nothing in this ledger has been signed yet", where=str(path), advice=advice)
     try:
         trusted = VerifierKey.parse(path.read_text())
     except (OSError, UnicodeDecodeError):
-        raise InputError("there is no ledger key to trust", where=str(path), advice="run a pipeline first, or give --key") from None
+        raise InputError("the ledger's key can't be read", where=str(path), advice="give the file ledger.vkey with --key") from None
+    except InputError as error:
+        raise InputError(error.message, where=str(path), advice=error.advice) from None
     settings.folder("")
     ledger = Ledger(settings.ledger())
     try:
@@ -41,7 +46,8 @@ def _verify(key: Path | None, expected: str | None, as_json: bool) -> None:
         for problem in found.problems:
             click.echo(f"problem: {problem}")
         verdict = "verified" if found.ok else "NOT verified"
-        click.echo(f"ledger {verdict}: {found.events} events, {found.heads} signed heads, {unsealed} events not yet sealed")
+        heads = "1 signed head" if found.heads == 1 else f"{found.heads} signed heads"
+        click.echo(f"ledger {verdict}: {found.events} events, {heads}, {unsealed} events not yet sealed")
         click.echo(f"root {found.root} at {found.sealed}; keep it elsewhere and compare with --root")
 
     emit({**asdict(found), "ok": found.ok, "unsealed": unsealed}, as_json, render)

@@ -18,6 +18,7 @@ from prefect_gatehouse.values import Requester, RunClasses, TierRules, Value
 
 Method = Literal["totp", "ssh", "ssh-fido"]
 _STRENGTH: dict[Method, int] = {"totp": 0, "ssh": 1, "ssh-fido": 2}
+_MEANS: dict[Method, str] = {"totp": "a one-time code", "ssh": "an SSH signature", "ssh-fido": "a FIDO key that asks for a PIN and a touch"}
 
 
 class Answer(Value):
@@ -81,8 +82,8 @@ class CheckedAnswer:
     totp_step: int | None
 
 
-def _no(reason: str) -> NoReturn:
-    raise Denied(reason, where="approval", advice="answer again")
+def _no(reason: str, advice: str = "answer again") -> NoReturn:
+    raise Denied(reason, where="approval", advice=advice)
 
 
 def check_answer(
@@ -115,13 +116,13 @@ def check_answer(
     """
     statement = approve if answer.decision == "approve" else reject
     if statement.expired(now):
-        _no("the approval window has passed")
+        _no("the approval window has passed", "start a new run")
     proof = answer.proof.strip()
     if not proof:
         _no("a proof is missing: type your one-time code, or paste the SSH signature of the statement")
     checked = _by_code(answer, proof, people, used_totp_steps, now) if proof.isdigit() else _by_signature(answer, proof, statement, people)
     if checked.person == requester.person:
-        _no("the requester can't approve or reject the own run; another person has to")
+        _no("the requester can't approve or reject the own run; another person has to", "have an approver answer: gatehouse people list")
     require_strength(checked.method, tier)
     require_cleared(people.get(checked.person), classes)
     return checked
@@ -134,7 +135,7 @@ def require_strength(method: Method, tier: TierRules) -> None:
         Denied: It is.
     """
     if _STRENGTH[method] < _STRENGTH[tier.weakest_method]:
-        _no(f"the tier {tier.name} needs {tier.weakest_method}, this proof is {method}")
+        _no(f"the tier {tier.name} needs {tier.weakest_method}, this proof is {method}", f"answer with {_MEANS[tier.weakest_method]}")
 
 
 def require_cleared(approver: Person | None, classes: RunClasses) -> None:
@@ -144,9 +145,11 @@ def require_cleared(approver: Person | None, classes: RunClasses) -> None:
         Denied: The class is not for approvers, or this one is not cleared for it.
     """
     if "approver" not in classes.rules.readers:
-        _no(f"data of class {classes.output_class} is not for approvers to read")
+        _no(f"data of class {classes.output_class} is not for approvers to read", "the owner of GATEHOUSE_CLASSES names who may read it")
     if approver is None or approver.clearance.rank < classes.output_class.rank:
-        _no(f"this approver is not cleared for data of class {classes.output_class}")
+        name = approver.person if approver is not None else "PERSON"
+        command = f"gatehouse people add {name} --role approver --clearance {classes.output_class}"
+        _no(f"this approver is not cleared for data of class {classes.output_class}", f"have the registry's keeper run: {command}; then answer again")
 
 
 def method_of(key: sshsig.VerifiedKey) -> Method:
@@ -162,24 +165,28 @@ def method_of(key: sshsig.VerifiedKey) -> Method:
 
 def _approver(person: Person | None) -> Person:
     if person is None:
-        _no("this approver is not in the registry of people")
+        _no("this approver is not in the registry of people", "look who is: gatehouse people list")
     if "approver" not in person.roles:
-        _no("this person has not the role approver")
+        command = f"gatehouse people add {person.person} --role approver"
+        _no("this person has not the role approver", f"have an approver answer, or the registry's keeper run: {command}")
     return person
 
 
 def _by_code(answer: Answer, code: str, people: People, used: Collection[tuple[str, int]], now: datetime) -> CheckedAnswer:
     if not answer.approver.strip():
-        _no("a one-time code needs the approver's identifier")
+        _no("a one-time code needs the approver's identifier", "answer again, with --as and your identifier, or the form's field Approver")
     person = _approver(people.get(answer.approver))
     secret = people.totp_secret(person.person)
     if secret is None:
-        _no("this approver has no one-time codes; sign with SSH")
+        _no(
+            "this approver has no one-time codes; sign with SSH",
+            f"sign, or have codes made: gatehouse people add {person.person} --role approver --totp",
+        )
     step = matching_step(secret, code, now) if len(code) == DIGITS else None
     if step is None:
         _no("the one-time code is wrong or too old")
     if (person.person, step) in used:
-        _no("this one-time code has been used; wait for the next one")
+        _no("this one-time code has been used; wait for the next one", "answer again with the next code")
     return CheckedAnswer(person.person, "totp", answer.decision, "", step)
 
 
@@ -190,7 +197,10 @@ def _by_signature(answer: Answer, proof: str, statement: Statement, people: Peop
         _no(f"the SSH signature is not one of the statement to {answer.decision} exactly this plan")
     owner = people.owner_of(key.fingerprint)
     if owner is None:
-        _no("the signature's key belongs to nobody in the registry of people")
+        _no(
+            "the signature's key belongs to nobody in the registry of people",
+            "is GATEHOUSE_IDENTITY your key? a new key is added with: gatehouse people add, --role approver and --key with its .pub file",
+        )
     if answer.approver.strip() and answer.approver.strip().casefold() != owner.person:
         _no("the signature's key is not the named approver's")
     method = method_of(key)

@@ -61,7 +61,9 @@ def verify_request(request: SignedRequest | None, people: People, *, manifest_di
     key = sshsig.verify(request.signature, statement.message())
     owner = people.owner_of(key.fingerprint)
     if owner is None:
-        raise Denied("the request's key belongs to nobody in the registry", where="request", advice="run: gatehouse people add")
+        advice = f"have the registry's keeper add the owner of {key.fingerprint}: gatehouse people add, --role requester and --key with its .pub file"
+        raise Denied("the request's key belongs to nobody in the registry", where="request", advice=advice)
     if "requester" not in owner.roles:
-        raise Denied("the person who signed has not the role requester", where="request", advice="run: gatehouse people add --role requester")
+        advice = f"have the registry's keeper run: gatehouse people add {owner.person} --role requester"
+        raise Denied("the person who signed has not the role requester", where="request", advice=advice)
     return Requester(person=owner.person, method="ssh", fingerprint=key.fingerprint, request_id=statement.request_id)

@@ -104,7 +104,7 @@ def sign(private_key_path: Path, message: bytes, *, namespace: str = NAMESPACE) 
         raise InputError(
             "no usable signing key",
             where=str(private_key_path),
-            advice="give an unencrypted Ed25519 key, or sign with ssh-keygen -Y sign and paste the signature",
+            advice="name an unencrypted Ed25519 key with GATEHOUSE_IDENTITY, make one with gatehouse init, or paste what ssh-keygen -Y sign makes",
         )
     blob = _string(b"ssh-ed25519") + _string(key.public_key().public_bytes_raw())
     raw = key.sign(_signed_data(namespace, "sha512", message))

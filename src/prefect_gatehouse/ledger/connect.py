@@ -42,9 +42,10 @@ def open_engine(url: str) -> Engine:
         # No pool: a connection must not survive a fork or sit in a suspended process, and SQLite opens one in 0.1 ms.
         engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
     except (SQLAlchemyError, ImportError, ValueError):
-        raise StorageError("the ledger's URL is not understood", where="GATEHOUSE_LEDGER_URL") from None
+        advice = "give sqlite:////folder/ledger.sqlite, or postgresql+psycopg://... with the extra postgresql installed"
+        raise StorageError("the ledger's URL is not understood", where="GATEHOUSE_LEDGER_URL", advice=advice) from None
     if engine.dialect.name not in {"sqlite", "postgresql"}:
-        raise StorageError("the ledger needs SQLite or PostgreSQL", where="GATEHOUSE_LEDGER_URL")
+        raise StorageError("the ledger needs SQLite or PostgreSQL", where="GATEHOUSE_LEDGER_URL", advice="give the URL of one of them")
     if engine.dialect.name == "sqlite":
 
         @event.listens_for(engine, "connect")

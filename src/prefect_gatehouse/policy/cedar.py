@@ -19,12 +19,15 @@ DEFAULT_DENY = "no-permit"
 class CedarPolicy:
     """Policies of a folder, parsed and checked against their schema."""
 
-    def __init__(self, policies: str, schema: str, files_digest: str, reasons: dict[str, str], ids: dict[str, str]) -> None:
+    def __init__(
+        self, policies: str, schema: str, files_digest: str, reasons: dict[str, str], ids: dict[str, str], advice: dict[str, str] | None = None
+    ) -> None:
         self._policies = policies
         self._schema = schema
         self._digest = files_digest
         self._reasons = reasons
         self._ids = ids
+        self._advice = advice or {}
 
     @property
     def digest(self) -> str:
@@ -34,6 +37,10 @@ class CedarPolicy:
     def explain(self, reason: str) -> str:
         """A policy's sentence for people, by its identifier."""
         return self._reasons.get(reason, "nothing permits this" if reason == DEFAULT_DENY else "the policy could not be evaluated")
+
+    def advise(self, reason: str) -> str:
+        """What to do about a policy's no, as its file says, with names in braces."""
+        return self._advice.get(reason, "")
 
     def ask(self, question: Question) -> Decision:
         """Decides; an error in the policy is a no."""
@@ -99,14 +106,15 @@ def load_policy(folder: Path) -> CedarPolicy:
     static: dict[str, Any] = parsed.get("staticPolicies", {})
     if all(policy["effect"] != "permit" for policy in static.values()):
         raise InputError("the policies permit nothing", where=str(folder), advice="add a permit")
-    ids, reasons = {}, {}
+    ids, reasons, advice = {}, {}, {}
     for name, policy in static.items():
         notes = policy.get("annotations", {})
         ids[name] = notes.get("id") or name
         reasons[ids[name]] = notes.get("reason") or ids[name]
+        advice[ids[name]] = notes.get("advice") or ""
     if len(set(ids.values())) != len(ids):
         raise InputError("two policies have one identifier", where=str(folder), advice="give each its own @id")
-    return CedarPolicy(policies, schema, digest({name: sha256_bytes(text.encode()) for name, text in texts.items()}), reasons, ids)
+    return CedarPolicy(policies, schema, digest({name: sha256_bytes(text.encode()) for name, text in texts.items()}), reasons, ids, advice)
 
 
 def _uid(uid: dict[str, str]) -> str:

@@ -53,3 +53,6 @@ class Policy(Protocol):
 
     def explain(self, reason: str) -> str:
         """A policy's sentence for people, by its identifier."""
+
+    def advise(self, reason: str) -> str:
+        """What to do about a policy's no, by its identifier, with names in braces for the question's own; empty where nobody wrote it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from math import ceil
 
@@ -15,6 +16,8 @@ from prefect_gatehouse.values import AdmittedRun, Decision, Plan, Requester, Run
 
 _MICRO = 1_000_000
 _Context = dict[str, str | int | bool]
+_CLEARANCE, _SIGN = "class-above-clearance", "unverified-requester"
+_ASK = "mend the manifest or ask the owner of the policies"
 
 
 def ask_request(policy: Policy, manifest: Manifest, requester: Requester, tier: TierRules, classes: RunClasses, environment: str) -> Decision:
@@ -47,7 +50,7 @@ def ask_submit(policy: Policy, plan: Plan, approvals: int, environment: str, cle
         "envelope_microdollars": int(plan.body.cost * _MICRO),
         **_class(classes),
     }
-    return _ask(policy, "submit", admitted.manifest, admitted.requester, clearance, admitted.tier, environment, context, classes)
+    return _ask(policy, "submit", admitted.manifest, admitted.requester, clearance, admitted.tier, environment, context, classes, admitted.run_id)
 
 
 def ask_secret(policy: Policy, admitted: AdmittedRun, purpose: Purpose, environment: str) -> Decision:
@@ -108,7 +111,7 @@ def _ask_target(policy: Policy, action: Action, plan: Plan, declared: bool, envi
         **_class(classes),
         **_system(admitted.manifest, classes),
     }
-    return _ask(policy, action, admitted.manifest, admitted.requester, clearance, admitted.tier, environment, context, classes)
+    return _ask(policy, action, admitted.manifest, admitted.requester, clearance, admitted.tier, environment, context, classes, admitted.run_id)
 
 
 def _class(classes: RunClasses) -> _Context:
@@ -129,6 +132,7 @@ def _ask(
     environment: str,
     context: _Context,
     classes: RunClasses,
+    run: str = "",
 ) -> Decision:
     decision = policy.ask(
         Question(
@@ -145,8 +149,26 @@ def _ask(
     )
     if not decision.allowed:
         sentences = "; ".join(f"{policy.explain(reason)} [{reason}]" for reason in decision.reasons)
-        advice = "mend the manifest or ask the owner of the policies"
-        if any(reason.startswith("class-") for reason in decision.reasons):
+        words = {
+            "requester": requester.person,
+            "output_class": str(classes.output_class),
+            "system": manifest.output.target.system,
+            "tier": manifest.tier,
+            "tier_class": str(tier.highest_class),
+            "tier_backends": ", ".join(tier.backends),
+            "environment": environment,
+            "pipeline_environment": manifest.environment,
+            "run": run,
+        }
+        # Nobody can be cleared who is not known: such a request has to be signed first.
+        reasons = [_SIGN if requester.method == "unverified" and item == _CLEARANCE else item for item in decision.reasons]
+        advice = "; ".join(dict.fromkeys(_filled(policy.advise(item), words) or _ASK for item in reasons))
+        if any(item.startswith("class-") for item in decision.reasons):
             advice = f"the output is {in_words(classes.output_class, classes.because)}; {advice}"
         raise Denied(sentences, where=f"policy: {action}", advice=advice)
     return decision
+
+
+def _filled(advice: str, words: dict[str, str]) -> str:
+    """An advice with the question's own names; a name in braces that is none of them stays as it is."""
+    return re.sub(r"\{(\w+)\}", lambda found: words.get(found[1], found[0]), advice)

@@ -110,7 +110,7 @@ def require_synthetic(ledger: Ledger, sha256: str, tier: TierRules) -> bool:
         raise Denied(
             "the tier takes synthetic data only, and this file's digest is not recorded as synthetic",
             where="data.source",
-            advice="make one with: gatehouse synthesise FILE --out FILE2, and name FILE2 as the source",
+            advice="make one from the source with gatehouse synthesise, and name the new file as the source",
         )
     return synthetic
 

@@ -145,7 +145,9 @@ class RootKey(HoldsKey):
             raise InputError("the token scheme is unknown", where=_WHERE, advice=f"use one of {', '.join(KEY_BYTES)}")
         version = self.current if version is None else version
         if version not in self._secrets:
-            raise InputError(f"the root key has no version {version}", where=_WHERE, advice="run: gatehouse keys list BLOCK")
+            raise InputError(
+                f"the root key has no version {version}", where=_WHERE, advice="look at the block under credentials with: gatehouse keys list"
+            )
         return derive_key(self._secrets[version], KEY_BYTES[scheme], ("gatehouse token", scheme, str(version), tenant, join_domain))
 
 
