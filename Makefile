@@ -13,7 +13,7 @@ help:
 	@echo "make drill  kill a run at 50 and more places"
 	@echo "make lint   ruff, mypy, import-linter"
 	@echo "make bench  measure what the README claims"
-	@echo "make docs   write the manifest's JSON Schema to docs/"
+	@echo "make docs   write the manifest's JSON Schema and the drawing of the packages to docs/"
 	@echo "make lock   resolve requirements.lock anew"
 	@echo "make wheel  build the wheel and try it in an empty environment"
 	@echo "make clean  remove what was built"
@@ -50,6 +50,7 @@ bench: $(READY)
 docs: $(READY)
 	@$(BIN)/gatehouse check --schema > docs/manifest.schema.json
 	@echo docs/manifest.schema.json
+	@$(BIN)/python docs/draw_packages.py
 
 # No addresses in the lock: a commit names no download host.
 lock:

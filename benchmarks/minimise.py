@@ -77,7 +77,7 @@ class RootReader:
 
     def __call__(self) -> object:
         """The key."""
-        from prefect_gatehouse.leases import SecretText
+        from prefect_gatehouse.secrets.lease import SecretText
 
         return SecretText(Path(self._path).read_text())
 
@@ -92,12 +92,12 @@ def measure(path: Path, warm: Path, processes: int) -> dict[str, float]:
 
     import pyarrow as pa
 
-    from prefect_gatehouse.data.artifacts import ArtifactStore
     from prefect_gatehouse.data.engine.processes import Processes
     from prefect_gatehouse.data.minimise import Workers, minimise
-    from prefect_gatehouse.data.run_keys import RunKeys
     from prefect_gatehouse.data.sources import FilesPlace
     from prefect_gatehouse.manifest.data import Data
+    from prefect_gatehouse.store.artifacts import ArtifactStore
+    from prefect_gatehouse.store.run_keys import RunKeys
     from prefect_gatehouse.tokens.keys import RootKey
 
     pa.set_cpu_count(1)  # a process is a core here

@@ -33,8 +33,8 @@ def plain(desk: Desk) -> float:
 
 def governed(desk: Desk) -> float:
     """Seconds of a governed run's two processes, with an approval between them that takes nobody's time."""
-    from prefect_gatehouse.flows import control
     from prefect_gatehouse.ledger.store import Ledger
+    from prefect_gatehouse.operate import runs as control
     from prefect_gatehouse.workload.hashing import SEED
 
     run_id = control.start(desk.settings, desk.manifest, signed=True)

@@ -9,20 +9,16 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from prefect.blocks.core import Block
-from prefect.settings import PREFECT_API_URL
-
+from prefect_gatehouse.blocks.stores import load_block, store_error
 from prefect_gatehouse.blocks.vault import VaultSecret
-from prefect_gatehouse.errors import Denied, GatehouseError, Unavailable
-from prefect_gatehouse.leases import SecretText
+from prefect_gatehouse.errors import Denied, Unavailable
+from prefect_gatehouse.secrets.lease import Checkout, SecretText
 
 if TYPE_CHECKING:
     from prefect_aws import S3Bucket
 
-Read = Callable[[Any, str | None], SecretText]
+Read = Callable[[Any, str | None], Checkout]
 _READERS: dict[str, Read] = {}
-# Secrets Manager says no with status 400 and one of these; STS, where the block assumes a role, with status 403.
-_REFUSALS = frozenset({"AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException"})
 
 
 def register(block_type: str, read: Read) -> None:
@@ -35,7 +31,7 @@ def register(block_type: str, read: Read) -> None:
     _READERS[block_type] = read
 
 
-def read_secret(reference: str) -> SecretText:
+def read_secret(reference: str) -> Checkout:
     """The secret that a reference names.
 
     Raises:
@@ -54,54 +50,17 @@ def read_secret(reference: str) -> SecretText:
         raise store_error(error, place, "read") from None
 
 
-def load_block(place: str) -> Any:
-    """The stored block ``type/name``.
+def read_text(reference: str) -> SecretText:
+    """The secret that a reference names, where it is a text.
 
     Raises:
-        Unavailable: It is missing, or the Prefect server does not give it.
+        Denied: It is none; or see ``read_secret``.
+        Unavailable: See ``read_secret``.
     """
-    block_type, _, name = place.partition("/")
-    if not PREFECT_API_URL.value():
-        # Prefect would start a server of its own for this one question, in which there is no block.
-        raise Unavailable("no Prefect server is set", where=f"{place}, PREFECT_API_URL", advice="set it to the server's address")
-    try:
-        if block_type == "aws-secret":
-            import prefect_aws.secrets_manager
-        if block_type == "s3-bucket":
-            import prefect_aws.s3  # noqa: F401
-        return Block.load(place)
-    except ValueError:
-        raise Unavailable("there is no such block", where=place, advice=f"make the block {name} in the Prefect UI, then try again") from None
-    except Exception:  # noqa: BLE001 - the client's errors have many types and may quote what they got
-        raise Unavailable(
-            "the block can't be loaded", where=place, advice="check the Prefect server and PREFECT_API_URL, then try again", retry=True
-        ) from None
-
-
-def store_error(error: Exception, place: str, deed: str) -> GatehouseError:
-    """What an error of a secret store means, without its text.
-
-    Args:
-        error: Whatever its client raised.
-        place: The block.
-        deed: What was tried: read or write.
-    """
-    if isinstance(error, GatehouseError):
-        return error
-    code, status = aws_code(error)
-    if code in _REFUSALS or status in (401, 403):
-        return Denied(f"the secret store refuses the {deed}", where=place, advice="check the block's credentials and the store's policy")
-    if code in {"ResourceNotFoundException", "InvalidRequestException"}:  # the latter for one that waits to be deleted
-        return Unavailable("the store has no such secret", where=place, advice="check the block's secret name")
-    return Unavailable("the secret store does not answer", where=place, advice="check the store, then resume the run", retry=True)
-
-
-def aws_code(error: Exception) -> tuple[str, int]:
-    """AWS's code and HTTP status of an error, where it is one of botocore's."""
-    response = getattr(error, "response", None)
-    if not isinstance(response, dict):
-        return "", 0
-    return str(response.get("Error", {}).get("Code", "")), int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    found = read_secret(reference)
+    if not isinstance(found, SecretText):
+        raise Denied("the block holds no text", where=reference, advice="name a block with a secret for this purpose")
+    return found
 
 
 def _field_of(text: str, field: str | None, where: str) -> str:
@@ -143,8 +102,8 @@ def _vault_secret(block: VaultSecret, field: str | None) -> SecretText:
     return block.read_secret(field)
 
 
-def _s3_bucket(block: S3Bucket, field: str | None) -> SecretText:
-    from prefect_gatehouse.blocks.sources import open_bucket
+def _s3_bucket(block: S3Bucket, field: str | None) -> Checkout:
+    from prefect_gatehouse.blocks.buckets import open_bucket
 
     return open_bucket(block, field)
 

@@ -9,7 +9,7 @@ from prefect.blocks.core import Block
 from pydantic import Field, SecretStr, model_validator
 
 from prefect_gatehouse.errors import Denied, GatehouseError, Unavailable
-from prefect_gatehouse.leases import SecretText
+from prefect_gatehouse.secrets.lease import SecretText
 
 if TYPE_CHECKING:
     import hvac

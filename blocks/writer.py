@@ -10,10 +10,11 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from prefect_gatehouse.blocks.reader import load_block, read_secret, store_error
+from prefect_gatehouse.blocks.reader import read_text
+from prefect_gatehouse.blocks.stores import load_block, store_error
 from prefect_gatehouse.blocks.vault import VaultSecret
 from prefect_gatehouse.errors import Ambiguous, Denied, Unavailable
-from prefect_gatehouse.leases import SecretText
+from prefect_gatehouse.secrets.lease import SecretText
 
 Write = Callable[[Any, str, str | None, SecretText, str], None]
 _WRITERS: dict[str, Write] = {}
@@ -35,7 +36,7 @@ def write_secret(reference: str, text: str, *, instead_of: SecretText) -> Secret
     Args:
         reference: ``type/name`` or ``type/name#field``.
         text: The new text.
-        instead_of: What ``read_secret`` gave.
+        instead_of: What ``read_text`` gave.
 
     Returns:
         The secret as it is stored now.
@@ -59,7 +60,7 @@ def write_secret(reference: str, text: str, *, instead_of: SecretText) -> Secret
         write(block, text, field or None, instead_of, name)
     except Exception as error:  # noqa: BLE001 - the stores' errors have many types and may quote what they got
         raise store_error(error, place, "write") from None
-    now = read_secret(reference)
+    now = read_text(reference)
     if now.reveal() != text:
         raise Ambiguous("somebody else has written this secret at the same time", where=place, advice=f"look at it: gatehouse keys list {reference}")
     return now
@@ -86,7 +87,7 @@ def _prefect_secret(block: Any, text: str, field: str | None, instead_of: Secret
     from prefect.blocks.system import Secret
 
     place = f"secret/{name}"
-    if read_secret(place if field is None else f"{place}#{field}").reveal() != instead_of.reveal():
+    if read_text(place if field is None else f"{place}#{field}").reveal() != instead_of.reveal():
         raise _changed(place)
     value = block.get()
     whole = json.dumps(value) if isinstance(value, dict) else str(value)

@@ -19,20 +19,22 @@ from prefect.client.schemas.filters import FlowFilter, FlowFilterId
 from prefect.client.schemas.objects import State, StateType
 from prefect.exceptions import ObjectNotFound
 
-from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.blocks.reader import read_secret
 from prefect_gatehouse.data.scratch import remove_dead
 from prefect_gatehouse.errors import GatehouseError
-from prefect_gatehouse.flows.driving import resume_window, state_of
+from prefect_gatehouse.evidence.tell import tell_outside
 from prefect_gatehouse.flows.leaving import leave_as
-from prefect_gatehouse.ledger.note import ledger_key
-from prefect_gatehouse.ledger.seal import ORIGIN, seal
-from prefect_gatehouse.ledger.store import Ledger, RunRow
+from prefect_gatehouse.flows.lifecycle import resume_window, state_of
+from prefect_gatehouse.ledger.events import AttemptStarted, EndingDecided
+from prefect_gatehouse.ledger.projection import RunRow
+from prefect_gatehouse.ledger.seal import seal_home
+from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.settings import Settings, load_settings
 from prefect_gatehouse.tasks.clean_up import end
 from prefect_gatehouse.tasks.gate import sanitised
 from prefect_gatehouse.validation.retention import delete_expired
-from prefect_gatehouse.values import Ending
+from prefect_gatehouse.vocabulary import Ending
 
 Claim = Literal["cancelled", "deleted", ""]
 """What Prefect says that the sweeper believes."""
@@ -74,8 +76,10 @@ def sweep(settings: Settings, now: float | None = None) -> list[dict[str, str]]:
         for page in delete_expired(ledger, settings.folder("reports"), datetime.fromtimestamp(now, UTC)):
             swept.append({"run": page.uri, "ending": "retention", "note": page.note or "deleted"})
         remove_dead()
-        key, _ = ledger_key(settings.folder(""), ORIGIN)
-        seal(ledger, key)
+        seal_home(settings.folder(""), ledger)
+        told = tell_outside(settings, ledger)
+        if told is not None and told.why:
+            swept.append({"run": "lineage", "ending": "", "note": f"{told.left} events are still to be told: {told.why}"})
     finally:
         ledger.close()
     return swept
@@ -104,8 +108,8 @@ def ending_of(row: RunRow, decided: Ending | None, claim: Claim, window: float, 
 
 
 def _over(ledger: Ledger, client: SyncPrefectClient, row: RunRow, now: float) -> tuple[Ending, str] | None:
-    event = ledger.event(f"{row.run_id}:ending")
-    decided: Ending | None = event.data["ending"] if event is not None else None
+    event = ledger.find(f"{row.run_id}:ending", EndingDecided)
+    decided = event.fact.ending if event is not None else None
     return ending_of(row, decided, _claim(ledger, client, row.run_id), resume_window(ledger, row.run_id), now)
 
 
@@ -119,7 +123,7 @@ def _claim(ledger: Ledger, client: SyncPrefectClient, run_id: str) -> Claim:
 
 def _is_its_server(ledger: Ledger, client: SyncPrefectClient, run_id: str) -> bool:
     """Whether this server knows the flow that the run was of: to another one every run would look deleted."""
-    flows = [UUID(event.data["prefect_flow"]) for event in ledger.events(run_id, "attempt-started") if "prefect_flow" in event.data]
+    flows = [UUID(event.fact.prefect_flow) for event in ledger.facts(AttemptStarted, run_id) if event.fact.prefect_flow]
     return bool(flows) and bool(client.read_flows(flow_filter=FlowFilter(id=FlowFilterId(any_=flows[-1:]))))
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
 from typing import Any
 
 from prefect.client.schemas.objects import FlowRun, State
-from sqlalchemy import update
 
 from prefect_gatehouse.errors import GatehouseError
-from prefect_gatehouse.flows.driving import DEFAULT_WINDOW
+from prefect_gatehouse.flows.lifecycle import resume_window
+from prefect_gatehouse.ledger.events import AttemptStarted, RunInterrupted
 from prefect_gatehouse.ledger.store import Ledger
-from prefect_gatehouse.ledger.tables import runs
 from prefect_gatehouse.settings import load_settings
 
 
@@ -44,21 +42,10 @@ def mark_crashed(ledger: Ledger, run_id: str, at: float) -> bool:
         Whether it did.
     """
     row = ledger.run(run_id)
-    begun = ledger.event(f"{run_id}:attempt:{row.attempt}") if row is not None else None
-    if row is None or begun is None or datetime.fromisoformat(begun.at).timestamp() > at:
+    begun = ledger.find(f"{run_id}:attempt:{row.attempt}", AttemptStarted) if row is not None else None
+    if row is None or begun is None or begun.when.timestamp() > at:
         return False
-    same = (runs.c.run_id == run_id) & (runs.c.attempt == row.attempt) & (runs.c.status == "running") & runs.c.ending.is_(None)
-    now = time.time()
-    died = {
-        "status": "failed",
-        "message": f"the process that drove the run died; resume it with: gatehouse resume {run_id}",
-        "wait_until": now + _resume_window(ledger, run_id),
-        "updated": now,
-    }
+    message = f"the process that drove the run died; resume it with: gatehouse resume {run_id}"
+    died = RunInterrupted(status="failed", message=message, until=time.time() + resume_window(ledger, run_id))
     with ledger.transaction() as tx:
-        return bool(tx.connection.execute(update(runs).where(same).values(**died)).rowcount)
-
-
-def _resume_window(ledger: Ledger, run_id: str) -> float:
-    admitted = ledger.event(f"{run_id}:admit")
-    return float(admitted.data["value"]["tier"]["resume_window_seconds"]) if admitted is not None else DEFAULT_WINDOW
+        return tx.is_at(run_id, row.attempt, "running") and tx.append(f"{run_id}:crashed:{row.attempt}", run_id, died)

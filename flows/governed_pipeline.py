@@ -5,10 +5,11 @@ from __future__ import annotations
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.flows.crash import note_crash
-from prefect_gatehouse.flows.driving import drive
+from prefect_gatehouse.flows.lifecycle import drive
 from prefect_gatehouse.identity.request import SignedRequest
+from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.values import WriteBackReceipt
 from prefect_gatehouse.tasks.admit import admit
 from prefect_gatehouse.tasks.await_approval import wait_for_approval
 from prefect_gatehouse.tasks.minimise import minimise
@@ -17,7 +18,6 @@ from prefect_gatehouse.tasks.rounds import run_rounds
 from prefect_gatehouse.tasks.validate_input import validate_input
 from prefect_gatehouse.tasks.validate_output import validate_output
 from prefect_gatehouse.tasks.write_back import write_back
-from prefect_gatehouse.values import WriteBackReceipt
 
 
 @flow(name="governed-pipeline", persist_result=False, retries=0, log_prints=False, on_crashed=[note_crash])

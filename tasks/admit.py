@@ -5,23 +5,23 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from prefect_gatehouse.attempt import Attempt
-from prefect_gatehouse.classes import classes_of
 from prefect_gatehouse.identity.request import SignedRequest, verify_request
+from prefect_gatehouse.ledger.events import RunAdmitted
 from prefect_gatehouse.ledger.store import Transaction
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.policy.class_rules import load_class_rules, refuse_long_retention
-from prefect_gatehouse.policy.questions import ask_request
+from prefect_gatehouse.policy.classes import classes_of
 from prefect_gatehouse.policy.tiers import load_tiers
+from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.policy_questions import ask_request
+from prefect_gatehouse.run.values import AdmittedRun
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tasks.preflight import refuse_unlooked
-from prefect_gatehouse.values import AdmittedRun
 
 
 def _enter(attempt: Attempt, tx: Transaction, admitted: AdmittedRun) -> None:
     manifest = admitted.manifest
-    tx.set_run(
-        attempt.run_id,
+    fact = RunAdmitted(
         pipeline=manifest.name,
         tenant=manifest.tenant,
         environment=manifest.environment,
@@ -29,6 +29,7 @@ def _enter(attempt: Attempt, tx: Transaction, admitted: AdmittedRun) -> None:
         ticket=manifest.ticket,
         requester=admitted.requester.person,
     )
+    attempt.append(tx, "admitted", fact)
 
 
 @gate(AdmittedRun, and_then=_enter)
@@ -44,7 +45,7 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
     now = datetime.now(UTC)
     requester = verify_request(request, attempt.people, manifest_digest=loaded.digest, environment=attempt.settings.environment, now=now)
     tier = load_tiers(attempt.settings.tiers)[loaded.manifest.tier]
-    requester = requester.model_copy(update={"clearance": attempt.people.clearance(requester, tier)})
+    requester = requester.model_copy(update={"clearance": attempt.people.clearance(requester, tier.unverified_class)})
     classes = classes_of(loaded.manifest, load_class_rules(attempt.settings.classes))
     refuse_long_retention(loaded.manifest, classes.rules)
     decision = ask_request(attempt.policy, loaded.manifest, requester, tier, classes, attempt.settings.environment)

@@ -17,12 +17,13 @@ from prefect.input.actions import ensure_flow_run_id
 from prefect.states import Suspended
 from pydantic import Field, PrivateAttr
 
-from prefect_gatehouse.approvals import ask, closes_at, judge, refuse_late, require_approved, standing
-from prefect_gatehouse.attempt import Attempt
-from prefect_gatehouse.plan_view import as_markdown
+from prefect_gatehouse.ledger.events import RunSuspended
+from prefect_gatehouse.run.approvals import ask, closes_at, judge, refuse_late, require_approved, standing
+from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.plan_view import as_markdown
+from prefect_gatehouse.run.values import ApprovedPlan, Plan
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tasks.tagging import tag_flow_run
-from prefect_gatehouse.values import ApprovedPlan, Plan
 
 _GRACE_SECONDS = 3600
 """How much later than the ledger Prefect gives up: the ledger decides, and its sweeper cleans up."""
@@ -130,12 +131,9 @@ def _suspend(attempt: Attempt, plan: Plan) -> None:
     key = f"{plan.digest[:16]}-{now.answers}-{restarts}"
     approve, reject = ask(attempt, plan, key)
     remaining = (closes_at(plan) - datetime.now(UTC)).total_seconds()
-    with attempt.effect() as tx:
-        tx.set_run(attempt.run_id, status="waiting", wait_until=closes_at(plan).timestamp(), message="waits for approval")
+    attempt.record(f"suspended:{attempt.number}:{key}", RunSuspended(until=closes_at(plan).timestamp()))
     tag_flow_run(attempt, (plan,))
     form = ApprovalForm.with_initial_data(description=as_markdown(plan, now, approve, reject))
     form.save(keyset_from_paused_state(Suspended(pause_key=key)))
     answered = suspend_flow_run(wait_for_input=form, key=key, timeout=int(remaining) + _GRACE_SECONDS)
-    with attempt.effect() as tx:
-        tx.set_run(attempt.run_id, status="running", wait_until=None, message="")
     judge(attempt, plan, key, answered.given if answered is not None else None)

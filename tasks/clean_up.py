@@ -5,25 +5,27 @@ from __future__ import annotations
 import shutil
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 from sqlalchemy import select, update
 
-from prefect_gatehouse import journal
-from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.errors import Denied, GatehouseError, StorageError
-from prefect_gatehouse.leases import CredentialLease
-from prefect_gatehouse.ledger.note import ledger_key
-from prefect_gatehouse.ledger.seal import ORIGIN, seal
+from prefect_gatehouse.ledger.events import ArtifactsDeleted, EndingDecided, PolicyDecided, RunEnded
 from prefect_gatehouse.ledger.store import Transaction
 from prefect_gatehouse.ledger.tables import artifacts
+from prefect_gatehouse.manifest.endpoints import endpoint_of
 from prefect_gatehouse.manifest.models import Purpose
-from prefect_gatehouse.providers.registry import provider_for
+from prefect_gatehouse.providers.registry import split
+from prefect_gatehouse.run import journal
+from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.values import AdmittedRun, CleanupReceipt
+from prefect_gatehouse.secrets.lease import CredentialLease
+from prefect_gatehouse.store.artifact import Deletion
 from prefect_gatehouse.tasks.admit import admit
 from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.tasks.gate import gate
-from prefect_gatehouse.values import AdmittedRun, CleanupReceipt, Deletion, Ending
+from prefect_gatehouse.vocabulary import Ending
 from prefect_gatehouse.write_back import sql
-from prefect_gatehouse.write_back.endpoints import endpoint_of
 
 
 class _NoKey:
@@ -37,10 +39,10 @@ class _NoKey:
 
 
 def _close(attempt: Attempt, tx: Transaction, receipt: CleanupReceipt) -> None:
-    gone = [item.uri for item in receipt.deletions if item.deleted]
-    tx.connection.execute(update(artifacts).where(artifacts.c.uri.in_(gone)).values(deleted_at=time.time()))
-    attempt.append(tx, "ended", "run-ended", {"ending": receipt.ending})
-    tx.set_run(attempt.run_id, status="ended", ending=receipt.ending, wait_until=None)
+    gone = ArtifactsDeleted(uris=tuple(item.uri for item in receipt.deletions if item.deleted), at=time.time())
+    attempt.append(tx, f"deleted:{attempt.number}", gone)
+    tx.connection.execute(update(artifacts).where(artifacts.c.uri.in_(gone.uris)).values(deleted_at=gone.at))
+    attempt.append(tx, "ended", RunEnded(ending=receipt.ending))
 
 
 @gate(CleanupReceipt, and_then=_close, heeds_cancellation=False)
@@ -61,7 +63,7 @@ def clean_up(attempt: Attempt, ending: Ending) -> CleanupReceipt:
     with attempt.ledger.reading() as connection:
         owned = set(connection.scalars(select(artifacts.c.uri).where(artifacts.c.run_id == attempt.run_id)))
     deletions = [attempt.store.delete(uri) for uri in sorted(owned | set(attempt.store.uris(attempt.run_id)))]
-    deletions.append(_remove_spool(attempt))
+    deletions += _forget_here(attempt, admitted)
     left = [item.uri for item in deletions if not item.deleted]
     if left:
         raise StorageError(f"{len(left)} artifacts can't be deleted", where="clean_up", advice="fix the permissions; the sweeper tries again")
@@ -82,17 +84,16 @@ def end(attempt: Attempt, ending: Ending, reason: str = "") -> CleanupReceipt:
 
     The decision comes first: should cleaning up fail, whoever comes next ends the run in the same way.
     """
-    attempt.record("ending", "ending-decided", {"ending": ending, "reason": reason[:1000]})
+    attempt.record("ending", EndingDecided(ending=ending, reason=reason[:1000]))
     receipt = clean_up(attempt, decided_ending(attempt) or ending)
-    key, _ = ledger_key(attempt.settings.folder(""), ORIGIN)
-    seal(attempt.ledger, key)
+    attempt.seal()
     return receipt
 
 
 def decided_ending(attempt: Attempt) -> Ending | None:
     """How the run ends, where that has been decided."""
-    event = attempt.event("ending")
-    return event.data["ending"] if event is not None else None
+    event = attempt.find("ending", EndingDecided)
+    return event.fact.ending if event is not None else None
 
 
 def _forget_jobs(attempt: Attempt, admitted: AdmittedRun | None) -> tuple[int, list[str]]:
@@ -105,11 +106,11 @@ def _forget_jobs(attempt: Attempt, admitted: AdmittedRun | None) -> tuple[int, l
         if entry.handle is None or admitted is None:
             continue
         try:
-            provider = provider_for(entry.backend, attempt.spool, _NoKey())
-            if entry.state == "submitted":
-                with CredentialLease(Purpose.SUBMIT, None, None, environment=attempt.settings.environment, tenant=admitted.manifest.tenant) as lease:
-                    cancelled += provider.cancel(entry.handle, lease)
-            why = provider.delete(entry.handle)
+            backend = attempt.backend(entry.backend, _NoKey())
+            with _lease(attempt, admitted) as lease:
+                if entry.state == "submitted":
+                    cancelled += backend.cancel(entry.handle, lease)
+                why = backend.delete(entry.handle, lease)
         except GatehouseError as error:
             why = error.message
         if why:
@@ -117,12 +118,19 @@ def _forget_jobs(attempt: Attempt, admitted: AdmittedRun | None) -> tuple[int, l
     return cancelled, obligations
 
 
+def _lease(attempt: Attempt, admitted: AdmittedRun) -> CredentialLease:
+    """What signs in at the provider; where nothing does, no event tells of it."""
+    if admitted.manifest.credentials.submit is not None:
+        return fetch_credential(attempt, admitted, Purpose.SUBMIT)
+    return CredentialLease(Purpose.SUBMIT, None, None, environment=attempt.settings.environment, tenant=admitted.manifest.tenant)
+
+
 def _empty_staging(attempt: Attempt, admitted: AdmittedRun) -> list[str]:
     """Drops the staging table of a write-back that was allowed to begin and did not end; an undeclared database is not even opened."""
     from prefect_gatehouse.tasks.plan import plan
     from prefect_gatehouse.tasks.write_back import write_back
 
-    began = any(event.data.get("action") == "write_back" for event in attempt.ledger.events(attempt.run_id, "policy-decided"))
+    began = any(event.fact.action == "write_back" for event in attempt.ledger.facts(PolicyDecided, run_id=attempt.run_id))
     if not began or write_back.kept(attempt) is not None:
         return []
     target = admitted.manifest.output.target
@@ -138,10 +146,17 @@ def _empty_staging(attempt: Attempt, admitted: AdmittedRun) -> list[str]:
     return []
 
 
-def _remove_spool(attempt: Attempt) -> Deletion:
+def _forget_here(attempt: Attempt, admitted: AdmittedRun | None) -> list[Deletion]:
+    """Deletes what providers kept on this side."""
+    names = admitted.manifest.execution.backends if admitted is not None else ()
+    return [_removed(provider, attempt.kept_by(provider), attempt.run_id) for provider in sorted({split(name)[0] for name in names})]
+
+
+def _removed(provider: str, folder: Path, run_id: str) -> Deletion:
+    uri = f"{provider}:{run_id}"
     try:
-        if attempt.spool.exists():
-            shutil.rmtree(attempt.spool)
+        if folder.exists():
+            shutil.rmtree(folder)
     except OSError:
-        return Deletion(uri=f"simulator:{attempt.run_id}", deleted=False, note="can't be removed")
-    return Deletion(uri=f"simulator:{attempt.run_id}", deleted=True)
+        return Deletion(uri=uri, deleted=False, note="can't be removed")
+    return Deletion(uri=uri, deleted=True)

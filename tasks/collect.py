@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import time
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from prefect_gatehouse import journal
-from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.canonical import digest, sha256_bytes
-from prefect_gatehouse.errors import Tampered
+from prefect_gatehouse.errors import JobFailed, Tampered
 from prefect_gatehouse.manifest.models import Purpose
-from prefect_gatehouse.providers.interface import Counts, Progress
+from prefect_gatehouse.providers.interface import Backend, Progress
+from prefect_gatehouse.run import journal
+from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.values import AdmittedRun, ApprovedPlan, Job, RawOutcome, RoundOutcome, Submission
+from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tasks.tagging import tag_flow_run
-from prefect_gatehouse.values import AdmittedRun, ApprovedPlan, RawOutcome, RoundOutcome, Submission
+from prefect_gatehouse.workload.counts import Counts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,7 +43,9 @@ def collect(attempt: Attempt, submission: Submission) -> RoundOutcome:
         for job in submission.jobs:
             entry = open_entries.get(job.key)
             if entry is not None:
-                result = attempt.provider(job.backend).result(job.handle, lease, _offset(report, done, total))
+                backend = attempt.backend(job.backend)
+                _until_ready(backend, job, lease)
+                result = backend.result(job.handle, lease, _offset(report, done, total))
                 queue, run, cost = max(queue, result.queue_seconds), run + result.run_seconds, cost + result.cost
                 if result.calibration:
                     calibrations.append(sha256_bytes(result.calibration))
@@ -78,6 +83,18 @@ def counts_of(attempt: Attempt, outcome: RoundOutcome) -> list[Counts]:
     if digest([dict(item) for item in counts]) != outcome.counts_digest:
         raise Tampered("the stored counts are not the ones that were collected", where=f"round {outcome.submission.round + 1}")
     return counts
+
+
+def _until_ready(backend: Backend, job: Job, lease: CredentialLease) -> None:
+    """Waits while the job is in the provider's queue or runs there.
+
+    Raises:
+        JobFailed: It failed, or somebody cancelled it.
+    """
+    while (status := backend.status(job.handle, lease)).state in {"queued", "running"}:
+        time.sleep(backend.facts(lease).poll_seconds)
+    if status.state != "ready":
+        raise JobFailed(f"the provider has the job as {status.state}", where=job.backend, job_id=job.handle, advice="start a new run")
 
 
 def _offset(report: Progress, before: int, total: int) -> Progress:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from prefect_gatehouse.attempt import Attempt
-from prefect_gatehouse.leases import CredentialLease
 from prefect_gatehouse.manifest.models import Purpose
-from prefect_gatehouse.policy.questions import ask_secret
+from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.policy_questions import ask_secret
+from prefect_gatehouse.run.values import AdmittedRun
+from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.tasks.gate import gate
-from prefect_gatehouse.values import AdmittedRun
 
 
 @gate(CredentialLease)

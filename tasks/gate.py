@@ -1,7 +1,7 @@
 """The one mechanism around every gate.
 
 ``@gate`` turns a plain function ``(attempt, previous value, ...) -> next value`` into a gate: a Prefect task, called directly, with
-lineage tags, ledger events before and after, OpenLineage START/COMPLETE/FAIL and a sanitised error. The value that a gate
+lineage tags, ledger events before and after, from which what is told outside is made, and a sanitised error. The value that a gate
 returns is stored with its "after" event under ``run:gate[:round]``; a resumed run reads it from there and the function does
 not run again. Prefect persists nothing.
 """
@@ -9,7 +9,6 @@ not run again. Prefect persists nothing.
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import secrets
 from collections.abc import Callable
@@ -23,20 +22,18 @@ from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed, Failed
-from pydantic import ValidationError
 
-from prefect_gatehouse.attempt import Attempt
-from prefect_gatehouse.canonical import canonical, sha256_bytes
-from prefect_gatehouse.errors import Cancelled, GatehouseError, Interrupted, StorageError, Superseded, Tampered, Unavailable
+from prefect_gatehouse.errors import Cancelled, GatehouseError, Interrupted, StorageError, Superseded, Unavailable
+from prefect_gatehouse.evidence.tags import tags_of
 from prefect_gatehouse.foreign import builtin_name, own_place
-from prefect_gatehouse.leases import CredentialLease
+from prefect_gatehouse.ledger.events import GateEntered, GateFailed, GatePassed
 from prefect_gatehouse.ledger.store import Transaction
-from prefect_gatehouse.lineage.openlineage import LineageFile
-from prefect_gatehouse.lineage.tags import tags_of
-from prefect_gatehouse.values import Value
+from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.gate_value import GateValue
+from prefect_gatehouse.secrets.lease import CredentialLease
 
 P = ParamSpec("P")
-V = TypeVar("V", bound=Value | CredentialLease)
+V = TypeVar("V", bound=GateValue | CredentialLease)
 AndThen = Callable[[Attempt, Transaction, V], None]
 
 
@@ -82,6 +79,8 @@ class Gate(Generic[P, V]):
         heeds_cancellation: bool,
     ) -> None:
         self.name = function.__name__
+        if issubclass(returns, GateValue) and returns.gate != self.name:
+            raise TypeError(f"{returns.__name__} says that {returns.gate} returns it, not {self.name}")
         self.body = function
         self.__doc__ = function.__doc__
         self._returns = returns
@@ -94,18 +93,9 @@ class Gate(Generic[P, V]):
         Raises:
             Tampered: What is stored is not what was stored, or not of the declared type.
         """
-        if not issubclass(self._returns, Value):
+        if not issubclass(self._returns, GateValue):
             return None
-        event = attempt.event(_name(self.name, round_number))
-        if event is None:
-            return None
-        stored = event.data.get("value")
-        try:
-            if sha256_bytes(canonical(stored)) != event.data.get("sha256"):
-                raise ValueError
-            return self._returns.model_validate_json(json.dumps(stored))
-        except (ValueError, ValidationError):
-            raise Tampered("the stored value is not the one that this gate returned", where=self.name, advice="run: gatehouse verify") from None
+        return attempt.chain.read(_name(self.name, round_number), self._returns)
 
     def __call__(self, attempt: Attempt, *args: P.args, **kwargs: P.kwargs) -> V:
         """Passes the gate, or returns what an earlier attempt stored."""
@@ -119,16 +109,16 @@ class Gate(Generic[P, V]):
         value = self.kept(attempt, number)
         if value is not None:
             return value
-        crossing = _Crossing(self, attempt, number, args, kwargs)
+        passage = Passage(self, attempt, number, args, kwargs)
         if FlowRunContext.get() is None:
-            return crossing.cross()  # a dry run: the same gate, without Prefect
+            return passage.make()  # a dry run: the same gate, without Prefect
         label = self.name if number is None else f"{self.name} {number + 1}"
         as_task = task(name=self.name, task_run_name=label, persist_result=False, cache_policy=NO_CACHE, retries=0)
-        as_task(crossing.as_task)(return_state=True)
-        if crossing.stopped is not None:
-            raise crossing.stopped
-        assert crossing.value is not None  # as_task sets one or the other
-        return crossing.value
+        as_task(passage.as_task)(return_state=True)
+        if passage.stopped is not None:
+            raise passage.stopped
+        assert passage.value is not None  # as_task sets one or the other
+        return passage.value
 
     def run(self, attempt: Attempt, args: tuple[object, ...], kwargs: dict[str, object]) -> V:
         """Calls the gate's function."""
@@ -153,7 +143,7 @@ class Gate(Generic[P, V]):
             raise Cancelled("the run was cancelled in Prefect", where=self.name, advice="start a new run")
 
 
-class _Crossing(Generic[V]):
+class Passage(Generic[V]):
     """One passage through a gate by one attempt."""
 
     def __init__(self, gate_: Gate[..., V], attempt: Attempt, number: int | None, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
@@ -164,24 +154,22 @@ class _Crossing(Generic[V]):
         self.kwargs = kwargs
         self.value: V | None = None
         self.stopped: GatehouseError | None = None
-        self.lineage = LineageFile(attempt.settings.folder("lineage"), attempt.settings.environment)
 
     def as_task(self) -> State[None]:
         """The body of the Prefect task: a clear state instead of an exception, so that no traceback is stored."""
         try:
             self.gate.refuse_if_cancelled(self.attempt)
-            self.value = self.cross()
+            self.value = self.make()
         except Exception as error:  # noqa: BLE001 - Prefect would store a foreign error's text and traceback
             self.stopped = sanitised(error, self.gate.name)
             return Failed(message=str(self.stopped))
         return Completed(message=f"{self.gate.name} passed")
 
-    def cross(self) -> V:
+    def make(self) -> V:
         """Before, the function, after."""
-        before = self._tag(())
+        self._tag(())
         mark = f"{_name(self.gate.name, self.number)}:{self.attempt.number}:{secrets.token_hex(4)}"
-        self.attempt.record(f"{mark}:before", "gate-entered", {"gate": self.gate.name, "round": self.number})
-        self._emit("START", before)
+        self.attempt.record(f"{mark}:before", GateEntered(gate=self.gate.name, round=self.number, passage=mark))
         try:
             value = self.gate.run(self.attempt, self.args, self.kwargs)
             tags = self._tag((value,))
@@ -190,30 +178,22 @@ class _Crossing(Generic[V]):
             stopped = sanitised(error, self.gate.name)
             self._failed(mark, stopped)
             raise stopped from None
-        self._emit("COMPLETE", tags, value)
         return value
 
     def _store(self, mark: str, value: V, tags: set[str]) -> None:
         record = value.record if isinstance(value, CredentialLease) else value
         # A lease is never replayed, so its event has a name of its own; a value is found again under the gate's.
         name = f"{mark}:after" if isinstance(value, CredentialLease) else _name(self.gate.name, self.number)
-        stored = json.loads(record.model_dump_json(by_alias=True))
-        data = {
-            "gate": self.gate.name,
-            "round": self.number,
-            "value": stored,
-            "sha256": sha256_bytes(canonical(stored)),
-            "tags": sorted(tags),
-        }
+        chain = self.attempt.chain
+        stored, sha256 = chain.stored(record), chain.digest_of(record)
+        passed = GatePassed(gate=self.gate.name, round=self.number, passage=mark, value=stored, sha256=sha256, tags=tuple(sorted(tags)))
         with self.attempt.effect() as tx:
-            self.attempt.append(tx, name, "gate-passed", data)
+            self.attempt.append(tx, name, passed)
             self.gate.finish(self.attempt, tx, value)
 
     def _failed(self, mark: str, error: GatehouseError) -> None:
-        self._emit("FAIL", self._tag(()), code=error.code)
         try:
-            data = {"gate": self.gate.name, "round": self.number, **error.as_dict()}
-            self.attempt.record(f"{mark}:failed", "gate-failed", data)  # type: ignore[arg-type]
+            self.attempt.record(f"{mark}:failed", GateFailed(gate=self.gate.name, round=self.number, passage=mark, **error.as_dict()))
         except (StorageError, Superseded):
             return  # the first error is the one to tell; a full disk or a newer attempt can't be written down here
 
@@ -224,17 +204,6 @@ class _Crossing(Generic[V]):
             # Not through with_options(tags=) or prefect.tags: those cost a concurrency call for each task.
             context.task_run.tags = sorted(tags)
         return tags
-
-    def _emit(self, state: str, tags: set[str], value: object = None, code: str = "") -> None:
-        self.lineage.emit(
-            state,  # type: ignore[arg-type]
-            run_id=self.attempt.run_id,
-            gate=_name(self.gate.name, self.number),
-            attempt=self.attempt.number,
-            values=(*self.args, value),
-            tags=tags,
-            code=code,
-        )
 
 
 def _name(name: str, number: int | None) -> str:

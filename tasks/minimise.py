@@ -7,21 +7,22 @@ from contextlib import ExitStack, contextmanager
 
 from prefect.context import FlowRunContext
 
-from prefect_gatehouse.attempt import Attempt
-from prefect_gatehouse.blocks.sources import BlockSecret
-from prefect_gatehouse.classes import highest
+from prefect_gatehouse.blocks.source_access import BlockText
 from prefect_gatehouse.data import minimise as data
 from prefect_gatehouse.data.engine.interface import Pool
 from prefect_gatehouse.data.engine.processes import Processes
+from prefect_gatehouse.ledger.events import WorkersReadKeys
 from prefect_gatehouse.manifest.columns import needs_key
 from prefect_gatehouse.manifest.models import Manifest, Purpose
+from prefect_gatehouse.policy.classes import highest
+from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.values import AdmittedRun, MinimisedData
 from prefect_gatehouse.synthetic.record import require_synthetic
 from prefect_gatehouse.tasks.dask_pool import DaskPool
 from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tasks.source_access import source_of, worker_access
 from prefect_gatehouse.tokens.keys import RootKey
-from prefect_gatehouse.values import AdmittedRun, MinimisedData
 
 
 @gate(MinimisedData)
@@ -57,8 +58,9 @@ def minimise(attempt: Attempt, admitted: AdmittedRun) -> MinimisedData:
         )
         version = root.current if root is not None else None
     if workers is not None:
-        facts = {"engine": manifest.execution.data_engine, "workers": result.workers, "root_key": root is not None}
-        attempt.record(f"workers:{attempt.number}", "workers-read-keys", {**facts, "block": manifest.credentials.tokenise or ""})
+        block = manifest.credentials.tokenise or ""
+        fact = WorkersReadKeys(engine=manifest.execution.data_engine, workers=result.workers, root_key=root is not None, block=block)
+        attempt.record(f"workers:{attempt.number}", fact)
     if result.quarantine is not None:
         attempt.own(result.quarantine, manifest)
     attempt.own(result.artifact, manifest)
@@ -90,5 +92,5 @@ def _workers(attempt: Attempt, manifest: Manifest, keyed: bool) -> Iterator[data
     count = manifest.execution.data_workers
     with Processes(count) if engine == "processes" else DaskPool(count, attempt.settings.dask_address) as pool:
         shared: Pool = pool
-        root = BlockSecret(manifest.credentials.tokenise) if keyed and manifest.credentials.tokenise is not None else None
+        root = BlockText(manifest.credentials.tokenise) if keyed and manifest.credentials.tokenise is not None else None
         yield data.Workers(shared, attempt.settings.folder("run-keys"), root, worker_access(manifest))

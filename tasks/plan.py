@@ -8,21 +8,23 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prefect_gatehouse.attempt import Attempt
-from prefect_gatehouse.boundary import inspect
 from prefect_gatehouse.data.frame import as_frame
 from prefect_gatehouse.errors import Denied, UnusableAnswer
 from prefect_gatehouse.manifest.columns import Tokenise
+from prefect_gatehouse.manifest.endpoints import declared_endpoint
 from prefect_gatehouse.manifest.models import Purpose
-from prefect_gatehouse.plan import digest_of, present_digests
+from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.boundary import guard_payload
+from prefect_gatehouse.run.plan import digest_of, present_digests
+from prefect_gatehouse.run.values import BackendSnapshot, CredentialNeed, MinimisedData, Plan, PlanBody, SystemAddress, ValidatedData
+from prefect_gatehouse.secrets.lease import CredentialLease
+from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tasks.preflight import preflight
 from prefect_gatehouse.validation.suite import load_suite, require_present
-from prefect_gatehouse.values import BackendSnapshot, CredentialNeed, MinimisedData, Plan, PlanBody, SystemAddress, ValidatedData
 from prefect_gatehouse.workload.circuits import summarise
 from prefect_gatehouse.workload.load import load_workload
 from prefect_gatehouse.workload.rounds import Finished, Rounds
-from prefect_gatehouse.write_back.endpoints import declared_endpoint
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,7 +54,8 @@ def plan(attempt: Attempt, validated: ValidatedData) -> Plan:
         raise UnusableAnswer("the workload returned without a round of circuits", where="workload", advice="yield at least one list of circuits")
     envelope = manifest.execution.envelope
     summary = summarise(circuits, manifest.execution.shots)
-    backends = tuple(_snapshot(attempt, name, circuits, minimised) for name in manifest.execution.backends)
+    with fetch_credential(attempt, minimised.admitted, Purpose.SUBMIT) as lease:
+        backends = tuple(_snapshot(attempt, name, circuits, minimised, lease) for name in manifest.execution.backends)
     output_suite = load_suite(folder / manifest.output.suite)
     require_present(output_suite, (manifest.output.key, *manifest.output.columns), "output.suite")
     body = PlanBody(
@@ -94,15 +97,15 @@ def formless_tokens(attempt: Attempt, minimised: MinimisedData) -> Iterator[pa.A
             yield from table.column(name).chunks
 
 
-def _snapshot(attempt: Attempt, name: str, circuits: list[QuantumCircuit], minimised: MinimisedData) -> BackendSnapshot:
+def _snapshot(attempt: Attempt, name: str, circuits: list[QuantumCircuit], minimised: MinimisedData, lease: CredentialLease) -> BackendSnapshot:
     execution = minimised.admitted.manifest.execution
-    provider = attempt.provider(name)
-    facts = provider.facts()
+    provider = attempt.backend(name)
+    facts = provider.facts(lease)
     widest = max(circuit.num_qubits for circuit in circuits)
     if widest > facts.qubits:
         raise Denied(f"{name} has {facts.qubits} qubits, the circuits need {widest}", where="execution.backends", advice="name another backend")
     first_job = provider.encode(circuits[: facts.circuits_per_job], execution.shots)
-    inspect(first_job, provider, where=name, tokens=formless_tokens(attempt, minimised))
+    guard_payload(first_job, provider, where=name, tokens=formless_tokens(attempt, minimised))
     jobs = -(-len(circuits) // facts.circuits_per_job)
     if jobs > execution.envelope.jobs:
         raise Denied(
@@ -110,7 +113,7 @@ def _snapshot(attempt: Attempt, name: str, circuits: list[QuantumCircuit], minim
             where="execution.envelope.jobs",
             advice="ask for more jobs or drop this backend",
         )
-    first = provider.price(len(circuits), execution.shots)
+    first = provider.price(len(circuits), execution.shots, lease)
     worst = first * execution.envelope.rounds
     if first > execution.envelope.cost:
         raise Denied(

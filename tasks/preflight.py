@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prefect_gatehouse.attempt import Attempt
-from prefect_gatehouse.classes import target_of
 from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.manifest.columns import Tokenise
+from prefect_gatehouse.manifest.endpoints import endpoint_of
 from prefect_gatehouse.manifest.models import Manifest, Purpose
+from prefect_gatehouse.policy.classes import target_of
+from prefect_gatehouse.policy.rules import TierRules
+from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.values import AdmittedRun, Preflight
 from prefect_gatehouse.tasks.fetch_credential import fetch_credential
-from prefect_gatehouse.values import AdmittedRun, Preflight, TierRules
-from prefect_gatehouse.write_back.endpoints import endpoint_of
 from prefect_gatehouse.write_back.preflight import Wanted, look_ahead
 
 if TYPE_CHECKING:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.errors import DataRefused, Denied, UnusableAnswer, WorkloadFailed
+from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.values import ApprovedPlan, RawOutcome, RoundOutcome
 from prefect_gatehouse.tasks.collect import collect, conclude, counts_of
 from prefect_gatehouse.tasks.plan import rounds_of
 from prefect_gatehouse.tasks.submit import submit
-from prefect_gatehouse.values import ApprovedPlan, RawOutcome, RoundOutcome
 from prefect_gatehouse.workload.circuits import summarise
 from prefect_gatehouse.workload.rounds import Finished, Rounds
 

@@ -7,16 +7,16 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from prefect_gatehouse.attempt import Attempt
-from prefect_gatehouse.blocks.sources import BlockSecret, SecretAccess
+from prefect_gatehouse.blocks.source_access import BlockSecret, SecretAccess
 from prefect_gatehouse.data.sources import FilesPlace, Place, SqlPlace
 from prefect_gatehouse.data.sources.place import place_of
 from prefect_gatehouse.errors import Denied
+from prefect_gatehouse.manifest.endpoints import endpoint_of
 from prefect_gatehouse.manifest.models import Manifest, Purpose
-from prefect_gatehouse.policy.questions import ask_read_source
+from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.policy_questions import ask_read_source
+from prefect_gatehouse.run.values import AdmittedRun
 from prefect_gatehouse.tasks.fetch_credential import fetch_credential
-from prefect_gatehouse.values import AdmittedRun
-from prefect_gatehouse.write_back.endpoints import endpoint_of
 
 
 @contextmanager

@@ -7,28 +7,25 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from prefect_gatehouse import journal
-from prefect_gatehouse.approvals import require_approved
-from prefect_gatehouse.attempt import Attempt
-from prefect_gatehouse.boundary import inspect, require_key
 from prefect_gatehouse.errors import Ambiguous, Denied, Expired, InputError
-from prefect_gatehouse.leases import CredentialLease
 from prefect_gatehouse.manifest.models import Purpose
-from prefect_gatehouse.plan import refuse_changes
-from prefect_gatehouse.policy.questions import ask_submit
-from prefect_gatehouse.providers.interface import Provider
+from prefect_gatehouse.providers.interface import Backend
+from prefect_gatehouse.run import journal
+from prefect_gatehouse.run.approvals import require_approved
+from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.boundary import guard_payload, require_key
+from prefect_gatehouse.run.plan import refuse_changes
+from prefect_gatehouse.run.policy_questions import ask_submit
+from prefect_gatehouse.run.values import ApprovedPlan, Job, Submission
+from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tasks.plan import formless_tokens
-from prefect_gatehouse.values import ApprovedPlan, CircuitsSummary, Job, Submission
 from prefect_gatehouse.workload.circuits import summarise
+from prefect_gatehouse.workload.summary import CircuitsSummary
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
-
-GRACE_SECONDS = 2.0
-"""How long a submission whose answer was lost is looked for before the same key is sent again; longer than the call's timeout at
-a local simulator. Remote providers bring their own."""
 
 
 @gate(Submission)
@@ -47,9 +44,9 @@ def submit(attempt: Attempt, approved: ApprovedPlan, circuits: list[QuantumCircu
     refuse_changes(attempt.settings, plan, attempt.policy.digest)
     if datetime.now(UTC) > approved.decided_at + timedelta(seconds=plan.body.deadline_seconds):
         raise Expired("the approval's deadline has passed", where="submit", advice="start a new run")
-    clearance = attempt.people.clearance(plan.admitted.requester, plan.admitted.tier)
+    clearance = attempt.people.clearance(plan.admitted.requester, plan.admitted.tier.unverified_class)
     decision = ask_submit(attempt.policy, plan, len(approvals), attempt.settings.environment, clearance)
-    attempt.record(f"decided:{attempt.number}:{number}", "policy-decided", decision.model_dump(mode="json"))
+    attempt.permit(f"decided:{attempt.number}:{number}", decision.fact())
     with fetch_credential(attempt, plan.admitted, Purpose.SUBMIT) as lease:
         backend, entries = _on_first_willing(attempt, approved, circuits, summary, number, lease)
     return Submission(
@@ -70,22 +67,22 @@ def _on_first_willing(
     backends = [snapshot.name for snapshot in approved.plan.body.backends]
     known = journal.entries(attempt, number)
     for position, backend in enumerate(backends):
-        provider = attempt.provider(backend)
-        entries = [entry for entry in known if entry.attempt == position]
+        provider = attempt.backend(backend)
+        entries = [entry for entry in known if entry.fallback == position]
         if any(entry.state == "refused" for entry in entries):
             continue
         if not entries:
-            entries = _intend(attempt, approved, circuits, summary, number, position, provider)
+            entries = _intend(attempt, approved, circuits, summary, number, position, provider, lease)
         try:
             for entry in entries:
                 _make_once(attempt, approved, provider, entry, lease)
         except Denied as refusal:
-            made = [entry for entry in journal.entries(attempt, number) if entry.attempt == position and entry.handle]
+            made = [entry for entry in journal.entries(attempt, number) if entry.fallback == position and entry.handle]
             if made:
                 raise  # part of the round is on this backend: a person decides what becomes of it
             journal.refused(attempt, entries, refusal.message)
             continue
-        return backend, [entry for entry in journal.entries(attempt, number) if entry.attempt == position]
+        return backend, [entry for entry in journal.entries(attempt, number) if entry.fallback == position]
     raise Denied("every backend of the plan refused", where="submit", advice="look at the events of the run, then start a new one")
 
 
@@ -96,11 +93,12 @@ def _intend(
     summary: CircuitsSummary,
     number: int,
     position: int,
-    provider: Provider,
+    provider: Backend,
+    lease: CredentialLease,
 ) -> list[journal.Entry]:
     body = approved.plan.body
     shots = body.circuits.shots
-    size = provider.facts().circuits_per_job
+    size = provider.facts(lease).circuits_per_job
     batches = [circuits[start : start + size] for start in range(0, len(circuits), size)]
     try:
         digests = [summary.digest] if len(batches) == 1 else [summarise(batch, shots).digest for batch in batches]
@@ -108,20 +106,20 @@ def _intend(
     except InputError as error:
         raise Denied(error.message, where=error.where or "submit", advice=error.advice) from None
     for payload, _, _ in payloads:
-        inspect(payload, provider, where=body.backends[position].name, tokens=formless_tokens(attempt, approved.plan.validated.minimised))
+        guard_payload(payload, provider, where=body.backends[position].name, tokens=formless_tokens(attempt, approved.plan.validated.minimised))
     return journal.intend(
         attempt,
         payloads,
         round_number=number,
-        number=position,
+        fallback=position,
         backend=body.backends[position].name,
-        prices=[provider.price(len(batch), shots) for batch in batches],
+        prices=[provider.price(len(batch), shots, lease) for batch in batches],
         cap=body.cost,
         jobs_cap=body.jobs,
     )
 
 
-def _make_once(attempt: Attempt, approved: ApprovedPlan, provider: Provider, entry: journal.Entry, lease: CredentialLease) -> None:
+def _make_once(attempt: Attempt, approved: ApprovedPlan, provider: Backend, entry: journal.Entry, lease: CredentialLease) -> None:
     """Handle known: nothing to do. Unknown: look for the job under its key, and only then send the same bytes."""
     if entry.handle is not None:
         return
@@ -130,19 +128,19 @@ def _make_once(attempt: Attempt, approved: ApprovedPlan, provider: Provider, ent
     require_key(entry.key, entry.backend)
     handle = provider.find_by_key(entry.key, lease)
     if handle is None:
-        waited = time.time() - entry.intended
-        if attempt.number > 1 and waited < GRACE_SECONDS:
-            time.sleep(GRACE_SECONDS - waited)
+        waited, grace = time.time() - entry.intended, provider.facts(lease).grace_seconds
+        if attempt.number > 1 and waited < grace:
+            time.sleep(grace - waited)
             handle = provider.find_by_key(entry.key, lease)
     if handle is None:
         handle = _sent(attempt, approved, provider, entry, lease)
     journal.submitted(attempt, entry, handle, lease.record.lease_id)
 
 
-def _sent(attempt: Attempt, approved: ApprovedPlan, provider: Provider, entry: journal.Entry, lease: CredentialLease) -> str:
+def _sent(attempt: Attempt, approved: ApprovedPlan, provider: Backend, entry: journal.Entry, lease: CredentialLease) -> str:
     """Sends the bytes that the journal holds, which another process may have written: they pass the boundary again."""
     payload = journal.payload_of(attempt, entry)
-    inspect(payload, provider, where=entry.backend, tokens=formless_tokens(attempt, approved.plan.validated.minimised))
+    guard_payload(payload, provider, where=entry.backend, tokens=formless_tokens(attempt, approved.plan.validated.minimised))
     attempt.require_fence()
     try:
         return provider.submit(payload, entry.key, lease)

@@ -6,18 +6,18 @@ wants to read it. The ledger has its digest, its owner and how long it is kept: 
 
 from __future__ import annotations
 
-import os
-
 from prefect.artifacts import create_markdown_artifact
 from prefect.context import TaskRunContext
 
-from prefect_gatehouse.attempt import Attempt
-from prefect_gatehouse.canonical import Json, sha256_bytes
+from prefect_gatehouse.canonical import sha256_bytes
 from prefect_gatehouse.errors import DataRefused, StorageError
+from prefect_gatehouse.files import replace_file
+from prefect_gatehouse.ledger.events import ReportWritten
 from prefect_gatehouse.manifest.models import Manifest
+from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.validation.page import markdown, page
-from prefect_gatehouse.validation.retention import WRITTEN, page_path
-from prefect_gatehouse.values import SuiteReport
+from prefect_gatehouse.validation.report import SuiteReport
+from prefect_gatehouse.validation.retention import page_path
 
 
 def publish(attempt: Attempt, gate: str, report: SuiteReport, manifest: Manifest) -> None:
@@ -33,26 +33,22 @@ def publish(attempt: Attempt, gate: str, report: SuiteReport, manifest: Manifest
         StorageError: The page can't be written.
     """
     path = page_path(attempt.settings.folder("reports"), attempt.run_id, gate)
-    partial = path.with_suffix(".partial")
     content = page(report, gate=gate, run=attempt.run_id)
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(content)
-        partial.replace(path)
+        replace_file(path, content.encode())
     except OSError as error:
         raise StorageError(
             f"the report can't be written: {error.strerror or 'input/output error'}", where=gate, advice="free space, then resume the run"
         ) from None
-    entry: dict[str, Json] = {
-        "gate": gate,
-        "path": f"reports/{attempt.run_id}/{path.name}",
-        "sha256": sha256_bytes(content.encode()),
-        "owner": manifest.owner,
-        "retain_days": manifest.retention.evidence.days,
-    }
-    attempt.record(f"report:{gate}:{attempt.number}", WRITTEN, entry)
+    written = ReportWritten(
+        gate=gate,
+        path=f"reports/{attempt.run_id}/{path.name}",
+        sha256=sha256_bytes(content.encode()),
+        owner=manifest.owner,
+        retain_days=manifest.retention.evidence.days,
+    )
+    attempt.record(f"report:{gate}:{attempt.number}", written)
     if TaskRunContext.get() is not None:
         create_markdown_artifact(
             key=f"suite-{gate.replace('_', '-')}", markdown=markdown(report, page_at=str(path)), description=f"Suite of {gate}, free of values"

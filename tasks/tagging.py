@@ -9,8 +9,8 @@ from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound
 
-from prefect_gatehouse.attempt import Attempt
-from prefect_gatehouse.lineage.tags import tags_of
+from prefect_gatehouse.evidence.tags import tags_of
+from prefect_gatehouse.run.attempt import Attempt
 
 
 def tag_flow_run(attempt: Attempt, values: Iterable[object]) -> None:

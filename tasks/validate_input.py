@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from prefect_gatehouse.attempt import Attempt
+from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.values import MinimisedData, ValidatedData
+from prefect_gatehouse.store.artifact import Artifact
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tasks.suite_report import publish, refuse_failed
 from prefect_gatehouse.validation.suite import load_suite
 from prefect_gatehouse.validation.validate import validate
-from prefect_gatehouse.values import Artifact, MinimisedData, ValidatedData
 
 
 @gate(ValidatedData)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect_gatehouse import journal
-from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.data.frame import as_frame
 from prefect_gatehouse.errors import DataRefused
+from prefect_gatehouse.run import journal
+from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.values import RawOutcome, RoundOutcome, ValidatedOutcome
 from prefect_gatehouse.tasks.collect import counts_of
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tasks.suite_report import publish, refuse_failed
 from prefect_gatehouse.validation.outcome import check_counts
+from prefect_gatehouse.validation.report import CheckResult
 from prefect_gatehouse.validation.suite import load_suite
 from prefect_gatehouse.validation.validate import validate
-from prefect_gatehouse.values import CheckResult, RawOutcome, RoundOutcome, ValidatedOutcome
 from prefect_gatehouse.workload.circuits import decode
 
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from prefect_gatehouse.attempt import Attempt
-from prefect_gatehouse.classes import target_of
 from prefect_gatehouse.data.digest import table_digest
 from prefect_gatehouse.errors import Denied
+from prefect_gatehouse.ledger.events import ReIdentified
 from prefect_gatehouse.manifest.columns import Tokenise
+from prefect_gatehouse.manifest.endpoints import endpoint_of
 from prefect_gatehouse.manifest.models import Purpose
-from prefect_gatehouse.policy.questions import ask_re_identify, ask_write_back
-from prefect_gatehouse.re_identification import key_versions, refuse_strange, turn_back
+from prefect_gatehouse.policy.classes import target_of
+from prefect_gatehouse.policy.decision import Decision
+from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.policy_questions import ask_re_identify, ask_write_back
+from prefect_gatehouse.run.re_identification import key_versions, refuse_strange, turn_back
+from prefect_gatehouse.run.values import MinimisedData, Plan, ValidatedOutcome, WriteBackReceipt
 from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tokens.keys import RootKey
-from prefect_gatehouse.values import Decision, MinimisedData, Plan, ReIdentification, ValidatedOutcome, WriteBackReceipt
 from prefect_gatehouse.write_back import sql
-from prefect_gatehouse.write_back.endpoints import endpoint_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,7 +76,7 @@ def _refuse_undeclared(attempt: Attempt, plan: Plan, url: str) -> None:
     """The address came from a secret store: it must be the system that the manifest declared and people approved."""
     target = target_of(plan.admitted.manifest)
     matches = endpoint_of(url) == plan.body.endpoint(target.name)
-    clearance = attempt.people.clearance(plan.admitted.requester, plan.admitted.tier)
+    clearance = attempt.people.clearance(plan.admitted.requester, plan.admitted.tier.unverified_class)
     _record(attempt, "write_back", ask_write_back(attempt.policy, plan, matches, attempt.settings.environment, clearance))
     if not matches:
         raise Denied("the write-back address is not the declared system", where=f"systems.{target.name}", advice="correct the block or the manifest")
@@ -94,11 +96,11 @@ def _re_identified(attempt: Attempt, plan: Plan, table: pa.Table) -> pa.Table:
     column = table.column(key)
     refuse_strange(column, _given(attempt, minimised, key))
     versions = key_versions(column, rule, minimised.token_key_version)
-    clearance = attempt.people.clearance(plan.admitted.requester, plan.admitted.tier)
+    clearance = attempt.people.clearance(plan.admitted.requester, plan.admitted.tier.unverified_class)
     _record(attempt, "re_identify", ask_re_identify(attempt.policy, plan, True, attempt.settings.environment, clearance))
     with fetch_credential(attempt, plan.admitted, Purpose.RE_IDENTIFY) as lease:
         root = RootKey.parse(lease.reveal(Purpose.RE_IDENTIFY))
-        act = ReIdentification(
+        act = ReIdentified(
             block=lease.record.block,
             lease_id=lease.record.lease_id,
             column=key,
@@ -110,7 +112,7 @@ def _re_identified(attempt: Attempt, plan: Plan, table: pa.Table) -> pa.Table:
             data_class=next(item.data_class for item in plan.body.classes.outputs if item.column == key),
             person=plan.admitted.requester.person,
         )
-        attempt.record(f"re-identified:{lease.record.lease_id}", "re-identified", act.model_dump(mode="json"))
+        attempt.record(f"re-identified:{lease.record.lease_id}", act)
         plain = turn_back(column, rule, root, tenant=manifest.tenant, name=key, version=minimised.token_key_version)
     return table.set_column(table.schema.get_field_index(key), key, plain)
 
@@ -124,5 +126,5 @@ def _given(attempt: Attempt, minimised: MinimisedData, name: str) -> pa.ChunkedA
 
 
 def _record(attempt: Attempt, what: str, decision: Decision) -> None:
-    """A decision is in the ledger before what it permits happens."""
-    attempt.record(f"decided:{attempt.number}:{what}", "policy-decided", decision.model_dump(mode="json"))
+    """A decision is in the ledger, under a signed head, before what it permits happens."""
+    attempt.permit(f"decided:{attempt.number}:{what}", decision.fact())

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "prefect_gatehouse"
 LINKED = ("flows", "tasks", "blocks", "deployments", "examples")
 # On top of the library, in the order of the layers.
-ABOVE = {"cli", "flows", "tasks", "blocks", "examples", "deployments", "templates"}
+ABOVE = {"cli", "operate", "flows", "tasks", "blocks", "examples", "deployments", "templates"}
 
 MACHINE = re.compile(r"(?<![\w.~-])/(?:home|work|root|Users)/[\w.-]+")
 REGISTRY = re.compile(r"pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)|goproxy\.\w|proxy\.golang|crates\.io|deb\.debian|conda\.anaconda|/simple/\b")
@@ -150,9 +150,21 @@ def test_the_schema_in_docs_is_the_manifest_s() -> None:
     assert json.loads((ROOT / "docs" / "manifest.schema.json").read_text()) == json_schema()
 
 
+def test_the_drawing_of_the_packages_is_what_the_imports_are() -> None:
+    """`make docs` has been run since a package came to import another."""
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("draw_packages", ROOT / "docs" / "draw_packages.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (ROOT / "docs" / "images" / "packages.svg").read_text() == module.drawing()
+    assert {name for row in module.floors() for name in row} == {name for pair in module.imports() for name in pair} - {"examples"}
+
+
 def test_every_local_link_in_the_documents_leads_somewhere() -> None:
     """Links and pictures of README and docs, and every test file that the threat model names."""
-    for document in [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]:
+    for document in [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
         text = document.read_text()
         links = [link for link in re.findall(r'\]\(([^)#]+)\)|src="([^"]+)"', text) for link in link if link]
         for link in links:

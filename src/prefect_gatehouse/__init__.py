@@ -1,3 +1,3 @@
 """Gatehouse: governed hybrid quantum-classical pipelines on Prefect."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

@@ -31,6 +31,9 @@ class Settings(BaseSettings):
     image_digest: str = Field("", description="Digest of the image that this process runs in, set by the image's build.")
     dask_address: str = Field("", description="Dask scheduler for the data engine dask; a cluster of its own on this machine unless set.")
     identity: Path | None = Field(None, description="The caller's own signing key; below the home unless set.")
+    lineage: Literal["file", "openlineage", "none"] = Field(
+        "file", description="Where OpenLineage events go: a file below the home, what OpenLineage's own configuration names, or nowhere."
+    )
     token_tier: Literal["auto", "numpy", "fused"] = Field(
         "auto", description="What makes tokens: numpy and OpenSSL, functions that numba compiled, or whichever pays."
     )

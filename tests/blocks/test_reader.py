@@ -20,7 +20,7 @@ from tests.services.vault_server import VaultServer
 from prefect_gatehouse.blocks.reader import read_secret, register
 from prefect_gatehouse.blocks.vault import VaultSecret
 from prefect_gatehouse.errors import Denied, GatehouseError, Unavailable
-from prefect_gatehouse.leases import SecretText
+from prefect_gatehouse.secrets.lease import SecretText
 
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.usefixtures("stack")]
 

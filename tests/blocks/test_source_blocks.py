@@ -11,12 +11,13 @@ from prefect.blocks.system import Secret
 from prefect_aws.s3 import S3Bucket
 from tests.services.moto_server import SECRET_KEY, MotoServer
 
+from prefect_gatehouse.blocks.buckets import BucketSecret
 from prefect_gatehouse.blocks.reader import read_secret
-from prefect_gatehouse.blocks.sources import BlockSecret, BucketSecret, SecretAccess
+from prefect_gatehouse.blocks.source_access import BlockSecret, SecretAccess
 from prefect_gatehouse.data.sources import S3Place, open_source
 from prefect_gatehouse.errors import Denied, InputError, Unavailable
-from prefect_gatehouse.leases import CredentialLease
 from prefect_gatehouse.manifest.models import Purpose
+from prefect_gatehouse.secrets.lease import CredentialLease
 
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.usefixtures("stack")]
 
@@ -47,7 +48,7 @@ def test_a_lease_holds_the_bucket_until_it_ends(block: str) -> None:
     with CredentialLease(Purpose.READ_SOURCE, block, secret, environment="local", tenant="t") as lease:
         access = SecretAccess(lambda: lease.held(Purpose.READ_SOURCE))
         assert [item.key for item in access.bucket().objects("")] == ["p.csv"]
-        with pytest.raises(Denied, match="holds a bucket"):
+        with pytest.raises(Denied, match="holds no text"):
             lease.reveal(Purpose.READ_SOURCE)
         with pytest.raises(Denied, match="was asked for tokenise"):
             lease.held(Purpose.TOKENISE)
@@ -71,7 +72,7 @@ def test_what_is_no_bucket(block: str) -> None:
 
 def test_what_a_worker_is_given(tmp_path: Any) -> None:
     """The reference of the manifest's block; nothing where the source is a file."""
-    from tests.identity.plans import admitted_run, write_project
+    from tests.support.plans import admitted_run, write_project
 
     from prefect_gatehouse.manifest.data import S3Objects
     from prefect_gatehouse.tasks.source_access import worker_access

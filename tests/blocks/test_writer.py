@@ -19,7 +19,7 @@ from prefect_gatehouse.blocks.reader import read_secret, register
 from prefect_gatehouse.blocks.vault import VaultSecret
 from prefect_gatehouse.blocks.writer import write_secret
 from prefect_gatehouse.errors import Denied, GatehouseError, Unavailable
-from prefect_gatehouse.leases import SecretText
+from prefect_gatehouse.secrets.lease import SecretText
 
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.usefixtures("stack")]
 

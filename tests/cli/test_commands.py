@@ -19,8 +19,7 @@ from tests.services import free_port
 
 from prefect_gatehouse import __version__
 from prefect_gatehouse.cli.main import COMMANDS, main
-from prefect_gatehouse.cli.output import UNEXPECTED
-from prefect_gatehouse.cli.output import command as make
+from prefect_gatehouse.cli.output import UNEXPECTED, gatehouse_command
 
 HEAVY = (
     "prefect",
@@ -242,7 +241,7 @@ def test_an_unexpected_error_is_told_without_its_text() -> None:
     def failing(as_json: bool) -> None:
         raise ValueError("canary-value")
 
-    command = make("failing", "Fails.")(failing)
+    command = gatehouse_command("failing", "Fails.")(failing)
     plain, as_json = CliRunner().invoke(command, []), CliRunner().invoke(command, ["--json"])
     assert (plain.exit_code, as_json.exit_code) == (UNEXPECTED, UNEXPECTED)
     assert "unexpected ValueError at test_commands.py" in plain.stderr

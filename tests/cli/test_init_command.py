@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from prefect_gatehouse.classes import output_class
 from prefect_gatehouse.cli import init as init_module
 from prefect_gatehouse.cli.main import main
 from prefect_gatehouse.errors import StorageError
@@ -22,6 +21,7 @@ from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.load import load_manifest
+from prefect_gatehouse.policy.classes import output_class
 
 
 @pytest.fixture(autouse=True)

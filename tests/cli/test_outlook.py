@@ -13,7 +13,8 @@ import pytest
 from prefect_gatehouse.cli.outlook import next_step, state_of
 from prefect_gatehouse.cli.output import confirm
 from prefect_gatehouse.errors import InputError
-from prefect_gatehouse.ledger.store import SILENT_SECONDS, Ledger, RunRow
+from prefect_gatehouse.ledger.projection import SILENT_SECONDS, RunRow
+from prefect_gatehouse.ledger.store import Ledger
 
 NOW = 1_800_000_000.0
 ROW = RunRow(
@@ -77,7 +78,7 @@ def test_a_question_that_nobody_can_answer(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_run_is_found_by_its_beginning(tmp_path: Path) -> None:
     """None, several and nothing given are three messages; several are named."""
-    from prefect_gatehouse.evidence import find_run
+    from prefect_gatehouse.evidence.questions import find_run
 
     ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
     try:

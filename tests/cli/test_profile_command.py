@@ -110,6 +110,7 @@ def test_what_is_known_better_is_said_by_options(tmp_path: Path) -> None:
         ("CANARY,b\n1,é\n".encode("cp1252"), "row 2"),
         (b"a,b\n1," + b"CANARY" * 400_000 + b"\n", "longer than 1 MiB"),
     ],
+    ids=["zip", "old-excel", "json", "cut-off-gzip", "cp1252", "long-cell"],
 )
 def test_what_is_no_csv_is_named_for_what_it_is(tmp_path: Path, data: bytes, words: str) -> None:
     """One message and exit code 2, in a process of its own: nothing of it aborts when the interpreter ends."""

@@ -15,10 +15,10 @@ from pydantic import TypeAdapter
 from tests.data.engine.bench import Home, csv, declared, parquet
 
 from prefect_gatehouse.data.coarsen import Step, ladder
-from prefect_gatehouse.data.profile import Profile, data_section, profile
 from prefect_gatehouse.data.rules import rule_for
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.manifest.columns import Column, Drop
+from prefect_gatehouse.profile.profile import Profile, data_section, profile
 
 COLUMNS: dict[str, Any] = {
     "born": {"rule": "generalise", "to": "year"},

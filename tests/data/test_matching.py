@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prefect_gatehouse.data import dates, keep, observe
+from prefect_gatehouse.data import dates, keep
 from prefect_gatehouse.data.matching import matches
 from prefect_gatehouse.data.national_numbers import NUMBERS
 from prefect_gatehouse.data.written_identifiers import ORDINARY, WRITTEN
+from prefect_gatehouse.profile import statistics as observe
 
 PATTERNS = [
     r"^\s*\d{9,19}\s*$",

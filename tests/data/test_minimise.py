@@ -10,14 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from prefect_gatehouse.canonical import sha256_file
-from prefect_gatehouse.data.artifacts import ArtifactStore
 from prefect_gatehouse.data.digest import table_digest
 from prefect_gatehouse.data.minimise import Minimised, minimise
-from prefect_gatehouse.data.run_keys import RunKey
 from prefect_gatehouse.data.sources import FilesPlace
 from prefect_gatehouse.errors import DataRefused, GatehouseError, InputError
 from prefect_gatehouse.manifest.data import Data
 from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.store.artifacts import ArtifactStore
+from prefect_gatehouse.store.run_keys import RunKey
 from prefect_gatehouse.tokens import siv
 from prefect_gatehouse.tokens.keys import RootKey
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from prefect_gatehouse.data import order
 from prefect_gatehouse.data.digest import as_batch, bucket_bits, cuts, table_digest
-from prefect_gatehouse.data.engine.deal import share_edges
+from prefect_gatehouse.data.engine.partition import share_edges
 from prefect_gatehouse.data.order import content_order, repeated, repeats, rough_order, row_hashes, taken
 
 TEXTS = st.lists(st.none() | st.text(max_size=40), min_size=1, max_size=30)

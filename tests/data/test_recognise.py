@@ -11,15 +11,15 @@ import sklearn.datasets
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from prefect_gatehouse.data.artifacts import ArtifactStore
 from prefect_gatehouse.data.minimise import minimise
-from prefect_gatehouse.data.profile import profile
-from prefect_gatehouse.data.run_keys import RunKeys
 from prefect_gatehouse.data.sources import FilesPlace
 from prefect_gatehouse.data.sources.recognise import recognised
 from prefect_gatehouse.errors import DataRefused, GatehouseError, InputError
 from prefect_gatehouse.manifest.columns import Keep
 from prefect_gatehouse.manifest.data import Data
+from prefect_gatehouse.profile.profile import profile
+from prefect_gatehouse.store.artifacts import ArtifactStore
+from prefect_gatehouse.store.run_keys import RunKeys
 from prefect_gatehouse.tokens.keys import RootKey
 
 SHIPPED = Path(sklearn.datasets.__file__).parent / "data"

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from prefect_gatehouse.blocks.sources import BlockBucket, BucketSecret, SecretAccess
+from prefect_gatehouse.blocks.buckets import BlockBucket, BucketSecret
+from prefect_gatehouse.blocks.source_access import SecretAccess
 from prefect_gatehouse.canonical import canonical, sha256_bytes
 from prefect_gatehouse.data.sources import S3Place, StoredObject, open_source
 from prefect_gatehouse.errors import DataRefused, Denied, GatehouseError, InputError, Unavailable
@@ -185,7 +186,7 @@ def test_a_bucket_ends_with_its_lease(store: Store) -> None:
     secret = BucketSecret(BlockBucket(store.client, store.name, ""))
     access = SecretAccess(lambda: secret)
     assert access.bucket().objects("") == []
-    with pytest.raises(Denied, match="holds a bucket"):
+    with pytest.raises(Denied, match="holds no address"):
         access.address()
     with pytest.raises(TypeError):
         pickle.dumps(secret)

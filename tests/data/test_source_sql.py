@@ -17,7 +17,7 @@ import pytest
 
 from prefect_gatehouse.data.sources import BATCH_ROWS, FramePlace, SqlPlace, open_source, sql_dialects
 from prefect_gatehouse.errors import Denied, GatehouseError, InputError, Unavailable
-from prefect_gatehouse.write_back.endpoints import endpoint_of
+from prefect_gatehouse.manifest.endpoints import endpoint_of
 
 SECRETS = ("canary", "no-such-password")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from prefect_gatehouse.data.run_keys import RunKey
 from prefect_gatehouse.data.spill import Frame, SpillFolder
 from prefect_gatehouse.errors import InputError, StorageError, Tampered
+from prefect_gatehouse.store.run_keys import RunKey
 
 KEY = RunKey(b"k" * 32)
 

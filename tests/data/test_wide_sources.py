@@ -12,12 +12,12 @@ import pytest
 from click.testing import CliRunner
 
 from prefect_gatehouse.cli.main import main
-from prefect_gatehouse.data.artifacts import ArtifactStore
 from prefect_gatehouse.data.minimise import minimise
-from prefect_gatehouse.data.profile import data_section, profile
-from prefect_gatehouse.data.run_keys import RunKeys
 from prefect_gatehouse.data.sources import FilesPlace
 from prefect_gatehouse.manifest.data import Data
+from prefect_gatehouse.profile.profile import data_section, profile
+from prefect_gatehouse.store.artifacts import ArtifactStore
+from prefect_gatehouse.store.run_keys import RunKeys
 
 FEW, MANY = 200, 1600
 # Eight times the columns may cost ten times the calls and bytes; the square would be sixty-four times.

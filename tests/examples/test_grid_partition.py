@@ -9,11 +9,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from prefect_gatehouse.data.run_keys import RunKeys
-from prefect_gatehouse.leases import CredentialLease
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.manifest.models import Manifest, Purpose
-from prefect_gatehouse.providers.registry import provider_for
+from prefect_gatehouse.providers.interface import Connection
+from prefect_gatehouse.providers.registry import connect
+from prefect_gatehouse.secrets.lease import CredentialLease
+from prefect_gatehouse.store.run_keys import RunKeys
 from prefect_gatehouse.validation.suite import load_suite
 from prefect_gatehouse.validation.validate import validate
 from prefect_gatehouse.workload.circuits import summarise
@@ -38,14 +39,14 @@ def branches() -> pd.DataFrame:
 
 def drive(folder: Path, manifest: Manifest, features: pd.DataFrame, backend: str, rounds: int) -> tuple[pd.DataFrame, list[str]]:
     """The workload's frame, every round run at a backend, and what each round amounted to."""
-    provider = provider_for(backend, folder / "spool", RunKeys(folder / "keys").obtain("run").sealer())
+    provider = connect(backend, Connection(folder / "spool", RunKeys(folder / "keys").obtain("run").sealer()))
     lease = CredentialLease(Purpose.SUBMIT, None, None, environment="local", tenant=manifest.tenant)
     workload = Rounds(load_workload(manifest.workload.entrypoint, FOLDER), features, {"rounds": rounds})
     digests: list[str] = []
     step = workload.advance(None)
     while not isinstance(step, Finished):
         digests.append(summarise(step, manifest.execution.shots).digest)
-        size = provider.facts().circuits_per_job
+        size = provider.facts(lease).circuits_per_job
         counts: list[Any] = []
         for job, start in enumerate(range(0, len(step), size)):
             payload = provider.encode(step[start : start + size], manifest.execution.shots)

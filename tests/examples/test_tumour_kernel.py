@@ -11,14 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from prefect_gatehouse.data.artifacts import ArtifactStore
 from prefect_gatehouse.data.minimise import Minimised, minimise
-from prefect_gatehouse.data.run_keys import RunKeys
 from prefect_gatehouse.data.sources import FilesPlace
-from prefect_gatehouse.leases import CredentialLease
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.manifest.models import Manifest, Purpose
-from prefect_gatehouse.providers.registry import provider_for
+from prefect_gatehouse.providers.interface import Connection
+from prefect_gatehouse.providers.registry import connect
+from prefect_gatehouse.secrets.lease import CredentialLease
+from prefect_gatehouse.store.artifacts import ArtifactStore
+from prefect_gatehouse.store.run_keys import RunKeys
 from prefect_gatehouse.tokens.keys import RootKey
 from prefect_gatehouse.validation.suite import load_suite
 from prefect_gatehouse.validation.validate import validate
@@ -62,7 +63,7 @@ class Clinic:
 def finished(clinic: Clinic) -> tuple[pd.DataFrame, list[Any]]:
     """The workload's frame and its one round of circuits, run at Aer."""
     shots = clinic.manifest.execution.shots
-    provider = provider_for("aer", clinic.folder / "spool", clinic.key.sealer())
+    provider = connect("aer", Connection(clinic.folder / "spool", clinic.key.sealer()))
     lease = CredentialLease(Purpose.SUBMIT, None, None, environment="local", tenant=clinic.manifest.tenant)
     rounds = clinic.rounds(clinic.features)
     circuits = rounds.advance(None)
@@ -137,7 +138,9 @@ def test_the_round_is_within_its_envelope(clinic: Clinic, outcome: tuple[pd.Data
     landmarks = int(str(clinic.manifest.workload.parameters["landmarks"]))
     summary = summarise(circuits, clinic.manifest.execution.shots)
     assert (summary.count, summary.qubits, summary.shots) == (landmarks * (PATIENTS - 1), 4, 512)
-    facts = provider_for("aer", clinic.folder / "none", clinic.key.sealer()).facts()
+    facts = connect("aer", Connection(clinic.folder / "none", clinic.key.sealer())).facts(
+        CredentialLease(Purpose.SUBMIT, None, None, environment="local", tenant="t")
+    )
     assert -(-summary.count // facts.circuits_per_job) <= clinic.manifest.execution.envelope.jobs == 1
 
 

@@ -11,9 +11,10 @@ from uuid import UUID
 
 import pytest
 from prefect.states import Crashed
-from tests.identity.plans import RUN
+from tests.support.plans import RUN
 
 from prefect_gatehouse.flows.crash import mark_crashed, note_crash
+from prefect_gatehouse.ledger.events import RunEnded, RunSuspended
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.settings import Settings
 
@@ -54,12 +55,13 @@ def test_what_is_not_touched(settings: Settings) -> None:
         time.sleep(0.01)
         ledger.begin_attempt(RUN)
         assert not mark_crashed(ledger, RUN, before)
-        for columns in ({"status": "waiting"}, {"status": "ended", "ending": "completed"}):
+        for status, fact in (("waiting", RunSuspended(until=time.time() + 60)), ("ended", RunEnded(ending="completed"))):
             with ledger.transaction() as tx:
-                tx.set_run(RUN, **columns)
+                tx.append(f"{RUN}:{status}", RUN, fact, attempt=2)
+            told = ledger.run(RUN)
             hook()
             row = ledger.run(RUN)
-            assert row is not None and row.status == columns["status"] and row.message == ""
+            assert row is not None and row.status == status and row == told
 
 
 def test_a_ledger_that_is_not_there(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

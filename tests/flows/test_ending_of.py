@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from prefect_gatehouse.flows.clean_up import ending_of
-from prefect_gatehouse.ledger.store import SILENT_SECONDS, RunRow
+from prefect_gatehouse.ledger.projection import SILENT_SECONDS, RunRow
 
 NOW, WINDOW = 1_800_000_000.0, 3600.0
 CLAIMS = ("", "cancelled", "deleted")

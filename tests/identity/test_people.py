@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.identity.plans import tier_rules
 from tests.services import unavailable
+from tests.support.plans import tier_rules
 
 from prefect_gatehouse.errors import GatehouseError, InputError, StorageError, Tampered
 from prefect_gatehouse.identity.keys import fingerprint, generate_key
 from prefect_gatehouse.identity.people import ROLES, People
+from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.identity.sshsig import NAMESPACE, sign
 from prefect_gatehouse.manifest.fields import DataClass
-from prefect_gatehouse.values import Requester
 
 ANN, BOB = "ann@example.org", "bob@example.org"
 APPROVER = frozenset({"approver"})
@@ -267,17 +267,17 @@ def test_the_clearance_of_a_requester(tmp_path: Path) -> None:
     people = People(tmp_path / "people")
     ann, nobody = Requester(person=ANN, method="ssh"), Requester(person="unverified", method="unverified")
     tier = tier_rules(unverified_class=DataClass.INTERNAL)
-    assert people.clearance(ann, tier) is DataClass.PUBLIC
+    assert people.clearance(ann, tier.unverified_class) is DataClass.PUBLIC
     people.add(ANN, roles=frozenset({"requester"}))
-    assert people.clearance(ann, tier) is DataClass.PUBLIC
+    assert people.clearance(ann, tier.unverified_class) is DataClass.PUBLIC
     for clearance in (DataClass.RESTRICTED, DataClass.CONFIDENTIAL):
         people.add(ANN, roles=frozenset(), clearance=clearance)
         people.add(ANN, roles=frozenset({"auditor"}))
-        assert people.clearance(ann, tier) is clearance
+        assert people.clearance(ann, tier.unverified_class) is clearance
     people.revoke(ANN)
-    assert people.clearance(ann, tier) is DataClass.PUBLIC
-    assert people.clearance(nobody, tier) is DataClass.INTERNAL
-    assert people.clearance(nobody, tier_rules()) is DataClass.PUBLIC
+    assert people.clearance(ann, tier.unverified_class) is DataClass.PUBLIC
+    assert people.clearance(nobody, tier.unverified_class) is DataClass.INTERNAL
+    assert people.clearance(nobody, tier_rules().unverified_class) is DataClass.PUBLIC
 
 
 def test_a_registry_without_clearances(tmp_path: Path) -> None:

@@ -20,14 +20,14 @@ from prefect_gatehouse.identity.statement import Statement
 
 NOW = datetime(2026, 11, 5, 12, tzinfo=UTC)
 DIGEST, OTHER = "a" * 64, "b" * 64
-FIELDS = {"action": "approve", "plan_digest": DIGEST, "environment": "local", "request_id": "run-1", "nonce": "0" * 32, "expires": NOW}
+FIELDS = {"action": "approve", "subject_digest": DIGEST, "environment": "local", "request_id": "run-1", "nonce": "0" * 32, "expires": NOW}
 
 
 def test_the_signed_bytes() -> None:
-    """RFC 8785: sorted, without blanks or line end; this very text is what older signatures were made over."""
+    """RFC 8785: sorted, without blanks or line end; this very text is what signatures were made over since 0.3."""
     assert Statement.model_validate(FIELDS).message() == (
         b'{"action":"approve","environment":"local","expires":"2026-11-05T12:00:00Z","nonce":"00000000000000000000000000000000",'
-        b'"plan_digest":"' + DIGEST.encode() + b'","request_id":"run-1"}'
+        b'"request_id":"run-1","subject_digest":"' + DIGEST.encode() + b'"}'
     )
 
 
@@ -35,7 +35,7 @@ def test_the_signed_bytes() -> None:
     ("field", "value"),
     [
         ("action", "reject"),
-        ("plan_digest", OTHER),
+        ("subject_digest", OTHER),
         ("environment", "production"),
         ("request_id", "run-2"),
         ("nonce", "1" * 32),
@@ -65,9 +65,9 @@ def test_round_trip(environment: str, request_id: str, expires: datetime) -> Non
     ("field", "value"),
     [
         ("action", "submit"),
-        ("plan_digest", "A" * 64),
-        ("plan_digest", "a" * 63),
-        ("plan_digest", "a" * 64 + "\n"),
+        ("subject_digest", "A" * 64),
+        ("subject_digest", "a" * 63),
+        ("subject_digest", "a" * 64 + "\n"),
         ("nonce", "0" * 31),
         ("nonce", "0" * 32 + "\n"),
         ("expires", datetime(2026, 11, 5, 12)),
@@ -137,7 +137,7 @@ def test_attacks_on_requests(people: People, tmp_path: Path) -> None:
         (good, {"environment": "production"}, "another environment"),
         (good, {"now": good.statement.expires}, "expired"),
         (sign_request(tmp_path / "ann", OTHER, "local"), {}, "another manifest"),
-        (edited(sign_request(tmp_path / "ann", OTHER, "local"), plan_digest=DIGEST), {}, "not a valid signature"),
+        (edited(sign_request(tmp_path / "ann", OTHER, "local"), subject_digest=DIGEST), {}, "not a valid signature"),
         (edited(good, expires="2099-01-01T00:00:00Z"), {"now": datetime(2098, 1, 1, tzinfo=UTC)}, "not a valid signature"),
         (edited(good, request_id="another"), {}, "not a valid signature"),
         (good.model_copy(update={"signature": sign_request(tmp_path / "ann", DIGEST, "local").signature}), {}, "not a valid signature"),

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
-from tests.journal.desk import RUN, Desk
+from tests.run.desk import RUN, Desk
 
+from prefect_gatehouse.ledger.events import RunEnded, RunInterrupted, RunSuspended
 from prefect_gatehouse.ledger.heartbeat import BEAT_SECONDS, beating
-from prefect_gatehouse.ledger.store import SILENT_SECONDS, Ledger
+from prefect_gatehouse.ledger.projection import SILENT_SECONDS
+from prefect_gatehouse.ledger.store import Ledger
 
 DRIVER = """
 import sys, time
@@ -68,10 +70,16 @@ def test_a_superseded_process_gives_no_sign(desk: Any) -> None:
 
 def test_a_run_that_nobody_should_drive_is_not_lost(desk: Any) -> None:
     """One that waits, failed or ended has no process, and so none that could be missed."""
-    for status in ("waiting", "suspended", "failed", "ended"):
-        with desk.attempt.effect() as tx:
-            tx.set_run(RUN, status=status)
+    facts = {
+        "waiting": RunSuspended(until=0),
+        "suspended": RunInterrupted(status="suspended", message="m", until=0),
+        "failed": RunInterrupted(status="failed", message="m", until=0),
+        "ended": RunEnded(ending="completed"),
+    }
+    for status, fact in facts.items():
+        desk.attempt.record(status, fact)
         row = desk.ledger.run(RUN)
+        assert row.status == status
         assert row.silent_for() is None
         assert not row.is_lost(time.time() + 86_400)
 

@@ -7,6 +7,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,14 +16,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert
+from tests.support.facts import told
 
 from prefect_gatehouse.canonical import canonical
 from prefect_gatehouse.errors import StorageError, Tampered
+from prefect_gatehouse.ledger.events import PolicyDecided, RunEnded, SubmissionIntended
 from prefect_gatehouse.ledger.merkle import Frontier, leaf_hash
 from prefect_gatehouse.ledger.note import Head, VerifierKey, ledger_key, sign_head
-from prefect_gatehouse.ledger.seal import ORIGIN, Verification, count_unsealed, roots, seal, verify
+from prefect_gatehouse.ledger.seal import ORIGIN, count_unsealed, newest_copy, roots, seal, seal_home
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.ledger.tables import submissions
+from prefect_gatehouse.ledger.verify import Verification, verify
 
 TRIGGERS = ("events_no_update", "events_no_delete", "events_no_replace", "heads_no_update", "heads_no_delete", "heads_no_replace")
 
@@ -69,25 +73,25 @@ class Sealed:
         self.ledger.begin_attempt("run")
         for number in range(2, 5):
             self._append(f"run:e{number}", "something", {"n": number})
+        with self.ledger.transaction() as tx:
+            tx.append("run:decided", "run", PolicyDecided(action="submit", allowed=True, reasons=("p",), policy_digest="d" * 64))
+        seal(self.ledger, self.key)
         for job in (0, 1):
-            data = {"key": f"run:0:{job}:0", "payload_sha256": f"{job}" * 64}
             with self.ledger.transaction() as tx:
                 tx.connection.execute(insert(submissions), [self._row(job)])
-                tx.append(f"run:intended:{job}", "run", "submission-intended", data)
-            if job == 0:
-                seal(self.ledger, self.key)
-        for number in range(7, 10):
+                fields = {name: value for name, value in self._row(job).items() if name in SubmissionIntended.model_fields}
+                tx.append(f"run:intended:{job}", "run", SubmissionIntended.model_validate({**fields, "reserved_usd": 0}))
+        for number in range(8, 10):
             self._append(f"run:e{number}", "something", {"n": number})
         with self.ledger.transaction() as tx:
-            tx.append("run:ended", "run", "run-ended", {"ending": "completed"})
-            tx.set_run("run", ending="completed")
-        seal(self.ledger, self.key)
+            tx.append("run:ended", "run", RunEnded(ending="completed"), attempt=1)
+        seal_home(folder, self.ledger)
         for number in (11, 12):
             self._append(f"other:e{number}", "something", {"n": number})
 
     def _append(self, event_id: str, kind: str, data: dict[str, int]) -> None:
         with self.ledger.transaction() as tx:
-            tx.append(event_id, event_id.partition(":")[0], kind, data)
+            tx.append(event_id, event_id.partition(":")[0], told(kind, data))
 
     def _row(self, job: int) -> dict[str, object]:
         return {
@@ -95,7 +99,7 @@ class Sealed:
             "run_id": "run",
             "round": 0,
             "job": job,
-            "attempt": 0,
+            "fallback": 0,
             "backend": "aer",
             "state": "intended",
             "circuits": 1,
@@ -130,7 +134,7 @@ class Copy:
         self.ledger = Ledger(f"sqlite:///{self.path}")
 
     def verify(self) -> Verification:
-        return verify(self.ledger, self.trusted)
+        return verify(self.ledger, self.trusted, newest_copy(self.path.parent, self.trusted))
 
     def close(self) -> None:
         self.thief.connection.close()
@@ -216,6 +220,12 @@ def rewritten_and_resealed(thief: Thief) -> None:
         replace_head(thief, size, forged(size, thief.frontier(size).root()))
 
 
+def newest_head_deleted(thief: Thief) -> None:
+    """The newest head goes, and what it covered alone is written anew."""
+    thief.sql("DELETE FROM gatehouse_heads WHERE size = 10")
+    thief.rewrite_from(8, lambda body: body.update(data={"n": 99}))
+
+
 FORGED = canonical({"seq": 13, "id": "x", "run": "run", "kind": "approval-given", "data": {}, "prev": "0" * 64})
 ATTACKS: dict[str, tuple[Callable[[Thief], object], str]] = {
     "changed_body": (lambda t: t.sql("UPDATE gatehouse_events SET body = replace(body, '\"n\":3', '\"n\":4') WHERE seq = 3"), "event 3: the body"),
@@ -252,11 +262,19 @@ ATTACKS: dict[str, tuple[Callable[[Thief], object], str]] = {
     "history_rewritten_and_sealed_by_another_key": (rewritten_and_resealed, "head at 5: a head is not signed"),
     "all_heads_deleted": (lambda t: t.sql("DELETE FROM gatehouse_heads"), "no signed head"),
     "closed_run_opened": (lambda t: t.sql("UPDATE gatehouse_runs SET ending = NULL"), "run run: its ending"),
-    "closed_run_deleted": (lambda t: t.sql("DELETE FROM gatehouse_runs"), "run run: its ending"),
+    "closed_run_deleted": (lambda t: t.sql("DELETE FROM gatehouse_runs"), "run run: it is missing"),
     "run_closed_without_an_event": (
         lambda t: t.sql("INSERT INTO gatehouse_runs SELECT 'x', 1, '', 'completed', '', '', '', '', '', '', 0, 0, NULL, ''"),
         "run x",
     ),
+    "requester_forged": (lambda t: t.sql("UPDATE gatehouse_runs SET requester = 'ceo@example.org'"), "run run: its requester"),
+    "handle_forged": (lambda t: t.sql("UPDATE gatehouse_submissions SET handle = 'aer-1' WHERE job = 0"), "submission run:0:0:0: its handle"),
+    "price_forged": (lambda t: t.sql("UPDATE gatehouse_submissions SET reserved = 9 WHERE job = 0"), "submission run:0:0:0: its reserved"),
+    "artifact_added": (
+        lambda t: t.sql("INSERT INTO gatehouse_artifacts VALUES ('artifact:run/x', 'run', 'somebody', 0, NULL)"),
+        "artifact artifact:run/x: no event",
+    ),
+    "newest_head_deleted_and_the_tail_edited": (newest_head_deleted, "head at 10: it was signed"),
     "submission_deleted": (lambda t: t.sql("DELETE FROM gatehouse_submissions WHERE job = 1"), "submission run:0:1:0: it is missing"),
     "submission_swapped": (
         lambda t: t.sql("UPDATE gatehouse_submissions SET payload_sha256 = 'x' WHERE job = 1"),
@@ -264,7 +282,7 @@ ATTACKS: dict[str, tuple[Callable[[Thief], object], str]] = {
     ),
     "submission_added": (
         lambda t: t.sql(
-            "INSERT INTO gatehouse_submissions SELECT 'run:9:9:9', run_id, round, job, attempt, backend, state, circuits, payload, payload_sha256, "
+            "INSERT INTO gatehouse_submissions SELECT 'run:9:9:9', run_id, round, job, fallback, backend, state, circuits, payload, payload_sha256, "
             "circuits_digest, handle, result, reserved, settled, intended FROM gatehouse_submissions WHERE job = 0"
         ),
         "submission run:9:9:9",
@@ -363,13 +381,16 @@ def test_swapped_key(copy: Copy) -> None:
 
 
 def test_rolled_back_with_its_newest_head(copy: Copy) -> None:
-    """A tail deleted together with the newest head verifies, as documented; the root that was kept elsewhere gives it away."""
+    """A tail deleted together with the newest head verifies where nothing else is known; the head that was kept elsewhere gives it away."""
     kept = copy.verify().root
+    seen = Head(ORIGIN, 10, copy.thief.frontier(10).root())
     drop(copy.thief, "seq > 5")
     copy.thief.sql("DELETE FROM gatehouse_heads WHERE size = 10")
-    copy.thief.sql("DELETE FROM gatehouse_runs")
-    copy.thief.sql("DELETE FROM gatehouse_submissions WHERE job = 1")
-    assert copy.verify().ok
+    at = datetime.fromisoformat(json.loads(str(copy.thief.sql("SELECT body FROM gatehouse_events WHERE seq = 5")[0][0]))["at"]).timestamp()
+    copy.thief.sql("UPDATE gatehouse_runs SET ending = NULL, status = 'running', updated = ?", at)
+    copy.thief.sql("DELETE FROM gatehouse_submissions")
+    assert verify(copy.ledger, copy.trusted).ok
+    assert verify(copy.ledger, copy.trusted, seen).problems == ["head at 10: it was signed, and the ledger has it no more"]
     assert kept not in roots(copy.ledger, copy.trusted)
 
 
@@ -387,7 +408,7 @@ def test_a_head_of_another_key_is_not_sealed_on(copy: Copy) -> None:
     frontier = copy.thief.frontier(12)
     copy.thief.sql("INSERT INTO gatehouse_heads VALUES (12, ?, ?)", forged(12, frontier.root()), json.dumps([item.hex() for item in frontier.hashes]))
     with copy.ledger.transaction() as tx:
-        tx.append("new", "run", "k", {})
+        tx.append("new", "run", told("k"))
     with pytest.raises(Tampered):
         seal(copy.ledger, copy.key)
 

@@ -18,9 +18,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import text
+from tests.support.facts import told
 
 from prefect_gatehouse.canonical import canonical
 from prefect_gatehouse.errors import StorageError, Superseded
+from prefect_gatehouse.ledger.events import RunEnded
 from prefect_gatehouse.ledger.merkle import leaf_hash
 from prefect_gatehouse.ledger.note import Head, ledger_key, sign_head
 from prefect_gatehouse.ledger.seal import ORIGIN, seal
@@ -47,7 +49,7 @@ def fill(ledger: Ledger, count: int, start: int = 0, data: dict[str, str] | None
     """Appends events, one a transaction."""
     for number in range(start, start + count):
         with ledger.transaction() as tx:
-            assert tx.append(f"e{number}", "run", "something", {"n": number, **(data or {})})
+            assert tx.append(f"e{number}", "run", told("something", {"n": number, **(data or {})}))
 
 
 def rows(ledger: Ledger) -> list[tuple[int, str, str]]:
@@ -75,7 +77,7 @@ def test_a_repeated_event_id_writes_nothing(ledger: Ledger) -> None:
     fill(ledger, 2)
     before = rows(ledger)
     with ledger.transaction() as tx:
-        assert tx.append("e1", "other-run", "other-kind", {"n": 99}) is False
+        assert tx.append("e1", "other-run", told("other-kind", {"n": 99})) is False
     assert rows(ledger) == before
     event = ledger.event("e1")
     assert event is not None
@@ -86,7 +88,7 @@ def test_a_repeated_event_id_writes_nothing(ledger: Ledger) -> None:
 def test_twice_in_one_transaction(ledger: Ledger) -> None:
     """Events of one transaction follow each other in the chain, and a repetition within it is seen too."""
     with ledger.transaction() as tx:
-        assert [tx.append(name, "run", "k", {}) for name in ("a", "b", "a", "c")] == [True, True, False, True]
+        assert [tx.append(name, "run", told("k", {})) for name in ("a", "b", "a", "c")] == [True, True, False, True]
     assert [(event.seq, event.event_id) for event in ledger.events()] == [(1, "a"), (2, "b"), (3, "c")]
 
 
@@ -96,7 +98,7 @@ def test_a_transaction_that_fails_leaves_nothing(ledger: Ledger) -> None:
 
     def fail() -> None:
         with ledger.transaction() as tx:
-            tx.append("lost", "run", "k", {})
+            tx.append("lost", "run", told("k", {}))
             raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError, match="stop"):
@@ -109,9 +111,9 @@ def test_selection_by_run_and_kind(ledger: Ledger) -> None:
     """Events are found by run, by kind, by both; text beyond ASCII, quotes and null come back as they were."""
     data = {"text": 'Zoë\'s "naïve" 量子 \N{PERFORMING ARTS} \\ \n', "null": None, "list": [1, 2.5, True, {}]}
     with ledger.transaction() as tx:
-        tx.append("a", "one", "x", data)
-        tx.append("b", "two", "x", {})
-        tx.append("c", "one", "y", {}, attempt=3)
+        tx.append("a", "one", told("x", data))
+        tx.append("b", "two", told("x", {}))
+        tx.append("c", "one", told("y", {}), attempt=3)
     assert [event.event_id for event in ledger.events("one")] == ["a", "c"]
     assert [event.event_id for event in ledger.events(kind="x")] == ["a", "b"]
     assert [(event.event_id, event.attempt) for event in ledger.events("one", "y")] == [("c", 3)]
@@ -176,8 +178,8 @@ def test_threads_append_into_one_chain(ledger: Ledger) -> None:
         won = 0
         for number in range(6):
             with ledger.transaction() as tx:
-                tx.append(f"{worker}-{number}", "run", "k", {})
-                won += tx.append(f"shared-{number}", "run", "k", {"winner": worker})
+                tx.append(f"{worker}-{number}", "run", told("k", {}))
+                won += tx.append(f"shared-{number}", "run", told("k", {"winner": worker}))
         return won
 
     with ThreadPoolExecutor(8) as pool:
@@ -189,13 +191,14 @@ def test_threads_append_into_one_chain(ledger: Ledger) -> None:
 
 WRITER = """
 import sys
+from prefect_gatehouse.ledger.events import GateEntered
 from prefect_gatehouse.ledger.store import Ledger
 ledger = Ledger(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
 for number in range(25):
     with ledger.transaction() as tx:
-        tx.append(f"{sys.argv[2]}-{number}", "run", "k", {})
+        tx.append(f"{sys.argv[2]}-{number}", "run", GateEntered(gate="k"))
 """
 
 
@@ -239,14 +242,14 @@ def test_attempts_fence_each_other(ledger: Ledger) -> None:
         ledger.check_fence(tx, "r", 1)
     with ledger.transaction() as tx:
         ledger.check_fence(tx, "r", 2)
-        tx.set_run("r", ending="denied")
+        tx.append("r:ended", "r", RunEnded(ending="denied"), attempt=2)
     with pytest.raises(Superseded, match="closed"), ledger.transaction() as tx:
         ledger.check_fence(tx, "r", 2)
     with pytest.raises(Superseded, match=r"closed \(denied\)"):
         ledger.begin_attempt("r")
     with pytest.raises(Superseded), ledger.transaction() as tx:
         ledger.check_fence(tx, "unknown", 1)
-    assert [event.kind for event in ledger.events("r")] == ["attempt-started"] * 2
+    assert [event.kind for event in ledger.events("r")] == ["attempt-started"] * 2 + ["run-ended"]
 
 
 def test_two_attempts_at_once_get_two_numbers(ledger: Ledger) -> None:
@@ -288,7 +291,7 @@ class Fence(RuleBasedStateMachine):
         try:
             with self.ledger.transaction() as tx:
                 self.ledger.check_fence(tx, run, number)
-                tx.append(f"{run}:{self.written}", run, "effect", {}, attempt=number)
+                tx.append(f"{run}:{self.written}", run, told("effect", {}), attempt=number)
         except Superseded:
             assert not allowed
         else:
@@ -300,7 +303,7 @@ class Fence(RuleBasedStateMachine):
     def close(self, run: str) -> None:
         if self.newest[run]:
             with self.ledger.transaction() as tx:
-                tx.set_run(run, ending="completed")
+                self.written += tx.append(f"{run}:ended", run, RunEnded(ending="completed"))
             self.closed.add(run)
 
     @invariant()
@@ -353,7 +356,7 @@ def test_read_only_ledger(tmp_path: Path) -> None:
     with contextlib.closing(Ledger(f"sqlite:///file:{path}?mode=ro&uri=true")) as ledger:
         assert ledger.size() == 2
         with pytest.raises(StorageError, match="can't be used"), ledger.transaction() as tx:
-            tx.append("x", "run", "k", {})
+            tx.append("x", "run", told("k", {}))
         with pytest.raises(StorageError):
             ledger.begin_attempt("r")
 
@@ -417,10 +420,10 @@ def test_killed_writer_loses_nothing_and_leaves_nothing(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
     script = (
         "import os, signal, sys\n"
-        "from prefect_gatehouse.ledger.store import Ledger\n"
+        "from prefect_gatehouse.ledger.events import GateEntered\nfrom prefect_gatehouse.ledger.store import Ledger\n"
         "ledger = Ledger(sys.argv[1])\n"
-        "with ledger.transaction() as tx:\n    tx.append('kept', 'run', 'k', {})\n"
-        "with ledger.transaction() as tx:\n    tx.append('lost', 'run', 'k', {})\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "with ledger.transaction() as tx:\n    tx.append('kept', 'run', GateEntered(gate='k'))\n"
+        "with ledger.transaction() as tx:\n    tx.append('lost', 'run', GateEntered(gate='k'))\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     assert subprocess.run([sys.executable, "-c", script, url], check=False, env=dict(os.environ)).returncode == -9
     with contextlib.closing(Ledger(url)) as ledger:

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
-from tests.manifest.test_manifest_check import MANIFEST, SUITE
+from tests.operate.test_manifest_check import MANIFEST, SUITE
 
-from prefect_gatehouse.manifest.check import check_manifest
 from prefect_gatehouse.manifest.declared_endpoint import Endpoint
+from prefect_gatehouse.manifest.endpoints import endpoint_of
 from prefect_gatehouse.manifest.problems import Problem
 from prefect_gatehouse.manifest.secret_text import holds_secret
-from prefect_gatehouse.write_back.endpoints import endpoint_of
+from prefect_gatehouse.operate.check import check_manifest
 
 CANARY = "Hunter2CANARY"
 
@@ -138,6 +138,9 @@ SECRETS = {
     "parameter": (("workload: {", f"workload: {{parameters: {{db: 'postgresql://w:{CANARY}@h/d'}}, "), "workload.parameters.db"),
     "in-a-list": (("workload: {", f"workload: {{parameters: {{dbs: [a, 'host=h user=w password={CANARY}']}}, "), "workload.parameters.dbs[1]"),
     "private-key": (("workload: {", f"workload: {{parameters: {{k: '-----BEGIN OPENSSH PRIVATE KEY----- {CANARY}'}}, "), "workload.parameters.k"),
+    "named-so": (("workload: {", f"workload: {{parameters: {{db_password: {CANARY}}}, "), "workload.parameters.db_password"),
+    "cloud-key": (("workload: {", f"workload: {{parameters: {{user: AKIA{'A1' * 8}, k: '{CANARY}'}}, "), "workload.parameters.user"),
+    "web-token": (("purpose: p\n", f"purpose: see eyJhbGciOiJI.eyJzdWIiOiIx.{CANARY}\n"), "purpose"),
     "constant": (("age: {rule: keep}", f"age: {{rule: constant, value: 'ftp://u:{CANARY}@h'}}"), "data.columns.age.value"),
     "sql": (
         ("source: data.csv", f"source: {{system: results, sql: \"SELECT * FROM dblink('host=h user=w password={CANARY}', 'SELECT 1')\"}}"),
@@ -162,6 +165,7 @@ def test_a_password_in_another_field(tmp_path: Path, case: str) -> None:
         ("SELECT mrn FROM t WHERE password = 'x' AND user = 'y'", True),
         ("SELECT token FROM sessions WHERE token = 'abc'", True),
         ("https://example.org/wiki?page=Password", False),
+        ("token_count sk-learn eyJ AKIA", False),
         ("https://example.org:8080/users/@me", False),
         ("git+ssh://git@example.org/x", False),
         ("owner@example.org", False),

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from prefect_gatehouse.errors import InputError
-from prefect_gatehouse.flows import control
+from prefect_gatehouse.operate import runs as control
 
 pytestmark = pytest.mark.xdist_group("stack-2")
 

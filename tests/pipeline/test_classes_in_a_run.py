@@ -14,10 +14,10 @@ import pytest
 from click.testing import CliRunner
 from tests.support.pipeline import APPROVER, REQUESTER, ROWS
 
-from prefect_gatehouse.boundary import kinds_in
 from prefect_gatehouse.cli.main import main
-from prefect_gatehouse.evidence import re_identifications, who
+from prefect_gatehouse.evidence.questions import re_identifications, who
 from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.run.boundary import kinds_in
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.workload.circuits import text_of
 

@@ -13,9 +13,9 @@ from prefect.states import Cancelled, Cancelling, Completed, Crashed, Running, S
 from tests.support.pipeline import APPROVER
 
 from prefect_gatehouse.errors import InputError
-from prefect_gatehouse.flows import control
 from prefect_gatehouse.flows.clean_up import sweep
-from prefect_gatehouse.ledger.store import SILENT_SECONDS
+from prefect_gatehouse.ledger.projection import SILENT_SECONDS
+from prefect_gatehouse.operate import runs as control
 
 pytestmark = pytest.mark.xdist_group("stack-2")
 
@@ -176,8 +176,8 @@ def test_deleted_in_prefect_while_it_waits(pipeline: Any) -> None:
 def test_another_server_has_deleted_nothing(pipeline: Any) -> None:
     """A sweep that asks a server which does not even know the run's flow believes nobody that the run was deleted."""
     later = time.time() + SILENT_SECONDS + 60
-    for facts in ({"prefect_flow": str(uuid4())}, {}):
-        pipeline.ledger.begin_attempt(str(uuid4()), facts)
+    for flow in (str(uuid4()), ""):
+        pipeline.ledger.begin_attempt(str(uuid4()), prefect_flow=flow)
     assert sweep(pipeline.settings, now=later) == []
     assert [row["ending"] for row in sweep(pipeline.settings, now=later + 24 * 3600)] == ["abandoned", "abandoned"]
 

@@ -10,7 +10,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from prefect_gatehouse.flows import control
+from prefect_gatehouse.operate import runs as control
 
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(400)]
 

@@ -14,7 +14,7 @@ from tests.support.pipeline import ROWS
 
 from prefect_gatehouse.flows.clean_up import sweep
 from prefect_gatehouse.ledger.note import VerifierKey
-from prefect_gatehouse.ledger.seal import verify
+from prefect_gatehouse.ledger.verify import verify
 
 pytestmark = pytest.mark.xdist_group("stack-2")
 

@@ -17,8 +17,8 @@ from tests.services import unavailable
 from tests.support.leaks import leaks
 from tests.support.pipeline import APPROVER, OTHER, REQUESTER, ROWS, Pipeline
 
-from prefect_gatehouse.flows import control
 from prefect_gatehouse.identity.totp import STEP_SECONDS, code_at
+from prefect_gatehouse.operate import runs as control
 
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(400)]
 

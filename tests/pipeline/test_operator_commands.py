@@ -14,13 +14,13 @@ import pytest
 from sqlalchemy import update
 from tests.support.pipeline import APPROVER, REQUESTER, ROWS
 
-from prefect_gatehouse.approvals import last_asked
 from prefect_gatehouse.errors import Unavailable
-from prefect_gatehouse.flows import watching
-from prefect_gatehouse.flows.answering import follow_answer
-from prefect_gatehouse.ledger.store import SILENT_SECONDS
+from prefect_gatehouse.ledger.projection import SILENT_SECONDS
 from prefect_gatehouse.ledger.tables import heartbeats
 from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.operate import watching
+from prefect_gatehouse.operate.answering import follow_answer
+from prefect_gatehouse.run.approvals import last_asked
 
 pytestmark = [pytest.mark.xdist_group("stack-2"), pytest.mark.timeout(600)]
 

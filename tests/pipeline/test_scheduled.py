@@ -17,6 +17,7 @@ from uuid import uuid4
 import pytest
 import yaml
 
+from prefect_gatehouse.ledger.events import RunSuspended
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.settings import Settings
 
@@ -66,7 +67,7 @@ def over(ledger: Ledger) -> str:
     run_id = str(uuid4())
     ledger.begin_attempt(run_id)
     with ledger.transaction() as tx:
-        tx.set_run(run_id, status="waiting", wait_until=time.time() - 1)
+        tx.append(f"{run_id}:suspended", run_id, RunSuspended(until=time.time() - 1), attempt=1)
     return run_id
 
 

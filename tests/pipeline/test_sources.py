@@ -102,13 +102,13 @@ def test_a_run_reads_its_source_under_a_lease_and_leaks_nothing(
 
 def test_a_dry_run_reads_the_real_source(make_pipeline: Any, postgres: PostgresServer) -> None:
     """``gatehouse plan`` opens the source with its own credential, tokenises with a throw-away key, and shows what it read from."""
-    from prefect_gatehouse.flows.dry_run import plan_of
-    from prefect_gatehouse.plan_view import sections
+    from prefect_gatehouse.operate.dry_run import dry_run_plan
+    from prefect_gatehouse.run.plan_view import sections
 
     pipeline = make_pipeline(rounds=1)
     in_postgres(pipeline, postgres, moved_out(pipeline))
     settings = pipeline.settings.model_copy(update={"identity": pipeline.keys[REQUESTER]})
-    plan = plan_of(settings, pipeline.manifest, lambda words: lambda done, total: None)
+    plan = dry_run_plan(settings, pipeline.manifest, lambda words: lambda done, total: None)
     assert plan.validated.minimised.source_rows == ROWS
     shown = {row[0]: row[1] for section in sections(plan) for row in section.rows if len(row) == 2}
     assert shown["Read from"].startswith("clinic (postgresql://127.0.0.1:")

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from tests.support.pipeline import APPROVER, GATES, REQUESTER, ROWS
 
-from prefect_gatehouse.evidence import crossings, who
+from prefect_gatehouse.evidence.questions import passages, who
 from prefect_gatehouse.ledger.note import VerifierKey
-from prefect_gatehouse.ledger.seal import verify
+from prefect_gatehouse.ledger.verify import verify
 
 pytestmark = pytest.mark.xdist_group("stack")
 
@@ -21,7 +21,7 @@ def test_a_run_passes_every_gate_and_leaves_nothing(pipeline: Any) -> None:
     rows = pipeline.rows()
     assert len(rows) == ROWS
     assert {row[0] for row in rows} == pipeline.source_subjects()
-    passed = [item.gate for item in crossings(pipeline.ledger, run_id) if item.outcome == "passed" and item.gate != "fetch_credential"]
+    passed = [item.gate for item in passages(pipeline.ledger, run_id) if item.outcome == "passed" and item.gate != "fetch_credential"]
     assert sorted(set(passed), key=passed.index) == [gate for gate in GATES if gate != "fetch_credential"]
     assert passed.count("submit") == passed.count("collect") == 2
     assert pipeline.left_behind() == []
@@ -69,7 +69,9 @@ def test_openlineage_has_start_and_complete_of_every_gate(pipeline: Any) -> None
     started = [(event["job"]["name"], event["run"]["runId"]) for event in events if event["eventType"] == "START"]
     completed = [(event["job"]["name"], event["run"]["runId"]) for event in events if event["eventType"] == "COMPLETE"]
     assert set(started) == set(completed)
-    assert {name.rpartition(".")[2].partition(":")[0] for name, _ in started} == set(GATES)
+    assert started[0][0] == "governed-pipeline"
+    assert {name.rpartition(".")[2].partition(":")[0] for name, _ in started[1:]} == set(GATES)
+    assert len(set(started)) == len(started)
     assert all(event["producer"].startswith("urn:prefect-gatehouse") for event in events)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.support.pipeline import ROWS, WORKLOAD, Pipeline
 
-from prefect_gatehouse.flows import control
+from prefect_gatehouse.operate import runs as control
 
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(400)]
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.identity.plans import admitted_run, write_project
+from tests.support.plans import admitted_run, write_project
 
 from prefect_gatehouse.errors import Denied, InputError
 from prefect_gatehouse.manifest.fields import DataClass

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.manifest.treatment import Treatment
 from prefect_gatehouse.policy.tiers import effective_class, load_tiers
 from prefect_gatehouse.settings import Settings
-from prefect_gatehouse.values import Treatment
 
 SHIPPED = Settings().tiers.read_text()
 

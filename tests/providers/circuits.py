@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prefect_gatehouse.data.run_keys import RunKeys
-from prefect_gatehouse.leases import CredentialLease
 from prefect_gatehouse.manifest.models import Purpose
-from prefect_gatehouse.providers.interface import Counts, JobResult, Progress, Provider
-from prefect_gatehouse.providers.registry import provider_for
+from prefect_gatehouse.providers.interface import Backend, Connection, JobResult, Progress
+from prefect_gatehouse.providers.registry import connect
+from prefect_gatehouse.secrets.lease import CredentialLease
+from prefect_gatehouse.store.run_keys import RunKeys
+from prefect_gatehouse.workload.counts import Counts
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -27,9 +28,9 @@ class Desk:
         self.spool = folder / "spool"
         self.sealer = RunKeys(folder / "keys").obtain(run_id).sealer()
 
-    def provider(self) -> Provider:
+    def provider(self) -> Backend:
         """A provider object of its own at every call, as every process has."""
-        return provider_for(self.backend, self.spool, self.sealer)
+        return connect(self.backend, Connection(self.spool, self.sealer))
 
     def submit(self, circuits: Sequence[QuantumCircuit], key: str = "run:0:0:0", shots: int = 100) -> str:
         provider = self.provider()

@@ -17,7 +17,8 @@ from qiskit.circuit.library import GlobalPhaseGate, get_standard_gate_name_mappi
 from qiskit.quantum_info import Statevector, random_unitary
 
 from prefect_gatehouse.errors import GatehouseError, InputError, JobFailed, WorkloadFailed
-from prefect_gatehouse.providers.registry import backend_names, provider_for
+from prefect_gatehouse.providers.interface import Connection
+from prefect_gatehouse.providers.registry import backend_names, connect
 from prefect_gatehouse.workload.circuits import encode
 from tests.providers.circuits import BACKENDS, LEASE, Desk, distance, flipped
 
@@ -33,17 +34,17 @@ def test_both_simulators_are_registered(tmp_path: Path) -> None:
     assert set(BACKENDS) <= set(backend_names())
     for backend in BACKENDS:
         provider = Desk(tmp_path, backend).provider()
-        facts = provider.facts()
+        facts = provider.facts(LEASE)
         assert (facts.name, facts.simulator) == (backend, True)
         assert facts.version[0].isdigit() and facts.qubits > 20 and facts.circuits_per_job >= 1
-        assert provider.price(10**6, 10**6) == 0
+        assert provider.price(10**6, 10**6, LEASE) == 0
 
 
 @pytest.mark.parametrize("name", ["", "AER", "aer ", "ibm_nowhere", "../aer"])
 def test_an_unknown_backend(tmp_path: Path, name: str) -> None:
     """Only the exact name of an installed backend counts; the error lists what there is."""
     with pytest.raises(InputError) as caught:
-        provider_for(name, tmp_path, Desk(tmp_path, "aer").sealer)
+        connect(name, Connection(tmp_path, Desk(tmp_path, "aer").sealer))
     assert "aer" in caught.value.advice and "braket-local" in caught.value.advice
 
 

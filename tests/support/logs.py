@@ -20,6 +20,9 @@ DELETED = {
 }
 """Errors of a session whose tests delete runs in Prefect."""
 
+ENDED_ITSELF = {r"flow_run_executor - Process exited with status code: 9\b": "a test's workload calls os._exit(9)"}
+"""Errors of a session with a workload that ends its process."""
+
 
 def records(log: Path) -> list[tuple[str, str]]:
     """The records of a log: level and whole text, with the lines that follow its first."""

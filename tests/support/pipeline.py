@@ -16,15 +16,15 @@ import uuid
 from pathlib import Path
 from typing import Any, Self
 
-from prefect_gatehouse.approvals import standing
-from prefect_gatehouse.evidence import plan_of
-from prefect_gatehouse.flows import control
+from prefect_gatehouse.evidence.questions import recorded_plan
 from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.request import sign_request
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.load import load_manifest
+from prefect_gatehouse.operate import runs as control
+from prefect_gatehouse.run.approvals import standing
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.workload.hashing import SEED
 
@@ -190,6 +190,8 @@ class Pipeline:
         self.settings = Settings(home=self.home, environment="local")
         self.canaries = self._write_source()
         name = f"t{uuid.uuid4().hex[:10]}"
+        # The file is no secret, the manifest names it; what a block adds to it might be one.
+        self.address = f"sqlite:///{self.target}?timeout=60.{10**15 + secrets.randbelow(10**15)}"
         self.token_key = base64.b64encode(secrets.token_bytes(32)).decode()
         tokenise, write_back = blocks
         if tokenise is None or write_back is None:
@@ -199,7 +201,7 @@ class Pipeline:
                 Secret(value=self.token_key).save(f"{name}-key")  # type: ignore[arg-type]
                 tokenise = f"secret/{name}-key"
             if write_back is None:
-                Secret(value=f"sqlite:///{self.target}").save(f"{name}-url")  # type: ignore[arg-type]
+                Secret(value=self.address).save(f"{name}-url")  # type: ignore[arg-type]
                 write_back = f"secret/{name}-url"
         self.manifest = self.zone / "gatehouse.yaml"
         self.manifest.write_text(MANIFEST.format(tier=tier, rounds=rounds, backends=backends, tokenise=tokenise, write_back=write_back))
@@ -319,7 +321,7 @@ class Pipeline:
 
     def standing_plan(self, run_id: str) -> Any:
         """The run's plan."""
-        plan = plan_of(self.ledger, run_id)
+        plan = recorded_plan(self.ledger, run_id)
         assert plan is not None
         return plan
 
@@ -329,7 +331,7 @@ class Pipeline:
 
     def left_behind(self) -> list[str]:
         """Artifacts, keys, spooled jobs and staging that a run has left."""
-        files = [str(path) for name in ("artifacts", "run-keys", "simulator") for path in (self.home / name).rglob("*") if path.is_file()]
+        files = [str(path) for name in ("artifacts", "run-keys", "providers") for path in (self.home / name).rglob("*") if path.is_file()]
         if self.target.exists():
             connection = sqlite3.connect(self.target)
             files += [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE name LIKE '_gatehouse_stage%'")]

@@ -48,7 +48,7 @@ def _arm(order: dict[str, Any]) -> None:
 
 
 def _kill_at(kill: dict[str, Any]) -> None:
-    from prefect_gatehouse.attempt import Attempt
+    from prefect_gatehouse.run.attempt import Attempt
 
     effect, append = Attempt.effect, Attempt.append
     deadly = signal.Signals[f"SIG{kill.get('signal', 'KILL')}"]
@@ -65,13 +65,13 @@ def _kill_at(kill: dict[str, Any]) -> None:
         if (here or seen["event"]) and kill["side"] == "after":
             os.kill(os.getpid(), deadly)
 
-    def watched(self: Attempt, tx: Any, name: str, kind: str, data: Any) -> bool:
+    def watched(self: Attempt, tx: Any, name: str, fact: Any) -> bool:
         # "minimise" is the event that stores the gate's value; "minimise:1:ab12:before" tells that it was entered.
         if "event" in kill and (name == kill["event"] or (name.startswith(kill["event"] + ":") and not name.endswith(":before"))):
             seen["event"] = True
             if kill["side"] == "before":
                 os.kill(os.getpid(), deadly)
-        return append(self, tx, name, kind, data)
+        return append(self, tx, name, fact)
 
     Attempt.effect = counted  # type: ignore[method-assign]
     Attempt.append = watched  # type: ignore[method-assign]
@@ -92,16 +92,16 @@ def _kill_when_suspended() -> None:
 
 
 def _tap(file: Path) -> None:
-    from prefect_gatehouse.providers.spool import Spool
+    from prefect_gatehouse.providers.simulator.job_store import JobStore
     from prefect_gatehouse.write_back import sql
 
-    submit, publish = Spool.submit, sql.publish
+    submit, publish = JobStore.submit, sql.publish
 
     def note(*words: str) -> None:
         with file.open("a") as stream:
             stream.write(json.dumps(words) + "\n")
 
-    def tapped_submit(self: Spool, payload: bytes, key: str) -> str:
+    def tapped_submit(self: JobStore, payload: bytes, key: str) -> str:
         new = self.find(key) is None
         handle = submit(self, payload, key)
         if new:
@@ -114,7 +114,7 @@ def _tap(file: Path) -> None:
             note("publish", kwargs["run_id"])
         return published
 
-    Spool.submit = tapped_submit  # type: ignore[method-assign]
+    JobStore.submit = tapped_submit  # type: ignore[method-assign]
     sql.publish = tapped_publish
 
 

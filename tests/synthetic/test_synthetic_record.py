@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
-from tests.identity.plans import plan_for, tier_rules, write_project
 from tests.support.pipeline import REQUESTER, Pipeline
+from tests.support.plans import plan_for, tier_rules, write_project
 from tests.synthetic.installation import Desk
 from tests.synthetic.sources import correlated
 
 from prefect_gatehouse.canonical import sha256_file
 from prefect_gatehouse.errors import Denied, InputError, Tampered
-from prefect_gatehouse.flows.dry_run import plan_of
 from prefect_gatehouse.identity.keys import fingerprint, generate_key
+from prefect_gatehouse.ledger.events import SyntheticRecorded
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.fields import DataClass
-from prefect_gatehouse.plan_view import sections
+from prefect_gatehouse.operate.dry_run import dry_run_plan
 from prefect_gatehouse.policy.cedar import load_policy
-from prefect_gatehouse.policy.questions import ask_submit
+from prefect_gatehouse.run.plan_view import sections
+from prefect_gatehouse.run.policy_questions import ask_submit
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.synthetic.record import carry_records, is_synthetic, make_record, record_of, require_synthetic, write_record
 
@@ -53,11 +55,18 @@ def test_only_the_bytes_that_were_recorded_count(desk: Desk) -> None:
     assert not is_synthetic(desk.ledger, "")
 
 
+def recorded(sha256: str) -> SyntheticRecorded:
+    """The fact, whoever tells it."""
+    return SyntheticRecorded(
+        sha256=sha256, rows=1, source_sha256="a" * 64, report_sha256="b" * 64, generator="test", made_at=datetime(2026, 1, 1, tzinfo=UTC)
+    )
+
+
 def test_another_event_with_the_digest_does_not_count(desk: Desk) -> None:
     """Kind and place of the event count, not that the digest occurs in it."""
     with desk.ledger.transaction() as tx:
-        tx.append(f"synthetic:{'c' * 64}", "some-run", "synthetic-recorded", {"sha256": "c" * 64})
-        tx.append(f"other:{'d' * 64}", "ledger", "synthetic-recorded", {"sha256": "d" * 64})
+        tx.append(f"synthetic:{'c' * 64}", "some-run", recorded("c" * 64))
+        tx.append(f"other:{'d' * 64}", "ledger", recorded("d" * 64))
     assert not is_synthetic(desk.ledger, "c" * 64)
     assert not is_synthetic(desk.ledger, "d" * 64)
 
@@ -126,7 +135,7 @@ def test_the_gates_of_a_tier_for_synthetic_data(tmp_path: Path) -> None:
     settings = open_.model_copy(update={"tiers": tmp_path / "tiers.yaml"})
 
     def dry(with_settings: Settings) -> str:
-        plan = plan_of(with_settings, small.manifest, lambda what: lambda done, total: None)
+        plan = dry_run_plan(with_settings, small.manifest, lambda what: lambda done, total: None)
         return "; ".join(section.summary for section in sections(plan))
 
     with pytest.raises(Denied, match="synthetic data only"):

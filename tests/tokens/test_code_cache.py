@@ -19,7 +19,8 @@ MODULE = '''
 from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
-from prefect_gatehouse.tokens.compiled import helper, kernel
+from prefect_gatehouse.tokens.compiled import kernel
+from prefect_gatehouse.tokens.kernels import helper
 
 ADDED = 5
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from prefect_gatehouse.tokens import array_layout
-from prefect_gatehouse.tokens.compiled import Kernel, Parameter, Written, helper, inlined, load64, store64, swap64
+from prefect_gatehouse.tokens.kernels import Kernel, Parameter, Written, helper, inlined, load64, store64, swap64
 
 pytest.importorskip("numba")
 

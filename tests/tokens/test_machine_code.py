@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from prefect_gatehouse.tokens import array_layout, compiled
-from prefect_gatehouse.tokens.compiled import Kernel, Written
+from prefect_gatehouse.tokens import array_layout
+from prefect_gatehouse.tokens.kernels import Kernel, Written, helper, inlined
 
 pytest.importorskip("numba")
 
@@ -22,7 +22,7 @@ Longs = npt.NDArray[np.int64]
 ADDED = 1
 
 
-@compiled.helper
+@helper
 def _more(number: int) -> int:
     return number + ADDED
 
@@ -55,8 +55,8 @@ def test_the_text_is_all_that_is_compiled() -> None:
         return _more(array[0]) + 1
 
     wider.__name__ = longer.__name__ = "total"
-    less, other = compiled.helper(changed(_more, ADDED=2)), compiled.helper(lambda number: number - ADDED)
-    copied = compiled.inlined(changed(_more))
+    less, other = helper(changed(_more, ADDED=2)), helper(lambda number: number - ADDED)
+    copied = inlined(changed(_more))
     made = [text(total), text(wider), text(longer), text(total, total), *(text(changed(total, _more=each)) for each in (less, other, copied))]
     assert len(set(made)) == len(made)
 

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 
 from prefect_gatehouse.validation.page import by_column, markdown, page
+from prefect_gatehouse.validation.report import CheckResult, SuiteReport
 from prefect_gatehouse.validation.suite import Suite
 from prefect_gatehouse.validation.validate import validate
-from prefect_gatehouse.values import CheckResult, SuiteReport
 
 HOSTILE = "</h2><script>alert(1)</script> | [x](javascript:1) `<img src=x>`\n# y"
 

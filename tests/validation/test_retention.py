@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from prefect_gatehouse.ledger.events import ReportDeleted, ReportWritten
 from prefect_gatehouse.ledger.store import Ledger
-from prefect_gatehouse.validation.retention import DELETED, WRITTEN, delete_expired, page_path
+from prefect_gatehouse.validation.retention import delete_expired, page_path
 
 LATER = datetime.now(UTC) + timedelta(days=31)
 
@@ -26,7 +27,7 @@ def write(ledger: Ledger, reports: Path, run_id: str, gate: str = "validate_inpu
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("page")
     with ledger.transaction() as tx:
-        tx.append(f"{run_id}:report:{gate}:{attempt}", run_id, WRITTEN, {"gate": gate, "sha256": "0" * 64, "retain_days": days})
+        tx.append(f"{run_id}:report:{gate}:{attempt}", run_id, ReportWritten(gate=gate, path="p", sha256="0" * 64, owner="o", retain_days=days))
     return path
 
 
@@ -39,7 +40,7 @@ def test_a_page_goes_when_its_time_has_passed_and_only_then(ledger: Ledger, tmp_
     assert (deletion.uri, deletion.deleted) == ("report:run-1/validate_input", True)
     assert not path.parent.exists()
     assert kept.exists()
-    assert [(event.run_id, event.data["gate"]) for event in ledger.events(kind=DELETED)] == [("run-1", "validate_input")]
+    assert [(event.run_id, event.data["gate"]) for event in ledger.events(kind=ReportDeleted.kind)] == [("run-1", "validate_input")]
     assert delete_expired(ledger, tmp_path, LATER) == []
 
 
@@ -55,7 +56,7 @@ def test_a_page_that_is_gone_gets_its_receipt(ledger: Ledger, tmp_path: Path) ->
     """A sweeper that died between deleting and recording is followed by one that records."""
     write(ledger, tmp_path, "run-1").unlink()
     assert [item.deleted for item in delete_expired(ledger, tmp_path, LATER)] == [True]
-    assert len(ledger.events(kind=DELETED)) == 1
+    assert len(ledger.events(kind=ReportDeleted.kind)) == 1
 
 
 def test_a_page_that_can_t_be_deleted_is_told_and_tried_again(ledger: Ledger, tmp_path: Path) -> None:
@@ -65,7 +66,7 @@ def test_a_page_that_can_t_be_deleted_is_told_and_tried_again(ledger: Ledger, tm
     path.mkdir()
     (path / "in the way").touch()
     assert [item.deleted for item in delete_expired(ledger, tmp_path, LATER)] == [False]
-    assert ledger.events(kind=DELETED) == []
+    assert ledger.events(kind=ReportDeleted.kind) == []
 
 
 def test_an_entry_that_leads_elsewhere_deletes_nothing(ledger: Ledger, tmp_path: Path) -> None:
@@ -73,6 +74,6 @@ def test_an_entry_that_leads_elsewhere_deletes_nothing(ledger: Ledger, tmp_path:
     outside = tmp_path / "outside.html"
     outside.write_text("not a page")
     with ledger.transaction() as tx:
-        tx.append("x:report:y:1", "..", WRITTEN, {"gate": "../outside", "sha256": "0" * 64, "retain_days": 1})
+        tx.append("x:report:y:1", "..", ReportWritten(gate="../outside", path="p", sha256="0" * 64, owner="o", retain_days=1))
     assert [item.deleted for item in delete_expired(ledger, tmp_path / "reports", LATER)] == [False]
     assert outside.exists()

@@ -23,8 +23,8 @@ from prefect_gatehouse.validation.forms import form_of, understood
 from prefect_gatehouse.validation.gx import run
 from prefect_gatehouse.validation.gx_import import registry
 from prefect_gatehouse.validation.pushdown import registry as checks
+from prefect_gatehouse.validation.report import CheckResult
 from prefect_gatehouse.validation.suite import Suite, build
-from prefect_gatehouse.values import CheckResult
 
 Expectation = tuple[str, dict[str, Any]]
 _LEFT = CheckResult(type="left", column=None, success=False, errored=True, engine="great-expectations")

@@ -6,32 +6,32 @@ import base64
 import gc
 import random
 import signal
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from tests.identity.plans import MANIFEST, RUN, write_project
+from tests.support.plans import MANIFEST, RUN, write_project
 
-from prefect_gatehouse import journal
-from prefect_gatehouse.approvals import ask, judge, require_approved
-from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.errors import DataRefused, Denied, InputError, WorkloadFailed
 from prefect_gatehouse.identity import sshsig
-from prefect_gatehouse.identity.approval import Answer
 from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.leases import SecretText
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.run import journal
+from prefect_gatehouse.run.answer import Answer
+from prefect_gatehouse.run.approvals import ask, judge
+from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.values import ApprovedPlan, Plan, RawOutcome
+from prefect_gatehouse.secrets.lease import SecretText
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.tasks.admit import admit
+from prefect_gatehouse.tasks.await_approval import await_approval
 from prefect_gatehouse.tasks.minimise import minimise
 from prefect_gatehouse.tasks.plan import plan
 from prefect_gatehouse.tasks.rounds import run_rounds
 from prefect_gatehouse.tasks.validate_input import validate_input
-from prefect_gatehouse.values import ApprovedPlan, Plan, RawOutcome
 from prefect_gatehouse.workload.circuits import summarise
 from prefect_gatehouse.workload.load import load_workload
 from prefect_gatehouse.workload.rounds import Finished, Rounds
@@ -392,11 +392,10 @@ class Desk:
         people.add("bob", key=generate_key(key, ""), roles=frozenset({"approver"}), totp=False, clearance=DataClass.RESTRICTED)
         approve, _ = ask(self.attempt, made, "k")
         judge(self.attempt, made, "k", Answer(decision="approve", approver="bob", proof=sshsig.sign(key, approve.message())))
-        approvals = require_approved(self.ledger, made, self.attempt.people)
-        return ApprovedPlan(plan=made, approvals=tuple(approvals), decided_at=datetime.now(UTC))
+        return await_approval(self.attempt, made)
 
     def entries(self) -> list[tuple[int, int, str, str]]:
-        return [(entry.round, entry.attempt, entry.backend, entry.state) for entry in journal.entries(self.attempt)]
+        return [(entry.round, entry.fallback, entry.backend, entry.state) for entry in journal.entries(self.attempt)]
 
     def frame(self, outcome: RawOutcome) -> pd.DataFrame:
         made: pd.DataFrame = self.attempt.store.read(outcome.frame, self.attempt.key).to_pandas()

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.workload.test_rounds import Desk
 
-from prefect_gatehouse import journal
-from prefect_gatehouse.attempt import Attempt
 from prefect_gatehouse.errors import DataRefused
-from prefect_gatehouse.providers.aer import AerProvider
+from prefect_gatehouse.providers.interface import Connection
+from prefect_gatehouse.providers.simulator.aer import AerBackend
+from prefect_gatehouse.run import journal
+from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.tasks.rounds import run_rounds
 
 TOKEN = "s1_" + "0123456789abcdefghijklmnopqrstuv"
 
 
-class Leaky(AerProvider):
+class Leaky(AerBackend):
     """A provider that sends the workload's names along, once it is armed, and says so."""
 
     armed = ""
@@ -42,7 +44,7 @@ class Leaky(AerProvider):
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     """A run whose only backend is the leaky one, not armed yet."""
     Leaky.armed, Leaky.sent = "", []
-    monkeypatch.setattr(Attempt, "provider", lambda self, backend: Leaky(self.spool, self.sealer))
+    monkeypatch.setattr(Attempt, "backend", lambda self, name: Leaky(Connection(self.kept_by("simulator"), self.sealer)))
     made = Desk(tmp_path, backends="aer")
     with closing(made.ledger):
         yield made
@@ -73,7 +75,7 @@ def test_what_another_process_intended_is_looked_at_again(desk: Desk, monkeypatc
             run_rounds(desk.attempt, approved)
     assert [entry.state for entry in journal.entries(desk.attempt)] == ["intended"]
     desk.attempt = desk.next_attempt()
-    monkeypatch.setattr("prefect_gatehouse.tasks.submit.GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(Leaky, "facts", lambda self, lease: replace(AerBackend.facts(self, lease), grace_seconds=0.0))
     Leaky.armed = "names"
     refused(desk, approved)
     Leaky.armed = ""

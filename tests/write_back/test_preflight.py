@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from prefect_gatehouse.errors import GatehouseError, InputError, Unavailable
+from prefect_gatehouse.errors import Denied, GatehouseError, InputError, Unavailable
 from prefect_gatehouse.write_back.database import looked_at
 from prefect_gatehouse.write_back.preflight import Found, Wanted, look_ahead
 from prefect_gatehouse.write_back.rows import LABEL, RUN
@@ -40,6 +40,16 @@ def test_a_table_that_is_still_to_be_made(database: Database) -> None:
         assert database.tables() == set()
     else:
         assert not Path(database.url.removeprefix("sqlite:///")).exists()
+
+
+def test_a_table_whose_name_differs_by_case(database: Database) -> None:
+    """SQLite finds it and PostgreSQL has another one in mind: here it is refused by name, there it is a table that is still to be made."""
+    database.execute(f'CREATE TABLE "Predictions" (patient text, risk float, {OURS})')
+    if database.postgresql:
+        assert look(database, as_self=True).table_exists is False
+    else:
+        with pytest.raises(Denied, match="differs by case"):
+            look(database)
 
 
 def test_what_a_run_made_takes_the_next_run(database: Database) -> None:

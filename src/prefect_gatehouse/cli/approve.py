@@ -6,8 +6,7 @@ from typing import Literal
 
 import click
 
-from prefect_gatehouse.cli.output import command as make
-from prefect_gatehouse.cli.output import confirm, emit
+from prefect_gatehouse.cli.output import confirm, emit, gatehouse_command
 
 
 def _decide(
@@ -18,10 +17,10 @@ def _decide(
     quiet_prefect()
     from prefect_gatehouse.cli.follow import follow_to_the_end
     from prefect_gatehouse.cli.plan import print_plan
-    from prefect_gatehouse.evidence import find_run
-    from prefect_gatehouse.flows.answering import asked, follow_answer
-    from prefect_gatehouse.flows.control import answer, sign_answer
+    from prefect_gatehouse.evidence.questions import find_run
     from prefect_gatehouse.ledger.store import Ledger
+    from prefect_gatehouse.operate.answering import asked, follow_answer
+    from prefect_gatehouse.operate.runs import answer, sign_answer
     from prefect_gatehouse.settings import load_settings
 
     settings = load_settings()
@@ -72,5 +71,5 @@ def _reject(run: str, approver: str, code: str | None, reason: str, yes: bool, a
     _decide(run, "reject", approver, code, reason, yes, False, as_json)
 
 
-approve = make("approve", "Show a run's plan, sign it, and resume the run.")(_approve)
-reject = make("reject", "Reject a run's plan; the run ends and cleans up.")(_reject)
+approve = gatehouse_command("approve", "Show a run's plan, sign it, and resume the run.")(_approve)
+reject = gatehouse_command("reject", "Reject a run's plan; the run ends and cleans up.")(_reject)

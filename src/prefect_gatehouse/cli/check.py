@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from prefect_gatehouse.cli.output import command as make
-from prefect_gatehouse.cli.output import emit, plain
+from prefect_gatehouse.cli.output import emit, gatehouse_command, plain
 
 
 @click.argument("file", type=click.Path(path_type=Path), required=False)
@@ -21,7 +20,7 @@ def _check(file: Path | None, schema: bool, as_json: bool) -> None:
         return
     if file is None:
         raise click.UsageError("give the manifest's file, or --schema")
-    from prefect_gatehouse.manifest.check import check_manifest
+    from prefect_gatehouse.operate.check import check_manifest
 
     problems = check_manifest(file)
 
@@ -36,4 +35,4 @@ def _check(file: Path | None, schema: bool, as_json: bool) -> None:
         raise SystemExit(2)
 
 
-command = make("check", "Report every problem of a manifest.")(_check)
+command = gatehouse_command("check", "Report every problem of a manifest.")(_check)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from prefect_gatehouse.cli.output import command as make
-from prefect_gatehouse.cli.output import emit, table
+from prefect_gatehouse.cli.output import emit, gatehouse_command, table
 
 
 def _clean_up(as_json: bool) -> None:
@@ -14,7 +13,7 @@ def _clean_up(as_json: bool) -> None:
 
     quiet_prefect()
     from prefect_gatehouse.flows.clean_up import sweep
-    from prefect_gatehouse.flows.control import server
+    from prefect_gatehouse.operate.runs import server
     from prefect_gatehouse.settings import load_settings
 
     with server():
@@ -30,4 +29,4 @@ def _clean_up(as_json: bool) -> None:
     emit(swept, as_json, render)
 
 
-command = make("clean-up", "Sweep once.")(_clean_up)
+command = gatehouse_command("clean-up", "Sweep once.")(_clean_up)

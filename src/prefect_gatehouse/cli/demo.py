@@ -19,14 +19,16 @@ from typing import TYPE_CHECKING
 import click
 
 from prefect_gatehouse.cli.demo_ui import command_line, print_ways, stay
-from prefect_gatehouse.cli.output import command as make
-from prefect_gatehouse.cli.output import console, emit, table
+from prefect_gatehouse.cli.output import console, emit, gatehouse_command, table
 from prefect_gatehouse.cli.quiet import quiet_prefect
 from prefect_gatehouse.cli.stack import Stack
 from prefect_gatehouse.errors import GatehouseError, InputError, Interrupted
+from prefect_gatehouse.files import write_new
+from prefect_gatehouse.ledger.projection import RunRow
+from prefect_gatehouse.run.values import CleanupReceipt, WriteBackReceipt
 
 if TYPE_CHECKING:
-    from prefect_gatehouse.ledger.store import Ledger, RunRow
+    from prefect_gatehouse.ledger.store import Ledger
     from prefect_gatehouse.settings import Settings
 
 REQUESTER, APPROVER = "requester@example.org", "approver@example.org"
@@ -76,7 +78,7 @@ def _demo(ui: bool, as_json: bool) -> None:
     started = time.monotonic()
     with _stack(say) as desk:
         from prefect_gatehouse.cli.follow import follow_run
-        from prefect_gatehouse.flows import control
+        from prefect_gatehouse.operate import runs as control
 
         run_id = control.start(desk.settings, desk.manifest, signed=True)
         try:
@@ -86,6 +88,7 @@ def _demo(ui: bool, as_json: bool) -> None:
                 raise _failed(desk, row)
             with _decide(desk, run_id, ui, as_json, say):
                 row = follow_run(desk.settings, run_id, until=("failed", "ended"), seconds=None if ui else _RUN_SECONDS, quiet=as_json)
+            _tell_the_rest(desk)
             _summary(desk, row, time.monotonic() - started, as_json)
             if ui:
                 stay(desk.settings, run_id, say)
@@ -95,10 +98,19 @@ def _demo(ui: bool, as_json: bool) -> None:
             _leave_nothing(desk, run_id, say)
 
 
+def _tell_the_rest(desk: Desk) -> None:
+    """The run's process tells of the run when it leaves, and the demo's worker is stopped then; what it did not come to is told here."""
+    from prefect_gatehouse.evidence.tell import tell_outside
+    from prefect_gatehouse.ledger.store import Ledger
+
+    with contextlib.closing(Ledger(desk.settings.ledger())) as ledger:
+        tell_outside(desk.settings, ledger)
+
+
 def _leave_nothing(desk: Desk, run_id: str, say: Callable[[str], None]) -> None:
     """Nobody can resume a run whose server is about to stop, so one that is still open is abandoned and cleaned up."""
-    from prefect_gatehouse.flows import control
     from prefect_gatehouse.ledger.store import Ledger
+    from prefect_gatehouse.operate import runs as control
 
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -134,7 +146,7 @@ def _stack(say: Callable[[str], None]) -> Iterator[Desk]:
             os.environ.update(stack.environment)
             os.environ["PREFECT_LOGGING_LEVEL"] = "ERROR"
         desk = make_desk(folder, load_settings())
-        import prefect_gatehouse.flows.control  # noqa: F401 - two seconds of imports while the server starts
+        import prefect_gatehouse.operate.runs  # noqa: F401 - two seconds of imports while the server starts
 
         if stack is not None:
             stack.wait()
@@ -210,8 +222,7 @@ def save_blocks(desk: Desk) -> None:
 
     key = desk.folder / "trust-zone" / "token-root-key"
     if not key.exists():
-        with os.fdopen(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-            stream.write(base64.b64encode(secrets.token_bytes(32)).decode())
+        write_new(key, base64.b64encode(secrets.token_bytes(32)))
     Secret(value=key.read_text()).save("tumour-token-key", overwrite=True)
     Secret(value=f"sqlite:///{desk.clinic}").save("tumour-warehouse", overwrite=True)
 
@@ -220,9 +231,9 @@ def save_blocks(desk: Desk) -> None:
 def _decide(desk: Desk, run_id: str, ui: bool, as_json: bool, say: Callable[[str], None]) -> Iterator[None]:
     """Approves, or shows somebody how to; one-time codes are shown until the block is left."""
     from prefect_gatehouse.cli.plan import print_plan
-    from prefect_gatehouse.flows import control
-    from prefect_gatehouse.flows.answering import asked
     from prefect_gatehouse.ledger.store import Ledger
+    from prefect_gatehouse.operate import runs as control
+    from prefect_gatehouse.operate.answering import asked
 
     decided = threading.Event()
     ledger = Ledger(desk.settings.ledger())
@@ -246,15 +257,15 @@ def _decide(desk: Desk, run_id: str, ui: bool, as_json: bool, say: Callable[[str
 
 def _summary(desk: Desk, row: RunRow, seconds: float, as_json: bool) -> None:
     from prefect_gatehouse.cli.follow import gate_table
-    from prefect_gatehouse.evidence import crossings
+    from prefect_gatehouse.evidence.questions import passages
     from prefect_gatehouse.ledger.note import VerifierKey
-    from prefect_gatehouse.ledger.seal import verify
     from prefect_gatehouse.ledger.store import Ledger
+    from prefect_gatehouse.ledger.verify import verify
 
     ledger = Ledger(desk.settings.ledger())
     try:
         found = verify(ledger, VerifierKey.parse((desk.settings.home / "ledger.vkey").read_text()))
-        passed = crossings(ledger, row.run_id)
+        passed = passages(ledger, row.run_id)
         facts = _facts(desk, ledger, row)
     finally:
         ledger.close()
@@ -277,18 +288,19 @@ def _summary(desk: Desk, row: RunRow, seconds: float, as_json: bool) -> None:
 
 
 def _facts(desk: Desk, ledger: Ledger, row: RunRow) -> dict[str, str]:
+    from prefect_gatehouse.run.chain import Chain
+
+    chain = Chain(ledger, row.run_id)
     facts = {"Run": f"{row.ending}, requester {row.requester}, ticket {row.ticket}"}
-    written, cleaned = ledger.event(f"{row.run_id}:write_back"), ledger.event(f"{row.run_id}:clean_up")
+    written, cleaned = chain.read(WriteBackReceipt.gate, WriteBackReceipt), chain.read(CleanupReceipt.gate, CleanupReceipt)
     if written is not None:
-        value = written.data["value"]
-        facts["Rows written"] = f"{value['rows']} into {value['system']}/{value['table']}, {value['label']} backend"
+        facts["Rows written"] = f"{written.rows} into {written.system}/{written.table}, {written.label} backend"
         with contextlib.closing(sqlite3.connect(desk.clinic)) as clinic:
             kernel, baseline = clinic.execute("SELECT max(kernel_accuracy), max(baseline_accuracy) FROM tumour_predictions").fetchone()
         facts["Accuracy"] = f"quantum kernel {kernel:.3f}, the same classifier with a classical kernel {baseline:.3f} (held-out fifth)"
     if cleaned is not None:
-        value = cleaned.data["value"]
-        facts["Artifacts"] = f"{len(value['deletions'])} deleted, their key first; open obligations: {len(value['obligations'])}"
+        facts["Artifacts"] = f"{len(cleaned.deletions)} deleted, their key first; open obligations: {len(cleaned.obligations)}"
     return facts
 
 
-command = make("demo", "Run the main job end to end on this machine.")(_demo)
+command = gatehouse_command("demo", "Run the main job end to end on this machine.")(_demo)

@@ -11,8 +11,9 @@ from rich.table import Table
 from prefect_gatehouse.cli.outlook import next_step
 from prefect_gatehouse.cli.output import console, plain
 from prefect_gatehouse.errors import Interrupted, Refused, Unavailable
-from prefect_gatehouse.evidence import Crossing, crossings, reason_of
-from prefect_gatehouse.ledger.store import Ledger, RunRow
+from prefect_gatehouse.evidence.questions import Passage, passages, reason_of
+from prefect_gatehouse.ledger.projection import RunRow
+from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.settings import Settings
 
 RESTING = ("waiting", "suspended", "failed", "ended")
@@ -21,7 +22,7 @@ _MARKS = {"passed": "[green]\u2714[/]", "failed": "[red]\u2718[/]", "entered": "
 _EVERY = 0.4  # seconds between two looks at the ledger
 
 
-def gate_table(found: list[Crossing], title: str = "") -> Table:
+def gate_table(found: list[Passage], title: str = "") -> Table:
     """The gates of a run with their time and outcome."""
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title=title or None, title_justify="left", title_style="bold")
     for header in ("", "Gate", "Seconds", "Note"):
@@ -55,7 +56,7 @@ def follow_run(
         Interrupted: The run's process is dead.
         Unavailable: Nobody took the run up, or the limit has passed.
     """
-    from prefect_gatehouse.flows.watching import Watch
+    from prefect_gatehouse.operate.watching import Watch
 
     ledger = Ledger(settings.ledger())
     watch = Watch(ledger, run_id, since)
@@ -66,7 +67,7 @@ def follow_run(
             while limit is None or time.monotonic() < limit:
                 row = watch.row()
                 if row is not None and not quiet and out.is_terminal:
-                    live.update(gate_table(crossings(ledger, run_id)), refresh=True)
+                    live.update(gate_table(passages(ledger, run_id)), refresh=True)
                 if row is not None and (row.status in until or row.ending is not None):
                     return row
                 watch.look()

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from prefect_gatehouse import __version__
-from prefect_gatehouse.cli.output import command as make
-from prefect_gatehouse.cli.output import emit
+from prefect_gatehouse.cli.output import emit, gatehouse_command
 from prefect_gatehouse.errors import InputError, StorageError
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def _init(folder: Path, name: str | None, person: str | None, as_json: bool) -> 
     emit(data, as_json, lambda: click.echo("\n".join(_next(data))))
 
 
-command = make("init", "Write a new pipeline from a template, and make your signing key.")(_init)
+command = gatehouse_command("init", "Write a new pipeline from a template, and make your signing key.")(_init)
 
 
 def _next(data: dict[str, object]) -> list[str]:

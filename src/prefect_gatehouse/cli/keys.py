@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from prefect_gatehouse.cli.output import command as make
-from prefect_gatehouse.cli.output import confirm, emit, table
+from prefect_gatehouse.cli.output import confirm, emit, gatehouse_command, table
 from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.files import open_new
 
 if TYPE_CHECKING:
-    from prefect_gatehouse.tokens.rotation import User
+    from prefect_gatehouse.operate.key_rotation import User
 
 
 @click.group("keys", short_help="Make, list and rotate the root keys of the tokens.")
@@ -29,7 +29,7 @@ def _new(out: Path, as_json: bool) -> None:
     root = RootKey.generate()
     try:
         # Never into a file that is there: it may be the only copy of a key, or open to others.
-        with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        with os.fdopen(open_new(out), "w") as file:
             file.write(root.stored() + "\n")
     except FileExistsError:
         raise InputError("the file is there already", where=str(out), advice="name another one") from None
@@ -44,10 +44,10 @@ def _list(block: str, as_json: bool) -> None:
     from prefect_gatehouse.cli.quiet import quiet_prefect
 
     quiet_prefect()
-    from prefect_gatehouse.blocks.reader import read_secret
+    from prefect_gatehouse.blocks.reader import read_text
     from prefect_gatehouse.tokens.keys import RootKey
 
-    secret = read_secret(block)
+    secret = read_text(block)
     root = RootKey.parse(secret.reveal())
     rows = [(str(version), "current: makes new tokens" if version == root.current else "reads old tokens") for version in root.versions]
     emit(
@@ -68,16 +68,16 @@ def _rotate(block: str, yes: bool, as_json: bool) -> None:
     from prefect_gatehouse.cli.quiet import quiet_prefect
 
     quiet_prefect()
-    from prefect_gatehouse.blocks.reader import read_secret
+    from prefect_gatehouse.blocks.reader import read_text
     from prefect_gatehouse.blocks.writer import write_secret
     from prefect_gatehouse.ledger.store import Ledger
+    from prefect_gatehouse.operate.key_rotation import decide, users
     from prefect_gatehouse.settings import load_settings
     from prefect_gatehouse.tokens.keys import RootKey
-    from prefect_gatehouse.tokens.rotation import decide, users
 
     settings = load_settings()
     settings.folder("")
-    secret = read_secret(block)
+    secret = read_text(block)
     root = RootKey.parse(secret.reveal())
     rotated = root.rotated()
     ledger = Ledger(settings.ledger())
@@ -107,6 +107,6 @@ def _show_users(touched: list[User], before: int, after: int) -> None:
     table(f"Pipelines whose tokens change from version {before} to {after}", ("Pipeline", "Tenant", "Used it to"), rows)
 
 
-command.add_command(make("new", "Make a root key in a new file.")(_new))
-command.add_command(make("list", "List the versions in a block.")(_list))
-command.add_command(make("rotate", "Add a version and make it current.")(_rotate))
+command.add_command(gatehouse_command("new", "Make a root key in a new file.")(_new))
+command.add_command(gatehouse_command("list", "List the versions in a block.")(_list))
+command.add_command(gatehouse_command("rotate", "Add a version and make it current.")(_rotate))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from prefect_gatehouse.ledger.store import RunRow
+    from prefect_gatehouse.ledger.projection import RunRow
 
 
 def in_utc(seconds: float) -> str:

@@ -32,7 +32,7 @@ def console(*, err: bool = False) -> Console:
     return _Console(highlight=False, soft_wrap=False, stderr=err)
 
 
-def command(name: str, help_text: str, *, reads: str = "") -> Callable[[Callable[..., None]], click.Command]:
+def gatehouse_command(name: str, help_text: str, *, reads: str = "") -> Callable[[Callable[..., None]], click.Command]:
     """A command with ``--json`` whose errors are told in one message.
 
     Args:
@@ -105,11 +105,13 @@ def confirm(question: str) -> None:
         InputError: Nobody is there to answer.
     """
     try:
-        click.confirm(plain(question), abort=True, err=True)
-    except click.Abort:
+        said = click.confirm(plain(question), err=True)
+    except click.Abort:  # Ctrl-C at a terminal; elsewhere the input has ended
         if sys.stdin.isatty():
             raise
         raise InputError("this asks before it acts, and nobody said yes", where="--yes", advice="add --yes to go on without being asked") from None
+    if not said:
+        raise click.Abort
 
 
 def _require_file(path: Path) -> None:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from prefect_gatehouse.cli.output import command as make
-from prefect_gatehouse.cli.output import emit, table
+from prefect_gatehouse.cli.output import emit, gatehouse_command, table
 from prefect_gatehouse.errors import InputError
 
 if TYPE_CHECKING:
-    from prefect_gatehouse.identity.people import People, Role
+    from prefect_gatehouse.identity.people import People
+    from prefect_gatehouse.vocabulary import Role
 
 
 @click.group("people", short_help="Add, list and revoke people.")
@@ -100,6 +100,6 @@ def _revoke(person: str, fingerprint: str | None, as_json: bool) -> None:
     emit({"revoked": person, "fingerprint": fingerprint}, as_json, lambda: click.echo(f"{person}: revoked"))
 
 
-command.add_command(make("add", "Add a person, keys, roles or a clearance.")(_add))
-command.add_command(make("list", "List everybody.")(_list))
-command.add_command(make("revoke", "Take rights away.")(_revoke))
+command.add_command(gatehouse_command("add", "Add a person, keys, roles or a clearance.")(_add))
+command.add_command(gatehouse_command("list", "List everybody.")(_list))
+command.add_command(gatehouse_command("revoke", "Take rights away.")(_revoke))

@@ -7,33 +7,32 @@ from pathlib import Path
 
 import click
 
-from prefect_gatehouse.cli.output import command as make
-from prefect_gatehouse.cli.output import console, emit, table
-from prefect_gatehouse.values import Plan
+from prefect_gatehouse.cli.output import console, emit, gatehouse_command, table
+from prefect_gatehouse.run.values import Plan
 
 
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--unsigned", is_flag=True, help="As for a request that nobody signs: only the prototype tier admits that.")
 def _plan(file: Path, unsigned: bool, as_json: bool) -> None:
     """Dry run up to the plan: the real gates over the real data, in a throw-away home. Nothing leaves, nobody is asked."""
-    from prefect_gatehouse.manifest.check import require_good
+    from prefect_gatehouse.operate.check import require_good
 
     require_good(file)
     from prefect_gatehouse.cli.quiet import quiet_prefect
 
     quiet_prefect()
     from prefect_gatehouse.cli.progress import bars
-    from prefect_gatehouse.flows.dry_run import plan_of
+    from prefect_gatehouse.operate.dry_run import dry_run_plan
     from prefect_gatehouse.settings import load_settings
 
     with bars(hidden=as_json) as progress:
-        plan = plan_of(load_settings(), file, progress, signed=not unsigned)
+        plan = dry_run_plan(load_settings(), file, progress, signed=not unsigned)
     emit(json.loads(plan.model_dump_json(by_alias=True)), as_json, lambda: print_plan(plan))
 
 
 def print_plan(plan: Plan) -> None:
     """Prints a plan's tables."""
-    from prefect_gatehouse.plan_view import sections
+    from prefect_gatehouse.run.plan_view import sections
 
     for section in sections(plan):
         table(f"{section.title}: {section.summary}" if section.summary else section.title, section.headers, section.rows)
@@ -42,4 +41,4 @@ def print_plan(plan: Plan) -> None:
     console().print(f"plan {plan.digest[:12]}: {len(checks.results) - failed} checks passed, {failed} failed")
 
 
-command = make("plan", "Dry run up to the plan; nothing leaves.")(_plan)
+command = gatehouse_command("plan", "Dry run up to the plan; nothing leaves.")(_plan)

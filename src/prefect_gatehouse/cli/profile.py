@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from prefect_gatehouse.cli.csv_options import csv_options
-from prefect_gatehouse.cli.output import command as make
-from prefect_gatehouse.cli.output import console, emit, plain, table
+from prefect_gatehouse.cli.output import console, emit, gatehouse_command, plain, table
 
 if TYPE_CHECKING:
-    from prefect_gatehouse.data.profile import Profile
-    from prefect_gatehouse.data.propose import Proposal
+    from prefect_gatehouse.profile.profile import Profile
+    from prefect_gatehouse.profile.propose import Proposal
 
 # Columns from which on those that are alike share a line, and how many of their names stand there.
 _MANY, _NAMED_TOGETHER = 500, 3
@@ -30,7 +29,7 @@ def _profile(file: Path, rows: int | None, as_yaml: bool, csv: dict[str, object]
     How a CSV is written is told by its first rows, and proposed as data.csv; the options say what is known better.
     """
     from prefect_gatehouse.cli.progress import bars
-    from prefect_gatehouse.data.profile import data_section, profile
+    from prefect_gatehouse.profile.profile import data_section, profile
 
     with bars(hidden=as_json) as progress:
         found = profile(file, rows, progress, csv)
@@ -129,4 +128,4 @@ def _as_dict(found: Profile) -> dict[str, object]:
     }
 
 
-command = make("profile", "Propose column rules for a new source; no value is shown.", reads="file")(_profile)
+command = gatehouse_command("profile", "Propose column rules for a new source; no value is shown.", reads="file")(_profile)

@@ -7,8 +7,7 @@ import json
 import click
 
 from prefect_gatehouse.cli.outlook import next_step
-from prefect_gatehouse.cli.output import command as make
-from prefect_gatehouse.cli.output import confirm, emit
+from prefect_gatehouse.cli.output import confirm, emit, gatehouse_command
 from prefect_gatehouse.errors import InputError
 
 
@@ -21,9 +20,9 @@ def _resume(run: str, follow: bool, dead: bool, as_json: bool) -> None:
 
     quiet_prefect()
     from prefect_gatehouse.cli.follow import follow_to_the_end
-    from prefect_gatehouse.evidence import find_run
-    from prefect_gatehouse.flows import control
+    from prefect_gatehouse.evidence.questions import find_run
     from prefect_gatehouse.ledger.store import Ledger
+    from prefect_gatehouse.operate import runs as control
     from prefect_gatehouse.settings import load_settings
 
     settings = load_settings()
@@ -49,7 +48,7 @@ def _abandon(run: str, yes: bool, as_json: bool) -> None:
     from prefect_gatehouse.cli.quiet import quiet_prefect
 
     quiet_prefect()
-    from prefect_gatehouse.evidence import find_run
+    from prefect_gatehouse.evidence.questions import find_run
     from prefect_gatehouse.ledger.store import Ledger
     from prefect_gatehouse.settings import load_settings
 
@@ -64,7 +63,7 @@ def _abandon(run: str, yes: bool, as_json: bool) -> None:
             raise InputError(f"the run has ended ({row.ending})", where=run_id, advice=f"nothing to abandon; look at: gatehouse show {run_id}")
         if not yes:
             confirm(f"{row.pipeline or 'The run'} {next_step(row)}.\nEnd run {run_id} for good, shred its key and delete its artifacts?")
-        from prefect_gatehouse.flows import control  # seconds of imports, which a question need not wait for
+        from prefect_gatehouse.operate import runs as control  # seconds of imports, which a question need not wait for
 
         receipt = control.abandon(settings, ledger, run_id)
     finally:
@@ -78,5 +77,5 @@ def _abandon(run: str, yes: bool, as_json: bool) -> None:
     emit(json.loads(receipt.model_dump_json()), as_json, render)
 
 
-resume = make("resume", "Go on with a run that failed for an operational reason.")(_resume)
-abandon = make("abandon", "End a run that nobody will resume, and clean up.")(_abandon)
+resume = gatehouse_command("resume", "Go on with a run that failed for an operational reason.")(_resume)
+abandon = gatehouse_command("abandon", "End a run that nobody will resume, and clean up.")(_abandon)

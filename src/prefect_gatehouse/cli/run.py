@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from prefect_gatehouse.cli.output import command as make
-from prefect_gatehouse.cli.output import emit
+from prefect_gatehouse.cli.output import emit, gatehouse_command
 
 
 @click.argument("file", type=click.Path(path_type=Path))
@@ -16,13 +15,13 @@ from prefect_gatehouse.cli.output import emit
 @click.option("--follow", is_flag=True, help="Follow the run until it waits or ends.")
 def _run(file: Path, unsigned: bool, deployment: str, follow: bool, as_json: bool) -> None:
     """Sign a request for the manifest FILE with your key and start a run of it."""
-    from prefect_gatehouse.manifest.check import require_good
+    from prefect_gatehouse.operate.check import require_good
 
     require_good(file)
     from prefect_gatehouse.cli.quiet import quiet_prefect
 
     quiet_prefect()
-    from prefect_gatehouse.flows.control import start
+    from prefect_gatehouse.operate.runs import start
     from prefect_gatehouse.settings import load_settings
 
     settings = load_settings()
@@ -39,4 +38,4 @@ def _run(file: Path, unsigned: bool, deployment: str, follow: bool, as_json: boo
         follow_to_the_end(settings, run_id, quiet=as_json)
 
 
-command = make("run", "Sign a request and start a run.")(_run)
+command = gatehouse_command("run", "Sign a request and start a run.")(_run)

@@ -11,11 +11,11 @@ import click
 from rich.markup import escape
 
 from prefect_gatehouse.cli.outlook import in_utc, next_step, state_of
-from prefect_gatehouse.cli.output import command as make
-from prefect_gatehouse.cli.output import console, emit, plain, table
+from prefect_gatehouse.cli.output import console, emit, gatehouse_command, plain, table
 
 if TYPE_CHECKING:
-    from prefect_gatehouse.ledger.store import Ledger, RunRow
+    from prefect_gatehouse.ledger.projection import RunRow
+    from prefect_gatehouse.ledger.store import Ledger
     from prefect_gatehouse.settings import Settings
 
 
@@ -65,16 +65,21 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
     """Show RUN: its gates with time and outcome, what came of it and why, and what it waits for."""
     from prefect_gatehouse.cli.follow import gate_table
     from prefect_gatehouse.cli.plan import print_plan
-    from prefect_gatehouse.evidence import crossings, find_run, plan_of, re_identifications, reason_of
+    from prefect_gatehouse.evidence.questions import find_run, passages, re_identifications, reason_of, recorded_plan
+    from prefect_gatehouse.ledger.events import AnswerRefused, ReportWritten
+    from prefect_gatehouse.run.chain import Chain
+    from prefect_gatehouse.run.values import CleanupReceipt, WriteBackReceipt
 
     with _ledger() as (settings, ledger):
         run_id = find_run(ledger, run)
-        row, passed, plan = ledger.run(run_id), crossings(ledger, run_id), plan_of(ledger, run_id)
+        row, passed, plan = ledger.run(run_id), passages(ledger, run_id), recorded_plan(ledger, run_id)
         turned_back = re_identifications(ledger, run_id)
-        written = sorted({event.data["path"] for event in ledger.events(run_id, "report-written")})
-        ends = {name: event.data["value"] for name in ("write_back", "clean_up") if (event := ledger.event(f"{run_id}:{name}")) is not None}
+        written = sorted({event.fact.path for event in ledger.facts(ReportWritten, run_id=run_id)})
+        chain = Chain(ledger, run_id)
+        receipts = (chain.read("write_back", WriteBackReceipt), chain.read("clean_up", CleanupReceipt))
+        ends = {receipt.gate: receipt.model_dump(mode="json") for receipt in receipts if receipt is not None}
         reason = reason_of(ledger, run_id)
-        refused = [str(event.data["reason"]) for event in ledger.events(run_id, "answer-refused")]
+        refused = [event.fact.reason for event in ledger.facts(AnswerRefused, run_id=run_id)]
     assert row is not None  # find_run listed it
     reports = [(settings.home / path).absolute() for path in written]
     because = reason if row.ending not in {None, "completed"} else row.message
@@ -116,7 +121,7 @@ def _who(job_or_run: str, as_json: bool) -> None:
 
     Numbers in brackets are ledger events; `gatehouse verify` proves that they are what was written.
     """
-    from prefect_gatehouse.evidence import who as find
+    from prefect_gatehouse.evidence.questions import who as find
 
     with _ledger() as (_, ledger):
         found = find(ledger, job_or_run)
@@ -134,12 +139,13 @@ def _who(job_or_run: str, as_json: bool) -> None:
                 *(("Re-identified", act.in_words()) for act in item.re_identified),
                 ("Plan", item.plan_digest),
                 ("Run", f"{item.run} ({item.pipeline})"),
+                *(("Problem", problem) for problem in item.problems),
             ]
             table(f"Job {item.key}", ("", ""), rows)
 
     emit([item.as_dict() for item in found], as_json, render)
 
 
-runs = make("runs", "List runs.")(_runs)
-show = make("show", "Show one run: its gates, its plan, what came of it.")(_show)
-who = make("who", "Who submitted a job, from where, with which secret, for which ticket.")(_who)
+runs = gatehouse_command("runs", "List runs.")(_runs)
+show = gatehouse_command("show", "Show one run: its gates, its plan, what came of it.")(_show)
+who = gatehouse_command("who", "Who submitted a job, from where, with which secret, for which ticket.")(_who)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from prefect_gatehouse.cli.csv_options import csv_options
-from prefect_gatehouse.cli.output import command as make
-from prefect_gatehouse.cli.output import emit, table
+from prefect_gatehouse.cli.output import emit, gatehouse_command, table
 
 if TYPE_CHECKING:
     from prefect_gatehouse.synthetic.report import Report
@@ -107,4 +106,4 @@ def _limited(value: float | None, limit: float | None) -> str:
     return "-" if value is None or limit is None else f"{value:.3f} ({limit:.3f})"
 
 
-command = make("synthesise", "Write synthetic data like a file's, measured, and record its digest.", reads="file")(_synthesise)
+command = gatehouse_command("synthesise", "Write synthetic data like a file's, measured, and record its digest.", reads="file")(_synthesise)

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from prefect_gatehouse.cli.output import command as make
-from prefect_gatehouse.cli.output import emit
+from prefect_gatehouse.cli.output import emit, gatehouse_command
 
 
 @click.option("--key", type=click.Path(path_type=Path), help="The ledger.vkey that you trust; the home's own unless given.")
@@ -16,9 +15,11 @@ from prefect_gatehouse.cli.output import emit
 def _verify(key: Path | None, expected: str | None, as_json: bool) -> None:
     """Recompute every hash, the chain, the Merkle tree and every signature of the ledger."""
     from prefect_gatehouse.errors import InputError
+    from prefect_gatehouse.evidence.approvals import problems
     from prefect_gatehouse.ledger.note import VerifierKey
-    from prefect_gatehouse.ledger.seal import count_unsealed, roots, verify
+    from prefect_gatehouse.ledger.seal import count_unsealed, newest_copy, roots
     from prefect_gatehouse.ledger.store import Ledger
+    from prefect_gatehouse.ledger.verify import verify
     from prefect_gatehouse.settings import load_settings
 
     settings = load_settings()
@@ -35,8 +36,12 @@ def _verify(key: Path | None, expected: str | None, as_json: bool) -> None:
     settings.folder("")
     ledger = Ledger(settings.ledger())
     try:
-        found = verify(ledger, trusted)
+        found = verify(ledger, trusted, newest_copy(settings.home, trusted))
+        if found.ok:  # what an approval says counts only where the events are what was written
+            found.problems.extend(problems(ledger))
         unsealed = count_unsealed(ledger)
+        if found.heads and (settings.home / "ledger.key").exists() and newest_copy(settings.home, trusted) is None:
+            found.problems.append("this home signs heads, and its copy of the newest one (ledger.head) is missing or not signed by this key")
         if expected is not None and expected not in roots(ledger, trusted):
             found.problems.append("the root that you kept is not among the signed heads: the ledger was rolled back or replaced")
     finally:
@@ -55,4 +60,4 @@ def _verify(key: Path | None, expected: str | None, as_json: bool) -> None:
         raise SystemExit(7)
 
 
-command = make("verify", "Check the ledger against its signed heads.")(_verify)
+command = gatehouse_command("verify", "Check the ledger against its signed heads.")(_verify)

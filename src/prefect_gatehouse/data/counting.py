@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prefect_gatehouse.data.identifiers import found, told
+from prefect_gatehouse.data.matching import matches
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.tokens.columns import is_number, is_text
 
@@ -156,7 +157,7 @@ def exact(array: pa.Array) -> pa.Array | None:
     kind = array.type
     if is_text(kind):
         text = pc.utf8_trim_whitespace(array.cast(pa.string()))
-        whole = pc.all(pc.match_substring_regex(text, _WHOLE), min_count=0).as_py()
+        whole = pc.all(matches(text, _WHOLE), min_count=0).as_py()
         return text.cast(pa.int64()) if whole else None
     return array if pa.types.is_integer(kind) or pa.types.is_decimal(kind) else None
 

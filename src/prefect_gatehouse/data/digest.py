@@ -25,9 +25,9 @@ import numpy as np
 import pyarrow as pa
 
 from prefect_gatehouse.canonical import canonical
-from prefect_gatehouse.data.order import Hashes, content_order, fixed_width, one_form, one_length_bytes, row_hashes, taken, text_width
+from prefect_gatehouse.data.order import Hashes, content_order, fixed_width, one_form, row_hashes, taken, text_width
 from prefect_gatehouse.errors import DataRefused
-from prefect_gatehouse.tokens.columns import text_bytes
+from prefect_gatehouse.tokens.columns import one_length_bytes, text_bytes
 
 BLOCK_ROWS = 1 << 16
 """Rows of a block."""

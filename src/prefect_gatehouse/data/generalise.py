@@ -91,7 +91,9 @@ class Rounded(Counting):
 
     def _decimals(self, faults: Faults, values: pa.Array) -> pa.Array:
         """Each distinct decimal once, by Python's arithmetic: Arrow's gives another number near the 76 digits of its widest type."""
-        encoded = values.dictionary_encode()
+        # The narrow types have no dictionaries in Arrow.
+        wide = pa.decimal128 if values.type.precision <= 38 else pa.decimal256
+        encoded = values.cast(wide(values.type.precision, values.type.scale)).dictionary_encode()
         step = Decimal(repr(self._step))
         multiples = [None if each is None else _multiple(each, step) for each in encoded.dictionary.to_pylist()]
         if not self._step.is_integer():

@@ -100,7 +100,7 @@ class Kept(Counting):
 
 def _long(text: pa.Array) -> int:
     """How many are whole numbers of 16 digits and more within 64 bits."""
-    found = text.filter(pc.match_substring_regex(text, _LONG))
+    found = text.filter(matches(text, _LONG))
     beyond = 0
     for largest in _LARGEST:  # digits of one length are in the order of their numbers
         same = found.filter(pc.and_(pc.equal(pc.binary_length(found), len(largest)), pc.equal(pc.starts_with(found, "-"), largest[0] == "-")))

@@ -11,17 +11,15 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from prefect_gatehouse.data.artifacts import ArtifactStore
 from prefect_gatehouse.data.coarsen import explained
 from prefect_gatehouse.data.digest import ContentDigest
-from prefect_gatehouse.data.engine.deal import MEMORY
 from prefect_gatehouse.data.engine.in_process import InProcess
 from prefect_gatehouse.data.engine.interface import Engine, Form, KeyReader, Keys, Pool, Progress, Work
-from prefect_gatehouse.data.engine.passes import cut, folder_of, last_needed, treater_of
+from prefect_gatehouse.data.engine.partition import MEMORY
 from prefect_gatehouse.data.engine.remote import Remote
 from prefect_gatehouse.data.engine.treat import Counted, Treater, require_few
+from prefect_gatehouse.data.engine.two_pass import cut, folder_of, last_needed, treater_of
 from prefect_gatehouse.data.rules import Rule
-from prefect_gatehouse.data.run_keys import RunKey
 from prefect_gatehouse.data.sources import Place, Source, SourceAccess, open_source
 from prefect_gatehouse.data.spill import SpillFolder
 from prefect_gatehouse.data.suppress import Suppressed, to_suppress
@@ -29,8 +27,11 @@ from prefect_gatehouse.errors import DataRefused, InputError, StorageError
 from prefect_gatehouse.manifest.columns import Drop, ShiftDates, Tokenise
 from prefect_gatehouse.manifest.data import Data
 from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.manifest.treatment import Treatment
+from prefect_gatehouse.store.artifact import Artifact
+from prefect_gatehouse.store.artifacts import ArtifactStore
+from prefect_gatehouse.store.run_keys import RunKey
 from prefect_gatehouse.tokens.keys import RootKey
-from prefect_gatehouse.values import Artifact, Treatment
 
 ARTIFACT = "minimised"
 """Name of the artifact that this gate writes."""

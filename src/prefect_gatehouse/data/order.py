@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prefect_gatehouse.errors import DataRefused
-from prefect_gatehouse.tokens.columns import is_text, is_time, text_bytes
+from prefect_gatehouse.tokens.columns import is_text, is_time, one_length_bytes, text_bytes
 
 Hashes = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.int64]
@@ -297,9 +297,3 @@ def text_width(column: pa.Array) -> int:
     length = int(edges[1] - edges[0])
     same = edges[-1] - edges[0] == length * len(column) and bool((edges[1:] - edges[:-1] == length).all())
     return length if same else 0
-
-
-def one_length_bytes(column: pa.Array, width: int) -> npt.NDArray[np.uint8]:
-    """The bytes of texts that ``text_width`` found to have so many each, one behind the other."""
-    _, offsets, data = column.buffers()
-    return np.frombuffer(data, np.uint8, len(column) * width, int(np.frombuffer(offsets, np.int32, 1, column.offset * 4)[0]))

@@ -20,9 +20,9 @@ import pyarrow as pa
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from prefect_gatehouse.data.files import open_new, safe_name, sync_folder
-from prefect_gatehouse.data.run_keys import RunKey
 from prefect_gatehouse.errors import StorageError, Tampered
+from prefect_gatehouse.files import open_new, safe_name, sync_folder
+from prefect_gatehouse.store.run_keys import RunKey
 from prefect_gatehouse.tokens.keys import derive_key
 
 _PREFIX = ".spill."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 import struct
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from prefect_gatehouse.errors import InputError, StorageError
+from prefect_gatehouse.files import write_new
 from prefect_gatehouse.identity.sshsig import fingerprint_of, read_public
 
 _LIMIT = 8 * 1024  # an RSA key of 16,384 bits, the longest that is accepted, takes 2,800 characters
@@ -37,8 +37,7 @@ def generate_key(path: Path, comment: str) -> str:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if beside.exists():
             raise FileExistsError  # the private half may live in an authenticator
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-            stream.write(private)
+        write_new(path, private)
         beside.write_text(public + "\n")
     except FileExistsError:
         raise InputError("there is a key already", where=str(path), advice="use it, or name another file") from None

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field, ValidationError
 
 from prefect_gatehouse.errors import GatehouseError, InputError, StorageError, Tampered
+from prefect_gatehouse.files import replace_file
 from prefect_gatehouse.identity.keys import parse_public
+from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.identity.sshsig import NAMESPACE
 from prefect_gatehouse.identity.totp import new_secret
 from prefect_gatehouse.manifest.fields import DataClass
-from prefect_gatehouse.values import Requester, TierRules, Value
+from prefect_gatehouse.value import Value
+from prefect_gatehouse.vocabulary import Role
 
-Role = Literal["requester", "approver", "auditor"]
 ROLES: tuple[Role, ...] = ("requester", "approver", "auditor")
 _PERSON = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,118}[a-z0-9])?")
 
@@ -116,10 +116,15 @@ class People:
         """Whose key this is."""
         return next((person for person in self.all() if any(key.fingerprint == fingerprint for key in person.keys)), None)
 
-    def clearance(self, requester: Requester, tier: TierRules) -> DataClass:
-        """Highest class that a requester may read, as the registry says now: public for somebody who is not in it any more."""
+    def clearance(self, requester: Requester, unverified: DataClass) -> DataClass:
+        """Highest class that a requester may read, as the registry says now: public for somebody who is not in it any more.
+
+        Args:
+            requester: Who asks.
+            unverified: What the tier lets a request read that nobody signed.
+        """
         if requester.method == "unverified":
-            return tier.unverified_class
+            return unverified
         known = self.get(requester.person)
         return known.clearance if known is not None else DataClass.PUBLIC
 
@@ -221,12 +226,7 @@ class People:
         path = self._folder / name
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.name}.{os.getpid()}")
-            with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            partial.replace(path)
+            replace_file(path, text.encode())
         except OSError as error:
             raise StorageError(f"the registry of people can't be written: {error.strerror}", where=str(path)) from None
 

@@ -12,8 +12,9 @@ from pydantic import Field
 from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.identity.statement import Statement
-from prefect_gatehouse.values import Requester, Value
+from prefect_gatehouse.value import Value
 
 LIFETIME = timedelta(minutes=10)
 """From signing to admission: long enough for a busy worker, short enough that a copied request is soon worth nothing."""
@@ -34,7 +35,7 @@ def sign_request(key_path: Path, manifest_digest: str, environment: str) -> Sign
     """
     statement = Statement(
         action="request",
-        plan_digest=manifest_digest,
+        subject_digest=manifest_digest,
         environment=environment,
         request_id=str(uuid.uuid4()),
         nonce=secrets.token_hex(16),
@@ -52,7 +53,7 @@ def verify_request(request: SignedRequest | None, people: People, *, manifest_di
     if request is None:
         return Requester(person="unverified", method="unverified")
     statement = request.statement
-    if statement.action != "request" or statement.plan_digest != manifest_digest:
+    if statement.action != "request" or statement.subject_digest != manifest_digest:
         raise Denied("the request was signed for another manifest", where="request", advice="sign again: gatehouse run")
     if statement.environment != environment:
         raise Denied("the request was signed for another environment", where="request", advice="sign it for this environment")

@@ -9,14 +9,14 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, AwareDatetime, Field
 
 from prefect_gatehouse.canonical import canonical
-from prefect_gatehouse.values import Digest, Value
+from prefect_gatehouse.value import Digest, Value
 
 
 class Statement(Value):
-    """A statement; for a request ``plan_digest`` holds the manifest's digest, since there is no plan yet."""
+    """A statement about something that has a digest: of an approval the plan, of a request the manifest, since there is no plan yet."""
 
     action: Literal["approve", "reject", "request"]
-    plan_digest: Digest
+    subject_digest: Digest
     environment: str = Field(max_length=80)
     request_id: str = Field(max_length=80)
     nonce: str = Field(pattern=r"^[0-9a-f]{32}$")

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from prefect_gatehouse.errors import StorageError
-from prefect_gatehouse.ledger.store import SILENT_SECONDS, Ledger
+from prefect_gatehouse.ledger.projection import SILENT_SECONDS
+from prefect_gatehouse.ledger.store import Ledger
 
 BEAT_SECONDS = SILENT_SECONDS / 8
 """Seven beats may be lost to a busy machine or a locked ledger before anybody takes the process for dead."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import re
-import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from prefect_gatehouse.errors import InputError, StorageError, Tampered
+from prefect_gatehouse.files import write_new
 
 _ED25519 = b"\x01"  # algorithm byte of the signed-note specification
 _DASH = "\u2014"
@@ -110,26 +110,13 @@ def ledger_key(folder: Path, origin: str) -> tuple[Ed25519PrivateKey, VerifierKe
     path, public = folder / "ledger.key", folder / "ledger.vkey"
     try:
         if not path.exists():
-            _write_once(path, base64.b64encode(Ed25519PrivateKey.generate().private_bytes_raw()) + b"\n", 0o600)
+            with suppress(FileExistsError):  # another process was first; its key counts
+                write_new(path, base64.b64encode(Ed25519PrivateKey.generate().private_bytes_raw()) + b"\n")
         key = Ed25519PrivateKey.from_private_bytes(base64.b64decode(path.read_bytes()))
         verifier = VerifierKey(origin, key.public_key().public_bytes_raw())
         if not public.exists():
-            _write_once(public, verifier.line().encode() + b"\n", 0o644)
+            with suppress(FileExistsError):
+                write_new(public, verifier.line().encode() + b"\n", 0o644)
     except (OSError, ValueError):
         raise StorageError("the ledger's signing key can't be used", where=str(path), advice="restore it from its backup") from None
     return key, verifier
-
-
-def _write_once(path: Path, content: bytes, mode: int) -> None:
-    """The file is complete before it gets its name (link(2) does not replace): of several at once the first wins, nobody reads half."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.link(partial, path)
-    except FileExistsError:
-        pass
-    finally:
-        partial.unlink(missing_ok=True)

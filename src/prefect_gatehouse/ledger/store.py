@@ -6,32 +6,48 @@ from the caller, so that an append whose acknowledgement was lost is found again
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 from sqlalchemy import Connection, delete, func, insert, inspect, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from prefect_gatehouse.canonical import Json, canonical, parse
-from prefect_gatehouse.errors import StorageError, Superseded
+from prefect_gatehouse.errors import StorageError, Superseded, Tampered
 from prefect_gatehouse.ledger.connect import cause_of, open_engine
+from prefect_gatehouse.ledger.events import KINDS, AttemptStarted, Fact, RunRescheduled, UnknownFact, read_fact
 from prefect_gatehouse.ledger.merkle import leaf_hash
-from prefect_gatehouse.ledger.tables import events, heartbeats, metadata, runs
+from prefect_gatehouse.ledger.projection import RunRow, next_run
+from prefect_gatehouse.ledger.tables import events, heartbeats, metadata, outbox, runs
 
 GENESIS = "0" * 64
 # Any constant will do: it names the one lock that orders appends on PostgreSQL.
 _APPEND_LOCK = 0x6761746568
-SILENT_SECONDS = 120.0
-"""A process that gave no sign of life for so long is taken for dead: it renews its heartbeat eight times in that time."""
+
+
+F = TypeVar("F", bound=Fact, covariant=True)
+G = TypeVar("G", bound=Fact)
 
 
 @dataclass(frozen=True)
-class Event:
-    """One entry as it was written."""
+class Event(Generic[F]):
+    """One entry as it was written.
+
+    Attributes:
+        seq: Its number, from 1.
+        event_id: The caller's identifier.
+        run_id: The run, ``ledger`` for what belongs to none.
+        kind: What happened.
+        at: When, ISO 8601.
+        attempt: The attempt that acted.
+        fact: What it tells.
+        leaf: Its leaf hash.
+    """
 
     seq: int
     event_id: str
@@ -39,51 +55,32 @@ class Event:
     kind: str
     at: str
     attempt: int
-    data: Mapping[str, Any]
+    fact: F
     leaf: str
 
-    @classmethod
-    def of(cls, row: Any) -> Event:
-        """The event of a table row; fields come from the hashed body, not from the index columns."""
-        body: Any = parse(row.body)
-        return cls(body["seq"], body["id"], body["run"], body["kind"], body["at"], body["attempt"], body["data"], row.leaf)
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """The fields as they are hashed, for what shows any event; who concludes something takes the fact."""
+        return self.fact.fields if isinstance(self.fact, UnknownFact) else self.fact.data()
+
+    @property
+    def when(self) -> datetime:
+        """When, as a time."""
+        return datetime.fromisoformat(self.at)
 
 
-@dataclass(frozen=True)
-class RunRow:
-    """What the ledger knows of a run at a glance.
+def read_event(body: str, leaf: str) -> Event[Fact]:
+    """The event of a hashed body; nothing is taken from the table's other columns.
 
-    Attributes:
-        status: ``running``, ``waiting`` (for an approval), ``suspended`` (by hand, in Prefect), ``failed`` (can be resumed), ``scheduled``
-            (was resumed, no process has taken it up yet) or ``ended``.
-        wait_until: Until when it waits or can be resumed, seconds since the epoch.
-        last_sign: When a process that drives it gave its last sign of life, seconds since the epoch.
+    Raises:
+        Tampered: The body is no event's, or the fields are not those of the kind.
     """
-
-    run_id: str
-    attempt: int
-    status: str
-    ending: str | None
-    pipeline: str
-    tenant: str
-    environment: str
-    tier: str
-    ticket: str
-    requester: str
-    started: float
-    updated: float
-    wait_until: float | None
-    message: str
-    last_sign: float
-
-    def silent_for(self, now: float | None = None) -> float | None:
-        """Seconds since the last sign of life of the process that drives the run; None where no process should."""
-        return max(0.0, (time.time() if now is None else now) - self.last_sign) if self.status == "running" else None
-
-    def is_lost(self, now: float | None = None) -> bool:
-        """Whether the run counts as running, but its process has been silent for so long that it is taken for dead."""
-        silent = self.silent_for(now)
-        return silent is not None and silent > SILENT_SECONDS
+    try:
+        entry: Any = parse(body)
+        fact = read_fact(entry["kind"], entry.get("v", 1), entry["data"], f"ledger event {entry['seq']}")
+        return Event(entry["seq"], entry["id"], entry["run"], entry["kind"], entry["at"], entry["attempt"], fact, leaf)
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
+        raise Tampered("an event can't be read", where="ledger", advice="run: gatehouse verify") from None
 
 
 _RUNS = select(runs, func.coalesce(heartbeats.c.at, runs.c.updated).label("last_sign")).outerjoin(heartbeats, heartbeats.c.run_id == runs.c.run_id)
@@ -95,40 +92,50 @@ class Transaction:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
-    def append(self, event_id: str, run_id: str, kind: str, data: Mapping[str, Json], *, attempt: int = 0) -> bool:
-        """Appends an event; False where one with this identifier is there already (nothing is written then).
+    def append(self, event_id: str, run_id: str, fact: Fact, *, attempt: int = 0) -> bool:
+        """Appends an event and brings the run's row up to date; False where one with this identifier is there already (nothing is written then).
 
         Args:
             event_id: The caller's identifier of the event, unique in the ledger.
             run_id: The run, or 'ledger' for what belongs to none.
-            kind: What happened, such as ``gate-passed``.
-            data: Value-free facts.
+            fact: What happened: one of ``ledger/events.py``.
             attempt: The attempt that acts.
         """
+        if KINDS.get(fact.kind) is not type(fact):
+            raise TypeError(f"{type(fact).__name__} is no kind of event that the ledger takes")
         if self.connection.scalar(select(events.c.seq).where(events.c.event_id == event_id)) is not None:
             return False
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._chain(event_id, run_id, fact.kind, fact.version, at, attempt, fact.data())
+        self._project(run_id, attempt, datetime.fromisoformat(at).timestamp(), fact)
+        return True
+
+    def is_at(self, run_id: str, attempt: int, status: str) -> bool:
+        """Whether an open run is still in the hands of an attempt and has a status; nobody changes that before this transaction commits."""
+        here = (runs.c.run_id == run_id) & (runs.c.attempt == attempt) & (runs.c.status == status) & runs.c.ending.is_(None)
+        return self.connection.scalar(select(runs.c.attempt).where(here).with_for_update()) is not None
+
+    def _chain(self, event_id: str, run_id: str, kind: str, version: int, at: str, attempt: int, data: Mapping[str, Json]) -> None:
         last = self.connection.execute(select(events.c.seq, events.c.leaf).order_by(events.c.seq.desc()).limit(1)).first()
         seq, previous = (last.seq + 1, last.leaf) if last is not None else (1, GENESIS)
         body = canonical(
-            {
-                "seq": seq,
-                "id": event_id,
-                "run": run_id,
-                "kind": kind,
-                "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-                "attempt": attempt,
-                "prev": previous,
-                "data": data,
-            }
+            {"seq": seq, "id": event_id, "run": run_id, "kind": kind, "v": version, "at": at, "attempt": attempt, "prev": previous, "data": data}
         )
         self.connection.execute(
             insert(events).values(seq=seq, event_id=event_id, run_id=run_id, kind=kind, body=body.decode(), leaf=leaf_hash(body).hex())
         )
-        return True
 
-    def set_run(self, run_id: str, **columns: object) -> None:
-        """Updates the run's row."""
-        self.connection.execute(update(runs).where(runs.c.run_id == run_id).values(updated=time.time(), **columns))
+    def _project(self, run_id: str, attempt: int, at: float, fact: Fact) -> None:
+        """The run's row follows from its events alone, so nobody else writes it."""
+        found = self.connection.execute(select(runs).where(runs.c.run_id == run_id)).first()
+        before = RunRow(**found._asdict(), last_sign=found.updated) if found is not None else None
+        after = next_run(before, run_id, attempt, at, fact)
+        if after is None:
+            return
+        if before is None:
+            self.connection.execute(insert(runs).values(after.derived()))
+        else:
+            self.connection.execute(update(runs).where(runs.c.run_id == run_id).values(after.derived()))
 
 
 class Ledger:
@@ -181,21 +188,68 @@ class Ledger:
         with self._guarded(), self._engine.connect() as connection, connection.begin():
             yield connection
 
-    def event(self, event_id: str) -> Event | None:
-        """One event by its identifier."""
-        with self.reading() as connection:
-            row = connection.execute(select(events).where(events.c.event_id == event_id)).first()
-        return Event.of(row) if row is not None else None
+    def find(self, event_id: str, kind: type[G]) -> Event[G] | None:
+        """One event by its identifier.
 
-    def events(self, run_id: str | None = None, kind: str | None = None) -> list[Event]:
-        """Events in order, of one run or one kind where given."""
-        query = select(events).order_by(events.c.seq)
+        Raises:
+            Tampered: It is of another kind, or its fields are not those of the kind.
+        """
+        found = self.event(event_id)
+        if found is not None and not isinstance(found.fact, kind):
+            raise Tampered("an event is not of the kind that its name says", where=f"ledger event {found.seq}", advice="run: gatehouse verify")
+        return cast("Event[G] | None", found)
+
+    def event(self, event_id: str) -> Event[Fact] | None:
+        """One event by its identifier, whatever its kind."""
+        with self.reading() as connection:
+            row = connection.execute(select(events.c.body, events.c.leaf).where(events.c.event_id == event_id)).first()
+        return read_event(row.body, row.leaf) if row is not None else None
+
+    def events(self, run_id: str | None = None, kind: str | None = None) -> list[Event[Fact]]:
+        """Events in order, of one run or one kind where given; who concludes something from them takes ``facts``.
+
+        Raises:
+            Tampered: The fields of one are not those of its kind.
+        """
+        return self._read(run_id, None if kind is None else [kind])
+
+    def facts(self, kind: type[G], run_id: str | None = None) -> list[Event[G]]:
+        """Events of a kind, or of all kinds with a common base, in order; of one run where given.
+
+        Raises:
+            Tampered: The fields of one are not those of its kind.
+        """
+        kinds = [name for name, each in KINDS.items() if issubclass(each, kind)]
+        return cast(list[Event[G]], self._read(run_id, kinds))
+
+    def _read(self, run_id: str | None, kinds: list[str] | None) -> list[Event[Fact]]:
+        query = select(events.c.body, events.c.leaf).order_by(events.c.seq)
         if run_id is not None:
             query = query.where(events.c.run_id == run_id)
-        if kind is not None:
-            query = query.where(events.c.kind == kind)
+        if kinds is not None:
+            query = query.where(events.c.kind.in_(kinds))
         with self.reading() as connection:
-            return [Event.of(row) for row in connection.execute(query)]
+            return [read_event(row.body, row.leaf) for row in connection.execute(query)]
+
+    def after(self, seq: int, limit: int) -> list[Event[Fact]]:
+        """The next events behind a number, at most so many."""
+        query = select(events.c.body, events.c.leaf).where(events.c.seq > seq).order_by(events.c.seq).limit(limit)
+        with self.reading() as connection:
+            return [read_event(row.body, row.leaf) for row in connection.execute(query)]
+
+    def told(self, topic: str) -> int:
+        """Number of the last event that a receiver outside was told of, 0 where it was told nothing."""
+        with self.reading() as connection:
+            return connection.scalar(select(outbox.c.seq).where(outbox.c.topic == topic)) or 0
+
+    def tell(self, topic: str, seq: int) -> None:
+        """Marks how far a receiver outside has been told; never back."""
+        with self.transaction() as tx:
+            before = tx.connection.scalar(select(outbox.c.seq).where(outbox.c.topic == topic))
+            if before is None:
+                tx.connection.execute(insert(outbox).values(topic=topic, seq=seq))
+            elif before < seq:
+                tx.connection.execute(update(outbox).where(outbox.c.topic == topic).values(seq=seq))
 
     def size(self) -> int:
         """How many events there are."""
@@ -213,12 +267,12 @@ class Ledger:
         with self.reading() as connection:
             return [RunRow(**row._asdict()) for row in connection.execute(_RUNS.order_by(runs.c.started.desc()))]
 
-    def begin_attempt(self, run_id: str, facts: Mapping[str, Json] | None = None, *, after: int | None = None) -> int:
+    def begin_attempt(self, run_id: str, *, prefect_flow: str = "", after: int | None = None) -> int:
         """Takes the next attempt number of a run; whoever held the one before can no longer write.
 
         Args:
             run_id: The run.
-            facts: The data of the attempt's event.
+            prefect_flow: Prefect's identifier of the flow.
             after: Take it only if this is still the run's last attempt.
 
         Raises:
@@ -231,13 +285,9 @@ class Ledger:
             if after is not None and (row is None or row.attempt != after):
                 raise Superseded("a newer attempt drives this run", where=run_id, advice="nothing to do")
             number, now = (1 if row is None else row.attempt + 1), time.time()
-            if row is None:
-                tx.connection.execute(insert(runs).values(run_id=run_id, attempt=1, status="running", started=now, updated=now))
-            else:
-                tx.set_run(run_id, attempt=number, status="running", wait_until=None, message="")
             tx.connection.execute(delete(heartbeats).where(heartbeats.c.run_id == run_id))
             tx.connection.execute(insert(heartbeats).values(run_id=run_id, attempt=number, at=now))
-            tx.append(f"{run_id}:attempt:{number}", run_id, "attempt-started", facts or {}, attempt=number)
+            tx.append(f"{run_id}:attempt:{number}", run_id, AttemptStarted(prefect_flow=prefect_flow), attempt=number)
         return number
 
     def beat(self, run_id: str, attempt: int) -> None:
@@ -259,9 +309,8 @@ class Ledger:
             until: Until when a process has to take it up, seconds since the epoch.
         """
         with self.transaction() as tx:
-            as_it_was = (runs.c.run_id == row.run_id) & (runs.c.attempt == row.attempt) & (runs.c.status == row.status)
-            values = {"status": "scheduled", "wait_until": until, "message": "resumed, waits for a worker", "updated": time.time()}
-            tx.connection.execute(update(runs).where(as_it_was).values(**values))
+            if tx.is_at(row.run_id, row.attempt, row.status):
+                tx.append(f"{row.run_id}:rescheduled:{row.attempt}:{secrets.token_hex(4)}", row.run_id, RunRescheduled(until=until))
 
     def check_fence(self, tx: Transaction, run_id: str, attempt: int) -> None:
         """Inside a transaction: this attempt still drives the run, and the run is open.

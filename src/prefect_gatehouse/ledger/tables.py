@@ -74,7 +74,7 @@ submissions = Table(
     Column("run_id", String(64), nullable=False, index=True),
     Column("round", Integer, nullable=False),
     Column("job", Integer, nullable=False),
-    Column("attempt", Integer, nullable=False),
+    Column("fallback", Integer, nullable=False),
     Column("backend", String(80), nullable=False),
     Column("state", String(20), nullable=False),
     Column("circuits", Integer, nullable=False),
@@ -96,6 +96,14 @@ artifacts = Table(
     Column("owner", String(200), nullable=False),
     Column("retain_until", Float, nullable=False),
     Column("deleted_at", Float),
+)
+
+outbox = Table(
+    "gatehouse_outbox",
+    metadata,
+    Column("topic", String(40), primary_key=True),
+    # The last event that the receiver was told of.
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), nullable=False),
 )
 
 for _verb in ("UPDATE", "DELETE"):

@@ -15,7 +15,7 @@ from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.manifest.problems import Problem, from_pydantic
-from prefect_gatehouse.manifest.secret_text import holds_secret
+from prefect_gatehouse.manifest.secret_text import holds_secret, names_secret
 from prefect_gatehouse.manifest.yaml_tree import Tree, YamlProblem, parse
 
 SIZE_LIMIT = 1024 * 1024
@@ -100,7 +100,8 @@ def _about_secrets(tree: Tree, path: str, told: Container[str]) -> Iterator[Prob
     """What would stand in clear wherever the manifest does; a field that has another problem is told of that one first."""
     for loc, text in tree.texts():
         field, (line, column) = tree.locate(loc)
-        if field not in told and holds_secret(text, sql=field == "data.source.sql"):
+        named = loc[:2] == ("workload", "parameters") and bool(text) and any(names_secret(str(part)) for part in loc[2:])
+        if field not in told and (named or holds_secret(text, sql=field == "data.source.sql")):
             advice = "keep it in a secret block, and change it if others may have seen this file"
             yield Problem(path, line, column, field, "this holds a password, a token or a key", advice)
 

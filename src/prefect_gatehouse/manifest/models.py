@@ -19,6 +19,7 @@ from prefect_gatehouse.manifest.data import Data, SqlQuery
 from prefect_gatehouse.manifest.declared_endpoint import Endpoint, dialect_of
 from prefect_gatehouse.manifest.fields import BlockReference, ColumnName, DataClass, Duration, Inconsistent, Line, Name, RelativePath, Strict
 from prefect_gatehouse.manifest.reserved import about_column, alike, free_table
+from prefect_gatehouse.vocabulary import TierName
 
 
 class System(Strict):
@@ -155,7 +156,7 @@ class Manifest(Strict):
     ticket: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,15}-[0-9]{1,9}$")] = Field(description="Change or request, such as CHG-1042.")
     purpose: Line
     environment: Name
-    tier: Literal["prototype", "integration", "business"]
+    tier: TierName
     data: Data
     systems: tuple[System, ...] = ()
     workload: Workload

@@ -16,6 +16,12 @@ _WORDS = re.compile(r"(?:password|passwd|pwd)\s*=\s*[^\s=;]", re.IGNORECASE)
 _ADDRESS = re.compile(r"\b(?:host|hostaddr|server|data source|user|uid|user id|dbname|database|driver|dsn)\s*=", re.IGNORECASE)
 _QUOTED = re.compile(r"'[^']*'")
 _KEY = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY")
+# What issues tokens gives them a form: AWS, GitHub, Slack, Vault, many an API, and JSON Web Tokens (RFC 7519).
+_TOKEN = re.compile(
+    r"\b(?:(?:AKIA|ASIA)[A-Z0-9]{16}|gh[pousr]_[A-Za-z0-9]{30,}|xox[abprs]-[A-Za-z0-9-]{10,}|hv[sbr]\.[A-Za-z0-9_-]{20,}|"
+    r"sk-[A-Za-z0-9_-]{20,}|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*)"
+)
+_NAMED = re.compile(rf"(?:.*[_-])?(?:{_NAMES})", re.IGNORECASE)
 
 
 def holds_secret(text: str, *, sql: bool = False) -> bool:
@@ -25,7 +31,12 @@ def holds_secret(text: str, *, sql: bool = False) -> bool:
         text: The text.
         sql: It is SQL, where ``password = ...`` alone compares a column; only what stands in quotes can be an address.
     """
-    if _USER.search(text) or _OPTION.search(text) or _KEY.search(text):
+    if any(form.search(text) for form in (_USER, _OPTION, _KEY, _TOKEN)):
         return True
     parts = _QUOTED.findall(text) if sql else [text]
     return any(_WORDS.search(part) and _ADDRESS.search(part) for part in parts)
+
+
+def names_secret(name: str) -> bool:
+    """Whether a name that people give to a value says that it lets somebody in, such as ``password`` or ``db_api_key``."""
+    return _NAMED.fullmatch(name) is not None

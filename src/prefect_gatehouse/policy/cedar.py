@@ -9,8 +9,8 @@ from typing import Any
 
 from prefect_gatehouse.canonical import digest, sha256_bytes
 from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.policy.decision import Decision
 from prefect_gatehouse.policy.interface import Question
-from prefect_gatehouse.values import Decision
 
 _NAMESPACE = "Gatehouse"
 DEFAULT_DENY = "no-permit"

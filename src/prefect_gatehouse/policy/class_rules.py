@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
 from prefect_gatehouse.errors import Denied, InputError
 from prefect_gatehouse.manifest.fields import DataClass, Duration, Strict
 from prefect_gatehouse.manifest.models import Manifest
+from prefect_gatehouse.policy.rules import ClassRules
 from prefect_gatehouse.policy.yaml_file import read_rules
-from prefect_gatehouse.values import ClassRules
-
-_Role = Literal["requester", "approver", "auditor"]
+from prefect_gatehouse.vocabulary import Role
 
 
 class _Class(Strict):
-    readers: tuple[_Role, ...]
+    readers: tuple[Role, ...]
     artifacts: Duration
     evidence: Duration
     write_back: Annotated[bool, Field(strict=True)]

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from prefect_gatehouse.manifest.fields import DataClass
-from prefect_gatehouse.values import Decision
+from prefect_gatehouse.policy.decision import Decision
+from prefect_gatehouse.vocabulary import Action
 
-Action = Literal["request", "submit", "read_secret", "read_source", "write_back", "re_identify"]
 """What can be asked for."""
 
 

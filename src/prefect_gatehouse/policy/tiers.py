@@ -11,18 +11,17 @@ from pydantic import Field, TypeAdapter
 
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.manifest.fields import DataClass, Duration, Name, Strict
+from prefect_gatehouse.manifest.treatment import Treatment
+from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.policy.yaml_file import read_rules
-from prefect_gatehouse.values import TierRules, Treatment
-
-TierName = Literal["prototype", "integration", "business"]
-
+from prefect_gatehouse.vocabulary import Method, TierName
 
 _Window = Annotated[Duration, Field(ge=timedelta(minutes=1))]
 
 
 class _Tier(Strict):
     approvers: Annotated[int, Field(ge=1, le=20)]
-    weakest_method: Literal["totp", "ssh", "ssh-fido"]
+    weakest_method: Method
     unverified_requests: bool
     unverified_class: DataClass = DataClass.PUBLIC
     highest_class: DataClass

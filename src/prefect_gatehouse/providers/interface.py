@@ -1,28 +1,29 @@
-"""The seam to quantum providers: one protocol, one file per implementation.
+"""The seam to quantum providers: one protocol, a folder per vendor.
 
-To add a provider, write a class with these methods and name it under the entry-point group ``prefect_gatehouse.providers``;
-its backends are then available by that name in a manifest. ``aer.py`` is the shortest example. A job is the unit that the
-provider bills and names. ``submit`` must make at most one job per key: a provider without an idempotency key of its own finds
-the job by the key first. Counts come back in Qiskit bit order (qubit 0 rightmost), full register width, no spaces.
+To add one, write a ``Provider`` and name it under the entry-point group ``prefect_gatehouse.providers``; its devices are then available in a
+manifest as ``provider/device``. ``simulator/`` is the shortest example. Every call that could reach the vendor has a lease. A job is the unit
+that the provider bills and names. ``submit`` must make at most one job per key: a provider without an idempotency key of its own finds the job by
+the key first. Counts come back in Qiskit bit order (qubit 0 rightmost), full register width, no spaces.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from prefect_gatehouse.leases import CredentialLease
+from prefect_gatehouse.canonical import Json
+from prefect_gatehouse.secrets.lease import CredentialLease
+from prefect_gatehouse.store.sealer import Sealer
+from prefect_gatehouse.workload.counts import Counts
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
 Progress = Callable[[int, int], None]
 """Called with circuits done and circuits in all."""
-
-Counts = Mapping[str, int]
-"""How often each bit string was measured, qubit 0 rightmost."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,38 @@ class BackendFacts:
     qubits: int
     simulator: bool
     circuits_per_job: int
+    grace_seconds: float = 2.0
+    """How long a submission whose answer was lost is looked for before the same key is sent again; longer than the call's timeout."""
+    poll_seconds: float = 0.5
+    """How long to wait before a job that is not ready is asked for again."""
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """Where a job is.
+
+    Attributes:
+        state: ``ready`` where ``result`` has not to wait for a queue.
+        position: Jobs before it in the queue, None where nobody says.
+    """
+
+    state: Literal["queued", "running", "ready", "failed", "cancelled"]
+    position: int | None = None
+
+
+@dataclass(frozen=True)
+class Connection:
+    """What a backend is made with.
+
+    Attributes:
+        settings: Of the block that the manifest names; empty where there is none.
+        folder: Where this side may keep what belongs to the run; deleted when the run ends.
+        sealer: Encrypts what is kept there.
+    """
+
+    folder: Path
+    sealer: Sealer
+    settings: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,27 +89,31 @@ class JobResult:
     cost: Decimal
 
 
-class Sealer(Protocol):
-    """Encrypts bytes under the run's key; what a provider spools on this side goes through it."""
-
-    def seal(self, data: bytes) -> bytes:
-        """Ciphertext of data."""
-
-    def open(self, sealed: bytes) -> bytes:
-        """Data of a ciphertext."""
-
-
 class Provider(Protocol):
-    """One backend of one provider."""
+    """One vendor."""
 
-    def facts(self) -> BackendFacts:
+    def devices(self) -> tuple[str, ...]:
+        """Names of the devices that are known without asking anybody; others may be there."""
+
+    def connect(self, device: str, connection: Connection) -> Backend:
+        """One device, ready to be asked; nothing has been sent yet.
+
+        Raises:
+            InputError: There is no such device, or a setting is wrong.
+        """
+
+
+class Backend(Protocol):
+    """One device of one vendor."""
+
+    def facts(self, lease: CredentialLease) -> BackendFacts:
         """What the backend is, asked now.
 
         Raises:
             Unavailable: The provider does not answer.
         """
 
-    def price(self, circuits: int, shots: int) -> Decimal:
+    def price(self, circuits: int, shots: int, lease: CredentialLease) -> Decimal:
         """Worst-case price in USD of circuits x shots."""
 
     def encode(self, circuits: Sequence[QuantumCircuit], shots: int) -> bytes:
@@ -107,8 +144,15 @@ class Provider(Protocol):
     def find_by_key(self, key: str, lease: CredentialLease) -> str | None:
         """The handle of the job that was made for a key, None if there is none."""
 
+    def status(self, handle: str, lease: CredentialLease) -> JobStatus:
+        """Where a job is, without waiting for it.
+
+        Raises:
+            Unavailable: The provider does not answer.
+        """
+
     def result(self, handle: str, lease: CredentialLease, progress: Progress | None = None) -> JobResult:
-        """Waits for a job and returns what it gave.
+        """What a job gave, once it is ready.
 
         Raises:
             JobFailed: The backend reports the job as failed.
@@ -118,5 +162,5 @@ class Provider(Protocol):
     def cancel(self, handle: str, lease: CredentialLease) -> bool:
         """Cancels a job that has not ended; True if it was cancelled."""
 
-    def delete(self, handle: str) -> str:
+    def delete(self, handle: str, lease: CredentialLease) -> str:
         """Deletes the provider's copy; empty if gone, otherwise why it can't be."""

@@ -1,38 +1,57 @@
-"""Which backend names there are: the entry points of the group ``prefect_gatehouse.providers``."""
+"""Which providers there are: the entry points of the group ``prefect_gatehouse.providers``; a backend is ``provider/device``."""
 
 from __future__ import annotations
 
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import cast
 
 from prefect_gatehouse.errors import InputError
-from prefect_gatehouse.providers.interface import Provider, Sealer
+from prefect_gatehouse.providers.interface import Backend, Connection, Provider
 
 GROUP = "prefect_gatehouse.providers"
+LOCAL = "simulator"
+"""The provider whose devices a manifest names without it: ``aer`` is ``simulator/aer``."""
+
+
+def split(backend: str) -> tuple[str, str]:
+    """Provider and device of a backend's name."""
+    provider, slash, device = backend.partition("/")
+    return (provider, device) if slash else (LOCAL, backend)
 
 
 def backend_names() -> tuple[str, ...]:
-    """Every backend that is installed."""
-    return tuple(sorted(entry_points(group=GROUP).names))
+    """Every backend that is known without asking a provider."""
+    names: list[str] = []
+    for provider in sorted(entry_points(group=GROUP).names):
+        devices = _load(provider).devices()
+        names += devices if provider == LOCAL else [f"{provider}/{device}" for device in devices]
+    return tuple(sorted(names))
 
 
-def provider_for(backend: str, spool: Path, sealer: Sealer) -> Provider:
-    """The provider of a backend.
-
-    Args:
-        backend: Its name in a manifest.
-        spool: Where a local simulator keeps the run's jobs.
-        sealer: Encrypts them.
+def connect(backend: str, connection: Connection) -> Backend:
+    """A backend by its name in a manifest.
 
     Raises:
         InputError: There is no such backend, or it can't be loaded.
     """
-    found = list(entry_points(group=GROUP, name=backend))
-    if len(found) != 1:
+    provider, device = split(backend)
+    if provider not in entry_points(group=GROUP).names:
         raise InputError(f"there is no backend {backend}", where="execution.backends", advice=f"installed are {', '.join(backend_names())}")
+    return _load(provider).connect(device, connection)
+
+
+def is_installed(backend: str) -> bool:
+    """Whether a backend's provider is here and, where it lists its devices, knows this one."""
+    provider, device = split(backend)
+    if provider not in entry_points(group=GROUP).names:
+        return False
+    devices = _load(provider).devices()
+    return not devices or device in devices
+
+
+def _load(provider: str) -> Provider:
+    (found,) = entry_points(group=GROUP, name=provider)
     try:
-        make = found[0].load()
+        return cast("Provider", found.load()())
     except (ImportError, AttributeError):
-        raise InputError(f"the backend {backend} can't be loaded", where="execution.backends", advice="install its package") from None
-    return cast("Provider", make(spool, sealer))
+        raise InputError(f"the provider {provider} can't be loaded", where="execution.backends", advice="install its package") from None

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from prefect_gatehouse.data.files import DigestingFile
 from prefect_gatehouse.data.sources.csv_head import delimiter_of
 from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.files import DigestingFile
 from prefect_gatehouse.manifest.csv_form import CsvForm
 
 

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from prefect_gatehouse.data.files import DigestingFile, open_new, sync_folder
 from prefect_gatehouse.data.sources import FilesPlace, open_source
 from prefect_gatehouse.errors import DataRefused, InputError, StorageError
+from prefect_gatehouse.files import DigestingFile, open_new, sync_folder
 from prefect_gatehouse.manifest.csv_form import STANDARD, CsvForm
 from prefect_gatehouse.synthetic.csv_text import write_csv
 

@@ -10,32 +10,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
-from pydantic import AwareDatetime, Field, ValidationError
+from pydantic import ValidationError
 
 from prefect_gatehouse.canonical import Json, canonical
 from prefect_gatehouse.errors import Denied, Tampered
 from prefect_gatehouse.identity import sshsig
+from prefect_gatehouse.ledger.events import SyntheticRecorded
 from prefect_gatehouse.ledger.store import Event, Ledger
-from prefect_gatehouse.values import Digest, TierRules, Value
+from prefect_gatehouse.policy.rules import TierRules
 
-KIND = "synthetic-recorded"
 # What the ledger calls an event that belongs to no run.
 _NO_RUN = "ledger"
 # Told apart from every other statement that the same key signs.
 _ACTION = "record-synthetic"
 
 
-class SyntheticRecord(Value):
+class SyntheticRecord(SyntheticRecorded):
     """What is known of a synthetic file."""
-
-    sha256: Digest = Field(description="Of the file's bytes.")
-    rows: int = Field(ge=1)
-    source_sha256: Digest
-    report_sha256: Digest = Field(description="Over the RFC 8785 form of the report.")
-    generator: str
-    made_at: AwareDatetime
-    fingerprint: str = Field("", description="Of the key that signed, empty where there was none.")
-    signature: str = Field("", max_length=16 * 1024)
 
     def message(self) -> bytes:
         """The bytes that are signed."""
@@ -62,7 +53,7 @@ def make_record(*, sha256: str, rows: int, source_sha256: str, report_sha256: st
 def write_record(ledger: Ledger, record: SyntheticRecord) -> bool:
     """Records a file's digest; False where it is recorded already."""
     with ledger.transaction() as tx:
-        return tx.append(_event_id(record.sha256), _NO_RUN, KIND, cast(dict[str, Json], record.model_dump(mode="json")))
+        return tx.append(_event_id(record.sha256), _NO_RUN, SyntheticRecorded.model_validate(record.model_dump()))
 
 
 def record_of(ledger: Ledger, sha256: str) -> SyntheticRecord | None:
@@ -71,15 +62,15 @@ def record_of(ledger: Ledger, sha256: str) -> SyntheticRecord | None:
     Raises:
         Tampered: The record is not what was signed.
     """
-    event = ledger.event(_event_id(sha256))
-    if event is None or event.kind != KIND or event.run_id != _NO_RUN:
+    event = ledger.find(_event_id(sha256), SyntheticRecorded)
+    if event is None or event.run_id != _NO_RUN:
         return None
     return _read(event, sha256)
 
 
-def _read(event: Event, sha256: str) -> SyntheticRecord:
+def _read(event: Event[SyntheticRecorded], sha256: str) -> SyntheticRecord:
     try:
-        record = SyntheticRecord.model_validate(dict(event.data))
+        record = SyntheticRecord.model_validate(event.fact.model_dump())
         if record.signature and sshsig.verify(record.signature, record.message()).fingerprint != record.fingerprint:
             raise Denied("another key")
     except (ValidationError, Denied):
@@ -117,7 +108,7 @@ def require_synthetic(ledger: Ledger, sha256: str, tier: TierRules) -> bool:
 
 def carry_records(source: Ledger, target: Ledger) -> int:
     """Copies every record into another ledger, for a dry run in a throw-away home; returns how many there are."""
-    found = [_read(event, event.event_id.removeprefix(_event_id(""))) for event in source.events(_NO_RUN, KIND)]
+    found = [_read(event, event.event_id.removeprefix(_event_id(""))) for event in source.facts(SyntheticRecorded, run_id=_NO_RUN)]
     return sum(write_record(target, record) for record in found)
 
 

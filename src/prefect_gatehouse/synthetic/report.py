@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from prefect_gatehouse.values import Digest, Value
+from prefect_gatehouse.value import Digest, Value
 
 GENERATOR = "gatehouse-copula-2"
 """Name and version of the method; another number where the output of the same seed differs."""

@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from prefect_gatehouse.canonical import canonical, sha256_bytes
-from prefect_gatehouse.data.files import open_new
 from prefect_gatehouse.data.sources.kinds import ending_of
 from prefect_gatehouse.errors import DataRefused, InputError, StorageError
+from prefect_gatehouse.files import open_new
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.csv_form import STANDARD, CsvForm
 from prefect_gatehouse.settings import Settings

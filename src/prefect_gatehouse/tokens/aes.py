@@ -8,15 +8,15 @@ from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC, ECB
 
+from prefect_gatehouse.never_printed import NeverPrinted
 from prefect_gatehouse.tokens.base32hex import Bytes
-from prefect_gatehouse.tokens.secret import HoldsKey
 
 BLOCK = 16
 # The last byte of the field polynomial for a 128-bit block (SP 800-38B, section 5.3).
 _R128 = 0x87
 
 
-class BlockCipher(HoldsKey):
+class BlockCipher(NeverPrinted):
     """AES under one key; never printed, never pickled, one thread at a time.
 
     Args:

@@ -14,8 +14,8 @@ from prefect_gatehouse.tokens.columns import Canonical
 from prefect_gatehouse.tokens.distinct import TellApart, prove
 from prefect_gatehouse.tokens.keys import RootKey
 from prefect_gatehouse.tokens.lockstep import Edges, LockStep, Numbers, Steps, pieces
-from prefect_gatehouse.tokens.spelling import filled, fixed_column, prefix, spell_fixed
 from prefect_gatehouse.tokens.text_tokens import TextTokeniser
+from prefect_gatehouse.tokens.token_format import filled, fixed_column, prefix, spell_fixed
 
 SCHEME = "c"
 """What every token of this scheme begins with; the key's version follows."""

@@ -262,3 +262,9 @@ def text_bytes(array: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.i
     width = np.dtype(np.int64 if pa.types.is_large_string(array.type) else np.int32)
     edges = np.frombuffer(offsets, width, len(array) + 1, array.offset * width.itemsize).astype(np.int64)
     return np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8), edges
+
+
+def one_length_bytes(column: pa.Array, width: int) -> npt.NDArray[np.uint8]:
+    """The bytes of texts that ``text_width`` found to have so many each, one behind the other."""
+    _, offsets, data = column.buffers()
+    return np.frombuffer(data, np.uint8, len(column) * width, int(np.frombuffer(offsets, np.int32, 1, column.offset * 4)[0]))

@@ -25,8 +25,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
 from prefect_gatehouse.tokens import array_layout as layout
-from prefect_gatehouse.tokens import compiled
-from prefect_gatehouse.tokens.compiled import ELEMENTS, FAILED, Kernel, Parameter
+from prefect_gatehouse.tokens.kernels import ELEMENTS, FAILED, Kernel, Parameter, is_inlined, load64, store64, swap64
 
 _WORD = ir.IntType(64)
 # No memory of numba's, no checks for division by zero, no wrapper for Python.
@@ -78,7 +77,7 @@ def _jitted(function: FunctionType, *, inline: bool) -> Any:
 def _for_numba(value: object) -> object:
     if not isinstance(value, FunctionType):
         return value
-    inline = compiled.is_inlined(value)
+    inline = is_inlined(value)
     return _INTRINSICS.get(value, value) if inline is None else _jitted(value, inline=inline)
 
 
@@ -166,4 +165,4 @@ def _pointer(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     return builder.bitcast(builder.gep(data, [arguments[1]]), cgutils.intp_t.as_pointer())
 
 
-_INTRINSICS: dict[object, Any] = {compiled.load64: _load64, compiled.store64: _store64, compiled.swap64: _swap64}
+_INTRINSICS: dict[object, Any] = {load64: _load64, store64: _store64, swap64: _swap64}

@@ -18,13 +18,13 @@ import pyarrow as pa
 
 from prefect_gatehouse.errors import DataRefused, InputError, Tampered
 from prefect_gatehouse.manifest.columns import Alphabet as Name
+from prefect_gatehouse.never_printed import NeverPrinted
 from prefect_gatehouse.tokens import ff1_columns, tier
 from prefect_gatehouse.tokens.columns import canonical_text, flat, is_text, text_bytes
 from prefect_gatehouse.tokens.ff1_alphabet import LONGEST, Alphabet, named
 from prefect_gatehouse.tokens.ff1_columns import Text
 from prefect_gatehouse.tokens.keys import RootKey
-from prefect_gatehouse.tokens.secret import HoldsKey
-from prefect_gatehouse.tokens.spelling import column
+from prefect_gatehouse.tokens.token_format import column
 
 _LONGEST_TWEAK = 1 << 16
 
@@ -53,7 +53,7 @@ FUSED = tier.Fused(_load, pays_after=1_500_000)
 """The compiled tier."""
 
 
-class Tokeniser(HoldsKey):
+class Tokeniser(NeverPrinted):
     """Tokens of one tenant, join domain and alphabet; made once, called for each batch.
 
     Threads may share one. It can't be pickled: another process makes its own from the root key.
@@ -162,7 +162,7 @@ def legal(array: pa.Array | pa.ChunkedArray, alphabet: Name = "digits") -> pa.Ar
     return pa.array(good).take(pa.array(np.cumsum(there) - 1, mask=~there))
 
 
-class _Turn(HoldsKey):
+class _Turn(NeverPrinted):
     """FF1 under one key over Arrow columns."""
 
     def __init__(self, key: bytes, tweak: bytes, alphabet: Alphabet) -> None:

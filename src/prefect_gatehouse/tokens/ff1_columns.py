@@ -14,12 +14,12 @@ from types import ModuleType
 import numpy as np
 import numpy.typing as npt
 
+from prefect_gatehouse.never_printed import NeverPrinted
 from prefect_gatehouse.tokens import ff1_long, ff1_rounds
 from prefect_gatehouse.tokens.aes import BlockCipher
 from prefect_gatehouse.tokens.base32hex import Bytes
 from prefect_gatehouse.tokens.ff1_alphabet import LONGEST, STAYS, Alphabet
 from prefect_gatehouse.tokens.ff1_rounds import ROUNDS, ROWS, Length, Numbers, Scratch
-from prefect_gatehouse.tokens.secret import HoldsKey
 
 Edges = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.int32]
@@ -47,7 +47,7 @@ class Unfit:
     foreign: int
 
 
-class Text(HoldsKey):
+class Text(NeverPrinted):
     """FF1 under one key, tweak and alphabet; one thread at a time, never pickled, never printed.
 
     Args:

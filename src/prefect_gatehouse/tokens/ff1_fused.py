@@ -9,9 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from prefect_gatehouse.tokens.base32hex import Bytes
-from prefect_gatehouse.tokens.compiled import Written, helper, kernel, load64, store64, swap64
+from prefect_gatehouse.tokens.compiled import kernel
 from prefect_gatehouse.tokens.ff1_columns import Counts, Edges, Rows
 from prefect_gatehouse.tokens.ff1_rounds import Numbers
+from prefect_gatehouse.tokens.kernels import Written, helper, load64, store64, swap64
 
 
 @kernel

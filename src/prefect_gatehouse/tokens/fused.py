@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from prefect_gatehouse.tokens.base32hex import Bytes
-from prefect_gatehouse.tokens.compiled import Written, helper, inlined, kernel, load64, store64, swap64
+from prefect_gatehouse.tokens.compiled import kernel
+from prefect_gatehouse.tokens.kernels import Written, helper, inlined, load64, store64, swap64
 from prefect_gatehouse.tokens.lockstep import Edges, Numbers, Rows, Words
 
 # An index of this kind is never taken for one counted from the end, which would have to be asked about at each access.

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from prefect_gatehouse.errors import InputError
-from prefect_gatehouse.tokens.secret import HoldsKey
+from prefect_gatehouse.never_printed import NeverPrinted
 
 Scheme = Literal["cmac", "siv", "ff1", "permute", "permute_block", "shift_dates"]
 KEY_BYTES: dict[Scheme, int] = {"cmac": 32, "siv": 64, "ff1": 32, "permute": 32, "permute_block": 32, "shift_dates": 32}
@@ -51,7 +51,7 @@ def derive_key(secret: bytes, length: int, context: Sequence[str]) -> bytes:
     return HKDF(algorithm=SHA256(), length=length, salt=None, info=info).derive(secret)
 
 
-class RootKey(HoldsKey):
+class RootKey(NeverPrinted):
     """The key that every token key comes from, in all its versions; never printed, never pickled.
 
     Args:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from prefect_gatehouse.never_printed import NeverPrinted
 from prefect_gatehouse.tokens.aes import BLOCK, BlockCipher, double, words, xor
 from prefect_gatehouse.tokens.base32hex import Bytes
-from prefect_gatehouse.tokens.secret import HoldsKey
 
 Words = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.uint64]
@@ -127,7 +127,7 @@ class Steps:
     settle: Callable[[int, Edges, bool, Rows, int, Numbers, Numbers], int]
 
 
-class LockStep(HoldsKey):
+class LockStep(NeverPrinted):
     """CMAC under one key, with the memory that it works in; one thread at a time, never pickled.
 
     Args:

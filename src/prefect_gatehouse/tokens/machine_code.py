@@ -19,8 +19,8 @@ import numpy as np
 from llvmlite import binding as llvm
 
 from prefect_gatehouse.tokens import array_layout as layout
-from prefect_gatehouse.tokens import code_cache, compiled
-from prefect_gatehouse.tokens.compiled import ELEMENTS, FAILED, Kernel
+from prefect_gatehouse.tokens import code_cache
+from prefect_gatehouse.tokens.kernels import ELEMENTS, FAILED, Kernel, is_inlined
 
 # What LLVM may make of a loop that copies or fills. Whatever else the code asks for is not found, and it is not used.
 _FROM_C = ("memcpy", "memmove", "memset")
@@ -92,10 +92,10 @@ def _text(kernels: Sequence[Kernel]) -> Iterator[object]:
             continue
         seen.add(function)
         yield from _code(function.__code__)
-        yield compiled.is_inlined(function)
+        yield is_inlined(function)
         for name in function.__code__.co_names:
             value = function.__globals__.get(name)
-            if isinstance(value, FunctionType) and compiled.is_inlined(value) is not None:
+            if isinstance(value, FunctionType) and is_inlined(value) is not None:
                 left.append(value)
             yield _constant(value)
 

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from prefect_gatehouse.tokens.base32hex import Bytes
-from prefect_gatehouse.tokens.compiled import Written, inlined, kernel, load64, store64, swap64
+from prefect_gatehouse.tokens.compiled import kernel
 from prefect_gatehouse.tokens.fused import block_at, spelt
+from prefect_gatehouse.tokens.kernels import Written, inlined, load64, store64, swap64
 from prefect_gatehouse.tokens.lockstep import Edges, Numbers
 
 Flags = npt.NDArray[np.bool_]

@@ -16,7 +16,7 @@ from prefect_gatehouse.tokens.columns import by_dictionary, flat, is_text, repea
 from prefect_gatehouse.tokens.keys import RootKey
 from prefect_gatehouse.tokens.open_compiled import FUSED, Flags, Kernels, opened
 from prefect_gatehouse.tokens.seal_siv import SCHEME, Sealer, associated_data
-from prefect_gatehouse.tokens.spelling import by_size, column, prefix, windows
+from prefect_gatehouse.tokens.token_format import by_size, column, prefix, windows
 
 # Tokens worked on at once: their matrices stay in the cache.
 _ROWS = 8192

@@ -21,12 +21,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from prefect_gatehouse.errors import InputError, Tampered
+from prefect_gatehouse.never_printed import NeverPrinted
 from prefect_gatehouse.tokens.aes import BlockCipher
 from prefect_gatehouse.tokens.base32hex import Bytes
 from prefect_gatehouse.tokens.columns import flat
+from prefect_gatehouse.tokens.int64_values import Numbers, numbers_of, whole
 from prefect_gatehouse.tokens.keys import RootKey, derive_key
-from prefect_gatehouse.tokens.secret import HoldsKey
-from prefect_gatehouse.tokens.whole import Numbers, numbers_of, whole
 
 ROUNDS = 6
 
@@ -35,7 +35,7 @@ _KEY_BYTES = 32
 _ROWS = 1 << 14
 
 
-class Tokeniser(HoldsKey):
+class Tokeniser(NeverPrinted):
     """Tokens of one tenant and join domain; made once, called for each batch.
 
     Threads may share one. It can't be pickled: another process makes its own from the root key.
@@ -97,7 +97,7 @@ class Tokeniser(HoldsKey):
         return permutation
 
 
-class Permutation(HoldsKey):
+class Permutation(NeverPrinted):
     """The permutation under one key; one thread at a time, never pickled.
 
     Args:

@@ -17,14 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prefect_gatehouse.errors import InputError, Tampered
+from prefect_gatehouse.never_printed import NeverPrinted
 from prefect_gatehouse.tokens import tier
 from prefect_gatehouse.tokens.aes import BLOCK, BlockCipher
 from prefect_gatehouse.tokens.base32hex import Bytes, characters, decode
 from prefect_gatehouse.tokens.columns import flat, is_text, text_bytes
+from prefect_gatehouse.tokens.int64_values import Numbers, numbers_of, whole
 from prefect_gatehouse.tokens.keys import RootKey
-from prefect_gatehouse.tokens.secret import HoldsKey
-from prefect_gatehouse.tokens.spelling import filled, fixed_column, prefix, spell_fixed, windows
-from prefect_gatehouse.tokens.whole import Numbers, numbers_of, whole
+from prefect_gatehouse.tokens.token_format import filled, fixed_column, prefix, spell_fixed, windows
 
 SCHEME = "p"
 """What every token of this scheme begins with, as text; the key's version follows."""
@@ -65,7 +65,7 @@ FUSED = tier.Fused(_load, pays_after=15_000_000)
 """The compiled tier."""
 
 
-class Tokeniser(HoldsKey):
+class Tokeniser(NeverPrinted):
     """Tokens of one tenant and join domain, as bytes or as text; made once, called for each batch.
 
     Threads may share one. It can't be pickled: another process makes its own from the root key.
@@ -202,7 +202,7 @@ class Tokeniser(HoldsKey):
         return held[version]
 
 
-class Blocks(HoldsKey):
+class Blocks(NeverPrinted):
     """Numbers as blocks under one key, and back; one thread at a time, never pickled.
 
     Args:

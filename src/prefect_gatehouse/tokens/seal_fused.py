@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from prefect_gatehouse.tokens.base32hex import Bytes
-from prefect_gatehouse.tokens.compiled import Written, kernel, load64, store64, swap64
+from prefect_gatehouse.tokens.compiled import kernel
 from prefect_gatehouse.tokens.fused import block_at, spelt
+from prefect_gatehouse.tokens.kernels import Written, load64, store64, swap64
 from prefect_gatehouse.tokens.lockstep import Edges, Words
 
 

@@ -13,13 +13,13 @@ import numpy.typing as npt
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.cmac import CMAC
 
+from prefect_gatehouse.never_printed import NeverPrinted
 from prefect_gatehouse.tokens import tier
 from prefect_gatehouse.tokens.aes import BLOCK, BlockCipher, double, xor
 from prefect_gatehouse.tokens.base32hex import Bytes, encode_in, room
 from prefect_gatehouse.tokens.distinct import TellApart, prove
 from prefect_gatehouse.tokens.lockstep import MARKS, MASKS, Edges, Ends, LockStep, Steps, Words, pieces
-from prefect_gatehouse.tokens.secret import HoldsKey
-from prefect_gatehouse.tokens.spelling import by_size, filled, windows
+from prefect_gatehouse.tokens.token_format import by_size, filled, windows
 
 SCHEME = "s"
 """What every token of this scheme begins with; the key's version follows."""
@@ -42,7 +42,7 @@ class Kernels:
     tell_apart: TellApart
 
 
-class Sealer(HoldsKey):
+class Sealer(NeverPrinted):
     """AES-SIV under one key with one set of associated data, and the memory that it works in; one thread at a time, never pickled.
 
     Args:

@@ -15,8 +15,8 @@ from prefect_gatehouse.tokens.keys import RootKey
 from prefect_gatehouse.tokens.lockstep import Edges
 from prefect_gatehouse.tokens.open_siv import detokenise
 from prefect_gatehouse.tokens.seal_siv import FUSED, SCHEME, Kernels, Sealer, associated_data
-from prefect_gatehouse.tokens.spelling import column, prefix
 from prefect_gatehouse.tokens.text_tokens import TextTokeniser
+from prefect_gatehouse.tokens.token_format import column, prefix
 
 __all__ = ["SCHEME", "Tokeniser", "detokenise", "tokenise"]
 

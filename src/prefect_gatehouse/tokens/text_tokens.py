@@ -9,12 +9,12 @@ from typing import Generic, Protocol, TypeVar
 
 import pyarrow as pa
 
+from prefect_gatehouse.never_printed import NeverPrinted
 from prefect_gatehouse.tokens import tier
 from prefect_gatehouse.tokens.base32hex import Bytes
 from prefect_gatehouse.tokens.columns import Canonical, Guess, over_values, text_bytes
 from prefect_gatehouse.tokens.distinct import TellApart, distinct
 from prefect_gatehouse.tokens.lockstep import Edges
-from prefect_gatehouse.tokens.secret import HoldsKey
 
 
 class TellsApart(Protocol):
@@ -29,7 +29,7 @@ Kernels = TypeVar("Kernels", bound=TellsApart)
 Cipher = TypeVar("Cipher")
 
 
-class TextTokeniser(HoldsKey, ABC, Generic[Kernels, Cipher]):
+class TextTokeniser(NeverPrinted, ABC, Generic[Kernels, Cipher]):
     """Tokens of one scheme; made once, called for each batch. Threads may share one.
 
     Args:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from prefect_gatehouse.validation.gx_import import context, quiet
-from prefect_gatehouse.values import CheckResult
+from prefect_gatehouse.validation.report import CheckResult
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from prefect_gatehouse.providers.interface import Counts
-from prefect_gatehouse.values import CheckResult
+from prefect_gatehouse.validation.report import CheckResult
+from prefect_gatehouse.workload.counts import Counts
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-from prefect_gatehouse.values import CheckResult, SuiteReport
+from prefect_gatehouse.validation.report import CheckResult, SuiteReport
 
 _ENGINES = {"arrow": "record batches", "great-expectations": "Great Expectations", "gatehouse": "Gatehouse"}
 

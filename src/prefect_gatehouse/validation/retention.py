@@ -6,12 +6,11 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from prefect_gatehouse.data.files import safe_name
 from prefect_gatehouse.errors import GatehouseError
+from prefect_gatehouse.files import safe_name
+from prefect_gatehouse.ledger.events import ReportDeleted, ReportWritten
 from prefect_gatehouse.ledger.store import Event, Ledger
-from prefect_gatehouse.values import Deletion
-
-WRITTEN, DELETED = "report-written", "report-deleted"
+from prefect_gatehouse.store.artifact import Deletion
 
 
 def page_path(reports: Path, run_id: str, gate: str) -> Path:
@@ -36,17 +35,17 @@ def delete_expired(ledger: Ledger, reports: Path, now: datetime) -> list[Deletio
     Returns:
         What was deleted now, and what could not be.
     """
-    newest = {(event.run_id, str(event.data["gate"])): event for event in ledger.events(kind=WRITTEN)}
-    done = {(event.run_id, str(event.data["gate"])) for event in ledger.events(kind=DELETED)}
+    newest = {(event.run_id, event.fact.gate): event for event in ledger.facts(ReportWritten)}
+    done = {(event.run_id, event.fact.gate) for event in ledger.facts(ReportDeleted)}
     due = [(key, event) for key, event in newest.items() if key not in done and _until(event) <= now]
     return [_deleted(ledger, reports, run_id, gate, event) for (run_id, gate), event in due]
 
 
-def _until(event: Event) -> datetime:
-    return datetime.fromisoformat(event.at) + timedelta(days=int(event.data["retain_days"]))
+def _until(event: Event[ReportWritten]) -> datetime:
+    return event.when + timedelta(days=event.fact.retain_days)
 
 
-def _deleted(ledger: Ledger, reports: Path, run_id: str, gate: str, event: Event) -> Deletion:
+def _deleted(ledger: Ledger, reports: Path, run_id: str, gate: str, event: Event[ReportWritten]) -> Deletion:
     uri = f"report:{run_id}/{gate}"
     try:
         path = page_path(reports, run_id, gate)
@@ -54,7 +53,7 @@ def _deleted(ledger: Ledger, reports: Path, run_id: str, gate: str, event: Event
         with suppress(OSError):  # another gate's page is still there
             path.parent.rmdir()
         with ledger.transaction() as tx:
-            tx.append(f"{run_id}:report-deleted:{gate}", run_id, DELETED, {"gate": gate, "sha256": event.data["sha256"]})
+            tx.append(f"{run_id}:report-deleted:{gate}", run_id, ReportDeleted(gate=gate, sha256=event.fact.sha256))
     except (OSError, GatehouseError):
         return Deletion(uri=uri, deleted=False, note="the page can't be deleted; the sweeper tries again")
     return Deletion(uri=uri, deleted=True)

@@ -18,8 +18,8 @@ from prefect_gatehouse.validation.gx_import import registry
 from prefect_gatehouse.validation.pushdown.interface import Check
 from prefect_gatehouse.validation.pushdown.registry import parse, proven
 from prefect_gatehouse.validation.pushdown.view import Batch
+from prefect_gatehouse.validation.report import CheckResult, SuiteReport
 from prefect_gatehouse.validation.suite import Suite, build
-from prefect_gatehouse.values import CheckResult, SuiteReport
 
 ROWS_PRESENT = "gatehouse_rows_present"
 NOT_ALL_NULL = "gatehouse_column_not_all_null"

@@ -16,8 +16,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from prefect_gatehouse.errors import InputError, Tampered, UnusableAnswer
-from prefect_gatehouse.values import CircuitsSummary
 from prefect_gatehouse.workload.lower import definition_of, kind_of
+from prefect_gatehouse.workload.summary import CircuitsSummary
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit

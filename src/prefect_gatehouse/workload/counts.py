@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
+Counts = Mapping[str, int]
+"""How often each bit string was measured, qubit 0 rightmost."""
+
 Registers = tuple[tuple[str, tuple[int, ...]], ...]
 """The name of each classical register and its bits' places in the circuit, first bit first."""
 

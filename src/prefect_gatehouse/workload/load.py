@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 from prefect_gatehouse.errors import InputError, WorkloadFailed
+from prefect_gatehouse.files import inside
 from prefect_gatehouse.foreign import builtin_name, traceback_of
 from prefect_gatehouse.workload.imports import imported_names
 from prefect_gatehouse.workload.silence import silenced
@@ -86,22 +87,6 @@ class LoadedWorkload:
     def failure(self, error: BaseException) -> WorkloadFailed:
         """What it raised, without its text."""
         return self.sources.failure(error, self.file)
-
-
-def inside(folder: Path, relative: str, field: str) -> Path:
-    """A path below a folder.
-
-    Raises:
-        InputError: The path leads out of the folder, also by a link.
-    """
-    try:
-        base = folder.resolve()
-        path = (base / relative).resolve()
-    except (OSError, RuntimeError, ValueError):  # a loop of links, a name too long, a NUL
-        raise InputError("the path can't be followed", where=field, advice="correct the path") from None
-    if Path(relative).is_absolute() or not path.is_relative_to(base):
-        raise InputError("the path leads out of the manifest's folder", where=field, advice="keep the file beside the manifest")
-    return path
 
 
 def load_workload(entrypoint: str, folder: Path) -> LoadedWorkload:

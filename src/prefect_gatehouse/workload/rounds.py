@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from prefect_gatehouse.errors import UnusableAnswer, WorkloadFailed
-from prefect_gatehouse.providers.interface import Counts
-from prefect_gatehouse.workload.counts import Registers, RoundCounts, registers_of
+from prefect_gatehouse.workload.counts import Counts, Registers, RoundCounts, registers_of
 from prefect_gatehouse.workload.frame import Unusable, table_of
 from prefect_gatehouse.workload.load import LoadedWorkload
 from prefect_gatehouse.workload.lower import remember_kinds

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from prefect_gatehouse.errors import DataRefused, GatehouseError, StorageError, Unavailable
-from prefect_gatehouse.write_back.endpoints import Use, parse
+from prefect_gatehouse.manifest.endpoints import Use, parse
 
 WHERE = "write_back"
 REFUSED: tuple[type[Exception], ...] = (IntegrityError, DataError, OverflowError, ValueError)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from sqlalchemy import Connection, text
 
+from prefect_gatehouse.manifest.endpoints import parse
 from prefect_gatehouse.write_back import rights
 from prefect_gatehouse.write_back.database import looked_at, require_driver
-from prefect_gatehouse.write_back.endpoints import parse
 from prefect_gatehouse.write_back.rows import Kind
 from prefect_gatehouse.write_back.target import Mode, Target, look_at, problems, updatable
 

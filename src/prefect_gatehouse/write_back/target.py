@@ -32,6 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.types import NullType, TypeEngine
 
+from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.write_back.rows import LABEL, RUN, Kind
 
 Mode = Literal["append", "replace", "upsert"]
@@ -87,10 +88,17 @@ class Target:
 
 
 def look_at(connection: Connection, name: str, key: str) -> Target | None:
-    """The table of that name, None if there is none."""
+    """The table of that name, None if there is none.
+
+    Raises:
+        Denied: SQLite has it under a name that differs by case.
+    """
     inspector = inspect(connection)
     if not inspector.has_table(name):  # a view counts
         return None
+    if connection.dialect.name == "sqlite" and name not in (*inspector.get_table_names(), *inspector.get_view_names()):
+        message = "the database has the table under a name that differs by case"
+        raise Denied(message, where="output.target.table", advice="write it as the database has it")
     primary = tuple(inspector.get_pk_constraint(name)["constrained_columns"])
     sqlite = connection.dialect.name == "sqlite"
     columns = {}

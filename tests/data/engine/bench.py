@@ -11,14 +11,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from prefect_gatehouse.data.artifacts import ArtifactStore
 from prefect_gatehouse.data.engine import remote
 from prefect_gatehouse.data.engine.interface import Pool
 from prefect_gatehouse.data.minimise import Minimised, Workers, minimise
-from prefect_gatehouse.data.run_keys import RunKeys
 from prefect_gatehouse.data.sources import FilesPlace
-from prefect_gatehouse.leases import SecretText
 from prefect_gatehouse.manifest.data import Data
+from prefect_gatehouse.secrets.lease import SecretText
+from prefect_gatehouse.store.artifacts import ArtifactStore
+from prefect_gatehouse.store.run_keys import RunKeys
 from prefect_gatehouse.tokens.keys import RootKey
 
 ROOT = bytes(range(1, 33))

@@ -19,7 +19,8 @@ from tests.data.engine.bench import COLUMNS, ROOT, ROOT_FOLDER, RUN, Home, csv, 
 
 from prefect_gatehouse.data import spill
 from prefect_gatehouse.data.digest import table_digest
-from prefect_gatehouse.data.engine import passes, remote
+from prefect_gatehouse.data.engine import remote
+from prefect_gatehouse.data.engine import two_pass as passes
 from prefect_gatehouse.data.engine.processes import Processes
 from prefect_gatehouse.data.minimise import Minimised
 from prefect_gatehouse.errors import DataRefused, GatehouseError, InputError, Interrupted, StorageError, Unavailable

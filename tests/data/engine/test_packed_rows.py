@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from tests.data.engine.bench import Home, declared, parquet
 
 from prefect_gatehouse.data.digest import table_digest
-from prefect_gatehouse.data.engine.deal import SHARES, Dealer, share_edges
-from prefect_gatehouse.data.engine.rows import Packed, Packer, Plain, Room, Rows, joined, read
-from prefect_gatehouse.data.engine.settle import load, settle, stretches
+from prefect_gatehouse.data.engine.partition import SHARES, Partitioner, share_edges
+from prefect_gatehouse.data.engine.rows import Packed, Plain, ReadBuffer, RowEncoder, Rows, joined, read
+from prefect_gatehouse.data.engine.sort_and_digest import load, settle, stretches
 from prefect_gatehouse.data.order import content_order, row_hashes
-from prefect_gatehouse.data.run_keys import RunKey
 from prefect_gatehouse.data.spill import SpillFolder
+from prefect_gatehouse.store.run_keys import RunKey
 
 SCHEMA = pa.schema({"t": pa.string(), "n": pa.int64(), "s": pa.int16(), "x": pa.float64(), "d": pa.date32(), "at": pa.timestamp("us", "UTC")})
 DAY = dt.date(2026, 1, 1)
@@ -42,7 +42,7 @@ def batch(texts: list[str | None], first: int = 0) -> pa.RecordBatch:
 def dealt(rows: pa.RecordBatch, size: int = 1 << 16) -> Rows:
     hashes = row_hashes(rows)
     order = content_order(rows, hashes)
-    return Packer(size).dealt(rows, hashes[order], np.arange(1, len(order) + 1, dtype=np.uint32), order)
+    return RowEncoder(size).dealt(rows, hashes[order], np.arange(1, len(order) + 1, dtype=np.uint32), order)
 
 
 @given(st.lists(st.text(alphabet="aé", min_size=3, max_size=3), min_size=1, max_size=40), st.integers(0, 5), st.data())
@@ -83,7 +83,7 @@ def test_forms_are_joined_to_one() -> None:
 
 def test_room_is_filled_through_its_bytes() -> None:
     """Rows that are read into memory of their size are the rows that were written, also where more or fewer rows were before."""
-    room = Room()
+    room = ReadBuffer()
     for texts in (["abc", "abd", "abe"], ["abcd"], [f"{row:09d}" for row in range(50)]):
         held = dealt(batch([*texts]))
         data = bytes(held.written())
@@ -100,12 +100,12 @@ def test_dealer_writes_every_row_once(tmp_path: Path, memory: int, mixed: bool) 
     if mixed:
         given_[3:3] = [batch([None, "x", "yy"], 1000), batch(["123456"] * 2, 2000)]
     folder = SpillFolder(tmp_path, "run", RunKey(b"k" * 32), "one")
-    with Dealer(folder, memory=memory, keep=True) as dealer:
+    with Partitioner(folder, memory=memory, keep=True) as dealer:
         for each in given_:
             dealer.add(each)
         found = dealer.end()
     assert (found.gaps == {"t"}) == mixed
-    room = Room()
+    room = ReadBuffer()
     ordered = (stretch for portion in found.portions(SHARES) for stretch in stretches(portion))
     settled = [block for stretch in ordered for block, _ in settle(load(stretch, folder, room), found.rows)]
     table, expected = pa.Table.from_batches(settled), pa.Table.from_batches(given_)
@@ -117,7 +117,7 @@ def test_dealer_writes_every_row_once(tmp_path: Path, memory: int, mixed: bool) 
 
 def test_memory_is_not_given_away_twice() -> None:
     """Rows that were dealt stay what they were while the next batches come."""
-    packer, kept = Packer(4000), []
+    packer, kept = RowEncoder(4000), []
     for first in range(0, 60, 10):
         rows = batch([f"{row:03d}" for row in range(first, first + 10)], first)
         hashes = row_hashes(rows)

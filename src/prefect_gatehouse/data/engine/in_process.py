@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from prefect_gatehouse.data.encrypted_file import Slot
-from prefect_gatehouse.data.engine.deal import SHARES, Portion
 from prefect_gatehouse.data.engine.interface import Form, Keys, Progress, Stored, Work
-from prefect_gatehouse.data.engine.passes import deal_parts, finish_portion, store_portion, suppress_portion
+from prefect_gatehouse.data.engine.partition import SHARES, PartitionRange
 from prefect_gatehouse.data.engine.treat import Counted, Tallies
+from prefect_gatehouse.data.engine.two_pass import deal_parts, finish_portion, store_portion, suppress_portion
 from prefect_gatehouse.data.sources import Source
 from prefect_gatehouse.data.suppress import Suppressed
+from prefect_gatehouse.store.encrypted_file import Slot
 
 
 class InProcess:
@@ -41,7 +41,7 @@ class InProcess:
         (whole,) = counted.dealt.portions(SHARES)
         return suppress_portion(self._work, self._keys, whole, suppressed, typed=self._source.typed, keep=True)
 
-    def store(self, portions: Sequence[Portion], form: Form, slots: Sequence[Slot]) -> Iterator[Stored]:
+    def store(self, portions: Sequence[PartitionRange], form: Form, slots: Sequence[Slot]) -> Iterator[Stored]:
         """The second pass, one portion after the other."""
         for portion, slot in zip(portions, slots, strict=True):
             yield store_portion(self._work, self._keys, portion, form, slot)

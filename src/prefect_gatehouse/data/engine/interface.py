@@ -10,19 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import pyarrow as pa
 
 from prefect_gatehouse.data.digest import Bucket
-from prefect_gatehouse.data.encrypted_file import Slot, Written
-from prefect_gatehouse.data.engine.deal import MEMORY, Portion
+from prefect_gatehouse.data.engine.partition import MEMORY, PartitionRange
 from prefect_gatehouse.data.engine.treat import Counted, Tallies
-from prefect_gatehouse.data.run_keys import RunKey
 from prefect_gatehouse.data.sources import Place, SourceAccess
 from prefect_gatehouse.data.suppress import Suppressed
-from prefect_gatehouse.leases import SecretText
 from prefect_gatehouse.manifest.data import Data
+from prefect_gatehouse.never_printed import NeverPrinted
+from prefect_gatehouse.secrets.lease import SecretText
+from prefect_gatehouse.store.encrypted_file import Slot, Written
+from prefect_gatehouse.store.run_keys import RunKey
 from prefect_gatehouse.tokens.keys import RootKey
 
 A = TypeVar("A")
@@ -66,20 +67,14 @@ class Work:
     memory: int = field(default=MEMORY)
 
 
-class Keys:
-    """The keys that one process works with; never printed, never pickled."""
+class Keys(NeverPrinted):
+    """The keys that one process works with."""
 
     __slots__ = ("root", "run")
 
     def __init__(self, run: RunKey, root: RootKey | None) -> None:
         self.run = run
         self.root = root
-
-    def __repr__(self) -> str:
-        return "Keys(**********)"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("keys are never pickled")
 
 
 @dataclass(frozen=True)
@@ -125,7 +120,7 @@ class Engine(Protocol):
     def suppress(self, counted: Counted, suppressed: Suppressed) -> Counted:
         """Deals every row out anew without those of some groups, and counts the groups that are left."""
 
-    def store(self, portions: Sequence[Portion], form: Form, slots: Sequence[Slot]) -> Iterator[Stored]:
+    def store(self, portions: Sequence[PartitionRange], form: Form, slots: Sequence[Slot]) -> Iterator[Stored]:
         """The second pass: each portion's rows in their order, written where its slot says; what was stored, in the order of the portions.
 
         Raises:

@@ -13,17 +13,17 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
-from prefect_gatehouse.data.encrypted_file import Slot
-from prefect_gatehouse.data.engine.deal import Piece, Portion
 from prefect_gatehouse.data.engine.interface import Form, Keys, Pool, Progress, Stored, Work
-from prefect_gatehouse.data.engine.passes import deal_parts, finish_portion, folder_of, store_portion, suppress_portion
-from prefect_gatehouse.data.engine.settle import shares_of
+from prefect_gatehouse.data.engine.partition import PartitionBlock, PartitionRange
+from prefect_gatehouse.data.engine.sort_and_digest import shares_of
 from prefect_gatehouse.data.engine.treat import Counted, Tallies
-from prefect_gatehouse.data.run_keys import RunKeys
+from prefect_gatehouse.data.engine.two_pass import deal_parts, finish_portion, folder_of, store_portion, suppress_portion
 from prefect_gatehouse.data.sources import Part, Source, open_source
 from prefect_gatehouse.data.spill import SpillFolder
 from prefect_gatehouse.data.suppress import Suppressed
 from prefect_gatehouse.errors import GatehouseError, Interrupted
+from prefect_gatehouse.store.encrypted_file import Slot
+from prefect_gatehouse.store.run_keys import RunKeys
 from prefect_gatehouse.tokens.keys import RootKey
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ class Task:
     Attributes:
         work: What there is to do.
         parts: Parts of the source to deal out.
-        portion: Dealt rows to finish or to store.
+        portion: Partitioned rows to finish or to store.
         tallies: Where the tallies of all rows lie.
         suppressed: Where the groups that leave lie.
         typed: Whether the source has types.
@@ -52,18 +52,18 @@ class Task:
 
     work: Work
     parts: tuple[Part, ...] = ()
-    portion: Portion | None = None
-    tallies: Piece | None = None
-    suppressed: Piece | None = None
+    portion: PartitionRange | None = None
+    tallies: PartitionBlock | None = None
+    suppressed: PartitionBlock | None = None
     typed: bool = True
     form: Form | None = None
     slot: Slot | None = None
 
 
-def deal_task(task: Task) -> Piece | GatehouseError:
+def deal_task(task: Task) -> PartitionBlock | GatehouseError:
     """Deals out parts of the source; where the sealed counts lie, or why not."""
 
-    def deal(keys: Keys) -> Piece:
+    def deal(keys: Keys) -> PartitionBlock:
         limit = task.work.data.quarantine_limit if task.work.data.malformed == "quarantine" else None
         with open_source(task.work.place, access=task.work.access, quarantine=limit) as source:
             counted = deal_parts(task.work, keys, source, task.parts, keep=False)
@@ -72,10 +72,10 @@ def deal_task(task: Task) -> Piece | GatehouseError:
     return _called(task.work, deal)
 
 
-def finish_task(task: Task) -> Piece | GatehouseError:
+def finish_task(task: Task) -> PartitionBlock | GatehouseError:
     """Gives rows their last form; where the sealed counts lie, or why not."""
 
-    def finish(keys: Keys) -> Piece:
+    def finish(keys: Keys) -> PartitionBlock:
         assert task.portion is not None  # finish() sets both
         assert task.tallies is not None
         folder = folder_of(task.work, keys)
@@ -85,10 +85,10 @@ def finish_task(task: Task) -> Piece | GatehouseError:
     return _called(task.work, finish)
 
 
-def suppress_task(task: Task) -> Piece | GatehouseError:
+def suppress_task(task: Task) -> PartitionBlock | GatehouseError:
     """Deals rows out anew without those of some groups; where the sealed counts lie, or why not."""
 
-    def suppress(keys: Keys) -> Piece:
+    def suppress(keys: Keys) -> PartitionBlock:
         assert task.portion is not None  # suppress() sets both
         assert task.suppressed is not None
         folder = folder_of(task.work, keys)
@@ -98,10 +98,10 @@ def suppress_task(task: Task) -> Piece | GatehouseError:
     return _called(task.work, suppress)
 
 
-def store_task(task: Task) -> Piece | GatehouseError:
+def store_task(task: Task) -> PartitionBlock | GatehouseError:
     """Puts rows in their order and writes them; where the sealed digests lie, or why not."""
 
-    def store(keys: Keys) -> Piece:
+    def store(keys: Keys) -> PartitionBlock:
         assert task.portion is not None  # store() sets all three
         assert task.form is not None
         assert task.slot is not None
@@ -157,7 +157,7 @@ class Remote:
         sealed = _seal(self._folder, suppressed)
         return self._again(suppress_task, counted, Task(self._work, suppressed=sealed, typed=self._source.typed))
 
-    def _again(self, function: Callable[[Task], Piece | GatehouseError], counted: Counted, task: Task) -> Counted:
+    def _again(self, function: Callable[[Task], PartitionBlock | GatehouseError], counted: Counted, task: Task) -> Counted:
         """What was dealt out, dealt out anew, portions at once."""
         portions = counted.dealt.portions(shares_of(counted.dealt.rows, self._pool.workers * _TASKS_A_WORKER))
         done = Counted()
@@ -165,18 +165,18 @@ class Remote:
             done.absorb(found)
         return done
 
-    def store(self, portions: Sequence[Portion], form: Form, slots: Sequence[Slot]) -> Iterator[Stored]:
+    def store(self, portions: Sequence[PartitionRange], form: Form, slots: Sequence[Slot]) -> Iterator[Stored]:
         """The second pass, portions at once."""
         tasks = [Task(self._work, portion=portion, form=form, slot=slot) for portion, slot in zip(portions, slots, strict=True)]
         return (cast("Stored", found) for found in self._results(store_task, tasks))
 
-    def _counts(self, function: Callable[[Task], Piece | GatehouseError], tasks: Sequence[Task]) -> Iterator[Counted]:
+    def _counts(self, function: Callable[[Task], PartitionBlock | GatehouseError], tasks: Sequence[Task]) -> Iterator[Counted]:
         for found in self._results(function, tasks):
             counted = cast("Counted", found)
             self.readers.add(counted.worker)
             yield counted
 
-    def _results(self, function: Callable[[Task], Piece | GatehouseError], tasks: Sequence[Task]) -> Iterator[object]:
+    def _results(self, function: Callable[[Task], PartitionBlock | GatehouseError], tasks: Sequence[Task]) -> Iterator[object]:
         for result in self._pool.map(function, tasks, ahead=self._pool.workers * 2):
             piece = _raised(result)
             found = _unseal(self._folder, piece)
@@ -215,12 +215,12 @@ def _raised(result: T | GatehouseError) -> T:
     return result
 
 
-def _seal(folder: SpillFolder, value: object) -> Piece:
+def _seal(folder: SpillFolder, value: object) -> PartitionBlock:
     with folder.create() as writer:
-        return Piece(writer.name, writer.append(pickle.dumps(value, pickle.HIGHEST_PROTOCOL)))
+        return PartitionBlock(writer.name, writer.append(pickle.dumps(value, pickle.HIGHEST_PROTOCOL)))
 
 
-def _unseal(folder: SpillFolder, piece: Piece) -> object:
+def _unseal(folder: SpillFolder, piece: PartitionBlock) -> object:
     with folder.open(piece.file) as reader:
         # Nobody but a holder of the run's key can have written what opens under it.
         return pickle.loads(reader.read(piece.frame))  # noqa: S301

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from prefect_gatehouse.data.order import Hashes, Places, one_length_bytes, taken, text_width
+from prefect_gatehouse.data.order import Hashes, Places, taken, text_width
+from prefect_gatehouse.tokens.columns import one_length_bytes
 
 Times = npt.NDArray[np.uint32]
 Void = npt.NDArray[np.void]
@@ -160,7 +161,7 @@ Rows = Plain | Packed
 """Dealt rows in either form."""
 
 
-class Packer:
+class RowEncoder:
     """Packs batch after batch into one piece of memory; what it gave is void once it is emptied.
 
     Args:
@@ -213,7 +214,7 @@ class Packer:
         return self._held[self._used - count : self._used]
 
 
-class Room:
+class ReadBuffer:
     """Memory that packed rows are read into, stretch after stretch; what it gave is void at the next call.
 
     Stretches are of about one size, never quite; an allocator would lay each beside the hole that the one before it left.

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from prefect_gatehouse.data.anonymity import Groups
 from prefect_gatehouse.data.digest import as_batch
-from prefect_gatehouse.data.engine.deal import Dealt
+from prefect_gatehouse.data.engine.partition import Partitioned
 from prefect_gatehouse.data.rules import Rule, rule_for
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.manifest.columns import Drop
@@ -40,7 +40,7 @@ class Counted:
         worker: The process, as host and number.
     """
 
-    dealt: Dealt = field(default_factory=Dealt)
+    dealt: Partitioned = field(default_factory=Partitioned)
     read: int = 0
     tallies: Tallies = field(default_factory=dict)
     groups: Groups | None = None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from prefect_gatehouse.errors import DataRefused, InputError, StorageError
-from prefect_gatehouse.workload.load import inside
+from prefect_gatehouse.files import inside
 
 _CHUNK = 8 << 20  # bytes hashed at once; for an object also the length of one request
 

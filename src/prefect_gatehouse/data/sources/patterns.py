@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from prefect_gatehouse.errors import InputError
-from prefect_gatehouse.workload.load import inside
+from prefect_gatehouse.files import inside
 
 MOST = 10_000
 """Files or objects that one source may have."""

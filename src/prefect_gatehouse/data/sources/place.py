@@ -7,8 +7,8 @@ from pathlib import Path
 from prefect_gatehouse.data.sources.files import files_place
 from prefect_gatehouse.data.sources.interface import Place, S3Place, SqlPlace
 from prefect_gatehouse.manifest.data import S3Objects
+from prefect_gatehouse.manifest.endpoints import declared_endpoint
 from prefect_gatehouse.manifest.models import Manifest
-from prefect_gatehouse.write_back.endpoints import declared_endpoint
 
 
 def place_of(manifest: Manifest, folder: Path) -> Place:

@@ -21,7 +21,7 @@ from prefect_gatehouse.data.sources.query import WHERE, select_statement
 from prefect_gatehouse.data.sources.sql_dialects import Deadline, as_text, declared_types, read_only, translated
 from prefect_gatehouse.data.sources.sql_types import learnt_type
 from prefect_gatehouse.errors import Denied, InputError, Unavailable
-from prefect_gatehouse.write_back.endpoints import endpoint_of, parse
+from prefect_gatehouse.manifest.endpoints import endpoint_of, parse
 
 # Rows that are Python objects at one time: enough to hide the way to the server, few enough to weigh a few megabytes.
 _FETCH = 1 << 13

@@ -1,0 +1,67 @@
+"""Stored blocks, and what an error of the store behind one means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from prefect.blocks.core import Block
+from prefect.settings import PREFECT_API_URL
+
+from prefect_gatehouse.errors import Denied, GatehouseError, Unavailable
+
+if TYPE_CHECKING:
+    pass
+
+
+# Secrets Manager says no with status 400 and one of these; STS, where the block assumes a role, with status 403.
+_REFUSALS = frozenset({"AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException"})
+
+
+def load_block(place: str) -> Any:
+    """The stored block ``type/name``.
+
+    Raises:
+        Unavailable: It is missing, or the Prefect server does not give it.
+    """
+    block_type, _, name = place.partition("/")
+    if not PREFECT_API_URL.value():
+        # Prefect would start a server of its own for this one question, in which there is no block.
+        raise Unavailable("no Prefect server is set", where=f"{place}, PREFECT_API_URL", advice="set it to the server's address")
+    try:
+        if block_type == "aws-secret":
+            import prefect_aws.secrets_manager
+        if block_type == "s3-bucket":
+            import prefect_aws.s3  # noqa: F401
+        return Block.load(place)
+    except ValueError:
+        raise Unavailable("there is no such block", where=place, advice=f"make the block {name} in the Prefect UI, then try again") from None
+    except Exception:  # noqa: BLE001 - the client's errors have many types and may quote what they got
+        raise Unavailable(
+            "the block can't be loaded", where=place, advice="check the Prefect server and PREFECT_API_URL, then try again", retry=True
+        ) from None
+
+
+def store_error(error: Exception, place: str, deed: str) -> GatehouseError:
+    """What an error of a secret store means, without its text.
+
+    Args:
+        error: Whatever its client raised.
+        place: The block.
+        deed: What was tried: read or write.
+    """
+    if isinstance(error, GatehouseError):
+        return error
+    code, status = aws_code(error)
+    if code in _REFUSALS or status in (401, 403):
+        return Denied(f"the secret store refuses the {deed}", where=place, advice="check the block's credentials and the store's policy")
+    if code in {"ResourceNotFoundException", "InvalidRequestException"}:  # the latter for one that waits to be deleted
+        return Unavailable("the store has no such secret", where=place, advice="check the block's secret name")
+    return Unavailable("the secret store does not answer", where=place, advice="check the store, then resume the run", retry=True)
+
+
+def aws_code(error: Exception) -> tuple[str, int]:
+    """AWS's code and HTTP status of an error, where it is one of botocore's."""
+    response = getattr(error, "response", None)
+    if not isinstance(response, dict):
+        return "", 0
+    return str(response.get("Error", {}).get("Code", "")), int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

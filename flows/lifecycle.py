@@ -1,0 +1,180 @@
+"""Driving a run in this process: take the fence, go through the gates, and leave in exactly one of the ways a run can end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Literal
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
+from prefect.exceptions import ObjectNotFound, Pause, TerminationSignal
+from prefect.states import Cancelled, Completed, Failed
+
+from prefect_gatehouse.blocks.reader import read_secret
+from prefect_gatehouse.errors import GatehouseError, Refused, StorageError, Superseded
+from prefect_gatehouse.evidence.tell import tell_outside
+from prefect_gatehouse.flows.leaving import leave_as
+from prefect_gatehouse.ledger.events import RunInterrupted
+from prefect_gatehouse.ledger.heartbeat import beating
+from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.chain import Chain
+from prefect_gatehouse.run.values import AdmittedRun
+from prefect_gatehouse.settings import load_settings
+from prefect_gatehouse.tasks.admit import admit
+from prefect_gatehouse.tasks.clean_up import decided_ending, end
+from prefect_gatehouse.tasks.gate import sanitised
+from prefect_gatehouse.tasks.progress import progress_of
+from prefect_gatehouse.tasks.tagging import tag_flow_run
+from prefect_gatehouse.vocabulary import Ending
+from prefect_gatehouse.workload.hashing import require_fixed_hashing
+from prefect_gatehouse.workload.silence import withhold_ignored_errors
+
+DEFAULT_WINDOW = 24 * 3600
+"""Seconds that a run which was never admitted, and so has no tier, can be resumed."""
+
+
+def drive(pipeline: Callable[[Attempt], object]) -> State[None]:
+    """Runs a pipeline under the ledger's fence and turns its end into a state that says what happened.
+
+    Ends (completed, denied, rejected, expired, cancelled) clean up. An operational failure leaves the run resumable.
+
+    Returns:
+        The state of a run that completed.
+
+    Raises:
+        Abort: The run ended in another way or can be resumed; its state is set.
+    """
+    withhold_ignored_errors()
+    state = _driven(pipeline)
+    if not state.is_completed():
+        leave_as(state)
+    return state
+
+
+def _driven(pipeline: Callable[[Attempt], object]) -> State[None]:
+    run_id, flow_id = _flow_run()
+    try:
+        settings = load_settings()
+        settings.folder("")
+        ledger = Ledger(settings.ledger())
+    except Exception as error:  # noqa: BLE001 - a malformed setting, too, is told in our words
+        return _to_resume(run_id, sanitised(error, "settings"))
+    try:
+        attempt = Attempt(settings, ledger, run_id, read_secret, progress_of, prefect_flow=flow_id)
+    except Superseded:
+        row = ledger.run(run_id)
+        ledger.close()
+        return state_of(row.ending if row is not None else None, "the run had ended before")
+    except GatehouseError as error:
+        ledger.close()
+        return _to_resume(run_id, error)
+    try:
+        with beating(ledger, run_id, attempt.number):
+            return _drive(attempt, pipeline)
+    except Pause:
+        _suspended(attempt)
+        raise
+    except TerminationSignal:
+        if _cancelling():
+            _end(attempt, "cancelled", "cancelled in Prefect")
+        else:
+            _interrupted(attempt, "failed", f"its process was told to stop; go on with: gatehouse resume {run_id[:8]}")
+        raise
+    finally:
+        attempt.release()
+        tell_outside(settings, ledger)
+        ledger.close()
+
+
+def _drive(attempt: Attempt, pipeline: Callable[[Attempt], object]) -> State[None]:
+    try:
+        decided = decided_ending(attempt)
+        if decided is not None:
+            return _end(attempt, decided, "the end had been decided before")
+        require_fixed_hashing()
+        pipeline(attempt)
+        return _end(attempt, "completed", "every gate passed")
+    except Refused as refusal:
+        return _end(attempt, refusal.ending, str(refusal))  # type: ignore[arg-type]
+    except Superseded as error:
+        return Failed(name="Superseded", message=str(error))
+    except GatehouseError as error:
+        return _resumable(attempt, error)
+    except Exception as error:  # noqa: BLE001 - between gates, too, no foreign text gets out
+        return _resumable(attempt, sanitised(error, "governed pipeline"))
+
+
+def _end(attempt: Attempt, ending: Ending, message: str) -> State[None]:
+    try:
+        end(attempt, ending, message)
+        admitted = admit.kept(attempt)
+        tag_flow_run(attempt, (admitted,))
+    except Superseded as error:
+        return Failed(name="Superseded", message=str(error))
+    except GatehouseError as error:
+        return _resumable(attempt, error)
+    return state_of(ending, message)
+
+
+def _resumable(attempt: Attempt, error: GatehouseError) -> State[None]:
+    _interrupted(attempt, "failed", str(error))
+    return _to_resume(attempt.run_id, error)
+
+
+def _suspended(attempt: Attempt) -> None:
+    """Notes a suspension by hand; the gate that asks for approval has noted its own before it suspends."""
+    with suppress(StorageError):
+        if attempt.row().status == "running":
+            _interrupted(attempt, "suspended", f"suspended by hand in Prefect; go on with: gatehouse resume {attempt.run_id[:8]}")
+
+
+def _interrupted(attempt: Attempt, status: Literal["failed", "suspended"], message: str) -> None:
+    """Notes why nothing goes on, and until when the run can be resumed."""
+    # The ledger can't be written: Prefect's state carries the message, and by its heartbeat the sweeper finds the run.
+    with suppress(StorageError, Superseded):
+        until = time.time() + resume_window(attempt.ledger, attempt.run_id)
+        attempt.record(f"interrupted:{attempt.number}", RunInterrupted(status=status, message=message[:1000], until=until))
+
+
+def resume_window(ledger: Ledger, run_id: str) -> float:
+    """Seconds that a run which was interrupted can be resumed: its tier's, which are read at admission."""
+    admitted = Chain(ledger, run_id).read(AdmittedRun.gate, AdmittedRun)
+    return float(admitted.tier.resume_window_seconds) if admitted is not None else DEFAULT_WINDOW
+
+
+def _to_resume(run_id: str, error: GatehouseError) -> State[None]:
+    if error.code == "ambiguous":
+        return Failed(name="Ambiguous", message=str(error))
+    return Failed(name="Resumable", message=f"{error}; resume it with: gatehouse resume {run_id}")
+
+
+def state_of(ending: str | None, message: str) -> State[None]:
+    """Prefect's state for an ending."""
+    if ending == "completed":
+        return Completed(message=message)
+    if ending == "cancelled":
+        return Cancelled(message=message)
+    return Failed(name=(ending or "closed").capitalize(), message=message)
+
+
+def _flow_run() -> tuple[str, str]:
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        raise GatehouseError("the pipeline runs only as a Prefect flow", where="governed_pipeline", advice="use: gatehouse run")
+    return str(context.flow_run.id), str(context.flow_run.flow_id)
+
+
+def _cancelling() -> bool:
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return False
+    with get_client(sync_client=True) as client:
+        try:
+            state = client.read_flow_run(context.flow_run.id).state
+        except ObjectNotFound:
+            return True  # deleted in Prefect: nobody can go on with it
+    return state is not None and (state.is_cancelling() or state.is_cancelled())

@@ -1,0 +1,65 @@
+"""Whether each approval in the ledger is what it says: of exactly this plan, asked for, and signed by the key that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from prefect_gatehouse.errors import Denied, Tampered
+from prefect_gatehouse.ledger.events import ApprovalAsked, ApprovalGiven
+from prefect_gatehouse.ledger.store import Event, Ledger
+from prefect_gatehouse.run.answer import method_of
+from prefect_gatehouse.run.approvals import signer
+from prefect_gatehouse.run.chain import Chain
+from prefect_gatehouse.run.values import Plan
+
+
+@dataclass(frozen=True)
+class RecordedApproval:
+    """An approval as the ledger has it.
+
+    Attributes:
+        event: What it says.
+        problem: Why it proves nothing; empty where it does.
+    """
+
+    event: Event[ApprovalGiven]
+    problem: str
+
+
+def approvals_of(ledger: Ledger, run_id: str) -> list[RecordedApproval]:
+    """A run's approvals in order, each with its proof checked.
+
+    Raises:
+        Tampered: The plan in the ledger is not what was stored.
+    """
+    plan = Chain(ledger, run_id).read(Plan.gate, Plan)
+    return [RecordedApproval(event, _problem(ledger, plan, event)) for event in ledger.facts(ApprovalGiven, run_id=run_id)]
+
+
+def problems(ledger: Ledger) -> Iterator[str]:
+    """What is wrong with the approvals of all runs."""
+    for run_id in dict.fromkeys(event.run_id for event in ledger.facts(ApprovalGiven)):
+        try:
+            found = approvals_of(ledger, run_id)
+        except Tampered as error:
+            yield f"run {run_id}: {error.message}"
+            continue
+        yield from (f"event {item.event.seq}: the approval {item.problem}" for item in found if item.problem)
+
+
+def _problem(ledger: Ledger, plan: Plan | None, event: Event[ApprovalGiven]) -> str:
+    fact = event.fact
+    if plan is None or fact.plan_digest != plan.digest:
+        return "is of another plan"
+    if fact.method == "totp":
+        # A one-time code is spent: that it was asked for is all that can be looked at later.
+        asked = ledger.find(event.event_id.replace(":answer:", ":asked:", 1), ApprovalAsked)
+        return "" if asked is not None and asked.seq < event.seq else "was never asked for"
+    try:
+        key = signer(ledger, event, plan)
+        if key.fingerprint != fact.fingerprint or method_of(key) != fact.method:
+            return "names another key or method than it was signed with"
+    except Denied:
+        return "is not signed, or not what was asked for"
+    return ""

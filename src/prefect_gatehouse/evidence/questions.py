@@ -1,0 +1,219 @@
+"""Answers from the ledger: what a run's gates did, and which identity submitted a job, from where, with which secret, for which ticket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from prefect_gatehouse.errors import InputError, Tampered
+from prefect_gatehouse.evidence.approvals import approvals_of
+from prefect_gatehouse.ledger.events import EndingDecided, GateEntered, GateFact, GateFailed, GatePassed, JobSubmitted, ReIdentified
+from prefect_gatehouse.ledger.store import Event, Ledger
+from prefect_gatehouse.run.chain import Chain
+from prefect_gatehouse.run.values import AdmittedRun, Plan
+from prefect_gatehouse.secrets.lease import CredentialLease
+from prefect_gatehouse.secrets.lease_record import LeaseRecord
+
+
+@dataclass(frozen=True)
+class Passage:
+    """One passage of a run through a gate.
+
+    Attributes:
+        gate: The gate.
+        round: The round, counted from 1; None outside of rounds.
+        outcome: ``passed``, ``failed`` or ``entered`` where the process died in it.
+        seconds: From entering to leaving.
+        note: Why it failed.
+        attempt: The attempt that crossed.
+    """
+
+    gate: str
+    round: int | None
+    outcome: str
+    seconds: float | None
+    note: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class RecordedReIdentification:
+    """Tokens of a run that were turned back, with the ledger event that proves it.
+
+    Attributes:
+        act: What was turned back, for which target, with which secret.
+        event: Number of the event.
+        at: When it was written down, before it happened.
+    """
+
+    act: ReIdentified
+    event: int
+    at: str
+
+    def in_words(self) -> str:
+        """One line for a table."""
+        act = self.act
+        versions = ", ".join(str(version) for version in act.key_versions)
+        key = f"{act.block or 'no block'}, key version {versions}, lease {act.lease_id}"
+        return f"{act.tokens} tokens of {act.column} ({act.data_class}) for {act.system}/{act.table}, {self.at}, with {key} [{self.event}]"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {**self.act.model_dump(mode="json"), "event": self.event, "at": self.at}
+
+
+@dataclass(frozen=True)
+class JobEvidence:
+    """Everything an auditor asks about a job, each with the ledger event that proves it."""
+
+    job: str
+    key: str
+    backend: str
+    submitted_at: str
+    run: str
+    pipeline: str
+    requester: str
+    requester_method: str
+    requester_key: str
+    approvers: tuple[str, ...]
+    environment: str
+    tenant: str
+    ticket: str
+    secret: str
+    secret_version: str
+    plan_digest: str
+    events: Mapping[str, int]
+    re_identified: tuple[RecordedReIdentification, ...]
+    problems: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {**asdict(self), "re_identified": [item.as_dict() for item in self.re_identified]}
+
+
+def re_identifications(ledger: Ledger, run_id: str) -> tuple[RecordedReIdentification, ...]:
+    """Each time that a run's tokens were turned back."""
+    return tuple(RecordedReIdentification(event.fact, event.seq, event.at) for event in ledger.facts(ReIdentified, run_id=run_id))
+
+
+def find_run(ledger: Ledger, text: str) -> str:
+    """The identifier of a run from its beginning.
+
+    Raises:
+        InputError: No run, or more than one, begins so.
+    """
+    if not text:
+        raise InputError("a run is named by the beginning of its identifier, this is empty", where="RUN", advice="list them with: gatehouse runs")
+    found = [row.run_id for row in ledger.runs() if row.run_id.startswith(text)]
+    if not found:
+        advice = "list them with: gatehouse runs (a new run is there once a worker has taken it up)"
+        raise InputError(f"the ledger has no run whose identifier begins with '{text}'", where="RUN", advice=advice)
+    if len(found) > 1:
+        named = ", ".join(sorted(found)[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+        raise InputError(f"{len(found)} runs begin with '{text}': {named}", where="RUN", advice="give more of the identifier")
+    return found[0]
+
+
+def reason_of(ledger: Ledger, run_id: str) -> str:
+    """Why a run ended as it did, in the words of the gate or the person that ended it; empty while it is open."""
+    decided = ledger.find(f"{run_id}:ending", EndingDecided)
+    return decided.fact.reason if decided is not None else ""
+
+
+def passages(ledger: Ledger, run_id: str) -> list[Passage]:
+    """A run's passages through its gates, in order of entering."""
+    open_: dict[tuple[str, int | None, int], tuple[int, datetime]] = {}
+    found: list[Passage] = []
+    for event in ledger.facts(GateFact, run_id=run_id):
+        fact, at, number = event.fact, event.when, event.fact.round
+        key = (fact.gate, number, event.attempt)
+        if isinstance(fact, GateEntered):
+            open_[key] = (len(found), at)
+            found.append(Passage(key[0], None if number is None else number + 1, "entered", None, "", event.attempt))
+            continue
+        position, began = open_.pop(key, (len(found), at))
+        outcome = event.kind.removeprefix("gate-")
+        passage = Passage(key[0], None if number is None else number + 1, outcome, (at - began).total_seconds(), _note(fact), event.attempt)
+        if position == len(found):
+            found.append(passage)
+        found[position] = passage
+    return found
+
+
+def _note(fact: GateFact) -> str:
+    if isinstance(fact, GateFailed):
+        return fact.message
+    if isinstance(fact, GatePassed) and fact.gate == CredentialLease.gate:
+        record = LeaseRecord.model_validate(fact.value)
+        return f"{record.purpose.value}: {record.block or 'none needed'}"
+    return ""
+
+
+def recorded_plan(ledger: Ledger, run_id: str) -> Plan | None:
+    """The plan of a run, None before there is one.
+
+    Raises:
+        Tampered: The ledger's values do not go on from one another.
+    """
+    return Chain(ledger, run_id).read(Plan.gate, Plan)
+
+
+def who(ledger: Ledger, text: str) -> list[JobEvidence]:
+    """Evidence of one job by its handle or key, or of every job of a run.
+
+    Raises:
+        InputError: Nothing has this name.
+    """
+    jobs = [event for event in ledger.facts(JobSubmitted) if text in (event.fact.job, event.fact.key)]
+    if not jobs:
+        run_id = find_run(ledger, text)
+        jobs = ledger.facts(JobSubmitted, run_id=run_id)
+        if not jobs:
+            raise InputError("the run has submitted no job", where=run_id, advice=f"look at: gatehouse show {run_id}")
+    return [_evidence(ledger, job) for job in jobs]
+
+
+def _evidence(ledger: Ledger, job: Event[JobSubmitted]) -> JobEvidence:
+    chain = Chain(ledger, job.run_id)
+    plan = chain.read(Plan.gate, Plan)
+    leases = [event for event in ledger.facts(GatePassed, run_id=job.run_id) if event.fact.gate == CredentialLease.gate]
+    lease = next((event for event in leases if LeaseRecord.model_validate(event.fact.value).lease_id == job.fact.lease), None)
+    if plan is None or lease is None:
+        raise Tampered("the ledger does not have what led to this job", where=job.fact.key, advice="run: gatehouse verify")
+    record, admitted = LeaseRecord.model_validate(lease.fact.value), plan.admitted
+    proven = [approval for approval in approvals_of(ledger, job.run_id) if not approval.problem and approval.event.seq < job.seq]
+    admission = ledger.find(f"{job.run_id}:{AdmittedRun.gate}", GatePassed)
+    assert admission is not None  # the plan goes on from it
+    return JobEvidence(
+        job=job.fact.job,
+        key=job.fact.key,
+        backend=job.fact.backend,
+        submitted_at=job.at,
+        run=job.run_id,
+        pipeline=admitted.manifest.name,
+        requester=admitted.requester.person,
+        requester_method=admitted.requester.method,
+        requester_key=admitted.requester.fingerprint,
+        approvers=tuple(f"{item.event.fact.person} ({item.event.fact.method})" for item in proven),
+        environment=job.fact.environment,
+        tenant=admitted.manifest.tenant,
+        ticket=admitted.manifest.ticket,
+        secret=record.block or "none needed",
+        secret_version=record.version,
+        plan_digest=plan.digest,
+        events={
+            "admitted": admission.seq,
+            "approved": proven[-1].event.seq if proven else 0,
+            "secret": lease.seq,
+            "submitted": job.seq,
+        },
+        re_identified=re_identifications(ledger, job.run_id),
+        problems=tuple(_missing(len(proven), admitted.tier.approvers)),
+    )
+
+
+def _missing(proven: int, needed: int) -> Iterator[str]:
+    if proven < needed:
+        yield f"{proven} of {needed} approvals are proven; run: gatehouse verify"

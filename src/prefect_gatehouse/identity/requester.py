@@ -1,0 +1,20 @@
+"""Who asked for a run."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.value import Value
+
+
+class Requester(Value):
+    """Who asked."""
+
+    person: str = Field(description="Identifier in the registry of people; 'unverified' where nobody signed.")
+    method: Literal["ssh", "unverified"]
+    fingerprint: str = Field("", description="SHA256 fingerprint of the key that signed.")
+    request_id: str = ""
+    clearance: DataClass = Field(DataClass.PUBLIC, description="Highest class that they might read when the run was admitted.")

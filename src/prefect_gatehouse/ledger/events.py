@@ -1,0 +1,395 @@
+"""What the ledger can be told: every kind of event with its fields.
+
+A kind has a name and a version, and both are part of what is hashed. A field that is added with a default leaves the version as it is; any
+other change makes a new one. A kind or a version that this release does not know, from a newer one, is read as ``UnknownFact``: it can be
+verified and shown, and nothing is concluded from it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, ClassVar, Literal, cast
+
+from pydantic import AwareDatetime, Field, ValidationError
+
+from prefect_gatehouse.canonical import Json
+from prefect_gatehouse.errors import Tampered
+from prefect_gatehouse.manifest.columns import Scheme
+from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.value import Digest, Value
+from prefect_gatehouse.vocabulary import Action, Ending, Method
+
+
+class Fact(Value):
+    """What one event tells; value-free."""
+
+    kind: ClassVar[str] = ""
+    version: ClassVar[int] = 1
+
+    def data(self) -> dict[str, Json]:
+        """The fields as the hashed body holds them."""
+        return cast(dict[str, Json], json.loads(self.model_dump_json(by_alias=True)))
+
+
+class UnknownFact(Fact):
+    """An event of a release that knows more than this one."""
+
+    fields: dict[str, Any] = Field(default_factory=dict)
+
+
+# The way of a run
+
+
+class AttemptStarted(Fact):
+    """A process took the run's next attempt number; whoever held the one before can no longer write."""
+
+    kind = "attempt-started"
+    prefect_flow: str = Field("", description="Prefect's identifier of the flow, by which a server is told from another one.")
+
+
+class RunAdmitted(Fact):
+    """The request is known, well formed and permitted."""
+
+    kind = "run-admitted"
+    pipeline: str
+    tenant: str
+    environment: str
+    tier: str
+    ticket: str
+    requester: str
+
+
+class GateFact(Fact):
+    """What is told of a gate, and of a round where it has one."""
+
+    gate: str
+    round: int | None = None
+    passage: str = Field("", description="Tells this passage from others through the same gate.")
+
+
+class GateEntered(GateFact):
+    """A gate's function is about to run."""
+
+    kind = "gate-entered"
+
+
+class GatePassed(GateFact):
+    """A gate returned; a resumed run takes the value from here."""
+
+    kind = "gate-passed"
+    value: Any = Field(None, description="Of a gate: its value, where the values before it are named by digest. Of a credential: its record.")
+    sha256: str = Field("", description="Over the RFC 8785 form of the value as it stands here.")
+    tags: tuple[str, ...] = ()
+
+
+class GateFailed(GateFact):
+    """A gate raised."""
+
+    kind = "gate-failed"
+    error: str
+    message: str
+    where: str = ""
+    advice: str = ""
+    retry: bool = False
+    job_id: str | None = None
+
+
+class RunSuspended(Fact):
+    """The process ends here, and the run waits for people."""
+
+    kind = "run-suspended"
+    until: float = Field(description="Seconds since the epoch.")
+
+
+class RunInterrupted(Fact):
+    """Nothing goes on by itself: an operational failure, a process that died, or somebody suspended the run by hand."""
+
+    kind = "run-interrupted"
+    status: Literal["failed", "suspended"]
+    message: str
+    until: float = Field(description="Until when it can be resumed, seconds since the epoch.")
+
+
+class RunRescheduled(Fact):
+    """Somebody resumed the run; no process has taken it up yet."""
+
+    kind = "run-rescheduled"
+    until: float = Field(description="Until when one has to, seconds since the epoch.")
+
+
+class EndingDecided(Fact):
+    """How the run ends; cleaning up comes next, and again if it fails."""
+
+    kind = "ending-decided"
+    ending: Ending
+    reason: str = ""
+
+
+class RunEnded(Fact):
+    """The run is closed."""
+
+    kind = "run-ended"
+    ending: Ending
+
+
+# Who permitted what
+
+
+class PolicyDecided(Fact):
+    """An answer of the policy, sealed before what it permits."""
+
+    kind = "policy-decided"
+    action: Action
+    allowed: bool
+    reasons: tuple[str, ...]
+    policy_digest: Digest
+
+
+class ApprovalAsked(Fact):
+    """A plan was put to people under a key."""
+
+    kind = "approval-asked"
+    plan_digest: Digest
+    key: str
+    nonce: str
+    expires: AwareDatetime
+
+
+class PlanAnswer(Fact):
+    """What is told of an answer about a plan."""
+
+    plan_digest: Digest
+
+
+class SignedAnswer(PlanAnswer):
+    """What is told of an authentic answer."""
+
+    person: str
+    method: Method
+    fingerprint: str = ""
+    totp_step: int | None = None
+    statement: str
+    signature: str = Field("", description="Proves itself to an auditor; a one-time code is spent and proves nothing later.")
+
+
+class ApprovalGiven(SignedAnswer):
+    """An authentic yes to exactly this plan, sealed before anything is submitted."""
+
+    kind = "approval-given"
+
+
+class ApprovalRejected(SignedAnswer):
+    """An authentic no."""
+
+    kind = "approval-rejected"
+
+
+class AnswerRefused(PlanAnswer):
+    """An answer that did not count."""
+
+    kind = "answer-refused"
+    reason: str
+    advice: str = ""
+
+
+# Credentials
+
+
+class LeaseNotRevoked(Fact):
+    """A store did not revoke a lease; it ends by itself."""
+
+    kind = "lease-not-revoked"
+    lease_id: str
+    purpose: str
+    block: str | None
+    expires_at: str
+
+
+class WorkersReadKeys(Fact):
+    """Other processes read the root key by themselves to make tokens."""
+
+    kind = "workers-read-keys"
+    engine: str
+    workers: int
+    root_key: bool
+    block: str
+
+
+class ReIdentified(Fact):
+    """One act of turning a column's tokens back; written down before any value is made."""
+
+    kind = "re-identified"
+    block: str | None = Field(description="The secret block that the root key came from.")
+    lease_id: str
+    column: str
+    scheme: Scheme
+    tokens: int = Field(ge=0, description="Tokens that are turned back; missing ones do not count.")
+    key_versions: tuple[int, ...] = Field(description="Versions of the key that made them.")
+    system: str
+    table: str
+    data_class: DataClass = Field(description="Of the values.")
+    person: str = Field(description="Whose run it is.")
+
+
+class _Rotation(Fact):
+    action: Literal["rotate-keys"]
+    block: str
+    before: int = Field(alias="from")
+    after: int = Field(alias="to")
+    environment: str
+    rotation: str
+    person: str
+    key: str
+    signature: str
+
+
+class KeyRotationDecided(_Rotation):
+    """Somebody signed that a root key gets one version more."""
+
+    kind = "keys-rotation-decided"
+
+
+class KeysRotated(_Rotation):
+    """The store holds the new version."""
+
+    kind = "keys-rotated"
+    store_version: str
+
+
+# Jobs
+
+
+class SubmissionIntended(Fact):
+    """A job will be made, and its worst price is reserved."""
+
+    kind = "submission-intended"
+    key: str
+    round: int
+    job: int
+    fallback: int
+    backend: str
+    circuits: int
+    circuits_digest: Digest
+    payload_sha256: Digest
+    reserved_usd: Decimal
+    intended: float = Field(description="Seconds since the epoch.")
+
+
+class JobSubmitted(Fact):
+    """A job exists at its provider."""
+
+    kind = "job-submitted"
+    key: str
+    backend: str
+    job: str
+    lease: str
+    environment: str
+
+
+class SubmissionRefused(Fact):
+    """The provider definitely refused; there is no job."""
+
+    kind = "submission-refused"
+    key: str
+    backend: str
+    reason: str
+
+
+class SubmissionAmbiguous(Fact):
+    """Nobody can tell whether the job exists; a person decides."""
+
+    kind = "submission-ambiguous"
+    key: str
+    backend: str
+
+
+class JobSettled(Fact):
+    """A job gave its result and has its price."""
+
+    kind = "job-settled"
+    key: str
+    result_sha256: Digest
+    cost_usd: Decimal
+
+
+# What is kept
+
+
+class ArtifactStored(Fact):
+    """An artifact has an owner and an end."""
+
+    kind = "artifact-stored"
+    uri: str
+    owner: str
+    retain_until: float = Field(description="Seconds since the epoch.")
+
+
+class ArtifactsDeleted(Fact):
+    """Artifacts are gone."""
+
+    kind = "artifacts-deleted"
+    uris: tuple[str, ...]
+    at: float = Field(description="Seconds since the epoch.")
+
+
+class ReportWritten(Fact):
+    """A suite's page was written."""
+
+    kind = "report-written"
+    gate: str
+    path: str
+    sha256: Digest
+    owner: str
+    retain_days: int
+
+
+class ReportDeleted(Fact):
+    """A suite's page has reached its end."""
+
+    kind = "report-deleted"
+    gate: str
+    sha256: Digest
+
+
+class SyntheticRecorded(Fact):
+    """The digest of a file that counts as synthetic."""
+
+    kind = "synthetic-recorded"
+    sha256: Digest = Field(description="Of the file's bytes.")
+    rows: int = Field(ge=1)
+    source_sha256: Digest
+    report_sha256: Digest = Field(description="Over the RFC 8785 form of the report.")
+    generator: str
+    made_at: AwareDatetime
+    fingerprint: str = Field("", description="Of the key that signed, empty where there was none.")
+    signature: str = Field("", max_length=16 * 1024)
+
+
+KINDS: Mapping[str, type[Fact]] = {
+    each.kind: each
+    for each in (
+        AttemptStarted, RunAdmitted, GateEntered, GatePassed, GateFailed, RunSuspended, RunInterrupted, RunRescheduled, EndingDecided, RunEnded,
+        PolicyDecided, ApprovalAsked, ApprovalGiven, ApprovalRejected, AnswerRefused,
+        LeaseNotRevoked, WorkersReadKeys, ReIdentified, KeyRotationDecided, KeysRotated,
+        SubmissionIntended, JobSubmitted, SubmissionRefused, SubmissionAmbiguous, JobSettled,
+        ArtifactStored, ArtifactsDeleted, ReportWritten, ReportDeleted, SyntheticRecorded,
+    )
+}  # fmt: skip
+"""Every kind that is written, by name."""
+
+
+def read_fact(kind: str, version: int, data: Mapping[str, Any], where: str) -> Fact:
+    """The fact that an event's body holds.
+
+    Raises:
+        Tampered: The fields are not those of the kind.
+    """
+    known = KINDS.get(kind)
+    if known is None or version > known.version:
+        return UnknownFact(fields=dict(data))
+    try:
+        return known.model_validate_json(json.dumps(data))
+    except (ValidationError, ValueError):
+        raise Tampered("an event has not the fields of its kind", where=where, advice="run: gatehouse verify") from None

@@ -1,0 +1,79 @@
+"""A dry run up to the plan: the real gates over the real data, in a throw-away home; nothing leaves.
+
+Only the credentials that open the source and look at the target are read; every other secret is a throw-away key. What the gates write is
+encrypted under one that exists in this process only: a dry run that is killed leaves nothing that anybody can read.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import uuid
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+from prefect_gatehouse.blocks.reader import read_secret
+from prefect_gatehouse.data.scratch import scratch_home
+from prefect_gatehouse.identity.request import sign_request
+from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.manifest.load import load_manifest
+from prefect_gatehouse.providers.interface import Progress
+from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.values import Plan
+from prefect_gatehouse.secrets.lease import Checkout, SecretText
+from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.store.run_keys import RunKeys, RunKeysInMemory
+from prefect_gatehouse.synthetic.record import carry_records
+from prefect_gatehouse.tasks.admit import admit
+from prefect_gatehouse.tasks.minimise import minimise
+from prefect_gatehouse.tasks.plan import plan
+from prefect_gatehouse.tasks.validate_input import validate_input
+
+
+def dry_run_plan(settings: Settings, manifest: Path, progress: Callable[[str], Progress], *, signed: bool = True) -> Plan:
+    """The plan that a run of this manifest would ask approval for; tokens are made with a random key.
+
+    Args:
+        settings: The installation's.
+        manifest: The manifest's file.
+        progress: Makes progress reporters.
+        signed: Sign the request as a run's is signed; most tiers deny one that is not.
+
+    Raises:
+        GatehouseError: A gate said no or failed.
+    """
+    manifest = manifest.resolve()
+    request = sign_request(settings.identity_key(), load_manifest(manifest).digest, settings.environment) if signed else None
+    with scratch_home() as home:
+        dry = settings.model_copy(update={"home": home, "ledger_url": "", "people": settings.people_folder(), "identity": settings.identity_key()})
+        ledger = Ledger(dry.ledger())
+        _know_synthetic(settings, ledger)
+        key = base64.b64encode(secrets.token_bytes(32)).decode()
+        credentials = load_manifest(manifest).manifest.credentials
+
+        def read(block: str) -> Checkout:
+            return read_secret(block) if block in (credentials.read_source, credentials.preflight) else SecretText(key)
+
+        try:
+            attempt = _DryAttempt(dry, ledger, str(uuid.uuid4()), read, progress)
+            return plan(attempt, validate_input(attempt, minimise(attempt, admit(attempt, str(manifest), request))))
+        finally:
+            ledger.close()
+
+
+class _DryAttempt(Attempt):
+    @cached_property
+    def run_keys(self) -> RunKeys:
+        return RunKeysInMemory()
+
+
+def _know_synthetic(settings: Settings, ledger: Ledger) -> None:
+    """Tells the throw-away ledger which files the installation's ledger has as synthetic; a ledger that is not there is not made."""
+    if not settings.ledger_url and not (settings.home / "ledger.sqlite").exists():
+        return
+    installed = Ledger(settings.ledger())
+    try:
+        carry_records(installed, ledger)
+    finally:
+        installed.close()

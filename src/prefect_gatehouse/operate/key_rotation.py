@@ -1,0 +1,112 @@
+"""The record of a new version of a root key: who added it, to which secret, and whose tokens change; never a key.
+
+The decision is in the ledger, signed with the caller's own key, before the store is touched; that it was done follows in a second event.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import asdict, dataclass
+
+from prefect_gatehouse.canonical import Json, canonical
+from prefect_gatehouse.identity import sshsig
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.ledger.events import GatePassed, KeyRotationDecided, KeysRotated
+from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.manifest.models import Purpose
+from prefect_gatehouse.secrets.lease import CredentialLease
+from prefect_gatehouse.secrets.lease_record import LeaseRecord
+from prefect_gatehouse.settings import Settings
+
+LEDGER = "ledger"
+"""The run of events that belong to none."""
+
+
+@dataclass(frozen=True)
+class User:
+    """A pipeline that has used a root key.
+
+    Attributes:
+        pipeline: Its name.
+        tenant: Its tenant.
+        purposes: What it used the key for.
+    """
+
+    pipeline: str
+    tenant: str
+    purposes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """For ``--json``."""
+        return asdict(self)
+
+
+def users(ledger: Ledger, block: str) -> list[User]:
+    """The pipelines whose runs have fetched a root key, by the ledger.
+
+    Args:
+        ledger: The open ledger.
+        block: The reference, as the manifests spell it.
+    """
+    runs = {row.run_id: row for row in ledger.runs()}
+    found: dict[tuple[str, str], set[str]] = {}
+    for event in ledger.facts(GatePassed):
+        if event.fact.gate != CredentialLease.gate or event.run_id not in runs:
+            continue
+        record = LeaseRecord.model_validate(event.fact.value)
+        if record.block == block and record.purpose in {Purpose.TOKENISE, Purpose.RE_IDENTIFY}:
+            row = runs[event.run_id]
+            found.setdefault((row.pipeline, row.tenant), set()).add(record.purpose.value)
+    return [User(pipeline, tenant, tuple(sorted(purposes))) for (pipeline, tenant), purposes in sorted(found.items())]
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """One version more of a root key, decided by somebody who signed it.
+
+    Attributes:
+        rotation_id: Names its two events.
+        decided: Block, versions and who, as the ledger keeps them.
+    """
+
+    rotation_id: str
+    decided: KeyRotationDecided
+
+    def done(self, ledger: Ledger, store_version: str) -> None:
+        """Records that the store holds the new version."""
+        with ledger.transaction() as tx:
+            rotated = KeysRotated.model_validate({**self.decided.data(), "store_version": store_version})
+            tx.append(f"keys-rotated:{self.rotation_id}", LEDGER, rotated)
+
+
+def decide(settings: Settings, ledger: Ledger, block: str, before: int, after: int) -> Rotation:
+    """Signs the decision with the caller's own key and records it.
+
+    Args:
+        settings: The installation.
+        ledger: The open ledger.
+        block: The reference of the secret.
+        before: The version that was current.
+        after: The version that will be.
+
+    Raises:
+        InputError: The caller has no usable signing key.
+    """
+    rotation_id = str(uuid.uuid4())
+    statement: dict[str, Json] = {
+        "action": "rotate-keys",
+        "block": block,
+        "from": before,
+        "to": after,
+        "environment": settings.environment,
+        "rotation": rotation_id,
+    }
+    message = canonical(statement)
+    signature = sshsig.sign(settings.identity_key(), message)
+    key = sshsig.verify(signature, message).fingerprint
+    owner = People(settings.people_folder()).owner_of(key)
+    person = owner.person if owner is not None else "unverified"
+    decided = KeyRotationDecided.model_validate({**statement, "person": person, "key": key, "signature": signature})
+    with ledger.transaction() as tx:
+        tx.append(f"keys-rotation-decided:{rotation_id}", LEDGER, decided)
+    return Rotation(rotation_id, decided)

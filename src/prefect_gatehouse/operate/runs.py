@@ -1,0 +1,235 @@
+"""Acting on runs from outside: start, answer, resume, abandon - through the same calls that the Prefect UI makes."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+from uuid import UUID
+
+from httpx import HTTPStatusError, codes
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
+from prefect.exceptions import ObjectNotFound
+from prefect.input import read_flow_run_input
+from prefect.settings import PREFECT_API_URL
+from prefect.states import Cancelled, Scheduled
+
+from prefect_gatehouse.blocks.reader import read_secret
+from prefect_gatehouse.errors import GatehouseError, InputError, Unavailable
+from prefect_gatehouse.evidence.questions import recorded_plan
+from prefect_gatehouse.flows.lifecycle import resume_window
+from prefect_gatehouse.identity.request import sign_request
+from prefect_gatehouse.identity.sshsig import sign
+from prefect_gatehouse.ledger.projection import RunRow
+from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.manifest.load import load_manifest
+from prefect_gatehouse.run.approvals import last_asked, statements
+from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.values import CleanupReceipt
+from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.tasks.clean_up import end
+
+DEPLOYMENT = "governed-pipeline/governed-pipeline"
+_SETTLE_SECONDS = 3.0
+"""After a death Prefect's late CRASHED can still arrive; a restart before it would be marked dead while it lives."""
+_TRIES = 6  # the SQLite server answers 503 now and then; with the pause below that is six seconds
+
+_RETRY = (
+    "not paused",  # Prefect's client asked again by itself after an acknowledgement was lost, or somebody else was faster
+    "schema not found",  # the form follows the state in a moment
+)
+"""Why an answer may not have been taken, so that it is worth another look; anything else the server refuses again."""
+
+
+def server() -> SyncPrefectClient:
+    """A client of the Prefect server that is set.
+
+    Raises:
+        Unavailable: None is set, none answers, or what answers is no Prefect server.
+    """
+    url = PREFECT_API_URL.value()
+    if not url:
+        # Without an address Prefect would start a server of its own, empty, for this one command.
+        advice = "set it to the server's address, such as http://127.0.0.1:4200/api, or try: gatehouse demo"
+        raise Unavailable("no Prefect server is set", where="PREFECT_API_URL", advice=advice)
+    where = f"PREFECT_API_URL={re.sub('//[^/@]*@', '//', url)}"  # without a user's name and password
+    client = get_client(sync_client=True)
+    try:
+        with get_client(sync_client=True) as probe:  # an httpx client that was used can't be entered any more
+            status = probe.hello().status_code
+    except HTTPStatusError as error:  # of Prefect's client, which raises on a status by itself
+        status = error.response.status_code
+    except Exception:  # noqa: BLE001 - the client lets through whatever its transport raises
+        advice = "is the address right? a server on this machine is started with: prefect server start"
+        raise Unavailable("the Prefect server does not answer", where=where, advice=advice) from None
+    if status == codes.NOT_FOUND:
+        raise Unavailable("something answers there that is no Prefect server", where=where, advice="the address of a server's API ends with /api")
+    if not codes.is_success(status):
+        raise Unavailable(f"the Prefect server answers with status {status}", where=where, advice="try again, or look at the server's log")
+    return client
+
+
+def start(settings: Settings, manifest: Path, *, signed: bool, deployment: str = DEPLOYMENT) -> str:
+    """Signs a request and starts a run.
+
+    Returns:
+        The run's identifier.
+
+    Raises:
+        InputError: The manifest or the key is not usable, or there is no such deployment.
+    """
+    path = manifest.resolve()
+    loaded = load_manifest(path)
+    request = sign_request(settings.identity_key(), loaded.digest, settings.environment) if signed else None
+    parameters: dict[str, Any] = {"manifest": str(path), "request": request.model_dump(mode="json") if request else None}
+    with server() as client:
+        try:
+            found = client.read_deployment_by_name(deployment)
+        except ObjectNotFound:
+            advice = "run: prefect deploy --all --prefect-file deployments/prefect.yaml"
+            raise InputError("there is no such deployment", where=deployment, advice=advice) from None
+        return str(client.create_flow_run_from_deployment(found.id, parameters=parameters, name=None).id)
+
+
+def flow_run(client: SyncPrefectClient, run_id: str) -> FlowRun:
+    """A run as Prefect knows it.
+
+    Raises:
+        InputError: Prefect does not know it.
+    """
+    try:
+        return client.read_flow_run(UUID(run_id))
+    except (ObjectNotFound, ValueError):
+        raise InputError("Prefect does not know this run", where=run_id, advice="is PREFECT_API_URL the right server?") from None
+
+
+def sign_answer(settings: Settings, ledger: Ledger, run_id: str, decision: Literal["approve", "reject"]) -> str:
+    """The caller's SSH signature of the statement that a waiting run asks about.
+
+    Raises:
+        InputError: The run waits for nobody, or there is no key.
+    """
+    plan = recorded_plan(ledger, run_id)
+    asked = last_asked(ledger, plan) if plan is not None else None
+    if plan is None or asked is None:
+        raise InputError("the run does not wait for an approval", where=run_id, advice=f"look at: gatehouse show {run_id}")
+    approve, reject = statements(plan, asked)
+    return sign(settings.identity_key(), (approve if decision == "approve" else reject).message())
+
+
+def answer(run_id: str, decision: Literal["approve", "reject"], *, approver: str = "", proof: str, reason: str = "") -> None:
+    """Fills in the form of a suspended run and resumes it.
+
+    Raises:
+        InputError: The run is not suspended.
+        Unavailable: The server does not take the answer.
+    """
+    form = {"decision": decision, "approver": approver, "proof": proof, "reason": reason}
+    asked: dict[str, str] | None = None
+    with server() as client:
+        for left in reversed(range(_TRIES)):
+            state = flow_run(client, run_id).state
+            waits = state is not None and state.type is StateType.PAUSED
+            keys = state.state_details.run_input_keyset if state is not None and waits else None
+            if asked is not None and keys != asked and read_flow_run_input(asked["response"], UUID(run_id)) == form:
+                return  # the server took exactly this answer, but its acknowledgement was lost
+            if not waits:
+                raise InputError("the run does not wait for an answer", where=run_id, advice=f"look at: gatehouse show {run_id}")
+            if not keys:
+                raise InputError("the run was suspended by hand and asks nothing", where=run_id, advice=f"run: gatehouse resume {run_id}")
+            asked = keys
+            try:
+                response = client.resume_flow_run(UUID(run_id), run_input=form)
+            except Exception:  # noqa: BLE001 - a busy server's 503, a reset: whether it took the answer shows at the next look
+                why = _RETRY[0]
+            else:
+                if response.status is SetStateStatus.ACCEPT:
+                    return
+                why = str(getattr(response.details, "reason", "") or "")
+            if not any(words in why for words in _RETRY):
+                break
+            if left:
+                time.sleep(1)
+    raise Unavailable("the server did not take the answer", where=run_id, advice="try again", retry=True)
+
+
+def _suspended_by_hand(state: State[Any]) -> bool:
+    """Whether a suspended run waits for no form: ours always comes with one."""
+    return state.type is StateType.PAUSED and not state.state_details.run_input_keyset
+
+
+def resume(ledger: Ledger, run_id: str, *, dead: bool = False) -> None:
+    """Schedules a run again that failed for an operational reason, was suspended by hand, or whose process died.
+
+    Args:
+        ledger: The open ledger.
+        run_id: The run.
+        dead: The caller knows that the run's process is dead, though its last sign of life is not old enough to tell. Should the
+            process live after all, the fence stops it.
+
+    Raises:
+        InputError: The run is closed, waits for an approval, or still runs.
+        Unavailable: The server does not schedule the run.
+    """
+    row = ledger.run(run_id)
+    if row is not None and row.ending is not None:
+        raise InputError(f"the run is closed ({row.ending})", where=run_id, advice="start a new run")
+    with server() as client:
+        state = flow_run(client, run_id).state
+        _refuse_to_resume(row, state, run_id, dead=dead)
+        if state is not None:
+            age = (datetime.now(UTC) - state.timestamp).total_seconds()
+            time.sleep(max(0.0, _SETTLE_SECONDS - age))
+        if not _schedule(client, run_id):
+            raise Unavailable("the server did not schedule the run", where=run_id, advice="look at the run in the Prefect UI")
+    if row is not None and row.status != "waiting":  # one that waits has its own time, and asks again
+        ledger.schedule_again(row, time.time() + resume_window(ledger, run_id))
+
+
+def _refuse_to_resume(row: RunRow | None, state: State[Any] | None, run_id: str, *, dead: bool) -> None:
+    if state is None:
+        return
+    if state.type is StateType.PAUSED and not _suspended_by_hand(state):
+        raise InputError("the run waits for an approval", where=run_id, advice=f"run: gatehouse approve {run_id}")
+    if state.type in {StateType.SCHEDULED, StateType.PENDING}:
+        raise InputError(f"Prefect has the run as {state.name}", where=run_id, advice="wait: a worker takes it up; is one running?")
+    if dead or (row is not None and (row.status != "running" or row.is_lost())):
+        return
+    silent = "the ledger has no sign of life of it yet" if row is None else f"the last sign of life of its process is {row.silent_for():.0f} s old"
+    if state.type is StateType.RUNNING:
+        advice = "if you know that its process is dead, add --dead"
+        raise InputError(f"Prefect has the run as running, and {silent}", where=run_id, advice=advice)
+    if state.type is StateType.PAUSED:
+        advice = "its process leaves after the gate that it is in; then resume it, or add --dead if you know that it is dead"
+        raise InputError(f"the run was suspended by hand a moment ago, and {silent}", where=run_id, advice=advice)
+
+
+def _schedule(client: SyncPrefectClient, run_id: str) -> bool:
+    # A suspension whose time is over is refused once, and is a failure from then on, which can be scheduled.
+    for _ in range(2):
+        response: OrchestrationResult[Any] = client.set_flow_run_state(UUID(run_id), Scheduled(message="resumed by gatehouse"))
+        if response.status is SetStateStatus.ACCEPT:
+            return True
+    return False
+
+
+def abandon(settings: Settings, ledger: Ledger, run_id: str) -> CleanupReceipt:
+    """Ends a run that nobody will resume; a process that still drives it is fenced out and stops.
+
+    Raises:
+        GatehouseError: Cleaning up failed; the sweeper tries again.
+    """
+    attempt = Attempt(settings, ledger, run_id, read_secret)
+    receipt = end(attempt, "abandoned", "abandoned by hand")
+    try:
+        with server() as client:
+            state = flow_run(client, run_id).state
+            if state is None or not state.is_final():
+                client.set_flow_run_state(UUID(run_id), Cancelled(message="abandoned by hand"), force=True)
+    except GatehouseError:
+        pass  # the ledger has closed the run; Prefect's picture of it is not what counts
+    return receipt

@@ -1,0 +1,55 @@
+"""What the tier and the classes of data demanded when the run was admitted."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.value import Value
+from prefect_gatehouse.vocabulary import Method, Role, TierName
+
+
+class TierRules(Value):
+    """What the tier demanded when the run was admitted."""
+
+    name: TierName
+    approvers: int = Field(ge=1)
+    weakest_method: Method
+    unverified_requests: bool
+    unverified_class: DataClass = Field(DataClass.PUBLIC, description="Highest class that a request which nobody signed may read.")
+    highest_class: DataClass
+    backends: tuple[str, ...]
+    approval_window_seconds: int = Field(ge=60)
+    resume_window_seconds: int = Field(ge=60)
+    synthetic_only: bool = Field(False, description="Whether the tier takes only sources whose digest is recorded as synthetic.")
+    preflight: Literal["required", "optional", "never"] = Field("required", description="Whether the target is looked at before the plan is shown.")
+
+
+class ClassRules(Value):
+    """What a class of data demanded when the run was admitted."""
+
+    data_class: DataClass
+    readers: tuple[Role, ...] = Field(description="Roles that may read it, if the person is cleared.")
+    artifacts_seconds: int = Field(ge=1, description="Longest that artifacts of this class stay.")
+    evidence_seconds: int = Field(ge=1, description="Longest that the ledger's entries about it must stay.")
+    write_back: bool = Field(description="Whether it may be written into a system at all.")
+
+
+class ClassedColumn(Value):
+    """A column with the class that it inherits."""
+
+    column: str
+    data_class: DataClass
+    because: tuple[str, ...] = Field(description="Columns of the source that it was made from and that have this class.")
+
+
+class RunClasses(Value):
+    """The class of everything that a run makes, with reasons."""
+
+    features: tuple[ClassedColumn, ...] = Field(description="What the workload sees.")
+    outputs: tuple[ClassedColumn, ...] = Field(description="What is written back.")
+    output_class: DataClass
+    because: tuple[str, ...] = Field(description="Columns of the source whose class the output has.")
+    rules: ClassRules = Field(description="Of the output's class.")

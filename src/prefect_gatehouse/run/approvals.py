@@ -1,0 +1,213 @@
+"""Approvals as the ledger knows them: what was asked, who answered authentically, and where a plan stands.
+
+Only events count: a form, a state or a parameter in Prefect is a claim until an answer has been checked here.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from prefect_gatehouse.errors import Denied, Expired, Rejected
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.sshsig import VerifiedKey, verify
+from prefect_gatehouse.identity.statement import Statement
+from prefect_gatehouse.ledger.events import AnswerRefused, ApprovalAsked, ApprovalGiven, ApprovalRejected, PlanAnswer, SignedAnswer
+from prefect_gatehouse.ledger.store import Event, Ledger
+from prefect_gatehouse.run.answer import Answer, CheckedAnswer, check_answer, method_of, read_answer, require_cleared, require_strength
+from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.values import Approval, Plan
+from prefect_gatehouse.vocabulary import Method
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a plan stands.
+
+    Attributes:
+        approvals: Authentic approvals of exactly this plan, one a person, in order.
+        needed: How many the tier demands.
+        rejected_by: Who said no, None if nobody did.
+        refusals: Why answers did not count, oldest first.
+        answers: How many answers were given, counted or not.
+    """
+
+    approvals: tuple[Approval, ...]
+    needed: int
+    rejected_by: str | None
+    refusals: tuple[str, ...]
+    answers: int
+
+    @property
+    def decided(self) -> bool:
+        """Whether there is nothing left to ask."""
+        return self.rejected_by is not None or len(self.approvals) >= self.needed
+
+
+def standing(ledger: Ledger, plan: Plan) -> Standing:
+    """Reads where a plan stands from the ledger."""
+    run_id = plan.body.run_id
+    approvals: dict[str, Approval] = {}
+    refusals: list[str] = []
+    rejected_by, answers = None, 0
+    for event in ledger.facts(PlanAnswer, run_id=run_id):
+        fact = event.fact
+        if fact.plan_digest != plan.digest:
+            continue
+        answers += 1
+        if isinstance(fact, ApprovalGiven):
+            approvals.setdefault(fact.person, Approval(event_id=event.event_id, person=fact.person, method=fact.method, at=event.when))
+        elif isinstance(fact, ApprovalRejected):
+            rejected_by = rejected_by or fact.person
+        elif isinstance(fact, AnswerRefused):
+            refusals.append(fact.reason)
+    return Standing(tuple(approvals.values()), plan.admitted.tier.approvers, rejected_by, tuple(refusals), answers)
+
+
+def closes_at(plan: Plan) -> datetime:
+    """Until when the plan can be decided."""
+    return plan.made_at + timedelta(seconds=plan.admitted.tier.approval_window_seconds)
+
+
+def ask(attempt: Attempt, plan: Plan, key: str) -> tuple[Statement, Statement]:
+    """Records that approval was asked under a key, once, and gives the statements to sign: to approve and to reject."""
+    attempt.record(f"asked:{key}", ApprovalAsked(plan_digest=plan.digest, key=key, nonce=secrets.token_hex(16), expires=closes_at(plan)))
+    event = attempt.find(f"asked:{key}", ApprovalAsked)
+    assert event is not None  # recorded above or by an earlier attempt
+    return statements(plan, event.fact)
+
+
+def statements(plan: Plan, asked: ApprovalAsked) -> tuple[Statement, Statement]:
+    """The two statements of an asking: to approve and to reject."""
+    fields = {
+        "subject_digest": plan.digest,
+        "environment": plan.admitted.manifest.environment,
+        "request_id": plan.body.run_id,
+        "nonce": asked.nonce,
+        "expires": asked.expires,
+    }
+    return Statement(action="approve", **fields), Statement(action="reject", **fields)
+
+
+def last_asked(ledger: Ledger, plan: Plan) -> ApprovalAsked | None:
+    """The newest asking for a plan."""
+    asked = [event.fact for event in ledger.facts(ApprovalAsked, run_id=plan.body.run_id) if event.fact.plan_digest == plan.digest]
+    return asked[-1] if asked else None
+
+
+def judge(attempt: Attempt, plan: Plan, key: str, given: Answer | str | None) -> None:
+    """Checks an answer and writes down what it was worth, once for a key; whatever came back, it counts or is refused with a reason.
+
+    Args:
+        attempt: Who acts.
+        plan: What was asked about.
+        key: The key of the asking.
+        given: What came back: an answer, or the text of one as it was found; None where there is none.
+    """
+    approve, reject = ask(attempt, plan, key)
+    try:
+        answer = given if isinstance(given, Answer) else read_answer(given)
+        checked = _check(attempt, plan, approve, reject, answer)
+    except Denied as refusal:
+        attempt.record(f"answer:{key}", AnswerRefused(plan_digest=plan.digest, reason=refusal.message, advice=refusal.advice))
+        return
+    statement = approve if checked.decision == "approve" else reject
+    fields = {
+        "plan_digest": plan.digest,
+        "person": checked.person,
+        "method": checked.method,
+        "fingerprint": checked.fingerprint,
+        "totp_step": checked.totp_step,
+        "statement": statement.message().decode(),
+        "signature": answer.proof if checked.method != "totp" else "",
+    }
+    if checked.decision == "approve":
+        attempt.permit(f"answer:{key}", ApprovalGiven.model_validate(fields))
+    else:
+        attempt.record(f"answer:{key}", ApprovalRejected.model_validate(fields))
+
+
+def _check(attempt: Attempt, plan: Plan, approve: Statement, reject: Statement, answer: Answer) -> CheckedAnswer:
+    checked = check_answer(
+        answer,
+        approve=approve,
+        reject=reject,
+        requester=plan.admitted.requester,
+        tier=plan.admitted.tier,
+        classes=plan.body.classes,
+        people=attempt.people,
+        used_totp_steps=used_totp_steps(attempt.ledger),
+        now=datetime.now(UTC),
+    )
+    if checked.person in {approval.person for approval in standing(attempt.ledger, plan).approvals} and checked.decision == "approve":
+        raise Denied("this person has approved already; another approver is needed", advice="ask another approver")
+    return checked
+
+
+def used_totp_steps(ledger: Ledger) -> set[tuple[str, int]]:
+    """One-time codes that are spent: person and time step."""
+    spent = set()
+    for event in ledger.facts(SignedAnswer):
+        if event.fact.totp_step is not None:
+            spent.add((event.fact.person, event.fact.totp_step))
+    return spent
+
+
+def require_approved(ledger: Ledger, plan: Plan, people: People) -> tuple[Approval, ...]:
+    """The approvals that carry a plan, every signature checked again.
+
+    Raises:
+        Rejected: Somebody said no.
+        Denied: There are not enough, or one no longer stands.
+    """
+    now = standing(ledger, plan)
+    if now.rejected_by is not None:
+        raise Rejected(f"rejected by {now.rejected_by}", where="await_approval", advice="mend the plan and start a new run")
+    for approval in now.approvals:
+        event = ledger.find(approval.event_id, ApprovalGiven)
+        assert event is not None  # it was just listed
+        _recheck(ledger, event, people, plan)
+    if len(now.approvals) < now.needed:
+        raise Denied(f"{len(now.approvals)} of {now.needed} approvals", where="await_approval", advice="have the plan approved")
+    return now.approvals
+
+
+def _recheck(ledger: Ledger, event: Event[ApprovalGiven], people: People, plan: Plan) -> None:
+    person = people.get(event.fact.person)
+    if person is None or "approver" not in person.roles:
+        raise Denied("an approver has been revoked since", where="await_approval", advice="have the plan approved again in a new run")
+    if plan.admitted.requester.person == person.person:
+        raise Denied("the requester is among the approvers", where="await_approval")
+    method: Method = "totp"
+    if event.fact.method != "totp":
+        key = signer(ledger, event, plan)
+        owner = people.owner_of(key.fingerprint)
+        if owner is None or owner.person != person.person:
+            raise Denied("a signature's key has been revoked since", where="await_approval", advice="have the plan approved again in a new run")
+        method = method_of(key)
+    if method != event.fact.method:
+        raise Denied("an approval claims another method than it proves", where="await_approval", advice="run: gatehouse verify")
+    require_strength(method, plan.admitted.tier)
+    require_cleared(person, plan.body.classes)
+
+
+def signer(ledger: Ledger, event: Event[ApprovalGiven], plan: Plan) -> VerifiedKey:
+    """Whose signature an approval holds: of the statement that was asked for, not of the text that the event holds beside it."""
+    asked = ledger.find(event.event_id.replace(f"{event.run_id}:answer:", f"{event.run_id}:asked:", 1), ApprovalAsked)
+    try:
+        if asked is None:
+            raise Denied("this was never asked")
+        return verify(event.fact.signature, statements(plan, asked.fact)[0].message())
+    except Denied:
+        raise Denied("an approval in the ledger is not one of exactly this plan", where="await_approval", advice="run: gatehouse verify") from None
+
+
+def refuse_late(plan: Plan) -> None:
+    """Stops when nobody decided in time.
+
+    Raises:
+        Expired: The approval window has passed.
+    """
+    if datetime.now(UTC) >= closes_at(plan):
+        raise Expired("nobody decided within the approval window", where="await_approval", advice="start a new run")

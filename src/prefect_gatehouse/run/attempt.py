@@ -1,0 +1,213 @@
+"""The fenced right to act on a run: one process's attempt, with what that process needs to act.
+
+Every effect and every event goes through here and is refused once a newer attempt has begun or the ledger has closed the run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from sqlalchemy import insert
+
+from prefect_gatehouse.errors import StorageError, Superseded
+from prefect_gatehouse.files import safe_name
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.ledger.events import ApprovalGiven, ArtifactStored, Fact, LeaseNotRevoked, PolicyDecided
+from prefect_gatehouse.ledger.projection import RunRow
+from prefect_gatehouse.ledger.seal import seal_home
+from prefect_gatehouse.ledger.store import Event, Ledger, Transaction
+from prefect_gatehouse.ledger.tables import artifacts
+from prefect_gatehouse.providers.interface import Backend, Connection, Progress
+from prefect_gatehouse.providers.registry import connect, split
+from prefect_gatehouse.run.chain import Chain
+from prefect_gatehouse.secrets.lease import CredentialLease, SecretReader
+from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.store.artifacts import ArtifactStore
+from prefect_gatehouse.store.run_keys import RunKey, RunKeys
+from prefect_gatehouse.store.sealer import Sealer
+
+if TYPE_CHECKING:
+    from prefect_gatehouse.manifest.models import Manifest
+    from prefect_gatehouse.policy.interface import Policy
+    from prefect_gatehouse.secrets.lease_record import LeaseRecord
+    from prefect_gatehouse.store.artifact import Artifact
+
+F = TypeVar("F", bound=Fact)
+ProgressOf = Callable[[str], Progress]
+"""Makes a progress reporter from a few words that say what is going on."""
+
+
+def _silent(_: str) -> Progress:
+    return lambda done, total: None
+
+
+class Attempt:
+    """One process driving one run.
+
+    Args:
+        settings: The installation's settings.
+        ledger: The open ledger.
+        run_id: The run.
+        read_secret: Reads a secret by its block reference.
+        progress: Makes progress reporters.
+        prefect_flow: Prefect's identifier of the flow.
+        after: Take the run over only if this attempt still is its last; None takes it from whichever.
+
+    Raises:
+        Superseded: The ledger has closed the run, or another attempt has begun.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        run_id: str,
+        read_secret: SecretReader,
+        progress: ProgressOf = _silent,
+        *,
+        prefect_flow: str = "",
+        after: int | None = None,
+    ) -> None:
+        self.settings = settings
+        self.ledger = ledger
+        self.run_id = run_id
+        self.read_secret = read_secret
+        self.progress = progress
+        self.leases: list[CredentialLease] = []
+        self.number = ledger.begin_attempt(run_id, prefect_flow=prefect_flow, after=after)
+
+    @contextmanager
+    def effect(self) -> Iterator[Transaction]:
+        """A write transaction that commits only while this attempt drives the run.
+
+        Raises:
+            Superseded: A newer attempt does, or the run is closed.
+        """
+        with self.ledger.transaction() as tx:
+            self.ledger.check_fence(tx, self.run_id, self.number)
+            yield tx
+
+    def require_fence(self) -> None:
+        """Looks once more, right before an effect outside.
+
+        Raises:
+            Superseded: A newer attempt drives this run, or the run is closed.
+        """
+        with self.effect():
+            return
+
+    def append(self, tx: Transaction, name: str, fact: Fact) -> bool:
+        """Appends an event of this run; its identifier is ``run:name``."""
+        return tx.append(f"{self.run_id}:{name}", self.run_id, fact, attempt=self.number)
+
+    def record(self, name: str, fact: Fact) -> bool:
+        """Appends one event in a transaction of its own."""
+        with self.effect() as tx:
+            return self.append(tx, name, fact)
+
+    def permit(self, name: str, fact: ApprovalGiven | PolicyDecided) -> bool:
+        """Appends an event that permits something, and signs a head over it before anybody acts on it."""
+        new = self.record(name, fact)
+        self.seal()
+        return new
+
+    def seal(self) -> None:
+        """Signs a head over everything that has happened."""
+        seal_home(self.settings.folder(""), self.ledger)
+
+    def find(self, name: str, kind: type[F]) -> Event[F] | None:
+        """An event of this run by the name it was recorded under.
+
+        Raises:
+            Tampered: It is of another kind.
+        """
+        return self.ledger.find(f"{self.run_id}:{name}", kind)
+
+    @cached_property
+    def chain(self) -> Chain:
+        """The values of this run's gates, as the ledger keeps them."""
+        return Chain(self.ledger, self.run_id)
+
+    def row(self) -> RunRow:
+        """The run's row in the ledger."""
+        row = self.ledger.run(self.run_id)
+        assert row is not None  # begin_attempt made it
+        return row
+
+    @cached_property
+    def run_keys(self) -> RunKeys:
+        """Where data keys of runs are kept."""
+        return RunKeys(self.settings.folder("run-keys"))
+
+    @property
+    def key(self) -> RunKey:
+        """The run's data key, made when first asked for."""
+        return self.run_keys.obtain(self.run_id)
+
+    @property
+    def sealer(self) -> Sealer:
+        """Encrypts small things under the run's data key."""
+        return self.key.sealer()
+
+    @cached_property
+    def store(self) -> ArtifactStore:
+        """The encrypted artifacts."""
+        return ArtifactStore(self.settings.folder("artifacts"))
+
+    @cached_property
+    def people(self) -> People:
+        """The registry of people."""
+        return People(self.settings.people_folder())
+
+    @cached_property
+    def policy(self) -> Policy:
+        """The policy as its files are now."""
+        from prefect_gatehouse.policy.cedar import load_policy
+
+        return load_policy(self.settings.policies)
+
+    def backend(self, name: str, sealer: Sealer | None = None) -> Backend:
+        """A backend by its name in the manifest.
+
+        Args:
+            name: The name.
+            sealer: What encrypts what is kept on this side; the run's key unless given.
+        """
+        return connect(name, Connection(self.kept_by(split(name)[0]), sealer or self.sealer))
+
+    def kept_by(self, provider: str) -> Path:
+        """Where a provider may keep on this side what belongs to the run."""
+        return self.settings.folder("providers") / safe_name(provider, "the provider") / self.run_id
+
+    def own(self, artifact: Artifact, manifest: Manifest) -> None:
+        """Enters an artifact with its owner and retention, which the class of the data caps at admission; repeating changes nothing."""
+        with self.effect() as tx:
+            until = time.time() + manifest.retention.artifacts.total_seconds()
+            stored = ArtifactStored(uri=artifact.uri, owner=manifest.owner, retain_until=until)
+            if self.append(tx, f"stored:{artifact.uri}", stored):
+                tx.connection.execute(insert(artifacts).values(run_id=self.run_id, **stored.model_dump()))
+
+    def release(self) -> list[LeaseRecord]:
+        """Revokes what this process holds; called on every way out of it.
+
+        Returns:
+            The leases whose store did not revoke them. They are held on, so that the next call tries again, and the ledger knows them.
+        """
+        kept: list[CredentialLease] = []
+        for lease in self.leases:
+            try:
+                lease.revoke()
+            except Exception:  # noqa: BLE001 - one store's error must not keep the other leases alive
+                kept.append(lease)
+        self.leases[:] = kept
+        for lease in kept:
+            record = lease.record
+            fact = LeaseNotRevoked(lease_id=record.lease_id, purpose=record.purpose.value, block=record.block, expires_at=str(record.expires_at))
+            with suppress(StorageError, Superseded):  # without a disk, or after the end, there is nowhere to write
+                self.record(f"not-revoked:{record.lease_id}", fact)
+        return [lease.record for lease in kept]

@@ -1,0 +1,199 @@
+"""The submission journal: an intent with its payload and its reservation before the call, the handle after it.
+
+At most one paid job per key ``run:round:job:fallback``, whatever dies when. A row goes intended -> submitted -> settled, or
+intended -> refused, or intended -> ambiguous, where it waits for a person.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import ROUND_UP, Decimal
+from typing import Literal
+
+from sqlalchemy import func, insert, select, update
+
+from prefect_gatehouse.canonical import sha256_bytes
+from prefect_gatehouse.errors import Denied, Superseded, Tampered
+from prefect_gatehouse.ledger.events import JobSettled, JobSubmitted, SubmissionAmbiguous, SubmissionIntended, SubmissionRefused
+from prefect_gatehouse.ledger.store import Transaction
+from prefect_gatehouse.ledger.tables import submissions
+from prefect_gatehouse.run.attempt import Attempt
+
+_UNIT = Decimal("0.0001")
+State = Literal["intended", "submitted", "settled", "refused", "ambiguous"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the journal, without its payload."""
+
+    key: str
+    round: int
+    job: int
+    fallback: int
+    backend: str
+    state: State
+    circuits: int
+    circuits_digest: str
+    payload_sha256: str
+    handle: str | None
+    reserved: Decimal
+    settled: Decimal | None
+    intended: float
+
+
+_COLUMNS = tuple(submissions.c[name] for name in Entry.__dataclass_fields__)
+
+
+def entries(attempt: Attempt, round_number: int | None = None) -> list[Entry]:
+    """The run's rows, of one round where given, in order of round, job and fallback."""
+    query = select(*_COLUMNS).where(submissions.c.run_id == attempt.run_id)
+    if round_number is not None:
+        query = query.where(submissions.c.round == round_number)
+    order = (submissions.c.round, submissions.c.job, submissions.c.fallback)
+    with attempt.ledger.reading() as connection:
+        return [Entry(**row._asdict()) for row in connection.execute(query.order_by(*order))]
+
+
+def payload_of(attempt: Attempt, entry: Entry) -> bytes:
+    """The payload as it was intended, opened with the run's key."""
+    with attempt.ledger.reading() as connection:
+        sealed = connection.scalar(select(submissions.c.payload).where(submissions.c.key == entry.key))
+    return _opened(attempt, sealed, f"intended:{entry.key}", SubmissionIntended, "payload_sha256")
+
+
+def _opened(attempt: Attempt, sealed: bytes | None, event_name: str, kind: type[SubmissionIntended | JobSettled], field: str) -> bytes:
+    """Sealed bytes, if they are the ones whose digest the chained event has."""
+    data = attempt.sealer.open(sealed or b"")
+    event = attempt.find(event_name, kind)
+    if event is None or getattr(event.fact, field) != sha256_bytes(data):
+        raise Tampered("the journal does not hold what the ledger says", where=event_name, advice="run: gatehouse verify")
+    return data
+
+
+def results_of(attempt: Attempt, round_number: int) -> list[bytes]:
+    """The stored results of a round's settled jobs, in order of job, opened with the run's key."""
+    query = (
+        select(submissions.c.key, submissions.c.result)
+        .where(submissions.c.run_id == attempt.run_id, submissions.c.round == round_number, submissions.c.state == "settled")
+        .order_by(submissions.c.job)
+    )
+    with attempt.ledger.reading() as connection:
+        rows = connection.execute(query).all()
+    return [_opened(attempt, row.result, f"settled:{row.key}", JobSettled, "result_sha256") for row in rows]
+
+
+def spent(tx: Transaction, run_id: str) -> Decimal:
+    """USD that the run has reserved or settled so far, over all its backends."""
+    worst = func.coalesce(submissions.c.settled, submissions.c.reserved)
+    return tx.connection.scalar(select(func.sum(worst)).where(submissions.c.run_id == run_id)) or Decimal(0)
+
+
+def used_jobs(tx: Transaction, run_id: str) -> int:
+    """Jobs that the run has made or may have made."""
+    counted = (submissions.c.run_id == run_id) & (submissions.c.state != "refused")
+    return tx.connection.scalar(select(func.count()).select_from(submissions).where(counted)) or 0
+
+
+def intend(
+    attempt: Attempt,
+    payloads: Sequence[tuple[bytes, int, str]],
+    *,
+    round_number: int,
+    fallback: int,
+    backend: str,
+    prices: Sequence[Decimal],
+    cap: Decimal,
+    jobs_cap: int,
+) -> list[Entry]:
+    """Writes the intents of one round's jobs and reserves their price, in one transaction.
+
+    Args:
+        attempt: Who acts.
+        payloads: Each job's payload, number of circuits and circuits digest.
+        round_number: The round.
+        fallback: 0 for the first backend, one more for each fallback.
+        backend: The backend's name.
+        prices: Worst case of each job, USD.
+        cap: The envelope's cost for the whole run, USD.
+        jobs_cap: The envelope's jobs for the whole run.
+
+    Raises:
+        Denied: The envelope has no room for these jobs, or a price is none.
+    """
+    rows = []
+    if not all(price.is_finite() and price >= 0 for price in prices):
+        raise Denied("the provider's price is no amount of money", where=backend, advice="mend the provider's price")
+    # Up to the next unit that the journal stores: a reservation is never less than the price.
+    prices = [price.quantize(_UNIT, ROUND_UP) for price in prices]
+    sealer = attempt.sealer
+    for job, ((payload, circuits, digest), price) in enumerate(zip(payloads, prices, strict=True)):
+        rows.append(
+            {
+                "key": f"{attempt.run_id}:{round_number}:{job}:{fallback}",
+                "run_id": attempt.run_id,
+                "round": round_number,
+                "job": job,
+                "fallback": fallback,
+                "backend": backend,
+                "state": "intended",
+                "circuits": circuits,
+                "circuits_digest": digest,
+                "payload": sealer.seal(payload),
+                "payload_sha256": sha256_bytes(payload),
+                "reserved": price,
+                "intended": time.time(),
+            }
+        )
+    with attempt.effect() as tx:
+        if spent(tx, attempt.run_id) + sum(prices, Decimal(0)) > cap:
+            raise Denied("the jobs would cost more than the approved envelope", where="submit", advice="ask for a larger envelope.cost")
+        if used_jobs(tx, attempt.run_id) + len(rows) > jobs_cap:
+            raise Denied("the jobs are more than the approved envelope", where="submit", advice="ask for a larger envelope.jobs")
+        tx.connection.execute(insert(submissions), rows)
+        for row in rows:
+            fields = ("key", "round", "job", "fallback", "backend", "circuits", "circuits_digest", "payload_sha256", "intended")
+            fact = SubmissionIntended.model_validate({name: row[name] for name in fields} | {"reserved_usd": row["reserved"]})
+            attempt.append(tx, f"intended:{row['key']}", fact)
+    return [entry for entry in entries(attempt, round_number) if entry.fallback == fallback]
+
+
+def submitted(attempt: Attempt, entry: Entry, handle: str, lease_id: str) -> None:
+    """Records the handle of a job that exists."""
+    with attempt.effect() as tx:
+        _move(tx, entry, "submitted", handle=handle)
+        fact = JobSubmitted(key=entry.key, backend=entry.backend, job=handle, lease=lease_id, environment=attempt.settings.environment)
+        attempt.append(tx, f"submitted:{entry.key}", fact)
+
+
+def refused(attempt: Attempt, pending: Sequence[Entry], reason: str) -> None:
+    """Records that the provider definitely refused: these jobs do not exist, and their reservation is given back."""
+    with attempt.effect() as tx:
+        for entry in pending:
+            _move(tx, entry, "refused", settled=Decimal(0))
+            attempt.append(tx, f"refused:{entry.key}", SubmissionRefused(key=entry.key, backend=entry.backend, reason=reason))
+
+
+def ambiguous(attempt: Attempt, entry: Entry) -> None:
+    """Records that nobody can tell whether the job exists."""
+    with attempt.effect() as tx:
+        _move(tx, entry, "ambiguous")
+        attempt.append(tx, f"ambiguous:{entry.key}", SubmissionAmbiguous(key=entry.key, backend=entry.backend))
+
+
+def settled(attempt: Attempt, entry: Entry, result: bytes, cost: Decimal) -> None:
+    """Stores what a job gave, sealed, and its price as billed."""
+    sealed = attempt.sealer.seal(result)
+    with attempt.effect() as tx:
+        _move(tx, entry, "settled", result=sealed, settled=cost)
+        attempt.append(tx, f"settled:{entry.key}", JobSettled(key=entry.key, result_sha256=sha256_bytes(result), cost_usd=cost))
+
+
+def _move(tx: Transaction, entry: Entry, state: State, **columns: object) -> None:
+    """A row moves once, and only the way that the module's docstring says."""
+    before: State = "submitted" if state == "settled" else "intended"
+    here = (submissions.c.key == entry.key) & (submissions.c.state == before)
+    if tx.connection.execute(update(submissions).where(here).values(state=state, **columns)).rowcount != 1:
+        raise Superseded(f"the job is no longer {before}", where=entry.key, advice=f"look at: gatehouse show {entry.key.partition(':')[0]}")

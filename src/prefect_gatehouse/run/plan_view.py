@@ -1,0 +1,208 @@
+"""The plan as people read it before they decide: the same tables in the form, in the terminal and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC
+from typing import TYPE_CHECKING
+
+from prefect_gatehouse.manifest.data import S3Objects
+from prefect_gatehouse.policy.classes import in_words, target_of
+from prefect_gatehouse.run.values import Plan
+
+if TYPE_CHECKING:
+    from prefect_gatehouse.identity.statement import Statement
+    from prefect_gatehouse.run.approvals import Standing
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table with its heading and, where there is one, a sentence between them."""
+
+    title: str
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    summary: str = ""
+
+
+_PURPOSES = {
+    "read_source": "read the source",
+    "preflight": "look at the target database beforehand",
+    "tokenise": "turn identifiers into tokens",
+    "submit": "sign in at the quantum provider",
+    "re_identify": "turn tokens back at the target",
+    "write_back": "address of the target database",
+}
+
+
+def sections(plan: Plan) -> list[Section]:
+    """Who asks, what leaves, where it runs, what it costs, which secrets are used, what is written where."""
+    return [_who(plan), _leaves(plan), _stays(plan), _runs(plan), _secrets(plan), _written(plan)]
+
+
+def _who(plan: Plan) -> Section:
+    admitted = plan.admitted
+    manifest, who = admitted.manifest, admitted.requester
+    rows = (
+        ("Requester", f"{who.person} ({who.method})" if who.method != "unverified" else "unverified: nobody signed the request"),
+        ("Ticket", manifest.ticket),
+        ("Purpose", manifest.purpose),
+        ("Pipeline", f"{manifest.name}, owner {manifest.owner}"),
+        ("Tenant", f"{manifest.tenant}, billed to {manifest.billing_code}"),
+        ("Environment", f"{manifest.environment}, tier {manifest.tier}"),
+        ("Run", plan.body.run_id),
+        ("Plan digest", plan.digest),
+    )
+    return Section("Who asks, and why", ("", ""), rows)
+
+
+def _leaves(plan: Plan) -> Section:
+    minimised = plan.validated.minimised
+    rows = tuple((item.column, str(item.data_class), item.rule, item.detail or "as it is") for item in minimised.treatments if item.rule != "drop")
+    data = minimised.admitted.manifest.data
+    groups = f"k = {minimised.k} over {', '.join(data.quasi_identifiers)}" if minimised.k else "no quasi-identifiers"
+    if minimised.l:
+        groups += f"; l = {minimised.l} over {', '.join(data.sensitive)}"
+    aside = f", {minimised.quarantined_rows} set aside because they could not be read or treated" if minimised.quarantined_rows else ""
+    if minimised.suppressed_rows:
+        treated = minimised.artifact.rows + minimised.suppressed_rows
+        most = f"{(data.suppression_limit or 0) * 100:g} % allowed"
+        aside += (
+            f", {minimised.suppressed_rows} suppressed ({minimised.suppressed_rows / treated:.2%}, {most}) "
+            f"in {_count(minimised.suppressed_groups, 'group')} that missed k or l"
+        )
+    known = ", synthetic data, recorded" if minimised.synthetic else ""
+    summary = f"{_count(minimised.artifact.rows, 'row')}{aside}, {groups}{known}"
+    return Section("What the workload sees", ("Column", "Class", "Treatment", "How"), rows, summary)
+
+
+_LONGEST_QUERY = 400  # characters of it that are shown
+
+
+def _source(plan: Plan) -> str:
+    """Where the data came from, in words."""
+    manifest = plan.admitted.manifest
+    source = manifest.data.source
+    if isinstance(source, str):
+        return source
+    if isinstance(source, S3Objects):
+        return f"{source.s3} in {manifest.credentials.read_source}"
+    query = " ".join(source.sql.split())
+    shown = query if len(query) <= _LONGEST_QUERY else query[:_LONGEST_QUERY] + " ... (the manifest has the rest)"
+    return f"{source.system} ({_printable(plan.body.endpoint(source.system))}): {_printable(shown)}"
+
+
+def _printable(text: str) -> str:
+    """What hides or reorders text must not stand in what people approve; the manifest has the whole of it."""
+    return "".join(each if each.isprintable() else "?" for each in text)
+
+
+def _stays(plan: Plan) -> Section:
+    dropped = [item for item in plan.validated.minimised.treatments if item.rule == "drop"]
+    checks = plan.validated.report
+    rows = (
+        ("Read from", _source(plan)),
+        ("Columns that stay behind", ", ".join(item.column for item in dropped) or "none"),
+        ("Input suite", f"{checks.suite}: {sum(item.success for item in checks.results)} of {len(checks.results)} checks passed"),
+        ("Leaves for the provider", "circuits: gates and numbers, no names and no tokens"),
+    )
+    return Section("What stays", ("", ""), rows)
+
+
+def _runs(plan: Plan) -> Section:
+    body = plan.body
+    circuits = body.circuits
+    rows = tuple(
+        (
+            f"{position}. {item.name}",
+            f"{item.provider} {item.version}" + (" (simulator)" if item.simulator else ""),
+            f"{item.jobs}",
+            f"{item.cost_first_round} USD",
+        )
+        for position, item in enumerate(body.backends, 1)
+    )
+    summary = (
+        f"{_count(circuits.count, 'circuit')} in the first round, up to {_count(circuits.qubits, 'qubit')} and depth {circuits.depth}, "
+        f"{_count(circuits.shots, 'shot')} each; at most {_count(body.rounds, 'round')}, {_count(body.jobs, 'job')}, {body.cost} USD, "
+        f"within {_duration(body.deadline_seconds)} of the approval"
+    )
+    return Section("Where it runs", ("Backend", "Provider", "Jobs, first round", "Cost, first round"), rows, summary)
+
+
+def _secrets(plan: Plan) -> Section:
+    rows = tuple((_PURPOSES[need.purpose.value], need.block or "none needed") for need in plan.body.credentials)
+    return Section("Credentials, fetched just before their use", ("For", "From"), rows)
+
+
+def _written(plan: Plan) -> Section:
+    manifest = plan.admitted.manifest
+    output = manifest.output
+    system = target_of(manifest)
+    classes = plan.body.classes
+    readers = " and ".join(f"{role}s" for role in classes.rules.readers) or "nobody"
+    rows = (
+        ("Target", f"{system.name} ({_printable(plan.body.endpoint(system.name))}), table {output.target.table}"),
+        ("Pre-flight", _preflight(plan)),
+        ("Class", in_words(classes.output_class, classes.because)),
+        ("For", f"{readers} cleared for {classes.output_class}; the target takes up to {system.highest_class}"),
+        ("Rows", f"{output.mode} by {output.key}"),
+        ("Columns", ", ".join(output.columns)),
+        ("Artifacts", "deleted when the run ends, their key first"),
+    )
+    return Section("What will be written", ("", ""), rows)
+
+
+def _preflight(plan: Plan) -> str:
+    found = plan.body.preflight
+    return _printable("; ".join(found.checks)) if found.looked else f"nobody looked: {found.because}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _duration(seconds: int) -> str:
+    for unit, name in ((3600, "h"), (60, "min")):
+        if seconds % unit == 0:
+            return f"{seconds // unit} {name}"
+    return f"{seconds} s"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+
+
+def as_markdown(plan: Plan, standing: Standing, approve: Statement, reject: Statement) -> str:
+    """The description of the resume form."""
+    lines = [f"# Approve {plan.admitted.manifest.name}?", ""]
+    if standing.refusals:
+        lines += [f"**The last answer did not count: {_cell(standing.refusals[-1])}.**", ""]
+    have = ", ".join(approval.person for approval in standing.approvals) or "nobody yet"
+    tier = plan.admitted.tier
+    lines += [
+        f"{len(standing.approvals)} of {standing.needed} approvals ({have}). Weakest method: {tier.weakest_method}. "
+        f"Open until {approve.expires.astimezone(UTC):%Y-%m-%d %H:%M} UTC.",
+        "",
+    ]
+    for section in sections(plan):
+        lines += [f"## {_cell(section.title)}", "", *([_cell(section.summary) + ".", ""] if section.summary else [])]
+        lines += ["| " + " | ".join(header or " " for header in section.headers) + " |", "|" + " --- |" * len(section.headers)]
+        lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in section.rows]
+        lines.append("")
+    lines += [
+        "## How to answer",
+        "",
+        f"Shortest: `gatehouse approve {plan.body.run_id}` on a machine with your key. Or fill in this form: your identifier and a one-time code, "
+        "or an SSH signature of the statement (no line end):",
+        "",
+        "```",
+        f"printf %s '{approve.message().decode()}' | ssh-keygen -Y sign -n gatehouse -f YOUR_KEY",
+        "```",
+        "",
+        "To reject, sign this instead:",
+        "",
+        "```",
+        f"printf %s '{reject.message().decode()}' | ssh-keygen -Y sign -n gatehouse -f YOUR_KEY",
+        "```",
+    ]
+    return "\n".join(lines)

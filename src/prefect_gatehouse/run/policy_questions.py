@@ -1,0 +1,178 @@
+"""The questions that the gates ask the policy, in terms of the values they hold; a no is raised with the policy's own sentence."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from math import ceil
+
+from prefect_gatehouse.errors import Denied
+from prefect_gatehouse.identity.requester import Requester
+from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.manifest.models import Manifest, Purpose
+from prefect_gatehouse.policy.classes import in_words, leaving, target_of
+from prefect_gatehouse.policy.decision import Decision
+from prefect_gatehouse.policy.interface import Policy, Question
+from prefect_gatehouse.policy.rules import RunClasses, TierRules
+from prefect_gatehouse.policy.tiers import effective_class
+from prefect_gatehouse.run.values import AdmittedRun, Plan
+from prefect_gatehouse.vocabulary import Action
+
+_MICRO = 1_000_000
+_Context = dict[str, str | int | bool]
+_CLEARANCE, _SIGN = "class-above-clearance", "unverified-requester"
+_ASK = "mend the manifest or ask the owner of the policies"
+
+
+def ask_request(policy: Policy, manifest: Manifest, requester: Requester, tier: TierRules, classes: RunClasses, environment: str) -> Decision:
+    """May this person run this pipeline here, read what it makes, and have it written where the manifest says?
+
+    Raises:
+        Denied: The policy says no.
+    """
+    context: _Context = {"backends_in_tier": set(manifest.execution.backends) <= set(tier.backends), **_class(classes), **_system(manifest, classes)}
+    return _ask(policy, "request", manifest, requester, requester.clearance, tier, environment, context, classes)
+
+
+def ask_submit(policy: Policy, plan: Plan, approvals: int, environment: str, clearance: DataClass) -> Decision:
+    """May this plan's jobs be made now? ``clearance`` is the requester's, as the registry says now.
+
+    Raises:
+        Denied: The policy says no.
+    """
+    admitted, classes = plan.admitted, plan.body.classes
+    worst = max((item.cost_first_round for item in plan.body.backends), default=Decimal(0))
+    context: _Context = {
+        "backends_in_tier": {item.name for item in plan.body.backends} <= set(admitted.tier.backends),
+        "data_class": effective_class(leaving(plan.validated.minimised.treatments, classes.features)).rank,
+        "tier_highest_class": admitted.tier.highest_class.rank,
+        "approvals": approvals,
+        "tier_approvers": admitted.tier.approvers,
+        "synthetic": plan.validated.minimised.synthetic,
+        "tier_synthetic_only": admitted.tier.synthetic_only,
+        "cost_microdollars": ceil(worst * _MICRO),  # never less than it may cost
+        "envelope_microdollars": int(plan.body.cost * _MICRO),
+        **_class(classes),
+    }
+    return _ask(policy, "submit", admitted.manifest, admitted.requester, clearance, admitted.tier, environment, context, classes, admitted.run_id)
+
+
+def ask_secret(policy: Policy, admitted: AdmittedRun, purpose: Purpose, environment: str) -> Decision:
+    """May the secret for this purpose be read now? A purpose that needs none is declared by naming none.
+
+    Raises:
+        Denied: The policy says no.
+    """
+    declared = purpose is Purpose.SUBMIT or admitted.manifest.credentials.of(purpose) is not None
+    context: _Context = {"purpose": purpose.value, "purpose_declared": declared}
+    requester = admitted.requester
+    return _ask(policy, "read_secret", admitted.manifest, requester, requester.clearance, admitted.tier, environment, context, admitted.classes)
+
+
+def ask_read_source(policy: Policy, admitted: AdmittedRun, source: str, declared: bool, environment: str) -> Decision:
+    """May rows be read from this system?
+
+    Args:
+        policy: The policy.
+        admitted: The run.
+        source: Name of the system, or the reference of a bucket's block.
+        declared: Whether the address is the system that the manifest declares.
+        environment: Where this process runs.
+
+    Raises:
+        Denied: The policy says no.
+    """
+    context: _Context = {"source": source, "source_declared": declared}
+    requester = admitted.requester
+    return _ask(policy, "read_source", admitted.manifest, requester, requester.clearance, admitted.tier, environment, context, admitted.classes)
+
+
+def ask_write_back(policy: Policy, plan: Plan, declared: bool, environment: str, clearance: DataClass) -> Decision:
+    """May rows of this class be written into the target now? ``declared``: the address is the system that the manifest declares.
+
+    Raises:
+        Denied: The policy says no.
+    """
+    return _ask_target(policy, "write_back", plan, declared, environment, clearance, {})
+
+
+def ask_re_identify(policy: Policy, plan: Plan, declared: bool, environment: str, clearance: DataClass) -> Decision:
+    """May tokens be turned back into values for the target now?
+
+    Raises:
+        Denied: The policy says no.
+    """
+    column = plan.admitted.manifest.output.key
+    return _ask_target(policy, "re_identify", plan, declared, environment, clearance, {"column": column})
+
+
+def _ask_target(policy: Policy, action: Action, plan: Plan, declared: bool, environment: str, clearance: DataClass, more: _Context) -> Decision:
+    admitted, classes = plan.admitted, plan.body.classes
+    context: _Context = {
+        "system": admitted.manifest.output.target.system,
+        "system_declared": declared,
+        **more,
+        **_class(classes),
+        **_system(admitted.manifest, classes),
+    }
+    return _ask(policy, action, admitted.manifest, admitted.requester, clearance, admitted.tier, environment, context, classes, admitted.run_id)
+
+
+def _class(classes: RunClasses) -> _Context:
+    return {"output_class": classes.output_class.rank, "class_for_requesters": "requester" in classes.rules.readers}
+
+
+def _system(manifest: Manifest, classes: RunClasses) -> _Context:
+    return {"system_highest_class": target_of(manifest).highest_class.rank, "class_written_back": classes.rules.write_back}
+
+
+def _ask(
+    policy: Policy,
+    action: Action,
+    manifest: Manifest,
+    requester: Requester,
+    clearance: DataClass,
+    tier: TierRules,
+    environment: str,
+    context: _Context,
+    classes: RunClasses,
+    run: str = "",
+) -> Decision:
+    decision = policy.ask(
+        Question(
+            action=action,
+            person=requester.person,
+            authentic=requester.method != "unverified",
+            clearance=clearance,
+            pipeline=manifest.name,
+            tenant=manifest.tenant,
+            environment=manifest.environment,
+            tier=manifest.tier,
+            context={"running_environment": environment, "tier_unverified": tier.unverified_requests, **context},
+        )
+    )
+    if not decision.allowed:
+        sentences = "; ".join(f"{policy.explain(reason)} [{reason}]" for reason in decision.reasons)
+        words = {
+            "requester": requester.person,
+            "output_class": str(classes.output_class),
+            "system": manifest.output.target.system,
+            "tier": manifest.tier,
+            "tier_class": str(tier.highest_class),
+            "tier_backends": ", ".join(tier.backends),
+            "environment": environment,
+            "pipeline_environment": manifest.environment,
+            "run": run,
+        }
+        # Nobody can be cleared who is not known: such a request has to be signed first.
+        reasons = [_SIGN if requester.method == "unverified" and item == _CLEARANCE else item for item in decision.reasons]
+        advice = "; ".join(dict.fromkeys(_filled(policy.advise(item), words) or _ASK for item in reasons))
+        if any(item.startswith("class-") for item in decision.reasons):
+            advice = f"the output is {in_words(classes.output_class, classes.because)}; {advice}"
+        raise Denied(sentences, where=f"policy: {action}", advice=advice)
+    return decision
+
+
+def _filled(advice: str, words: dict[str, str]) -> str:
+    """An advice with the question's own names; a name in braces that is none of them stays as it is."""
+    return re.sub(r"\{(\w+)\}", lambda found: words.get(found[1], found[0]), advice)

@@ -1,0 +1,279 @@
+"""The chain of types: what each gate takes and returns.
+
+A value carries references and digests (URI, sha256, row count), never rows and never secrets, so what the ledger keeps is
+harmless by construction. In memory each holds the value before it, so the last one tells the whole way of the run; in the ledger it names it by
+digest (``run/chain.py``).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from prefect_gatehouse.identity.requester import Requester
+from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.manifest.models import Manifest, Purpose
+from prefect_gatehouse.manifest.treatment import Treatment
+from prefect_gatehouse.policy.decision import Decision
+from prefect_gatehouse.policy.rules import RunClasses, TierRules
+from prefect_gatehouse.run.gate_value import GateValue
+from prefect_gatehouse.store.artifact import Artifact, Deletion
+from prefect_gatehouse.validation.report import CheckResult, SuiteReport
+from prefect_gatehouse.value import Digest, Value
+from prefect_gatehouse.vocabulary import Ending, Label, Method
+from prefect_gatehouse.workload.summary import CircuitsSummary
+
+
+class AdmittedRun(GateValue):
+    """Gate 1: the request is known, well formed and permitted."""
+
+    gate = "admit"
+
+    run_id: str
+    manifest: Manifest
+    manifest_digest: Digest
+    folder: str = Field(description="The manifest's folder, as the deployment names it.")
+    file: str = Field(description="The manifest's file name in that folder.")
+    requester: Requester
+    tier: TierRules
+    classes: RunClasses
+    decision: Decision
+    at: datetime
+
+
+class MinimisedData(GateValue):
+    """Gate 2: only allow-listed columns are left, tokenised and generalised, in an encrypted artifact."""
+
+    gate = "minimise"
+
+    admitted: AdmittedRun
+    artifact: Artifact
+    source_sha256: Digest
+    source_rows: int
+    data_digest: Digest = Field(description="Of the minimised content (plain, before encryption): the data that the approval names.")
+    treatments: tuple[Treatment, ...]
+    highest_class: DataClass = Field(description="Highest class among the columns that leave.")
+    k: int | None = Field(description="Smallest group measured over the quasi-identifiers.")
+    l: int | None = Field(  # noqa: E741 the measure's own letter
+        None, description="Fewest distinct values of a sensitive column measured within a group."
+    )
+    quarantined_rows: int = Field(0, description="Rows that were set aside because they could not be read or treated.")
+    suppressed_rows: int = Field(0, description="Rows that were left out because their group was smaller than k or had too few sensitive values.")
+    suppressed_groups: int = Field(0, description="Groups that they formed.")
+    token_key_version: int | None = Field(
+        None, description="Version of the root key that made the tokens; those of ff1 and permuted numbers have no room for it."
+    )
+    synthetic: bool = Field(False, description="Whether the source's digest is recorded in the ledger as synthetic.")
+
+
+class ValidatedData(GateValue):
+    """Gate 3: the minimised data passed its suite."""
+
+    gate = "validate_input"
+
+    minimised: MinimisedData
+    report: SuiteReport
+
+
+class BackendSnapshot(Value):
+    """A backend as the provider described it when the plan was made."""
+
+    name: str
+    provider: str
+    version: str
+    qubits: int
+    simulator: bool
+    jobs: int = Field(description="Jobs that the first round needs here.")
+    cost_first_round: Decimal = Field(description="USD.")
+    cost_worst_case: Decimal = Field(description="USD, over the whole envelope.")
+
+
+class CredentialNeed(Value):
+    """A purpose and the block that serves it."""
+
+    purpose: Purpose
+    block: str | None = Field(description="None where the purpose needs no secret.")
+
+
+class SystemAddress(Value):
+    """Where a declared system is."""
+
+    name: str
+    endpoint: str = Field(description="As declared; the path of a SQLite file is whole, links followed.")
+
+
+class Preflight(Value):
+    """What a look at the target found before anybody was asked: that the rows can go there, or why nobody looked."""
+
+    looked: bool
+    because: str = Field("", description="Why nobody looked.")
+    table_exists: bool = Field(False, description="False where the table is made when the rows are written.")
+    checks: tuple[str, ...] = Field((), description="What was found in order.")
+
+
+class PlanBody(Value):
+    """What the plan digest covers; any change voids the approvals."""
+
+    run_id: str
+    manifest_digest: Digest
+    data_digest: Digest
+    workload_digest: Digest = Field(description="Over the workload's source files.")
+    lock_digest: str = Field(description="SHA-256 of the lock file, or 'none'.")
+    image_digest: str
+    circuits: CircuitsSummary = Field(description="Of the first round.")
+    backends: tuple[BackendSnapshot, ...]
+    rounds: int
+    jobs: int
+    cost: Decimal
+    deadline_seconds: int
+    policy_digest: Digest
+    input_suite_sha256: Digest
+    output_suite_sha256: Digest
+    credentials: tuple[CredentialNeed, ...]
+    classes: RunClasses
+    systems: tuple[SystemAddress, ...] = Field(description="Every declared system.")
+    preflight: Preflight
+
+    def endpoint(self, system: str) -> str:
+        """Where a declared system is, as it was approved."""
+        return next(item.endpoint for item in self.systems if item.name == system)
+
+
+class Plan(GateValue):
+    """Gate 4: exactly what would leave, and its digest."""
+
+    gate = "plan"
+
+    validated: ValidatedData
+    body: PlanBody
+    digest: Digest = Field(description="SHA-256 over the RFC 8785 form of the body.")
+    made_at: datetime
+
+    @property
+    def admitted(self) -> AdmittedRun:
+        """The admitted run at the start of the chain."""
+        return self.validated.minimised.admitted
+
+
+class Approval(Value):
+    """One authentic approval, by reference to its ledger event."""
+
+    event_id: str
+    person: str
+    method: Method
+    at: datetime
+
+
+class ApprovedPlan(GateValue):
+    """Gate 5: enough authentic approvals of exactly this plan are in the ledger."""
+
+    gate = "await_approval"
+
+    plan: Plan
+    approvals: Annotated[tuple[Approval, ...], Field(min_length=1)]
+    decided_at: datetime
+
+
+class Job(Value):
+    """One job at a provider."""
+
+    key: str = Field(description="run:round:job:fallback")
+    backend: str
+    handle: str
+    circuits: int
+
+
+class Submission(GateValue):
+    """Gate 7: every job of the round exists once at its provider."""
+
+    gate = "submit"
+
+    run_id: str
+    plan_digest: Digest
+    round: int
+    circuits: CircuitsSummary
+    jobs: Annotated[tuple[Job, ...], Field(min_length=1)]
+    reserved: Decimal = Field(description="USD, worst case.")
+    label: Label
+
+    @property
+    def passage(self) -> str:
+        """One for each round."""
+        return f"{self.gate}:{self.round}"
+
+
+class RoundOutcome(GateValue):
+    """Gate 8: one round's counts, sealed in the journal, in Qiskit bit order."""
+
+    gate = "collect"
+
+    submission: Submission
+    counts_digest: Digest
+    shots: int
+    queue_seconds: float
+    run_seconds: float
+    calibration_sha256: str = Field("", description="Of the calibration at execution, where the backend has one.")
+    cost: Decimal = Field(description="USD, as the provider settled it.")
+
+    @property
+    def passage(self) -> str:
+        """One for each round."""
+        return f"{self.gate}:{self.submission.round}"
+
+
+class RawOutcome(GateValue):
+    """The workload returned: its frame and every round."""
+
+    gate = "conclude"
+
+    approved: ApprovedPlan
+    rounds: Annotated[tuple[RoundOutcome, ...], Field(min_length=1)]
+    frame: Artifact
+    label: Label
+
+
+class ValidatedOutcome(GateValue):
+    """Gate 9: what came back passed the quantum-shaped checks and the output suite."""
+
+    gate = "validate_output"
+
+    raw: RawOutcome
+    checks: tuple[CheckResult, ...]
+    report: SuiteReport
+
+
+class WriteBackReceipt(GateValue):
+    """Gate 10: rows were published in one transaction."""
+
+    gate = "write_back"
+
+    run_id: str
+    plan_digest: Digest
+    system: str
+    table: str
+    rows: int
+    rows_digest: Digest = Field(description="Of the rows as they left the workload, keyed by token.")
+    mode: Literal["append", "replace", "upsert"]
+    label: Label
+    data_class: DataClass = Field(description="Of the rows.")
+    because: tuple[str, ...] = Field(description="Columns of the source whose class the rows have.")
+    repeated: bool = Field(description="True where an earlier attempt had already published.")
+    at: datetime
+
+
+class CleanupReceipt(GateValue):
+    """Gate 11: what the run held is gone."""
+
+    gate = "clean_up"
+
+    run_id: str
+    ending: Ending
+    leases_revoked: int
+    jobs_cancelled: int
+    key_shredded: bool
+    deletions: tuple[Deletion, ...]
+    obligations: tuple[str, ...] = Field((), description="Provider-side copies that could not be deleted.")
+    at: datetime

@@ -1,0 +1,22 @@
+"""What may be known of a lease: all but the secret."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import Field
+
+from prefect_gatehouse.manifest.models import Purpose
+from prefect_gatehouse.value import Value
+
+
+class LeaseRecord(Value):
+    """What may be known of a lease: all but the secret."""
+
+    purpose: Purpose
+    block: str | None
+    version: str = Field("", description="The secret's version at its store, where the store has versions.")
+    lease_id: str
+    environment: str
+    tenant: str
+    expires_at: datetime

@@ -1,0 +1,23 @@
+"""The words that the whole system shares: endings, labels, methods, roles, tiers, actions."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Label = Literal["primary", "fallback"]
+"""Whether the first backend of the manifest answered every round."""
+
+
+Ending = Literal["completed", "denied", "rejected", "expired", "cancelled", "abandoned"]
+
+Role = Literal["requester", "approver", "auditor"]
+"""What a person may be."""
+
+TierName = Literal["prototype", "integration", "business"]
+"""How strict a pipeline's rules are, weakest first."""
+
+Method = Literal["totp", "ssh", "ssh-fido"]
+"""How an approver proves who they are, weakest first."""
+
+Action = Literal["request", "submit", "read_secret", "read_source", "write_back", "re_identify"]
+"""What the policy is asked about."""

@@ -1,0 +1,308 @@
+"""Approvals in the ledger: what counts, once, and what is checked again before anything is submitted."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from prefect_gatehouse.errors import Denied, Expired, PlanChanged, Rejected, Superseded
+from prefect_gatehouse.identity import sshsig
+from prefect_gatehouse.identity.keys import fingerprint, generate_key
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.statement import Statement
+from prefect_gatehouse.identity.totp import STEP_SECONDS, code_at
+from prefect_gatehouse.ledger.events import ApprovalGiven
+from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.policy.rules import TierRules
+from prefect_gatehouse.run.answer import Answer
+from prefect_gatehouse.run.approvals import ask, judge, last_asked, refuse_late, require_approved, standing, statements, used_totp_steps
+from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.plan import digest_of, refuse_changes
+from prefect_gatehouse.run.values import Plan
+from prefect_gatehouse.secrets.lease import SecretText
+from prefect_gatehouse.settings import Settings
+from tests.support.plans import POLICY_DIGEST, RUN, plan_for, tier_rules, write_project
+
+
+class Desk:
+    """A run that waits for approval, and the people around it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        write_project(folder / "project")
+        self.settings = Settings(home=folder / "home")
+        self.settings.folder("")
+        self.ledger = Ledger(self.settings.ledger())
+        self.attempt = Attempt(self.settings, self.ledger, RUN, lambda block: SecretText(""))
+        self.people = People(self.settings.people_folder())
+        self.secrets: dict[str, str] = {}
+        for name, roles in (("ann", {"requester", "approver"}), ("bob", {"approver"}), ("eve", {"approver"})):
+            line = generate_key(folder / name, "")
+            secret = self.people.add(name, key=line, roles=frozenset(roles), totp=True, clearance=DataClass.RESTRICTED)  # type: ignore[arg-type]
+            self.secrets[name] = secret or ""
+        self.asked = 0
+
+    def plan(self, tier: TierRules | None = None, made_at: datetime | None = None) -> Plan:
+        return plan_for(self.folder / "project", self.settings, tier=tier or tier_rules(), made_at=made_at or datetime.now(UTC))
+
+    def answer(self, plan: Plan, who: str, decision: str = "approve", *, proof: str | None = None, key: str | None = None) -> None:
+        """Asks under a new key, and answers with a signature unless a proof is given."""
+        self.asked += 1
+        key = key or f"k{self.asked}"
+        approve, reject = ask(self.attempt, plan, key)
+        signed = sshsig.sign(self.folder / who, (approve if decision == "approve" else reject).message())
+        judge(self.attempt, plan, key, Answer(decision=decision, approver=who, proof=proof or signed))  # type: ignore[arg-type]
+
+    def code(self, who: str) -> str:
+        return code_at(base64.b32decode(self.secrets[who]), int(datetime.now(UTC).timestamp()) // STEP_SECONDS)
+
+    def forge(self, plan: Plan, **data: object) -> None:
+        """Writes an approval event as somebody with the database could."""
+        approve, _ = ask(self.attempt, plan, "forged")
+        event = {
+            "plan_digest": plan.digest,
+            "person": "bob",
+            "method": "ssh",
+            "fingerprint": "",
+            "totp_step": None,
+            "statement": approve.message().decode(),
+            "signature": sshsig.sign(self.folder / "bob", approve.message()),
+        }
+        self.attempt.record("answer:forged", ApprovalGiven.model_validate(event | data))
+
+    def require(self, plan: Plan) -> list[str]:
+        return [approval.person for approval in require_approved(self.ledger, plan, self.people)]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """A desk."""
+    made = Desk(tmp_path)
+    with contextlib.closing(made.ledger):
+        yield made
+
+
+def test_an_approval_is_recorded_and_carries_the_plan(desk: Desk) -> None:
+    """The event holds statement and signature, enough for an auditor with ssh-keygen; the plan is decided."""
+    plan = desk.plan()
+    assert not standing(desk.ledger, plan).decided
+    with pytest.raises(Denied, match="0 of 1 approvals"):
+        desk.require(plan)
+    desk.answer(plan, "bob")
+    (event,) = desk.ledger.events(RUN, "approval-given")
+    assert sshsig.verify(event.data["signature"], event.data["statement"].encode()).fingerprint == event.data["fingerprint"]
+    now = standing(desk.ledger, plan)
+    assert (now.decided, now.needed, now.answers, [item.person for item in now.approvals]) == (True, 1, 1, ["bob"])
+    assert desk.require(plan) == ["bob"]
+
+
+def test_asking_twice_under_one_key_asks_the_same(desk: Desk) -> None:
+    """A restarted process finds its own question again, nonce and all; a new key has a new nonce."""
+    plan = desk.plan()
+    first = ask(desk.attempt, plan, "k")
+    assert ask(desk.attempt, plan, "k") == first
+    assert ask(desk.attempt, plan, "k2")[0].nonce != first[0].nonce
+    asked = last_asked(desk.ledger, plan)
+    assert asked is not None and statements(plan, asked)[0].nonce == ask(desk.attempt, plan, "k2")[0].nonce
+
+
+def test_replayed_signature_of_an_earlier_asking(desk: Desk) -> None:
+    """What was signed for one question does not answer the next one of the same plan."""
+    plan = desk.plan(tier_rules(approvers=2))
+    old = sshsig.sign(desk.folder / "bob", ask(desk.attempt, plan, "old")[0].message())
+    desk.answer(plan, "bob", proof=old)
+    now = standing(desk.ledger, plan)
+    assert now.approvals == ()
+    assert "not one of the statement" in now.refusals[0]
+
+
+def test_approval_of_another_plan(desk: Desk) -> None:
+    """An approval stays with its plan: a changed one starts from nothing."""
+    plan = desk.plan()
+    desk.answer(plan, "bob")
+    (desk.folder / "project" / "workload.py").write_text("def solve(features, parameters):\n    yield [1]\n")
+    changed = desk.plan()
+    assert changed.digest != plan.digest
+    assert standing(desk.ledger, changed).approvals == ()
+    with pytest.raises(Denied, match="0 of 1"):
+        desk.require(changed)
+
+
+def test_one_person_counts_once(desk: Desk) -> None:
+    """Two approvals are two persons'; the second answer of the same one says so and changes nothing."""
+    plan = desk.plan(tier_rules(approvers=2))
+    desk.answer(plan, "bob")
+    desk.answer(plan, "bob")
+    assert standing(desk.ledger, plan).refusals == ("this person has approved already; another approver is needed",)
+    with pytest.raises(Denied, match="1 of 2"):
+        desk.require(plan)
+    desk.answer(plan, "eve")
+    assert desk.require(plan) == ["bob", "eve"]
+
+
+def test_judging_twice_under_one_key(desk: Desk) -> None:
+    """An answer is worth what it was worth the first time."""
+    plan = desk.plan(tier_rules(approvers=2))
+    desk.answer(plan, "bob", key="k")
+    desk.answer(plan, "eve", key="k")
+    judge(desk.attempt, plan, "k", None)
+    assert [item.person for item in standing(desk.ledger, plan).approvals] == ["bob"]
+
+
+def test_rejection_ends_it(desk: Desk) -> None:
+    """One no stands, also beside enough approvals."""
+    plan = desk.plan()
+    desk.answer(plan, "bob")
+    desk.answer(plan, "eve", "reject")
+    assert standing(desk.ledger, plan).rejected_by == "eve"
+    with pytest.raises(Rejected, match="eve"):
+        desk.require(plan)
+
+
+def test_refused_answers_do_not_count(desk: Desk) -> None:
+    """The requester's own, an unreadable form and a wrong code are written down with their reason, and without the code."""
+    plan = desk.plan()
+    desk.answer(plan, "ann")
+    judge(desk.attempt, plan, "unreadable", None)
+    desk.answer(plan, "bob", proof="000000" if desk.code("bob") != "000000" else "000001")
+    now = standing(desk.ledger, plan)
+    assert (now.decided, now.answers, len(now.refusals)) == (False, 3, 3)
+    assert not any("00000" in str(event.data) for event in desk.ledger.events(RUN, "answer-refused"))
+
+
+def test_replayed_one_time_code(desk: Desk) -> None:
+    """A code is spent for every run and plan of the ledger, also by a rejection; the code itself is kept nowhere."""
+    plan = desk.plan(tier_rules(approvers=2))
+    code = desk.code("bob")
+    desk.answer(plan, "bob", "reject", proof=code)
+    ((person, step),) = used_totp_steps(desk.ledger)
+    assert (person, code_at(base64.b32decode(desk.secrets["bob"]), step)) == ("bob", code)
+    desk.answer(plan, "bob", proof=code)
+    assert any("has been used" in reason for reason in standing(desk.ledger, plan).refusals)
+    assert not any(code in str(event.data.get("signature")) for event in desk.ledger.events(RUN))
+
+
+def revoke_key(desk: Desk) -> None:
+    desk.people.revoke("bob", fingerprint((desk.folder / "bob.pub").read_text()))
+
+
+@pytest.mark.parametrize("revoke", [revoke_key, lambda desk: desk.people.revoke("bob")])
+def test_revoked_after_approving(desk: Desk, revoke: Callable[[Desk], None]) -> None:
+    """A key or a person that is revoked before the submission takes the approval along."""
+    plan = desk.plan()
+    desk.answer(plan, "bob")
+    revoke(desk)
+    with pytest.raises(Denied, match="revoked"):
+        desk.require(plan)
+
+
+def test_a_clearance_taken_away_after_approving(desk: Desk) -> None:
+    """An approver who may not read the data any more carries no plan about it; cleared again, the approval stands again."""
+    plan = desk.plan()
+    desk.answer(plan, "bob")
+    desk.people.add("bob", roles=frozenset(), clearance=DataClass.CONFIDENTIAL)
+    with pytest.raises(Denied, match="not cleared for data of class restricted"):
+        desk.require(plan)
+    desk.people.add("bob", roles=frozenset(), clearance=DataClass.RESTRICTED)
+    assert desk.require(plan) == ["bob"]
+
+
+def test_another_class_is_another_plan(desk: Desk) -> None:
+    """The class of the output and the rules of that class are in the digest that is signed: a change of either starts from nothing."""
+    plan = desk.plan()
+    desk.answer(plan, "bob")
+    classes = plan.body.classes
+    for change in (
+        {"output_class": DataClass.PUBLIC},
+        {"because": ("x",)},
+        {"rules": classes.rules.model_copy(update={"artifacts_seconds": 1})},
+        {"outputs": classes.outputs[:1]},
+    ):
+        body = plan.body.model_copy(update={"classes": classes.model_copy(update=change)})
+        other = plan.model_copy(update={"body": body, "digest": digest_of(body)})
+        assert other.digest != plan.digest
+        with pytest.raises(Denied, match="0 of 1"):
+            desk.require(other)
+        with pytest.raises(PlanChanged, match="plan"):
+            refuse_changes(desk.settings, plan.model_copy(update={"body": body}), POLICY_DIGEST)
+
+
+def other_statement(desk: Desk, plan: Plan, **change: object) -> dict[str, object]:
+    """A genuine signature of Bob's over another statement."""
+    approve, _ = ask(desk.attempt, plan, "forged")
+    statement = Statement.model_validate(approve.model_dump() | change)
+    return {"statement": statement.message().decode(), "signature": sshsig.sign(desk.folder / "bob", statement.message())}
+
+
+FORGERIES: dict[str, Callable[[Desk, Plan], dict[str, object]]] = {
+    "signature_of_another_plan": lambda desk, plan: other_statement(desk, plan, subject_digest="f" * 64),
+    "signature_of_another_run": lambda desk, plan: other_statement(desk, plan, request_id="another"),
+    "signature_for_another_environment": lambda desk, plan: other_statement(desk, plan, environment="production"),
+    "rejection_as_approval": lambda desk, plan: other_statement(desk, plan, action="reject"),
+    "request_as_approval": lambda desk, plan: other_statement(desk, plan, action="request"),
+    "signature_of_an_asking_that_was_not": lambda desk, plan: other_statement(desk, plan, nonce="e" * 32),
+    "signature_of_another_person": lambda desk, plan: {"person": "eve"},
+    "signature_missing": lambda desk, plan: {"signature": ""},
+    "statement_no_json": lambda desk, plan: {
+        "statement": "yes",
+        "signature": sshsig.sign(desk.folder / "bob", b"yes"),
+    },
+    "the_requesters_own": lambda desk, plan: {
+        "person": "ann",
+        "signature": sshsig.sign(desk.folder / "ann", ask(desk.attempt, plan, "forged")[0].message()),
+    },
+    "stronger_method_claimed": lambda desk, plan: {"method": "ssh-fido"},
+}
+
+
+@pytest.mark.parametrize("attack", FORGERIES)
+def test_forged_approval_event(desk: Desk, attack: str) -> None:
+    """An event that somebody wrote into the ledger carries nothing: signature and statement are checked against this plan again."""
+    plan = desk.plan()
+    desk.forge(plan, **FORGERIES[attack](desk, plan))
+    with pytest.raises(Denied):
+        desk.require(plan)
+
+
+def test_the_same_event_unforged(desk: Desk) -> None:
+    """What the forgeries above start from is good: each is refused for its own reason."""
+    plan = desk.plan()
+    desk.forge(plan)
+    assert desk.require(plan) == ["bob"]
+
+
+@pytest.mark.parametrize("weakest", ["ssh", "ssh-fido"])
+def test_event_of_a_code_where_the_tier_wants_more(desk: Desk, weakest: str) -> None:
+    """An event that claims a code can't stand in a tier that wants a signature."""
+    plan = desk.plan(tier_rules(weakest_method=weakest))
+    desk.forge(plan, method="totp", signature="", statement="")
+    with pytest.raises(Denied):
+        desk.require(plan)
+
+
+def test_expired_window(desk: Desk) -> None:
+    """From the window's end on an answer is refused, and the plan is Expired."""
+    plan = desk.plan(made_at=datetime.now(UTC) - timedelta(hours=2))
+    desk.answer(plan, "bob")
+    assert standing(desk.ledger, plan).refusals == ("the approval window has passed",)
+    with pytest.raises(Expired):
+        refuse_late(plan)
+    refuse_late(desk.plan())
+
+
+def test_a_superseded_attempt_judges_nothing(desk: Desk) -> None:
+    """Once another process drives the run, this one can neither ask nor write down an answer."""
+    plan = desk.plan()
+    approve, _ = ask(desk.attempt, plan, "k")
+    proof = sshsig.sign(desk.folder / "bob", approve.message())
+    desk.ledger.begin_attempt(RUN)
+    for act in (lambda: ask(desk.attempt, plan, "k2"), lambda: judge(desk.attempt, plan, "k", Answer(decision="approve", proof=proof))):
+        with pytest.raises(Superseded):
+            act()
+    assert standing(desk.ledger, plan).answers == 0
