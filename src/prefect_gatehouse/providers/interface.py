@@ -8,7 +8,7 @@ the key first. Counts come back in Qiskit bit order (qubit 0 rightmost), full re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -20,7 +20,7 @@ from prefect_gatehouse.store.sealer import Sealer
 from prefect_gatehouse.workload.counts import Counts
 
 if TYPE_CHECKING:
-    from qiskit import QuantumCircuit
+    from prefect_gatehouse.workload.batch import CircuitBatch
 
 Progress = Callable[[int, int], None]
 """Called with circuits done and circuits in all."""
@@ -116,18 +116,19 @@ class Backend(Protocol):
     def price(self, circuits: int, shots: int, lease: CredentialLease) -> Decimal:
         """Worst-case price in USD of circuits x shots."""
 
-    def encode(self, circuits: Sequence[QuantumCircuit], shots: int) -> bytes:
+    def encode(self, batch: CircuitBatch, shots: int) -> bytes:
         """One job's payload: numbers and gates, no name or metadata of the workload's.
 
         Raises:
             InputError: A circuit holds what the backend can't run.
         """
 
-    def payload_text(self, payload: bytes) -> str:
-        """The payload as text, all of it: shots, a line end, and the circuits' plain form (``workload/circuits.py``).
+    def plain_form(self, payload: bytes) -> bytes:
+        """The payload in the plain form, all of it (``workload/plain_form.py``).
 
-        The boundary guard searches this text and checks its structure right before ``submit`` is given the same bytes. A payload that
-        does not read so is not sent: a provider whose service takes another form translates in ``submit``, from these bytes alone.
+        The boundary guard searches and reads this right before ``submit`` is given the payload. A payload that does not read so is not
+        sent: a provider whose service takes another form translates in ``submit``, from these bytes alone. Circuits that differ in their angles
+        only are one template with a table, which a service that knows parameter sweeps takes as one.
 
         Raises:
             Tampered: The payload is none of ``encode``'s.

@@ -1,9 +1,9 @@
 """The boundary guard: the bytes that go to a provider are numbers and gates, and nothing else.
 
-Every payload passes ``inspect`` twice: before it is intended, and, as the journal kept it, right before it is sent. Its text is searched
-for tokens and identifiers, then its structure is checked: shots, and for each circuit its width and a list of
-``[gate, qubits, clbits, parameters]`` over known gates, whole numbers in range, and finite angles of a sane size, written in the one way
-in which ``workload/circuits.py`` writes them. A payload that can't be read is refused.
+Every payload passes ``guard_payload`` twice: before it is intended, and, as the journal kept it, right before it is sent. The lines of its plain form
+(``workload/plain_form.py``) in which words could stand are searched for tokens and identifiers; then all of it is read strictly: shots,
+templates over known gates and whole numbers in range, and tables of finite angles, in the one way in which they are written; and no angle may be
+larger than a sane one. A payload that can't be read is refused.
 
 What this stops: names of circuits, registers, parameters, gates and labels, metadata, global phases, bytes behind the payload, a token
 or an identifier as a number. What nothing of this kind can stop: an angle is a double of 53 bits, and a count of gates is a number too,
@@ -18,7 +18,8 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from prefect_gatehouse.errors import DataRefused, GatehouseError
-from prefect_gatehouse.workload.circuits import gate_shapes
+from prefect_gatehouse.workload.gates import gate_shapes
+from prefect_gatehouse.workload.plain_form import VERSION, Malformed, read, words_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,17 +30,13 @@ LARGEST_ANGLE = 256 * math.pi
 """Radians. Every gate's angle has a period of at most 4 pi, so a larger one says nothing that its remainder does not. 64 such periods
 leave room for feature maps and weighted costs, and none for a postcode, a year or an account number that nobody scaled."""
 
-_SHOTS = 10_000_000
-_WIDTH = 100_000  # qubits; three orders above any machine, and too few values to name a person by a register's width
 _KEY = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?::[0-9]{1,7}){3}")
 # Our own texts: scheme, version, base32hex of at least 8 bytes. In any case, since a provider may fold it.
 _TOKEN = re.compile(r"(?<![0-9a-z])[csp][0-9]{1,4}_[0-9a-v]{13,}", re.IGNORECASE)
 # A number with a fraction or an exponent: its digits behind the point are noise, in which any 16 digits can turn up.
 _REAL = re.compile(r"(?<![0-9A-Za-z_.+-])(-?[0-9]+)(?:\.[0-9]+(?:[eE][+-]?[0-9]+)?|[eE][+-]?[0-9]+)(?![0-9A-Za-z_.])")
-# The head of a circuit, or one operation with what follows it: another, the next circuit, or the end.
-_PART = re.compile(
-    r'\[([0-9]{1,6}),([0-9]{1,6}),\[|\["([a-z0-9_]{1,20})",\[([0-9,]{0,40})\],\[([0-9,]{0,20})\],\[([0-9.e+,-]{0,200})\]\](,|\]\],|\]\]\])'
-)
+# What every payload begins with: shots, and the form's name.
+_HEAD = re.compile(r"\A[0-9]{1,8}\n" + re.escape(VERSION) + r"\n")
 _WORD = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.@+-]*")
 # FF1's least domain of 10^6 values has no shorter text: 6 digits, or 4 of 62 letters and digits. A shorter number is a qubit.
 _SHORTEST_NUMBER, _SHORTEST_WORD = 6, 4
@@ -50,18 +47,18 @@ def guard_payload(payload: bytes, provider: Backend, *, where: str, tokens: Iter
 
     Args:
         payload: The bytes that would be sent.
-        provider: Says how they read as text.
+        provider: Says how they read in the plain form.
         where: The backend.
         tokens: Columns of this run whose tokens have no form of their own (ff1, permuted numbers); read only where needed.
 
     Raises:
         DataRefused: Says what kind of thing is in the payload that has no place there, never the thing.
     """
-    text = _text_of(payload, provider, where)
-    found = kinds_in(text, tokens)
+    plain = _plain_form_of(payload, provider, where)
+    found = kinds_in(words_of(plain), tokens)
     if found:
         raise _refused(f"it holds {' and '.join(found)}", where)
-    problem = fault_in(text)
+    problem = fault_in(plain)
     if problem:
         raise _refused(problem, where)
 
@@ -81,8 +78,7 @@ def kinds_in(text: str, tokens: Iterable[pa.Array] = ()) -> list[str]:
 
     Of a number with a fraction only the whole part counts. The columns of ``tokens`` are read only if a word could be one of theirs.
     """
-    shots, line, listed = text.partition("\n")
-    bare = _REAL.sub(r"\1", listed if line and _whole(shots, 1, _SHOTS) else text)
+    bare = _REAL.sub(r"\1", _HEAD.sub("", text))
     found = []
     words = _strange_words(bare)
     if _TOKEN.search(bare) or _among([word for word in words if len(word) >= _SHORTEST_NUMBER or not word.isdigit()], tokens):
@@ -94,85 +90,15 @@ def kinds_in(text: str, tokens: Iterable[pa.Array] = ()) -> list[str]:
     return found
 
 
-def fault_in(text: str) -> str:
-    """What is wrong with the plain form of a job, empty if nothing is.
-
-    The form has one spelling (no spaces, no leading zeros, each angle as the shortest text of its double), so that there is no room for
-    a message between two spellings of one thing.
-    """
-    shots, line, listed = text.partition("\n")
-    if not line or not _whole(shots, 1, _SHOTS):
-        return "it does not begin with a number of shots"
-    if not listed.startswith("["):
-        return "it is no list of circuits"
-    at, shapes = 1, None
-    for part in _PART.finditer(listed, at):
-        width, bits, gate, qubits, clbits, angles, end = part.groups()
-        if part.start() != at or (shapes is None) is (gate is not None):
-            break
-        at = part.end()
-        if shapes is None:
-            shapes = _Shapes(width, bits)
-            if not shapes.fit:
-                return "a circuit's width is none"
-            continue
-        problem = shapes.fault(gate, qubits, clbits) or _angles_fault(angles, shapes.angles)
-        if problem:
-            return problem
-        if end != ",":
-            shapes = None
-        if end == "]]]":
-            return "" if at == len(listed) else "there is something behind its circuits"
-    return "it holds something else than gates, whole numbers and angles"
-
-
-class _Shapes:
-    """One circuit's width, and the gates on places that were found good: a circuit repeats them."""
-
-    def __init__(self, width: str, bits: str) -> None:
-        self.fit = _whole(width, 1, _WIDTH) and _whole(bits, 0, _WIDTH)
-        self._ends = (int(width), int(bits))
-        self._known: dict[tuple[str, str, str], int] = {}
-        self.angles = 0
-
-    def fault(self, gate: str, qubits: str, clbits: str) -> str:
-        """What is wrong with a gate on its places; how many angles it takes is then in ``angles``."""
-        key = (gate, qubits, clbits)
-        if key not in self._known:
-            shape = gate_shapes().get(gate)
-            if shape is None:
-                return "a gate has a name of its own"
-            if not all(_places(text, end, count) for text, end, count in zip((qubits, clbits), self._ends, shape[:2], strict=True)):
-                return "a gate acts on something else than its qubits"
-            self._known[key] = shape[2]
-        self.angles = self._known[key]
-        return ""
-
-
-def _places(text: str, end: int, count: int) -> bool:
-    """Whether a text lists so many different places below an end."""
-    places = text.split(",") if text else []
-    return len(places) == count == len(set(places)) and all(_whole(place, 0, end - 1) for place in places)
-
-
-def _angles_fault(text: str, count: int) -> str:
-    angles = text.split(",") if text else []
-    if len(angles) != count:
-        return "a gate has another number of angles"
-    for angle in angles:
-        try:
-            value = float(angle)
-        except ValueError:
-            return "an angle is no number"
-        if repr(value) != angle:
-            return "an angle is not written as its shortest text"
-        if not abs(value) <= LARGEST_ANGLE:
-            return f"an angle is beyond {LARGEST_ANGLE:.0f}; scale the feature, or reduce the angle modulo 4 pi in the workload"
+def fault_in(plain: bytes) -> str:
+    """What is wrong with the plain form of a job, empty if nothing is."""
+    try:
+        batch, _ = read(plain)
+    except Malformed as fault:
+        return str(fault)
+    if any(max(table.max(), -table.min()) > LARGEST_ANGLE for table in batch.angles if table.size):
+        return f"an angle is beyond {LARGEST_ANGLE:.0f}; scale the feature, or reduce the angle modulo 4 pi in the workload"
     return ""
-
-
-def _whole(text: str, low: int, high: int) -> bool:
-    return len(text) <= 8 and text.isascii() and text.isdigit() and str(int(text)) == text and low <= int(text) <= high
 
 
 def _strange_words(bare: str) -> set[str]:
@@ -197,16 +123,16 @@ def _among(words: Collection[str], tokens: Iterable[pa.Array]) -> bool:
     return False
 
 
-def _text_of(payload: bytes, provider: Backend, where: str) -> str:
+def _plain_form_of(payload: bytes, provider: Backend, where: str) -> bytes:
     try:
-        text: object = provider.payload_text(payload)
+        plain: object = provider.plain_form(payload)
     except GatehouseError:
         raise _refused("it can't be read", where) from None
     except Exception:  # noqa: BLE001 - also a provider that has no such method: what can't be read does not leave
         raise _refused("the provider can't say how it reads", where) from None
-    if not isinstance(text, str):
+    if not isinstance(plain, bytes):
         raise _refused("the provider can't say how it reads", where)
-    return text
+    return plain
 
 
 def _refused(what: str, where: str) -> DataRefused:

@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from prefect_gatehouse.errors import UnusableAnswer, WorkloadFailed
-from prefect_gatehouse.workload.counts import Counts, Registers, RoundCounts, registers_of
+from prefect_gatehouse.workload.batch import CircuitBatch
+from prefect_gatehouse.workload.counts import Counts, Registers, RoundCounts
 from prefect_gatehouse.workload.frame import Unusable, table_of
 from prefect_gatehouse.workload.load import LoadedWorkload
 from prefect_gatehouse.workload.lower import remember_kinds
+from prefect_gatehouse.workload.pubs import read_round
 from prefect_gatehouse.workload.silence import silenced
 from prefect_gatehouse.workload.stops import handlers, let_stops_through
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
-    from qiskit import QuantumCircuit
 
 _SEED = 20260101  # any constant: what matters is that a replay draws the same numbers
-_NO_CIRCUITS = Unusable("the workload yielded no list of circuits", "yield [QuantumCircuit, ...]")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Rounds:
         self._workload = workload
         self._declared = declared
         self._number = 0
-        self._registers: list[Registers] = []
+        self._registers: tuple[Registers, ...] = ()
         self._handlers = handlers()
         remember_kinds()
         with self._guarded():
@@ -69,7 +69,7 @@ class Rounds:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def advance(self, counts: Sequence[Counts] | None) -> list[QuantumCircuit] | Finished:
+    def advance(self, counts: Sequence[Counts] | None) -> CircuitBatch | Finished:
         """Gives the workload its last round's counts (None at the start) and takes its next circuits or its frame.
 
         Raises:
@@ -78,13 +78,13 @@ class Rounds:
         """
         assert self._generator is not None  # it is not closed
         given = None if counts is None else [RoundCounts(item, places) for item, places in zip(counts, self._registers, strict=True)]
-        step: list[QuantumCircuit] | Finished | Unusable
+        step: CircuitBatch | Finished | UnusableAnswer
         with self._guarded():
             try:
                 step = self._circuits(next(self._generator) if given is None else self._generator.send(given))
             except StopIteration as stop:
                 step = self._result(stop.value)
-        if isinstance(step, Unusable):
+        if isinstance(step, UnusableAnswer):
             raise UnusableAnswer(step.message, where=self._workload.file.name, advice=step.advice)
         self._number += 1
         return step
@@ -103,20 +103,18 @@ class Rounds:
                 gc.collect()
                 raise
 
-    def _result(self, value: object) -> Finished | Unusable:
+    def _result(self, value: object) -> Finished | UnusableAnswer:
         found = table_of(value, self._declared)
-        return found if isinstance(found, Unusable) else Finished(found)
+        return UnusableAnswer(found.message, advice=found.advice) if isinstance(found, Unusable) else Finished(found)
 
-    def _circuits(self, value: object) -> list[QuantumCircuit] | Unusable:
-        from qiskit import QuantumCircuit
-
-        if not isinstance(value, list | tuple):
-            return _NO_CIRCUITS
-        circuits = list(value)
-        if not circuits or not all(isinstance(item, QuantumCircuit) for item in circuits):
-            return _NO_CIRCUITS
-        self._registers = [registers_of(item) for item in circuits]
-        return circuits
+    def _circuits(self, value: object) -> CircuitBatch | UnusableAnswer:
+        # Circuits are read where nothing of the workload's is heard: its classes may be its own, and so may what they say.
+        try:
+            found = read_round(value)
+        except UnusableAnswer as refusal:
+            return refusal
+        self._registers = found.registers
+        return found.batch
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:

@@ -11,7 +11,9 @@ class CircuitsSummary(Value):
     """What a round's circuits amount to."""
 
     count: int = Field(ge=1)
-    digest: Digest = Field(description="SHA-256 over the circuits as lists of gates and numbers.")
+    templates: int = Field(ge=1, description="Different circuits among them, their angles left aside.")
+    digest: Digest = Field(description="SHA-256 over the circuits' plain form, shots left aside.")
     qubits: int = Field(description="Of the widest circuit.")
-    depth: int = Field(description="Of the deepest circuit.")
+    depth: int = Field(description="Of the deepest circuit, over standard gates.")
+    angles: int = Field(description="Numbers in all their tables.")
     shots: int = Field(description="Per circuit.")

@@ -2,93 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from decimal import Decimal
-from functools import partial
-from importlib.metadata import version
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from prefect_gatehouse.errors import JobFailed
-from prefect_gatehouse.providers.interface import BackendFacts, Connection, JobResult, JobStatus, Progress
-from prefect_gatehouse.providers.simulator.job_store import JobStore
-from prefect_gatehouse.secrets.lease import CredentialLease
-from prefect_gatehouse.workload import circuits as form
+from prefect_gatehouse.providers.interface import Progress
+from prefect_gatehouse.providers.simulator.local import LocalSimulator
+from prefect_gatehouse.workload.batch import CircuitBatch, Template
+from prefect_gatehouse.workload.circuits import build_circuit
 from prefect_gatehouse.workload.counts import Counts
 
 if TYPE_CHECKING:
-    from qiskit import QuantumCircuit
+    import numpy as np
+    from numpy.typing import NDArray
 
-QUBITS = 28  # a state vector of 2^28 complex numbers is 4 GiB
-_CHUNK = 200  # circuits between two progress reports: about a quarter of a second
+_CHUNK = 500  # settings between two progress reports: about a quarter of a second
+_SEEDS = 2**31 - 1
 
 
-class AerBackend:
+class AerBackend(LocalSimulator):
     """State-vector simulation; one job holds any number of circuits."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._jobs = JobStore(connection.folder, "aer", connection.sealer)
+    name: ClassVar[str] = "aer"
+    package: ClassVar[str] = "qiskit-aer"
+    qubits: ClassVar[int] = 28  # a state vector of 2^28 complex numbers is 4 GiB
+    circuits_per_job: ClassVar[int] = 100_000
 
-    def facts(self, lease: CredentialLease) -> BackendFacts:
-        """What the backend is."""
-        return BackendFacts("aer", "qiskit-aer", version("qiskit-aer"), QUBITS, True, 100_000)
+    def execute(self, batch: CircuitBatch, shots: int, seed: int, progress: Progress) -> Sequence[Counts]:
+        """Each template is made and transpiled once, its angles are bound in Aer; templates with one setting run side by side."""
+        from qiskit.exceptions import QiskitError
 
-    def price(self, circuits: int, shots: int, lease: CredentialLease) -> Decimal:
-        """A local simulator bills nothing."""
-        return Decimal(0)
-
-    def encode(self, circuits: Sequence[QuantumCircuit], shots: int) -> bytes:
-        """One job's payload; what the backend can't run is refused here, before anything is intended."""
-        form.require_fit(circuits, "aer", QUBITS)
-        return form.encode(circuits, shots)
-
-    def payload_text(self, payload: bytes) -> str:
-        """The payload as the simulator reads it."""
-        return form.text_of(payload)
-
-    def submit(self, payload: bytes, key: str, lease: CredentialLease) -> str:
-        """Stores the job."""
-        return self._jobs.submit(payload, key)
-
-    def find_by_key(self, key: str, lease: CredentialLease) -> str | None:
-        """The stored job of a key."""
-        return self._jobs.find(key)
-
-    def status(self, handle: str, lease: CredentialLease) -> JobStatus:
-        """There is no queue: a job that is there runs when its result is asked for."""
-        return self._jobs.status(handle)
-
-    def result(self, handle: str, lease: CredentialLease, progress: Progress | None = None) -> JobResult:
-        """Runs the job if it has not run, and returns its counts."""
-        return self._jobs.result(handle, _execute, progress)
-
-    def cancel(self, handle: str, lease: CredentialLease) -> bool:
-        """Forgets a job that has not run."""
-        return self._jobs.cancel(handle)
-
-    def delete(self, handle: str, lease: CredentialLease) -> str:
-        """Removes the job."""
-        return self._jobs.delete(handle)
+        counts: list[list[Counts]] = [[] for _ in batch.templates]
+        simulator = _Simulator(shots)
+        done = 0
+        try:
+            for places, found in simulator.run(batch, seed):
+                for place, result in zip(places, found, strict=True):
+                    counts[place].append(result)
+                done += len(found)
+                progress(done, len(batch))
+        except QiskitError:  # the base of Aer's own
+            raise JobFailed("the simulator reports the job as failed", where="aer", advice="check the circuits' width and gates") from None
+        in_turn = [iter(each) for each in counts]
+        return [next(in_turn[template]) for template in batch.order.tolist()]
 
 
-def _execute(payload: bytes, seed: int, progress: Progress) -> Sequence[Counts]:
-    from qiskit import transpile
-    from qiskit.exceptions import QiskitError
-    from qiskit_aer import AerSimulator
+class _Simulator:
+    """Aer with the options that suit many small circuits."""
 
-    circuits, shots = form.decode(payload)
-    # Fusion and threads cost more than they bring for thousands of small circuits; experiments run in parallel instead.
-    simulator = AerSimulator(method="statevector", seed_simulator=seed, max_parallel_experiments=0, fusion_enable=False)
-    native = set(simulator.operation_names)
-    to_native = partial(transpile, backend=simulator, optimization_level=0)
-    counts: list[Counts] = []
-    try:
-        for start in range(0, len(circuits), _CHUNK):
-            chunk = [item if native.issuperset(item.count_ops()) else to_native(item) for item in circuits[start : start + _CHUNK]]
-            result = simulator.run(chunk, shots=shots, seed_simulator=seed + start).result()
-            if not result.success:
-                raise QiskitError("failed")
-            counts.extend({key.replace(" ", ""): int(value) for key, value in result.get_counts(index).items()} for index in range(len(chunk)))
-            progress(len(counts), len(circuits))
-    except QiskitError:  # the base of Aer's own
-        raise JobFailed("the simulator reports the job as failed", where="aer", advice="check the circuits' width and gates") from None
-    return counts
+    def __init__(self, shots: int) -> None:
+        from qiskit_aer import AerSimulator
+
+        # Fusion costs more than it brings for thousands of small circuits; experiments run in parallel instead.
+        self._simulator = AerSimulator(method="statevector", max_parallel_experiments=0, fusion_enable=False, runtime_parameter_bind_enable=True)
+        self._native = set(self._simulator.operation_names)
+        self._shots = shots
+
+    def run(self, batch: CircuitBatch, seed: int) -> Iterator[tuple[list[int], list[Counts]]]:
+        """Yields templates' places and the counts of one setting each."""
+        alone = [place for place, table in enumerate(batch.angles) if len(table) == 1]
+        for start in range(0, len(alone), _CHUNK):
+            places = alone[start : start + _CHUNK]
+            circuits = [self._ready(batch.templates[place], batch.angles[place][0].tolist()) for place in places]
+            yield places, self._counts(circuits, [batch.templates[place] for place in places], seed + places[0])
+        for place, (template, table) in enumerate(zip(batch.templates, batch.angles, strict=True)):
+            if len(table) > 1:
+                yield from (([place] * len(found), found) for found in self._sweep(template, table, seed + place))
+
+    def _sweep(self, template: Template, table: NDArray[np.float64], seed: int) -> Iterator[list[Counts]]:
+        from qiskit.circuit import ParameterVector
+
+        free = list(ParameterVector("angle", template.angles))
+        circuit = self._ready(template, free)
+        for start in range(0, len(table), _CHUNK):
+            part = table[start : start + _CHUNK]
+            # Bound by Aer while it runs; a template without angles is the same circuit so many times.
+            binds = {name: part[:, column].tolist() for column, name in enumerate(free)}
+            circuits, bound = ([circuit], [binds]) if binds else ([circuit] * len(part), None)
+            yield self._counts(circuits, [template] * len(part), seed + start, bound)
+
+    def _ready(self, template: Template, angles: Sequence[Any]) -> Any:
+        from qiskit import transpile
+
+        circuit = build_circuit(template, angles)
+        if self._native.issuperset(name for name, _, _ in template.gates):
+            return circuit
+        return transpile(circuit, backend=self._simulator, optimization_level=0)
+
+    def _counts(self, circuits: list[Any], templates: Sequence[Template], seed: int, binds: list[Any] | None = None) -> list[Counts]:
+        from qiskit.exceptions import QiskitError
+
+        result = self._simulator.run(circuits, shots=self._shots, seed_simulator=seed % _SEEDS, parameter_binds=binds).result()
+        if not result.success or len(result.results) != len(templates):
+            raise QiskitError("failed")
+        return [
+            {f"{int(key, 16):0{template.clbits}b}": int(count) for key, count in experiment.data.counts.items()}
+            for experiment, template in zip(result.results, templates, strict=True)
+        ]

@@ -1,0 +1,127 @@
+"""What a workload yields, circuits and PUBs, as one batch of templates with tables of angles.
+
+A PUB is what Qiskit's primitives take: a circuit with parameters and an array of their values, ``(circuit, values)``. The values' last axis
+goes over the circuit's parameters, in the order of ``circuit.parameters``; the others, flattened in C order, over its settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prefect_gatehouse.errors import UnusableAnswer
+from prefect_gatehouse.workload.batch import CircuitBatch, Template, joined
+from prefect_gatehouse.workload.circuits import read_circuit
+from prefect_gatehouse.workload.counts import Registers, registers_of
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+_ADVICE = "yield [QuantumCircuit, ...] or [(QuantumCircuit, values), ...]"
+
+
+@dataclass(frozen=True)
+class Yielded:
+    """A round.
+
+    Attributes:
+        batch: Its circuits.
+        registers: The classical registers of each circuit.
+    """
+
+    batch: CircuitBatch
+    registers: tuple[Registers, ...]
+
+
+def read_round(value: object) -> Yielded:
+    """A round from what a workload yielded.
+
+    Raises:
+        UnusableAnswer: It is no list of circuits or PUBs, or one of them can't be sent.
+    """
+    from qiskit import QuantumCircuit
+
+    if not isinstance(value, list | tuple) or not value:
+        raise _none()
+    pieces: list[tuple[Template, NDArray[np.float64]]] = []
+    registers: list[Registers] = []
+    for item in value:
+        if isinstance(item, QuantumCircuit):
+            template, angles = read_circuit(item)
+            table = np.array([angles], np.float64)
+            circuit = item
+        elif isinstance(item, tuple) and item and isinstance(item[0], QuantumCircuit):
+            circuit = item[0]
+            template, table = _settings(*_checked(item))
+        else:
+            raise _none()
+        pieces.append((template, table))
+        registers += [registers_of(circuit)] * len(table)
+    return Yielded(joined(pieces), tuple(registers))
+
+
+def _none() -> UnusableAnswer:
+    return UnusableAnswer("the workload yielded no list of circuits", where="workload", advice=_ADVICE)
+
+
+def _checked(item: tuple[Any, ...]) -> tuple[QuantumCircuit, NDArray[np.float64]]:
+    """A PUB's circuit and its values as a matrix of (settings, parameters)."""
+    if len(item) > 2 and any(part is not None for part in item[2:]):
+        raise UnusableAnswer("a PUB has shots of its own", where="workload", advice="leave them out: execution.shots holds for every circuit")
+    from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+    circuit = item[0]
+    try:
+        pub = SamplerPub.coerce((circuit, item[1] if len(item) > 1 else None))
+        values = pub.parameter_values.as_array(circuit.parameters)
+    except Exception:  # noqa: BLE001 - whatever Qiskit says of values that do not fit; its text may hold some of them
+        raise UnusableAnswer(
+            f"a PUB's values do not fit its circuit of {circuit.num_parameters} parameters",
+            where="workload",
+            advice="yield (circuit, values) with numbers, the last axis of the array over circuit.parameters",
+        ) from None
+    matrix = np.ascontiguousarray(values, np.float64).reshape(-1, circuit.num_parameters) if circuit.num_parameters else np.empty((pub.size, 0))
+    if not len(matrix):
+        raise UnusableAnswer("a PUB has no settings", where="workload", advice="give its array at least one row")
+    if not np.isfinite(matrix).all():
+        raise UnusableAnswer("a PUB's value is not a finite number", where="workload", advice="check the features for gaps")
+    return circuit, matrix
+
+
+def _settings(circuit: QuantumCircuit, values: NDArray[np.float64]) -> tuple[Template, NDArray[np.float64]]:
+    """The template and the angles of every setting."""
+    template, angles = read_circuit(circuit, free=True)
+    columns = {parameter: place for place, parameter in enumerate(circuit.parameters)}
+    table = np.empty((len(values), len(angles)))
+    for place, angle in enumerate(angles):
+        table[:, place] = angle if isinstance(angle, float) else _evaluated(angle, columns, values)
+    if not np.isfinite(table).all():
+        raise UnusableAnswer("an angle is not a finite number", where="workload", advice="check the features for gaps")
+    return template, table
+
+
+def _evaluated(expression: Any, columns: dict[Any, int], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """An expression's value in every setting, as Qiskit computes it; each different setting of its parameters once."""
+    from qiskit.circuit import Parameter
+
+    if isinstance(expression, Parameter):
+        return values[:, columns[expression]]
+    parameters: Sequence[Parameter] = tuple(expression.parameters)
+    different, inverse = np.unique(values[:, [columns[each] for each in parameters]], axis=0, return_inverse=True)
+    found = np.array([_bound(expression, parameters, row) for row in different.tolist()])
+    return found[inverse.reshape(-1)]
+
+
+def _bound(expression: Any, parameters: Sequence[Any], row: list[float]) -> float:
+    try:
+        return float(expression.bind(dict(zip(parameters, row, strict=True))))
+    except TypeError:
+        raise UnusableAnswer("an angle is no real number", where="workload", advice="look at the circuit's expressions") from None
+    except Exception:  # noqa: BLE001 - a division by zero and the like: no finite number
+        return float("nan")
+
+
