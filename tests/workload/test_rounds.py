@@ -14,6 +14,8 @@ import pytest
 from tests.support.plans import MANIFEST, RUN, write_project
 
 from prefect_gatehouse.errors import DataRefused, Denied, InputError, WorkloadFailed
+from prefect_gatehouse.flows.governed_pipeline import up_to_the_plan
+from prefect_gatehouse.flows.rounds import run_rounds
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
@@ -26,12 +28,7 @@ from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.values import ApprovedPlan, Plan, RawOutcome
 from prefect_gatehouse.secrets.lease import SecretText
 from prefect_gatehouse.settings import Settings
-from prefect_gatehouse.tasks.admit import admit
 from prefect_gatehouse.tasks.await_approval import await_approval
-from prefect_gatehouse.tasks.minimise import minimise
-from prefect_gatehouse.tasks.plan import plan
-from prefect_gatehouse.tasks.rounds import run_rounds
-from prefect_gatehouse.tasks.validate_input import validate_input
 from prefect_gatehouse.workload.circuits import summarise
 from prefect_gatehouse.workload.load import load_workload
 from prefect_gatehouse.workload.rounds import Finished, Rounds
@@ -382,8 +379,7 @@ class Desk:
         return Attempt(self.settings, self.ledger, RUN, lambda block: SecretText(key))
 
     def planned(self) -> Plan:
-        attempt = self.attempt
-        return plan(attempt, validate_input(attempt, minimise(attempt, admit(attempt, str(self.folder / "gatehouse.yaml"), None))))
+        return up_to_the_plan(self.attempt, str(self.folder / "gatehouse.yaml"), None)
 
     def approved(self) -> ApprovedPlan:
         made = self.planned()
