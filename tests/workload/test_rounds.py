@@ -1,8 +1,7 @@
-"""Driving a workload: the same rounds on every replay, nothing but circuits and a frame out of it, and no more than was approved."""
+"""Driving a workload: the same rounds on every replay, and nothing but circuits and a frame out of it."""
 
 from __future__ import annotations
 
-import base64
 import gc
 import random
 import signal
@@ -11,45 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tests.support.plans import MANIFEST, RUN, write_project
+from tests.support.gates import HEAD, TWO_ROUNDS
 
-from prefect_gatehouse.errors import DataRefused, Denied, InputError, WorkloadFailed
-from prefect_gatehouse.flows.governed_pipeline import up_to_the_plan
-from prefect_gatehouse.flows.rounds import run_rounds
-from prefect_gatehouse.identity import sshsig
-from prefect_gatehouse.identity.keys import generate_key
-from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.store import Ledger
-from prefect_gatehouse.manifest.fields import DataClass
-from prefect_gatehouse.run import journal
-from prefect_gatehouse.run.answer import Answer
-from prefect_gatehouse.run.approvals import ask, judge
-from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.run.values import ApprovedPlan, Plan, RawOutcome
-from prefect_gatehouse.secrets.lease import SecretText
-from prefect_gatehouse.settings import Settings
-from prefect_gatehouse.tasks.await_approval import await_approval
+from prefect_gatehouse.errors import WorkloadFailed
 from prefect_gatehouse.workload.circuits import summarise
 from prefect_gatehouse.workload.load import load_workload
 from prefect_gatehouse.workload.rounds import Finished, Rounds
 
-HEAD = "import os\nimport random\nimport sys\nimport warnings\n\nimport numpy as np\nimport pandas as pd\nfrom qiskit import QuantumCircuit\n\n\n"
-# Two rounds; the second depends on the counts of the first, and on random numbers.
-TWO_ROUNDS = """
-def circuit(angle):
-    made = QuantumCircuit(2, 2)
-    made.ry(angle, 0)
-    made.cx(0, 1)
-    made.measure([0, 1], [0, 1])
-    return made
-
-
-def solve(features, parameters):
-    counts = yield [circuit(float(x)) for x in sorted(features["x"])]
-    share = counts[0].get("00", 0) / sum(counts[0].values())
-    counts = yield [circuit(share + random.random() + np.random.random())]
-    return pd.DataFrame({"subject": features["subject"], "score": counts[0].get("11", 0)})
-"""
 FEATURES = pd.DataFrame({"subject": ["a", "b", "c"], "x": [0.3, 0.2, 0.1]})
 
 
@@ -348,201 +315,3 @@ def test_what_is_no_frame(tmp_path: Path, what: str) -> None:
     assert isinstance(rounds.advance(None), list)
     with pytest.raises(WorkloadFailed, match="no pandas frame"):
         rounds.advance([{"0": 1}])
-
-
-# --- under the gates: a run up to its approval, then its rounds, without a Prefect server
-
-
-class Desk:
-    """A run over a small project, approved, and what drives it."""
-
-    def __init__(self, folder: Path, body: str = TWO_ROUNDS, rounds: int = 2, jobs: int = 10, backends: str = "aer, braket-local") -> None:
-        self.folder = folder / "project"
-        write_project(self.folder)
-        manifest = MANIFEST.replace("envelope: {rounds: 2, jobs: 10,", f"envelope: {{rounds: {rounds}, jobs: {jobs},")
-        (self.folder / "gatehouse.yaml").write_text(manifest.replace("backends: [aer, braket-local]", f"backends: [{backends}]"))
-        (self.folder / "source.csv").write_text("subject,x\nann,0.1\nbob,0.2\ncid,0.3\n")
-        self.write(body)
-        # Nobody signs here, and the data is restricted: a tier that admits that.
-        tiers = folder / "tiers.yaml"
-        tiers.write_text(Settings().tiers.read_text().replace("unverified_class: internal", "unverified_class: restricted"))
-        self.settings = Settings(home=folder / "home", tiers=tiers)
-        self.settings.folder("")
-        self.ledger = Ledger(self.settings.ledger())
-        self.attempt = self.next_attempt()
-
-    def write(self, body: str) -> None:
-        (self.folder / "workload.py").write_text(HEAD + body)
-
-    def next_attempt(self) -> Attempt:
-        key = base64.b64encode(bytes(range(32))).decode()
-        return Attempt(self.settings, self.ledger, RUN, lambda block: SecretText(key))
-
-    def planned(self) -> Plan:
-        return up_to_the_plan(self.attempt, str(self.folder / "gatehouse.yaml"), None)
-
-    def approved(self) -> ApprovedPlan:
-        made = self.planned()
-        people = People(self.settings.people_folder())
-        key = self.folder.parent / "bob"
-        people.add("bob", key=generate_key(key, ""), roles=frozenset({"approver"}), totp=False, clearance=DataClass.RESTRICTED)
-        approve, _ = ask(self.attempt, made, "k")
-        judge(self.attempt, made, "k", Answer(decision="approve", approver="bob", proof=sshsig.sign(key, approve.message())))
-        return await_approval(self.attempt, made)
-
-    def entries(self) -> list[tuple[int, int, str, str]]:
-        return [(entry.round, entry.fallback, entry.backend, entry.state) for entry in journal.entries(self.attempt)]
-
-    def frame(self, outcome: RawOutcome) -> pd.DataFrame:
-        made: pd.DataFrame = self.attempt.store.read(outcome.frame, self.attempt.key).to_pandas()
-        return made
-
-
-def test_two_rounds_are_submitted_and_replayed(tmp_path: Path) -> None:
-    """Each round is one job, settled; a second drive, by another attempt, submits nothing and gives the same outcome."""
-    desk = Desk(tmp_path)
-    approved = desk.approved()
-    outcome = run_rounds(desk.attempt, approved)
-    assert desk.entries() == [(0, 0, "aer", "settled"), (1, 0, "aer", "settled")]
-    assert [item.submission.circuits.count for item in outcome.rounds] == [3, 1]
-    assert outcome.label == "primary"
-    frame = desk.frame(outcome)
-    assert len(frame) == 3 and set(frame["subject"]).isdisjoint({"ann", "bob", "cid"})
-    size = desk.ledger.size()
-    desk.attempt = desk.next_attempt()
-    assert run_rounds(desk.attempt, approved) == outcome
-    assert (desk.ledger.size(), len(desk.entries())) == (size + 1, 2)
-
-
-def test_a_run_that_stopped_between_its_rounds_goes_on(tmp_path: Path) -> None:
-    """The first round is not submitted again: its counts come from the journal, and the second round is what it would have been."""
-    whole = Desk(tmp_path / "whole")
-    expected = run_rounds(whole.attempt, whole.approved())
-    desk = Desk(tmp_path / "cut")
-    # The same code both times, or the approval would be void: what differs lies outside of it.
-    desk.write(TWO_ROUNDS.replace("    share =", f"    open({str(desk.folder / 'go')!r}).close()\n    share ="))
-    approved = desk.approved()
-    with pytest.raises(WorkloadFailed, match="FileNotFoundError"):
-        run_rounds(desk.attempt, approved)
-    assert desk.entries() == [(0, 0, "aer", "settled")]
-    (desk.folder / "go").write_text("")
-    desk.attempt = desk.next_attempt()
-    outcome = run_rounds(desk.attempt, approved)
-    assert desk.entries() == [(0, 0, "aer", "settled"), (1, 0, "aer", "settled")]
-    assert len(desk.ledger.events(RUN, "job-submitted")) == 2
-    assert [item.submission.circuits.digest for item in outcome.rounds] == [item.submission.circuits.digest for item in expected.rounds]
-
-
-def test_a_workload_whose_first_round_changes(tmp_path: Path) -> None:
-    """Other circuits than those that were approved, though the code is the same: refused before anything is fetched or submitted."""
-    desk = Desk(tmp_path)
-    desk.write(TWO_ROUNDS.replace("sorted(features", f"[float(open({str(desk.folder / 'angle')!r}).read())] or sorted(features"))
-    (desk.folder / "angle").write_text("0.5")
-    approved = desk.approved()
-    (desk.folder / "angle").write_text("0.6")
-    with pytest.raises(WorkloadFailed, match="round 1 has other circuits than before"):
-        run_rounds(desk.attempt, approved)
-    assert desk.entries() == []
-    (desk.folder / "angle").write_text("0.5")
-    run_rounds(desk.attempt, approved)
-
-
-def test_a_workload_whose_later_round_changes(tmp_path: Path) -> None:
-    """A finished round whose circuits differ on replay is an error, not a resubmission: no job is added, and the old one stays."""
-    desk = Desk(tmp_path)
-    # A clock, as it were: what it shows is read where a seed would belong; the end is held up once, so that there is a replay.
-    body = TWO_ROUNDS.replace("share + random", f"float(open({str(desk.folder / 'clock')!r}).read()) + random")
-    desk.write(body.replace("    return pd.", f"    open({str(desk.folder / 'go')!r}).close()\n    return pd."))
-    (desk.folder / "clock").write_text("1")
-    approved = desk.approved()
-    with pytest.raises(WorkloadFailed, match="FileNotFoundError"):
-        run_rounds(desk.attempt, approved)
-    before = journal.entries(desk.attempt)
-    assert [entry.state for entry in before] == ["settled", "settled"]
-    (desk.folder / "go").write_text("")
-    (desk.folder / "clock").write_text("2")
-    desk.attempt = desk.next_attempt()
-    with pytest.raises(WorkloadFailed, match="round 2 has other circuits than before") as caught:
-        run_rounds(desk.attempt, approved)
-    assert "deterministic" in caught.value.advice
-    assert journal.entries(desk.attempt) == before
-    (desk.folder / "clock").write_text("1")
-    assert len(run_rounds(desk.attempt, approved).rounds) == 2
-
-
-def test_more_rounds_than_were_approved(tmp_path: Path) -> None:
-    """The round beyond the envelope is denied before it is intended; those before it stand."""
-    desk = Desk(tmp_path, rounds=1)
-    with pytest.raises(Denied, match="more than the approved 1 rounds"):
-        run_rounds(desk.attempt, desk.approved())
-    assert desk.entries() == [(0, 0, "aer", "settled")]
-
-
-def test_more_jobs_than_were_approved(tmp_path: Path) -> None:
-    """At Braket a circuit is a job: three fit the envelope of three, the fourth in the second round does not."""
-    desk = Desk(tmp_path, jobs=3, backends="braket-local")
-    with pytest.raises(Denied, match="more than the approved envelope"):
-        run_rounds(desk.attempt, desk.approved())
-    assert desk.entries() == [(0, 0, "braket-local", "settled")] * 3
-
-
-def test_a_first_round_that_does_not_fit_is_not_even_planned(tmp_path: Path) -> None:
-    """The approver is not asked for what the envelope can't hold."""
-    desk = Desk(tmp_path, jobs=2, backends="braket-local")
-    with pytest.raises(Denied, match="needs 3 jobs for the first round, the envelope has 2"):
-        desk.planned()
-
-
-TOO_WIDE = "def solve(features, parameters):\n    made = QuantumCircuit(29, 29)\n    made.measure(0, 0)\n    yield [made]\n"
-NOT_AT_BRAKET = "def solve(features, parameters):\n    made = QuantumCircuit(1, 1)\n    made.reset(0)\n    made.measure(0, 0)\n    yield [made]\n"
-
-
-def test_circuits_that_a_backend_can_not_run_are_not_planned(tmp_path: Path) -> None:
-    """Too many qubits, or a reset where there is none, ends the run before anybody is asked, with the backend's name."""
-    with pytest.raises(Denied, match="aer has 28 qubits, the circuits need 29"):
-        Desk(tmp_path / "wide", TOO_WIDE).planned()
-    with pytest.raises(InputError, match="a circuit resets"):
-        Desk(tmp_path / "reset", NOT_AT_BRAKET).planned()
-
-
-NO_ANSWER = {
-    "none": ("return None", "no pandas frame, but None"),
-    "dict": ("return {'CANARY': 1}", "no pandas frame, but a value of type dict"),
-    "empty": ("return pd.DataFrame({'subject': [], 'score': []})", "an empty frame"),
-    "twice": ("return pd.DataFrame([['a', 1, 2]], columns=['subject', 'score', 'score'])", r"columns 2 and 3 .* \('score'\)"),
-    "complex": ("return pd.DataFrame({'subject': features['subject'], 'score': 1j})", r"column 2 .* \('score'\) holds values of type complex"),
-    "no-circuits": ("yield [None]", "no list of circuits"),
-    "no-number": ("made = circuit(float('nan'))\n    yield [made]", "operation 1 of a circuit: an angle is not a finite number"),
-    "control-flow": ("made = circuit(1.0)\n    with made.if_test((0, 1)):\n        made.x(0)\n    yield [made]", "IfElseOp is control flow"),
-}
-
-
-@pytest.mark.parametrize("name", NO_ANSWER)
-def test_an_answer_that_can_not_change_ends_the_run(tmp_path: Path, name: str) -> None:
-    """After the approval code and data are bound: a refused answer would be given again, so it is an ending, and no round is added to it."""
-    answer, words = NO_ANSWER[name]
-    desk = Desk(tmp_path, TWO_ROUNDS[: TWO_ROUNDS.index("    share =")] + f"    {answer}\n")
-    approved = desk.approved()
-    with pytest.raises(DataRefused, match=words) as caught:
-        run_rounds(desk.attempt, approved)
-    assert caught.value.ending == "denied" and "start a new run" in caught.value.advice
-    assert "CANARY" not in str(caught.value)
-    assert desk.entries() == [(0, 0, "aer", "settled")]
-
-
-NO_FIRST_ROUND = {
-    "returns": "    return pd.DataFrame({'a': [1]})\n    yield\n",
-    "empty": "    yield []\n",
-    "numbers": "    yield [1]\n",
-    "raises": "    raise ValueError('CANARY')\n    yield\n",
-}
-
-
-@pytest.mark.parametrize("name", NO_FIRST_ROUND)
-def test_a_workload_without_a_first_round_is_not_planned(tmp_path: Path, name: str) -> None:
-    """No circuits, no plan."""
-    desk = Desk(tmp_path, "def solve(features, parameters):\n" + NO_FIRST_ROUND[name])
-    with pytest.raises(WorkloadFailed) as caught:
-        desk.planned()
-    assert "CANARY" not in str(caught.value)
-    assert "CANARY" not in "".join(str(dict(event.data)) for event in desk.ledger.events())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.workload.test_rounds import Desk
+from tests.support.gates import Desk
 
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.flows.rounds import run_rounds
