@@ -31,7 +31,7 @@ _WIDTH, _FLOOR, _BOX, _HEIGHT, _LEFT = 860, 62, 118, 34, 20
 def floors() -> list[list[str]]:
     """Packages by floor, from the roof to the ground."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    (layers,) = (contract["layers"] for contract in contracts if contract.get("containers") == [PACKAGE])
     return [[name.strip() for name in layer.split("|")] for layer in layers]
 
 

@@ -23,6 +23,7 @@ from prefect_gatehouse.blocks.reader import read_secret
 from prefect_gatehouse.data.scratch import remove_dead
 from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.evidence.tell import tell_outside
+from prefect_gatehouse.flows.ending import end
 from prefect_gatehouse.flows.leaving import leave_as
 from prefect_gatehouse.flows.lifecycle import resume_window, state_of
 from prefect_gatehouse.ledger.events import AttemptStarted, EndingDecided
@@ -31,7 +32,6 @@ from prefect_gatehouse.ledger.seal import seal_home
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.settings import Settings, load_settings
-from prefect_gatehouse.tasks.clean_up import end
 from prefect_gatehouse.tasks.gate import sanitised
 from prefect_gatehouse.validation.retention import delete_expired
 from prefect_gatehouse.vocabulary import Ending

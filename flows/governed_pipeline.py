@@ -7,14 +7,15 @@ from prefect.client.schemas.objects import State
 
 from prefect_gatehouse.flows.crash import note_crash
 from prefect_gatehouse.flows.lifecycle import drive
+from prefect_gatehouse.flows.rounds import run_rounds
 from prefect_gatehouse.identity.request import SignedRequest
 from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.run.values import WriteBackReceipt
+from prefect_gatehouse.run.values import Plan, WriteBackReceipt
 from prefect_gatehouse.tasks.admit import admit
 from prefect_gatehouse.tasks.await_approval import wait_for_approval
+from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.tasks.minimise import minimise
 from prefect_gatehouse.tasks.plan import plan
-from prefect_gatehouse.tasks.rounds import run_rounds
 from prefect_gatehouse.tasks.validate_input import validate_input
 from prefect_gatehouse.tasks.validate_output import validate_output
 from prefect_gatehouse.tasks.write_back import write_back
@@ -32,12 +33,20 @@ def governed_pipeline(manifest: str, request: SignedRequest | None = None) -> St
 
 
 def through_the_gates(attempt: Attempt, manifest: str, request: SignedRequest | None) -> WriteBackReceipt:
-    """Gates 1 to 10; gate 11, clean_up, is the driver's on every way out."""
-    admitted = admit(attempt, manifest, request)
-    minimised = minimise(attempt, admitted)
-    validated = validate_input(attempt, minimised)
-    planned = plan(attempt, validated)
+    """Gates 1 to 10; gate 11, clean_up, is the driver's on every way out.
+
+    Gate 6, fetch_credential, is handed to those that need a credential: each passes it right before the use.
+    """
+    planned = up_to_the_plan(attempt, manifest, request)
     approved = wait_for_approval(attempt, planned)
-    raw = run_rounds(attempt, approved)  # fetch_credential, submit and collect, once a round
+    raw = run_rounds(attempt, approved)  # submit and collect, once a round
     outcome = validate_output(attempt, raw)
-    return write_back(attempt, outcome)
+    return write_back(attempt, outcome, fetch_credential)
+
+
+def up_to_the_plan(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Plan:
+    """Gates 1 to 4: what a dry run passes as well."""
+    admitted = admit(attempt, manifest, request)
+    minimised = minimise(attempt, admitted, fetch_credential)
+    validated = validate_input(attempt, minimised)
+    return plan(attempt, validated, fetch_credential)

@@ -16,6 +16,7 @@ from prefect.states import Cancelled, Completed, Failed
 from prefect_gatehouse.blocks.reader import read_secret
 from prefect_gatehouse.errors import GatehouseError, Refused, StorageError, Superseded
 from prefect_gatehouse.evidence.tell import tell_outside
+from prefect_gatehouse.flows.ending import decided_ending, end
 from prefect_gatehouse.flows.leaving import leave_as
 from prefect_gatehouse.ledger.events import RunInterrupted
 from prefect_gatehouse.ledger.heartbeat import beating
@@ -24,8 +25,6 @@ from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.values import AdmittedRun
 from prefect_gatehouse.settings import load_settings
-from prefect_gatehouse.tasks.admit import admit
-from prefect_gatehouse.tasks.clean_up import decided_ending, end
 from prefect_gatehouse.tasks.gate import sanitised
 from prefect_gatehouse.tasks.progress import progress_of
 from prefect_gatehouse.tasks.tagging import tag_flow_run
@@ -111,7 +110,7 @@ def _drive(attempt: Attempt, pipeline: Callable[[Attempt], object]) -> State[Non
 def _end(attempt: Attempt, ending: Ending, message: str) -> State[None]:
     try:
         end(attempt, ending, message)
-        admitted = admit.kept(attempt)
+        admitted = attempt.chain.read(AdmittedRun.gate, AdmittedRun)
         tag_flow_run(attempt, (admitted,))
     except Superseded as error:
         return Failed(name="Superseded", message=str(error))

@@ -14,9 +14,9 @@ from prefect_gatehouse.policy.classes import classes_of
 from prefect_gatehouse.policy.tiers import load_tiers
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.policy_questions import ask_request
+from prefect_gatehouse.run.preflight import refuse_unlooked
 from prefect_gatehouse.run.values import AdmittedRun
 from prefect_gatehouse.tasks.gate import gate
-from prefect_gatehouse.tasks.preflight import refuse_unlooked
 
 
 def _enter(attempt: Attempt, tx: Transaction, admitted: AdmittedRun) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import select, update
 
 from prefect_gatehouse.errors import Denied, GatehouseError, StorageError
-from prefect_gatehouse.ledger.events import ArtifactsDeleted, EndingDecided, PolicyDecided, RunEnded
+from prefect_gatehouse.ledger.events import ArtifactsDeleted, PolicyDecided, RunEnded
 from prefect_gatehouse.ledger.store import Transaction
 from prefect_gatehouse.ledger.tables import artifacts
 from prefect_gatehouse.manifest.endpoints import endpoint_of
@@ -18,11 +18,10 @@ from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.providers.registry import split
 from prefect_gatehouse.run import journal
 from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.run.values import AdmittedRun, CleanupReceipt
+from prefect_gatehouse.run.credentials import Fetch
+from prefect_gatehouse.run.values import AdmittedRun, CleanupReceipt, Plan, WriteBackReceipt
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.store.artifact import Deletion
-from prefect_gatehouse.tasks.admit import admit
-from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.vocabulary import Ending
 from prefect_gatehouse.write_back import sql
@@ -46,7 +45,7 @@ def _close(attempt: Attempt, tx: Transaction, receipt: CleanupReceipt) -> None:
 
 
 @gate(CleanupReceipt, and_then=_close, heeds_cancellation=False)
-def clean_up(attempt: Attempt, ending: Ending) -> CleanupReceipt:
+def clean_up(attempt: Attempt, ending: Ending, fetch: Fetch) -> CleanupReceipt:
     """Ends a run; each step may have been done before, by an attempt that died, and is then done already.
 
     Raises:
@@ -55,10 +54,10 @@ def clean_up(attempt: Attempt, ending: Ending) -> CleanupReceipt:
     held = len(attempt.leases)
     unrevoked = attempt.release()
     attempt.run_keys.shred(attempt.run_id)
-    admitted = admit.kept(attempt)
-    cancelled, obligations = _forget_jobs(attempt, admitted)
+    admitted = attempt.chain.read(AdmittedRun.gate, AdmittedRun)
+    cancelled, obligations = _forget_jobs(attempt, admitted, fetch)
     if admitted is not None:
-        obligations += _empty_staging(attempt, admitted)
+        obligations += _empty_staging(attempt, admitted, fetch)
     obligations += [f"lease {item.lease_id} of {item.block} was not revoked; it ends by itself" for item in unrevoked]
     with attempt.ledger.reading() as connection:
         owned = set(connection.scalars(select(artifacts.c.uri).where(artifacts.c.run_id == attempt.run_id)))
@@ -79,24 +78,7 @@ def clean_up(attempt: Attempt, ending: Ending) -> CleanupReceipt:
     )
 
 
-def end(attempt: Attempt, ending: Ending, reason: str = "") -> CleanupReceipt:
-    """Decides the ending, once, then cleans up and signs a head over what has happened.
-
-    The decision comes first: should cleaning up fail, whoever comes next ends the run in the same way.
-    """
-    attempt.record("ending", EndingDecided(ending=ending, reason=reason[:1000]))
-    receipt = clean_up(attempt, decided_ending(attempt) or ending)
-    attempt.seal()
-    return receipt
-
-
-def decided_ending(attempt: Attempt) -> Ending | None:
-    """How the run ends, where that has been decided."""
-    event = attempt.find("ending", EndingDecided)
-    return event.fact.ending if event is not None else None
-
-
-def _forget_jobs(attempt: Attempt, admitted: AdmittedRun | None) -> tuple[int, list[str]]:
+def _forget_jobs(attempt: Attempt, admitted: AdmittedRun | None, fetch: Fetch) -> tuple[int, list[str]]:
     """Cancels what runs and deletes the provider's copies; one that stays is an open obligation."""
     cancelled = 0
     obligations: list[str] = []
@@ -107,7 +89,7 @@ def _forget_jobs(attempt: Attempt, admitted: AdmittedRun | None) -> tuple[int, l
             continue
         try:
             backend = attempt.backend(entry.backend, _NoKey())
-            with _lease(attempt, admitted) as lease:
+            with _lease(attempt, admitted, fetch) as lease:
                 if entry.state == "submitted":
                     cancelled += backend.cancel(entry.handle, lease)
                 why = backend.delete(entry.handle, lease)
@@ -118,25 +100,22 @@ def _forget_jobs(attempt: Attempt, admitted: AdmittedRun | None) -> tuple[int, l
     return cancelled, obligations
 
 
-def _lease(attempt: Attempt, admitted: AdmittedRun) -> CredentialLease:
+def _lease(attempt: Attempt, admitted: AdmittedRun, fetch: Fetch) -> CredentialLease:
     """What signs in at the provider; where nothing does, no event tells of it."""
     if admitted.manifest.credentials.submit is not None:
-        return fetch_credential(attempt, admitted, Purpose.SUBMIT)
+        return fetch(attempt, admitted, Purpose.SUBMIT)
     return CredentialLease(Purpose.SUBMIT, None, None, environment=attempt.settings.environment, tenant=admitted.manifest.tenant)
 
 
-def _empty_staging(attempt: Attempt, admitted: AdmittedRun) -> list[str]:
+def _empty_staging(attempt: Attempt, admitted: AdmittedRun, fetch: Fetch) -> list[str]:
     """Drops the staging table of a write-back that was allowed to begin and did not end; an undeclared database is not even opened."""
-    from prefect_gatehouse.tasks.plan import plan
-    from prefect_gatehouse.tasks.write_back import write_back
-
     began = any(event.fact.action == "write_back" for event in attempt.ledger.facts(PolicyDecided, run_id=attempt.run_id))
-    if not began or write_back.kept(attempt) is not None:
+    if not began or attempt.chain.read(WriteBackReceipt.gate, WriteBackReceipt) is not None:
         return []
     target = admitted.manifest.output.target
     try:
-        planned = plan.kept(attempt)
-        with fetch_credential(attempt, admitted, Purpose.WRITE_BACK) as address:
+        planned = attempt.chain.read(Plan.gate, Plan)
+        with fetch(attempt, admitted, Purpose.WRITE_BACK) as address:
             url = address.reveal(Purpose.WRITE_BACK)
             if planned is None or endpoint_of(url) != planned.body.endpoint(target.system):
                 raise Denied("the address is not the declared system any more", where=f"systems.{target.system}")

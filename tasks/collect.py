@@ -1,31 +1,25 @@
-"""Gate 8: waits for a round's jobs and stores their counts, sealed, in Qiskit bit order; and the workload's frame at its end."""
+"""Gate 8: waits for a round's jobs and stores their counts, sealed, in Qiskit bit order."""
 
 from __future__ import annotations
 
-import json
 import time
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from prefect_gatehouse.canonical import digest, sha256_bytes
 from prefect_gatehouse.errors import JobFailed, Tampered
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.providers.interface import Backend, Progress
-from prefect_gatehouse.run import journal
+from prefect_gatehouse.run import counts, journal
 from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.run.values import AdmittedRun, ApprovedPlan, Job, RawOutcome, RoundOutcome, Submission
+from prefect_gatehouse.run.credentials import Fetch
+from prefect_gatehouse.run.values import AdmittedRun, Job, RoundOutcome, Submission
 from prefect_gatehouse.secrets.lease import CredentialLease
-from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tasks.tagging import tag_flow_run
-from prefect_gatehouse.workload.counts import Counts
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 @gate(RoundOutcome)
-def collect(attempt: Attempt, submission: Submission) -> RoundOutcome:
+def collect(attempt: Attempt, submission: Submission, fetch: Fetch) -> RoundOutcome:
     """Waits for every job of a round and settles it in the journal.
 
     Raises:
@@ -39,7 +33,7 @@ def collect(attempt: Attempt, submission: Submission) -> RoundOutcome:
     report = attempt.progress(f"round {submission.round + 1}: circuits executed")
     total, done = submission.circuits.count, 0
     open_entries = {entry.key: entry for entry in journal.entries(attempt, submission.round) if entry.state == "submitted"}
-    with fetch_credential(attempt, _admitted(attempt), Purpose.SUBMIT) as lease:
+    with fetch(attempt, _admitted(attempt), Purpose.SUBMIT) as lease:
         for job in submission.jobs:
             entry = open_entries.get(job.key)
             if entry is not None:
@@ -49,40 +43,18 @@ def collect(attempt: Attempt, submission: Submission) -> RoundOutcome:
                 queue, run, cost = max(queue, result.queue_seconds), run + result.run_seconds, cost + result.cost
                 if result.calibration:
                     calibrations.append(sha256_bytes(result.calibration))
-                journal.settled(attempt, entry, json.dumps([dict(item) for item in result.counts]).encode(), result.cost)
+                journal.settled(attempt, entry, counts.to_bytes(result.counts), result.cost)
             done += job.circuits
             report(done, total)
-    counts = _stored(attempt, submission.round)
     return RoundOutcome(
         submission=submission,
-        counts_digest=digest([dict(item) for item in counts]),
+        counts_digest=counts.digest_of(counts.settled(attempt, submission.round)),
         shots=submission.circuits.shots,
         queue_seconds=queue,
         run_seconds=run,
         calibration_sha256=digest(calibrations) if calibrations else "",
         cost=cost,
     )
-
-
-@gate(RawOutcome)
-def conclude(attempt: Attempt, approved: ApprovedPlan, rounds: tuple[RoundOutcome, ...], table: pa.Table) -> RawOutcome:
-    """Keeps the table that the workload returned, encrypted, with the rounds it came from."""
-    artifact = attempt.store.write(attempt.run_id, "outcome", table, attempt.key)
-    attempt.own(artifact, approved.plan.admitted.manifest)
-    labels = {item.submission.label for item in rounds}
-    return RawOutcome(approved=approved, rounds=rounds, frame=artifact, label="fallback" if "fallback" in labels else "primary")
-
-
-def counts_of(attempt: Attempt, outcome: RoundOutcome) -> list[Counts]:
-    """A round's counts from the journal.
-
-    Raises:
-        Tampered: They are not the ones that were collected.
-    """
-    counts = _stored(attempt, outcome.submission.round)
-    if digest([dict(item) for item in counts]) != outcome.counts_digest:
-        raise Tampered("the stored counts are not the ones that were collected", where=f"round {outcome.submission.round + 1}")
-    return counts
 
 
 def _until_ready(backend: Backend, job: Job, lease: CredentialLease) -> None:
@@ -102,14 +74,8 @@ def _offset(report: Progress, before: int, total: int) -> Progress:
     return lambda done, _: report(before + done, total)
 
 
-def _stored(attempt: Attempt, number: int) -> list[Counts]:
-    return [counts for part in journal.results_of(attempt, number) for counts in json.loads(part)]
-
-
 def _admitted(attempt: Attempt) -> AdmittedRun:
-    from prefect_gatehouse.tasks.admit import admit
-
-    admitted = admit.kept(attempt)
+    admitted = attempt.chain.read(AdmittedRun.gate, AdmittedRun)
     if admitted is None:
         raise Tampered("the run was never admitted", where="collect", advice="run: gatehouse verify")
     return admitted

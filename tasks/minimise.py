@@ -16,17 +16,17 @@ from prefect_gatehouse.manifest.columns import needs_key
 from prefect_gatehouse.manifest.models import Manifest, Purpose
 from prefect_gatehouse.policy.classes import highest
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.credentials import Fetch
 from prefect_gatehouse.run.values import AdmittedRun, MinimisedData
 from prefect_gatehouse.synthetic.record import require_synthetic
 from prefect_gatehouse.tasks.dask_pool import DaskPool
-from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tasks.source_access import source_of, worker_access
 from prefect_gatehouse.tokens.keys import RootKey
 
 
 @gate(MinimisedData)
-def minimise(attempt: Attempt, admitted: AdmittedRun) -> MinimisedData:
+def minimise(attempt: Attempt, admitted: AdmittedRun, fetch: Fetch) -> MinimisedData:
     """Streams the source, keeps only allow-listed columns, generalises, tokenises and checks k-anonymity.
 
     Raises:
@@ -37,11 +37,11 @@ def minimise(attempt: Attempt, admitted: AdmittedRun) -> MinimisedData:
     """
     manifest = admitted.manifest
     with ExitStack() as open_:
-        place, access = open_.enter_context(source_of(attempt, admitted))
+        place, access = open_.enter_context(source_of(attempt, admitted, fetch))
         root: RootKey | None = None
         if any(needs_key(column) for column in manifest.data.columns.values()):
             # Also where workers read the key themselves: the policy is asked and the lease recorded before any of them does.
-            lease = open_.enter_context(fetch_credential(attempt, admitted, Purpose.TOKENISE))
+            lease = open_.enter_context(fetch(attempt, admitted, Purpose.TOKENISE))
             root = RootKey.parse(lease.reveal(Purpose.TOKENISE))
         workers = open_.enter_context(_workers(attempt, manifest, root is not None))
         result = data.minimise(

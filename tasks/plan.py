@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prefect_gatehouse.data.frame import as_frame
 from prefect_gatehouse.errors import Denied, UnusableAnswer
-from prefect_gatehouse.manifest.columns import Tokenise
 from prefect_gatehouse.manifest.endpoints import declared_endpoint
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.boundary import guard_payload
+from prefect_gatehouse.run.credentials import Fetch
+from prefect_gatehouse.run.minimised import formless_tokens, rounds_of
 from prefect_gatehouse.run.plan import digest_of, present_digests
+from prefect_gatehouse.run.preflight import preflight
 from prefect_gatehouse.run.values import BackendSnapshot, CredentialNeed, MinimisedData, Plan, PlanBody, SystemAddress, ValidatedData
 from prefect_gatehouse.secrets.lease import CredentialLease
-from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.tasks.gate import gate
-from prefect_gatehouse.tasks.preflight import preflight
 from prefect_gatehouse.validation.suite import load_suite, require_present
 from prefect_gatehouse.workload.circuits import summarise
-from prefect_gatehouse.workload.load import load_workload
-from prefect_gatehouse.workload.rounds import Finished, Rounds
+from prefect_gatehouse.workload.rounds import Finished
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from qiskit import QuantumCircuit
 
 
 @gate(Plan)
-def plan(attempt: Attempt, validated: ValidatedData) -> Plan:
+def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
     """Looks at the target, runs the workload to its first circuits, asks each backend what it is and what it would cost, and computes the digest.
 
     Raises:
@@ -47,14 +43,14 @@ def plan(attempt: Attempt, validated: ValidatedData) -> Plan:
     folder = Path(minimised.admitted.folder)
     systems = tuple(SystemAddress(name=item.name, endpoint=declared_endpoint(item.endpoint, folder)) for item in manifest.systems)
     target = next(item for item in systems if item.name == manifest.output.target.system)
-    looked = preflight(attempt, minimised.admitted, target.endpoint)
+    looked = preflight(attempt, minimised.admitted, target.endpoint, fetch)
     with rounds_of(attempt, minimised) as rounds:
         circuits = rounds.advance(None)
     if isinstance(circuits, Finished):
         raise UnusableAnswer("the workload returned without a round of circuits", where="workload", advice="yield at least one list of circuits")
     envelope = manifest.execution.envelope
     summary = summarise(circuits, manifest.execution.shots)
-    with fetch_credential(attempt, minimised.admitted, Purpose.SUBMIT) as lease:
+    with fetch(attempt, minimised.admitted, Purpose.SUBMIT) as lease:
         backends = tuple(_snapshot(attempt, name, circuits, minimised, lease) for name in manifest.execution.backends)
     output_suite = load_suite(folder / manifest.output.suite)
     require_present(output_suite, (manifest.output.key, *manifest.output.columns), "output.suite")
@@ -76,25 +72,6 @@ def plan(attempt: Attempt, validated: ValidatedData) -> Plan:
         **present_digests(attempt.settings, minimised.admitted, attempt.policy.digest),
     )
     return Plan(validated=validated, body=body, digest=digest_of(body), made_at=datetime.now(UTC))
-
-
-def rounds_of(attempt: Attempt, minimised: MinimisedData) -> Rounds:
-    """The workload, ready to run over the minimised data from its start."""
-    manifest = minimised.admitted.manifest
-    workload = load_workload(manifest.workload.entrypoint, Path(minimised.admitted.folder))
-    features = as_frame(attempt.store.read(minimised.artifact, attempt.key))
-    return Rounds(workload, features, dict(manifest.workload.parameters), {manifest.output.key, *manifest.output.columns})
-
-
-def formless_tokens(attempt: Attempt, minimised: MinimisedData) -> Iterator[pa.Array]:
-    """Columns of the minimised data whose tokens only a comparison recognises; read one by one, when the boundary guard asks."""
-    columns = minimised.admitted.manifest.data.columns
-    formless = {name: column for name, column in columns.items() if isinstance(column, Tokenise) and column.scheme in ("ff1", "permute")}
-    names = [name for name, column in formless.items() if not column.authentic]
-    if names:
-        table = attempt.store.read(minimised.artifact, attempt.key)
-        for name in names:
-            yield from table.column(name).chunks
 
 
 def _snapshot(attempt: Attempt, name: str, circuits: list[QuantumCircuit], minimised: MinimisedData, lease: CredentialLease) -> BackendSnapshot:

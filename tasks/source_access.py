@@ -14,13 +14,13 @@ from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.manifest.endpoints import endpoint_of
 from prefect_gatehouse.manifest.models import Manifest, Purpose
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.credentials import Fetch
 from prefect_gatehouse.run.policy_questions import ask_read_source
 from prefect_gatehouse.run.values import AdmittedRun
-from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 
 
 @contextmanager
-def source_of(attempt: Attempt, admitted: AdmittedRun) -> Iterator[tuple[Place, SecretAccess | None]]:
+def source_of(attempt: Attempt, admitted: AdmittedRun, fetch: Fetch) -> Iterator[tuple[Place, SecretAccess | None]]:
     """The place and the access of a run's source; the lease ends with the context.
 
     Raises:
@@ -32,7 +32,7 @@ def source_of(attempt: Attempt, admitted: AdmittedRun) -> Iterator[tuple[Place, 
     if isinstance(place, FilesPlace):
         yield place, None
         return
-    with fetch_credential(attempt, admitted, Purpose.READ_SOURCE) as lease:
+    with fetch(attempt, admitted, Purpose.READ_SOURCE) as lease:
         access = SecretAccess(partial(lease.held, Purpose.READ_SOURCE))
         if isinstance(place, SqlPlace):
             _refuse_undeclared(attempt, admitted, place, access.address())

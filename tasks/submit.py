@@ -14,13 +14,13 @@ from prefect_gatehouse.run import journal
 from prefect_gatehouse.run.approvals import require_approved
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.boundary import guard_payload, require_key
+from prefect_gatehouse.run.credentials import Fetch
+from prefect_gatehouse.run.minimised import formless_tokens
 from prefect_gatehouse.run.plan import refuse_changes
 from prefect_gatehouse.run.policy_questions import ask_submit
 from prefect_gatehouse.run.values import ApprovedPlan, Job, Submission
 from prefect_gatehouse.secrets.lease import CredentialLease
-from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.tasks.gate import gate
-from prefect_gatehouse.tasks.plan import formless_tokens
 from prefect_gatehouse.workload.circuits import summarise
 from prefect_gatehouse.workload.summary import CircuitsSummary
 
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 
 @gate(Submission)
-def submit(attempt: Attempt, approved: ApprovedPlan, circuits: list[QuantumCircuit], summary: CircuitsSummary, number: int) -> Submission:
+def submit(
+    attempt: Attempt, approved: ApprovedPlan, circuits: list[QuantumCircuit], summary: CircuitsSummary, number: int, fetch: Fetch
+) -> Submission:
     """Submits one round, whose circuits are summarised already: for thousands of them that takes a second.
 
     Raises:
@@ -47,7 +49,7 @@ def submit(attempt: Attempt, approved: ApprovedPlan, circuits: list[QuantumCircu
     clearance = attempt.people.clearance(plan.admitted.requester, plan.admitted.tier.unverified_class)
     decision = ask_submit(attempt.policy, plan, len(approvals), attempt.settings.environment, clearance)
     attempt.permit(f"decided:{attempt.number}:{number}", decision.fact())
-    with fetch_credential(attempt, plan.admitted, Purpose.SUBMIT) as lease:
+    with fetch(attempt, plan.admitted, Purpose.SUBMIT) as lease:
         backend, entries = _on_first_willing(attempt, approved, circuits, summary, number, lease)
     return Submission(
         run_id=attempt.run_id,

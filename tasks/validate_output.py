@@ -8,8 +8,8 @@ from prefect_gatehouse.data.frame import as_frame
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.run import journal
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.counts import counts_of
 from prefect_gatehouse.run.values import RawOutcome, RoundOutcome, ValidatedOutcome
-from prefect_gatehouse.tasks.collect import counts_of
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tasks.suite_report import publish, refuse_failed
 from prefect_gatehouse.validation.outcome import check_counts

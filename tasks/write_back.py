@@ -14,10 +14,11 @@ from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.policy.classes import target_of
 from prefect_gatehouse.policy.decision import Decision
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.credentials import Fetch
+from prefect_gatehouse.run.minimised import column_of
 from prefect_gatehouse.run.policy_questions import ask_re_identify, ask_write_back
 from prefect_gatehouse.run.re_identification import key_versions, refuse_strange, turn_back
-from prefect_gatehouse.run.values import MinimisedData, Plan, ValidatedOutcome, WriteBackReceipt
-from prefect_gatehouse.tasks.fetch_credential import fetch_credential
+from prefect_gatehouse.run.values import Plan, ValidatedOutcome, WriteBackReceipt
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tokens.keys import RootKey
 from prefect_gatehouse.write_back import sql
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @gate(WriteBackReceipt)
-def write_back(attempt: Attempt, outcome: ValidatedOutcome) -> WriteBackReceipt:
+def write_back(attempt: Attempt, outcome: ValidatedOutcome, fetch: Fetch) -> WriteBackReceipt:
     """Publishes the frame, keyed by run, so that a repeat changes nothing.
 
     Raises:
@@ -40,12 +41,12 @@ def write_back(attempt: Attempt, outcome: ValidatedOutcome) -> WriteBackReceipt:
     output = plan.admitted.manifest.output
     table = attempt.store.read(raw.frame, attempt.key)
     rows_digest = table_digest(table)
-    with fetch_credential(attempt, plan.admitted, Purpose.WRITE_BACK) as address:
+    with fetch(attempt, plan.admitted, Purpose.WRITE_BACK) as address:
         url = address.reveal(Purpose.WRITE_BACK)
         _refuse_undeclared(attempt, plan, url)
         published = sql.publish(
             url,
-            _re_identified(attempt, plan, table),
+            _re_identified(attempt, plan, table, fetch),
             table=output.target.table,
             key=output.key,
             columns=output.columns,
@@ -82,7 +83,7 @@ def _refuse_undeclared(attempt: Attempt, plan: Plan, url: str) -> None:
         raise Denied("the write-back address is not the declared system", where=f"systems.{target.name}", advice="correct the block or the manifest")
 
 
-def _re_identified(attempt: Attempt, plan: Plan, table: pa.Table) -> pa.Table:
+def _re_identified(attempt: Attempt, plan: Plan, table: pa.Table, fetch: Fetch) -> pa.Table:
     """The frame with its key column turned back, where that is a token; permitted and written down before a value is made.
 
     The address has been checked: nobody comes here whose rows would go elsewhere.
@@ -94,11 +95,11 @@ def _re_identified(attempt: Attempt, plan: Plan, table: pa.Table) -> pa.Table:
         return table
     minimised = plan.validated.minimised
     column = table.column(key)
-    refuse_strange(column, _given(attempt, minimised, key))
+    refuse_strange(column, column_of(attempt, minimised, key))
     versions = key_versions(column, rule, minimised.token_key_version)
     clearance = attempt.people.clearance(plan.admitted.requester, plan.admitted.tier.unverified_class)
     _record(attempt, "re_identify", ask_re_identify(attempt.policy, plan, True, attempt.settings.environment, clearance))
-    with fetch_credential(attempt, plan.admitted, Purpose.RE_IDENTIFY) as lease:
+    with fetch(attempt, plan.admitted, Purpose.RE_IDENTIFY) as lease:
         root = RootKey.parse(lease.reveal(Purpose.RE_IDENTIFY))
         act = ReIdentified(
             block=lease.record.block,
@@ -115,14 +116,6 @@ def _re_identified(attempt: Attempt, plan: Plan, table: pa.Table) -> pa.Table:
         attempt.record(f"re-identified:{lease.record.lease_id}", act)
         plain = turn_back(column, rule, root, tenant=manifest.tenant, name=key, version=minimised.token_key_version)
     return table.set_column(table.schema.get_field_index(key), key, plain)
-
-
-def _given(attempt: Attempt, minimised: MinimisedData, name: str) -> pa.ChunkedArray:
-    """A column as the workload was given it; nothing else of the artifact is read."""
-    import pyarrow as pa
-
-    batches = attempt.store.stream(minimised.artifact, attempt.key, [name])
-    return pa.Table.from_batches(list(batches)).column(0)
 
 
 def _record(attempt: Attempt, what: str, decision: Decision) -> None:

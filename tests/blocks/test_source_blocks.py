@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -68,18 +67,3 @@ def test_what_is_no_bucket(block: str) -> None:
     assert "canary" not in str(refused.value)
     with pytest.raises(Unavailable, match="no such block"):
         SecretAccess(BlockSecret("s3-bucket/nowhere")).bucket()
-
-
-def test_what_a_worker_is_given(tmp_path: Any) -> None:
-    """The reference of the manifest's block; nothing where the source is a file."""
-    from tests.support.plans import admitted_run, write_project
-
-    from prefect_gatehouse.manifest.data import S3Objects
-    from prefect_gatehouse.tasks.source_access import worker_access
-
-    write_project(tmp_path / "project")
-    manifest = admitted_run(tmp_path / "project").manifest
-    assert worker_access(manifest) is None
-    data = manifest.data.model_copy(update={"source": S3Objects(s3="p.csv")})
-    credentials = manifest.credentials.model_copy(update={"read_source": "s3-bucket/zone"})
-    assert worker_access(manifest.model_copy(update={"data": data, "credentials": credentials})) == SecretAccess(BlockSecret("s3-bucket/zone"))

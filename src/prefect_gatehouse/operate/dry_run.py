@@ -15,6 +15,7 @@ from pathlib import Path
 
 from prefect_gatehouse.blocks.reader import read_secret
 from prefect_gatehouse.data.scratch import scratch_home
+from prefect_gatehouse.flows.governed_pipeline import up_to_the_plan
 from prefect_gatehouse.identity.request import sign_request
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.load import load_manifest
@@ -25,10 +26,6 @@ from prefect_gatehouse.secrets.lease import Checkout, SecretText
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.store.run_keys import RunKeys, RunKeysInMemory
 from prefect_gatehouse.synthetic.record import carry_records
-from prefect_gatehouse.tasks.admit import admit
-from prefect_gatehouse.tasks.minimise import minimise
-from prefect_gatehouse.tasks.plan import plan
-from prefect_gatehouse.tasks.validate_input import validate_input
 
 
 def dry_run_plan(settings: Settings, manifest: Path, progress: Callable[[str], Progress], *, signed: bool = True) -> Plan:
@@ -57,7 +54,7 @@ def dry_run_plan(settings: Settings, manifest: Path, progress: Callable[[str], P
 
         try:
             attempt = _DryAttempt(dry, ledger, str(uuid.uuid4()), read, progress)
-            return plan(attempt, validate_input(attempt, minimise(attempt, admit(attempt, str(manifest), request))))
+            return up_to_the_plan(attempt, str(manifest), request)
         finally:
             ledger.close()
 

@@ -21,6 +21,7 @@ from prefect.states import Cancelled, Scheduled
 from prefect_gatehouse.blocks.reader import read_secret
 from prefect_gatehouse.errors import GatehouseError, InputError, Unavailable
 from prefect_gatehouse.evidence.questions import recorded_plan
+from prefect_gatehouse.flows.ending import end
 from prefect_gatehouse.flows.lifecycle import resume_window
 from prefect_gatehouse.identity.request import sign_request
 from prefect_gatehouse.identity.sshsig import sign
@@ -31,7 +32,6 @@ from prefect_gatehouse.run.approvals import last_asked, statements
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.values import CleanupReceipt
 from prefect_gatehouse.settings import Settings
-from prefect_gatehouse.tasks.clean_up import end
 
 DEPLOYMENT = "governed-pipeline/governed-pipeline"
 _SETTLE_SECONDS = 3.0

@@ -11,8 +11,8 @@ from prefect_gatehouse.manifest.models import Manifest, Purpose
 from prefect_gatehouse.policy.classes import target_of
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.credentials import Fetch
 from prefect_gatehouse.run.values import AdmittedRun, Preflight
-from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.write_back.preflight import Wanted, look_ahead
 
 if TYPE_CHECKING:
@@ -33,13 +33,14 @@ def refuse_unlooked(manifest: Manifest, tier: TierRules) -> None:
         )
 
 
-def preflight(attempt: Attempt, admitted: AdmittedRun, endpoint: str) -> Preflight:
+def preflight(attempt: Attempt, admitted: AdmittedRun, endpoint: str, fetch: Fetch) -> Preflight:
     """Looks at the target, read-only, under a credential of its own.
 
     Args:
         attempt: The attempt.
         admitted: The run.
         endpoint: Where the target is, as the plan will say.
+        fetch: Fetches the credential.
 
     Raises:
         Denied: The address is not the declared system, or the target can't take the rows.
@@ -51,7 +52,7 @@ def preflight(attempt: Attempt, admitted: AdmittedRun, endpoint: str) -> Preflig
         return Preflight(looked=False, because=f"the tier {admitted.tier.name} never looks")
     if manifest.credentials.preflight is None:
         return Preflight(looked=False, because="the manifest names no credentials.preflight")
-    with fetch_credential(attempt, admitted, Purpose.PREFLIGHT) as lease:
+    with fetch(attempt, admitted, Purpose.PREFLIGHT) as lease:
         url = lease.reveal(Purpose.PREFLIGHT)
         system = target_of(manifest)
         if endpoint_of(url, "preflight") != endpoint:

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 from prefect_gatehouse.errors import DataRefused, Denied, UnusableAnswer, WorkloadFailed
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.counts import counts_of
+from prefect_gatehouse.run.minimised import rounds_of
 from prefect_gatehouse.run.values import ApprovedPlan, RawOutcome, RoundOutcome
-from prefect_gatehouse.tasks.collect import collect, conclude, counts_of
-from prefect_gatehouse.tasks.plan import rounds_of
+from prefect_gatehouse.tasks.collect import collect
+from prefect_gatehouse.tasks.conclude import conclude
+from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.tasks.submit import submit
 from prefect_gatehouse.workload.circuits import summarise
 from prefect_gatehouse.workload.rounds import Finished, Rounds
@@ -57,10 +60,10 @@ def _one_round(attempt: Attempt, approved: ApprovedPlan, circuits: list[QuantumC
     summary = summarise(circuits, body.circuits.shots)
     if number == 0 and summary.digest != body.circuits.digest:
         raise _changed(number)
-    submission = submit.in_round(number, attempt, approved, circuits, summary, number)
+    submission = submit.in_round(number, attempt, approved, circuits, summary, number, fetch_credential)
     if submission.circuits.digest != summary.digest:
         raise _changed(number)
-    return collect.in_round(number, attempt, submission)
+    return collect.in_round(number, attempt, submission, fetch_credential)
 
 
 def _changed(number: int) -> WorkloadFailed:

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.workload.test_rounds import Desk
+from tests.support.gates import Desk
 
 from prefect_gatehouse.errors import DataRefused
+from prefect_gatehouse.flows.rounds import run_rounds
 from prefect_gatehouse.providers.interface import Connection
 from prefect_gatehouse.providers.simulator.aer import AerBackend
 from prefect_gatehouse.run import journal
 from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.tasks.rounds import run_rounds
 
 TOKEN = "s1_" + "0123456789abcdefghijklmnopqrstuv"
 

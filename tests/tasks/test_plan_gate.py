@@ -1,0 +1,47 @@
+"""Gate 4: nobody is asked for what can't run: a first round that is none, that a backend can't take or that the envelope can't hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.support.gates import Desk
+
+from prefect_gatehouse.errors import Denied, InputError, WorkloadFailed
+
+
+def test_a_first_round_that_does_not_fit_is_not_even_planned(tmp_path: Path) -> None:
+    """The approver is not asked for what the envelope can't hold."""
+    desk = Desk(tmp_path, jobs=2, backends="braket-local")
+    with pytest.raises(Denied, match="needs 3 jobs for the first round, the envelope has 2"):
+        desk.planned()
+
+
+TOO_WIDE = "def solve(features, parameters):\n    made = QuantumCircuit(29, 29)\n    made.measure(0, 0)\n    yield [made]\n"
+NOT_AT_BRAKET = "def solve(features, parameters):\n    made = QuantumCircuit(1, 1)\n    made.reset(0)\n    made.measure(0, 0)\n    yield [made]\n"
+
+
+def test_circuits_that_a_backend_can_not_run_are_not_planned(tmp_path: Path) -> None:
+    """Too many qubits, or a reset where there is none, ends the run before anybody is asked, with the backend's name."""
+    with pytest.raises(Denied, match="aer has 28 qubits, the circuits need 29"):
+        Desk(tmp_path / "wide", TOO_WIDE).planned()
+    with pytest.raises(InputError, match="a circuit resets"):
+        Desk(tmp_path / "reset", NOT_AT_BRAKET).planned()
+
+
+NO_FIRST_ROUND = {
+    "returns": "    return pd.DataFrame({'a': [1]})\n    yield\n",
+    "empty": "    yield []\n",
+    "numbers": "    yield [1]\n",
+    "raises": "    raise ValueError('CANARY')\n    yield\n",
+}
+
+
+@pytest.mark.parametrize("name", NO_FIRST_ROUND)
+def test_a_workload_without_a_first_round_is_not_planned(tmp_path: Path, name: str) -> None:
+    """No circuits, no plan."""
+    desk = Desk(tmp_path, "def solve(features, parameters):\n" + NO_FIRST_ROUND[name])
+    with pytest.raises(WorkloadFailed) as caught:
+        desk.planned()
+    assert "CANARY" not in str(caught.value)
+    assert "CANARY" not in "".join(str(dict(event.data)) for event in desk.ledger.events())
