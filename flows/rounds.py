@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from prefect_gatehouse.errors import DataRefused, Denied, UnusableAnswer, WorkloadFailed
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.counts import counts_of
@@ -13,11 +11,9 @@ from prefect_gatehouse.tasks.collect import collect
 from prefect_gatehouse.tasks.conclude import conclude
 from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.tasks.submit import submit
-from prefect_gatehouse.workload.circuits import summarise
+from prefect_gatehouse.workload.batch import CircuitBatch
+from prefect_gatehouse.workload.plain_form import summarise
 from prefect_gatehouse.workload.rounds import Finished, Rounds
-
-if TYPE_CHECKING:
-    from qiskit import QuantumCircuit
 
 
 def run_rounds(attempt: Attempt, approved: ApprovedPlan) -> RawOutcome:
@@ -51,16 +47,16 @@ def _to_the_end(attempt: Attempt, approved: ApprovedPlan, rounds: Rounds) -> Raw
     return conclude(attempt, approved, tuple(outcomes), step.table)
 
 
-def _one_round(attempt: Attempt, approved: ApprovedPlan, circuits: list[QuantumCircuit], number: int) -> RoundOutcome:
+def _one_round(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, number: int) -> RoundOutcome:
     body = approved.plan.body
     if number >= body.rounds:
         raise Denied(
             f"the workload asks for more than the approved {body.rounds} rounds", where="workload", advice="ask for a larger envelope.rounds"
         )
-    summary = summarise(circuits, body.circuits.shots)
+    summary = summarise(batch, body.circuits.shots)
     if number == 0 and summary.digest != body.circuits.digest:
         raise _changed(number)
-    submission = submit.in_round(number, attempt, approved, circuits, summary, number, fetch_credential)
+    submission = submit.in_round(number, attempt, approved, batch, summary, number, fetch_credential)
     if submission.circuits.digest != summary.digest:
         raise _changed(number)
     return collect.in_round(number, attempt, submission, fetch_credential)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from prefect_gatehouse.errors import Denied, UnusableAnswer
 from prefect_gatehouse.manifest.endpoints import declared_endpoint
@@ -20,11 +19,9 @@ from prefect_gatehouse.run.values import BackendSnapshot, CredentialNeed, Minimi
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.validation.suite import load_suite, require_present
-from prefect_gatehouse.workload.circuits import summarise
+from prefect_gatehouse.workload.batch import CircuitBatch
+from prefect_gatehouse.workload.plain_form import summarise
 from prefect_gatehouse.workload.rounds import Finished
-
-if TYPE_CHECKING:
-    from qiskit import QuantumCircuit
 
 
 @gate(Plan)
@@ -45,13 +42,13 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
     target = next(item for item in systems if item.name == manifest.output.target.system)
     looked = preflight(attempt, minimised.admitted, target.endpoint, fetch)
     with rounds_of(attempt, minimised) as rounds:
-        circuits = rounds.advance(None)
-    if isinstance(circuits, Finished):
+        batch = rounds.advance(None)
+    if isinstance(batch, Finished):
         raise UnusableAnswer("the workload returned without a round of circuits", where="workload", advice="yield at least one list of circuits")
     envelope = manifest.execution.envelope
-    summary = summarise(circuits, manifest.execution.shots)
+    summary = summarise(batch, manifest.execution.shots)
     with fetch(attempt, minimised.admitted, Purpose.SUBMIT) as lease:
-        backends = tuple(_snapshot(attempt, name, circuits, minimised, lease) for name in manifest.execution.backends)
+        backends = tuple(_snapshot(attempt, name, batch, minimised, lease) for name in manifest.execution.backends)
     output_suite = load_suite(folder / manifest.output.suite)
     require_present(output_suite, (manifest.output.key, *manifest.output.columns), "output.suite")
     body = PlanBody(
@@ -74,23 +71,22 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
     return Plan(validated=validated, body=body, digest=digest_of(body), made_at=datetime.now(UTC))
 
 
-def _snapshot(attempt: Attempt, name: str, circuits: list[QuantumCircuit], minimised: MinimisedData, lease: CredentialLease) -> BackendSnapshot:
+def _snapshot(attempt: Attempt, name: str, batch: CircuitBatch, minimised: MinimisedData, lease: CredentialLease) -> BackendSnapshot:
     execution = minimised.admitted.manifest.execution
     provider = attempt.backend(name)
     facts = provider.facts(lease)
-    widest = max(circuit.num_qubits for circuit in circuits)
-    if widest > facts.qubits:
-        raise Denied(f"{name} has {facts.qubits} qubits, the circuits need {widest}", where="execution.backends", advice="name another backend")
-    first_job = provider.encode(circuits[: facts.circuits_per_job], execution.shots)
+    if batch.qubits > facts.qubits:
+        raise Denied(f"{name} has {facts.qubits} qubits, the circuits need {batch.qubits}", where="execution.backends", advice="name another backend")
+    first_job = provider.encode(next(batch.parts(facts.circuits_per_job)), execution.shots)
     guard_payload(first_job, provider, where=name, tokens=formless_tokens(attempt, minimised))
-    jobs = -(-len(circuits) // facts.circuits_per_job)
+    jobs = -(-len(batch) // facts.circuits_per_job)
     if jobs > execution.envelope.jobs:
         raise Denied(
             f"{name} needs {jobs} jobs for the first round, the envelope has {execution.envelope.jobs}",
             where="execution.envelope.jobs",
             advice="ask for more jobs or drop this backend",
         )
-    first = provider.price(len(circuits), execution.shots, lease)
+    first = provider.price(len(batch), execution.shots, lease)
     worst = first * execution.envelope.rounds
     if first > execution.envelope.cost:
         raise Denied(

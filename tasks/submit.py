@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from prefect_gatehouse.errors import Ambiguous, Denied, Expired, InputError
 from prefect_gatehouse.manifest.models import Purpose
@@ -21,18 +20,14 @@ from prefect_gatehouse.run.policy_questions import ask_submit
 from prefect_gatehouse.run.values import ApprovedPlan, Job, Submission
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.tasks.gate import gate
-from prefect_gatehouse.workload.circuits import summarise
+from prefect_gatehouse.workload.batch import CircuitBatch
+from prefect_gatehouse.workload.plain_form import summarise
 from prefect_gatehouse.workload.summary import CircuitsSummary
-
-if TYPE_CHECKING:
-    from qiskit import QuantumCircuit
 
 
 @gate(Submission)
-def submit(
-    attempt: Attempt, approved: ApprovedPlan, circuits: list[QuantumCircuit], summary: CircuitsSummary, number: int, fetch: Fetch
-) -> Submission:
-    """Submits one round, whose circuits are summarised already: for thousands of them that takes a second.
+def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summary: CircuitsSummary, number: int, fetch: Fetch) -> Submission:
+    """Submits one round, whose circuits are summarised already.
 
     Raises:
         Denied: Policy, approvals or envelope say no, or every backend definitely refused.
@@ -50,7 +45,7 @@ def submit(
     decision = ask_submit(attempt.policy, plan, len(approvals), attempt.settings.environment, clearance)
     attempt.permit(f"decided:{attempt.number}:{number}", decision.fact())
     with fetch(attempt, plan.admitted, Purpose.SUBMIT) as lease:
-        backend, entries = _on_first_willing(attempt, approved, circuits, summary, number, lease)
+        backend, entries = _on_first_willing(attempt, approved, batch, summary, number, lease)
     return Submission(
         run_id=attempt.run_id,
         plan_digest=plan.digest,
@@ -63,7 +58,7 @@ def submit(
 
 
 def _on_first_willing(
-    attempt: Attempt, approved: ApprovedPlan, circuits: list[QuantumCircuit], summary: CircuitsSummary, number: int, lease: CredentialLease
+    attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summary: CircuitsSummary, number: int, lease: CredentialLease
 ) -> tuple[str, list[journal.Entry]]:
     """Tries the backends in order; the next one only after a definite refusal."""
     backends = [snapshot.name for snapshot in approved.plan.body.backends]
@@ -74,7 +69,7 @@ def _on_first_willing(
         if any(entry.state == "refused" for entry in entries):
             continue
         if not entries:
-            entries = _intend(attempt, approved, circuits, summary, number, position, provider, lease)
+            entries = _intend(attempt, approved, batch, summary, number, position, provider, lease)
         try:
             for entry in entries:
                 _make_once(attempt, approved, provider, entry, lease)
@@ -91,7 +86,7 @@ def _on_first_willing(
 def _intend(
     attempt: Attempt,
     approved: ApprovedPlan,
-    circuits: list[QuantumCircuit],
+    batch: CircuitBatch,
     summary: CircuitsSummary,
     number: int,
     position: int,
@@ -100,11 +95,10 @@ def _intend(
 ) -> list[journal.Entry]:
     body = approved.plan.body
     shots = body.circuits.shots
-    size = provider.facts(lease).circuits_per_job
-    batches = [circuits[start : start + size] for start in range(0, len(circuits), size)]
+    parts = list(batch.parts(provider.facts(lease).circuits_per_job))
     try:
-        digests = [summary.digest] if len(batches) == 1 else [summarise(batch, shots).digest for batch in batches]
-        payloads = [(provider.encode(batch, shots), len(batch), digest) for batch, digest in zip(batches, digests, strict=True)]
+        digests = [summary.digest] if len(parts) == 1 else [summarise(part, shots).digest for part in parts]
+        payloads = [(provider.encode(part, shots), len(part), digest) for part, digest in zip(parts, digests, strict=True)]
     except InputError as error:
         raise Denied(error.message, where=error.where or "submit", advice=error.advice) from None
     for payload, _, _ in payloads:
@@ -115,7 +109,7 @@ def _intend(
         round_number=number,
         fallback=position,
         backend=body.backends[position].name,
-        prices=[provider.price(len(batch), shots, lease) for batch in batches],
+        prices=[provider.price(len(part), shots, lease) for part in parts],
         cap=body.cost,
         jobs_cap=body.jobs,
     )

@@ -16,7 +16,7 @@ from prefect_gatehouse.validation.outcome import check_counts
 from prefect_gatehouse.validation.report import CheckResult
 from prefect_gatehouse.validation.suite import load_suite
 from prefect_gatehouse.validation.validate import validate
-from prefect_gatehouse.workload.circuits import decode
+from prefect_gatehouse.workload.plain_form import decode
 
 
 @gate(ValidatedOutcome)
@@ -59,5 +59,5 @@ def _counts(attempt: Attempt, outcome: RoundOutcome) -> tuple[CheckResult, ...]:
     number = outcome.submission.round
     used = {job.key for job in outcome.submission.jobs}
     sent = [entry for entry in journal.entries(attempt, number) if entry.key in used]
-    circuits = [circuit for entry in sent for circuit in decode(journal.payload_of(attempt, entry))[0]]
-    return check_counts(counts_of(attempt, outcome), circuits, outcome.shots)
+    widths = [width for entry in sent for width in decode(journal.payload_of(attempt, entry))[0].clbits()]
+    return check_counts(counts_of(attempt, outcome), widths, outcome.shots)

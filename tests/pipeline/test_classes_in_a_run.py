@@ -19,7 +19,6 @@ from prefect_gatehouse.evidence.questions import re_identifications, who
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.run.boundary import kinds_in
 from prefect_gatehouse.settings import Settings
-from prefect_gatehouse.workload.circuits import text_of
 
 pytestmark = pytest.mark.xdist_group("stack-2")
 
@@ -212,7 +211,7 @@ def test_a_workload_that_names_its_circuits_after_tokens(make_pipeline: Any, tmp
     pipeline.process(run_id, tap=str(tmp_path / "tap"))
     assert pipeline.ledger.run(run_id).ending == "completed", pipeline.log.read_text()[-2000:]
     (sent,) = [json.loads(line)[2] for line in (tmp_path / "tap").read_text().splitlines() if json.loads(line)[0] == "job"]
-    text = text_of(sent.encode("latin-1"))
+    text = words_of(sent.encode("latin-1"))
     assert "s1_" not in text
     assert kinds_in(text) == []
 

@@ -19,8 +19,8 @@ from qiskit.quantum_info import Statevector, random_unitary
 from prefect_gatehouse.errors import GatehouseError, InputError, JobFailed, WorkloadFailed
 from prefect_gatehouse.providers.interface import Connection
 from prefect_gatehouse.providers.registry import backend_names, connect
-from prefect_gatehouse.workload.circuits import encode
 from tests.providers.circuits import BACKENDS, LEASE, Desk, distance, flipped
+from tests.support.circuits import encode
 
 
 @pytest.fixture(params=BACKENDS)

@@ -22,7 +22,8 @@ from prefect_gatehouse.providers.interface import Provider
 from prefect_gatehouse.run.boundary import LARGEST_ANGLE, fault_in, guard_payload, kinds_in, require_key
 from prefect_gatehouse.tokens import cmac, permute_blocks, siv
 from prefect_gatehouse.tokens.keys import RootKey
-from prefect_gatehouse.workload.circuits import encode, gate_shapes, text_of
+from prefect_gatehouse.workload.gates import gate_shapes
+from tests.support.circuits import encode
 
 ROOT = RootKey(bytes(range(32)))
 CMAC = cmac.tokenise(pa.array(["SUBJ-1"]), ROOT, tenant="t", join_domain="d")[0].as_py()

@@ -14,9 +14,10 @@ from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Gate, Instruction, Parameter
 from qiskit.circuit.library import CXGate, QFTGate, UnitaryGate, XGate, efficient_su2, get_standard_gate_name_mapping
 from qiskit.quantum_info import Operator, random_unitary
+from tests.support.circuits import decode, encode, operations, summarise
 
 from prefect_gatehouse.errors import InputError, Tampered, WorkloadFailed
-from prefect_gatehouse.workload.circuits import decode, encode, operations, require_fit, require_terminal_measurements, summarise
+from prefect_gatehouse.workload.batch import require_fit, require_terminal_measurements
 
 GATES = {name: gate for name, gate in get_standard_gate_name_mapping().items() if gate.num_qubits and name not in ("measure", "reset", "delay")}
 ANGLES = st.floats(-100, 100) | st.sampled_from([0.0, -0.0, 5e-324, 1e300, math.pi])

@@ -15,7 +15,7 @@ NAMES = {"a", "b", "c", "d", "e", "f", "g", "h"}
 SCRIPT = f"""
 import sys
 from pathlib import Path
-from prefect_gatehouse.workload.circuits import summarise
+from tests.support.circuits import summarise
 from prefect_gatehouse.workload.hashing import require_fixed_hashing
 from tests.workload.test_rounds import rounds_of
 

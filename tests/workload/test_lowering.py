@@ -14,10 +14,11 @@ from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister, transpile
 from qiskit.circuit import AnnotatedOperation, ControlModifier, Delay, Gate, Instruction, Parameter, PowerModifier
 from qiskit.circuit.classical import expr, types
 from qiskit.quantum_info import Operator, Pauli, Statevector, random_unitary
+from tests.support.circuits import decode, encode, operations, summarise
 from tests.workload.library import NOT_UNITARY, circuit_of, names, on_all
 
 from prefect_gatehouse.errors import UnusableAnswer
-from prefect_gatehouse.workload.circuits import decode, encode, gate_shapes, operations, summarise
+from prefect_gatehouse.workload.gates import gate_shapes
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::PendingDeprecationWarning", "ignore::scipy.sparse.SparseEfficiencyWarning"
@@ -80,7 +81,7 @@ def test_a_box_is_what_is_in_it() -> None:
 DIGESTS = """
 import warnings
 warnings.simplefilter("ignore")
-from prefect_gatehouse.workload.circuits import summarise
+from tests.support.circuits import summarise
 from tests.workload.library import circuit_of, names
 for name in names():
     if name not in {skipped!r}:

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tests.support.circuits import summarise
 from tests.support.gates import HEAD, TWO_ROUNDS
 
 from prefect_gatehouse.errors import WorkloadFailed
-from prefect_gatehouse.workload.circuits import summarise
 from prefect_gatehouse.workload.load import load_workload
 from prefect_gatehouse.workload.rounds import Finished, Rounds
 

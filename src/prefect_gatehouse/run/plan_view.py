@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from prefect_gatehouse.manifest.data import S3Objects
 from prefect_gatehouse.policy.classes import in_words, target_of
 from prefect_gatehouse.run.values import Plan
+from prefect_gatehouse.workload.summary import CircuitsSummary
 
 if TYPE_CHECKING:
     from prefect_gatehouse.identity.statement import Statement
@@ -122,11 +123,19 @@ def _runs(plan: Plan) -> Section:
         for position, item in enumerate(body.backends, 1)
     )
     summary = (
-        f"{_count(circuits.count, 'circuit')} in the first round, up to {_count(circuits.qubits, 'qubit')} and depth {circuits.depth}, "
+        f"{_count(circuits.count, 'circuit')} in the first round ({_sweep(circuits)}), "
+        f"up to {_count(circuits.qubits, 'qubit')} and depth {circuits.depth}, "
         f"{_count(circuits.shots, 'shot')} each; at most {_count(body.rounds, 'round')}, {_count(body.jobs, 'job')}, {body.cost} USD, "
         f"within {_duration(body.deadline_seconds)} of the approval"
     )
     return Section("Where it runs", ("Backend", "Provider", "Jobs, first round", "Cost, first round"), rows, summary)
+
+
+def _sweep(circuits: CircuitsSummary) -> str:
+    """How much of a round is repetition."""
+    if circuits.templates == 1 and circuits.count > 1 and circuits.angles:
+        return f"1 template, {circuits.count:,} settings of its angles"
+    return _count(circuits.templates, "template")
 
 
 def _secrets(plan: Plan) -> Section:

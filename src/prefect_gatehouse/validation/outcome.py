@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from prefect_gatehouse.validation.report import CheckResult
 from prefect_gatehouse.workload.counts import Counts
 
-if TYPE_CHECKING:
-    from qiskit import QuantumCircuit
 
-
-def check_counts(counts: Sequence[Counts], circuits: Sequence[QuantumCircuit], shots: int) -> tuple[CheckResult, ...]:
+def check_counts(counts: Sequence[Counts], widths: Sequence[int], shots: int) -> tuple[CheckResult, ...]:
     """Right number of results, full-width binary strings, positive whole counts that add up to the shots.
 
     Args:
         counts: One mapping per circuit, Qiskit bit order.
-        circuits: What was sent.
+        widths: Classical bits of each circuit that was sent.
         shots: Per circuit.
     """
-    pairs = list(zip(counts, circuits, strict=False))
+    pairs = list(zip(counts, widths, strict=False))
     outcomes = {
-        "quantum_one_result_per_circuit": len(counts) == len(circuits) > 0,
-        "quantum_strings_have_register_width": all(
-            len(bits) == circuit.num_clbits and not bits.strip("01") for result, circuit in pairs for bits in result
-        ),
+        "quantum_one_result_per_circuit": len(counts) == len(widths) > 0,
+        "quantum_strings_have_register_width": all(len(bits) == width and not bits.strip("01") for result, width in pairs for bits in result),
         "quantum_counts_are_positive": all(
             isinstance(number, int) and not isinstance(number, bool) and number > 0 for result, _ in pairs for number in result.values()
         ),

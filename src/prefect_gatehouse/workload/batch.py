@@ -98,12 +98,14 @@ class CircuitBatch:
         rows = [iter(table) for table in self.angles]
         return ((self.templates[template], next(rows[template])) for template in self.order)
 
-    def parts(self, size: int) -> list[CircuitBatch]:
+    def parts(self, size: int) -> Iterator[CircuitBatch]:
         """The circuits in batches of at most so many, in order."""
         if len(self) <= size:
-            return [self]
+            yield self
+            return
         used = [0] * len(self.templates)
-        return [self._part(self.order[start : start + size], used) for start in range(0, len(self), size)]
+        for start in range(0, len(self), size):
+            yield self._part(self.order[start : start + size], used)
 
     def _part(self, order: NDArray[np.int32], used: list[int]) -> CircuitBatch:
         """The next circuits, when so many of each template have been taken; takes them."""

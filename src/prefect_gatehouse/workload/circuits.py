@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from prefect_gatehouse.errors import UnusableAnswer
 from prefect_gatehouse.workload.batch import Gate, Template
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from qiskit import QuantumCircuit
     from qiskit.circuit import ParameterExpression
 
-    Angle = float | ParameterExpression
+    Angle: TypeAlias = float | ParameterExpression
 
 _NESTING = 20  # definitions of definitions; Qiskit's own library needs about five
 
@@ -48,7 +48,9 @@ def read_circuit(circuit: QuantumCircuit, *, free: bool = False) -> tuple[Templa
             raise UnusableAnswer(f"operation {place} of a circuit: {refusal.message}", where=refusal.where, advice=refusal.advice) from None
         except Exception:  # noqa: BLE001 - as above, of an operation
             kind = kind_of(getattr(item, "operation", None))
-            raise UnusableAnswer(f"operation {place} of a circuit: {kind} can't be read", where="workload", advice="use Qiskit's own classes") from None
+            raise UnusableAnswer(
+                f"operation {place} of a circuit: {kind} can't be read", where="workload", advice="use Qiskit's own classes"
+            ) from None
     return Template(len(qubits), len(clbits), tuple(reader.gates)), reader.angles
 
 
@@ -94,9 +96,7 @@ class _Reader:
         inner_qubits = {bit: qubits[index] for index, bit in enumerate(definition.qubits)}
         inner_clbits = {bit: clbits[index] for index, bit in enumerate(definition.clbits)}
         for item in definition.data:
-            self._expand(
-                item.operation, tuple(inner_qubits[bit] for bit in item.qubits), tuple(inner_clbits[bit] for bit in item.clbits), depth - 1
-            )
+            self._expand(item.operation, tuple(inner_qubits[bit] for bit in item.qubits), tuple(inner_clbits[bit] for bit in item.clbits), depth - 1)
 
     def _angles(self, params: Sequence[Any]) -> list[Angle]:
         if not params:

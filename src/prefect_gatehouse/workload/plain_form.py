@@ -111,11 +111,11 @@ def read(payload: bytes) -> tuple[CircuitBatch, int]:
 
 def _json(line: bytes) -> list[Any]:
     try:
-        value = json.loads(line)
-        good = isinstance(value, list) and _text(value).encode() == line
+        value: object = json.loads(line)
+        good = _text(value).encode() == line
     except (ValueError, RecursionError):  # no JSON, no number that Python reads, nested beyond all reason
         good = False
-    if not good:
+    if not good or not isinstance(value, list):
         raise Malformed("it holds something else than gates, whole numbers and angles")
     return value
 

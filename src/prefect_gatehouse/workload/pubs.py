@@ -123,5 +123,3 @@ def _bound(expression: Any, parameters: Sequence[Any], row: list[float]) -> floa
         raise UnusableAnswer("an angle is no real number", where="workload", advice="look at the circuit's expressions") from None
     except Exception:  # noqa: BLE001 - a division by zero and the like: no finite number
         return float("nan")
-
-

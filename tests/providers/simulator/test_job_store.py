@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from qiskit import QuantumCircuit
 from tests.providers.circuits import BACKENDS, LEASE, Desk, flipped
+from tests.support.circuits import decode
 
 from prefect_gatehouse.errors import Ambiguous, JobFailed, StorageError, Tampered
 from prefect_gatehouse.providers.interface import Progress
 from prefect_gatehouse.providers.simulator.job_store import JobStore
-from prefect_gatehouse.workload.circuits import decode
 from prefect_gatehouse.workload.counts import Counts
 
 KEY = "run:0:0:0"
