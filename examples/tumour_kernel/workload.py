@@ -25,8 +25,10 @@ def solve(features, parameters):
     chosen = landmarks_of(points, held_out, int(parameters["landmarks"]))
     pairs = [(row, column) for column in range(len(chosen)) for row in range(len(points)) if row != chosen[column]]
     angles = np.pi * parameters["bandwidth"] * points / 2
+    rows, columns = np.array(pairs).T
 
-    counts = yield [overlap(angles[row], angles[chosen[column]]) for row, column in pairs]
+    # One circuit with free angles, and a row of values for each pair: counts come back in the order of the rows.
+    counts = yield [(overlap_template(), np.hstack([angles[rows], angles[chosen[columns]]]))]
 
     kernel = np.ones((len(points), len(chosen)))
     for (row, column), result in zip(pairs, counts, strict=True):
@@ -59,6 +61,13 @@ def landmarks_of(points, held_out, number):
     return np.array(chosen)
 
 
+def overlap_template():
+    """The circuit of any two patients: the angles of the one, then those of the other, are its parameters."""
+    from qiskit.circuit import ParameterVector
+
+    return overlap(ParameterVector("left", len(FEATURES)), ParameterVector("right", len(FEATURES)))
+
+
 def overlap(left, right):
     """The circuit whose all-zero probability is the fidelity of two patients' states: one qubit a feature."""
     from qiskit import QuantumCircuit
@@ -74,17 +83,17 @@ def overlap(left, right):
 def prepare(circuit, angles):
     """Rotations by the features, and by products of neighbouring features between neighbouring qubits."""
     for qubit, angle in enumerate(angles):
-        circuit.ry(float(angle), qubit)
+        circuit.ry(angle, qubit)
     for qubit in range(len(angles) - 1):
-        circuit.rzz(float(angles[qubit] * angles[qubit + 1]), qubit, qubit + 1)
+        circuit.rzz(angles[qubit] * angles[qubit + 1], qubit, qubit + 1)
 
 
 def unprepare(circuit, angles):
     """The inverse of ``prepare``."""
     for qubit in reversed(range(len(angles) - 1)):
-        circuit.rzz(-float(angles[qubit] * angles[qubit + 1]), qubit, qubit + 1)
+        circuit.rzz(-angles[qubit] * angles[qubit + 1], qubit, qubit + 1)
     for qubit, angle in enumerate(angles):
-        circuit.ry(-float(angle), qubit)
+        circuit.ry(-angle, qubit)
 
 
 def classify(kernel, chosen, malignant, held_out, regularisation):
