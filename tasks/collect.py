@@ -48,7 +48,7 @@ def collect(attempt: Attempt, submission: Submission, fetch: Fetch) -> RoundOutc
             report(done, total)
     return RoundOutcome(
         submission=submission,
-        counts_digest=counts.digest_of(counts.settled(attempt, submission.round)),
+        counts_digest=counts.digest_of(attempt, submission.round),
         shots=submission.circuits.shots,
         queue_seconds=queue,
         run_seconds=run,

@@ -68,11 +68,12 @@ def _on_first_willing(
         entries = [entry for entry in known if entry.fallback == position]
         if any(entry.state == "refused" for entry in entries):
             continue
-        if not entries:
+        found = bool(entries)
+        if not found:
             entries = _intend(attempt, approved, batch, summary, number, position, provider, lease)
         try:
             for entry in entries:
-                _make_once(attempt, approved, provider, entry, lease)
+                _make_once(attempt, approved, provider, entry, lease, found=found)
         except Denied as refusal:
             made = [entry for entry in journal.entries(attempt, number) if entry.fallback == position and entry.handle]
             if made:
@@ -115,8 +116,12 @@ def _intend(
     )
 
 
-def _make_once(attempt: Attempt, approved: ApprovedPlan, provider: Backend, entry: journal.Entry, lease: CredentialLease) -> None:
-    """Handle known: nothing to do. Unknown: look for the job under its key, and only then send the same bytes."""
+def _make_once(attempt: Attempt, approved: ApprovedPlan, provider: Backend, entry: journal.Entry, lease: CredentialLease, *, found: bool) -> None:
+    """Handle known: nothing to do. Unknown: look for the job under its key, and only then send the same bytes.
+
+    An intent that was found may have been sent by an attempt that died, whose job the provider may not show yet; one that this attempt
+    wrote a moment ago has been sent by nobody, so nothing is waited for.
+    """
     if entry.handle is not None:
         return
     if entry.state == "ambiguous":
@@ -125,7 +130,7 @@ def _make_once(attempt: Attempt, approved: ApprovedPlan, provider: Backend, entr
     handle = provider.find_by_key(entry.key, lease)
     if handle is None:
         waited, grace = time.time() - entry.intended, provider.facts(lease).grace_seconds
-        if attempt.number > 1 and waited < grace:
+        if found and waited < grace:
             time.sleep(grace - waited)
             handle = provider.find_by_key(entry.key, lease)
     if handle is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from prefect_gatehouse.canonical import digest
+from prefect_gatehouse.canonical import digest, sha256_bytes
 from prefect_gatehouse.errors import Tampered
 from prefect_gatehouse.run import journal
 from prefect_gatehouse.run.attempt import Attempt
@@ -17,14 +17,14 @@ def to_bytes(counts: tuple[Counts, ...] | list[Counts]) -> bytes:
     return json.dumps([dict(item) for item in counts]).encode()
 
 
-def digest_of(counts: list[Counts]) -> str:
-    """Names a round's counts."""
-    return digest([dict(item) for item in counts])
+def digest_of(attempt: Attempt, number: int) -> str:
+    """Names a round's counts: SHA-256 over what the journal holds for it."""
+    return _digest(journal.results_of(attempt, number))
 
 
-def settled(attempt: Attempt, number: int) -> list[Counts]:
-    """What the journal holds for a round: the counts of each circuit, in the order of the circuits."""
-    return [counts for part in journal.results_of(attempt, number) for counts in json.loads(part)]
+def _digest(parts: list[bytes]) -> str:
+    """Of the jobs' results, each by its own digest, so that where one ends is part of it."""
+    return digest([sha256_bytes(part) for part in parts])
 
 
 def counts_of(attempt: Attempt, outcome: RoundOutcome) -> list[Counts]:
@@ -33,7 +33,7 @@ def counts_of(attempt: Attempt, outcome: RoundOutcome) -> list[Counts]:
     Raises:
         Tampered: They are not the ones that were collected.
     """
-    counts = settled(attempt, outcome.submission.round)
-    if digest_of(counts) != outcome.counts_digest:
+    parts = journal.results_of(attempt, outcome.submission.round)
+    if _digest(parts) != outcome.counts_digest:
         raise Tampered("the stored counts are not the ones that were collected", where=f"round {outcome.submission.round + 1}")
-    return counts
+    return [counts for part in parts for counts in json.loads(part)]

@@ -150,6 +150,7 @@ class _Project(MetaPathFinder, InspectLoader):
         self._sources = sources
         self._digest = digest
         self._names: set[str] = set()
+        self._neighbours = {file.relative_to(sources.root).parts[0].removesuffix(".py") for file in sources.files}
         self._unreadable: tuple[SyntaxError, WorkloadFailed] | None = None
 
     @classmethod
@@ -202,6 +203,8 @@ class _Project(MetaPathFinder, InspectLoader):
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """A neighbour of the entry file, or a module of a package beside it."""
+        if fullname.partition(".")[0] not in self._neighbours:
+            return None  # asked for every module that anybody imports from now on
         place = self._root.joinpath(*fullname.split("."))
         for file, folder in ((place / "__init__.py", [str(place)]), (place.with_name(place.name + ".py"), None)):
             if file in self._sources.files:

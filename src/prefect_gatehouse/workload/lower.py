@@ -7,7 +7,10 @@ every qubit begins in 0, would be wrong in the middle of a circuit.
 
 from __future__ import annotations
 
+import importlib.util
+import re
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefect_gatehouse.errors import UnusableAnswer
@@ -15,6 +18,7 @@ from prefect_gatehouse.errors import UnusableAnswer
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
+_QISKIT = Path(next(iter(importlib.util.find_spec("qiskit").submodule_search_locations)))  # type: ignore[union-attr, arg-type]
 # What no gate can stand for; the reason and the advice are what differs.
 _REASONS = {
     "ControlFlowOp": ("is control flow, and only gates are sent", "yield circuits without conditions or loops"),
@@ -50,28 +54,23 @@ def definition_of(operation: Any, gates: tuple[str, ...]) -> QuantumCircuit:
 
 def kind_of(operation: object) -> str:
     """What an operation is, in Qiskit's own words; a name that the workload gave it could be data."""
-    return next(_kinds()[each] for each in type(operation).__mro__ if each in _kinds())
+    return next((each.__name__ for each in type(operation).__mro__ if _is_qiskits(each)), "an object")
 
 
-@cache
-def _kinds() -> dict[type, str]:
-    """Qiskit's own classes of operations and their names, and ``object`` for the rest.
+def _is_qiskits(kind: type) -> bool:
+    """Whether Qiskit's source, as it is installed, defines a public class of this name where the class says.
 
-    Kept when it is first asked: before a workload gets its data, so that no name which it adds to Qiskit's modules can hold any.
+    What a class says of itself is not believed: a workload may put a class of its own, named after data, into a module of Qiskit's. The
+    source is read only when something is refused, since importing Qiskit's whole library to know its names takes a second.
     """
-    import qiskit.circuit
-    import qiskit.circuit.library
-    from qiskit.quantum_info import Clifford
-
-    found: dict[type, str] = {object: "an object", Clifford: "Clifford"}
-    for module in (qiskit.circuit.library, qiskit.circuit):
-        found.update({value: name for name, value in vars(module).items() if isinstance(value, type) and value.__module__.startswith("qiskit.")})
-    return found
-
-
-def remember_kinds() -> None:
-    """Takes the names of Qiskit's operations as they are now."""
-    _kinds()
+    module, name = kind.__module__, kind.__name__
+    if not module.startswith("qiskit.") or not re.fullmatch("[A-Z][A-Za-z0-9]*", name):
+        return False
+    place = _QISKIT.joinpath(*module.split(".")[1:])
+    for file in (place.with_suffix(".py"), place / "__init__.py"):
+        if file.is_file():
+            return re.search(rf"^class {name}\b", file.read_text(encoding="utf-8"), re.MULTILINE) is not None
+    return False
 
 
 def _class_of(name: str) -> type:

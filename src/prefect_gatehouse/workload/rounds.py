@@ -14,7 +14,6 @@ from prefect_gatehouse.workload.batch import CircuitBatch
 from prefect_gatehouse.workload.counts import Counts, Registers, RoundCounts
 from prefect_gatehouse.workload.frame import Unusable, table_of
 from prefect_gatehouse.workload.load import LoadedWorkload
-from prefect_gatehouse.workload.lower import remember_kinds
 from prefect_gatehouse.workload.pubs import read_round
 from prefect_gatehouse.workload.silence import silenced
 from prefect_gatehouse.workload.stops import handlers, let_stops_through
@@ -59,7 +58,6 @@ class Rounds:
         self._number = 0
         self._registers: tuple[Registers, ...] = ()
         self._handlers = handlers()
-        remember_kinds()
         with self._guarded():
             self._generator: Generator[Any, Any, Any] | None = workload.generate(features.copy(), dict(parameters))
 
