@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -47,15 +48,18 @@ def delete(run_id: str) -> None:
         client.delete_flow_run(UUID(run_id))
 
 
-def first_round(pipeline: Any, run_id: str) -> threading.Thread:
-    """A process that has collected the first of its rounds and works on."""
-    driver = threading.Thread(target=pipeline.process, args=(run_id,))
+def in_its_rounds(make_pipeline: Callable[..., Any], **order: Any) -> tuple[Any, str, threading.Thread]:
+    """A run whose process has collected the first of its rounds and works on."""
+    pipeline = make_pipeline(workload=SLOW)
+    run_id = pipeline.start()
+    pipeline.approved(run_id)
+    driver = threading.Thread(target=pipeline.process, args=(run_id,), kwargs=order)
     driver.start()
     until = time.monotonic() + 60
     while not pipeline.ledger.event(f"{run_id}:collect:0") and time.monotonic() < until:
         time.sleep(0.05)
     assert pipeline.ledger.event(f"{run_id}:collect:0")
-    return driver
+    return pipeline, run_id, driver
 
 
 def ended(pipeline: Any, run_id: str, ending: str) -> None:
@@ -106,10 +110,7 @@ def test_cancelled_while_suspended(pipeline: Any) -> None:
 
 def test_cancelled_while_running(make_pipeline: Any) -> None:
     """A state set directly stops no process; the gate before the next effect asks for it, and the run cleans up."""
-    pipeline = make_pipeline(workload=SLOW)
-    run_id = pipeline.start()
-    pipeline.approved(run_id)
-    driver = first_round(pipeline, run_id)
+    pipeline, run_id, driver = in_its_rounds(make_pipeline)
     set_state(run_id, Cancelled())
     driver.join()
     assert len(pipeline.ledger.events(run_id, "job-submitted")) == 1
@@ -184,10 +185,7 @@ def test_another_server_has_deleted_nothing(pipeline: Any) -> None:
 
 def test_deleted_in_prefect_while_it_runs(make_pipeline: Any) -> None:
     """A sweep leaves the living process alone; that looks before the next effect, submits nothing more and cleans up."""
-    pipeline = make_pipeline(workload=SLOW)
-    run_id = pipeline.start()
-    pipeline.approved(run_id)
-    driver = first_round(pipeline, run_id)
+    pipeline, run_id, driver = in_its_rounds(make_pipeline)
     delete(run_id)
     assert sweep(pipeline.settings) == []
     driver.join()
@@ -200,10 +198,7 @@ def test_deleted_in_prefect_while_it_runs(make_pipeline: Any) -> None:
 @pytest.mark.parametrize("state", [Cancelling, Crashed, Completed], ids=lambda state: state.__name__)
 def test_a_living_process_is_left_alone(make_pipeline: Any, state: Any) -> None:
     """Prefect calls the run dead, ended or about to be, but its heart beats: a sweep does not touch it."""
-    pipeline = make_pipeline(workload=SLOW)
-    run_id = pipeline.start()
-    pipeline.approved(run_id)
-    driver = first_round(pipeline, run_id)
+    pipeline, run_id, driver = in_its_rounds(make_pipeline)
     set_state(run_id, state())
     attempt = pipeline.ledger.run(run_id).attempt
     assert sweep(pipeline.settings) == []
@@ -225,10 +220,7 @@ def test_a_dead_process_in_a_state_that_was_forced_to_running(pipeline: Any) -> 
 
 def test_suspended_by_hand(make_pipeline: Any) -> None:
     """Suspend in mid-run: ledger and command say that it was by hand; resumed, it goes on where it was and completes."""
-    pipeline = make_pipeline(workload=SLOW)
-    run_id = pipeline.start()
-    pipeline.approved(run_id)
-    driver = first_round(pipeline, run_id)
+    pipeline, run_id, driver = in_its_rounds(make_pipeline)
     set_state(run_id, Suspended(timeout_seconds=3600))
     with pytest.raises(InputError, match="by hand"):
         control.resume(pipeline.ledger, run_id)  # not while its process still works
@@ -249,10 +241,7 @@ def test_suspended_by_hand(make_pipeline: Any) -> None:
 
 def test_suspended_by_hand_and_forgotten(make_pipeline: Any) -> None:
     """Nobody resumes it: it is abandoned when its window has passed, though Prefect has it as suspended."""
-    pipeline = make_pipeline(workload=SLOW)
-    run_id = pipeline.start()
-    pipeline.approved(run_id)
-    driver = first_round(pipeline, run_id)
+    pipeline, run_id, driver = in_its_rounds(make_pipeline)
     set_state(run_id, Suspended(timeout_seconds=3600))
     driver.join()
     until = pipeline.ledger.run(run_id).wait_until

@@ -6,14 +6,12 @@ import json
 import os
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.pipeline.test_endings import SLOW
+from tests.pipeline.test_endings import in_its_rounds
 from tests.support.leaks import leaks
 from tests.support.pipeline import ROWS, WORKLOAD
 
@@ -126,15 +124,20 @@ def test_a_missing_source(pipeline: Any) -> None:
     finishes(pipeline, run_id)
 
 
-def test_a_workload_that_raises(make_pipeline: Any, prefect_home: Path) -> None:
-    """Its exception's text, which may hold data, is withheld; place and type are told; mended before the plan, the run goes on."""
-    mark = "boom-value-7c41d0"
-    raising = WORKLOAD.replace("total = 0\n", f'raise ValueError("".join({list(mark)}))\n    total = 0\n')
-    pipeline = make_pipeline(workload=raising)
+def raises(make_pipeline: Any, prefect_home: Path, mark: str, error: str, words: str) -> tuple[Any, str]:
+    """A run whose workload raises, before its first round, an error that holds a mark: it can be resumed, and the mark is nowhere."""
+    made = error.format(f'"".join({list(mark)})')  # the source of the workload is read as well, and must not hold the mark
+    pipeline = make_pipeline(workload=WORKLOAD.replace("total = 0\n", f"raise {made}\n    total = 0\n"))
     run_id = pipeline.start()
     pipeline.process(run_id)
-    resumable(pipeline, run_id, "ValueError", "workload.py:10")
+    resumable(pipeline, run_id, words, "workload.py:10")
     assert leaks([mark], prefect_home, pipeline.home, pipeline.log) == []
+    return pipeline, run_id
+
+
+def test_a_workload_that_raises(make_pipeline: Any, prefect_home: Path) -> None:
+    """Its exception's text, which may hold data, is withheld; place and type are told; mended before the plan, the run goes on."""
+    pipeline, run_id = raises(make_pipeline, prefect_home, "boom-value-7c41d0", "ValueError({})", "ValueError")
     (pipeline.zone / "workload.py").write_text(WORKLOAD)
     finishes(pipeline, run_id)
 
@@ -156,13 +159,7 @@ def test_a_workload_that_raises_in_a_later_round(make_pipeline: Any) -> None:
 
 def test_a_workload_that_raises_a_class_named_after_data(make_pipeline: Any, prefect_home: Path) -> None:
     """Neither Prefect's database nor the ledger has its name, nor a log; the nearest class of Python's own is told."""
-    mark = "boom-class-3e9b52"
-    raising = WORKLOAD.replace("total = 0\n", f'raise type("".join({list(mark)}), (BaseException,), {{}})\n    total = 0\n')
-    pipeline = make_pipeline(workload=raising)
-    run_id = pipeline.start()
-    pipeline.process(run_id)
-    resumable(pipeline, run_id, "raised BaseException", "workload.py:10")
-    assert leaks([mark], prefect_home, pipeline.home, pipeline.log) == []
+    raises(make_pipeline, prefect_home, "boom-class-3e9b52", "type({}, (BaseException,), {{}})", "raised BaseException")
 
 
 def test_a_workload_that_answers_with_nothing(make_pipeline: Any) -> None:
@@ -227,15 +224,8 @@ def test_a_block_that_is_missing(make_pipeline: Any) -> None:
 @pytest.mark.timeout(400)
 def test_a_server_that_goes_away(make_pipeline: Any, stack: Any) -> None:
     """The Prefect server dies under a running process and comes back: what was done is not lost, and the run can be resumed."""
-    pipeline = make_pipeline(workload=SLOW)
-    run_id = pipeline.start()
-    pipeline.approved(run_id)
     # Prefect's client keeps trying for minutes, which would only make the test longer.
-    driver = threading.Thread(target=pipeline.process, args=(run_id,), kwargs={"env": {"PREFECT_CLIENT_MAX_RETRIES": "0"}})
-    driver.start()
-    until = time.monotonic() + 60
-    while not pipeline.ledger.event(f"{run_id}:collect:0") and time.monotonic() < until:
-        time.sleep(0.05)
+    pipeline, run_id, driver = in_its_rounds(make_pipeline, env={"PREFECT_CLIENT_MAX_RETRIES": "0"})
     stack.stop()
     driver.join(240)
     assert not driver.is_alive()

@@ -23,15 +23,6 @@ from prefect_gatehouse.operate import runs as control
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(400)]
 
 
-@pytest.fixture(scope="module")
-def worker(stack: Any) -> Iterator[None]:
-    """A process worker with the deployments of ``deployments/prefect.yaml``."""
-    stack.deploy()
-    stack.start_worker()
-    yield
-    stack.stop_workers()
-
-
 @pytest.fixture
 def pipeline(tmp_path: Path, stack: Any, prefect_home: Path, worker: None) -> Iterator[Pipeline]:
     """A pipeline that the worker runs, so in the worker's home; its people are its own."""

@@ -26,15 +26,6 @@ FILE = Path(__file__).resolve().parents[2] / "deployments" / "prefect.yaml"
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(400)]
 
 
-@pytest.fixture(scope="module")
-def worker(stack: Any) -> Iterator[None]:
-    """A process worker with the deployments of ``deployments/prefect.yaml``, schedules and all."""
-    stack.deploy()
-    stack.start_worker()
-    yield
-    stack.stop_workers()
-
-
 @pytest.fixture
 def ledger(prefect_home: Path) -> Iterator[Ledger]:
     """The ledger of the worker's home."""

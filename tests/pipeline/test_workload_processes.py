@@ -24,15 +24,6 @@ SETS = WORKLOAD.replace(
 DIES = WORKLOAD.replace(TAIL, "    import os\n    os._exit(9)\n" + TAIL)
 
 
-@pytest.fixture(scope="module")
-def worker(stack: Any) -> Iterator[None]:
-    """A process worker with the deployments of ``deployments/prefect.yaml``."""
-    stack.deploy()
-    stack.start_worker()
-    yield
-    stack.stop_workers()
-
-
 @pytest.fixture
 def make(tmp_path: Path, stack: Any, prefect_home: Path, worker: None) -> Iterator[Callable[[str], Pipeline]]:
     """Makes a pipeline that the worker runs, so in the worker's home; its people are its own."""

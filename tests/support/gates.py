@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
+import pyarrow as pa
 
 from prefect_gatehouse.flows.governed_pipeline import up_to_the_plan
 from prefect_gatehouse.identity import sshsig
@@ -13,15 +16,25 @@ from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.run import journal
 from prefect_gatehouse.run.answer import Answer
 from prefect_gatehouse.run.approvals import ask, judge
 from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.run.values import ApprovedPlan, Plan, RawOutcome
-from prefect_gatehouse.secrets.lease import SecretText
+from prefect_gatehouse.run.minimised import rounds_of
+from prefect_gatehouse.run.values import AdmittedRun, ApprovedPlan, Plan, RawOutcome
+from prefect_gatehouse.secrets.lease import CredentialLease, SecretText
 from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.tasks.admit import admit
 from prefect_gatehouse.tasks.await_approval import await_approval
+from prefect_gatehouse.tasks.fetch_credential import fetch_credential
+from prefect_gatehouse.workload.circuits import summarise
+from prefect_gatehouse.workload.rounds import Finished
+from prefect_gatehouse.workload.summary import CircuitsSummary
 from tests.support.plans import MANIFEST, RUN, write_project
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
 
 HEAD = "import os\nimport random\nimport sys\nimport warnings\n\nimport numpy as np\nimport pandas as pd\nfrom qiskit import QuantumCircuit\n\n\n"
 # Two rounds; the second depends on the counts of the first, and on random numbers.
@@ -42,6 +55,31 @@ def solve(features, parameters):
 """
 
 
+@dataclass
+class Collected:
+    """A run whose workload has returned."""
+
+    desk: Desk
+    outcome: RawOutcome
+
+    def returning(self, name: str, frame: pd.DataFrame) -> RawOutcome:
+        """The outcome as if the workload had returned another frame."""
+        attempt = self.desk.attempt
+        artifact = attempt.store.write(RUN, name, pa.Table.from_pandas(frame, preserve_index=False), attempt.key)
+        return self.outcome.model_copy(update={"frame": artifact})
+
+
+class Fetching:
+    """Gate 6, as a flow hands it to a gate; it remembers what it was passed for."""
+
+    def __init__(self) -> None:
+        self.purposes: list[Purpose] = []
+
+    def __call__(self, attempt: Attempt, admitted: AdmittedRun, purpose: Purpose) -> CredentialLease:
+        self.purposes.append(purpose)
+        return fetch_credential(attempt, admitted, purpose)
+
+
 class Desk:
     """A run over a small project, approved, and what drives it."""
 
@@ -49,7 +87,8 @@ class Desk:
         self.folder = folder / "project"
         write_project(self.folder)
         manifest = MANIFEST.replace("envelope: {rounds: 2, jobs: 10,", f"envelope: {{rounds: {rounds}, jobs: {jobs},")
-        (self.folder / "gatehouse.yaml").write_text(manifest.replace("backends: [aer, braket-local]", f"backends: [{backends}]"))
+        self.manifest = self.folder / "gatehouse.yaml"
+        self.manifest.write_text(manifest.replace("backends: [aer, braket-local]", f"backends: [{backends}]"))
         (self.folder / "source.csv").write_text("subject,x\nann,0.1\nbob,0.2\ncid,0.3\n")
         self.write(body)
         # Nobody signs here, and the data is restricted: a tier that admits that.
@@ -57,6 +96,7 @@ class Desk:
         tiers.write_text(Settings().tiers.read_text().replace("unverified_class: internal", "unverified_class: restricted"))
         self.settings = Settings(home=folder / "home", tiers=tiers)
         self.settings.folder("")
+        self.secrets = {"secret/url": f"sqlite:///{self.folder / 'target.sqlite'}"}
         self.ledger = Ledger(self.settings.ledger())
         self.attempt = self.next_attempt()
 
@@ -65,19 +105,45 @@ class Desk:
 
     def next_attempt(self) -> Attempt:
         key = base64.b64encode(bytes(range(32))).decode()
-        return Attempt(self.settings, self.ledger, RUN, lambda block: SecretText(key))
+        return Attempt(self.settings, self.ledger, RUN, lambda block: SecretText(self.secrets.get(block, key)))
+
+    def change(self, old: str, new: str) -> None:
+        """Writes the manifest with one text replaced."""
+        text = self.manifest.read_text()
+        assert old in text
+        self.manifest.write_text(text.replace(old, new))
+
+    def admitted(self) -> AdmittedRun:
+        return admit(self.attempt, str(self.manifest), None)
+
+    def gates(self, kind: str = "gate-passed") -> list[str]:
+        """The gates that were passed, entered or failed, in order."""
+        return [str(event.data["gate"]) for event in self.ledger.events(RUN, kind)]
 
     def planned(self) -> Plan:
-        return up_to_the_plan(self.attempt, str(self.folder / "gatehouse.yaml"), None)
+        return up_to_the_plan(self.attempt, str(self.manifest), None)
 
     def approved(self) -> ApprovedPlan:
-        made = self.planned()
+        return self.approve(self.planned())
+
+    def approve(self, made: Plan) -> ApprovedPlan:
+        self.answer(made, "approve")
+        return await_approval(self.attempt, made)
+
+    def answer(self, made: Plan, decision: Literal["approve", "reject"]) -> None:
+        """Has Bob, who may, answer in his own name."""
         people = People(self.settings.people_folder())
         key = self.folder.parent / "bob"
         people.add("bob", key=generate_key(key, ""), roles=frozenset({"approver"}), totp=False, clearance=DataClass.RESTRICTED)
-        approve, _ = ask(self.attempt, made, "k")
-        judge(self.attempt, made, "k", Answer(decision="approve", approver="bob", proof=sshsig.sign(key, approve.message())))
-        return await_approval(self.attempt, made)
+        statement = dict(zip(("approve", "reject"), ask(self.attempt, made, "k"), strict=True))[decision]
+        judge(self.attempt, made, "k", Answer(decision=decision, approver="bob", proof=sshsig.sign(key, statement.message())))
+
+    def first_round(self, made: Plan) -> tuple[list[QuantumCircuit], CircuitsSummary]:
+        """The circuits that the plan is about, and what they amount to."""
+        with rounds_of(self.attempt, made.validated.minimised) as rounds:
+            circuits = rounds.advance(None)
+        assert not isinstance(circuits, Finished)
+        return circuits, summarise(circuits, made.body.circuits.shots)
 
     def entries(self) -> list[tuple[int, int, str, str]]:
         return [(entry.round, entry.fallback, entry.backend, entry.state) for entry in journal.entries(self.attempt)]

@@ -1,0 +1,81 @@
+"""Gate 8: a round's counts are settled once, as they came; a job that failed ends the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from tests.support.gates import Desk, Fetching
+
+from prefect_gatehouse.errors import JobFailed, Tampered
+from prefect_gatehouse.manifest.models import Purpose
+from prefect_gatehouse.providers.interface import JobResult, JobStatus
+from prefect_gatehouse.providers.simulator.aer import AerBackend
+from prefect_gatehouse.run.counts import counts_of
+from prefect_gatehouse.run.values import RoundOutcome, Submission
+from prefect_gatehouse.tasks.collect import collect
+from prefect_gatehouse.tasks.submit import submit
+
+
+def submitted(desk: Desk) -> Submission:
+    approved = desk.approved()
+    circuits, summary = desk.first_round(approved.plan)
+    return submit.in_round(0, desk.attempt, approved, circuits, summary, 0, Fetching())
+
+
+def collected(desk: Desk, submission: Submission) -> RoundOutcome:
+    return collect.in_round(0, desk.attempt, submission, Fetching())
+
+
+def test_a_round_is_settled(desk: Desk) -> None:
+    """One mapping a circuit, each with all its shots; the outcome names them, and the journal has the job as settled."""
+    submission, fetch = submitted(desk), Fetching()
+    outcome = collect.in_round(0, desk.attempt, submission, fetch)
+    assert (fetch.purposes, outcome.shots, outcome.cost, desk.entries()) == ([Purpose.SUBMIT], 64, 0, [(0, 0, "aer", "settled")])
+    assert [sum(counts.values()) for counts in counts_of(desk.attempt, outcome)] == [64] * 3
+    with pytest.raises(Tampered, match="not the ones that were collected"):
+        counts_of(desk.attempt, outcome.model_copy(update={"counts_digest": "0" * 64}))
+
+
+def test_a_job_that_waits_in_a_queue(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked for again, as often as the backend says, and its result only when it is ready."""
+    submission = submitted(desk)
+    states: Iterator[Any] = iter(["queued", "running", "ready"])
+    waited: list[float] = []
+    monkeypatch.setattr(AerBackend, "status", lambda self, handle, lease: JobStatus(next(states)))
+    monkeypatch.setattr("prefect_gatehouse.tasks.collect.time.sleep", waited.append)
+    collected(desk, submission)
+    assert waited == [0.5, 0.5] and next(states, None) is None
+
+
+@pytest.mark.parametrize("state", ["failed", "cancelled"])
+def test_a_job_that_ended_without_a_result(desk: Desk, monkeypatch: pytest.MonkeyPatch, state: Any) -> None:
+    """The error names the job; the journal still has it, so that cleaning up finds it."""
+    submission = submitted(desk)
+    monkeypatch.setattr(AerBackend, "status", lambda self, handle, lease: JobStatus(state))
+    with pytest.raises(JobFailed, match=f"has the job as {state}") as caught:
+        collected(desk, submission)
+    assert (caught.value.job_id, desk.entries()) == (submission.jobs[0].handle, [(0, 0, "aer", "submitted")])
+
+
+def test_what_is_settled_is_not_asked_for_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process died after a job was settled: the next attempt takes its counts from the journal."""
+    submission = submitted(desk)
+    with monkeypatch.context() as dying:
+        dying.setattr("prefect_gatehouse.run.counts.settled", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            collected(desk, submission)
+    desk.attempt = desk.next_attempt()
+    monkeypatch.setattr(AerBackend, "result", lambda *_: pytest.fail("asked again"))
+    assert len(counts_of(desk.attempt, collected(desk, submission))) == 3
+
+
+def test_the_bill_and_the_calibration_are_the_provider_s(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was billed and how long it took is the outcome's; of the calibration its digest is kept."""
+    submission = submitted(desk)
+    given = JobResult(({"00": 64},) * 3, 7.0, 2.0, b"calibration", Decimal("0.5"))
+    monkeypatch.setattr(AerBackend, "result", lambda *_: given)
+    outcome = collected(desk, submission)
+    assert (outcome.queue_seconds, outcome.run_seconds, outcome.cost, len(outcome.calibration_sha256)) == (7.0, 2.0, Decimal("0.5"), 64)
