@@ -24,6 +24,7 @@ from prefect_gatehouse.store.run_keys import RunKeys
 from prefect_gatehouse.tokens.keys import RootKey
 from prefect_gatehouse.validation.suite import load_suite
 from prefect_gatehouse.validation.validate import validate
+from prefect_gatehouse.workload.batch import CircuitBatch
 from prefect_gatehouse.workload.load import load_workload
 from prefect_gatehouse.workload.rounds import Finished, Rounds
 
@@ -67,7 +68,7 @@ def finished(clinic: Clinic) -> tuple[pd.DataFrame, list[Any]]:
     lease = CredentialLease(Purpose.SUBMIT, None, None, environment="local", tenant=clinic.manifest.tenant)
     rounds = clinic.rounds(clinic.features)
     circuits = rounds.advance(None)
-    assert isinstance(circuits, list)
+    assert isinstance(circuits, CircuitBatch)
     counts = provider.result(provider.submit(provider.encode(circuits, shots), "run:0:0:0", lease), lease).counts
     assert [sum(item.values()) for item in counts] == [shots] * len(circuits)
     step = rounds.advance(counts)
