@@ -48,8 +48,8 @@ def drive(folder: Path, manifest: Manifest, features: pd.DataFrame, backend: str
         digests.append(summarise(step, manifest.execution.shots).digest)
         size = provider.facts(lease).circuits_per_job
         counts: list[Any] = []
-        for job, start in enumerate(range(0, len(step), size)):
-            payload = provider.encode(step[start : start + size], manifest.execution.shots)
+        for job, part in enumerate(step.parts(size)):
+            payload = provider.encode(part, manifest.execution.shots)
             counts += provider.result(provider.submit(payload, f"run:{len(digests)}:{job}:0", lease), lease).counts
         step = workload.advance(counts)
     return step.frame, digests

@@ -12,9 +12,12 @@ from prefect_gatehouse.providers.registry import connect
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.store.run_keys import RunKeys
 from prefect_gatehouse.workload.counts import Counts
+from tests.support.circuits import batch_of
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
+
+    from prefect_gatehouse.workload.batch import CircuitBatch
 
 BACKENDS = ["aer", "braket-local"]
 LEASE = CredentialLease(Purpose.SUBMIT, None, None, environment="local", tenant="t")
@@ -32,14 +35,14 @@ class Desk:
         """A provider object of its own at every call, as every process has."""
         return connect(self.backend, Connection(self.spool, self.sealer))
 
-    def submit(self, circuits: Sequence[QuantumCircuit], key: str = "run:0:0:0", shots: int = 100) -> str:
+    def submit(self, circuits: Sequence[object] | CircuitBatch, key: str = "run:0:0:0", shots: int = 100) -> str:
         provider = self.provider()
-        return provider.submit(provider.encode(circuits, shots), key, LEASE)
+        return provider.submit(provider.encode(batch_of(circuits), shots), key, LEASE)
 
     def result(self, handle: str, progress: Progress | None = None) -> JobResult:
         return self.provider().result(handle, LEASE, progress)
 
-    def run(self, *circuits: QuantumCircuit, key: str = "run:0:0:0", shots: int = 100) -> tuple[Counts, ...]:
+    def run(self, *circuits: object, key: str = "run:0:0:0", shots: int = 100) -> tuple[Counts, ...]:
         return self.result(self.submit(circuits, key, shots)).counts
 
     def files(self) -> list[Path]:

@@ -42,7 +42,16 @@ BODIES = st.builds(
     workload_digest=HEX,
     lock_digest=HEX | st.just("none"),
     image_digest=LINE,
-    circuits=st.builds(CircuitsSummary, count=st.integers(1, 10**6), digest=HEX, qubits=COUNT, depth=COUNT, shots=COUNT),
+    circuits=st.builds(
+        CircuitsSummary,
+        count=st.integers(1, 10**6),
+        templates=st.integers(1, 10**6),
+        digest=HEX,
+        qubits=COUNT,
+        depth=COUNT,
+        angles=COUNT,
+        shots=COUNT,
+    ),
     backends=st.lists(
         st.builds(
             BackendSnapshot,

@@ -148,7 +148,7 @@ def plan_for(folder: Path, settings: Settings, *, made_at: datetime = MADE, **ch
     body = PlanBody(
         run_id=RUN,
         data_digest="3" * 64,
-        circuits=CircuitsSummary(count=1, digest="4" * 64, qubits=2, depth=3, shots=64),
+        circuits=CircuitsSummary(count=1, templates=1, digest="4" * 64, qubits=2, depth=3, angles=1, shots=64),
         backends=tuple(_snapshot(name) for name in ("aer", "braket-local")),
         rounds=2,
         jobs=10,

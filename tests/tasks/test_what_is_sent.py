@@ -31,9 +31,9 @@ class Leaky(AerBackend):
         payload = super().encode(circuits, shots)
         return payload + TOKEN.encode() if Leaky.armed == "bytes" else payload
 
-    def payload_text(self, payload: bytes) -> str:
-        text = super().payload_text(payload.removesuffix(TOKEN.encode()))
-        return text.replace('"ry"', f'"ry_{TOKEN}"', 1) if Leaky.armed == "names" or payload.endswith(TOKEN.encode()) else text
+    def plain_form(self, payload: bytes) -> bytes:
+        form = super().plain_form(payload.removesuffix(TOKEN.encode()))
+        return form.replace(b'"ry"', f'"ry_{TOKEN}"'.encode(), 1) if Leaky.armed == "names" or payload.endswith(TOKEN.encode()) else form
 
     def submit(self, payload: bytes, key: str, lease: Any) -> str:
         Leaky.sent.append(payload)

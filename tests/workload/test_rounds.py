@@ -14,6 +14,7 @@ from tests.support.circuits import summarise
 from tests.support.gates import HEAD, TWO_ROUNDS
 
 from prefect_gatehouse.errors import WorkloadFailed
+from prefect_gatehouse.workload.batch import CircuitBatch
 from prefect_gatehouse.workload.load import load_workload
 from prefect_gatehouse.workload.rounds import Finished, Rounds
 
@@ -312,6 +313,6 @@ def test_what_is_no_list_of_circuits(tmp_path: Path, what: str) -> None:
 def test_what_is_no_frame(tmp_path: Path, what: str) -> None:
     """Only a pandas frame is a result; nothing returned is none."""
     rounds = rounds_of(tmp_path, f"def solve(features, parameters):\n    yield (QuantumCircuit(1, 1),)\n    return {what}\n")
-    assert isinstance(rounds.advance(None), list)
+    assert isinstance(rounds.advance(None), CircuitBatch)
     with pytest.raises(WorkloadFailed, match="no pandas frame"):
         rounds.advance([{"0": 1}])

@@ -132,7 +132,7 @@ def _template(item: object) -> Template:
     if not isinstance(item, list) or len(item) != 3 or not isinstance(item[2], list):
         raise Malformed("it holds something else than gates, whole numbers and angles")
     width, bits, listed = item
-    if not _is_whole(width, 1, _WIDTH) or not _is_whole(bits, 0, _WIDTH):
+    if not _is_whole(width, 0, _WIDTH) or not _is_whole(bits, 0, _WIDTH):
         raise Malformed("a circuit's width is none")
     shapes = gate_shapes()
     gates: list[Gate] = []

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from qiskit import QuantumCircuit
 from tests.providers.circuits import BACKENDS, LEASE, Desk, flipped
-from tests.support.circuits import decode
+from tests.support.circuits import batch_of, decode
 
 from prefect_gatehouse.errors import Ambiguous, JobFailed, StorageError, Tampered
 from prefect_gatehouse.providers.interface import Progress
@@ -132,8 +132,8 @@ def test_payloads_are_the_same_bytes_each_time(desk: Desk) -> None:
     """Two encodings of equal circuits are equal whatever the circuits are called, and decode to the same circuits."""
     one, other = flipped(3, 0), flipped(3, 0)
     other.name, other.metadata = "CANARY", {"patient": "CANARY"}
-    payload = desk.provider().encode([one], 100)
-    assert payload == desk.provider().encode([other], 100)
+    payload = desk.provider().encode(batch_of([one]), 100)
+    assert payload == desk.provider().encode(batch_of([other]), 100)
     (again,), shots = decode(payload)
     assert (again, shots) == (one, 100)
 
@@ -145,7 +145,7 @@ def test_the_spool_holds_nothing_in_clear(desk: Desk) -> None:
     """No byte of payload or counts is in any file or file name; everything is for its owner only."""
     circuit = flipped(4, 1, 3)
     circuit.name, circuit.metadata = "CANARY", {"patient": "CANARY"}
-    payload = desk.provider().encode([circuit], 4711)
+    payload = desk.provider().encode(batch_of([circuit]), 4711)
     handle = desk.submit([circuit], shots=4711)
     assert desk.result(handle).counts == ({"1010": 4711},)
     assert len(desk.files()) == 2
@@ -218,7 +218,7 @@ def test_a_tampered_file_is_refused(tmp_path: Path, name: str, attack: str) -> N
 def test_a_sealed_payload_that_is_no_payload(tmp_path: Path) -> None:
     """What opens under the run's key but was not made by encode is refused too, not run."""
     desk = Desk(tmp_path, "aer")
-    for number, data in enumerate((b"", b"plain", b"\x78\x9c", desk.provider().encode([flipped(1)], 1)[:-6])):
+    for number, data in enumerate((b"", b"plain", b"\x78\x9c", desk.provider().encode(batch_of([flipped(1)]), 1)[:-6])):
         handle = desk.provider().submit(data, f"k{number}", LEASE)
         with pytest.raises(Tampered, match="can't be decoded"):
             desk.result(handle)
@@ -351,7 +351,7 @@ def test_killed_at_every_touch_of_the_disk(backend: str, tmp_path: Path) -> None
         assert sum(counts[0].values()) == 1000
         found.append(json.dumps([dict(sorted(item.items())) for item in counts]))
         (handle,) = (path.name for path in desk.spool.iterdir())
-        payload = desk.provider().encode([coins(2)], 1000)
+        payload = desk.provider().encode(batch_of([coins(2)]), 1000)
         assert desk.sealer.open((desk.spool / handle / "payload").read_bytes()) == f"{handle}/payload\n".encode() + payload
     assert backend != "aer" or set(found) == {found[-1]}
     # The deaths did strike before, between and after payload and result.
