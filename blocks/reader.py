@@ -10,12 +10,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from prefect_gatehouse.blocks.stores import load_block, store_error
-from prefect_gatehouse.blocks.vault import VaultSecret
 from prefect_gatehouse.errors import Denied, Unavailable
 from prefect_gatehouse.secrets.lease import Checkout, SecretText
 
 if TYPE_CHECKING:
     from prefect_aws import S3Bucket
+
+    from prefect_gatehouse.blocks.vault import VaultSecret
 
 Read = Callable[[Any, str | None], Checkout]
 _READERS: dict[str, Read] = {}

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect_gatehouse.blocks.reader import read_text
 from prefect_gatehouse.blocks.stores import load_block, store_error
-from prefect_gatehouse.blocks.vault import VaultSecret
 from prefect_gatehouse.errors import Ambiguous, Denied, Unavailable
 from prefect_gatehouse.secrets.lease import SecretText
+
+if TYPE_CHECKING:
+    from prefect_gatehouse.blocks.vault import VaultSecret
 
 Write = Callable[[Any, str, str | None, SecretText, str], None]
 _WRITERS: dict[str, Write] = {}

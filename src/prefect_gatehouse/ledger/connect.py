@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection, QueuePool
 
 from prefect_gatehouse.errors import StorageError
 
@@ -20,6 +22,9 @@ _CAUSES = {
     "SQLITE_NOTADB": "the file is no database",
 }
 """SQLite's result codes, in words; https://www.sqlite.org/rescode.html."""
+
+_PARENTS: list[Any] = []
+"""Connections that a fork brought along; they are the parent's."""
 
 
 def cause_of(error: SQLAlchemyError) -> str:
@@ -39,8 +44,12 @@ def open_engine(url: str) -> Engine:
         StorageError: The URL is no SQLAlchemy URL, or of another database.
     """
     try:
-        # No pool: a connection must not survive a fork or sit in a suspended process, and SQLite opens one in 0.1 ms.
-        engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
+        if make_url(url).get_backend_name() == "sqlite":
+            # Who closes the last connection of a WAL database copies the log back and deletes it: as much again as the transaction.
+            engine = create_engine(url, poolclass=QueuePool, max_overflow=-1, hide_parameters=True)
+        else:
+            # No pool: a server may drop a connection that sits in a process for hours.
+            engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
     except (SQLAlchemyError, ImportError, ValueError):
         advice = "give sqlite:////folder/ledger.sqlite, or postgresql+psycopg://... with the extra postgresql installed"
         raise StorageError("the ledger's URL is not understood", where="GATEHOUSE_LEDGER_URL", advice=advice) from None
@@ -49,12 +58,23 @@ def open_engine(url: str) -> Engine:
     if engine.dialect.name == "sqlite":
 
         @event.listens_for(engine, "connect")
-        def _connect(connection: Any, _record: object) -> None:
+        def _connect(connection: Any, record: ConnectionPoolEntry) -> None:
+            record.info["of"] = _place(engine)
             connection.isolation_level = None
             cursor = connection.cursor()
             for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
                 cursor.execute(f"PRAGMA {pragma}")
             cursor.close()
+
+        @event.listens_for(engine, "checkout")
+        def _checkout(connection: Any, record: ConnectionPoolEntry, proxy: PoolProxiedConnection) -> None:
+            if record.info["of"] == _place(engine):
+                return
+            if record.info["of"][0] != os.getpid():
+                # Not even closed: https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_connection_across_a_fork_
+                _PARENTS.append(connection)
+                record.dbapi_connection = proxy.dbapi_connection = None  # type: ignore[misc]
+            raise DisconnectionError  # the pool opens another one
 
         @event.listens_for(engine, "begin")
         def _begin(connection: Connection) -> None:
@@ -62,3 +82,12 @@ def open_engine(url: str) -> Engine:
             connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
+
+
+def _place(engine: Engine) -> tuple[int, int, int]:
+    """What a kept connection is good for: SQLite's must not be used behind a fork, nor when another file has the ledger's name."""
+    try:
+        found = os.stat(engine.url.database or "")
+    except OSError:
+        return os.getpid(), 0, 0
+    return os.getpid(), found.st_dev, found.st_ino
