@@ -168,42 +168,41 @@ class Passage(Generic[V]):
     def make(self) -> V:
         """Before, the function, after."""
         self._tag(())
-        mark = f"{_name(self.gate.name, self.number)}:{self.attempt.number}:{secrets.token_hex(4)}"
-        self.attempt.record(f"{mark}:before", GateEntered(gate=self.gate.name, round=self.number, passage=mark))
+        mark = f"{_name(self.gate.name, self.number)}:{secrets.token_hex(4)}"
+        with self.attempt.effect() as tx:
+            self.attempt.append(tx, f"{mark}:before", GateEntered(gate=self.gate.name, round=self.number))
+            entered = tx.newest()
         try:
             value = self.gate.run(self.attempt, self.args, self.kwargs)
-            tags = self._tag((value,))
-            self._store(mark, value, tags)
+            self._tag((value,))
+            self._store(mark, entered, value)
         except Exception as error:  # noqa: BLE001 - foreign errors become ours, without their text
             stopped = sanitised(error, self.gate.name)
-            self._failed(mark, stopped)
+            self._failed(mark, entered, stopped)
             raise stopped from None
         return value
 
-    def _store(self, mark: str, value: V, tags: set[str]) -> None:
+    def _store(self, mark: str, entered: int, value: V) -> None:
         record = value.record if isinstance(value, CredentialLease) else value
         # A lease is never replayed, so its event has a name of its own; a value is found again under the gate's.
         name = f"{mark}:after" if isinstance(value, CredentialLease) else _name(self.gate.name, self.number)
-        chain = self.attempt.chain
-        stored, sha256 = chain.stored(record), chain.digest_of(record)
-        passed = GatePassed(gate=self.gate.name, round=self.number, passage=mark, value=stored, sha256=sha256, tags=tuple(sorted(tags)))
+        passed = GatePassed(gate=self.gate.name, round=self.number, entered=entered, value=self.attempt.chain.stored(record))
         with self.attempt.effect() as tx:
             self.attempt.append(tx, name, passed)
             self.gate.finish(self.attempt, tx, value)
 
-    def _failed(self, mark: str, error: GatehouseError) -> None:
+    def _failed(self, mark: str, entered: int, error: GatehouseError) -> None:
         try:
-            self.attempt.record(f"{mark}:failed", GateFailed(gate=self.gate.name, round=self.number, passage=mark, **error.as_dict()))
+            self.attempt.record(f"{mark}:failed", GateFailed(gate=self.gate.name, round=self.number, entered=entered, **error.as_dict()))
         except (StorageError, Superseded):
             return  # the first error is the one to tell; a full disk or a newer attempt can't be written down here
 
-    def _tag(self, values: tuple[object, ...]) -> set[str]:
+    def _tag(self, values: tuple[object, ...]) -> None:
         tags = tags_of(self.attempt.run_id, self.attempt.settings.environment, (*self.args, *self.kwargs.values(), *values), self.gate.name)
         context = TaskRunContext.get()
         if context is not None:
             # Not through with_options(tags=) or prefect.tags: those cost a concurrency call for each task.
             context.task_run.tags = sorted(tags)
-        return tags
 
 
 def _name(name: str, number: int | None) -> str:

@@ -24,7 +24,7 @@ from prefect_gatehouse.ledger.events import (
 from prefect_gatehouse.ledger.merkle import Frontier, leaf_hash
 from prefect_gatehouse.ledger.note import Head, VerifierKey, open_note
 from prefect_gatehouse.ledger.projection import Projection
-from prefect_gatehouse.ledger.store import GENESIS, Event, Ledger, read_event
+from prefect_gatehouse.ledger.store import GENESIS, Event, Ledger, read_event, whole_id
 from prefect_gatehouse.ledger.tables import artifacts, events, heads, runs, submissions
 
 
@@ -181,7 +181,7 @@ def _entry_problem(body: bytes, expected: int, previous: str, columns: tuple[int
         return "the chain is broken before it"
     if columns[0] != expected or entry.get("seq") != expected:
         return "it is out of order"
-    if (entry.get("id"), entry.get("run"), entry.get("kind")) != columns[1:]:
+    if not isinstance(entry.get("id"), str) or (whole_id(entry), entry.get("run"), entry.get("kind")) != columns[1:]:
         return "its index columns differ from its body"
     return ""
 

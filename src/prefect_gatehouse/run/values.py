@@ -7,19 +7,21 @@ digest (``run/chain.py``).
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, ValidationInfo, field_serializer, field_validator, model_validator
 
+from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.models import Manifest, Purpose
-from prefect_gatehouse.manifest.treatment import Treatment
+from prefect_gatehouse.manifest.treatment import Treatment, undeclared
 from prefect_gatehouse.policy.decision import Decision
 from prefect_gatehouse.policy.rules import RunClasses, TierRules
-from prefect_gatehouse.run.gate_value import GateValue
+from prefect_gatehouse.run.gate_value import GateValue, Reading, Writing
 from prefect_gatehouse.store.artifact import Artifact, Deletion
 from prefect_gatehouse.validation.report import CheckResult, SuiteReport
 from prefect_gatehouse.value import Digest, Value
@@ -54,7 +56,7 @@ class MinimisedData(GateValue):
     source_sha256: Digest
     source_rows: int
     data_digest: Digest = Field(description="Of the minimised content (plain, before encryption): the data that the approval names.")
-    treatments: tuple[Treatment, ...]
+    treatments: tuple[Treatment, ...] = Field(description="In the ledger the bare name stands for a column that the manifest does not name.")
     highest_class: DataClass = Field(description="Highest class among the columns that leave.")
     k: int | None = Field(description="Smallest group measured over the quasi-identifiers.")
     l: int | None = Field(  # noqa: E741 the measure's own letter
@@ -67,6 +69,20 @@ class MinimisedData(GateValue):
         None, description="Version of the root key that made the tokens; those of ff1 and permuted numbers have no room for it."
     )
     synthetic: bool = Field(False, description="Whether the source's digest is recorded in the ledger as synthetic.")
+
+    @field_serializer("treatments", mode="wrap")
+    def _names(self, treatments: tuple[Treatment, ...], whole: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
+        written = whole(treatments)
+        if not isinstance(info.context, Writing):
+            return written
+        return [one.column if one == undeclared(one.column) else each for one, each in zip(treatments, written, strict=True)]
+
+    @field_validator("treatments", mode="before")
+    @classmethod
+    def _from_names(cls, treatments: Any, info: ValidationInfo) -> Any:
+        if not isinstance(info.context, Reading) or not isinstance(treatments, list):
+            return treatments
+        return [undeclared(each) if isinstance(each, str) else each for each in treatments]
 
 
 class ValidatedData(GateValue):
@@ -137,9 +153,32 @@ class PlanBody(Value):
     systems: tuple[SystemAddress, ...] = Field(description="Every declared system.")
     preflight: Preflight
 
+    def digest(self) -> str:
+        """The plan digest, 64 hexadecimal digits: over the RFC 8785 form of every field."""
+        return digest(json.loads(self.model_dump_json(by_alias=True)))
+
     def endpoint(self, system: str) -> str:
         """Where a declared system is, as it was approved."""
         return next(item.endpoint for item in self.systems if item.name == system)
+
+
+def repeated(validated: ValidatedData) -> dict[str, Any]:
+    """What a plan's body takes over from the values before it, by field."""
+    admitted = validated.minimised.admitted
+    manifest, envelope = admitted.manifest, admitted.manifest.execution.envelope
+    return {
+        "run_id": admitted.run_id,
+        "manifest_digest": admitted.manifest_digest,
+        "data_digest": validated.minimised.data_digest,
+        "rounds": envelope.rounds,
+        "jobs": envelope.jobs,
+        "cost": envelope.cost,
+        "deadline_seconds": int(envelope.deadline.total_seconds()),
+        "policy_digest": admitted.decision.policy_digest,
+        "input_suite_sha256": validated.report.suite_sha256,
+        "credentials": tuple(CredentialNeed(purpose=item, block=manifest.credentials.of(item)) for item in Purpose),
+        "classes": admitted.classes,
+    }
 
 
 class Plan(GateValue):
@@ -151,6 +190,30 @@ class Plan(GateValue):
     body: PlanBody
     digest: Digest = Field(description="SHA-256 over the RFC 8785 form of the body.")
     made_at: datetime
+
+    @field_serializer("body", mode="wrap")
+    def _only_new(self, body: PlanBody, whole: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
+        """In the ledger a body holds what the values before it do not; the plan digest is over all of it."""
+        written = whole(body)
+        if isinstance(info.context, Writing):
+            before = repeated(self.validated)
+            # Compared as they are written: amounts that are equal can be spelled in two ways, and the digest is over the spelling.
+            same = whole(body.model_copy(update=before))
+            return {name: value for name, value in written.items() if name not in before or value != same.get(name)}
+        return written
+
+    @field_validator("body", mode="before")
+    @classmethod
+    def _all_of_it(cls, body: Any, info: ValidationInfo) -> Any:
+        if isinstance(info.context, Reading) and isinstance(body, dict) and "validated" in info.data:
+            return {**repeated(info.data["validated"]), **body}
+        return body
+
+    @model_validator(mode="after")
+    def _as_approved(self, info: ValidationInfo) -> Plan:
+        if isinstance(info.context, Reading) and self.body.digest() != self.digest:
+            raise ValueError("the body does not have the plan's digest")
+        return self
 
     @property
     def admitted(self) -> AdmittedRun:
