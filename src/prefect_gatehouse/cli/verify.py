@@ -17,8 +17,8 @@ def _verify(key: Path | None, expected: str | None, as_json: bool) -> None:
     from prefect_gatehouse.errors import InputError
     from prefect_gatehouse.evidence.approvals import problems
     from prefect_gatehouse.ledger.note import VerifierKey
+    from prefect_gatehouse.ledger.opening import open_ledger
     from prefect_gatehouse.ledger.seal import count_unsealed, newest_copy, roots
-    from prefect_gatehouse.ledger.store import Ledger
     from prefect_gatehouse.ledger.verify import verify
     from prefect_gatehouse.settings import load_settings
 
@@ -33,9 +33,7 @@ def _verify(key: Path | None, expected: str | None, as_json: bool) -> None:
         raise InputError("the ledger's key can't be read", where=str(path), advice="give the file ledger.vkey with --key") from None
     except InputError as error:
         raise InputError(error.message, where=str(path), advice=error.advice) from None
-    settings.folder("")
-    ledger = Ledger(settings.ledger())
-    try:
+    with open_ledger(settings) as ledger:
         found = verify(ledger, trusted, newest_copy(settings.home, trusted))
         if found.ok:  # what an approval says counts only where the events are what was written
             found.problems.extend(problems(ledger))
@@ -44,8 +42,6 @@ def _verify(key: Path | None, expected: str | None, as_json: bool) -> None:
             found.problems.append("this home signs heads, and its copy of the newest one (ledger.head) is missing or not signed by this key")
         if expected is not None and expected not in roots(ledger, trusted):
             found.problems.append("the root that you kept is not among the signed heads: the ledger was rolled back or replaced")
-    finally:
-        ledger.close()
 
     def render() -> None:
         for problem in found.problems:

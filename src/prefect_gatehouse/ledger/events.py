@@ -287,7 +287,7 @@ class JobSubmitted(Fact):
     key: str
     backend: str
     job: str
-    lease: str
+    lease: str = Field("", description="Empty where the admitted manifest names no secret for submitting.")
     environment: str
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar, cast
 
 from sqlalchemy import Connection, delete, func, insert, inspect, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
@@ -72,6 +72,15 @@ class Event(Generic[F]):
 def _short(event_id: str, run_id: str) -> str:
     """An identifier as the body spells it: ``:name`` where it is ``run:name`` of the body's own run."""
     return event_id.removeprefix(run_id) if event_id.startswith(f"{run_id}:") else event_id
+
+
+def _older(body: object) -> bool:
+    """Whether an event is written as an earlier release wrote it; what is no event at all is for the verification to tell."""
+    try:
+        entry: Any = parse(body) if isinstance(body, str) else None
+        return bool(entry.get("v", 1) < Fact.version)
+    except (AttributeError, TypeError, ValueError, RecursionError):
+        return False
 
 
 def whole_id(entry: Mapping[str, Any]) -> str:
@@ -179,11 +188,30 @@ class Ledger:
     def __init__(self, url: str) -> None:
         self._engine = open_engine(url)
         with self._guarded():
-            present = set(metadata.tables) <= set(inspect(self._engine).get_table_names())
-        if not present:  # a new ledger, or one of a version that had fewer tables
+            here = inspect(self._engine)
+            tables = set(here.get_table_names())
+            columns = {name: {column["name"] for column in here.get_columns(name)} for name in set(metadata.tables) & tables}
+        self._refuse_foreign(columns)
+        if not set(metadata.tables) <= tables:  # a new ledger, or one of a version that had fewer tables
             # In one write transaction, so that two processes that start at once do not both create.
             with self.transaction() as tx:
                 metadata.create_all(tx.connection)
+
+    def _refuse_foreign(self, columns: Mapping[str, set[str]]) -> None:
+        """What is there must be what this release reads: the tables' columns, and the way in which the first event is written."""
+        foreign = any(found != set(metadata.tables[name].columns.keys()) for name, found in columns.items())
+        if not foreign and events.name in columns:
+            with self.reading() as connection:
+                foreign = _older(connection.scalar(select(events.c.body).order_by(events.c.seq).limit(1)))
+        if foreign:
+            advice = "keep it as evidence, the release that wrote it verifies it; give a new one with GATEHOUSE_HOME or GATEHOUSE_LEDGER_URL"
+            raise StorageError("the ledger is of another release, and this one can't go on with it", where="ledger", advice=advice)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Gives the connections back."""

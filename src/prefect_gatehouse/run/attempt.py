@@ -189,7 +189,7 @@ class Attempt:
         with self.effect() as tx:
             until = time.time() + manifest.retention.artifacts.total_seconds()
             stored = ArtifactStored(uri=artifact.uri, owner=manifest.owner, retain_until=until)
-            if self.append(tx, f"stored:{artifact.uri}", stored):
+            if self.append(tx, f"stored:{artifact.uri.removeprefix(f'artifact:{self.run_id}/')}", stored):
                 tx.connection.execute(insert(artifacts).values(run_id=self.run_id, **stored.model_dump()))
 
     def release(self) -> list[LeaseRecord]:

@@ -37,7 +37,9 @@ class Chain:
 
     def stored(self, value: Value) -> Json:
         """A value as its event keeps it: without the fields that have their default."""
-        return cast(Json, json.loads(value.model_dump_json(by_alias=True, exclude_defaults=True, context=Writing(value, self.digest_of))))
+        return cast(
+            Json, json.loads(value.model_dump_json(by_alias=True, exclude_defaults=True, context=Writing(value, self._run_id, self.digest_of)))
+        )
 
     def digest_of(self, value: Value) -> str:
         """SHA-256 over the RFC 8785 form of a value as its event keeps it."""
@@ -70,7 +72,7 @@ class Chain:
 
     def _checked(self, fact: GatePassed, passage: str, kind: type[V]) -> V:
         try:
-            value = kind.model_validate(fact.value, context=Reading(self.follow))
+            value = kind.model_validate(fact.value, context=Reading(self._run_id, self.follow))
         except (ValueError, ValidationError):
             raise Tampered("the stored value is not the one that this gate returned", where=passage, advice="run: gatehouse verify") from None
         self._digests[id(value)] = (value, sha256_bytes(canonical(fact.value)))

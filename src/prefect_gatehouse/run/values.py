@@ -8,6 +8,7 @@ digest (``run/chain.py``).
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -16,11 +17,13 @@ from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, Va
 
 from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.identity.requester import Requester
+from prefect_gatehouse.manifest.columns import Column
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.models import Manifest, Purpose
 from prefect_gatehouse.manifest.treatment import Treatment, undeclared
+from prefect_gatehouse.policy.classes import features_of, outputs_of
 from prefect_gatehouse.policy.decision import Decision
-from prefect_gatehouse.policy.rules import RunClasses, TierRules
+from prefect_gatehouse.policy.rules import ClassedColumn, RunClasses, TierRules
 from prefect_gatehouse.run.gate_value import GateValue, Reading, Writing
 from prefect_gatehouse.store.artifact import Artifact, Deletion
 from prefect_gatehouse.validation.report import CheckResult, SuiteReport
@@ -45,6 +48,42 @@ class AdmittedRun(GateValue):
     decision: Decision
     at: datetime
 
+    @field_serializer("classes", mode="wrap")
+    def _by_name(self, classes: RunClasses, whole: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
+        """In the ledger the columns' names alone, in their order, where the classes follow from the manifest beside them."""
+        written = whole(classes)
+        if isinstance(info.context, Writing):
+            known = {each.column: each for each in features_of(self.manifest.data)}
+            pairs = zip(classes.features, written["features"], strict=True)
+            written["features"] = [one.column if known.get(one.column) == one else each for one, each in pairs]
+            if classes.outputs == outputs_of(self.manifest.data, self.manifest.output, classes.features):
+                del written["outputs"]
+        return written
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _from_names(cls, classes: Any, info: ValidationInfo) -> Any:
+        if not isinstance(info.context, Reading) or not isinstance(classes, dict) or "manifest" not in info.data:
+            return classes
+        manifest: Manifest = info.data["manifest"]
+        known = {each.column: each for each in features_of(manifest.data)}
+        features = [known[each] if isinstance(each, str) and each in known else ClassedColumn.model_validate(each) for each in classes["features"]]
+        return {"outputs": outputs_of(manifest.data, manifest.output, features), **classes, "features": features}
+
+
+def _declared(columns: Mapping[str, Column], name: object) -> dict[str, Any]:
+    """What the manifest says of a column."""
+    column = columns.get(str(name))
+    return {} if column is None else {"data_class": column.data_class, "rule": column.rule}
+
+
+def _short(columns: Mapping[str, Column], treatment: Treatment, written: dict[str, Any]) -> str | dict[str, Any]:
+    """A treatment as the ledger holds it: without what the manifest says."""
+    if treatment == undeclared(treatment.column):
+        return treatment.column
+    said = _declared(columns, treatment.column)
+    return {name: value for name, value in written.items() if name not in said or said[name] != value}
+
 
 class MinimisedData(GateValue):
     """Gate 2: only allow-listed columns are left, tokenised and generalised, in an encrypted artifact."""
@@ -56,7 +95,9 @@ class MinimisedData(GateValue):
     source_sha256: Digest
     source_rows: int
     data_digest: Digest = Field(description="Of the minimised content (plain, before encryption): the data that the approval names.")
-    treatments: tuple[Treatment, ...] = Field(description="In the ledger the bare name stands for a column that the manifest does not name.")
+    treatments: tuple[Treatment, ...] = Field(
+        description="In the ledger class and rule are left out where they are the manifest's; a bare name is a column that it does not name."
+    )
     highest_class: DataClass = Field(description="Highest class among the columns that leave.")
     k: int | None = Field(description="Smallest group measured over the quasi-identifiers.")
     l: int | None = Field(  # noqa: E741 the measure's own letter
@@ -75,14 +116,16 @@ class MinimisedData(GateValue):
         written = whole(treatments)
         if not isinstance(info.context, Writing):
             return written
-        return [one.column if one == undeclared(one.column) else each for one, each in zip(treatments, written, strict=True)]
+        columns = self.admitted.manifest.data.columns
+        return [_short(columns, one, each) for one, each in zip(treatments, written, strict=True)]
 
     @field_validator("treatments", mode="before")
     @classmethod
     def _from_names(cls, treatments: Any, info: ValidationInfo) -> Any:
-        if not isinstance(info.context, Reading) or not isinstance(treatments, list):
+        if not isinstance(info.context, Reading) or not isinstance(treatments, list) or "admitted" not in info.data:
             return treatments
-        return [undeclared(each) if isinstance(each, str) else each for each in treatments]
+        columns = info.data["admitted"].manifest.data.columns
+        return [undeclared(each) if isinstance(each, str) else {**_declared(columns, each.get("column")), **each} for each in treatments]
 
 
 class ValidatedData(GateValue):

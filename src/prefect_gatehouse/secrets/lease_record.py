@@ -16,7 +16,7 @@ class LeaseRecord(Value):
     purpose: Purpose
     block: str | None
     version: str = Field("", description="The secret's version at its store, where the store has versions.")
-    lease_id: str
+    lease_id: str = Field(description="Empty where no secret is needed: nothing was leased.")
     environment: str
     tenant: str
     expires_at: datetime
