@@ -177,9 +177,10 @@ class Passage(Generic[V]):
     def make(self) -> V:
         """Before, the function, after."""
         self._tag(())
-        mark = f"{_name(self.gate.name, self.number)}:{secrets.token_hex(4)}"
+        token = secrets.token_hex(4)
+        mark = f"{_name(self.gate.name, self.number)}:{token}"
         with self.attempt.effect() as tx:
-            self.attempt.append(tx, f"entered:{mark}", GateEntered(gate=self.gate.name, round=self.number))
+            self.attempt.append(tx, f"entered:{token}", GateEntered(gate=self.gate.name, round=self.number))
             entered = tx.newest()
         try:
             value = self.gate.run(self.attempt, self.args, self.kwargs)

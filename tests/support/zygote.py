@@ -66,7 +66,7 @@ def _kill_at(kill: dict[str, Any]) -> None:
             os.kill(os.getpid(), deadly)
 
     def watched(self: Attempt, tx: Any, name: str, fact: Any) -> bool:
-        # "minimise" is the event that stores the gate's value; "entered:minimise:ab12" tells that it was entered.
+        # "minimise" is the event that stores the gate's value; "entered:ab12" tells that it was entered.
         if "event" in kill and (name == kill["event"] or name.startswith(kill["event"] + ":")):
             seen["event"] = True
             if kill["side"] == "before":

@@ -13,8 +13,9 @@ from prefect_gatehouse.cli.output import emit, gatehouse_command
 @click.option("--key", type=click.Path(path_type=Path), help="The ledger.vkey that you trust; the home's own unless given.")
 @click.option("--root", "expected", help="A root that you kept elsewhere; must be among the signed heads.")
 def _verify(key: Path | None, expected: str | None, as_json: bool) -> None:
-    """Recompute every hash, the chain, the Merkle tree and every signature of the ledger."""
+    """Recompute every hash, the chain, the Merkle tree and every signature of the ledger, and the digests of what is kept beside it."""
     from prefect_gatehouse.errors import InputError
+    from prefect_gatehouse.evidence import kept
     from prefect_gatehouse.evidence.approvals import problems
     from prefect_gatehouse.ledger.note import VerifierKey
     from prefect_gatehouse.ledger.opening import open_ledger
@@ -37,6 +38,7 @@ def _verify(key: Path | None, expected: str | None, as_json: bool) -> None:
         found = verify(ledger, trusted, newest_copy(settings.home, trusted))
         if found.ok:  # what an approval says counts only where the events are what was written
             found.problems.extend(problems(ledger))
+            found.problems.extend(kept.problems(settings, ledger))
         unsealed = count_unsealed(ledger)
         if found.heads and (settings.home / "ledger.key").exists() and newest_copy(settings.home, trusted) is None:
             found.problems.append("this home signs heads, and its copy of the newest one (ledger.head) is missing or not signed by this key")

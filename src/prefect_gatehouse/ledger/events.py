@@ -147,7 +147,7 @@ class PolicyDecided(Fact):
     action: Action
     allowed: bool
     reasons: tuple[str, ...]
-    policy_digest: Digest
+    policy_digest: Digest | Literal[""] = Field("", description="Empty where it is the policy by which the run was admitted.")
 
 
 class ApprovalAsked(Fact):
@@ -276,6 +276,7 @@ class SubmissionIntended(Fact):
     circuits: int
     circuits_digest: Digest
     payload_sha256: Digest
+    sealed_sha256: Digest | Literal[""] = Field("", description="Of the payload as the journal keeps it, encrypted.")
     reserved_usd: Decimal
     intended: float = Field(description="Seconds since the epoch.")
 
@@ -314,6 +315,7 @@ class JobSettled(Fact):
     kind = "job-settled"
     key: str
     result_sha256: Digest
+    sealed_sha256: Digest | Literal[""] = Field("", description="Of the result as the journal keeps it, encrypted.")
     cost_usd: Decimal
 
 

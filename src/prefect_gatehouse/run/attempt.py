@@ -112,9 +112,19 @@ class Attempt:
 
     def permit(self, name: str, fact: ApprovalGiven | PolicyDecided) -> bool:
         """Appends an event that permits something, and signs a head over it before anybody acts on it."""
+        if isinstance(fact, PolicyDecided) and fact.policy_digest == self._admitted_by:
+            fact = fact.model_copy(update={"policy_digest": ""})
         new = self.record(name, fact)
         self.seal()
         return new
+
+    @cached_property
+    def _admitted_by(self) -> str | None:
+        """Digest of the policy that admitted the run."""
+        from prefect_gatehouse.run.values import AdmittedRun
+
+        admitted = self.chain.read(AdmittedRun.gate, AdmittedRun)
+        return admitted.decision.policy_digest if admitted is not None else None
 
     def seal(self) -> None:
         """Signs a head over everything that has happened."""

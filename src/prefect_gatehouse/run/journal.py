@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_UP, Decimal
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import func, insert, select, update
 
@@ -128,7 +128,7 @@ def intend(
     Raises:
         Denied: The envelope has no room for these jobs, or a price is none.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     if not all(price.is_finite() and price >= 0 for price in prices):
         raise Denied("the provider's price is no amount of money", where=backend, advice="mend the provider's price")
     # Up to the next unit that the journal stores: a reservation is never less than the price.
@@ -160,7 +160,9 @@ def intend(
         tx.connection.execute(insert(submissions), rows)
         for row in rows:
             fields = ("key", "round", "job", "fallback", "backend", "circuits", "circuits_digest", "payload_sha256", "intended")
-            fact = SubmissionIntended.model_validate({name: row[name] for name in fields} | {"reserved_usd": row["reserved"]})
+            fact = SubmissionIntended.model_validate(
+                {name: row[name] for name in fields} | {"reserved_usd": row["reserved"], "sealed_sha256": sha256_bytes(row["payload"])}
+            )
             attempt.append(tx, _name("intended", fact.key), fact)
     return [entry for entry in entries(attempt, round_number) if entry.fallback == fallback]
 
@@ -193,7 +195,11 @@ def settled(attempt: Attempt, entry: Entry, result: bytes, cost: Decimal) -> Non
     sealed = attempt.sealer.seal(result)
     with attempt.effect() as tx:
         _move(tx, entry, "settled", result=sealed, settled=cost)
-        attempt.append(tx, _name("settled", entry.key), JobSettled(key=entry.key, result_sha256=sha256_bytes(result), cost_usd=cost))
+        attempt.append(
+            tx,
+            _name("settled", entry.key),
+            JobSettled(key=entry.key, result_sha256=sha256_bytes(result), sealed_sha256=sha256_bytes(sealed), cost_usd=cost),
+        )
 
 
 def _move(tx: Transaction, entry: Entry, state: State, **columns: object) -> None:

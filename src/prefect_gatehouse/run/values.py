@@ -85,19 +85,24 @@ def _short(columns: Mapping[str, Column], treatment: Treatment, written: dict[st
     return {name: value for name, value in written.items() if name not in said or said[name] != value}
 
 
+def _kept(treatments: tuple[Treatment, ...]) -> tuple[str, ...]:
+    """The columns that leave."""
+    return tuple(each.column for each in treatments if each.rule != "drop")
+
+
 class MinimisedData(GateValue):
     """Gate 2: only allow-listed columns are left, tokenised and generalised, in an encrypted artifact."""
 
     gate = "minimise"
 
     admitted: AdmittedRun
-    artifact: Artifact
-    source_sha256: Digest
-    source_rows: int
-    data_digest: Digest = Field(description="Of the minimised content (plain, before encryption): the data that the approval names.")
     treatments: tuple[Treatment, ...] = Field(
         description="In the ledger class and rule are left out where they are the manifest's; a bare name is a column that it does not name."
     )
+    artifact: Artifact = Field(description="In the ledger its columns are left out: those that were not dropped.")
+    source_sha256: Digest
+    source_rows: int
+    data_digest: Digest = Field(description="Of the minimised content (plain, before encryption): the data that the approval names.")
     highest_class: DataClass = Field(description="Highest class among the columns that leave.")
     k: int | None = Field(description="Smallest group measured over the quasi-identifiers.")
     l: int | None = Field(  # noqa: E741 the measure's own letter
@@ -110,6 +115,20 @@ class MinimisedData(GateValue):
         None, description="Version of the root key that made the tokens; those of ff1 and permuted numbers have no room for it."
     )
     synthetic: bool = Field(False, description="Whether the source's digest is recorded in the ledger as synthetic.")
+
+    @field_serializer("artifact", mode="wrap")
+    def _without_columns(self, artifact: Artifact, whole: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
+        written = whole(artifact)
+        if isinstance(info.context, Writing) and artifact.columns == _kept(self.treatments):
+            del written["columns"]
+        return written
+
+    @field_validator("artifact", mode="before")
+    @classmethod
+    def _with_columns(cls, artifact: Any, info: ValidationInfo) -> Any:
+        if isinstance(info.context, Reading) and isinstance(artifact, dict) and "treatments" in info.data:
+            return {"columns": _kept(info.data["treatments"]), **artifact}
+        return artifact
 
     @field_serializer("treatments", mode="wrap")
     def _names(self, treatments: tuple[Treatment, ...], whole: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
@@ -181,7 +200,7 @@ class PlanBody(Value):
     data_digest: Digest
     workload_digest: Digest = Field(description="Over the workload's source files.")
     lock_digest: str = Field(description="SHA-256 of the lock file, or 'none'.")
-    image_digest: str
+    image_digest: str = ""
     circuits: CircuitsSummary = Field(description="Of the first round.")
     backends: tuple[BackendSnapshot, ...]
     rounds: int
@@ -319,7 +338,7 @@ class RoundOutcome(GateValue):
     submission: Submission
     counts_digest: Digest
     shots: int
-    queue_seconds: float
+    queue_seconds: float = 0.0
     run_seconds: float
     calibration_sha256: str = Field("", description="Of the calibration at execution, where the backend has one.")
     cost: Decimal = Field(description="USD, as the provider settled it.")
@@ -366,7 +385,7 @@ class WriteBackReceipt(GateValue):
     label: Label
     data_class: DataClass = Field(description="Of the rows.")
     because: tuple[str, ...] = Field(description="Columns of the source whose class the rows have.")
-    repeated: bool = Field(description="True where an earlier attempt had already published.")
+    repeated: bool = Field(False, description="True where an earlier attempt had already published.")
     at: datetime
 
 
@@ -377,8 +396,8 @@ class CleanupReceipt(GateValue):
 
     run_id: str
     ending: Ending
-    leases_revoked: int
-    jobs_cancelled: int
+    leases_revoked: int = 0
+    jobs_cancelled: int = 0
     key_shredded: bool
     deletions: tuple[Deletion, ...]
     obligations: tuple[str, ...] = Field((), description="Provider-side copies that could not be deleted.")
