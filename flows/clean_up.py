@@ -27,6 +27,7 @@ from prefect_gatehouse.flows.ending import end
 from prefect_gatehouse.flows.leaving import leave_as
 from prefect_gatehouse.flows.lifecycle import resume_window, state_of
 from prefect_gatehouse.ledger.events import AttemptStarted, EndingDecided
+from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.seal import seal_home
 from prefect_gatehouse.ledger.store import Ledger
@@ -65,10 +66,8 @@ def sweep(settings: Settings, now: float | None = None) -> list[dict[str, str]]:
         One row a run: its identifier, its ending, and what was left to say; and one a page.
     """
     now = time.time() if now is None else now
-    settings.folder("")
-    ledger = Ledger(settings.ledger())
-    swept = []
-    try:
+    with open_ledger(settings) as ledger:
+        swept = []
         with get_client(sync_client=True) as client:
             for row in ledger.runs():
                 if row.ending is None and (over := _over(ledger, client, row, now)) is not None:
@@ -80,8 +79,6 @@ def sweep(settings: Settings, now: float | None = None) -> list[dict[str, str]]:
         told = tell_outside(settings, ledger)
         if told is not None and told.why:
             swept.append({"run": "lineage", "ending": "", "note": f"{told.left} events are still to be told: {told.why}"})
-    finally:
-        ledger.close()
     return swept
 
 

@@ -10,6 +10,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.flows.lifecycle import resume_window
 from prefect_gatehouse.ledger.events import AttemptStarted, RunInterrupted
+from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.settings import load_settings
 
@@ -21,7 +22,7 @@ def note_crash(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:  # noqa
     the run. It may also come late, when the run has been resumed: an attempt that began after the crash is left alone.
     """
     try:
-        ledger = Ledger(load_settings().ledger())
+        ledger = open_ledger(load_settings())
     except GatehouseError:
         return  # nothing can be written down; what reads the ledger later judges the run by its last sign of life
     try:

@@ -20,6 +20,7 @@ from prefect_gatehouse.flows.ending import decided_ending, end
 from prefect_gatehouse.flows.leaving import leave_as
 from prefect_gatehouse.ledger.events import RunInterrupted
 from prefect_gatehouse.ledger.heartbeat import beating
+from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.chain import Chain
@@ -58,8 +59,7 @@ def _driven(pipeline: Callable[[Attempt], object]) -> State[None]:
     run_id, flow_id = _flow_run()
     try:
         settings = load_settings()
-        settings.folder("")
-        ledger = Ledger(settings.ledger())
+        ledger = open_ledger(settings)
     except Exception as error:  # noqa: BLE001 - a malformed setting, too, is told in our words
         return _to_resume(run_id, sanitised(error, "settings"))
     try:

@@ -10,9 +10,17 @@ from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.tasks.gate import gate
 
 
-@gate(CredentialLease)
+def _none_needed(attempt: Attempt, admitted: AdmittedRun, purpose: Purpose) -> CredentialLease | None:
+    """A lease of nothing, for a purpose that the admitted manifest gives no block; the policy is asked all the same."""
+    if admitted.manifest.credentials.of(purpose) is not None:
+        return None
+    ask_secret(attempt.policy, admitted, purpose, attempt.settings.environment)
+    return CredentialLease(purpose, None, None, environment=attempt.settings.environment, tenant=admitted.manifest.tenant)
+
+
+@gate(CredentialLease, nothing_to_do=_none_needed)
 def fetch_credential(attempt: Attempt, admitted: AdmittedRun, purpose: Purpose) -> CredentialLease:
-    """Asks the policy, then reads the secret that the manifest names for a purpose; a purpose that needs none is recorded so.
+    """Asks the policy, then reads the secret that the manifest names for a purpose. Where it names none, nothing is read and no event tells of it.
 
     Raises:
         Denied: The policy or the store says no.

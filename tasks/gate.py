@@ -52,7 +52,11 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, err
 
 
 def gate(
-    returns: type[V], *, and_then: AndThen[V] | None = None, heeds_cancellation: bool = True
+    returns: type[V],
+    *,
+    and_then: AndThen[V] | None = None,
+    heeds_cancellation: bool = True,
+    nothing_to_do: Callable[..., V | None] | None = None,
 ) -> Callable[[Callable[Concatenate[Attempt, P], V]], Gate[P, V]]:
     """Makes a gate of a function.
 
@@ -60,10 +64,11 @@ def gate(
         returns: What the gate returns; what the ledger stored is checked against it when a run is resumed.
         and_then: Called with the value in the transaction of the "after" event.
         heeds_cancellation: False only for the gate that cleans up a cancelled run.
+        nothing_to_do: Gives the value where a passage would do nothing and so have nothing to tell, and None otherwise.
     """
 
     def wrap(function: Callable[Concatenate[Attempt, P], V]) -> Gate[P, V]:
-        return Gate(function, returns, and_then, heeds_cancellation)
+        return Gate(function, returns, and_then, heeds_cancellation, nothing_to_do)
 
     return wrap
 
@@ -77,6 +82,7 @@ class Gate(Generic[P, V]):
         returns: type[V],
         and_then: AndThen[V] | None,
         heeds_cancellation: bool,
+        nothing_to_do: Callable[..., V | None] | None,
     ) -> None:
         self.name = function.__name__
         if issubclass(returns, GateValue) and returns.gate != self.name:
@@ -86,6 +92,7 @@ class Gate(Generic[P, V]):
         self._returns = returns
         self._and_then = and_then
         self._heeds_cancellation = heeds_cancellation
+        self._nothing_to_do = nothing_to_do
 
     def kept(self, attempt: Attempt, round_number: int | None = None) -> V | None:
         """The value that an earlier attempt stored, None if this gate has not been passed.
@@ -107,6 +114,8 @@ class Gate(Generic[P, V]):
 
     def _pass(self, attempt: Attempt, number: int | None, args: tuple[object, ...], kwargs: dict[str, object]) -> V:
         value = self.kept(attempt, number)
+        if value is None and self._nothing_to_do is not None:
+            value = self._nothing_to_do(attempt, *args, **kwargs)
         if value is not None:
             return value
         passage = Passage(self, attempt, number, args, kwargs)
@@ -168,42 +177,42 @@ class Passage(Generic[V]):
     def make(self) -> V:
         """Before, the function, after."""
         self._tag(())
-        mark = f"{_name(self.gate.name, self.number)}:{self.attempt.number}:{secrets.token_hex(4)}"
-        self.attempt.record(f"{mark}:before", GateEntered(gate=self.gate.name, round=self.number, passage=mark))
+        token = secrets.token_hex(4)
+        mark = f"{_name(self.gate.name, self.number)}:{token}"
+        with self.attempt.effect() as tx:
+            self.attempt.append(tx, f"entered:{token}", GateEntered(gate=self.gate.name, round=self.number))
+            entered = tx.newest()
         try:
             value = self.gate.run(self.attempt, self.args, self.kwargs)
-            tags = self._tag((value,))
-            self._store(mark, value, tags)
+            self._tag((value,))
+            self._store(mark, entered, value)
         except Exception as error:  # noqa: BLE001 - foreign errors become ours, without their text
             stopped = sanitised(error, self.gate.name)
-            self._failed(mark, stopped)
+            self._failed(mark, entered, stopped)
             raise stopped from None
         return value
 
-    def _store(self, mark: str, value: V, tags: set[str]) -> None:
+    def _store(self, mark: str, entered: int, value: V) -> None:
         record = value.record if isinstance(value, CredentialLease) else value
         # A lease is never replayed, so its event has a name of its own; a value is found again under the gate's.
-        name = f"{mark}:after" if isinstance(value, CredentialLease) else _name(self.gate.name, self.number)
-        chain = self.attempt.chain
-        stored, sha256 = chain.stored(record), chain.digest_of(record)
-        passed = GatePassed(gate=self.gate.name, round=self.number, passage=mark, value=stored, sha256=sha256, tags=tuple(sorted(tags)))
+        name = mark if isinstance(value, CredentialLease) else _name(self.gate.name, self.number)
+        passed = GatePassed(gate=self.gate.name, round=self.number, entered=entered, value=self.attempt.chain.stored(record))
         with self.attempt.effect() as tx:
             self.attempt.append(tx, name, passed)
             self.gate.finish(self.attempt, tx, value)
 
-    def _failed(self, mark: str, error: GatehouseError) -> None:
+    def _failed(self, mark: str, entered: int, error: GatehouseError) -> None:
         try:
-            self.attempt.record(f"{mark}:failed", GateFailed(gate=self.gate.name, round=self.number, passage=mark, **error.as_dict()))
+            self.attempt.record(f"failed:{mark}", GateFailed(gate=self.gate.name, round=self.number, entered=entered, **error.as_dict()))
         except (StorageError, Superseded):
             return  # the first error is the one to tell; a full disk or a newer attempt can't be written down here
 
-    def _tag(self, values: tuple[object, ...]) -> set[str]:
+    def _tag(self, values: tuple[object, ...]) -> None:
         tags = tags_of(self.attempt.run_id, self.attempt.settings.environment, (*self.args, *self.kwargs.values(), *values), self.gate.name)
         context = TaskRunContext.get()
         if context is not None:
             # Not through with_options(tags=) or prefect.tags: those cost a concurrency call for each task.
             context.task_run.tags = sorted(tags)
-        return tags
 
 
 def _name(name: str, number: int | None) -> str:

@@ -35,17 +35,14 @@ class Desk:
         chain = Chain(self.ledger, RUN)
         self.ledger.begin_attempt(RUN)
         for value in (self.minimised.admitted, self.minimised):
-            self._tell(f"{value.gate}:before", GateEntered(gate=value.gate, passage=value.gate), 1)
-            passed = GatePassed(
-                gate=value.gate, passage=value.gate, value=chain.stored(value), sha256=chain.digest_of(value), tags=("run:x", "env:local")
-            )
-            self._tell(value.passage, passed, 1)
+            entered = self._tell(f"{value.gate}:before", GateEntered(gate=value.gate), 1)
+            self._tell(value.passage, GatePassed(gate=value.gate, entered=entered, value=chain.stored(value)), 1)
         for mark in ("one", "two"):
-            self._tell(f"{mark}:before", GateEntered(gate="fetch_credential", passage=mark), 1)
-            self._tell(f"{mark}:after", GatePassed(gate="fetch_credential", passage=mark, value={}), 1)
-        self._tell("failed:before", GateEntered(gate="plan", passage="failed"), 1)
-        self._tell("failed", GateFailed(gate="plan", passage="failed", error="denied", message="CANARY message"), 1)
-        self._tell("died:before", GateEntered(gate="submit", round=0, passage="died"), 1)
+            entered = self._tell(f"{mark}:before", GateEntered(gate="fetch_credential"), 1)
+            self._tell(f"{mark}:after", GatePassed(gate="fetch_credential", entered=entered, value={}), 1)
+        entered = self._tell("failed:before", GateEntered(gate="plan"), 1)
+        self._tell("failed", GateFailed(gate="plan", entered=entered, error="denied", message="CANARY message"), 1)
+        self._tell("died:before", GateEntered(gate="submit", round=0), 1)
         self.ledger.begin_attempt(RUN)
         self._tell("ending", EndingDecided(ending="abandoned"), 2)
         self._tell("ended", RunEnded(ending="abandoned"), 2)
@@ -53,9 +50,10 @@ class Desk:
         lines = (self.settings.home / "lineage" / "openlineage.ndjson").read_text().splitlines()
         self.told: list[dict[str, Any]] = [json.loads(line) for line in lines]
 
-    def _tell(self, name: str, fact: Any, attempt: int) -> None:
+    def _tell(self, name: str, fact: Any, attempt: int) -> int:
         with self.ledger.transaction() as tx:
             tx.append(f"{RUN}:{name}", RUN, fact, attempt=attempt)
+            return tx.newest()
 
 
 @pytest.fixture(scope="module")

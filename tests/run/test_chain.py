@@ -13,6 +13,7 @@ import pytest
 from prefect_gatehouse.canonical import canonical
 from prefect_gatehouse.errors import Tampered
 from prefect_gatehouse.ledger.events import GatePassed
+from prefect_gatehouse.ledger.merkle import leaf_hash
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.values import AdmittedRun, MinimisedData, Plan, ValidatedData
@@ -32,8 +33,7 @@ class Desk:
         self.chain = Chain(self.ledger, RUN)
         validated = self.plan.validated
         for value in (validated.minimised.admitted, validated.minimised, validated, self.plan):
-            stored = self.chain.stored(value)
-            fact = GatePassed(gate=value.gate, value=stored, sha256=self.chain.digest_of(value))
+            fact = GatePassed(gate=value.gate, value=self.chain.stored(value))
             with self.ledger.transaction() as tx:
                 tx.append(f"{RUN}:{value.passage}", RUN, fact, attempt=1)
 
@@ -103,15 +103,15 @@ def test_a_value_of_another_way_is_not_taken(desk: Desk) -> None:
     """A value that is whole in itself, put in the place of the one that was referred to, breaks the link."""
     validated = desk.plan.validated.model_copy(update={"report": desk.plan.validated.report.model_copy(update={"rows": 99})})
     stored = json.dumps(desk.chain.stored(validated))
-    digest = desk.chain.digest_of(validated)
     event = desk.ledger.find(f"{RUN}:{ValidatedData.gate}", GatePassed)
     assert event is not None
     with contextlib.closing(sqlite3.connect(desk.path)) as thief:
         thief.execute("DROP TRIGGER gatehouse_events_no_update")
         (body,) = thief.execute("SELECT body FROM gatehouse_events WHERE seq = ?", (event.seq,)).fetchone()
         entry = json.loads(body)
-        entry["data"] |= {"value": json.loads(stored), "sha256": digest}
-        thief.execute("UPDATE gatehouse_events SET body = ? WHERE seq = ?", (canonical(entry).decode(), event.seq))
+        entry["data"]["value"] = json.loads(stored)
+        changed = canonical(entry)
+        thief.execute("UPDATE gatehouse_events SET body = ?, leaf = ? WHERE seq = ?", (changed.decode(), leaf_hash(changed).hex(), event.seq))
         thief.commit()
     assert Chain(desk.ledger, RUN).read(ValidatedData.gate, ValidatedData) == validated
     with pytest.raises(Tampered, match="does not go on"):

@@ -66,8 +66,8 @@ def _kill_at(kill: dict[str, Any]) -> None:
             os.kill(os.getpid(), deadly)
 
     def watched(self: Attempt, tx: Any, name: str, fact: Any) -> bool:
-        # "minimise" is the event that stores the gate's value; "minimise:1:ab12:before" tells that it was entered.
-        if "event" in kill and (name == kill["event"] or (name.startswith(kill["event"] + ":") and not name.endswith(":before"))):
+        # "minimise" is the event that stores the gate's value; "entered:ab12" tells that it was entered.
+        if "event" in kill and (name == kill["event"] or name.startswith(kill["event"] + ":")):
             seen["event"] = True
             if kill["side"] == "before":
                 os.kill(os.getpid(), deadly)

@@ -18,15 +18,13 @@ def _decide(
     from prefect_gatehouse.cli.follow import follow_to_the_end
     from prefect_gatehouse.cli.plan import print_plan
     from prefect_gatehouse.evidence.questions import find_run
-    from prefect_gatehouse.ledger.store import Ledger
+    from prefect_gatehouse.ledger.opening import open_ledger
     from prefect_gatehouse.operate.answering import asked, follow_answer
     from prefect_gatehouse.operate.runs import answer, sign_answer
     from prefect_gatehouse.settings import load_settings
 
     settings = load_settings()
-    settings.folder("")
-    ledger = Ledger(settings.ledger())
-    try:
+    with open_ledger(settings) as ledger:
         run_id = find_run(ledger, run)
         plan, asking = asked(ledger, run_id)
         if not as_json:
@@ -38,8 +36,6 @@ def _decide(
         assert row is not None  # find_run listed it
         answer(run_id, decision, approver=approver, proof=proof, reason=reason)
         now = follow_answer(ledger, plan, asking, row.attempt)
-    finally:
-        ledger.close()
     have = f"{len(now.approvals)} of {now.needed} approvals"
     goes_on = "the run goes on" if now.decided else "the run waits for more"
     emit(

@@ -28,6 +28,7 @@ from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.run.values import CleanupReceipt, WriteBackReceipt
 
 if TYPE_CHECKING:
+    from prefect_gatehouse.ledger.opening import open_ledger
     from prefect_gatehouse.ledger.store import Ledger
     from prefect_gatehouse.settings import Settings
 
@@ -101,27 +102,22 @@ def _demo(ui: bool, as_json: bool) -> None:
 def _tell_the_rest(desk: Desk) -> None:
     """The run's process tells of the run when it leaves, and the demo's worker is stopped then; what it did not come to is told here."""
     from prefect_gatehouse.evidence.tell import tell_outside
-    from prefect_gatehouse.ledger.store import Ledger
 
-    with contextlib.closing(Ledger(desk.settings.ledger())) as ledger:
+    with open_ledger(desk.settings) as ledger:
         tell_outside(desk.settings, ledger)
 
 
 def _leave_nothing(desk: Desk, run_id: str, say: Callable[[str], None]) -> None:
     """Nobody can resume a run whose server is about to stop, so one that is still open is abandoned and cleaned up."""
-    from prefect_gatehouse.ledger.store import Ledger
     from prefect_gatehouse.operate import runs as control
 
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ledger = Ledger(desk.settings.ledger())
-    try:
+    with open_ledger(desk.settings) as ledger:
         row = ledger.run(run_id)
         if row is not None and row.ending is None:
             control.abandon(desk.settings, ledger, run_id)
             say(f"run {run_id}: abandoned, its artifacts are deleted")
-    finally:
-        ledger.close()
 
 
 def _failed(desk: Desk, row: RunRow) -> GatehouseError:
@@ -231,13 +227,11 @@ def save_blocks(desk: Desk) -> None:
 def _decide(desk: Desk, run_id: str, ui: bool, as_json: bool, say: Callable[[str], None]) -> Iterator[None]:
     """Approves, or shows somebody how to; one-time codes are shown until the block is left."""
     from prefect_gatehouse.cli.plan import print_plan
-    from prefect_gatehouse.ledger.store import Ledger
     from prefect_gatehouse.operate import runs as control
     from prefect_gatehouse.operate.answering import asked
 
     decided = threading.Event()
-    ledger = Ledger(desk.settings.ledger())
-    try:
+    with open_ledger(desk.settings) as ledger:
         plan, _ = asked(ledger, run_id)
         if not as_json:
             print_plan(plan)
@@ -247,8 +241,6 @@ def _decide(desk: Desk, run_id: str, ui: bool, as_json: bool, say: Callable[[str
         else:
             say(f"\napproving as {APPROVER}, through the call that the Prefect UI makes")
             control.answer(run_id, "approve", proof=control.sign_answer(desk.approver, ledger, run_id, "approve"))
-    finally:
-        ledger.close()
     try:
         yield
     finally:
@@ -259,16 +251,12 @@ def _summary(desk: Desk, row: RunRow, seconds: float, as_json: bool) -> None:
     from prefect_gatehouse.cli.follow import gate_table
     from prefect_gatehouse.evidence.questions import passages
     from prefect_gatehouse.ledger.note import VerifierKey
-    from prefect_gatehouse.ledger.store import Ledger
     from prefect_gatehouse.ledger.verify import verify
 
-    ledger = Ledger(desk.settings.ledger())
-    try:
+    with open_ledger(desk.settings) as ledger:
         found = verify(ledger, VerifierKey.parse((desk.settings.home / "ledger.vkey").read_text()))
         passed = passages(ledger, row.run_id)
         facts = _facts(desk, ledger, row)
-    finally:
-        ledger.close()
     facts["Ledger"] = (
         f"{'verified' if found.ok else 'NOT VERIFIED'}: {found.events} events, {found.heads} signed {'head' if found.heads == 1 else 'heads'}"
     )

@@ -12,8 +12,8 @@ from prefect_gatehouse.cli.outlook import next_step
 from prefect_gatehouse.cli.output import console, plain
 from prefect_gatehouse.errors import Interrupted, Refused, Unavailable
 from prefect_gatehouse.evidence.questions import Passage, passages, reason_of
+from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.ledger.projection import RunRow
-from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.settings import Settings
 
 RESTING = ("waiting", "suspended", "failed", "ended")
@@ -58,11 +58,10 @@ def follow_run(
     """
     from prefect_gatehouse.operate.watching import Watch
 
-    ledger = Ledger(settings.ledger())
-    watch = Watch(ledger, run_id, since)
-    limit = None if seconds is None else time.monotonic() + seconds
-    out = console()
-    try:
+    with open_ledger(settings) as ledger:
+        watch = Watch(ledger, run_id, since)
+        limit = None if seconds is None else time.monotonic() + seconds
+        out = console()
         with Live(console=out, auto_refresh=False, transient=not out.is_terminal) as live:
             while limit is None or time.monotonic() < limit:
                 row = watch.row()
@@ -72,8 +71,6 @@ def follow_run(
                     return row
                 watch.look()
                 time.sleep(_EVERY)
-    finally:
-        ledger.close()
     raise Unavailable(f"the run is not there after {seconds:.0f} s", where=run_id, advice=f"look at: gatehouse show {run_id[:8]}")
 
 
@@ -100,8 +97,5 @@ def follow_to_the_end(settings: Settings, run_id: str, *, since: int = 0, quiet:
 
 
 def _reason(settings: Settings, run_id: str) -> str:
-    ledger = Ledger(settings.ledger())
-    try:
+    with open_ledger(settings) as ledger:
         return reason_of(ledger, run_id)
-    finally:
-        ledger.close()

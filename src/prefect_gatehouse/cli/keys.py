@@ -70,18 +70,16 @@ def _rotate(block: str, yes: bool, as_json: bool) -> None:
     quiet_prefect()
     from prefect_gatehouse.blocks.reader import read_text
     from prefect_gatehouse.blocks.writer import write_secret
-    from prefect_gatehouse.ledger.store import Ledger
+    from prefect_gatehouse.ledger.opening import open_ledger
     from prefect_gatehouse.operate.key_rotation import decide, users
     from prefect_gatehouse.settings import load_settings
     from prefect_gatehouse.tokens.keys import RootKey
 
     settings = load_settings()
-    settings.folder("")
     secret = read_text(block)
     root = RootKey.parse(secret.reveal())
     rotated = root.rotated()
-    ledger = Ledger(settings.ledger())
-    try:
+    with open_ledger(settings) as ledger:
         touched = users(ledger, block)
         if not as_json:
             _show_users(touched, root.current, rotated.current)
@@ -90,8 +88,6 @@ def _rotate(block: str, yes: bool, as_json: bool) -> None:
         rotation = decide(settings, ledger, block, root.current, rotated.current)
         now = write_secret(block, rotated.stored(), instead_of=secret)
         rotation.done(ledger, now.version)
-    finally:
-        ledger.close()
     emit(
         {"block": block, "from": root.current, "to": rotated.current, "rotation": rotation.rotation_id, "pipelines": [u.as_dict() for u in touched]},
         as_json,

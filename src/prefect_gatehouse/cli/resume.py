@@ -21,20 +21,16 @@ def _resume(run: str, follow: bool, dead: bool, as_json: bool) -> None:
     quiet_prefect()
     from prefect_gatehouse.cli.follow import follow_to_the_end
     from prefect_gatehouse.evidence.questions import find_run
-    from prefect_gatehouse.ledger.store import Ledger
+    from prefect_gatehouse.ledger.opening import open_ledger
     from prefect_gatehouse.operate import runs as control
     from prefect_gatehouse.settings import load_settings
 
     settings = load_settings()
-    settings.folder("")
-    ledger = Ledger(settings.ledger())
-    try:
+    with open_ledger(settings) as ledger:
         run_id = find_run(ledger, run)
         row = ledger.run(run_id)
         assert row is not None  # find_run listed it
         control.resume(ledger, run_id, dead=dead)
-    finally:
-        ledger.close()
     emit({"run": run_id, "resumed": True}, as_json, lambda: click.echo(f"run {run_id}: scheduled again"))
     if follow:
         # What the attempt before left behind, its failure above all, is not what this one comes to.
@@ -49,13 +45,11 @@ def _abandon(run: str, yes: bool, as_json: bool) -> None:
 
     quiet_prefect()
     from prefect_gatehouse.evidence.questions import find_run
-    from prefect_gatehouse.ledger.store import Ledger
+    from prefect_gatehouse.ledger.opening import open_ledger
     from prefect_gatehouse.settings import load_settings
 
     settings = load_settings()
-    settings.folder("")
-    ledger = Ledger(settings.ledger())
-    try:
+    with open_ledger(settings) as ledger:
         run_id = find_run(ledger, run)
         row = ledger.run(run_id)
         assert row is not None  # find_run listed it
@@ -66,8 +60,6 @@ def _abandon(run: str, yes: bool, as_json: bool) -> None:
         from prefect_gatehouse.operate import runs as control  # seconds of imports, which a question need not wait for
 
         receipt = control.abandon(settings, ledger, run_id)
-    finally:
-        ledger.close()
 
     def render() -> None:
         click.echo(f"run {receipt.run_id}: abandoned, {len(receipt.deletions)} artifacts deleted")

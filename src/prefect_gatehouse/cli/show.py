@@ -14,6 +14,7 @@ from prefect_gatehouse.cli.outlook import in_utc, next_step, state_of
 from prefect_gatehouse.cli.output import console, emit, gatehouse_command, plain, table
 
 if TYPE_CHECKING:
+    from prefect_gatehouse.ledger.opening import open_ledger
     from prefect_gatehouse.ledger.projection import RunRow
     from prefect_gatehouse.ledger.store import Ledger
     from prefect_gatehouse.settings import Settings
@@ -21,16 +22,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def _ledger() -> Iterator[tuple[Settings, Ledger]]:
-    from prefect_gatehouse.ledger.store import Ledger
     from prefect_gatehouse.settings import load_settings
 
     settings = load_settings()
-    settings.folder("")
-    ledger = Ledger(settings.ledger())
-    try:
+    with open_ledger(settings) as ledger:
         yield settings, ledger
-    finally:
-        ledger.close()
 
 
 def _say(text: str) -> None:

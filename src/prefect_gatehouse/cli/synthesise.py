@@ -44,20 +44,15 @@ def _synthesise(
     """
     from prefect_gatehouse.cli.progress import bars
     from prefect_gatehouse.data.sources.recognise import csv_form
-    from prefect_gatehouse.ledger.store import Ledger
+    from prefect_gatehouse.ledger.opening import open_ledger
     from prefect_gatehouse.settings import load_settings
     from prefect_gatehouse.synthetic.synthesise import synthesise
 
     if seed_from_os and seed is not None:
         raise click.UsageError("give --seed-from-os or --seed, not both")
     settings = load_settings()
-    settings.folder("")
-    ledger = Ledger(settings.ledger())
-    try:
-        with bars(hidden=as_json) as progress:
-            made = synthesise(settings, ledger, file, out, rows=rows, k=k, seed=seed, report_file=report_file, form=csv_form(csv), progress=progress)
-    finally:
-        ledger.close()
+    with open_ledger(settings) as ledger, bars(hidden=as_json) as progress:
+        made = synthesise(settings, ledger, file, out, rows=rows, k=k, seed=seed, report_file=report_file, form=csv_form(csv), progress=progress)
     record = {key: value for key, value in made.record.model_dump(mode="json").items() if key != "signature"}
     emit({"file": str(out), "record": record, "report": json.loads(made.report.model_dump_json())}, as_json, lambda: _show(made))
 

@@ -13,12 +13,13 @@ from prefect_gatehouse.cli.output import emit, gatehouse_command
 @click.option("--key", type=click.Path(path_type=Path), help="The ledger.vkey that you trust; the home's own unless given.")
 @click.option("--root", "expected", help="A root that you kept elsewhere; must be among the signed heads.")
 def _verify(key: Path | None, expected: str | None, as_json: bool) -> None:
-    """Recompute every hash, the chain, the Merkle tree and every signature of the ledger."""
+    """Recompute every hash, the chain, the Merkle tree and every signature of the ledger, and the digests of what is kept beside it."""
     from prefect_gatehouse.errors import InputError
+    from prefect_gatehouse.evidence import kept
     from prefect_gatehouse.evidence.approvals import problems
     from prefect_gatehouse.ledger.note import VerifierKey
+    from prefect_gatehouse.ledger.opening import open_ledger
     from prefect_gatehouse.ledger.seal import count_unsealed, newest_copy, roots
-    from prefect_gatehouse.ledger.store import Ledger
     from prefect_gatehouse.ledger.verify import verify
     from prefect_gatehouse.settings import load_settings
 
@@ -33,19 +34,16 @@ def _verify(key: Path | None, expected: str | None, as_json: bool) -> None:
         raise InputError("the ledger's key can't be read", where=str(path), advice="give the file ledger.vkey with --key") from None
     except InputError as error:
         raise InputError(error.message, where=str(path), advice=error.advice) from None
-    settings.folder("")
-    ledger = Ledger(settings.ledger())
-    try:
+    with open_ledger(settings) as ledger:
         found = verify(ledger, trusted, newest_copy(settings.home, trusted))
         if found.ok:  # what an approval says counts only where the events are what was written
             found.problems.extend(problems(ledger))
+            found.problems.extend(kept.problems(settings, ledger))
         unsealed = count_unsealed(ledger)
         if found.heads and (settings.home / "ledger.key").exists() and newest_copy(settings.home, trusted) is None:
             found.problems.append("this home signs heads, and its copy of the newest one (ledger.head) is missing or not signed by this key")
         if expected is not None and expected not in roots(ledger, trusted):
             found.problems.append("the root that you kept is not among the signed heads: the ledger was rolled back or replaced")
-    finally:
-        ledger.close()
 
     def render() -> None:
         for problem in found.problems:

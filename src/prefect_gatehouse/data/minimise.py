@@ -27,7 +27,7 @@ from prefect_gatehouse.errors import DataRefused, InputError, StorageError
 from prefect_gatehouse.manifest.columns import Drop, ShiftDates, Tokenise
 from prefect_gatehouse.manifest.data import Data
 from prefect_gatehouse.manifest.fields import DataClass
-from prefect_gatehouse.manifest.treatment import Treatment
+from prefect_gatehouse.manifest.treatment import Treatment, undeclared
 from prefect_gatehouse.store.artifact import Artifact
 from prefect_gatehouse.store.artifacts import ArtifactStore
 from prefect_gatehouse.store.run_keys import RunKey
@@ -278,11 +278,7 @@ def _treatments(data: Data, rules: dict[str, Rule], source: Source) -> tuple[Tre
         )
         for name, column in data.columns.items()
     ]
-    others = [
-        Treatment(column=_shown(name, place), data_class=DataClass.RESTRICTED, rule="drop", detail="", declared=False)
-        for place, name in enumerate(source.names, start=1)
-        if name not in data.columns
-    ]
+    others = [undeclared(_shown(name, place)) for place, name in enumerate(source.names, start=1) if name not in data.columns]
     return (*declared, *others)
 
 

@@ -11,6 +11,7 @@ from prefect_gatehouse.errors import InputError, Tampered
 from prefect_gatehouse.evidence.approvals import approvals_of
 from prefect_gatehouse.ledger.events import EndingDecided, GateEntered, GateFact, GateFailed, GatePassed, JobSubmitted, ReIdentified
 from prefect_gatehouse.ledger.store import Event, Ledger
+from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.secrets.lease import CredentialLease
@@ -178,14 +179,13 @@ def who(ledger: Ledger, text: str) -> list[JobEvidence]:
 def _evidence(ledger: Ledger, job: Event[JobSubmitted]) -> JobEvidence:
     chain = Chain(ledger, job.run_id)
     plan = chain.read(Plan.gate, Plan)
-    leases = [event for event in ledger.facts(GatePassed, run_id=job.run_id) if event.fact.gate == CredentialLease.gate]
-    lease = next((event for event in leases if LeaseRecord.model_validate(event.fact.value).lease_id == job.fact.lease), None)
-    if plan is None or lease is None:
+    if plan is None:
         raise Tampered("the ledger does not have what led to this job", where=job.fact.key, advice="run: gatehouse verify")
-    record, admitted = LeaseRecord.model_validate(lease.fact.value), plan.admitted
+    admitted = plan.admitted
     proven = [approval for approval in approvals_of(ledger, job.run_id) if not approval.problem and approval.event.seq < job.seq]
     admission = ledger.find(f"{job.run_id}:{AdmittedRun.gate}", GatePassed)
     assert admission is not None  # the plan goes on from it
+    secret, version, told = _secret(ledger, job, plan)
     return JobEvidence(
         job=job.fact.job,
         key=job.fact.key,
@@ -200,18 +200,30 @@ def _evidence(ledger: Ledger, job: Event[JobSubmitted]) -> JobEvidence:
         environment=job.fact.environment,
         tenant=admitted.manifest.tenant,
         ticket=admitted.manifest.ticket,
-        secret=record.block or "none needed",
-        secret_version=record.version,
+        secret=secret,
+        secret_version=version,
         plan_digest=plan.digest,
         events={
             "admitted": admission.seq,
             "approved": proven[-1].event.seq if proven else 0,
-            "secret": lease.seq,
+            "secret": told or admission.seq,
             "submitted": job.seq,
         },
         re_identified=re_identifications(ledger, job.run_id),
         problems=tuple(_missing(len(proven), admitted.tier.approvers)),
     )
+
+
+def _secret(ledger: Ledger, job: Event[JobSubmitted], plan: Plan) -> tuple[str, str, int]:
+    """With which secret a job was submitted, its version, and the event that tells; 0 where the admitted manifest says that none is needed."""
+    if next(need.block for need in plan.body.credentials if need.purpose is Purpose.SUBMIT) is None:
+        return "none needed", "", 0
+    for event in ledger.facts(GatePassed, run_id=job.run_id):
+        if event.fact.gate == CredentialLease.gate:
+            record = LeaseRecord.model_validate(event.fact.value)
+            if record.lease_id == job.fact.lease:
+                return record.block or "none needed", record.version, event.seq
+    raise Tampered("the ledger does not have the secret of this job", where=job.fact.key, advice="run: gatehouse verify")
 
 
 def _missing(proven: int, needed: int) -> Iterator[str]:

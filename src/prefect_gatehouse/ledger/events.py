@@ -1,8 +1,8 @@
 """What the ledger can be told: every kind of event with its fields.
 
-A kind has a name and a version, and both are part of what is hashed. A field that is added with a default leaves the version as it is; any
-other change makes a new one. A kind or a version that this release does not know, from a newer one, is read as ``UnknownFact``: it can be
-verified and shown, and nothing is concluded from it.
+A kind has a name and a version, and both are part of what is hashed. A field that has its default is left out, and a reader fills it in: a field
+that is added with a default leaves the version as it is; any other change, that of a default too, makes a new one. A kind or a version that this
+release does not know, from a newer one, is read as ``UnknownFact``: it can be verified and shown, and nothing is concluded from it.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class Fact(Value):
     """What one event tells; value-free."""
 
     kind: ClassVar[str] = ""
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def data(self) -> dict[str, Json]:
-        """The fields as the hashed body holds them."""
-        return cast(dict[str, Json], json.loads(self.model_dump_json(by_alias=True)))
+        """The fields as the hashed body holds them: those that have not their default."""
+        return cast(dict[str, Json], json.loads(self.model_dump_json(by_alias=True, exclude_defaults=True)))
 
 
 class UnknownFact(Fact):
@@ -66,7 +66,6 @@ class GateFact(Fact):
 
     gate: str
     round: int | None = None
-    passage: str = Field("", description="Tells this passage from others through the same gate.")
 
 
 class GateEntered(GateFact):
@@ -75,16 +74,20 @@ class GateEntered(GateFact):
     kind = "gate-entered"
 
 
-class GatePassed(GateFact):
+class GateLeft(GateFact):
+    """What is told of the end of a passage."""
+
+    entered: int = Field(0, ge=0, description="Number of the event that told that the gate was entered; 0 where nothing did.")
+
+
+class GatePassed(GateLeft):
     """A gate returned; a resumed run takes the value from here."""
 
     kind = "gate-passed"
     value: Any = Field(None, description="Of a gate: its value, where the values before it are named by digest. Of a credential: its record.")
-    sha256: str = Field("", description="Over the RFC 8785 form of the value as it stands here.")
-    tags: tuple[str, ...] = ()
 
 
-class GateFailed(GateFact):
+class GateFailed(GateLeft):
     """A gate raised."""
 
     kind = "gate-failed"
@@ -144,7 +147,7 @@ class PolicyDecided(Fact):
     action: Action
     allowed: bool
     reasons: tuple[str, ...]
-    policy_digest: Digest
+    policy_digest: Digest | Literal[""] = Field("", description="Empty where it is the policy by which the run was admitted.")
 
 
 class ApprovalAsked(Fact):
@@ -273,6 +276,7 @@ class SubmissionIntended(Fact):
     circuits: int
     circuits_digest: Digest
     payload_sha256: Digest
+    sealed_sha256: Digest | Literal[""] = Field("", description="Of the payload as the journal keeps it, encrypted.")
     reserved_usd: Decimal
     intended: float = Field(description="Seconds since the epoch.")
 
@@ -284,7 +288,7 @@ class JobSubmitted(Fact):
     key: str
     backend: str
     job: str
-    lease: str
+    lease: str = Field("", description="Empty where the admitted manifest names no secret for submitting.")
     environment: str
 
 
@@ -311,6 +315,7 @@ class JobSettled(Fact):
     kind = "job-settled"
     key: str
     result_sha256: Digest
+    sealed_sha256: Digest | Literal[""] = Field("", description="Of the result as the journal keeps it, encrypted.")
     cost_usd: Decimal
 
 
@@ -389,6 +394,8 @@ def read_fact(kind: str, version: int, data: Mapping[str, Any], where: str) -> F
     known = KINDS.get(kind)
     if known is None or version > known.version:
         return UnknownFact(fields=dict(data))
+    if version < known.version:
+        raise Tampered("an event is of an earlier release than this one reads", where=where, advice="verify it with the release that wrote it")
     try:
         return known.model_validate_json(json.dumps(data))
     except (ValidationError, ValueError):

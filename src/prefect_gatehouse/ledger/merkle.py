@@ -6,6 +6,7 @@ A new head costs only what is new.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
 
 
@@ -50,3 +51,8 @@ class Frontier:
         for left in reversed(self.hashes[:-1]):
             root = node_hash(left, root)
         return root
+
+
+def frontier_text(frontier: Frontier) -> str:
+    """A frontier's hashes as the ledger keeps them beside a head."""
+    return json.dumps([item.hex() for item in frontier.hashes])

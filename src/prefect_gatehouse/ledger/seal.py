@@ -14,7 +14,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from prefect_gatehouse.errors import StorageError, Tampered
 from prefect_gatehouse.files import replace_file
-from prefect_gatehouse.ledger.merkle import Frontier
+from prefect_gatehouse.ledger.merkle import Frontier, frontier_text
 from prefect_gatehouse.ledger.note import Head, VerifierKey, ledger_key, open_note, sign_head
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.ledger.tables import events, heads
@@ -38,9 +38,7 @@ def seal(ledger: Ledger, key: Ed25519PrivateKey) -> Head | None:
         if frontier.size == before:
             return None
         head = Head(ORIGIN, frontier.size, frontier.root())
-        tx.connection.execute(
-            insert(heads).values(size=head.size, note=sign_head(head, key), frontier=json.dumps([item.hex() for item in frontier.hashes]))
-        )
+        tx.connection.execute(insert(heads).values(size=head.size, note=sign_head(head, key), frontier=frontier_text(frontier)))
     return head
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar, cast
 
 from sqlalchemy import Connection, delete, func, insert, inspect, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
@@ -69,18 +69,41 @@ class Event(Generic[F]):
         return datetime.fromisoformat(self.at)
 
 
+def _short(event_id: str, run_id: str) -> str:
+    """An identifier as the body spells it: ``:name`` where it is ``run:name`` of the body's own run."""
+    return event_id.removeprefix(run_id) if event_id.startswith(f"{run_id}:") else event_id
+
+
+def _older(body: object) -> bool:
+    """Whether an event is written as an earlier release wrote it; what is no event at all is for the verification to tell."""
+    try:
+        entry: Any = parse(body) if isinstance(body, str) else None
+        return bool(entry.get("v", 1) < Fact.version)
+    except (AttributeError, TypeError, ValueError, RecursionError):
+        return False
+
+
+def whole_id(entry: Mapping[str, Any]) -> str:
+    """The identifier that a body spells."""
+    return f"{entry['run']}{entry['id']}" if entry["id"].startswith(":") else str(entry["id"])
+
+
 def read_event(body: str, leaf: str) -> Event[Fact]:
     """The event of a hashed body; nothing is taken from the table's other columns.
 
     Raises:
-        Tampered: The body is no event's, or the fields are not those of the kind.
+        Tampered: The body is no event's, is not the one that was hashed, or the fields are not those of the kind.
     """
     try:
         entry: Any = parse(body)
         fact = read_fact(entry["kind"], entry.get("v", 1), entry["data"], f"ledger event {entry['seq']}")
-        return Event(entry["seq"], entry["id"], entry["run"], entry["kind"], entry["at"], entry["attempt"], fact, leaf)
+        event = Event(entry["seq"], whole_id(entry), entry["run"], entry["kind"], entry["at"], entry["attempt"], fact, leaf)
+        event.when  # noqa: B018 - a text that is no time is no event's
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
         raise Tampered("an event can't be read", where="ledger", advice="run: gatehouse verify") from None
+    if leaf_hash(body.encode()).hex() != leaf:
+        raise Tampered("an event is not the one that was written", where=f"ledger event {event.seq}", advice="run: gatehouse verify")
+    return event
 
 
 _RUNS = select(runs, func.coalesce(heartbeats.c.at, runs.c.updated).label("last_sign")).outerjoin(heartbeats, heartbeats.c.run_id == runs.c.run_id)
@@ -105,10 +128,14 @@ class Transaction:
             raise TypeError(f"{type(fact).__name__} is no kind of event that the ledger takes")
         if self.connection.scalar(select(events.c.seq).where(events.c.event_id == event_id)) is not None:
             return False
-        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self._chain(event_id, run_id, fact.kind, fact.version, at, attempt, fact.data())
         self._project(run_id, attempt, datetime.fromisoformat(at).timestamp(), fact)
         return True
+
+    def newest(self) -> int:
+        """Number of the newest event, which is this transaction's own where it has appended one; 0 in an empty ledger."""
+        return self.connection.scalar(select(func.max(events.c.seq))) or 0
 
     def is_at(self, run_id: str, attempt: int, status: str) -> bool:
         """Whether an open run is still in the hands of an attempt and has a status; nobody changes that before this transaction commits."""
@@ -119,7 +146,17 @@ class Transaction:
         last = self.connection.execute(select(events.c.seq, events.c.leaf).order_by(events.c.seq.desc()).limit(1)).first()
         seq, previous = (last.seq + 1, last.leaf) if last is not None else (1, GENESIS)
         body = canonical(
-            {"seq": seq, "id": event_id, "run": run_id, "kind": kind, "v": version, "at": at, "attempt": attempt, "prev": previous, "data": data}
+            {
+                "seq": seq,
+                "id": _short(event_id, run_id),
+                "run": run_id,
+                "kind": kind,
+                "v": version,
+                "at": at,
+                "attempt": attempt,
+                "prev": previous,
+                "data": data,
+            }
         )
         self.connection.execute(
             insert(events).values(seq=seq, event_id=event_id, run_id=run_id, kind=kind, body=body.decode(), leaf=leaf_hash(body).hex())
@@ -151,11 +188,30 @@ class Ledger:
     def __init__(self, url: str) -> None:
         self._engine = open_engine(url)
         with self._guarded():
-            present = set(metadata.tables) <= set(inspect(self._engine).get_table_names())
-        if not present:  # a new ledger, or one of a version that had fewer tables
+            here = inspect(self._engine)
+            tables = set(here.get_table_names())
+            columns = {name: {column["name"] for column in here.get_columns(name)} for name in set(metadata.tables) & tables}
+        self._refuse_foreign(columns)
+        if not set(metadata.tables) <= tables:  # a new ledger, or one of a version that had fewer tables
             # In one write transaction, so that two processes that start at once do not both create.
             with self.transaction() as tx:
                 metadata.create_all(tx.connection)
+
+    def _refuse_foreign(self, columns: Mapping[str, set[str]]) -> None:
+        """What is there must be what this release reads: the tables' columns, and the way in which the first event is written."""
+        foreign = any(found != set(metadata.tables[name].columns.keys()) for name, found in columns.items())
+        if not foreign and events.name in columns:
+            with self.reading() as connection:
+                foreign = _older(connection.scalar(select(events.c.body).order_by(events.c.seq).limit(1)))
+        if foreign:
+            advice = "keep it as evidence, the release that wrote it verifies it; give a new one with GATEHOUSE_HOME or GATEHOUSE_LEDGER_URL"
+            raise StorageError("the ledger is of another release, and this one can't go on with it", where="ledger", advice=advice)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Gives the connections back."""

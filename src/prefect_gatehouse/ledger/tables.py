@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from sqlalchemy import (
     DDL,
     BigInteger,
@@ -16,6 +18,8 @@ from sqlalchemy import (
     Text,
     event,
 )
+
+from prefect_gatehouse.ledger.cell import Cell
 
 metadata = MetaData()
 
@@ -42,68 +46,68 @@ heads = Table(
 runs = Table(
     "gatehouse_runs",
     metadata,
-    Column("run_id", String(64), primary_key=True),
-    Column("attempt", Integer, nullable=False),
-    Column("status", String(20), nullable=False),
-    Column("ending", String(20)),
-    Column("pipeline", String(80), nullable=False, default=""),
-    Column("tenant", String(80), nullable=False, default=""),
-    Column("environment", String(80), nullable=False, default=""),
-    Column("tier", String(20), nullable=False, default=""),
-    Column("ticket", String(40), nullable=False, default=""),
-    Column("requester", String(200), nullable=False, default=""),
-    Column("started", Float, nullable=False),
-    Column("updated", Float, nullable=False),
-    Column("wait_until", Float),
-    Column("message", Text, nullable=False, default=""),
+    Column("run_id", Cell("gatehouse_runs.run_id", String(64), str), primary_key=True),
+    Column("attempt", Cell("gatehouse_runs.attempt", Integer(), int), nullable=False),
+    Column("status", Cell("gatehouse_runs.status", String(20), str), nullable=False),
+    Column("ending", Cell("gatehouse_runs.ending", String(20), str)),
+    Column("pipeline", Cell("gatehouse_runs.pipeline", String(80), str), nullable=False, default=""),
+    Column("tenant", Cell("gatehouse_runs.tenant", String(80), str), nullable=False, default=""),
+    Column("environment", Cell("gatehouse_runs.environment", String(80), str), nullable=False, default=""),
+    Column("tier", Cell("gatehouse_runs.tier", String(20), str), nullable=False, default=""),
+    Column("ticket", Cell("gatehouse_runs.ticket", String(40), str), nullable=False, default=""),
+    Column("requester", Cell("gatehouse_runs.requester", String(200), str), nullable=False, default=""),
+    Column("started", Cell("gatehouse_runs.started", Float(), float, int), nullable=False),
+    Column("updated", Cell("gatehouse_runs.updated", Float(), float, int), nullable=False),
+    Column("wait_until", Cell("gatehouse_runs.wait_until", Float(), float, int)),
+    Column("message", Cell("gatehouse_runs.message", Text(), str), nullable=False, default=""),
 )
 
 # Beside the runs' table: a beat then waits for no transaction that holds its run's row, and an older ledger gains a table, not a column.
 heartbeats = Table(
     "gatehouse_heartbeats",
     metadata,
-    Column("run_id", String(64), primary_key=True),
-    Column("attempt", Integer, nullable=False),
-    Column("at", Float, nullable=False),
+    Column("run_id", Cell("gatehouse_heartbeats.run_id", String(64), str), primary_key=True),
+    Column("attempt", Cell("gatehouse_heartbeats.attempt", Integer(), int), nullable=False),
+    Column("at", Cell("gatehouse_heartbeats.at", Float(), float, int), nullable=False),
 )
 
 submissions = Table(
     "gatehouse_submissions",
     metadata,
-    Column("key", String(120), primary_key=True),
-    Column("run_id", String(64), nullable=False, index=True),
-    Column("round", Integer, nullable=False),
-    Column("job", Integer, nullable=False),
-    Column("fallback", Integer, nullable=False),
-    Column("backend", String(80), nullable=False),
-    Column("state", String(20), nullable=False),
-    Column("circuits", Integer, nullable=False),
-    Column("payload", LargeBinary, nullable=False),
-    Column("payload_sha256", String(64), nullable=False),
-    Column("circuits_digest", String(64), nullable=False),
-    Column("handle", String(300)),
-    Column("result", LargeBinary),
-    Column("reserved", Numeric(12, 4), nullable=False),
-    Column("settled", Numeric(12, 4)),
-    Column("intended", Float, nullable=False),
+    Column("key", Cell("gatehouse_submissions.key", String(120), str), primary_key=True),
+    Column("run_id", Cell("gatehouse_submissions.run_id", String(64), str), nullable=False, index=True),
+    Column("round", Cell("gatehouse_submissions.round", Integer(), int), nullable=False),
+    Column("job", Cell("gatehouse_submissions.job", Integer(), int), nullable=False),
+    Column("fallback", Cell("gatehouse_submissions.fallback", Integer(), int), nullable=False),
+    Column("backend", Cell("gatehouse_submissions.backend", String(80), str), nullable=False),
+    Column("state", Cell("gatehouse_submissions.state", String(20), str), nullable=False),
+    Column("circuits", Cell("gatehouse_submissions.circuits", Integer(), int), nullable=False),
+    Column("payload", Cell("gatehouse_submissions.payload", LargeBinary(), bytes), nullable=False),
+    Column("payload_sha256", Cell("gatehouse_submissions.payload_sha256", String(64), str), nullable=False),
+    Column("circuits_digest", Cell("gatehouse_submissions.circuits_digest", String(64), str), nullable=False),
+    Column("handle", Cell("gatehouse_submissions.handle", String(300), str)),
+    Column("result", Cell("gatehouse_submissions.result", LargeBinary(), bytes)),
+    Column("reserved", Cell("gatehouse_submissions.reserved", Numeric(12, 4), Decimal), nullable=False),
+    Column("settled", Cell("gatehouse_submissions.settled", Numeric(12, 4), Decimal)),
+    Column("intended", Cell("gatehouse_submissions.intended", Float(), float, int), nullable=False),
 )
 
 artifacts = Table(
     "gatehouse_artifacts",
     metadata,
-    Column("uri", String(300), primary_key=True),
-    Column("run_id", String(64), nullable=False, index=True),
-    Column("owner", String(200), nullable=False),
-    Column("retain_until", Float, nullable=False),
-    Column("deleted_at", Float),
+    Column("uri", Cell("gatehouse_artifacts.uri", String(300), str), primary_key=True),
+    Column("run_id", Cell("gatehouse_artifacts.run_id", String(64), str), nullable=False, index=True),
+    Column("owner", Cell("gatehouse_artifacts.owner", String(200), str), nullable=False),
+    Column("retain_until", Cell("gatehouse_artifacts.retain_until", Float(), float, int), nullable=False),
+    Column("deleted_at", Cell("gatehouse_artifacts.deleted_at", Float(), float, int)),
 )
 
 outbox = Table(
     "gatehouse_outbox",
     metadata,
-    Column("topic", String(40), primary_key=True),
+    Column("topic", Cell("gatehouse_outbox.topic", String(40), str), primary_key=True),
     # The last event that the receiver was told of.
-    Column("seq", BigInteger().with_variant(Integer, "sqlite"), nullable=False),
+    Column("seq", Cell("gatehouse_outbox.seq", BigInteger().with_variant(Integer, "sqlite"), int), nullable=False),
 )
 
 for _verb in ("UPDATE", "DELETE"):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Column, Connection, Table, select
 
 from prefect_gatehouse.canonical import canonical, parse
 from prefect_gatehouse.errors import Tampered
@@ -21,10 +22,10 @@ from prefect_gatehouse.ledger.events import (
     RunEnded,
     SubmissionIntended,
 )
-from prefect_gatehouse.ledger.merkle import Frontier, leaf_hash
+from prefect_gatehouse.ledger.merkle import Frontier, frontier_text, leaf_hash
 from prefect_gatehouse.ledger.note import Head, VerifierKey, open_note
 from prefect_gatehouse.ledger.projection import Projection
-from prefect_gatehouse.ledger.store import GENESIS, Event, Ledger, read_event
+from prefect_gatehouse.ledger.store import GENESIS, Event, Ledger, read_event, whole_id
 from prefect_gatehouse.ledger.tables import artifacts, events, heads, runs, submissions
 
 
@@ -58,10 +59,10 @@ def verify(ledger: Ledger, trusted: VerifierKey, seen: Head | None = None) -> Ve
     """
     found = Verification()
     with ledger.reading() as connection:
-        stated = _heads(connection, trusted, found)
+        stated, frontiers = _heads(connection, trusted, found)
         if seen is not None and stated.get(seen.size) != seen.root:
             found.problems.append(f"head at {seen.size}: it was signed, and the ledger has it no more")
-        _Walk(stated, found).over(connection)
+        _Walk(stated, frontiers, found).over(connection)
     if not found.heads:
         found.problems.append("no signed head: nothing vouches for these events")
     return found
@@ -72,8 +73,10 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _heads(connection: Connection, trusted: VerifierKey, found: Verification) -> dict[int, bytes]:
+def _heads(connection: Connection, trusted: VerifierKey, found: Verification) -> tuple[dict[int, bytes], dict[int, str]]:
+    """The roots of the signed heads, and the frontiers beside them, by size."""
     stated: dict[int, bytes] = {}
+    frontiers: dict[int, str] = {}
     for row in connection.execute(select(heads).order_by(heads.c.size)):
         try:
             head = open_note(_text(row.note), trusted)
@@ -83,15 +86,17 @@ def _heads(connection: Connection, trusted: VerifierKey, found: Verification) ->
         if head.size != row.size:
             found.problems.append(f"head at {row.size}: the signed size is another")
         stated[head.size] = head.root
+        frontiers[head.size] = _text(row.frontier)
         found.heads += 1
-    return stated
+    return stated, frontiers
 
 
 class _Walk:
     """One pass over all events."""
 
-    def __init__(self, stated: dict[int, bytes], found: Verification) -> None:
+    def __init__(self, stated: dict[int, bytes], frontiers: dict[int, str], found: Verification) -> None:
         self._left = dict(stated)
+        self._frontiers = frontiers
         self._sealed = _Sealed(sorted(stated))
         self._found = found
         self._derived = Projection()
@@ -133,6 +138,8 @@ class _Walk:
         self._found.sealed, self._found.root = self._frontier.size, root.hex()
         if root != self._frontier.root():
             self._found.problems.append(f"head at {self._frontier.size}: the events do not have the signed root")
+        elif self._frontiers[self._frontier.size] != frontier_text(self._frontier):
+            self._found.problems.append(f"head at {self._frontier.size}: the frontier beside it, which the next head goes on from, is not its own")
 
 
 class _Sealed:
@@ -143,9 +150,19 @@ class _Sealed:
     def __init__(self, sizes: list[int]) -> None:
         self._sizes = sizes
         self._permits: dict[str, int] = {}
+        # Whoever writes down a permit signs a head before it writes anything else; one that died in between is another attempt's to mend.
+        self._to_seal: dict[tuple[str, int], int] = {}
 
     def add(self, event: Event[Fact]) -> list[str]:
         """What is wrong with the next event."""
+        permit = self._to_seal.pop((event.run_id, event.attempt), None)
+        lost = permit is not None and not self._between(permit, event.seq)
+        problems = [f"the signed head over event {permit}, which permits something, is missing"] if lost else self._unsealed(event)
+        if isinstance(event.fact, self._PERMITS):
+            self._to_seal[event.run_id, event.attempt] = event.seq
+        return problems
+
+    def _unsealed(self, event: Event[Fact]) -> list[str]:
         if isinstance(event.fact, self._PERMITS):
             self._permits[event.run_id] = event.seq
         elif _is_effect(event.fact):
@@ -181,12 +198,12 @@ def _entry_problem(body: bytes, expected: int, previous: str, columns: tuple[int
         return "the chain is broken before it"
     if columns[0] != expected or entry.get("seq") != expected:
         return "it is out of order"
-    if (entry.get("id"), entry.get("run"), entry.get("kind")) != columns[1:]:
+    if not isinstance(entry.get("id"), str) or (whole_id(entry), entry.get("run"), entry.get("kind")) != columns[1:]:
         return "its index columns differ from its body"
     return ""
 
 
-def _differences(connection: Connection, derived: Projection) -> list[str]:
+def _differences(connection: Connection, derived: Projection) -> Iterator[str]:
     """Where a derived row is not what the events say."""
     wanted: dict[str, dict[str, dict[str, Any]]] = {
         "run": {run: {name: value for name, value in row.derived().items() if name != "run_id"} for run, row in derived.runs.items()},
@@ -194,21 +211,26 @@ def _differences(connection: Connection, derived: Projection) -> list[str]:
         "artifact": derived.artifacts,
     }
     tables = {"run": (runs, runs.c.run_id), "submission": (submissions, submissions.c.key), "artifact": (artifacts, artifacts.c.uri)}
-    problems: list[str] = []
     for what, rows in wanted.items():
         table, name = tables[what]
-        compared = sorted({column for row in rows.values() for column in row})
-        left = dict(rows)
-        for found in connection.execute(select(name.label("name_"), *(table.c[column] for column in compared))):
-            row = left.pop(found.name_, None)
-            if row is None:
-                problems.append(f"{what} {found.name_}: no event tells of it")
-                continue
-            for column in compared:
-                if not _same(getattr(found, column), row[column]):
-                    problems.append(f"{what} {found.name_}: its {column} is not the one in the events")
-        problems.extend(f"{what} {each}: it is missing from its table" for each in left)
-    return problems
+        try:
+            yield from _rows_differ(connection, what, table, name, rows)
+        except Tampered as error:  # a cell that can't even be read; nothing more of this table can be compared
+            yield f"{error.where}: {error.message}"
+
+
+def _rows_differ(connection: Connection, what: str, table: Table, name: Column[Any], rows: dict[str, dict[str, Any]]) -> Iterator[str]:
+    compared = sorted({column for row in rows.values() for column in row})
+    left = dict(rows)
+    for found in connection.execute(select(name.label("name_"), *(table.c[column] for column in compared))):
+        row = left.pop(found.name_, None)
+        if row is None:
+            yield f"{what} {found.name_}: no event tells of it"
+            continue
+        for column in compared:
+            if not _same(getattr(found, column), row[column]):
+                yield f"{what} {found.name_}: its {column} is not the one in the events"
+    yield from (f"{what} {each}: it is missing from its table" for each in left)
 
 
 def _same(found: Any, wanted: Any) -> bool:

@@ -18,3 +18,8 @@ class Treatment(Value):
     rule: Literal["drop", "keep", "tokenise", "generalise", "shift_dates", "constant"]
     detail: str = Field("", description="The rule's setting in words, such as 'siv' or 'year'.")
     declared: bool = Field(True, description="False for a column of the source that the manifest does not name.")
+
+
+def undeclared(column: str) -> Treatment:
+    """What becomes of a column that the manifest does not name: it is dropped, and nobody said how secret it is."""
+    return Treatment(column=column, data_class=DataClass.RESTRICTED, rule="drop", declared=False)

@@ -17,6 +17,7 @@ from prefect_gatehouse.blocks.reader import read_secret
 from prefect_gatehouse.data.scratch import scratch_home
 from prefect_gatehouse.flows.governed_pipeline import up_to_the_plan
 from prefect_gatehouse.identity.request import sign_request
+from prefect_gatehouse.ledger.opening import has_ledger, open_ledger
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.providers.interface import Progress
@@ -44,7 +45,7 @@ def dry_run_plan(settings: Settings, manifest: Path, progress: Callable[[str], P
     request = sign_request(settings.identity_key(), load_manifest(manifest).digest, settings.environment) if signed else None
     with scratch_home() as home:
         dry = settings.model_copy(update={"home": home, "ledger_url": "", "people": settings.people_folder(), "identity": settings.identity_key()})
-        ledger = Ledger(dry.ledger())
+        ledger = open_ledger(dry)
         _know_synthetic(settings, ledger)
         key = base64.b64encode(secrets.token_bytes(32)).decode()
         credentials = load_manifest(manifest).manifest.credentials
@@ -67,10 +68,7 @@ class _DryAttempt(Attempt):
 
 def _know_synthetic(settings: Settings, ledger: Ledger) -> None:
     """Tells the throw-away ledger which files the installation's ledger has as synthetic; a ledger that is not there is not made."""
-    if not settings.ledger_url and not (settings.home / "ledger.sqlite").exists():
+    if not has_ledger(settings):
         return
-    installed = Ledger(settings.ledger())
-    try:
+    with open_ledger(settings) as installed:
         carry_records(installed, ledger)
-    finally:
-        installed.close()

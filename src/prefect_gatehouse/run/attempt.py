@@ -112,9 +112,19 @@ class Attempt:
 
     def permit(self, name: str, fact: ApprovalGiven | PolicyDecided) -> bool:
         """Appends an event that permits something, and signs a head over it before anybody acts on it."""
+        if isinstance(fact, PolicyDecided) and fact.policy_digest == self._admitted_by:
+            fact = fact.model_copy(update={"policy_digest": ""})
         new = self.record(name, fact)
         self.seal()
         return new
+
+    @cached_property
+    def _admitted_by(self) -> str | None:
+        """Digest of the policy that admitted the run."""
+        from prefect_gatehouse.run.values import AdmittedRun
+
+        admitted = self.chain.read(AdmittedRun.gate, AdmittedRun)
+        return admitted.decision.policy_digest if admitted is not None else None
 
     def seal(self) -> None:
         """Signs a head over everything that has happened."""
@@ -189,7 +199,7 @@ class Attempt:
         with self.effect() as tx:
             until = time.time() + manifest.retention.artifacts.total_seconds()
             stored = ArtifactStored(uri=artifact.uri, owner=manifest.owner, retain_until=until)
-            if self.append(tx, f"stored:{artifact.uri}", stored):
+            if self.append(tx, f"stored:{artifact.uri.removeprefix(f'artifact:{self.run_id}/')}", stored):
                 tx.connection.execute(insert(artifacts).values(run_id=self.run_id, **stored.model_dump()))
 
     def release(self) -> list[LeaseRecord]:

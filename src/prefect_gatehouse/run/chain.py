@@ -36,8 +36,10 @@ class Chain:
         self._digests: dict[int, tuple[Value, str]] = {}
 
     def stored(self, value: Value) -> Json:
-        """A value as its event keeps it."""
-        return cast(Json, json.loads(value.model_dump_json(by_alias=True, context=Writing(value, self.digest_of))))
+        """A value as its event keeps it: without the fields that have their default."""
+        return cast(
+            Json, json.loads(value.model_dump_json(by_alias=True, exclude_defaults=True, context=Writing(value, self._run_id, self.digest_of)))
+        )
 
     def digest_of(self, value: Value) -> str:
         """SHA-256 over the RFC 8785 form of a value as its event keeps it."""
@@ -64,16 +66,14 @@ class Chain:
             Tampered: It is not there, or is another one.
         """
         event = self._ledger.find(f"{self._run_id}:{passage}", GatePassed)
-        if event is None or event.fact.sha256 != sha256:
+        if event is None or sha256_bytes(canonical(event.fact.value)) != sha256:
             raise Tampered("a value does not go on from the one before it", where=passage, advice="run: gatehouse verify")
         return self._checked(event.fact, passage, kind)
 
     def _checked(self, fact: GatePassed, passage: str, kind: type[V]) -> V:
         try:
-            if sha256_bytes(canonical(fact.value)) != fact.sha256:
-                raise ValueError
-            value = kind.model_validate(fact.value, context=Reading(self.follow))
+            value = kind.model_validate(fact.value, context=Reading(self._run_id, self.follow))
         except (ValueError, ValidationError):
             raise Tampered("the stored value is not the one that this gate returned", where=passage, advice="run: gatehouse verify") from None
-        self._digests[id(value)] = (value, fact.sha256)
+        self._digests[id(value)] = (value, sha256_bytes(canonical(fact.value)))
         return value

@@ -26,10 +26,12 @@ class Writing:
 
     Attributes:
         value: The value.
+        run_id: The run, which the event names and a value does not repeat.
         digest_of: The digest of one that is in it.
     """
 
     value: Value
+    run_id: str
     digest_of: Callable[[Value], str]
 
 
@@ -38,9 +40,11 @@ class Reading:
     """Context of a value that is being read.
 
     Attributes:
+        run_id: The run.
         follow: The value that a type, a passage and a digest name.
     """
 
+    run_id: str
     follow: Callable[[type[Value], str, str], Value]
 
 
@@ -63,7 +67,10 @@ class GateValue(Value):
         writing = info.context
         if isinstance(writing, Writing) and self is not writing.value:
             return {"passage": self.passage, "sha256": writing.digest_of(self)}
-        return whole(self)
+        written = whole(self)
+        if isinstance(writing, Writing) and written.get("run_id") == writing.run_id:
+            del written["run_id"]
+        return written
 
     @model_validator(mode="wrap")
     @classmethod
@@ -71,4 +78,6 @@ class GateValue(Value):
         reading = info.context
         if isinstance(reading, Reading) and isinstance(data, dict) and data.keys() == {"passage", "sha256"}:
             return cast(V, reading.follow(cls, str(data["passage"]), str(data["sha256"])))
+        if isinstance(reading, Reading) and isinstance(data, dict) and "run_id" in cls.model_fields:
+            data = {"run_id": reading.run_id, **data}
         return whole(data)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_UP, Decimal
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import func, insert, select, update
 
@@ -61,7 +61,12 @@ def payload_of(attempt: Attempt, entry: Entry) -> bytes:
     """The payload as it was intended, opened with the run's key."""
     with attempt.ledger.reading() as connection:
         sealed = connection.scalar(select(submissions.c.payload).where(submissions.c.key == entry.key))
-    return _opened(attempt, sealed, f"intended:{entry.key}", SubmissionIntended, "payload_sha256")
+    return _opened(attempt, sealed, _name("intended", entry.key), SubmissionIntended, "payload_sha256")
+
+
+def _name(what: str, key: str) -> str:
+    """Of an event about a job: the key without its run, which the event names."""
+    return f"{what}:{key.partition(':')[2]}"
 
 
 def _opened(attempt: Attempt, sealed: bytes | None, event_name: str, kind: type[SubmissionIntended | JobSettled], field: str) -> bytes:
@@ -82,7 +87,7 @@ def results_of(attempt: Attempt, round_number: int) -> list[bytes]:
     )
     with attempt.ledger.reading() as connection:
         rows = connection.execute(query).all()
-    return [_opened(attempt, row.result, f"settled:{row.key}", JobSettled, "result_sha256") for row in rows]
+    return [_opened(attempt, row.result, _name("settled", row.key), JobSettled, "result_sha256") for row in rows]
 
 
 def spent(tx: Transaction, run_id: str) -> Decimal:
@@ -123,7 +128,7 @@ def intend(
     Raises:
         Denied: The envelope has no room for these jobs, or a price is none.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     if not all(price.is_finite() and price >= 0 for price in prices):
         raise Denied("the provider's price is no amount of money", where=backend, advice="mend the provider's price")
     # Up to the next unit that the journal stores: a reservation is never less than the price.
@@ -155,8 +160,10 @@ def intend(
         tx.connection.execute(insert(submissions), rows)
         for row in rows:
             fields = ("key", "round", "job", "fallback", "backend", "circuits", "circuits_digest", "payload_sha256", "intended")
-            fact = SubmissionIntended.model_validate({name: row[name] for name in fields} | {"reserved_usd": row["reserved"]})
-            attempt.append(tx, f"intended:{row['key']}", fact)
+            fact = SubmissionIntended.model_validate(
+                {name: row[name] for name in fields} | {"reserved_usd": row["reserved"], "sealed_sha256": sha256_bytes(row["payload"])}
+            )
+            attempt.append(tx, _name("intended", fact.key), fact)
     return [entry for entry in entries(attempt, round_number) if entry.fallback == fallback]
 
 
@@ -165,7 +172,7 @@ def submitted(attempt: Attempt, entry: Entry, handle: str, lease_id: str) -> Non
     with attempt.effect() as tx:
         _move(tx, entry, "submitted", handle=handle)
         fact = JobSubmitted(key=entry.key, backend=entry.backend, job=handle, lease=lease_id, environment=attempt.settings.environment)
-        attempt.append(tx, f"submitted:{entry.key}", fact)
+        attempt.append(tx, _name("submitted", entry.key), fact)
 
 
 def refused(attempt: Attempt, pending: Sequence[Entry], reason: str) -> None:
@@ -173,14 +180,14 @@ def refused(attempt: Attempt, pending: Sequence[Entry], reason: str) -> None:
     with attempt.effect() as tx:
         for entry in pending:
             _move(tx, entry, "refused", settled=Decimal(0))
-            attempt.append(tx, f"refused:{entry.key}", SubmissionRefused(key=entry.key, backend=entry.backend, reason=reason))
+            attempt.append(tx, _name("refused", entry.key), SubmissionRefused(key=entry.key, backend=entry.backend, reason=reason))
 
 
 def ambiguous(attempt: Attempt, entry: Entry) -> None:
     """Records that nobody can tell whether the job exists."""
     with attempt.effect() as tx:
         _move(tx, entry, "ambiguous")
-        attempt.append(tx, f"ambiguous:{entry.key}", SubmissionAmbiguous(key=entry.key, backend=entry.backend))
+        attempt.append(tx, _name("ambiguous", entry.key), SubmissionAmbiguous(key=entry.key, backend=entry.backend))
 
 
 def settled(attempt: Attempt, entry: Entry, result: bytes, cost: Decimal) -> None:
@@ -188,7 +195,11 @@ def settled(attempt: Attempt, entry: Entry, result: bytes, cost: Decimal) -> Non
     sealed = attempt.sealer.seal(result)
     with attempt.effect() as tx:
         _move(tx, entry, "settled", result=sealed, settled=cost)
-        attempt.append(tx, f"settled:{entry.key}", JobSettled(key=entry.key, result_sha256=sha256_bytes(result), cost_usd=cost))
+        attempt.append(
+            tx,
+            _name("settled", entry.key),
+            JobSettled(key=entry.key, result_sha256=sha256_bytes(result), sealed_sha256=sha256_bytes(sealed), cost_usd=cost),
+        )
 
 
 def _move(tx: Transaction, entry: Entry, state: State, **columns: object) -> None:

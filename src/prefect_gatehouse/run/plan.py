@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TypedDict
 
-from prefect_gatehouse.canonical import digest, sha256_file
+from prefect_gatehouse.canonical import sha256_file
 from prefect_gatehouse.errors import InputError, PlanChanged
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.run.values import AdmittedRun, Plan, PlanBody
@@ -29,7 +28,7 @@ class PresentDigests(TypedDict):
 
 def digest_of(body: PlanBody) -> str:
     """The plan digest, 64 hexadecimal digits."""
-    return digest(json.loads(body.model_dump_json(by_alias=True)))
+    return body.digest()
 
 
 def present_digests(settings: Settings, admitted: AdmittedRun, policy_digest: str) -> PresentDigests:

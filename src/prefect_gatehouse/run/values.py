@@ -7,19 +7,24 @@ digest (``run/chain.py``).
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, ValidationInfo, field_serializer, field_validator, model_validator
 
+from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.identity.requester import Requester
+from prefect_gatehouse.manifest.columns import Column
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.models import Manifest, Purpose
-from prefect_gatehouse.manifest.treatment import Treatment
+from prefect_gatehouse.manifest.treatment import Treatment, undeclared
+from prefect_gatehouse.policy.classes import features_of, outputs_of
 from prefect_gatehouse.policy.decision import Decision
-from prefect_gatehouse.policy.rules import RunClasses, TierRules
-from prefect_gatehouse.run.gate_value import GateValue
+from prefect_gatehouse.policy.rules import ClassedColumn, RunClasses, TierRules
+from prefect_gatehouse.run.gate_value import GateValue, Reading, Writing
 from prefect_gatehouse.store.artifact import Artifact, Deletion
 from prefect_gatehouse.validation.report import CheckResult, SuiteReport
 from prefect_gatehouse.value import Digest, Value
@@ -43,6 +48,47 @@ class AdmittedRun(GateValue):
     decision: Decision
     at: datetime
 
+    @field_serializer("classes", mode="wrap")
+    def _by_name(self, classes: RunClasses, whole: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
+        """In the ledger the columns' names alone, in their order, where the classes follow from the manifest beside them."""
+        written = whole(classes)
+        if isinstance(info.context, Writing):
+            known = {each.column: each for each in features_of(self.manifest.data)}
+            pairs = zip(classes.features, written["features"], strict=True)
+            written["features"] = [one.column if known.get(one.column) == one else each for one, each in pairs]
+            if classes.outputs == outputs_of(self.manifest.data, self.manifest.output, classes.features):
+                del written["outputs"]
+        return written
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _from_names(cls, classes: Any, info: ValidationInfo) -> Any:
+        if not isinstance(info.context, Reading) or not isinstance(classes, dict) or "manifest" not in info.data:
+            return classes
+        manifest: Manifest = info.data["manifest"]
+        known = {each.column: each for each in features_of(manifest.data)}
+        features = [known[each] if isinstance(each, str) and each in known else ClassedColumn.model_validate(each) for each in classes["features"]]
+        return {"outputs": outputs_of(manifest.data, manifest.output, features), **classes, "features": features}
+
+
+def _declared(columns: Mapping[str, Column], name: object) -> dict[str, Any]:
+    """What the manifest says of a column."""
+    column = columns.get(str(name))
+    return {} if column is None else {"data_class": column.data_class, "rule": column.rule}
+
+
+def _short(columns: Mapping[str, Column], treatment: Treatment, written: dict[str, Any]) -> str | dict[str, Any]:
+    """A treatment as the ledger holds it: without what the manifest says."""
+    if treatment == undeclared(treatment.column):
+        return treatment.column
+    said = _declared(columns, treatment.column)
+    return {name: value for name, value in written.items() if name not in said or said[name] != value}
+
+
+def _kept(treatments: tuple[Treatment, ...]) -> tuple[str, ...]:
+    """The columns that leave."""
+    return tuple(each.column for each in treatments if each.rule != "drop")
+
 
 class MinimisedData(GateValue):
     """Gate 2: only allow-listed columns are left, tokenised and generalised, in an encrypted artifact."""
@@ -50,11 +96,13 @@ class MinimisedData(GateValue):
     gate = "minimise"
 
     admitted: AdmittedRun
-    artifact: Artifact
+    treatments: tuple[Treatment, ...] = Field(
+        description="In the ledger class and rule are left out where they are the manifest's; a bare name is a column that it does not name."
+    )
+    artifact: Artifact = Field(description="In the ledger its columns are left out: those that were not dropped.")
     source_sha256: Digest
     source_rows: int
     data_digest: Digest = Field(description="Of the minimised content (plain, before encryption): the data that the approval names.")
-    treatments: tuple[Treatment, ...]
     highest_class: DataClass = Field(description="Highest class among the columns that leave.")
     k: int | None = Field(description="Smallest group measured over the quasi-identifiers.")
     l: int | None = Field(  # noqa: E741 the measure's own letter
@@ -67,6 +115,36 @@ class MinimisedData(GateValue):
         None, description="Version of the root key that made the tokens; those of ff1 and permuted numbers have no room for it."
     )
     synthetic: bool = Field(False, description="Whether the source's digest is recorded in the ledger as synthetic.")
+
+    @field_serializer("artifact", mode="wrap")
+    def _without_columns(self, artifact: Artifact, whole: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
+        written = whole(artifact)
+        if isinstance(info.context, Writing) and artifact.columns == _kept(self.treatments):
+            del written["columns"]
+        return written
+
+    @field_validator("artifact", mode="before")
+    @classmethod
+    def _with_columns(cls, artifact: Any, info: ValidationInfo) -> Any:
+        if isinstance(info.context, Reading) and isinstance(artifact, dict) and "treatments" in info.data:
+            return {"columns": _kept(info.data["treatments"]), **artifact}
+        return artifact
+
+    @field_serializer("treatments", mode="wrap")
+    def _names(self, treatments: tuple[Treatment, ...], whole: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
+        written = whole(treatments)
+        if not isinstance(info.context, Writing):
+            return written
+        columns = self.admitted.manifest.data.columns
+        return [_short(columns, one, each) for one, each in zip(treatments, written, strict=True)]
+
+    @field_validator("treatments", mode="before")
+    @classmethod
+    def _from_names(cls, treatments: Any, info: ValidationInfo) -> Any:
+        if not isinstance(info.context, Reading) or not isinstance(treatments, list) or "admitted" not in info.data:
+            return treatments
+        columns = info.data["admitted"].manifest.data.columns
+        return [undeclared(each) if isinstance(each, str) else {**_declared(columns, each.get("column")), **each} for each in treatments]
 
 
 class ValidatedData(GateValue):
@@ -122,7 +200,7 @@ class PlanBody(Value):
     data_digest: Digest
     workload_digest: Digest = Field(description="Over the workload's source files.")
     lock_digest: str = Field(description="SHA-256 of the lock file, or 'none'.")
-    image_digest: str
+    image_digest: str = ""
     circuits: CircuitsSummary = Field(description="Of the first round.")
     backends: tuple[BackendSnapshot, ...]
     rounds: int
@@ -137,9 +215,32 @@ class PlanBody(Value):
     systems: tuple[SystemAddress, ...] = Field(description="Every declared system.")
     preflight: Preflight
 
+    def digest(self) -> str:
+        """The plan digest, 64 hexadecimal digits: over the RFC 8785 form of every field."""
+        return digest(json.loads(self.model_dump_json(by_alias=True)))
+
     def endpoint(self, system: str) -> str:
         """Where a declared system is, as it was approved."""
         return next(item.endpoint for item in self.systems if item.name == system)
+
+
+def repeated(validated: ValidatedData) -> dict[str, Any]:
+    """What a plan's body takes over from the values before it, by field."""
+    admitted = validated.minimised.admitted
+    manifest, envelope = admitted.manifest, admitted.manifest.execution.envelope
+    return {
+        "run_id": admitted.run_id,
+        "manifest_digest": admitted.manifest_digest,
+        "data_digest": validated.minimised.data_digest,
+        "rounds": envelope.rounds,
+        "jobs": envelope.jobs,
+        "cost": envelope.cost,
+        "deadline_seconds": int(envelope.deadline.total_seconds()),
+        "policy_digest": admitted.decision.policy_digest,
+        "input_suite_sha256": validated.report.suite_sha256,
+        "credentials": tuple(CredentialNeed(purpose=item, block=manifest.credentials.of(item)) for item in Purpose),
+        "classes": admitted.classes,
+    }
 
 
 class Plan(GateValue):
@@ -151,6 +252,30 @@ class Plan(GateValue):
     body: PlanBody
     digest: Digest = Field(description="SHA-256 over the RFC 8785 form of the body.")
     made_at: datetime
+
+    @field_serializer("body", mode="wrap")
+    def _only_new(self, body: PlanBody, whole: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
+        """In the ledger a body holds what the values before it do not; the plan digest is over all of it."""
+        written = whole(body)
+        if isinstance(info.context, Writing):
+            before = repeated(self.validated)
+            # Compared as they are written: amounts that are equal can be spelled in two ways, and the digest is over the spelling.
+            same = whole(body.model_copy(update=before))
+            return {name: value for name, value in written.items() if name not in before or value != same.get(name)}
+        return written
+
+    @field_validator("body", mode="before")
+    @classmethod
+    def _all_of_it(cls, body: Any, info: ValidationInfo) -> Any:
+        if isinstance(info.context, Reading) and isinstance(body, dict) and "validated" in info.data:
+            return {**repeated(info.data["validated"]), **body}
+        return body
+
+    @model_validator(mode="after")
+    def _as_approved(self, info: ValidationInfo) -> Plan:
+        if isinstance(info.context, Reading) and self.body.digest() != self.digest:
+            raise ValueError("the body does not have the plan's digest")
+        return self
 
     @property
     def admitted(self) -> AdmittedRun:
@@ -213,7 +338,7 @@ class RoundOutcome(GateValue):
     submission: Submission
     counts_digest: Digest
     shots: int
-    queue_seconds: float
+    queue_seconds: float = 0.0
     run_seconds: float
     calibration_sha256: str = Field("", description="Of the calibration at execution, where the backend has one.")
     cost: Decimal = Field(description="USD, as the provider settled it.")
@@ -260,7 +385,7 @@ class WriteBackReceipt(GateValue):
     label: Label
     data_class: DataClass = Field(description="Of the rows.")
     because: tuple[str, ...] = Field(description="Columns of the source whose class the rows have.")
-    repeated: bool = Field(description="True where an earlier attempt had already published.")
+    repeated: bool = Field(False, description="True where an earlier attempt had already published.")
     at: datetime
 
 
@@ -271,8 +396,8 @@ class CleanupReceipt(GateValue):
 
     run_id: str
     ending: Ending
-    leases_revoked: int
-    jobs_cancelled: int
+    leases_revoked: int = 0
+    jobs_cancelled: int = 0
     key_shredded: bool
     deletions: tuple[Deletion, ...]
     obligations: tuple[str, ...] = Field((), description="Provider-side copies that could not be deleted.")

@@ -90,7 +90,7 @@ class CredentialLease(NeverPrinted):
             purpose=purpose,
             block=block,
             version=secret.version if secret is not None else "",
-            lease_id=secrets.token_hex(8),
+            lease_id=secrets.token_hex(8) if block is not None else "",
             environment=environment,
             tenant=tenant,
             expires_at=(secret.expires_at if secret is not None else None) or datetime.now(UTC) + LEASE_TIME,

@@ -14,9 +14,9 @@ class LeaseRecord(Value):
     """What may be known of a lease: all but the secret."""
 
     purpose: Purpose
-    block: str | None
+    block: str | None = None
     version: str = Field("", description="The secret's version at its store, where the store has versions.")
-    lease_id: str
-    environment: str
-    tenant: str
+    lease_id: str = Field(description="Empty where no secret is needed: nothing was leased.")
+    environment: str = Field("", exclude=True, description="The run's, so that the record does not repeat it.")
+    tenant: str = Field("", exclude=True, description="The run's, so that the record does not repeat it.")
     expires_at: datetime

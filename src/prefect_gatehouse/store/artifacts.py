@@ -210,6 +210,24 @@ class ArtifactStore:
         except OSError as error:
             raise storage_error(error, artifact.uri) from None
 
+    def digest(self, uri: str) -> str | None:
+        """The digest of an artifact's encrypted bytes as they are now, for whoever has no key; None where there is none.
+
+        Raises:
+            InputError: The URI leads outside the store.
+            StorageError: The artifact can't be read.
+        """
+        digests = []
+        try:
+            for path, _ in _files(self._path(uri), uri):
+                with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as stream:
+                    digests.append(hashlib.file_digest(stream, "sha256").hexdigest())
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise storage_error(error, uri) from None
+        return _together(digests)
+
     def delete(self, uri: str) -> Deletion:
         """Removes one artifact, and the run's folder with its last one; never raises for what the disk answers.
 

@@ -13,9 +13,9 @@ class CheckResult(Value):
     """One expectation's outcome: nothing of the data."""
 
     type: str
-    column: str | None
+    column: str | None = None
     success: bool
-    errored: bool
+    errored: bool = False
     engine: Literal["gatehouse", "arrow", "great-expectations"] = Field(
         "gatehouse", description="What computed it: a check of our own, record batches, or Great Expectations on a frame."
     )

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from prefect_gatehouse import __version__
-from prefect_gatehouse.ledger.events import AttemptStarted, Fact, GateEntered, GateFact, GateFailed, GatePassed, RunEnded
+from prefect_gatehouse.evidence.tags import tags_of
+from prefect_gatehouse.ledger.events import AttemptStarted, Fact, GateEntered, GateFact, GateFailed, GateLeft, GatePassed, RunEnded
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.run.chain import Chain
-from prefect_gatehouse.run.values import AdmittedRun, MinimisedData, RawOutcome, WriteBackReceipt
+from prefect_gatehouse.run.gate_value import GateValue
+from prefect_gatehouse.run.values import AdmittedRun, MinimisedData, Plan, RawOutcome, RoundOutcome, Submission, WriteBackReceipt
+from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -57,7 +60,7 @@ class OpenLineage:
             self._emit(event, "START")
         elif isinstance(fact, GatePassed):
             inputs, outputs = self._datasets(event.run_id, fact)
-            self._emit(event, "COMPLETE", tags=fact.tags, inputs=inputs, outputs=outputs)
+            self._emit(event, "COMPLETE", tags=self._tags(cast(Event[GatePassed], event)), inputs=inputs, outputs=outputs)
         elif isinstance(fact, GateFailed):
             self._emit(event, "FAIL", code=fact.error)
         elif isinstance(fact, RunEnded):
@@ -65,14 +68,14 @@ class OpenLineage:
 
     def _never_left(self, started: Event[Fact]) -> list[Event[Fact]]:
         """Passages whose process died in them before this attempt."""
-        open_: dict[str, Event[Fact]] = {}
+        open_: dict[int, Event[Fact]] = {}
         for event in self._ledger.facts(GateFact, run_id=started.run_id):
             if event.seq > started.seq:
                 break
             if isinstance(event.fact, GateEntered) and event.attempt == started.attempt - 1:
-                open_[event.fact.passage] = event
-            else:
-                open_.pop(event.fact.passage, None)
+                open_[event.seq] = event
+            elif isinstance(event.fact, GateLeft):
+                open_.pop(event.fact.entered, None)
         return list(open_.values())
 
     def _emit(
@@ -93,7 +96,8 @@ class OpenLineage:
         facets: dict[str, Any] = {}
         run_id, job = parent, _JOB
         if isinstance(event.fact, GateFact):
-            run_id = str(uuid.uuid5(_NAMESPACE, f"{event.run_id}:{event.fact.passage}"))
+            entered = event.fact.entered if isinstance(event.fact, GateLeft) else event.seq
+            run_id = str(uuid.uuid5(_NAMESPACE, f"{event.run_id}:{entered}"))
             job = f"{_JOB}.{_gate(event.fact)}"
             facets["parent"] = parent_run.ParentRunFacet(run=parent_run.Run(runId=parent), job=parent_run.Job(namespace=self._namespace, name=_JOB))
         pairs = [tag.partition(":") for tag in sorted(tags or (f"run:{event.run_id}", f"env:{self._settings.environment}"))]
@@ -127,6 +131,20 @@ class OpenLineage:
                 path: Path = self._settings.folder("lineage") / "openlineage.ndjson"
                 self._client = OpenLineageClient(transport=FileTransport(FileConfig(log_file_path=str(path), append=True)))
         return self._client
+
+    def _tags(self, event: Event[GatePassed]) -> tuple[str, ...]:
+        """The lineage tags that follow from what the run had stored when it passed a gate."""
+        chain = Chain(self._ledger, event.run_id)
+        kinds: tuple[type[GateValue], ...] = (AdmittedRun, MinimisedData, Plan, RawOutcome)
+        values: list[GateValue | None] = []
+        for kind in kinds if event.fact.gate != CredentialLease.gate else kinds[:1]:
+            stored = self._ledger.find(f"{event.run_id}:{kind.gate}", GatePassed)
+            if stored is not None and stored.seq <= event.seq:
+                values.append(chain.read(kind.gate, kind))
+        for rounds in (Submission, RoundOutcome):
+            if event.fact.gate == rounds.gate:
+                values.append(chain.read(_gate(event.fact), rounds))
+        return tuple(sorted(tags_of(event.run_id, self._settings.environment, values, event.fact.gate)))
 
     def _datasets(self, run_id: str, fact: GatePassed) -> tuple[list[InputDataset], list[OutputDataset]]:
         """What a gate read and wrote, with the classes of what it wrote."""
