@@ -66,12 +66,12 @@ def _listen(engine: Engine) -> None:
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, record: ConnectionPoolEntry) -> None:
-        record.info["of"] = _place(engine)
         connection.isolation_level = None
         cursor = connection.cursor()
         for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+        record.info["of"] = _place(engine)  # the first pragma that writes has made the file
 
     @event.listens_for(engine, "checkout")
     def _checkout(connection: Any, record: ConnectionPoolEntry, proxy: PoolProxiedConnection) -> None:
