@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -56,38 +57,42 @@ def open_engine(url: str) -> Engine:
     if engine.dialect.name not in {"sqlite", "postgresql"}:
         raise StorageError("the ledger needs SQLite or PostgreSQL", where="GATEHOUSE_LEDGER_URL", advice="give the URL of one of them")
     if engine.dialect.name == "sqlite":
-
-        @event.listens_for(engine, "connect")
-        def _connect(connection: Any, record: ConnectionPoolEntry) -> None:
-            record.info["of"] = _place(engine)
-            connection.isolation_level = None
-            cursor = connection.cursor()
-            for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-                cursor.execute(f"PRAGMA {pragma}")
-            cursor.close()
-
-        @event.listens_for(engine, "checkout")
-        def _checkout(connection: Any, record: ConnectionPoolEntry, proxy: PoolProxiedConnection) -> None:
-            if record.info["of"] == _place(engine):
-                return
-            if record.info["of"][0] != os.getpid():
-                # Not even closed: https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_connection_across_a_fork_
-                _PARENTS.append(connection)
-                record.dbapi_connection = proxy.dbapi_connection = None  # type: ignore[misc]
-            raise DisconnectionError  # the pool opens another one
-
-        @event.listens_for(engine, "begin")
-        def _begin(connection: Connection) -> None:
-            write = connection.get_execution_options().get("gatehouse_write", False)
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
-
+        _listen(engine)
     return engine
+
+
+def _listen(engine: Engine) -> None:
+    """What happens when an SQLite connection is opened, taken from the pool, and begins."""
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, record: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+        record.info["of"] = _place(engine)  # the first pragma that writes has made the file
+
+    @event.listens_for(engine, "checkout")
+    def _checkout(connection: Any, record: ConnectionPoolEntry, proxy: PoolProxiedConnection) -> None:
+        if record.info["of"] == _place(engine):
+            return
+        if record.info["of"][0] != os.getpid():
+            # Not even closed: https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_connection_across_a_fork_
+            _PARENTS.append(connection)
+            record.dbapi_connection = proxy.dbapi_connection = None  # type: ignore[misc]
+        raise DisconnectionError  # the pool opens another one
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        write = connection.get_execution_options().get("gatehouse_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
 def _place(engine: Engine) -> tuple[int, int, int]:
     """What a kept connection is good for: SQLite's must not be used behind a fork, nor when another file has the ledger's name."""
     try:
-        found = os.stat(engine.url.database or "")
+        found = Path(engine.url.database or "").stat()
     except OSError:
         return os.getpid(), 0, 0
     return os.getpid(), found.st_dev, found.st_ino
