@@ -6,6 +6,7 @@ goes over the circuit's parameters, in the order of ``circuit.parameters``; the 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -73,8 +74,10 @@ def _checked(item: tuple[Any, ...]) -> tuple[QuantumCircuit, NDArray[np.float64]
 
     circuit = item[0]
     try:
-        pub = SamplerPub.coerce((circuit, item[1] if len(item) > 1 else None))
-        values = pub.parameter_values.as_array(circuit.parameters)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)  # or an imaginary part would be dropped without a word
+            pub = SamplerPub.coerce((circuit, item[1] if len(item) > 1 else None))
+            values = pub.parameter_values.as_array(circuit.parameters)
     except Exception:  # noqa: BLE001 - whatever Qiskit says of values that do not fit; its text may hold some of them
         raise UnusableAnswer(
             f"a PUB's values do not fit its circuit of {circuit.num_parameters} parameters",
