@@ -6,6 +6,7 @@ goes over the circuit's parameters, in the order of ``circuit.parameters``; the 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -51,16 +52,13 @@ def read_round(value: object) -> Yielded:
     registers: list[Registers] = []
     for item in value:
         if isinstance(item, QuantumCircuit):
-            template, angles = read_circuit(item)
-            table = np.array([angles], np.float64)
-            circuit = item
+            found, circuit = [_bound_circuit(item)], item
         elif isinstance(item, tuple) and item and isinstance(item[0], QuantumCircuit):
-            circuit = item[0]
-            template, table = _settings(*_checked(item))
+            found, circuit = _settings(*_checked(item)), item[0]
         else:
             raise _none()
-        pieces.append((template, table))
-        registers += [registers_of(circuit)] * len(table)
+        pieces += found
+        registers += [registers_of(circuit)] * sum(len(table) for _, table in found)
     return Yielded(joined(pieces), tuple(registers))
 
 
@@ -76,8 +74,10 @@ def _checked(item: tuple[Any, ...]) -> tuple[QuantumCircuit, NDArray[np.float64]
 
     circuit = item[0]
     try:
-        pub = SamplerPub.coerce((circuit, item[1] if len(item) > 1 else None))
-        values = pub.parameter_values.as_array(circuit.parameters)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)  # or an imaginary part would be dropped without a word
+            pub = SamplerPub.coerce((circuit, item[1] if len(item) > 1 else None))
+            values = pub.parameter_values.as_array(circuit.parameters)
     except Exception:  # noqa: BLE001 - whatever Qiskit says of values that do not fit; its text may hold some of them
         raise UnusableAnswer(
             f"a PUB's values do not fit its circuit of {circuit.num_parameters} parameters",
@@ -92,16 +92,32 @@ def _checked(item: tuple[Any, ...]) -> tuple[QuantumCircuit, NDArray[np.float64]
     return circuit, matrix
 
 
-def _settings(circuit: QuantumCircuit, values: NDArray[np.float64]) -> tuple[Template, NDArray[np.float64]]:
-    """The template and the angles of every setting."""
-    template, angles = read_circuit(circuit, free=True)
+def _bound_circuit(circuit: QuantumCircuit) -> tuple[Template, NDArray[np.float64]]:
+    template, angles = read_circuit(circuit)
+    return template, np.array([angles], np.float64)
+
+
+def _settings(circuit: QuantumCircuit, values: NDArray[np.float64]) -> list[tuple[Template, NDArray[np.float64]]]:
+    """The template and the angles of every setting; a circuit that has no gates before it is bound is bound setting by setting."""
+    try:
+        template, angles = read_circuit(circuit, free=True)
+    except UnusableAnswer:
+        return [_bound_circuit(_assigned(circuit, row)) for row in values]
     columns = {parameter: place for place, parameter in enumerate(circuit.parameters)}
     table = np.empty((len(values), len(angles)))
     for place, angle in enumerate(angles):
         table[:, place] = angle if isinstance(angle, float) else _evaluated(angle, columns, values)
     if not np.isfinite(table).all():
         raise UnusableAnswer("an angle is not a finite number", where="workload", advice="check the features for gaps")
-    return template, table
+    return [(template, table)]
+
+
+def _assigned(circuit: QuantumCircuit, values: NDArray[np.float64]) -> QuantumCircuit:
+    """A circuit with its parameters bound, where its gates depend on them (a matrix, a root): Qiskit may refuse as well."""
+    try:
+        return circuit.assign_parameters(values)
+    except Exception:  # noqa: BLE001 - Qiskit's text may hold a value
+        raise UnusableAnswer("a circuit's parameters can't be bound", where="workload", advice="look at the circuit's expressions") from None
 
 
 def _evaluated(expression: Any, columns: dict[Any, int], values: NDArray[np.float64]) -> NDArray[np.float64]:

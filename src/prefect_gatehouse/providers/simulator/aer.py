@@ -11,6 +11,7 @@ from prefect_gatehouse.providers.simulator.local import LocalSimulator
 from prefect_gatehouse.workload.batch import CircuitBatch, Template
 from prefect_gatehouse.workload.circuits import build_circuit
 from prefect_gatehouse.workload.counts import Counts
+from prefect_gatehouse.workload.gates import gate_shapes, standard_gates
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,7 +56,7 @@ class _Simulator:
 
         # Fusion costs more than it brings for thousands of small circuits; experiments run in parallel instead.
         self._simulator = AerSimulator(method="statevector", max_parallel_experiments=0, fusion_enable=False, runtime_parameter_bind_enable=True)
-        self._native = set(self._simulator.operation_names)
+        self._native = set(self._simulator.operation_names) & set(gate_shapes())
         self._shots = shots
 
     def run(self, batch: CircuitBatch, seed: int) -> Iterator[tuple[list[int], list[Counts]]]:
@@ -63,7 +64,7 @@ class _Simulator:
         alone = [place for place, table in enumerate(batch.angles) if len(table) == 1]
         for start in range(0, len(alone), _CHUNK):
             places = alone[start : start + _CHUNK]
-            circuits = [self._ready(batch.templates[place], batch.angles[place][0].tolist()) for place in places]
+            circuits = [_ready(batch.templates[place], batch.angles[place][0].tolist(), self._native) for place in places]
             yield places, self._counts(circuits, [batch.templates[place] for place in places], seed + places[0])
         for place, (template, table) in enumerate(zip(batch.templates, batch.angles, strict=True)):
             if len(table) > 1:
@@ -73,21 +74,13 @@ class _Simulator:
         from qiskit.circuit import ParameterVector
 
         free = list(ParameterVector("angle", template.angles))
-        circuit = self._ready(template, free)
+        circuit = _ready(template, free, self._native - _bound_wrongly())
         for start in range(0, len(table), _CHUNK):
             part = table[start : start + _CHUNK]
             # Bound by Aer while it runs; a template without angles is the same circuit so many times.
             binds = {name: part[:, column].tolist() for column, name in enumerate(free)}
             circuits, bound = ([circuit], [binds]) if binds else ([circuit] * len(part), None)
             yield self._counts(circuits, [template] * len(part), seed + start, bound)
-
-    def _ready(self, template: Template, angles: Sequence[Any]) -> Any:
-        from qiskit import transpile
-
-        circuit = build_circuit(template, angles)
-        if self._native.issuperset(name for name, _, _ in template.gates):
-            return circuit
-        return transpile(circuit, backend=self._simulator, optimization_level=0)
 
     def _counts(self, circuits: list[Any], templates: Sequence[Template], seed: int, binds: list[Any] | None = None) -> list[Counts]:
         from qiskit.exceptions import QiskitError
@@ -99,3 +92,22 @@ class _Simulator:
             {f"{int(key, 16):0{template.clbits}b}": int(count) for key, count in experiment.data.counts.items()}
             for experiment, template in zip(result.results, templates, strict=True)
         ]
+
+
+def _ready(template: Template, angles: Sequence[Any], gates: set[str]) -> Any:
+    """The circuit in certain gates."""
+    from qiskit import transpile
+
+    circuit = build_circuit(template, angles)
+    if gates.issuperset(name for name, _, _ in template.gates):
+        return circuit
+    circuit = transpile(circuit, basis_gates=sorted(gates), optimization_level=0)
+    circuit.global_phase = 0  # no measurement sees it, and Aer does not take one with a parameter
+    return circuit
+
+
+def _bound_wrongly() -> set[str]:
+    """Controlled gates with an angle: bound while it runs, Aer leaves the angle out and says nothing (qiskit-aer #2323, #2391, #2403)."""
+    from qiskit.circuit import ControlledGate
+
+    return {name for name, gate in standard_gates().items() if gate.params and isinstance(gate, ControlledGate)}
