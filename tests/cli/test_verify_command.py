@@ -186,3 +186,15 @@ def test_an_older_head_that_is_gone_is_seen(run_home: Path) -> None:
     told = verified()
     said = f"the signed head over event {sizes[0]}, which permits something, is missing"
     assert (told.exit_code, said in told.output) == (7, True), told.output
+
+
+@pytest.mark.parametrize(("run", "gate", "entered"), [("one", "minimise", 2), ("two", "admit", 2), ("one", "admit", 1), ("one", "admit", 99)])
+def test_a_gate_that_was_not_entered(home: Path, run: str, gate: str, entered: int) -> None:
+    """The end of a passage names its beginning: of the same run, through the same gate, and not ended before."""
+    settings = Settings(home=home)
+    with open_ledger(settings) as ledger:
+        with ledger.transaction() as tx:
+            tx.append(f"{run}:{gate}", run, GatePassed(gate=gate, entered=entered, value={}), attempt=1)
+        seal_home(home, ledger)
+    told = verified()
+    assert (told.exit_code, f"event 4: the gate {gate} was not entered by event {entered}" in told.output) == (7, True), told.output
