@@ -6,6 +6,7 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from prefect_gatehouse.errors import Tampered
 from prefect_gatehouse.ledger.events import GatePassed
 from prefect_gatehouse.ledger.merkle import leaf_hash
 from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.manifest.treatment import Treatment, undeclared
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.values import AdmittedRun, MinimisedData, Plan, ValidatedData
 from prefect_gatehouse.settings import Settings
@@ -122,3 +125,44 @@ def test_a_gate_s_value_is_of_its_type(desk: Desk) -> None:
     """A value of another gate under a name is refused."""
     with pytest.raises(Tampered):
         desk.chain.read(AdmittedRun.gate, MinimisedData)
+
+
+def test_the_order_of_columns_and_what_differs_from_the_manifest_come_back(tmp_path: Path) -> None:
+    """JSON sorts a manifest's columns; classes, treatments and the plan's body come back in their own order and with their own words."""
+    write_project(tmp_path)
+    text = (tmp_path / "gatehouse.yaml").read_text()
+    mixed = text.replace("    subject: {", "    zeta: {class: internal, rule: keep}\n    subject: {").replace(
+        "    x: {", "    alpha: {class: public, rule: generalise, to: year}\n    x: {"
+    )
+    assert mixed.count("zeta") == mixed.count("alpha") == 1
+    (tmp_path / "gatehouse.yaml").write_text(mixed)
+    plan = plan_for(tmp_path, Settings(home=tmp_path / "home"))
+    treated = (
+        *plan.validated.minimised.treatments,
+        Treatment(column="zeta", data_class=DataClass.RESTRICTED, rule="keep"),
+        undeclared("nobody"),
+        Treatment(column="stays", data_class=DataClass.INTERNAL, rule="drop"),
+    )
+    minimised = plan.validated.minimised.model_copy(update={"treatments": treated})
+    body = plan.body.model_copy(update={"cost": Decimal("5.000"), "rounds": 1})
+    plan = Plan(validated=plan.validated.model_copy(update={"minimised": minimised}), body=body, digest=body.digest(), made_at=plan.made_at)
+    assert [each.column for each in plan.admitted.classes.features] == ["zeta", "subject", "alpha", "x"]
+    with contextlib.closing(Ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}")) as ledger:
+        chain = Chain(ledger, RUN)
+        for value in (plan.admitted, minimised, plan.validated, plan):
+            with ledger.transaction() as tx:
+                tx.append(f"{RUN}:{value.passage}", RUN, GatePassed(gate=value.gate, value=chain.stored(value)))
+        found = Chain(ledger, RUN).read(Plan.gate, Plan)
+    assert found == plan and found is not None
+    assert found.admitted.classes == plan.admitted.classes
+    assert (found.body.digest(), str(found.body.cost)) == (plan.digest, "5.000")
+
+
+def test_a_plan_that_is_not_its_digest_s(desk: Desk) -> None:
+    """A value whose body is another than the digest that people approved is refused when it is read, though it is whole in the chain."""
+    body = desk.plan.body.model_copy(update={"rounds": 1})
+    forged = Plan.model_construct(validated=desk.plan.validated, body=body, digest=desk.plan.digest, made_at=desk.plan.made_at)
+    with desk.ledger.transaction() as tx:
+        tx.append(f"{RUN}:forged", RUN, GatePassed(gate="plan", value=desk.chain.stored(forged)))
+    with pytest.raises(Tampered):
+        desk.chain.read("forged", Plan)

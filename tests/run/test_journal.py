@@ -61,7 +61,9 @@ def test_a_row_s_whole_way(desk: Desk) -> None:
     (submitted,) = desk.events("job-submitted")
     assert dict(submitted.data) == {"key": entry.key, "backend": "aer", "job": "handle-1", "lease": "lease-1", "environment": "local"}
     (settled,) = desk.events("job-settled")
-    assert dict(settled.data) == {"key": entry.key, "result_sha256": sha256_bytes(b"[{}]"), "cost_usd": "0.3"}
+    said = dict(settled.data)
+    assert said.pop("sealed_sha256") != said["result_sha256"]
+    assert said == {"key": entry.key, "result_sha256": sha256_bytes(b"[{}]"), "cost_usd": "0.3"}
     assert [event.seq for event in (desk.events("submission-intended")[0], submitted, settled)] == [2, 3, 4]
 
 

@@ -28,7 +28,6 @@ from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.run.values import CleanupReceipt, WriteBackReceipt
 
 if TYPE_CHECKING:
-    from prefect_gatehouse.ledger.opening import open_ledger
     from prefect_gatehouse.ledger.store import Ledger
     from prefect_gatehouse.settings import Settings
 
@@ -102,6 +101,7 @@ def _demo(ui: bool, as_json: bool) -> None:
 def _tell_the_rest(desk: Desk) -> None:
     """The run's process tells of the run when it leaves, and the demo's worker is stopped then; what it did not come to is told here."""
     from prefect_gatehouse.evidence.tell import tell_outside
+    from prefect_gatehouse.ledger.opening import open_ledger
 
     with open_ledger(desk.settings) as ledger:
         tell_outside(desk.settings, ledger)
@@ -109,6 +109,7 @@ def _tell_the_rest(desk: Desk) -> None:
 
 def _leave_nothing(desk: Desk, run_id: str, say: Callable[[str], None]) -> None:
     """Nobody can resume a run whose server is about to stop, so one that is still open is abandoned and cleaned up."""
+    from prefect_gatehouse.ledger.opening import open_ledger
     from prefect_gatehouse.operate import runs as control
 
     if threading.current_thread() is threading.main_thread():
@@ -227,6 +228,7 @@ def save_blocks(desk: Desk) -> None:
 def _decide(desk: Desk, run_id: str, ui: bool, as_json: bool, say: Callable[[str], None]) -> Iterator[None]:
     """Approves, or shows somebody how to; one-time codes are shown until the block is left."""
     from prefect_gatehouse.cli.plan import print_plan
+    from prefect_gatehouse.ledger.opening import open_ledger
     from prefect_gatehouse.operate import runs as control
     from prefect_gatehouse.operate.answering import asked
 
@@ -251,6 +253,7 @@ def _summary(desk: Desk, row: RunRow, seconds: float, as_json: bool) -> None:
     from prefect_gatehouse.cli.follow import gate_table
     from prefect_gatehouse.evidence.questions import passages
     from prefect_gatehouse.ledger.note import VerifierKey
+    from prefect_gatehouse.ledger.opening import open_ledger
     from prefect_gatehouse.ledger.verify import verify
 
     with open_ledger(desk.settings) as ledger:

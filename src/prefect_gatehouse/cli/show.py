@@ -14,7 +14,6 @@ from prefect_gatehouse.cli.outlook import in_utc, next_step, state_of
 from prefect_gatehouse.cli.output import console, emit, gatehouse_command, plain, table
 
 if TYPE_CHECKING:
-    from prefect_gatehouse.ledger.opening import open_ledger
     from prefect_gatehouse.ledger.projection import RunRow
     from prefect_gatehouse.ledger.store import Ledger
     from prefect_gatehouse.settings import Settings
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def _ledger() -> Iterator[tuple[Settings, Ledger]]:
+    from prefect_gatehouse.ledger.opening import open_ledger
     from prefect_gatehouse.settings import load_settings
 
     settings = load_settings()

@@ -15,6 +15,8 @@ from prefect_gatehouse.errors import Tampered
 from prefect_gatehouse.ledger.events import (
     ApprovalGiven,
     Fact,
+    GateEntered,
+    GateLeft,
     GatePassed,
     JobSubmitted,
     PolicyDecided,
@@ -100,6 +102,7 @@ class _Walk:
         self._sealed = _Sealed(sorted(stated))
         self._found = found
         self._derived = Projection()
+        self._entered: dict[int, tuple[str, str, int | None]] = {}
         self._frontier = Frontier()
 
     def over(self, connection: Connection) -> None:
@@ -128,8 +131,17 @@ class _Walk:
         except Tampered as error:
             self._found.problems.append(f"event {self._frontier.size + 1}: {error.message}")
             return
-        problems = [*self._derived.add(event.run_id, event.attempt, event.when.timestamp(), event.fact), *self._sealed.add(event)]
+        derived = self._derived.add(event.run_id, event.attempt, event.when.timestamp(), event.fact)
+        problems = [*derived, *self._sealed.add(event), *self._left_gate(event)]
         self._found.problems.extend(f"event {event.seq}: {problem}" for problem in problems)
+
+    def _left_gate(self, event: Event[Fact]) -> Iterator[str]:
+        """What is left was entered, once, by the same run through the same gate."""
+        fact = event.fact
+        if isinstance(fact, GateEntered):
+            self._entered[event.seq] = (event.run_id, fact.gate, fact.round)
+        elif isinstance(fact, GateLeft) and fact.entered and self._entered.pop(fact.entered, None) != (event.run_id, fact.gate, fact.round):
+            yield f"the gate {fact.gate} was not entered by event {fact.entered}"
 
     def _compare_root(self) -> None:
         root = self._left.pop(self._frontier.size, None)
