@@ -102,6 +102,7 @@ def measure(folder: Path, settings: int) -> dict[str, float]:
     return {
         "settings": settings,
         "seconds": journalled - float(os.environ["BENCHMARK_YIELDED"]),
+        "before_mb": int(os.environ["BENCHMARK_BEFORE"]) * os.sysconf("SC_PAGESIZE") / 2**20,
         "peak_mb": peak,
         "payload_mb": size / 2**20,
     }
