@@ -34,18 +34,16 @@ from peers.chart import Bar, chart, seconds
 from peers.environment import PREFECT_QISKIT, python
 from rich.console import Console
 from rich.table import Table
-from workloads.table import PUBS, WORKLOADS
+from workloads.table import WORKLOADS
 
 from prefect_gatehouse.cli.quiet import quiet_prefect
 from prefect_gatehouse.cli.stack import Stack
 
 HERE = Path(__file__).resolve().parent
 DOCS = HERE.parent / "docs"
-WITH_PUBS = False
-"""Whether a workload may yield PUBs."""
 SIDES = ("plain Prefect", "prefect-qiskit", "governed")
 PLAIN, PEER, GOVERNED = SIDES
-SETTINGS, SETTINGS_BOUND = 100_000, 1_000
+SETTINGS = 100_000
 
 
 @dataclass
@@ -178,7 +176,7 @@ class Bench:
         }
 
 
-def settings_round(settings: int, pubs: bool, turns: int) -> list[dict[str, float]]:
+def settings_round(turns: int) -> list[dict[str, float]]:
     """Rounds of many settings, from the workload to the journal, each in a fresh process."""
     from prefect_gatehouse.workload.hashing import SEED
 
@@ -188,10 +186,10 @@ def settings_round(settings: int, pubs: bool, turns: int) -> list[dict[str, floa
     for _ in range(turns):
         with tempfile.TemporaryDirectory() as name:
             for act in ("prepare", "measure"):
-                command = [sys.executable, script, act, str(Path(name).resolve()), str(settings), str(int(pubs))]
+                command = [sys.executable, script, act, str(Path(name).resolve()), str(SETTINGS)]
                 done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
                 if done.returncode:
-                    raise SystemExit(f"the round of {settings} settings failed: {done.stderr[-2000:]}")
+                    raise SystemExit(f"the round of settings failed: {done.stderr[-2000:]}")
             found.append(json.loads(done.stdout.splitlines()[-1]))
     return found
 
@@ -259,12 +257,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one pair, a smaller tumour, fewer gates; files in docs stay as they are")
     parser.add_argument("--pairs", type=int, help="how many pairs; 5 unless --quick")
     parser.add_argument("--only", choices=list(WORKLOADS), action="append", help="only this workload, for a look; files in docs stay as they are")
-    parser.add_argument("--pubs", action=argparse.BooleanOptionalAction, default=WITH_PUBS, help="with the workload and the settings that are PUBs")
     asked = parser.parse_args()
     pairs = asked.pairs or (1 if asked.quick else 5)
     quiet_prefect()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no server is left behind
-    names = asked.only or [name for name in WORKLOADS if asked.pubs or name not in PUBS]
+    names = asked.only or list(WORKLOADS)
     contests = [Contest(name, WORKLOADS[name].quick if asked.quick else {}) for name in names]
     with tempfile.TemporaryDirectory() as name:
         bench = Bench(Path(name).resolve())
@@ -279,14 +276,14 @@ def main() -> None:
         finally:
             bench.close()
         versions = bench.versions()
-    settings = settings_round(SETTINGS if asked.pubs else SETTINGS_BOUND, asked.pubs, 1 if asked.quick else pairs)
+    settings = settings_round(1 if asked.quick else pairs)
 
-    what = f"{settings[0]['settings']:,.0f} settings of one template of 16 gates" + ("" if asked.pubs else ", bound (PUBs are off)")
     beside = [
         f"A gate that does nothing: {ranged(empty['gate'], '.1f')} ms, the 95th of a hundred {percentile(empty['gate']):.1f} ms;"
         f" an empty Prefect task beside it: {ranged(empty['task'], '.1f')} ms, the 95th {percentile(empty['task']):.1f} ms;"
         f" the difference of the medians: {statistics.median(empty['gate']) - statistics.median(empty['task']):.1f} ms.",
-        f"{what}, from the workload to the journal: {ranged([each['seconds'] for each in settings], '.2f')} s;"
+        f"{SETTINGS:,} settings of one template of 16 gates, from the workload to the journal:"
+        f" {ranged([each['seconds'] for each in settings], '.2f')} s;"
         f" the process's peak {ranged([each['peak_mb'] for each in settings], '.0f')} MiB, of which it held"
         f" {ranged([each['before_mb'] for each in settings], '.0f')} MiB before there were settings;"
         f" the payload {settings[0]['payload_mb']:.1f} MiB.",
@@ -298,7 +295,7 @@ def main() -> None:
         "governed_vs_prefect": round(max(statistics.median(contest.ratios(PLAIN)) for contest in contests), 2),
         "governed_vs_prefect_qiskit": round(max(statistics.median(contest.ratios(PEER)) for contest in contests), 2),
         "empty_gate_ms": round(statistics.median(empty["gate"]), 1),
-        "settings_100k_s": round(statistics.median(each["seconds"] for each in settings), 2) if asked.pubs else None,
+        "settings_100k_s": round(statistics.median(each["seconds"] for each in settings), 2),
     }
     if not asked.quick and not asked.only:
         figures = {

@@ -10,18 +10,10 @@ from typing import Any
 
 import yaml
 from governed.cost import Cost, cost_of
-from workloads.table import EXAMPLES, HERE, Workload
+from workloads.table import Workload
 
 from prefect_gatehouse.cli.demo import Desk, make_desk
 from prefect_gatehouse.settings import Settings
-
-FOLDERS = {
-    "tumour": EXAMPLES / "tumour_kernel",
-    "tumour-pubs": EXAMPLES / "tumour_kernel",
-    "grid_partition": EXAMPLES / "grid_partition",
-    "random_circuits": HERE / "random_circuits",
-}
-"""Where each workload's manifest is."""
 
 
 class GovernedSide:
@@ -59,23 +51,22 @@ class GovernedSide:
         from prefect.blocks.system import Secret
 
         place = self._desk.folder / "trust-zone" / "projects" / name
-        shutil.copytree(FOLDERS[name], place, ignore=shutil.ignore_patterns("*.sqlite*", "__pycache__", "workload.py", "source.py"))
+        shutil.copytree(workload.folder, place, ignore=shutil.ignore_patterns("*.sqlite*", "__pycache__", "source.csv"))
+        if not (place / workload.file.name).exists():
+            shutil.copy(workload.file, place)
         if not (place / workload.source).exists():
             shutil.copy(self._desk.manifest.parent / workload.source, place)
-        shutil.copy(workload.file, place)
-        path = place / "gatehouse.yaml"
+        path, target, block = place / "gatehouse.yaml", place / "target.sqlite", f"target-{name.replace('_', '-')}"
         manifest = yaml.safe_load(path.read_text())
-        manifest["workload"]["entrypoint"] = f"{workload.file.name}:{workload.function}"
-        manifest["workload"]["parameters"].update({**workload.parameters, **parameters})
         if manifest["execution"]["shots"] != workload.shots:
             raise SystemExit(f"{name}: the manifest asks for other shots than the other sides take")
-        path.write_text(yaml.safe_dump(manifest, sort_keys=False))
-        target = place / "target.sqlite"
+        manifest["workload"]["entrypoint"] = f"{workload.file.name}:solve"
+        manifest["workload"]["parameters"].update({**workload.parameters, **parameters})
         (system,) = manifest["systems"]
-        system["endpoint"] = "sqlite:///target.sqlite"
-        manifest["credentials"].update(preflight=f"secret/target-{name.replace('_', '-')}", write_back=f"secret/target-{name.replace('_', '-')}")
+        system["endpoint"] = f"sqlite:///{target.name}"
+        manifest["credentials"].update(preflight=f"secret/{block}", write_back=f"secret/{block}")
         path.write_text(yaml.safe_dump(manifest, sort_keys=False))
-        Secret(value=f"sqlite:///{target}").save(f"target-{name.replace('_', '-')}", overwrite=True)
+        Secret(value=f"sqlite:///{target}").save(block, overwrite=True)
         self._targets[name], self._manifests[name] = target, path
         return place / workload.source
 

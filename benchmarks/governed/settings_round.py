@@ -2,7 +2,7 @@
 
 No Prefect server: the gates run as in a dry run. Two processes, as of a real run: ``prepare`` plans and approves, ``measure`` drives the
 round with the simulator's own encoding and the boundary guard, and stops when the provider is first asked about a job whose intent is in
-the journal. Run as ``settings_round.py prepare|measure <folder> <settings> <pubs: 0|1>``; ``measure`` prints JSON.
+the journal. Run as ``settings_round.py prepare|measure <folder> <settings>``; ``measure`` prints JSON.
 """
 
 from __future__ import annotations
@@ -42,25 +42,22 @@ def settings_in(folder: Path) -> Settings:
     return Settings(home=folder / "home")
 
 
-def prepare(folder: Path, settings: int, pubs: bool) -> None:
+def prepare(folder: Path, settings: int) -> None:
     """Lays out the project, plans, and approves."""
+    from prefect_gatehouse.flows.governed_pipeline import up_to_the_plan
     from prefect_gatehouse.identity import sshsig
     from prefect_gatehouse.identity.keys import generate_key
     from prefect_gatehouse.identity.people import People
     from prefect_gatehouse.manifest.fields import DataClass
     from prefect_gatehouse.run.answer import Answer
     from prefect_gatehouse.run.approvals import ask, judge
-    from prefect_gatehouse.tasks.admit import admit
     from prefect_gatehouse.tasks.await_approval import await_approval
-    from prefect_gatehouse.tasks.minimise import minimise
-    from prefect_gatehouse.tasks.plan import plan
-    from prefect_gatehouse.tasks.validate_input import validate_input
 
     project = folder / "project"
     shutil.copytree(WORKLOADS / "random_circuits", project, ignore=shutil.ignore_patterns("__pycache__", "workload.py"))
     shutil.copy(WORKLOADS / "settings.py", project)
     manifest = yaml.safe_load((project / "gatehouse.yaml").read_text())
-    manifest["workload"] = {"entrypoint": "settings.py:solve", "parameters": {"settings": settings, "pubs": pubs}}
+    manifest["workload"] = {"entrypoint": "settings.py:solve", "parameters": {"settings": settings}}
     (project / "gatehouse.yaml").write_text(yaml.safe_dump(manifest, sort_keys=False))
     installed = settings_in(folder)
     installed.folder("")
@@ -69,7 +66,7 @@ def prepare(folder: Path, settings: int, pubs: bool) -> None:
     people.add("approver@example.org", key=generate_key(key, ""), roles=frozenset({"approver"}), totp=False, clearance=DataClass.PUBLIC)
     with closing(Ledger(installed.ledger())) as ledger:
         attempt = attempt_in(folder, ledger)
-        planned = plan(attempt, validate_input(attempt, minimise(attempt, admit(attempt, str(project / "gatehouse.yaml"), None))))
+        planned = up_to_the_plan(attempt, str(project / "gatehouse.yaml"), None)
         approve, _ = ask(attempt, planned, "k")
         judge(attempt, planned, "k", Answer(decision="approve", approver="approver@example.org", proof=sshsig.sign(key, approve.message())))
         await_approval(attempt, planned)
@@ -77,9 +74,9 @@ def prepare(folder: Path, settings: int, pubs: bool) -> None:
 
 def measure(folder: Path, settings: int) -> dict[str, float]:
     """Drives the round to the journal, and looks at what is there."""
+    from prefect_gatehouse.flows.rounds import run_rounds
     from prefect_gatehouse.providers.simulator.aer import AerBackend
     from prefect_gatehouse.tasks.await_approval import await_approval
-    from prefect_gatehouse.tasks.rounds import run_rounds
 
     def stop(*_: object) -> NoReturn:
         raise Journalled
@@ -117,6 +114,6 @@ def peak_mb() -> float:
 if __name__ == "__main__":
     place = Path(sys.argv[2])
     if sys.argv[1] == "prepare":
-        prepare(place, int(sys.argv[3]), sys.argv[4] == "1")
+        prepare(place, int(sys.argv[3]))
     else:
         print(json.dumps(measure(place, int(sys.argv[3]))))

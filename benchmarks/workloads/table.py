@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +21,8 @@ class Workload:
 
     Attributes:
         title: What it is, in the table and in the plot.
-        file: Its Python file.
-        function: The generator in it.
+        folder: Where its manifest is.
+        file: Its Python file, with the generator ``solve``.
         source: The name of its CSV file.
         columns: Which columns of it are read.
         table: The table that is written.
@@ -34,8 +35,8 @@ class Workload:
     """
 
     title: str
+    folder: Path
     file: Path
-    function: str
     source: str
     columns: tuple[str, ...]
     table: str
@@ -47,19 +48,20 @@ class Workload:
     quick: dict[str, Any] = field(default_factory=dict)
 
     def solve(self) -> Callable[..., Generator[Any, Any, Any]]:
-        """The generator function, from its file."""
+        """The generator function, from its file; what lies in the manifest's folder can be imported by it."""
+        sys.path.insert(0, str(self.folder))
         spec = importlib.util.spec_from_file_location(f"workload_{self.file.stem}", self.file)
         assert spec is not None and spec.loader is not None  # a .py file always has a loader
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        return getattr(module, self.function)  # type: ignore[no-any-return]
+        return module.solve  # type: ignore[no-any-return]
 
 
-def _tumour(title: str, function: str) -> Workload:
+def _tumour(title: str, file: Path) -> Workload:
     return Workload(
         title,
-        HERE / "tumour.py",
-        function,
+        EXAMPLES / "tumour_kernel",
+        file,
         "source.csv",
         ("medical_record_number", "diagnosis", *SCALES),
         "tumour_predictions",
@@ -73,12 +75,12 @@ def _tumour(title: str, function: str) -> Workload:
 
 
 WORKLOADS = {
-    "tumour": _tumour("tumour, 4,544 bound circuits", "solve_circuits"),
-    "tumour-pubs": _tumour("tumour, one PUB of 4,544 settings", "solve_pubs"),
+    "tumour": _tumour("tumour, 4,544 bound circuits", HERE / "tumour_bound.py"),
+    "tumour-pubs": _tumour("tumour, one PUB of 4,544 settings", EXAMPLES / "tumour_kernel" / "workload.py"),
     "grid_partition": Workload(
         "grid_partition, 4 rounds of 9 circuits",
+        EXAMPLES / "grid_partition",
         EXAMPLES / "grid_partition" / "workload.py",
-        "solve",
         "branches.csv",
         ("branch", "from_bus", "to_bus"),
         "grid_partition",
@@ -89,8 +91,8 @@ WORKLOADS = {
     ),
     "random_circuits": Workload(
         "100 random circuits of 8 qubits",
+        HERE / "random_circuits",
         HERE / "random_circuits" / "workload.py",
-        "solve",
         "circuits.csv",
         ("circuit", "seed"),
         "random_circuits",
@@ -100,5 +102,3 @@ WORKLOADS = {
         ("h", "rx", "ry", "rz", "cx", "cz", "rzz"),
     ),
 }
-PUBS = ("tumour-pubs",)
-"""Those that yield PUBs."""
