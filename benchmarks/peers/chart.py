@@ -55,7 +55,8 @@ def seconds(values: Sequence[float]) -> Scale:
     """Wall seconds from 0 on."""
     step = next(step for power in range(7) for step in (10**power, 2 * 10**power, 5 * 10**power) if max(values) <= 6 * step)
     end = step * math.ceil(max(values) / step)
-    return Scale(lambda value: value / end, [float(tick) for tick in range(0, end + 1, step)], "wall seconds, median; shorter is better")
+    room = 0.66  # of the width; behind the bar stands a note
+    return Scale(lambda value: room * value / end, [float(tick) for tick in range(0, end + 1, step)], "wall seconds, median; shorter is better")
 
 
 def chart(title: str, groups: Sequence[tuple[str, Sequence[Bar]]], scale_of: Callable[[Sequence[float]], Scale] = powers_of_ten) -> str:
