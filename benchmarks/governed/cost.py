@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -39,8 +41,13 @@ def cost_of(command: list[str], environment: Mapping[str, str], log: Path) -> Co
         SystemExit: It failed; with the end of what it said.
     """
     launcher = [sys.executable, "-I", "-S", str(LAUNCHER), str(log), *command]
-    done = subprocess.run(launcher, env=dict(environment), capture_output=True, text=True, check=True)
-    took = json.loads(done.stdout)
+    with subprocess.Popen(launcher, env=dict(environment), stdout=subprocess.PIPE, text=True, process_group=0) as running:
+        try:
+            said, _ = running.communicate()
+        except BaseException:
+            os.killpg(running.pid, signal.SIGKILL)  # the launcher and what it started: nobody waits for them any more
+            raise
+    took = json.loads(said)
     if took.pop("code"):
         raise SystemExit(f"{' '.join(command[:4])} failed: {log.read_text()[-2000:]}")
     return Cost(**took)
