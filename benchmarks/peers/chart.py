@@ -1,9 +1,9 @@
-"""A bar chart of rates as SVG, written by hand: one scale in powers of ten, one group of bars for each kind of token."""
+"""A bar chart as SVG, written by hand: one scale, in powers of ten or linear, and a group of bars for each thing compared."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -14,27 +14,58 @@ OURS, THEIRS, INK, GRID = "#1f6feb", "#8c959f", "#1f2328", "#d0d7de"
 
 @dataclass(frozen=True)
 class Bar:
-    """One rate.
+    """One figure.
 
     Attributes:
         name: Who.
-        rate: Values a CPU second.
+        value: How much.
         ours: Drawn in colour.
+        note: What stands behind the bar beside the figure.
     """
 
     name: str
-    rate: float
+    value: float
     ours: bool
+    note: str = ""
 
 
-def chart(title: str, groups: Sequence[tuple[str, Sequence[Bar]]]) -> str:
+@dataclass(frozen=True)
+class Scale:
+    """Where a figure lies between the ends of the scale.
+
+    Attributes:
+        place: Between 0 and 1.
+        ticks: What is marked.
+        unit: What the figures are.
+    """
+
+    place: Callable[[float], float]
+    ticks: Sequence[float]
+    unit: str
+
+
+def powers_of_ten(values: Sequence[float]) -> Scale:
+    """Values a CPU second, from one power of ten to another."""
+    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    ticks = [10.0**power for power in range(low, high + 1)]
+    return Scale(lambda value: (math.log10(value) - low) / (high - low), ticks, "values per CPU second, one core, logarithmic scale")
+
+
+def seconds(values: Sequence[float]) -> Scale:
+    """Wall seconds from 0 on."""
+    step = next(step for power in range(7) for step in (10**power, 2 * 10**power, 5 * 10**power) if max(values) <= 6 * step)
+    end = step * math.ceil(max(values) / step)
+    room = 0.66  # of the width; behind the bar stands a note
+    return Scale(lambda value: room * value / end, [float(tick) for tick in range(0, end + 1, step)], "wall seconds, median; shorter is better")
+
+
+def chart(title: str, groups: Sequence[tuple[str, Sequence[Bar]]], scale_of: Callable[[Sequence[float]], Scale] = powers_of_ten) -> str:
     """The chart as the text of an SVG file."""
-    rates = [bar.rate for _, bars in groups for bar in bars]
-    low, high = math.floor(math.log10(min(rates))), math.ceil(math.log10(max(rates)))
+    scale = scale_of([bar.value for _, bars in groups for bar in bars])
     span = WIDTH - LEFT - RIGHT
 
-    def place(rate: float) -> float:
-        return LEFT + span * (math.log10(rate) - low) / (high - low)
+    def place(value: float) -> float:
+        return LEFT + span * scale.place(value)
 
     parts, y = [_text(20, 28, title, 16, weight="bold")], 48
     body: list[str] = []
@@ -44,14 +75,14 @@ def chart(title: str, groups: Sequence[tuple[str, Sequence[Bar]]]) -> str:
         for bar in bars:
             colour = OURS if bar.ours else THEIRS
             body.append(_text(LEFT - 8, y + 13, bar.name, 12, anchor="end"))
-            body.append(f'<rect x="{LEFT}" y="{y}" width="{place(bar.rate) - LEFT:.1f}" height="{BAR}" rx="2" fill="{colour}"/>')
-            body.append(_text(place(bar.rate) + 6, y + 13, short(bar.rate), 12))
+            body.append(f'<rect x="{LEFT}" y="{y}" width="{place(bar.value) - LEFT:.1f}" height="{BAR}" rx="2" fill="{colour}"/>')
+            body.append(_text(place(bar.value) + 6, y + 13, f"{short(bar.value)} {bar.note}".rstrip(), 12))
             y += BAR + GAP
-    for power in range(low, high + 1):
-        x = place(10.0**power)
+    for tick in scale.ticks:
+        x = place(tick)
         parts.append(f'<line x1="{x:.1f}" y1="54" x2="{x:.1f}" y2="{y + 6}" stroke="{GRID}"/>')
-        parts.append(_text(x, y + 22, short(10.0**power), 11, anchor="middle"))
-    foot = _text(LEFT + span / 2, y + 42, "values per CPU second, one core, logarithmic scale", 12, anchor="middle")
+        parts.append(_text(x, y + 22, short(tick), 11, anchor="middle"))
+    foot = _text(LEFT + span / 2, y + 42, scale.unit, 12, anchor="middle")
     height = y + 56
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" font-family="system-ui, sans-serif" fill="{INK}">'
     return "\n".join(

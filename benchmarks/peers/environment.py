@@ -10,30 +10,35 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-ENVIRONMENT = FOLDER.parent.parent / ".venv-peers"
+TOKENS, PREFECT_QISKIT = "requirements", "prefect_qiskit"
+"""The environments, by the names of their requirements."""
 
 
-def python() -> Path:
-    """The interpreter of the peers' environment, which is made or brought up to date first: half a minute, once.
+def python(requirements: str = TOKENS) -> Path:
+    """The interpreter of an environment of peers, which is made or brought up to date first: half a minute, once.
+
+    Args:
+        requirements: Which one.
 
     Raises:
         SystemExit: It can't be made.
     """
-    requirements = FOLDER / "requirements.txt"
-    mark, digest = ENVIRONMENT / "ready", hashlib.sha256(requirements.read_bytes()).hexdigest()
+    pinned = FOLDER / f"{requirements}.txt"
+    environment = FOLDER.parent.parent / (".venv-peers" if requirements == TOKENS else f".venv-peers-{requirements.replace('_', '-')}")
+    mark, digest = environment / "ready", hashlib.sha256(pinned.read_bytes()).hexdigest()
     if not mark.exists() or mark.read_text() != digest:
         uv = Path(sys.executable).with_name("uv")
-        print("making the peers' environment (.venv-peers)", flush=True)
+        print(f"making an environment for the peers ({environment.name})", flush=True)
         for command in (
-            [str(uv), "venv", "-q", "--clear", "--python", sys.executable, str(ENVIRONMENT)],
-            [str(uv), "pip", "sync", "-q", "--require-hashes", "--compile-bytecode", str(requirements)],
+            [str(uv), "venv", "-q", "--clear", "--python", sys.executable, str(environment)],
+            [str(uv), "pip", "sync", "-q", "--require-hashes", "--compile-bytecode", str(pinned)],
         ):
             try:
-                subprocess.run(command, check=True, env={**os.environ, "VIRTUAL_ENV": str(ENVIRONMENT)})
+                subprocess.run(command, check=True, env={**os.environ, "VIRTUAL_ENV": str(environment)})
             except (OSError, subprocess.CalledProcessError) as error:
                 raise SystemExit(f"the peers' environment can't be made ({error}); run `make .venv/.ready` and see what uv says above") from None
         mark.write_text(digest)
-    return ENVIRONMENT / "bin" / "python"
+    return environment / "bin" / "python"
 
 
 class Peers:

@@ -1,55 +1,71 @@
-"""The tumour example as anybody would write it on Prefect without Gatehouse; the peer of ``overhead.py``."""
+"""A workload as anybody would write it on Prefect without Gatehouse; the peer of ``overhead.py``.
+
+It minimises nothing, asks nobody, keeps no journal and deletes nothing. Bound circuits go to Aer's ``run``, PUBs to Aer's sampler.
+"""
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import sys
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from qiskit_aer import AerSimulator
 
-from prefect_gatehouse.examples.tumour_kernel import workload
-
-SHOTS = 512
-SCALES = {"worst_perimeter": (50, 255), "worst_concave_points": (0, 0.3), "mean_concave_points": (0, 0.21), "worst_texture": (12, 50)}
-PARAMETERS = {"landmarks": 8, "bandwidth": 1.8, "regularisation": 10.0}
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from workloads.table import WORKLOADS, Workload
 
 
 @task(cache_policy=NO_CACHE)
-def read(source: str) -> pd.DataFrame:
+def read(workload: Workload, source: str) -> pd.DataFrame:
     """The source's columns that the workload uses, scaled."""
-    frame = pd.read_csv(source, usecols=["medical_record_number", "diagnosis", *SCALES])
-    for name, (low, high) in SCALES.items():
+    frame = pd.read_csv(source, usecols=list(workload.columns))
+    for name, (low, high) in workload.scales.items():
         frame[name] = ((frame[name] - low) / (high - low)).clip(0, 1)
     return frame
 
 
 @task(cache_policy=NO_CACHE)
-def estimate(circuits: list) -> list[dict[str, int]]:
-    """Counts of one round."""
-    result = AerSimulator().run(circuits, shots=SHOTS).result()
+def estimate(circuits: list[Any], shots: int) -> list[dict[str, int]]:
+    """Counts of one round of bound circuits."""
+    result = AerSimulator().run(circuits, shots=shots).result()
     return [result.get_counts(number) for number in range(len(circuits))]
 
 
 @task(cache_policy=NO_CACHE)
-def write(frame: pd.DataFrame, target: str) -> None:
+def sample(pubs: list[Any], shots: int) -> list[dict[str, int]]:
+    """Counts of one round of PUBs, in the order of their arrays."""
+    from qiskit_aer.primitives import SamplerV2
+
+    results = SamplerV2().run(pubs, shots=shots).result()
+    registers = [next(iter(result.data.values())) for result in results]
+    return [bits.get_counts(place) for bits in registers for place in range(bits.size)]
+
+
+@task(cache_policy=NO_CACHE)
+def write(frame: pd.DataFrame, target: str, table: str) -> None:
     """Replaces the table."""
     with sqlite3.connect(target) as connection:
-        frame.to_sql("tumour_predictions", connection, if_exists="replace", index=False)
+        frame.to_sql(table, connection, if_exists="replace", index=False)
 
 
 @flow(name="plain")
-def plain(source: str, target: str) -> None:
-    """Read, estimate, write."""
-    solving = workload.solve(read(source), PARAMETERS)
-    counts = estimate(next(solving))
+def plain(name: str, source: str, target: str, parameters: dict[str, Any]) -> None:
+    """Read, estimate as often as the workload asks, write."""
+    workload = WORKLOADS[name]
+    solving = workload.solve()(read(workload, source), {**workload.parameters, **parameters})
     try:
-        solving.send(counts)
+        step = next(solving)
+        while True:
+            counts = sample if isinstance(step[0], tuple) else estimate
+            step = solving.send(counts(step, workload.shots))
     except StopIteration as finished:
-        write(finished.value, target)
+        write(finished.value, target, workload.table)
 
 
 if __name__ == "__main__":
-    plain(sys.argv[1], sys.argv[2])
+    plain(sys.argv[1], sys.argv[2], sys.argv[3], json.loads(sys.argv[4]))
