@@ -279,3 +279,42 @@ def test_everything_that_check_knows_is_told_at_once(command: str, home: Path, t
     assert all(line in json.loads(as_json.stdout)["advice"] for line in lines)
     assert "CANARY" not in told.output + as_json.output + checked.output
     assert not (home / "ledger.sqlite").exists()
+
+
+UNJUST = {
+    "ends-well": ("import os; os._exit(0)", 2, "ended the process before there was a plan"),
+    "ends-badly": ("import os; os._exit(3)", 2, "ended the process before there was a plan"),
+    "becomes-another": ("import os; os.execv('/bin/true', ['true'])", 2, "ended the process before there was a plan"),
+    "killed": ("import os; os.kill(os.getpid(), 9)", 128 + 9, "killed before there was a plan (signal 9)"),
+    "raises": ("raise KeyError", 2, "the workload raised KeyError"),
+    "unusable": ("yield 5", 2, "the workload yielded no list of circuits"),
+}
+
+
+@pytest.mark.parametrize("case", UNJUST)
+def test_a_plan_never_ends_well_without_one(case: str, tmp_path: Path) -> None:
+    """Whatever a workload does to the process: one message, never success; and there is no run that could be resumed, so it is no 4."""
+    line, code, message = UNJUST[case]
+    places = {"GATEHOUSE_HOME": "home", "PREFECT_HOME": "prefect", "GATEHOUSE_TIERS": "tiers.yaml"}
+    environment = {name: str(tmp_path / place) for name, place in places.items()}
+    tiers = Path(__file__).resolve().parents[2] / "deployments" / "tiers.yaml"
+    (tmp_path / "tiers.yaml").write_text(tiers.read_text().replace("preflight: optional", "preflight: never"))
+    assert process("init", tmp_path / "p", environment=environment).returncode == 0
+    workload = tmp_path / "p" / "workload.py"
+    text = workload.read_text()
+    workload.write_text(text.replace("    rows = features", f"    {line}\n    rows = features"))
+    for words in ((), ("--json",)):
+        done = process("plan", tmp_path / "p" / "gatehouse.yaml", *words, environment=environment)
+        assert done.returncode == code, done.stderr
+        told = json.loads(done.stdout)["message"] if words else done.stderr
+        assert message in told and "Traceback" not in done.stderr
+        assert words or done.stdout == ""
+
+
+@pytest.mark.parametrize("words", [("init", ""), ("check", ""), ("profile", ""), ("plan", ""), ("synthesise", "x.csv", "--out", "")])
+def test_an_empty_path_names_nothing(words: tuple[str, ...], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not the current folder; nothing is written there."""
+    monkeypatch.chdir(tmp_path)
+    told = run(*words)
+    assert (told.exit_code, [*tmp_path.glob("*.yaml")]) == (2, [])
+    assert "the path is empty" in told.stderr

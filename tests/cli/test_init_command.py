@@ -313,3 +313,14 @@ def test_what_is_said_next(tmp_path: Path) -> None:
     told = init(tmp_path / "p", "--person", "ada").output
     assert "you are ada, requester, key SHA256:" in told
     assert [line.strip()[:2] for line in told.splitlines() if line.startswith("  ")] == ["1.", "2.", "3.", "4.", "5."]
+
+
+def test_commands_to_copy_are_words_of_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with a blank, a quote or a hyphen in front: the line that is printed leads there when a shell reads it."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("Adult Income", "it's; $(touch x)", "-income"):
+        done = init("--", name)
+        assert done.exit_code == 0, done.output
+        line = next(line for line in done.output.splitlines() if "  1. cd " in line)
+        went = subprocess.run(["bash", "-c", f"{line.removeprefix('  1. ')} && pwd"], capture_output=True, text=True, check=True)
+        assert went.stdout.strip() == str(tmp_path / name)

@@ -108,3 +108,16 @@ def test_refusals_have_their_exit_codes(home: Path, tmp_path: Path) -> None:
     result = call(source, "--out", out, "--json")
     assert (result.exit_code, json.loads(result.output)["error"]) == (3, "data-refused")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "in.csv"]
+
+
+def test_a_line_for_excel_comes_back(home: Path, tmp_path: Path) -> None:
+    """The new file begins with ``sep=;`` as its source does, so that both are read by one manifest; with lines skipped as well."""
+    rows = "".join(f"{place % 9};{'xyz'[place % 3]}\r\n" for place in range(600))
+    for name, above, options in (("plain", "sep=;\r\n", ()), ("skipped", "sep=;\r\ntitle\r\n", ("--skip-rows", "2"))):
+        source, made = tmp_path / f"{name}.csv", tmp_path / f"{name}-made.csv"
+        source.write_bytes((above + "a;b\r\n" + rows).encode())
+        result = call(source, "--out", made, "--seed", 3, *options)
+        assert result.exit_code == 0, result.output
+        assert made.read_text().startswith("sep=;\n")
+        with open_source(FilesPlace(tmp_path, (made.name,), CsvForm(skip_rows=int(options[1]) if options else 0))) as written:
+            assert written.names == ("a", "b")

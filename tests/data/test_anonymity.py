@@ -26,7 +26,7 @@ def test_refusal_counts_groups_and_shows_no_value() -> None:
     assert require_k(table.slice(0, 5), ["city"], 5) == 5
     with pytest.raises(DataRefused) as caught:
         require_k(table, ["city"], 3)
-    assert "the smallest group has 1 rows, 3 are required; 2 of 3 groups are too small" in str(caught.value)
+    assert "the smallest group has 1 row, 3 are required; 2 of 3 groups are too small" in str(caught.value)
     assert "CANARY" not in str(caught.value)
 
 

@@ -67,7 +67,7 @@ def test_other_forms_are_bad_values(text: str) -> None:
     rule = Dates("col", "year")
     treated, bad = rule.apply(pa.array([text, "2026-01-02"]))
     assert (treated.to_pylist(), bad.to_pylist()) == ([None, 2026], [True, False])
-    with pytest.raises(DataRefused, match="1 values are not dates written YYYY-MM-DD") as caught:
+    with pytest.raises(DataRefused, match="1 value is not dates written YYYY-MM-DD") as caught:
         rule.check()
     assert "CANARY" not in str(caught.value)
 

@@ -50,7 +50,7 @@ def test_batches_merged_in_any_way_measure_as_a_count_by_hand(rows: list[Row], s
     assert one.check(k, 0) == (k, least)
     with pytest.raises(DataRefused, match="are required"):
         one.check(k + 1)
-    with pytest.raises(DataRefused, match="different values of 's'"):
+    with pytest.raises(DataRefused, match=r"different values? of 's'"):
         one.check(k, least + 1)
 
 
@@ -58,7 +58,7 @@ def test_refusals_count_groups_and_show_no_value() -> None:
     """Below l: the measured l, the column, and how many groups have too few; no value of any."""
     groups = Groups(("city",), ("illness",))
     groups.add(pa.table({"city": ["CANARY-a"] * 3 + ["CANARY-b"] * 3, "illness": ["CANARY-x"] * 3 + ["CANARY-x", "CANARY-y", None]}))
-    with pytest.raises(DataRefused, match="a group has 1 different values of 'illness', 2 are required; 1 of 2 groups have too few") as caught:
+    with pytest.raises(DataRefused, match="a group has 1 different value of 'illness', 2 are required; 1 of 2 groups have too few") as caught:
         groups.check(3, 2)
     assert "CANARY" not in str(caught.value) and "CANARY" not in repr(groups)
 

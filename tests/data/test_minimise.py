@@ -117,7 +117,7 @@ def test_parquet_and_csv_of_the_same_rows_have_the_same_digest(tmp_path: Path) -
 def test_group_below_k_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     """One row that stands alone refuses the whole run, before anything reaches the disk."""
     source = written(tmp_path, [*lines(), "n,1,e,1999-01-01,99999,1,x"])
-    with pytest.raises(DataRefused, match=r"smallest group has 1 rows, 2 are required; 1 of 3 groups"):
+    with pytest.raises(DataRefused, match=r"smallest group has 1 row, 2 are required; 1 of 3 groups"):
         run(tmp_path, source, data(quasi_identifiers=["born", "zip"], k=2))
     assert not (tmp_path / "artifacts").exists()
 
@@ -128,7 +128,7 @@ FAILURES: dict[str, tuple[type[GatehouseError], str]] = {
     "no-header": (InputError, "6 declared columns"),
     "semicolons": (InputError, "the first row has semicolons and no commas"),
     "double-column": (InputError, "twice in the source: 'mrn'"),
-    "bad-number": (DataRefused, "1 values are not numbers"),
+    "bad-number": (DataRefused, "1 value is not numbers"),
     "no-root-key": (InputError, "root key"),
     "all-dropped": (InputError, "every column is dropped"),
 }

@@ -43,6 +43,8 @@ FOUND: dict[str, tuple[str | bytes, dict[str, object]]] = {
     "tabs": ("name\tage\nx\t3\n", {"delimiter": "tab"}),
     "bars": ("name|age\nx|3\n", {"delimiter": "|"}),
     "blanks": ("chins situps\n5 162\n2 110\n12 101\n", {"delimiter": "space"}),
+    "blanks-and-codes": ("A11 6 A34 1169 A65 1\nA12 48 A32 5951 A61 2\nA14 12 A34 2096 A61 1\n", {"delimiter": "space", "header": "none"}),
+    "codes-of-two-parts": ("plate\nB12 34\nC7 1200\nM3 9\n", {}),
     "sentences": ("what was said\nCANARY went home\nwho was there\n", {}),
     "utf-16": ("name\tage\nx\t3\n".encode("utf-16"), {"delimiter": "tab", "encoding": "utf-16"}),
     "gzip": (gzip.compress(b"name;age\nx;3\n"), {"delimiter": ";"}),
@@ -55,6 +57,9 @@ FOUND: dict[str, tuple[str | bytes, dict[str, object]]] = {
     "title": ("CANARY of 2026\nname,age\nx,3\ny,4\nz,5\n", {"skip_rows": 1}),
     "missing-numbers": ("a,b\nNA,NA\n1,x\n2,CANARY\n", {"missing": ("NA",)}),
     "namibia": ("a,country\n1,NA\n2,DE\n", {}),
+    "decimal-commas-everywhere": ('"a, CANARY";b\n1,5;2,5\n3,5;4,5\n', {"delimiter": ";", "decimal_comma": ("a, CANARY", "b")}),
+    "separator": ("\ufeffSEP=;\r\nname;cm\r\nx;1,5\r\ny;2,5\r\n", {"delimiter": ";", "decimal_comma": ("cm",)}),
+    "separator-and-title": ("sep=\t\nCANARY of 2026\na\tb\n1\t2\n3\t4\n5\t6\n", {"delimiter": "tab", "skip_rows": 2}),
     "malformed": ("a,b\n1,2\n3,4,5\n6,7\n8,9\n", {}),
 }
 
@@ -75,7 +80,7 @@ def test_what_is_given_is_not_looked_for(tmp_path: Path) -> None:
         proposed(tmp_path, "a,b\n1,2\n", delimiter="zz")
     with pytest.raises(InputError, match="parted by commas or semicolons") as caught:
         proposed(tmp_path, "1,5;2,5\n3,5;4,5\n")
-    assert "--delimiter" in caught.value.advice
+    assert "--delimiter" in caught.value.advice and 'data.csv.delimiter: "," or ";"' in caught.value.advice
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in SHIPPED.glob("*.csv*")))

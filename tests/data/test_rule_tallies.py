@@ -91,7 +91,7 @@ def test_missing_values_are_refused_where_the_manifest_says_so(name: str) -> Non
     lenient.check()
     _, bad = strict.apply(array)
     assert bad.to_pylist() == [False, True]
-    with pytest.raises(DataRefused, match="1 values are missing"):
+    with pytest.raises(DataRefused, match="1 value is missing"):
         strict.check()
 
 

@@ -143,12 +143,12 @@ def test_tokens_use_the_declared_domain_or_the_name() -> None:
 
 REFUSED: dict[str, tuple[Mapping[str, object], pa.Array, bool, str]] = {
     "scale-text": (SCALE, text("1", "CANARY", "CANARY", "x1"), False, "3 values are not numbers"),
-    "scale-comma": (SCALE, text("1,5"), False, "1 values are not numbers"),
+    "scale-comma": (SCALE, text("1,5"), False, "1 value is not numbers"),
     "scale-nan": (SCALE, text("nan", "inf", "1"), False, "2 values are not finite"),
     "scale-float-nan": (SCALE, pa.array([math.nan, math.inf, 1.0]), True, "2 values are not finite"),
     "scale-date": (SCALE, pa.array([dt.date(2024, 1, 1)]), True, "not numbers"),
-    "keep-nan": (KEEP, pa.array([math.nan]), True, "1 values are not finite"),
-    "keep-text-nan": (KEEP, text("nan", "1"), False, "1 values are not finite"),
+    "keep-nan": (KEEP, pa.array([math.nan]), True, "1 value is not finite"),
+    "keep-text-nan": (KEEP, text("nan", "1"), False, "1 value is not finite"),
     "keep-nested": (KEEP, pa.array([["CANARY"]]), True, "can't be kept"),
     "keep-binary": (KEEP, pa.array([b"CANARY"]), True, "can't be kept"),
     "year-text": (
@@ -160,7 +160,7 @@ REFUSED: dict[str, tuple[Mapping[str, object], pa.Array, bool, str]] = {
     "year-number": (YEAR, pa.array([1985]), True, "not dates"),
     "prefix-keeps-all": (PREFIX, text("123", "ab"), False, "keeps every value whole"),
     "prefix-float": (PREFIX, pa.array([1.5]), True, "no single text form"),
-    "round-text": (ROUND, text("CANARY"), False, "1 values are not numbers"),
+    "round-text": (ROUND, text("CANARY"), False, "1 value is not numbers"),
     "round-overflow": (ROUND, text("1e300"), False, "too large"),
     "bins-below": (BINS, text("-1", "5", "-0.001"), False, "2 values are outside the bins"),
     "bins-text": (BINS, text("CANARY"), False, "not numbers"),

@@ -102,7 +102,7 @@ def test_bad_values_are_counted_and_never_shown() -> None:
     assert bad.to_pylist()[:2] == [True, True] and bad.to_pylist()[4:] == [False, False]
     assert bad.to_pylist()[2] != bad.to_pylist()[3], "one shift pushes one of the two ends out"
     assert [value is None for value in treated.to_pylist()] == [*bad.to_pylist()[:4], True, False]
-    with pytest.raises(DataRefused, match=r"1 values have no subject|1 values are") as caught:
+    with pytest.raises(DataRefused, match=r"1 value has no subject|1 value is") as caught:
         made.check()
     assert "CANARY" not in str(caught.value)
 

@@ -296,5 +296,53 @@ def test_an_error_of_the_store_comes_through_the_reader(tmp_path: Path, monkeypa
 
 def test_too_many_rows_of_another_form(tmp_path: Path) -> None:
     """A limit holds in every form, and tells no value."""
-    with pytest.raises(DataRefused, match="more than 1 rows"):
+    with pytest.raises(DataRefused, match="more than 1 row"):
         read(tmp_path / "p.csv", b"1;2\nCANARY\nCANARY\n3;4\n", CsvForm(header="none", delimiter=";"), quarantine=1)
+
+
+SEPARATED = {
+    "semicolon": (b"sep=;\na;b\n1;x\n", CsvForm()),
+    "capitals-mark-crlf": (b"\xef\xbb\xbfSEP=;\r\na;b\r\n1;x\r\n", CsvForm()),
+    "quoted": (b'"sep=;"\na;b\n1;x\n', CsvForm()),
+    "tab": (b"sep=\t\na\tb\n1\tx\n", CsvForm()),
+    "comma-in-a-wide-encoding": ("sep=,\na,b\n1,x\n".encode("utf-16"), CsvForm(encoding="utf-16")),
+    "said-twice": (b"sep=;\na;b\n1;x\n", CsvForm(delimiter=";")),
+    "skipped-already": (b"sep=;\na;b\n1;x\n", CsvForm(delimiter=";", skip_rows=1)),
+    "a-title-below": (b"sep=;\ntitle\na;b\n1;x\n", CsvForm(skip_rows=2)),
+    "names-given": (b"sep=;\n1;x\n", CsvForm(header="none", names=("a", "b"))),
+}
+
+
+@pytest.mark.parametrize("case", SEPARATED)
+def test_the_line_for_excel_is_no_header(tmp_path: Path, case: str) -> None:
+    """``sep=;`` before everything else names the delimiter and is no row; who skipped it by hand still reads the same."""
+    data, form = SEPARATED[case]
+    assert read(tmp_path / "s.csv", data, form) == {"a": ["1"], "b": ["x"]}
+    assert read(tmp_path / "s.csv", data, form, quarantine=3) == {"a": ["1"], "b": ["x"]}
+
+
+def test_a_line_for_excel_that_contradicts_or_is_none(tmp_path: Path) -> None:
+    """Another delimiter than the manifest's, and one that parts nothing here, are refused; a letter is the name of a column."""
+    told = refused(tmp_path / "s.csv", b"sep=;\na;b\n1;x\n", CsvForm(delimiter=","))
+    assert "first line says that ';'" in told and "data.csv.delimiter says ','" in told
+    assert "parts no fields here" in refused(tmp_path / "s.csv", b"sep=^\na^b\n1^x\n", CsvForm())
+    assert read(tmp_path / "s.csv", b"sep=a\n1\n", CsvForm()) == {"sep=a": ["1"]}
+    told = refused(tmp_path / "s.csv", b"sep=;\na;b\n1;x\nCANARY\n", CsvForm())
+    assert "row 4 has another number of fields" in told and "is row 1" not in told
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("quarantine", [None, 3])
+def test_an_empty_line_of_a_single_column_is_a_missing_value(tmp_path: Path, ending: str, quarantine: int | None) -> None:
+    """RFC 4180 has no other way to write it; of several columns it is no row, and the end of the file adds none."""
+
+    def values(text: str, **form: object) -> list[list[object]]:
+        data = text.replace("\n", ending).encode()
+        return list(read(tmp_path / "one.csv", data, CsvForm.model_validate(form), quarantine).values())
+
+    assert values("a\n1\n\n2\n") == values("a\n1\n\n2") == [["1", None, "2"]]
+    assert values("a\n\n1") == [[None, "1"]]
+    assert values('a\n""\n\n') == [["", None]]
+    assert values("\n1\n\n2\n", header="none") == [[None, "1", None, "2"]]
+    assert values("a\n" + "\n" * 3_000_000) == [[None] * 3_000_000]  # over the reader's blocks
+    assert values("a,b\n1,2\n\n3,4\n\n") == [["1", "3"], ["2", "4"]]

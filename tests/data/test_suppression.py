@@ -99,7 +99,7 @@ def test_beyond_the_limit_and_without_one_the_data_is_refused(tmp_path: Path, li
     if fits:
         assert home.minimise(parquet(tmp_path, outliers()), data)[0].suppressed_rows == 6
         return
-    with pytest.raises(DataRefused, match="may be suppressed" if limit else "the smallest group has 1 rows") as caught:
+    with pytest.raises(DataRefused, match="may be suppressed" if limit else "the smallest group has 1 row") as caught:
         home.minimise(parquet(tmp_path, outliers()), data)
     assert home.store.uris(RUN) == []
     if limit is None:

@@ -70,6 +70,7 @@ def test_a_database_that_ends_with_the_process_is_refused(url: str) -> None:
         "postgresql://writer:canary-pw@[::1/db",
         "postgresql://writer:canary-pw@host/db\n",
         "postgres://writer:canary-pw@host/db",
+        "postgresql://writer:canary-pw@host:99999/db",
         "sqlite:////a\tb",
     ],
 )

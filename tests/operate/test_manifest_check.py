@@ -229,3 +229,21 @@ def test_a_query_is_told_from_its_text_and_its_system_must_be_declared(pipeline:
     ((field, _),) = sourced(pipeline, "{sql: SELECT record FROM t, system: clinic}")
     assert field == "data.source.system"
     assert sourced(pipeline, "{s3: patients/*.parquet}") == []
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "words"),
+    [
+        ("mysql://db.example.org/clinic", "no driver for mysql is installed here"),
+        ("clickhous://db.example.org/clinic", "SQLAlchemy knows no such dialect here"),
+        ("postgresql://db.example.org:99999/clinic", "a port is a number from 1 to 65535"),
+    ],
+)
+def test_a_database_that_cannot_be_opened_is_told_before_the_write_back(pipeline: Path, endpoint: str, words: str) -> None:
+    """Where no pre-flight looks, nothing else would before the jobs are paid; the driver is named by how the secret block writes it."""
+    replaced("gatehouse.yaml", "sqlite:///r.sqlite", endpoint)(pipeline)
+    (problem,) = check(pipeline)
+    assert (problem.field, words in problem.message) == ("systems[0].endpoint", True), problem
+    assert endpoint[:5] != "mysql" or "mysql+pymysql://" in problem.advice
+    replaced("gatehouse.yaml", endpoint, "postgresql://db.example.org:5432/clinic")(pipeline)
+    assert check(pipeline) == []

@@ -368,7 +368,7 @@ def test_stream_gives_the_rows_in_batches(store: ArtifactStore) -> None:
     assert pa.Table.from_batches(store.stream(artifact, KEY)).equals(TABLE)
     some = pa.Table.from_batches(store.stream(artifact, KEY, ["risk_column", "age_column"]))
     assert some.equals(TABLE.select(["risk_column", "age_column"]))
-    with pytest.raises(InputError, match="1 columns are not in the artifact"):
+    with pytest.raises(InputError, match="1 column is not in the artifact"):
         next(store.stream(artifact, KEY, ["CANARY"]))
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import gc
 import random
 import signal
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from tests.support.circuits import summarise
 from tests.support.gates import HEAD, TWO_ROUNDS
 
 from prefect_gatehouse.errors import WorkloadFailed
 from prefect_gatehouse.workload.batch import CircuitBatch
+from prefect_gatehouse.workload.frame import Unusable, table_of
 from prefect_gatehouse.workload.load import load_workload
 from prefect_gatehouse.workload.rounds import Finished, Rounds
 
@@ -316,3 +319,21 @@ def test_what_is_no_frame(tmp_path: Path, what: str) -> None:
     assert isinstance(rounds.advance(None), CircuitBatch)
     with pytest.raises(WorkloadFailed, match="no pandas frame"):
         rounds.advance([{"0": 1}])
+
+
+def test_what_is_almost_a_frame_is_told_by_its_name(tmp_path: Path) -> None:
+    """A Series has to become a frame; decimals are finite, and what pandas takes for missing is missing in every type."""
+    for what, words in (("pd.Series([1])", "a pandas Series"), ("np.zeros(3)", "a NumPy array"), ("pd.Index([1])", "a pandas Index")):
+        code = f"import pandas as pd\nimport numpy as np\ndef solve(features, parameters):\n    yield (QuantumCircuit(1, 1),)\n    return {what}\n"
+        rounds = rounds_of(tmp_path, code)
+        rounds.advance(None)
+        with pytest.raises(WorkloadFailed, match=f"no pandas frame, but {words} .return a .*DataFrame"):
+            rounds.advance([{"0": 1}])
+    for missing in ("NaN", "sNaN"):
+        table = table_of(pd.DataFrame({"score": [Decimal(missing), Decimal("1.5")], "other": [float("nan"), 1.5]}))
+        assert isinstance(table, pa.Table)
+        assert [column.null_count for column in table.columns] == [1, 1]
+    found = table_of(pd.DataFrame({"score": [Decimal("Infinity"), Decimal(1)]}), ["score"])
+    assert found == Unusable(
+        "column 1 of the workload's frame ('score') holds a decimal that is not finite", "return finite numbers; None, or NaN, is a missing value"
+    )

@@ -7,9 +7,11 @@ from pathlib import Path
 import click
 
 from prefect_gatehouse.cli.output import emit, gatehouse_command, plain
+from prefect_gatehouse.cli.paths import PATH
+from prefect_gatehouse.plurals import counted
 
 
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("file", type=PATH, required=False)
 @click.option("--schema", is_flag=True, help="Print the manifest's JSON Schema, for editors.")
 def _check(file: Path | None, schema: bool, as_json: bool) -> None:
     """Report every problem of a manifest at once: FILE:LINE:COLUMN: field: message."""
@@ -28,7 +30,7 @@ def _check(file: Path | None, schema: bool, as_json: bool) -> None:
         for problem in problems:
             advice = f" ({problem.advice})" if problem.advice else ""
             click.echo(plain(f"{problem.place()}: {problem.message}{advice}"))
-        click.echo(f"{file}: good" if not problems else f"{len(problems)} problem{'s' if len(problems) > 1 else ''}")
+        click.echo(f"{file}: good" if not problems else counted(len(problems), "problem"))
 
     emit({"file": str(file), "good": not problems, "problems": [problem.as_dict() for problem in problems]}, as_json, render)
     if problems:

@@ -25,6 +25,7 @@ from prefect_gatehouse.cli.stack import Stack
 from prefect_gatehouse.errors import GatehouseError, InputError, Interrupted
 from prefect_gatehouse.files import write_new
 from prefect_gatehouse.ledger.projection import RunRow
+from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.run.values import CleanupReceipt, WriteBackReceipt
 
 if TYPE_CHECKING:
@@ -260,9 +261,7 @@ def _summary(desk: Desk, row: RunRow, seconds: float, as_json: bool) -> None:
         found = verify(ledger, VerifierKey.parse((desk.settings.home / "ledger.vkey").read_text()))
         passed = passages(ledger, row.run_id)
         facts = _facts(desk, ledger, row)
-    facts["Ledger"] = (
-        f"{'verified' if found.ok else 'NOT VERIFIED'}: {found.events} events, {found.heads} signed {'head' if found.heads == 1 else 'heads'}"
-    )
+    facts["Ledger"] = f"{'verified' if found.ok else 'NOT VERIFIED'}: {counted(found.events, 'event')}, {counted(found.heads, 'signed head')}"
     facts["Time"] = f"{seconds:.0f} s with start-up"
     ok = row.ending == "completed" and found.ok
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import re
+import shlex
 import socket
 import unicodedata
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import click
 
 from prefect_gatehouse import __version__
 from prefect_gatehouse.cli.output import emit, gatehouse_command
+from prefect_gatehouse.cli.paths import PATH
 from prefect_gatehouse.errors import InputError, StorageError
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ _CLEARANCE = "confidential"  # the class of what the template's pipeline makes; 
 _SUFFIX = ".in"  # templates are no code and no configuration of this package: linters, pytest and git pass them by
 
 
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=PATH)
 @click.option("--name", help="The pipeline's name; the folder's unless given. Written in a-z, 0-9 and hyphens: Adult Income is adult-income.")
 @click.option("--person", help="Who you are in the registry of people; USER@HOST unless given.")
 def _init(folder: Path, name: str | None, person: str | None, as_json: bool) -> None:
@@ -56,7 +58,8 @@ command = gatehouse_command("init", "Write a new pipeline from a template, and m
 
 def _next(data: dict[str, object]) -> list[str]:
     key = f"key {data['fingerprint']} ({data['key']})"
-    add = f"gatehouse people add {data['person']} --role requester --key {data['key']}.pub --clearance {_CLEARANCE}"
+    public = shlex.quote(f"{data['key']}.pub")
+    add = f"gatehouse people add {shlex.quote(str(data['person']))} --role requester --key {public} --clearance {_CLEARANCE}"
     missing = f"; whoever keeps the registry runs: {add}"
     files_written = data["files"]
     assert isinstance(files_written, list)
@@ -64,12 +67,17 @@ def _next(data: dict[str, object]) -> list[str]:
         f"{data['folder']}: {len(files_written)} files written, pipeline {data['name']}",
         f"you are {data['person']}, requester, {key}" if data["registered"] else f"you have {key}{missing}",
         "next:",
-        f"  1. cd {data['folder']}",
+        f"  1. cd {_operand(str(data['folder']))}",
         "  2. gatehouse check gatehouse.yaml && python -m pytest",
         "  3. make the two secrets that README.md names",
         "  4. gatehouse plan gatehouse.yaml",
         "  5. somebody else becomes the approver (gatehouse people add), then: gatehouse run gatehouse.yaml",
     ]
+
+
+def _operand(path: str) -> str:
+    """A path as a shell's word that no command takes for an option."""
+    return shlex.quote(f"./{path}" if path.startswith("-") else path)
 
 
 def _name(folder: Path, name: str | None) -> str:
@@ -159,7 +167,8 @@ def _identity(settings: Settings, person: str | None) -> dict[str, object]:
     path, registry = settings.identity_key(), People(settings.people_folder())
     wanted = identifier(person) if person is not None else None
     if path.exists() and not path.with_name(path.name + ".pub").exists():
-        raise InputError("your key has no .pub beside it", where=str(path), advice=f"run: ssh-keygen -y -f {path} > {path}.pub")
+        advice = f"run: ssh-keygen -y -f {shlex.quote(str(path))} > {shlex.quote(f'{path}.pub')}"
+        raise InputError("your key has no .pub beside it", where=str(path), advice=advice)
     line = public_line(path) if path.exists() else None
     owner = registry.owner_of(fingerprint(line)) if line is not None else None
     if owner is not None and wanted not in (None, owner.person):
@@ -167,7 +176,7 @@ def _identity(settings: Settings, person: str | None) -> dict[str, object]:
     name = owner.person if owner is not None else wanted or default_person()
     # A second key for somebody who is there is for the registry's keeper to add: that person may be an approver.
     if owner is None and registry.get(name) is not None:
-        add = f"gatehouse people add {name} --role requester --key {path}.pub"
+        add = f"gatehouse people add {shlex.quote(name)} --role requester --key {shlex.quote(f'{path}.pub')}"
         advice = "give another --person" + (f", or have your key added: {add}" if line is not None else "")
         raise InputError(f"{name} is in the registry with another key", where="--person", advice=advice)
     if line is None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from prefect_gatehouse.cli.output import confirm, emit, gatehouse_command, table
+from prefect_gatehouse.cli.paths import PATH
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.files import open_new
 
@@ -21,7 +22,7 @@ def command() -> None:
     """Make, list and rotate the root keys of the tokens."""
 
 
-@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="A new file, for you alone (0600).")
+@click.option("--out", type=PATH, required=True, metavar="FILE", help="A new file, for you alone (0600).")
 def _new(out: Path, as_json: bool) -> None:
     """Make a root key and write it to a new FILE; enter its text in the secret store, then delete the file."""
     from prefect_gatehouse.tokens.keys import RootKey

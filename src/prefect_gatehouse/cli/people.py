@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from prefect_gatehouse.cli.output import emit, gatehouse_command, table
+from prefect_gatehouse.cli.paths import PATH
 from prefect_gatehouse.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def _registry() -> People:
 
 @click.argument("person")
 @click.option("--role", "roles", multiple=True, required=True, type=click.Choice(["requester", "approver", "auditor"]), help="May be repeated.")
-@click.option("--key", type=click.Path(path_type=Path), help="OpenSSH public key file (.pub).")
+@click.option("--key", type=PATH, help="OpenSSH public key file (.pub).")
 @click.option("--totp", is_flag=True, help="Make a shared secret for one-time codes.")
 @click.option(
     "--clearance",

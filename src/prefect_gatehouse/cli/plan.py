@@ -8,10 +8,13 @@ from pathlib import Path
 import click
 
 from prefect_gatehouse.cli.output import console, emit, gatehouse_command, table
+from prefect_gatehouse.cli.paths import PATH
+from prefect_gatehouse.errors import InputError, WorkloadFailed
+from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.run.values import Plan
 
 
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PATH)
 @click.option("--unsigned", is_flag=True, help="As for a request that nobody signs: only the prototype tier admits that.")
 def _plan(file: Path, unsigned: bool, as_json: bool) -> None:
     """Dry run up to the plan: the real gates over the real data, in a throw-away home. Nothing leaves, nobody is asked."""
@@ -25,8 +28,11 @@ def _plan(file: Path, unsigned: bool, as_json: bool) -> None:
     from prefect_gatehouse.operate.dry_run import dry_run_plan
     from prefect_gatehouse.settings import load_settings
 
-    with bars(hidden=as_json) as progress:
-        plan = dry_run_plan(load_settings(), file, progress, signed=not unsigned)
+    try:
+        with bars(hidden=as_json) as progress:
+            plan = dry_run_plan(load_settings(), file, progress, signed=not unsigned)
+    except WorkloadFailed as error:  # a run that waits for a mended workload is resumed; here is none
+        raise InputError(error.message, where=error.where, advice=error.advice) from None
     emit(json.loads(plan.model_dump_json(by_alias=True)), as_json, lambda: print_plan(plan))
 
 
@@ -38,7 +44,7 @@ def print_plan(plan: Plan) -> None:
         table(f"{section.title}: {section.summary}" if section.summary else section.title, section.headers, section.rows)
     checks = plan.validated.report
     failed = sum(not item.success for item in checks.results)
-    console().print(f"plan {plan.digest[:12]}: {len(checks.results) - failed} checks passed, {failed} failed")
+    console().print(f"plan {plan.digest[:12]}: {counted(len(checks.results) - failed, 'check')} passed, {failed} failed")
 
 
 command = gatehouse_command("plan", "Dry run up to the plan; nothing leaves.")(_plan)

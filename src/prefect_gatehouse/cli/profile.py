@@ -10,6 +10,8 @@ import click
 
 from prefect_gatehouse.cli.csv_options import csv_options
 from prefect_gatehouse.cli.output import console, emit, gatehouse_command, plain, table
+from prefect_gatehouse.cli.paths import PATH
+from prefect_gatehouse.plurals import counted
 
 if TYPE_CHECKING:
     from prefect_gatehouse.profile.profile import Profile
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 _MANY, _NAMED_TOGETHER = 500, 3
 
 
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PATH)
 @click.option("--rows", type=click.IntRange(min=1), help="Read only the first rows; the whole file unless given.")
 @click.option("--manifest", "as_yaml", is_flag=True, help="Print the manifest's data section, ready to be pasted.")
 @csv_options
@@ -42,7 +44,7 @@ def _profile(file: Path, rows: int | None, as_yaml: bool, csv: dict[str, object]
 def _show(found: Profile) -> None:
     part = "" if found.whole else "first "
     table(
-        f"{found.file}: {part}{found.rows} rows",
+        f"{found.file}: {part}{counted(found.rows, 'row')}",
         ("Column", "Holds", "Missing", "Different", "Rule", "Class"),
         _columns(found),
     )
@@ -55,10 +57,10 @@ def _show(found: Profile) -> None:
     for sentence in found.csv.told:
         out.print(f"data.csv: {plain(sentence)}", markup=False)
     if found.unnamed:
-        out.print(f"{found.unnamed} more columns have no name that a manifest can hold; they are dropped", markup=False)
+        out.print(f"{counted(found.unnamed, 'more column', 'have no name that a manifest can hold')}: dropped", markup=False)
     if found.k is not None:
         names = plain(", ".join(found.quasi_identifiers))
-        out.print(f"k = {found.k} over {names}, in {found.groups} groups{_behind(found)}", markup=False)
+        out.print(f"k = {found.k} over {names}, in {counted(found.groups or 0, 'group')}{_behind(found)}", markup=False)
     out.print("names of people are not recognised in values: read every column that leaves", markup=False)
 
 
@@ -68,7 +70,7 @@ def _behind(found: Profile) -> str:
         return ""
     told = f"; {found.shortfall()}" if found.shortfall() else ""
     if found.suppression_limit is not None:
-        told += f", when {found.reached.failing} of {found.rows} rows are suppressed (suppression_limit: {found.suppression_limit})"
+        told += f", when {found.reached.failing} of {counted(found.rows, 'row')} are suppressed (suppression_limit: {found.suppression_limit})"
     if found.reached.steps:
         told += f"; it was {found.reached.first} before these were made coarser: {plain(', '.join(found.reached.steps))}"
     return told

@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from prefect_gatehouse.cli.output import emit, gatehouse_command
+from prefect_gatehouse.cli.paths import PATH
 
 
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PATH)
 @click.option("--unsigned", is_flag=True, help="Do not sign: only the prototype tier admits that.")
 @click.option("--deployment", default="governed-pipeline/governed-pipeline", show_default=True, help="FLOW/DEPLOYMENT to run.")
 @click.option("--follow", is_flag=True, help="Follow the run until it waits or ends.")

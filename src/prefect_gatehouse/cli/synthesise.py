@@ -10,19 +10,21 @@ import click
 
 from prefect_gatehouse.cli.csv_options import csv_options
 from prefect_gatehouse.cli.output import emit, gatehouse_command, table
+from prefect_gatehouse.cli.paths import PATH
+from prefect_gatehouse.plurals import counted
 
 if TYPE_CHECKING:
     from prefect_gatehouse.synthetic.report import Report
     from prefect_gatehouse.synthetic.synthesise import Synthesised
 
 
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The new file, of FILE's format; it must not exist.")
+@click.argument("file", type=PATH)
+@click.option("--out", required=True, type=PATH, help="The new file, of FILE's format; it must not exist.")
 @click.option("--rows", type=int, help="How many rows; as many as FILE has unless given.")
 @click.option("--min-count", "k", type=int, default=10, show_default=True, help="Fewest rows that make a value or a combination common; at least 5.")
 @click.option("--seed-from-os", is_flag=True, help="Draw from the operating system's randomness: the default, said aloud.")
 @click.option("--seed", type=click.IntRange(min=0), help="For tests: the same file again. The report says that a seed was given.")
-@click.option("--report", "report_file", type=click.Path(path_type=Path), help="Write the report here too, as JSON.")
+@click.option("--report", "report_file", type=PATH, help="Write the report here too, as JSON.")
 @csv_options
 def _synthesise(
     file: Path,
@@ -74,7 +76,7 @@ def _show(made: Synthesised) -> None:
             )
         )
     headers = ("Column", "Kind", "Distance (limit)", "Nulls", "Copied", "Guessed (others, marginal)")
-    table(f"{made.path.name}: {report.rows} rows like {report.source_rows}, k = {report.k}", headers, rows)
+    table(f"{made.path.name}: {counted(report.rows, 'row')} like {report.source_rows}, k = {report.k}", headers, rows)
     table("The whole table", ("", ""), _whole(report))
     click.echo(f"recorded as synthetic: {report.sha256}")
     if made.record.fingerprint:
@@ -85,7 +87,7 @@ def _whole(report: Report) -> list[tuple[str, str]]:
     correlations, near, combined = report.correlations, report.nearest, report.combinations
     rows = [
         ("Rows copied", str(report.rows_copied)),
-        (f"Rare combinations of {combined.order} among {combined.columns} columns", str(combined.rare_copied)),
+        (f"Rare combinations of {combined.order} among {counted(combined.columns, 'column')}", str(combined.rare_copied)),
         ("Greatest difference of correlations (limit)", _limited(correlations.max_difference, correlations.max_limit)),
         ("Mean difference (limit)", _limited(correlations.mean_difference, correlations.mean_limit)),
     ]

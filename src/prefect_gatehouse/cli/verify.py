@@ -8,9 +8,11 @@ from pathlib import Path
 import click
 
 from prefect_gatehouse.cli.output import emit, gatehouse_command
+from prefect_gatehouse.cli.paths import PATH
+from prefect_gatehouse.plurals import counted
 
 
-@click.option("--key", type=click.Path(path_type=Path), help="The ledger.vkey that you trust; the home's own unless given.")
+@click.option("--key", type=PATH, help="The ledger.vkey that you trust; the home's own unless given.")
 @click.option("--root", "expected", help="A root that you kept elsewhere; must be among the signed heads.")
 def _verify(key: Path | None, expected: str | None, as_json: bool) -> None:
     """Recompute every hash, the chain, the Merkle tree and every signature of the ledger, and the digests of what is kept beside it."""
@@ -49,8 +51,8 @@ def _verify(key: Path | None, expected: str | None, as_json: bool) -> None:
         for problem in found.problems:
             click.echo(f"problem: {problem}")
         verdict = "verified" if found.ok else "NOT verified"
-        heads = "1 signed head" if found.heads == 1 else f"{found.heads} signed heads"
-        click.echo(f"ledger {verdict}: {found.events} events, {heads}, {unsealed} events not yet sealed")
+        sealed = f"{counted(found.events, 'event')}, {counted(found.heads, 'signed head')}"
+        click.echo(f"ledger {verdict}: {sealed}, {counted(unsealed, 'event')} not yet sealed")
         click.echo(f"root {found.root} at {found.sealed}; keep it elsewhere and compare with --root")
 
     emit({**asdict(found), "ok": found.ok, "unsealed": unsealed}, as_json, render)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prefect_gatehouse.errors import DataRefused
+from prefect_gatehouse.plurals import counted
 
 # Groups that wait, at most, before they are merged into one table: bounds memory and keeps the work per row constant.
 _WAITING = 1 << 18
@@ -125,7 +126,7 @@ class Groups:
         if smallest < k:
             small = pc.sum(pc.less(rows, k)).as_py() or 0
             raise DataRefused(
-                f"the smallest group has {smallest} rows, {k} are required; {small} of {len(rows)} groups are too small",
+                f"the smallest group has {counted(smallest, 'row')}, {k} are required; {small} of {len(rows)} groups are too small",
                 where="data.quasi_identifiers",
                 advice="generalise the quasi-identifiers further, or drop one of them",
             )
@@ -139,7 +140,7 @@ class Groups:
             if fewest[-1] < l:
                 few = pc.sum(pc.less(values, l)).as_py() or 0
                 raise DataRefused(
-                    f"a group has {fewest[-1]} different values of '{name}', {l} are required; {few} of {len(values)} groups have too few",
+                    f"a group has {counted(fewest[-1], 'different value')} of '{name}', {l} are required; {few} of {len(values)} groups have too few",
                     where="data.sensitive",
                     advice="generalise the quasi-identifiers further, so that groups grow, or drop the sensitive column",
                 )

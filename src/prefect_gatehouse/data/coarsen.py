@@ -19,6 +19,7 @@ from prefect_gatehouse.data.suppress import Suppressed
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.manifest.columns import Column, Drop, Generalise
 from prefect_gatehouse.manifest.data import Data
+from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.tokens.columns import is_text
 
 _COARSER_DATES: dict[str, tuple[str, ...]] = {
@@ -202,7 +203,8 @@ def explained(error: DataRefused, data: Data, groups: Groups, rows: int) -> Data
     smallest = groups.coarsened({splitting.steps[0].column: None}).sizes()[0]
     message = f"{error.message}; '{splitting.steps[0].column}' splits them most"
     if len(groups.columns) > 1:
-        message += f": without it the smallest has {smallest} rows, and {splitting.failing} instead of {search.failing} rows miss k or l"
+        message += f": without it the smallest has {counted(smallest, 'row')}, and {splitting.failing} instead of "
+        message += counted(search.failing, "row", "miss k or l")
     return DataRefused(message, where=error.where, advice=_advice(search, data, rows))
 
 
@@ -213,10 +215,11 @@ def _advice(search: Search, data: Data, rows: int) -> str:
         told = f"to reach {wanted} change one: " + "; ".join(way.in_words() for way in alone[:_TOLD])
     else:
         together = search.together(leaving_out=True)
-        told = f"to reach {wanted} change these: {together.in_words()}" if not together.failing else f"nothing reaches {wanted} with {rows} rows"
+        reached = f"to reach {wanted} change these: {together.in_words()}"
+        told = reached if not together.failing else f"nothing reaches {wanted} with {counted(rows, 'row')}"
     share = math.ceil(search.failing / rows * 1000) / 1000
     if data.suppression_limit is None and share <= _SUPPRESSIBLE:
-        told += f"; or suppression_limit: {share:g}, which leaves out {search.failing} rows in {search.failing_groups} groups"
+        told += f"; or suppression_limit: {share:g}, which leaves out {counted(search.failing, 'row')} in {counted(search.failing_groups, 'group')}"
     return told
 
 

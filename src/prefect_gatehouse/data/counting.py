@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from prefect_gatehouse.data.identifiers import found, told
 from prefect_gatehouse.data.matching import matches
 from prefect_gatehouse.errors import DataRefused
+from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.tokens.columns import is_number, is_text
 
 _BAD = "bad: "
@@ -103,7 +104,7 @@ class Counting(ABC):
         """
         for reason, count in sorted(self.counted.items()):
             if reason.startswith(_BAD) and count:
-                raise self.refusal(f"{count} values {reason.removeprefix(_BAD)}")
+                raise self.refusal(counted(count, "value", reason.removeprefix(_BAD)))
 
     def finish(self, part: pa.ChunkedArray) -> pa.ChunkedArray:
         """A treated part in its last form, decided by the tally alone, so that every part gets the same type."""

@@ -12,6 +12,7 @@ from prefect_gatehouse.data.dates import SECONDS, TICKS, within, within_years
 from prefect_gatehouse.data.identifiers import count
 from prefect_gatehouse.data.matching import matches
 from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.tokens.columns import is_number, is_text, is_time
 
 # Up to 15 digits survive a double; a leading zero or plus would not come back, so such a column stays text.
@@ -89,7 +90,7 @@ class Kept(Counting):
         super().check()
         self.refuse_identifiers()
         if self._form == pa.float64() and self.counted[_AS_NO_NUMBER]:
-            raise self.refusal(f"{self.counted[_AS_NO_NUMBER]} values are not finite")
+            raise self.refusal(counted(self.counted[_AS_NO_NUMBER], "value", "are not finite"))
 
     def finish(self, part: pa.ChunkedArray) -> pa.ChunkedArray:
         """A part as numbers where the whole column is."""

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from prefect_gatehouse.data.counting import Counting, Faults
 from prefect_gatehouse.data.dates import SECONDS, TICK_LIMIT, TICKS, iso_text, within, within_years
 from prefect_gatehouse.errors import DataRefused
+from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.tokens.cmac import mac
 from prefect_gatehouse.tokens.columns import canonical_text, is_text, text_bytes
 
@@ -33,7 +34,7 @@ class ShiftedDates(Counting):
     """
 
     def __init__(self, name: str, subject: str, days: int, key: bytes, *, nulls: str = "keep") -> None:
-        super().__init__(name, f"by up to {days} days, the same for one {subject}", nulls=nulls, also=(subject,))
+        super().__init__(name, f"by up to {counted(days, 'day')}, the same for one {subject}", nulls=nulls, also=(subject,))
         self._days = days
         self._key = key
 

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from prefect_gatehouse.data.anonymity import Groups, plain
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.manifest.data import Data
+from prefect_gatehouse.plurals import counted
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def to_suppress(data: Data, groups: Groups, rows: int) -> tuple[Suppressed, int]
     most = math.floor(data.suppression_limit * rows)
     if going > most:
         raise DataRefused(
-            f"{going} of {rows} rows are in the {found.groups} groups that are too small or too uniform; {most} may be suppressed",
+            f"{going} of {counted(rows, 'row')} are in {counted(found.groups, 'group')}, too small or too uniform; {most} may be suppressed",
             where="data.suppression_limit",
             advice="",
         )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import codecs
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
 from prefect_gatehouse.manifest.fields import ColumnName, Strict
 
 Delimiter = Literal[",", ";", "|", ":", "tab", "space"]
+DELIMITERS: tuple[str, ...] = get_args(Delimiter)
+"""What may part fields, as a manifest writes it."""
 Encoding = Literal[
     "utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be",
     "iso-8859-1", "iso-8859-2", "iso-8859-5", "iso-8859-7", "iso-8859-9", "iso-8859-15",
@@ -32,7 +34,9 @@ class CsvForm(Strict):
     """How the CSV files are written. Compression (gzip, bzip2, xz, Zstandard) is told by a file's content and needs no setting."""
 
     delimiter: Delimiter | None = Field(
-        None, description="What parts the fields: a comma unless set, a tab in files called .tsv. With it set, no other is looked for."
+        None,
+        description="What parts the fields: a comma unless set, or what a first line such as sep=; says, a tab in files called .tsv. "
+        "With it set, no other is looked for.",
     )
     encoding: Encoding = Field("utf-8", description="How text is written as bytes.")
     header: Header = Field("row", description="Whether the first row holds the names of the columns.")

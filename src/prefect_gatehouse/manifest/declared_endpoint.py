@@ -14,9 +14,13 @@ from pydantic import AfterValidator, Field
 from prefect_gatehouse.manifest.fields import Line
 
 # SQLAlchemy's URL without user, driver and options; the tests hold it against ``write_back.endpoints``, which makes one of an address.
-_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])?(?::[0-9]{1,5})?"
+_PORTS = "(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
+_HOST = rf"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])?(?::{_PORTS})?"
 _FORM = rf"(?:sqlite:///(?!file:|:memory:)[^?#\s](?:[^?#]*[^?#\s])?|(?!sqlite:)[a-z][a-z0-9]*://{_HOST}/[^?#@\s](?:[^?#@]*[^?#@\s])?)"
 _FORMED = re.compile(_FORM)
+_PORT = re.compile(r"[a-z][a-z0-9]*://[^/]*:([0-9]{1,9})/")
+LAST_PORT = 65_535
+"""TCP has 16 bits for a port (RFC 9293, section 3.1)."""
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9]*)(\+[A-Za-z0-9_.-]*)?:")
 _OTHER_NAMES = {"postgres": "postgresql", "pgsql": "postgresql", "sqlite3": "sqlite"}
 _NO_DATABASES = frozenset({"http", "https", "ftp", "sftp", "file", "s3", "gs", "jdbc", "odbc", "ldap", "redis", "amqp"})
@@ -32,6 +36,11 @@ def _endpoint(text: str) -> str:
 
 Endpoint = Annotated[Line, AfterValidator(_endpoint), Field(json_schema_extra={"pattern": f"^{_FORM}$"})]
 """``dialect://host[:port]/database``, or ``sqlite:///file-name``."""
+
+
+def is_endpoint(text: str) -> bool:
+    """Whether a text has the form of one."""
+    return _problem(text) is None
 
 
 def dialect_of(endpoint: str) -> str:
@@ -59,9 +68,14 @@ def _problem(text: str) -> str | None:
         return f"SQLAlchemy knows no such dialect; write {_OTHER_NAMES[name]}://"
     if name == "sqlite" and (":memory:" in text or text.startswith("sqlite:///file:")):
         return "this names no file; write sqlite:///file-name"
-    if not _FORMED.fullmatch(text):
-        return f"this is no endpoint; {_WANTED}"
-    return None
+    return None if _FORMED.fullmatch(text) else _unformed(text)
+
+
+def _unformed(text: str) -> str:
+    port = _PORT.match(text)
+    if port is not None and not 1 <= int(port[1]) <= LAST_PORT:
+        return f"a port is a number from 1 to {LAST_PORT}"
+    return f"this is no endpoint; {_WANTED}"
 
 
 def _names_somebody(text: str) -> bool:

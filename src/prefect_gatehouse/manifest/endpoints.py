@@ -5,14 +5,17 @@ A SQLite file is its whole path, links followed: the same name in another folder
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 from sqlalchemy import make_url
+from sqlalchemy.dialects import registry
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.manifest.declared_endpoint import LAST_PORT
 
 # Drivers let options replace host, port and database, so only those that secure or time a connection pass.
 _OPTIONS = frozenset(
@@ -23,6 +26,16 @@ _OPTIONS = frozenset(
     }
 )
 
+
+# Drivers of SQLAlchemy's own dialects, and the module of each; those for asyncio alone are none for Gatehouse.
+_MYSQL = {"pymysql": "pymysql", "mysqldb": "MySQLdb", "mariadbconnector": "mariadb", "pyodbc": "pyodbc"}
+_DRIVERS: dict[str, dict[str, str]] = {
+    "postgresql": {"psycopg": "psycopg", "psycopg2": "psycopg2", "pg8000": "pg8000"},
+    "mysql": _MYSQL,
+    "mariadb": _MYSQL,
+    "oracle": {"oracledb": "oracledb", "cx_oracle": "cx_Oracle"},
+    "mssql": {"pyodbc": "pyodbc", "pymssql": "pymssql"},
+}
 
 Use = Literal["write_back", "read_source", "preflight"]
 """What an address is for: the credential that it came from."""
@@ -50,6 +63,8 @@ def parse(url: str, use: Use = "write_back") -> URL:
         raise InputError(f"{what} is no database URL", where=where, advice="store an SQLAlchemy URL in the block") from None
     if parsed.get_backend_name() == "postgres":
         raise InputError(f"{what} begins with postgres://", where=where, advice="write postgresql:// in the block")
+    if parsed.port is not None and not 1 <= parsed.port <= LAST_PORT:
+        raise InputError(f"{what} has a port that is none", where=where, advice=f"write a number from 1 to {LAST_PORT}")
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
     _refuse_elsewhere(parsed, what, where)
@@ -110,3 +125,20 @@ def _file(path: Path) -> str:
         return f"sqlite:///{path.resolve()}"
     except (OSError, RuntimeError):  # links that lead in a circle
         raise InputError("the path of a SQLite file can't be followed", where="systems", advice="look at the links on its way") from None
+
+
+def driver_problem(dialect: str) -> tuple[str, str] | None:
+    """Why a database of this dialect can't be opened here, and what to do; None where it can.
+
+    Looks for SQLAlchemy's dialect and for the modules of its drivers, none of which is imported.
+    """
+    try:
+        registry.load(dialect)
+    except (SQLAlchemyError, ImportError):
+        return "SQLAlchemy knows no such dialect here", "correct it, or install the package that brings the dialect"
+    drivers = _DRIVERS.get(dialect)
+    if drivers is None or any(find_spec(module) is not None for module in drivers.values()):
+        return None
+    example = next(iter(drivers))
+    modules = " or ".join(drivers.values())
+    return f"no driver for {dialect} is installed here", f"install {modules}, and name it in the secret block, for example {dialect}+{example}://"

@@ -14,6 +14,8 @@ from pydantic import ValidationError
 from prefect_gatehouse.errors import GatehouseError, InputError
 from prefect_gatehouse.files import inside
 from prefect_gatehouse.manifest.csv_form import CsvForm
+from prefect_gatehouse.manifest.declared_endpoint import dialect_of, is_endpoint
+from prefect_gatehouse.manifest.endpoints import driver_problem
 from prefect_gatehouse.manifest.load import survey
 from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.manifest.problems import Problem
@@ -27,7 +29,8 @@ def check_manifest(path: Path) -> list[Problem]:
     if tree is None:
         return problems
     # Also where fields are wrong: the files that the others name are looked at all the same.
-    for loc, message, advice in (*_about_files(tree, path.parent), *(_about_classes(manifest) if manifest is not None else ())):
+    findings = (*_about_files(tree, path.parent), *_about_drivers(tree), *(_about_classes(manifest) if manifest is not None else ()))
+    for loc, message, advice in findings:
         field, (line, column) = tree.locate(loc)
         problems.append(Problem(str(path), line, column, field, message, advice))
     return sorted(problems, key=lambda item: (item.line, item.column))
@@ -63,6 +66,17 @@ def _about_classes(manifest: Manifest) -> Iterator[_Finding]:
             f"the output is {in_words(found, because)}, the system takes {target.highest_class} at most",
             "raise the system's highest_class, if that is so, or leave out the columns",
         )
+
+
+def _about_drivers(tree: Tree) -> Iterator[_Finding]:
+    """Whether each database that is named could be opened: otherwise the write-back would be the first to know."""
+    systems = tree.at("systems")
+    for index, system in enumerate(systems if isinstance(systems, list) else []):
+        endpoint = system.get("endpoint") if isinstance(system, dict) else None
+        if isinstance(endpoint, str) and is_endpoint(endpoint):
+            problem = driver_problem(dialect_of(endpoint))
+            if problem is not None:
+                yield ("systems", index, "endpoint"), *problem
 
 
 _Look = Callable[[tuple[str, ...], str, Path], Iterator[_Finding]]

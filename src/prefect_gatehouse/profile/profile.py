@@ -17,6 +17,7 @@ from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.manifest.columns import Column, Drop
 from prefect_gatehouse.manifest.data import Data
 from prefect_gatehouse.manifest.yaml_scalars import written as _quoted
+from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.profile.propose import Proposal, propose
 from prefect_gatehouse.profile.reach import SUPPRESSION, Reached, reach
 from prefect_gatehouse.profile.statistics import observe
@@ -71,8 +72,9 @@ class Profile:
         if self.reached is None or not self.reached.failing or self.suppression_limit is not None:
             return ""
         if self.rows < K:
-            return f"not reached: {self.rows} rows are fewer than {K}"
-        return f"not reached: {self.reached.failing} of {self.rows} rows are in groups with fewer than {K} rows or {L} values of a sensitive column"
+            return f"not reached: {counted(self.rows, 'row', f'are fewer than {K}')}"
+        failing = f"{self.reached.failing} of {counted(self.rows, 'row')}"
+        return f"not reached: {failing} are in groups with fewer than {K} rows or {L} values of a sensitive column"
 
     @property
     def quasi_identifiers(self) -> tuple[str, ...]:
@@ -186,7 +188,7 @@ def data_section(found: Profile) -> str:
         lines.append(f"  quasi_identifiers: [{', '.join(map(_quoted, data.quasi_identifiers))}]")
         lines.append(f"  k: {data.k}  # measured now: {found.k}{'; ' + found.shortfall() if found.shortfall() else ''}")
     if data.suppression_limit is not None and found.reached is not None:
-        lines.append(f"  suppression_limit: {data.suppression_limit}  # {found.reached.failing} of {found.rows} rows now")
+        lines.append(f"  suppression_limit: {data.suppression_limit}  # {found.reached.failing} of {counted(found.rows, 'row')} now")
     if data.l is not None:
         lines.append(f"  sensitive: [{', '.join(map(_quoted, data.sensitive))}]")
         lines.append(f"  l: {data.l}  # measured now: {found.reached.l if found.reached is not None else None}")

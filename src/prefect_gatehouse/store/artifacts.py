@@ -19,6 +19,7 @@ import pyarrow as pa
 from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.errors import InputError, StorageError, Tampered
 from prefect_gatehouse.files import safe_name, sync_file, sync_folder
+from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.store.artifact import Artifact, Deletion
 from prefect_gatehouse.store.encrypted_file import BATCH_ROWS, Slot, Written, as_it_was, reading, storage_error, write_file
 from prefect_gatehouse.store.run_keys import RunKey
@@ -178,7 +179,7 @@ class ArtifactStore:
         wanted = list(artifact.columns if columns is None else columns)
         unknown = len(set(wanted) - set(artifact.columns))
         if unknown:
-            raise InputError(f"{unknown} columns are not in the artifact", where=artifact.uri, advice="name columns that leave the source")
+            raise InputError(counted(unknown, "column", "are not in the artifact"), where=artifact.uri, advice="name columns that leave the source")
         with self._opened(artifact, key) as files:
             for stream, uri in files:
                 with reading(stream, uri, key) as file:

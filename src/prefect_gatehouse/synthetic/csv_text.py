@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from prefect_gatehouse.data.sources.csv_head import delimiter_of
+from prefect_gatehouse.data.sources.csv_head import SETTINGS, delimiter_of
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.files import DigestingFile
 from prefect_gatehouse.manifest.csv_form import CsvForm
@@ -49,7 +49,7 @@ class _Encoded:
         """The file below stays open for fsync."""
 
 
-def write_csv(table: pa.Table, sink: DigestingFile, form: CsvForm, name: str) -> None:
+def write_csv(table: pa.Table, sink: DigestingFile, form: CsvForm, name: str, separator: str = "") -> None:
     """Writes a table of texts and numbers.
 
     Args:
@@ -57,6 +57,7 @@ def write_csv(table: pa.Table, sink: DigestingFile, form: CsvForm, name: str) ->
         sink: Where the bytes go.
         form: How the source is written.
         name: The new file's name, which may say its delimiter.
+        separator: The delimiter that the source's first line (sep=;) names, where it has one.
 
     Raises:
         InputError: A column's name can't be written in the encoding.
@@ -64,7 +65,12 @@ def write_csv(table: pa.Table, sink: DigestingFile, form: CsvForm, name: str) ->
     commas = [_with_comma(table[each]) if each in form.decimal_comma else table[each] for each in table.column_names]
     target = sink if form.codec == "utf-8" else _Encoded(sink, form)
     # What is skipped in the source was no row; in its place stand empty lines.
-    target.write(b"\n" * form.skip_rows)
+    skipped = form.skip_rows
+    if separator:
+        target.write(f"sep={separator}\n".encode())
+        form = form.model_copy(update={"delimiter": SETTINGS.get(separator, separator)})
+        skipped = max(skipped - 1, 0)
+    target.write(b"\n" * skipped)
     options = csv.WriteOptions(include_header=form.header == "row", delimiter=delimiter_of(form, name))
     with pa.PythonFile(target, mode="w") as file:
         csv.write_csv(pa.table(commas, names=table.column_names), file, options)

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from prefect_gatehouse.data.sources import FilesPlace, open_source
+from prefect_gatehouse.data.sources.recognise import first_line_delimiter
 from prefect_gatehouse.errors import DataRefused, InputError, StorageError
 from prefect_gatehouse.files import DigestingFile, open_new, sync_folder
 from prefect_gatehouse.manifest.csv_form import STANDARD, CsvForm
@@ -46,6 +47,7 @@ class SourceTable:
         with_t: Columns whose moments are written with a T between date and time.
         form: How it is written, if it is a CSV.
         typed: Whether it is Parquet.
+        separator: The delimiter that its first line (sep=;) names, where it has one.
     """
 
     table: pa.Table
@@ -53,6 +55,7 @@ class SourceTable:
     with_t: frozenset[str] = frozenset()
     form: CsvForm = STANDARD
     typed: bool = False
+    separator: str = ""
 
 
 def read_source(path: Path, progress: Callable[[int, int], None] | None = None, form: CsvForm = STANDARD) -> SourceTable:
@@ -78,7 +81,8 @@ def read_source(path: Path, progress: Callable[[int, int], None] | None = None, 
             first = {name: pc.drop_null(table[name].slice(0, 1000)) for name in table.column_names}
             with_t = frozenset(name for name, texts in first.items() if len(texts) and pc.all(pc.match_substring(texts, "T")).as_py())
             table = pa.table({name: _typed(table[name]) for name in table.column_names})
-        return SourceTable(table, source.digest(), with_t, form, source.typed)
+        separator = "" if source.typed else first_line_delimiter(path.parent, path.name, form)
+        return SourceTable(table, source.digest(), with_t, form, source.typed, separator)
 
 
 def _check_names(names: tuple[str, ...], where: str) -> None:
@@ -111,7 +115,7 @@ def write_table(table: pa.Table, path: Path, source: SourceTable) -> str:
             if source.typed:
                 pq.write_table(table, pa.PythonFile(hashed, mode="w"), compression="zstd")
             else:
-                write_csv(_moments_as_text(table, source), hashed, source.form, path.name)
+                write_csv(_moments_as_text(table, source), hashed, source.form, path.name, source.separator)
             stream.flush()
             os.fsync(stream.fileno())
             return hashed.digest()

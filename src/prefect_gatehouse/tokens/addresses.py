@@ -5,7 +5,8 @@ composed again to NFC, as RFC 6532 section 3.1 wants it). So capital and final s
 stay apart, as they do outside Turkish; and nothing is compatibility-mapped, since RFC 6532 warns of NFKC. The domain is what a resolver would ask
 for: mapped by UTS #46 without its transitional part, then labels beyond ASCII as A-labels (RFC 5890), so that bücher.example and
 xn--bcher-kva.example are one domain, while straße.example and strasse.example, which may belong to two owners, are two. What UTS #46 does not
-admit is folded like the rest. Nothing is stripped. Of ASCII only the capitals change.
+admit is folded like the rest. The dot of the root behind a domain, as a resolver's own files write it (RFC 1034, section 3.1), is no part of
+an address (RFC 5321, section 4.1.2), so it goes. Nothing else is stripped. Of ASCII only the capitals change, and that dot.
 """
 
 from __future__ import annotations
@@ -16,7 +17,15 @@ import unicodedata
 def one_spelling(address: str) -> str:
     """The spelling; an address in it stays as it is, and so does each of its normal forms."""
     local, at, domain = address.rpartition("@")
-    return folded(local) + at + _host(domain) if at else folded(address)
+    return folded(local) + at + _rootless(_host(domain)) if at else folded(address)
+
+
+ROOT_DOT = r"(@[^@]*[^@.])\.$"
+"""What stands before the dot of the root, for RE2: an address in lower case."""
+
+
+def _rootless(domain: str) -> str:
+    return domain[:-1] if domain.endswith(".") and domain[-2:-1] not in ("", ".", "@") else domain
 
 
 def folded(text: str) -> str:

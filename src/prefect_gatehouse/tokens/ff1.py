@@ -19,6 +19,7 @@ import pyarrow as pa
 from prefect_gatehouse.errors import DataRefused, InputError, Tampered
 from prefect_gatehouse.manifest.columns import Alphabet as Name
 from prefect_gatehouse.never_printed import NeverPrinted
+from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.tokens import ff1_columns, tier
 from prefect_gatehouse.tokens.columns import canonical_text, flat, is_text, text_bytes
 from prefect_gatehouse.tokens.ff1_alphabet import LONGEST, Alphabet, named
@@ -210,7 +211,7 @@ def _refusal(found: ff1_columns.Unfit, alphabet: Alphabet, values: int, back: bo
     ]
     count = found.short + found.long + found.foreign
     if back:
-        message = f"{count} of {values} values can't be tokens of FF1: {', '.join(reasons)}"
+        message = f"{count} of {counted(values, 'value')} can't be tokens of FF1: {', '.join(reasons)}"
         return Tampered(message, where="detokenise", advice="check the column and its alphabet")
-    message = f"{count} of {values} values have no token of FF1: {', '.join(reasons)}"
+    message = f"{count} of {counted(values, 'value')} have no token of FF1: {', '.join(reasons)}"
     return DataRefused(message, advice="choose another alphabet, scheme siv or scheme cmac, or correct the source")

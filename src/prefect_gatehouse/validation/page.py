@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
+from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.validation.report import CheckResult, SuiteReport
 
 _ENGINES = {"arrow": "record batches", "great-expectations": "Great Expectations", "gatehouse": "Gatehouse"}
@@ -78,7 +79,7 @@ def markdown(report: SuiteReport, *, page_at: str) -> str:
     verdict = "Every check passed" if report.success else "**Checks failed**"
     lines = [
         f"# {_cell(report.suite)}",
-        f"{verdict}: {report.rows:,} rows, {report.declared} expectations, suite `{report.suite_sha256[:12]}`.",
+        f"{verdict}: {report.rows:,} row{'s' * (report.rows != 1)}, {counted(report.declared, 'expectation')}, suite `{report.suite_sha256[:12]}`.",
         "",
         "| Column | Check | Result | Computed by |",
         "|---|---|---|---|",

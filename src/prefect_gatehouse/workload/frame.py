@@ -48,8 +48,7 @@ def table_of(value: object, declared: Collection[str] = ()) -> pa.Table | Unusab
     import pyarrow as pa
 
     if not isinstance(value, pd.DataFrame):
-        found = "None" if value is None else f"a value of type {builtin_name(value)}"
-        return Unusable(f"the workload returned no pandas frame, but {found}", "return a pandas DataFrame; other tables have to_pandas()")
+        return _no_frame(value)
     frame = pd.DataFrame(value)  # plain, whatever a subclass adds
     problem = _names_fault(frame, declared)
     if problem is not None:
@@ -70,6 +69,23 @@ def table_of(value: object, declared: Collection[str] = ()) -> pa.Table | Unusab
         if not _fits(frame.iloc[:, place]):
             return _unfit(frame.iloc[:, place], f"column {place + 1} of the workload's frame{_quoted(name, declared)}")
     return Unusable("the workload's frame can't be read", _FLAT)
+
+
+def _no_frame(value: object) -> Unusable:
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+
+    advice = "return a pandas DataFrame; other tables have to_pandas()"
+    known: tuple[tuple[type, str, str], ...] = (
+        (pd.Series, "a pandas Series", "return a DataFrame: to_frame() makes one of a Series, and the key is a column of it"),
+        (pd.Index, "a pandas Index", "return a DataFrame, in which the key is a column"),
+        (np.ndarray, "a NumPy array", "return a pandas DataFrame, in which every column has its name"),
+        (pa.Table, "a PyArrow Table", advice),
+    )
+    found = (f"a value of type {builtin_name(value)}", advice) if value is not None else ("None", advice)
+    named = next(((name, what) for kind, name, what in known if issubclass(type(value), kind)), found)
+    return Unusable(f"the workload returned no pandas frame, but {named[0]}", named[1])
 
 
 def _names_fault(frame: pd.DataFrame, declared: Collection[str]) -> Unusable | None:
@@ -130,6 +146,8 @@ def _unfit(series: pd.Series[Any], where: str) -> Unusable:
     only = kinds[0] if kinds else "no type that is known"
     if only == "int":
         return Unusable(f"{where} holds whole numbers of more than 64 bits", "return them as text")
+    if only == "Decimal" and not all(value.is_finite() for value in values):
+        return Unusable(f"{where} holds a decimal that is not finite", "return finite numbers; None, or NaN, is a missing value")
     if only == "str" and not all(map(_is_unicode, values)):
         return Unusable(f"{where} holds text that is no valid Unicode", "return Unicode text")
     return Unusable(f"{where} holds values of type {only}", _FLAT)

@@ -16,6 +16,7 @@ from prefect_gatehouse.data.rules import Rule, rule_for
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.manifest.columns import Drop
 from prefect_gatehouse.manifest.data import Data
+from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.tokens.keys import RootKey
 
 Tallies = dict[str, Counter[str]]
@@ -172,7 +173,7 @@ def require_few(rows: int, limit: int) -> None:
         DataRefused: They are more.
     """
     if rows > limit:
-        message = f"{rows} rows or more can't be read or treated, {limit} may be set aside"
+        message = f"{counted(rows, 'row')} or more can't be read or treated, {limit} may be set aside"
         raise DataRefused(message, where="data.quarantine_limit", advice="correct the source, or raise the limit")
 
 

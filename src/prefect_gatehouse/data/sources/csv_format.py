@@ -57,7 +57,8 @@ class CsvContent:
             if name not in head.names:
                 raise InputError(f"there is no column '{name}'", where="data.csv.decimal_comma", advice="correct the name")
         self._first = head.first
-        self._parsing = partial(csv.ParseOptions, delimiter=head.delimiter, newlines_in_values=True)
+        # To every reader an empty line is no row of several columns; of a single one it is the row whose value is missing (RFC 4180, 2.1).
+        self._parsing = partial(csv.ParseOptions, delimiter=head.delimiter, newlines_in_values=True, ignore_empty_lines=len(head.names) > 1)
         self.delimiter = head.delimiter
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -117,7 +118,7 @@ class CsvContent:
 
     def _refusal(self, text: str) -> InputError:
         row = _ROW.search(text)
-        header = " (the header is row 1)" if self.form.header == "row" and not self.form.skip_rows else ""
+        header = " (the header is row 1)" if self.form.header == "row" and self.before == 1 else ""
         place = f"row {int(row[1]) + self.before}{header}" if row else "a row"
         # The first kind of text ends with the row, so it is told by its beginning.
         if text.startswith("CSV parse error") and "Expected" in text:

@@ -15,13 +15,20 @@ from prefect_gatehouse.data.sources.kinds import ending_of
 from prefect_gatehouse.data.sources.opened import Opened
 from prefect_gatehouse.data.sources.unpack import head_of
 from prefect_gatehouse.errors import InputError
-from prefect_gatehouse.manifest.csv_form import CsvForm
+from prefect_gatehouse.manifest.csv_form import DELIMITERS, CsvForm
+from prefect_gatehouse.plurals import counted
 
 MOST = 1 << 20
 """Bytes that a row may have."""
 _LINE = re.compile(rb"[^\r\n]*+(?:\r\n|\r|\n)")
 _COMMAS = {b",": "commas", b";": "semicolons", b"\t": "tabs", b"|": "vertical bars"}
 _TAB_ENDINGS = (".tsv", ".tab")
+# What Excel and those who write for it put before everything else; a letter or a digit parts nothing, so it is the name of a column.
+_SEPARATOR = re.compile(rb"""(["']?)[sS][eE][pP]=([^\w"'\r\n])\1(?:\r\n|\r|\n|\Z)""")
+_LONGEST_SEPARATOR = 16
+_CHARACTERS = {"tab": "\t", "space": " "}
+SETTINGS = {"\t": "tab", " ": "space"}
+"""What a manifest calls delimiters that are not seen."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +40,53 @@ class Head:
         first: Bytes of its text before the first row of data.
         before: Rows and lines before that one, as people count them.
         delimiter: What parts its fields.
+        separator: Whether its first line says so.
     """
 
     names: tuple[str, ...]
     first: int
     before: int
     delimiter: str
+    separator: bool = False
+
+
+@dataclass(frozen=True)
+class Separator:
+    """A first line ``sep=;``.
+
+    Attributes:
+        delimiter: What it says parts the fields.
+        length: Its bytes, with its line end.
+    """
+
+    delimiter: str
+    length: int
+
+
+def separator_of(text: bytes, form: CsvForm, name: str) -> Separator | None:
+    """The line ``sep=;`` that a text begins with, behind its byte order mark; None where there is none.
+
+    Raises:
+        InputError: It names a character that is no delimiter here, or another one than the form.
+    """
+    found = _SEPARATOR.match(text)
+    if found is None:
+        return None
+    said = found[2].decode("ascii", "replace")
+    word = SETTINGS.get(said, said)
+    if word not in DELIMITERS:
+        advice = f"write the file with one of {' '.join(DELIMITERS)}"
+        raise InputError("the first line (sep=) names a character that parts no fields here", where=name, advice=advice)
+    if form.delimiter is not None and form.delimiter != word:
+        message = f"the first line says that '{word}' parts the fields, data.csv.delimiter says '{form.delimiter}'"
+        raise InputError(message, where=name, advice="correct data.csv.delimiter, or take the line out of the file and of data.csv.skip_rows")
+    return Separator(said, found.end())
 
 
 def delimiter_of(form: CsvForm, name: str) -> str:
     """What parts the fields of a file."""
     if form.delimiter is not None:
-        return {"tab": "\t", "space": " "}.get(form.delimiter, form.delimiter)
+        return _CHARACTERS.get(form.delimiter, form.delimiter)
     return "\t" if ending_of(name) in _TAB_ENDINGS else ","
 
 
@@ -67,11 +109,17 @@ def head_of_csv(opened: Opened, form: CsvForm) -> Head:
     check_form(raw, compression is not None, form, opened.name)
     text, whole = first_text(opened, form, MOST)
     first = len(codecs.BOM_UTF8) if text.startswith(codecs.BOM_UTF8) else 0
-    for _ in range(form.skip_rows):
+    separator = separator_of(text[first : first + _LONGEST_SEPARATOR], form, opened.name)
+    if separator is not None:
+        form = form.model_copy(update={"delimiter": SETTINGS.get(separator.delimiter, separator.delimiter)})
+    # Who has data.csv.skip_rows counts that line, as every other one above the table.
+    skipped = max(form.skip_rows, separator is not None)
+    for _ in range(skipped):
         line = _LINE.match(text, first)
         if line is None:
-            raise InputError(f"it has no {form.skip_rows} lines to skip", where=opened.name, advice="correct data.csv.skip_rows")
+            raise InputError(f"it has no {counted(form.skip_rows, 'line')} to skip", where=opened.name, advice="correct data.csv.skip_rows")
         first = line.end()
+    start = first
     while text[first : first + 1] in (b"\r", b"\n"):  # empty lines are no rows
         first += 1
     delimiter = delimiter_of(form, opened.name)
@@ -84,10 +132,10 @@ def head_of_csv(opened: Opened, form: CsvForm) -> Head:
         raise InputError("the file holds no row", where=opened.name, advice="write a header row and data")
     _check_delimiter(row, delimiter, form, opened.name)
     names = _names(row, delimiter, form, opened.name)
-    if form.header == "none":
-        return Head(names, first, form.skip_rows, delimiter)
+    if form.header == "none":  # an empty line is a row of a single column that is missing
+        return Head(names, start if len(names) == 1 else first, skipped, delimiter, separator is not None)
     line_end = 2 if text.startswith(b"\r\n", found.end()) else 1
-    return Head(names, min(found.end() + line_end, len(text)), form.skip_rows + 1, delimiter)
+    return Head(names, min(found.end() + line_end, len(text)), skipped + 1, delimiter, separator is not None)
 
 
 def _check_delimiter(row: bytes, delimiter: str, form: CsvForm, name: str) -> None:
@@ -122,7 +170,7 @@ def _names(row: bytes, delimiter: str, form: CsvForm, name: str) -> tuple[str, .
         raise InputError("the first row is not valid CSV", where=name, advice="write commas and double quotes as RFC 4180 has them") from None
     if form.names:
         if len(form.names) != len(names):
-            message = f"its first row has {len(names)} fields, data.csv.names has {len(form.names)}"
+            message = f"its first row has {counted(len(names), 'field')}, data.csv.names has {len(form.names)}"
             raise InputError(message, where=name, advice="name every column, and set data.csv.skip_rows for lines before the rows")
         return form.names
     made: Callable[[int], str] = "column_{}".format

@@ -79,6 +79,7 @@ class CsvInput:
         self._left_out = first
         self._waiting = b""
         self._ended = False
+        self._line_end = True  # the last byte was one, or there was none
         self._turn = threading.Condition()
         self._ahead = 0
         self._wanted = True  # somebody waits for a batch
@@ -162,11 +163,13 @@ class CsvInput:
         data = self._source.read(size)
         if not data:
             self._ended = True
-            data = self._tail
-        elif self._left_out:
+            # The line end before the tail closes the last row; where that is closed it would make an empty one.
+            data = self._tail.lstrip(b"\n") if self._line_end else self._tail
+        else:
             cut = min(self._left_out, len(data))
             self._left_out -= cut
             data = data[cut:]
+            self._line_end = data.endswith((b"\n", b"\r")) if data else self._line_end
         if self._decoder is None:
             return data
         text = self._decoder.decode(data, self._ended)

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.manifest.csv_form import STANDARD, CsvForm
+from prefect_gatehouse.plurals import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -189,7 +190,7 @@ class Rejects:
         if self.limit is not None and self.counted.total() > self.limit:
             told = ", ".join(f"{reason} ({count})" for reason, count in sorted(self.counted.items()))
             raise DataRefused(
-                f"more than {self.limit} rows can't be read: {told}",
+                f"more than {counted(self.limit, 'row')} can't be read: {told}",
                 where="data.quarantine_limit",
                 advice="correct the source, or raise the limit",
             )

@@ -8,10 +8,11 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import ValidationError
 
-from prefect_gatehouse.data.sources.csv_head import delimiter_of
+from prefect_gatehouse.data.sources.csv_head import SETTINGS, delimiter_of, head_of_csv, separator_of
 from prefect_gatehouse.data.sources.csv_text import check_form, first_text
 from prefect_gatehouse.data.sources.interface import FilesPlace
 from prefect_gatehouse.data.sources.kinds import compression_of, format_of, wide_encoding
@@ -19,6 +20,7 @@ from prefect_gatehouse.data.sources.opened import local_state, open_local
 from prefect_gatehouse.data.sources.unpack import head_of
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.manifest.csv_form import CsvForm
+from prefect_gatehouse.plurals import counted
 
 _SAMPLE, _ROWS = 1 << 18, 1000
 _DELIMITERS = (",", ";", "\t", "|")
@@ -28,6 +30,7 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?|\d{1,2}[./]\d{1,2}[./](?:\d{4}|\d\d)")
 _COMMA_NUMBER = re.compile(r"[+-]?\d+(?:,\d+)?")
+_CODE = re.compile(r"[A-Za-z]{1,3}\d{1,4}")
 _ADDRESS = re.compile(r"\S+@\S+\.\S+")
 _MANY_DIGITS = 6
 # What pandas, R, SQL clients and the UCI repository write for nothing. The first ones are no words and no numbers anywhere.
@@ -80,9 +83,22 @@ def recognised(place: FilesPlace, given: Mapping[str, object]) -> Recognised:
         check_form(head, compression is not None, form, name)
         data, whole = first_text(opened, form, _SAMPLE)
     text = data.decode("utf-8-sig", "replace")
-    for _ in range(form.skip_rows):
+    separator = separator_of(text.encode(), form, name)
+    if separator is not None and form.delimiter is None:
+        settings["delimiter"] = SETTINGS.get(separator.delimiter, separator.delimiter)
+        told.append(f"the first line says that the fields are parted by {_named(separator.delimiter)}")
+    skipped = max(form.skip_rows, separator is not None)
+    for _ in range(skipped):
         text = _LINE_END.split(text, maxsplit=1)[-1]
-    return _Sample(text, whole, name).proposal(settings, told)
+    return _Sample(text, whole, name, skipped).proposal(settings, told)
+
+
+def first_line_delimiter(folder: Path, name: str, form: CsvForm) -> str:
+    """The delimiter that the first line (sep=;) of a CSV names; empty where it has none."""
+    mark, _ = local_state(folder, name)
+    with open_local(folder, name, mark) as opened:
+        head = head_of_csv(opened, form)
+        return head.delimiter if head.separator else ""
 
 
 def csv_form(settings: Mapping[str, object]) -> CsvForm:
@@ -102,8 +118,9 @@ def csv_form(settings: Mapping[str, object]) -> CsvForm:
 class _Sample:
     """The first rows, as each delimiter would part them."""
 
-    def __init__(self, text: str, whole: bool, name: str) -> None:
+    def __init__(self, text: str, whole: bool, name: str, skipped: int) -> None:
         self._text = text
+        self._skipped = skipped
         self._whole = whole
         self._name = name
 
@@ -116,8 +133,8 @@ class _Sample:
         width = Counter(map(len, rows)).most_common(1)[0][0]
         above = _lines_above(rows, width)
         if above and "skip_rows" not in settings:
-            settings["skip_rows"] = above
-            told.append(f"{above} lines at the beginning have another number of fields than the rows: left out")
+            settings["skip_rows"] = self._skipped + above
+            told.append(f"{counted(above, 'line')} above the table, with another number of fields than the rows: left out")
             rows = rows[above:]
         rows = [row for row in rows if len(row) == width]
         _about_blanks(rows, settings, told)
@@ -132,16 +149,19 @@ class _Sample:
         if "delimiter" in settings:
             return self._rows(usual)
         fitting = {delimiter: rows for delimiter in _DELIMITERS if _fits(rows := self._rows(delimiter))}
-        if not fitting and _fits(rows := self._rows(" ")) and all(_measured(field) for row in rows[1:] for field in row):
-            fitting[" "] = rows  # names and sentences hold blanks, so only numbers show that these part fields
+        if not fitting and _fits(rows := self._rows(" ")) and _parted_by_blanks(rows):
+            fitting[" "] = rows
+        fitting = _clearest(fitting)
         if len(fitting) > 1:
             names = " or ".join(_named(delimiter) for delimiter in fitting)
-            raise InputError(f"the fields could be parted by {names}", where=self._name, advice="say which: --delimiter, or data.csv.delimiter")
+            settable = " or ".join(f'"{SETTINGS.get(delimiter, delimiter)}"' for delimiter in fitting)
+            advice = f"say which: --delimiter, and in a manifest data.csv.delimiter: {settable}"
+            raise InputError(f"the fields could be parted by {names}", where=self._name, advice=advice)
         if not fitting:
             return self._rows(usual)
         ((found, rows),) = fitting.items()
         if found != usual:
-            settings["delimiter"] = {"\t": "tab", " ": "space"}.get(found, found)
+            settings["delimiter"] = SETTINGS.get(found, found)
             told.append(f"the fields are parted by {_named(found)}")
         return rows
 
@@ -159,7 +179,25 @@ class _Sample:
 
 
 def _named(delimiter: str) -> str:
-    return {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", " ": "blanks"}[delimiter]
+    return {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", " ": "blanks", ":": "colons"}[delimiter]
+
+
+def _clearest(fitting: Mapping[str, Rows]) -> dict[str, Rows]:
+    """Of delimiters that fit, those that part the line of the names as they part the rows: a decimal comma stands in numbers only."""
+    return {delimiter: rows for delimiter, rows in fitting.items() if _from_the_first(rows)} or dict(fitting)
+
+
+def _parted_by_blanks(rows: Rows) -> bool:
+    """Names and sentences hold blanks, so only numbers show that these part fields, or numbers beside codes such as A14."""
+    fields = [field for row in rows[1:] for field in row]
+    if all(map(_measured, fields)):
+        return True
+    codes = len(rows[0]) > 2 and all(_measured(field) or _CODE.fullmatch(field) for field in fields)
+    return codes and any(all(map(_measured, column)) for column in zip(*rows[1:], strict=True))
+
+
+def _from_the_first(rows: Rows) -> bool:
+    return len(set(map(len, rows))) == 1
 
 
 def _lines_above(rows: Rows, width: int) -> int:
@@ -184,7 +222,7 @@ def _about_blanks(rows: Rows, settings: dict[str, object], told: list[str]) -> N
         padded += bool(fields) and all(field != field.strip() for field in fields)
     if padded:
         settings["trim"] = True
-        told.append(f"every field of {padded} columns has blanks around it: taken away")
+        told.append(f"every field of {counted(padded, 'column')} has blanks around it: taken away")
 
 
 def _about_missing(rows: Rows, settings: dict[str, object], told: list[str]) -> None:
@@ -259,4 +297,4 @@ def _about_commas(rows: Rows, settings: dict[str, object], told: list[str]) -> N
             found.append(form.names[place] if form.names else rows[0][place] if form.header == "row" else f"column_{place + 1}")
     if found and len(set(found)) == len(found):
         settings["decimal_comma"] = tuple(found)
-        told.append(f"{len(found)} columns hold numbers with a decimal comma")
+        told.append(f"{counted(len(found), 'column')} with a decimal comma in the numbers")
