@@ -47,6 +47,7 @@ class OpenLineage:
         self._settings = settings
         self._ledger = ledger
         self._client: OpenLineageClient | None = None
+        self._chains: dict[str, Chain] = {}
 
     def ship(self, event: Event[Fact]) -> None:
         """Emits what an event amounts to."""
@@ -132,9 +133,13 @@ class OpenLineage:
                 self._client = OpenLineageClient(transport=FileTransport(FileConfig(log_file_path=str(path), append=True)))
         return self._client
 
+    def _chain(self, run_id: str) -> Chain:
+        """One for each run that is told of: each of its values is read once."""
+        return self._chains.setdefault(run_id, Chain(self._ledger, run_id))
+
     def _tags(self, event: Event[GatePassed]) -> tuple[str, ...]:
         """The lineage tags that follow from what the run had stored when it passed a gate."""
-        chain = Chain(self._ledger, event.run_id)
+        chain = self._chain(event.run_id)
         kinds: tuple[type[GateValue], ...] = (AdmittedRun, MinimisedData, Plan, RawOutcome)
         values: list[GateValue | None] = []
         for kind in kinds if event.fact.gate != CredentialLease.gate else kinds[:1]:
@@ -148,7 +153,7 @@ class OpenLineage:
 
     def _datasets(self, run_id: str, fact: GatePassed) -> tuple[list[InputDataset], list[OutputDataset]]:
         """What a gate read and wrote, with the classes of what it wrote."""
-        chain = Chain(self._ledger, run_id)
+        chain = self._chain(run_id)
         if fact.gate == MinimisedData.gate and (minimised := chain.read(fact.gate, MinimisedData)) is not None:
             columns: _Classes = [(name, column.data_class) for name, column in minimised.admitted.manifest.data.columns.items()]
             made: _Classes = [(item.column, item.data_class) for item in minimised.admitted.classes.features]
