@@ -65,12 +65,12 @@ class _Simulator:
         for start in range(0, len(alone), _CHUNK):
             places = alone[start : start + _CHUNK]
             circuits = [_ready(batch.templates[place], batch.angles[place][0].tolist(), self._native) for place in places]
-            yield places, self._counts(circuits, [batch.templates[place] for place in places], seed + places[0])
+            yield places, self._counts(circuits, [batch.templates[place] for place in places], _seed(seed, len(batch.templates), start))
         for place, (template, table) in enumerate(zip(batch.templates, batch.angles, strict=True)):
             if len(table) > 1:
-                yield from (([place] * len(found), found) for found in self._sweep(template, table, seed + place))
+                yield from (([place] * len(found), found) for found in self._sweep(template, table, (seed, place)))
 
-    def _sweep(self, template: Template, table: NDArray[np.float64], seed: int) -> Iterator[list[Counts]]:
+    def _sweep(self, template: Template, table: NDArray[np.float64], seed: tuple[int, int]) -> Iterator[list[Counts]]:
         from qiskit.circuit import ParameterVector
 
         free = list(ParameterVector("angle", template.angles))
@@ -80,18 +80,25 @@ class _Simulator:
             # Bound by Aer while it runs; a template without angles is the same circuit so many times.
             binds = {name: part[:, column].tolist() for column, name in enumerate(free)}
             circuits, bound = ([circuit], [binds]) if binds else ([circuit] * len(part), None)
-            yield self._counts(circuits, [template] * len(part), seed + start, bound)
+            yield self._counts(circuits, [template] * len(part), _seed(*seed, start), bound)
 
     def _counts(self, circuits: list[Any], templates: Sequence[Template], seed: int, binds: list[Any] | None = None) -> list[Counts]:
         from qiskit.exceptions import QiskitError
 
-        result = self._simulator.run(circuits, shots=self._shots, seed_simulator=seed % _SEEDS, parameter_binds=binds).result()
+        result = self._simulator.run(circuits, shots=self._shots, seed_simulator=seed, parameter_binds=binds).result()
         if not result.success or len(result.results) != len(templates):
             raise QiskitError("failed")
         return [
             {f"{int(key, 16):0{template.clbits}b}": int(count) for key, count in experiment.data.counts.items()}
             for experiment, template in zip(result.results, templates, strict=True)
         ]
+
+
+def _seed(*parts: int) -> int:
+    """A seed for one call of Aer, far from every other's: Aer counts up from it, shot by shot, where a circuit measures in the middle."""
+    import numpy as np
+
+    return int(np.random.SeedSequence(parts).generate_state(1)[0]) % _SEEDS
 
 
 def _ready(template: Template, angles: Sequence[Any], gates: set[str]) -> Any:
