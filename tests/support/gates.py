@@ -28,9 +28,9 @@ from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.tasks.admit import admit
 from prefect_gatehouse.tasks.await_approval import await_approval
 from prefect_gatehouse.tasks.fetch_credential import fetch_credential
-from prefect_gatehouse.workload.circuits import summarise
 from prefect_gatehouse.workload.rounds import Finished
 from prefect_gatehouse.workload.summary import CircuitsSummary
+from tests.support.circuits import summarise
 from tests.support.plans import MANIFEST, RUN, write_project
 
 if TYPE_CHECKING:
