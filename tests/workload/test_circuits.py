@@ -235,7 +235,7 @@ FOREIGN = {
     "no-circuit-of-it": payload(["x", [0], []], runs="[[0,0]]"),
     "no-such-template": payload(["x", [0], []], runs="[[1,1]]"),
     "too-many-circuits": payload(["x", [0], []], runs="[[0,10000001]]"),
-    "version-1": b"10\n[[2,2,[[\"rx\",[0],[],[0.5]]]]]",
+    "version-1": b'10\n[[2,2,[["rx",[0],[],[0.5]]]]]',
     "another-version": GOOD.replace(b"circuits/2", b"circuits/3"),
     "not-json": GOOD.replace(b"]]]\n", b"\n", 1),
     "pickle": b"\x80\x04\x95\x00",

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.workload import plain_form_reader
+from tests.workload.plain_form_reader import Circuit, Refused
 
 from prefect_gatehouse.errors import Tampered
 from prefect_gatehouse.run.boundary import fault_in, kinds_in
 from prefect_gatehouse.workload import plain_form
 from prefect_gatehouse.workload.batch import CircuitBatch, Template, joined
 from prefect_gatehouse.workload.gates import gate_shapes
-from tests.workload import plain_form_reader
-from tests.workload.plain_form_reader import Circuit, Refused
 
 SHAPES = gate_shapes()
 ANGLES = st.floats(-100, 100) | st.sampled_from([0.0, -0.0, 5e-324, -5e-324, 1.7976931348623157e308, math.pi])
@@ -231,7 +231,7 @@ def test_both_readers_refuse_or_read_the_same(how: str, data: st.DataObject, mad
     both(MUTATIONS[how](payload, data.draw))
 
 
-SPELLINGS = ["00", "+0", "-0", "0.0", "0e0", "0 ", " 0", "0\t", "false", "null", '"0"', "0x0", "\\u0030", "٠", "NaN", "Infinity", "1e400", "9" * 5000]
+SPELLINGS = ["00", "+0", "-0", "0.0", "0e0", "0 ", " 0", "0\t", "false", "null", '"0"', "0x0", "\\u0030", "\u0660", "NaN", "Infinity", "1e9", "9" * 5000]
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)

@@ -15,12 +15,12 @@ from qiskit.circuit import AnnotatedOperation, ControlModifier, InverseModifier,
 from qiskit.primitives.containers import BindingsArray
 from qiskit.quantum_info import Pauli, SparsePauliOp
 from qiskit.synthesis import SuzukiTrotter
+from tests.support.circuits import batch_of, encode, summarise
+from tests.workload.test_rounds import rounds_of
 
 from prefect_gatehouse.errors import UnusableAnswer
 from prefect_gatehouse.workload.batch import CircuitBatch
 from prefect_gatehouse.workload.rounds import Finished
-from tests.support.circuits import batch_of, encode, summarise
-from tests.workload.test_rounds import rounds_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")
 X, Y = Parameter("x"), Parameter("y")

@@ -13,10 +13,10 @@ from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Parameter, ParameterVector
 from qiskit.primitives.containers import BindingsArray
 from qiskit.quantum_info import Statevector
+from tests.providers.circuits import BACKENDS, Desk, distance
 
 from prefect_gatehouse.workload.counts import Counts
 from prefect_gatehouse.workload.gates import gate_shapes, standard_gates
-from tests.providers.circuits import BACKENDS, Desk, distance
 
 TURNED = [name for name, (_, _, angles) in gate_shapes().items() if angles]
 
@@ -186,8 +186,9 @@ def test_measuring_and_resetting_in_the_middle_of_a_sweep(tmp_path: Path) -> Non
 
 def test_a_job_gives_the_same_twice(tmp_path: Path) -> None:
     """A sweep that is run anew from its payload and seed, as after a death, gives the same counts."""
-    from prefect_gatehouse.providers.simulator.aer import AerBackend
     from tests.support.circuits import batch_of
+
+    from prefect_gatehouse.providers.simulator.aer import AerBackend
 
     backend = Desk(tmp_path, "aer").provider()
     assert isinstance(backend, AerBackend)
