@@ -57,6 +57,17 @@ class Template:
         """Whether anything is measured."""
         return any(name == "measure" for name, _, _ in self.gates)
 
+    @cached_property
+    def ends_with_measuring(self) -> bool:
+        """Whether nothing is reset, and nothing done to a qubit once it is measured."""
+        measured: set[int] = set()
+        for name, qubits, _ in self.gates:
+            if name == "reset" or measured & set(qubits):
+                return False
+            if name == "measure":
+                measured |= set(qubits)
+        return True
+
 
 @dataclass(frozen=True, eq=False)
 class CircuitBatch:
@@ -142,12 +153,8 @@ def require_terminal_measurements(batch: CircuitBatch, backend: str) -> None:
     """
     advice = "measure at the end, or use another backend"
     for template in batch.templates:
-        measured: set[int] = set()
-        for name, qubits, _ in template.gates:
-            if name == "reset" or measured & set(qubits):
-                raise InputError("a circuit resets, or goes on after measuring a qubit", where=backend, advice=advice)
-            if name == "measure":
-                measured |= set(qubits)
+        if not template.ends_with_measuring:
+            raise InputError("a circuit resets, or goes on after measuring a qubit", where=backend, advice=advice)
 
 
 def joined(pieces: Sequence[tuple[Template, NDArray[np.float64]]]) -> CircuitBatch:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 500  # settings between two progress reports: about a quarter of a second
 _SEEDS = 2**31 - 1
+_SEEDS_APART = 2113  # Aer's between two circuits of a call; where one measures in the middle, every shot takes the next seed
 
 
 class AerBackend(LocalSimulator):
@@ -62,10 +63,11 @@ class _Simulator:
     def run(self, batch: CircuitBatch, seed: int) -> Iterator[tuple[list[int], list[Counts]]]:
         """Yields templates' places and the counts of one setting each."""
         alone = [place for place, table in enumerate(batch.angles) if len(table) == 1]
-        for start in range(0, len(alone), _CHUNK):
-            places = alone[start : start + _CHUNK]
+        apart = [place for place in alone if self._chunk(batch.templates[place]) == 1]
+        together = [place for place in alone if self._chunk(batch.templates[place]) > 1]
+        for places in [*([place] for place in apart), *(together[start : start + _CHUNK] for start in range(0, len(together), _CHUNK))]:
             circuits = [_ready(batch.templates[place], batch.angles[place][0].tolist(), self._native) for place in places]
-            yield places, self._counts(circuits, [batch.templates[place] for place in places], _seed(seed, len(batch.templates), start))
+            yield places, self._counts(circuits, [batch.templates[place] for place in places], _seed(seed, places[0], 0))
         for place, (template, table) in enumerate(zip(batch.templates, batch.angles, strict=True)):
             if len(table) > 1:
                 yield from (([place] * len(found), found) for found in self._sweep(template, table, (seed, place)))
@@ -75,12 +77,17 @@ class _Simulator:
 
         free = list(ParameterVector("angle", template.angles))
         circuit = _ready(template, free, self._native - _bound_wrongly())
-        for start in range(0, len(table), _CHUNK):
-            part = table[start : start + _CHUNK]
+        size = self._chunk(template)
+        for start in range(0, len(table), size):
+            part = table[start : start + size]
             # Bound by Aer while it runs; a template without angles is the same circuit so many times.
             binds = {name: part[:, column].tolist() for column, name in enumerate(free)}
             circuits, bound = ([circuit], [binds]) if binds else ([circuit] * len(part), None)
             yield self._counts(circuits, [template] * len(part), _seed(*seed, start), bound)
+
+    def _chunk(self, template: Template) -> int:
+        """How many settings go into one call: one, where the next one's random numbers would be the same."""
+        return _CHUNK if template.ends_with_measuring or self._shots <= _SEEDS_APART else 1
 
     def _counts(self, circuits: list[Any], templates: Sequence[Template], seed: int, binds: list[Any] | None = None) -> list[Counts]:
         from qiskit.exceptions import QiskitError
@@ -95,7 +102,7 @@ class _Simulator:
 
 
 def _seed(*parts: int) -> int:
-    """A seed for one call of Aer, far from every other's: Aer counts up from it, shot by shot, where a circuit measures in the middle."""
+    """A seed for one call of Aer, far from every other's: Aer counts up from it."""
     import numpy as np
 
     return int(np.random.SeedSequence(parts).generate_state(1)[0]) % _SEEDS
