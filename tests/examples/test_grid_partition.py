@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from tests.support.circuits import summarise
+from tests.support.circuit_lists import summarise
 
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.manifest.models import Manifest, Purpose

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tests.support.circuits import summarise
+from tests.support.circuit_lists import summarise
 
 from prefect_gatehouse.data.minimise import Minimised, minimise
 from prefect_gatehouse.data.sources import FilesPlace

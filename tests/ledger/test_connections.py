@@ -14,7 +14,7 @@ from prefect_gatehouse.ledger.store import Ledger
 
 def enter(ledger: Ledger, number: int) -> None:
     with ledger.transaction() as tx:
-        tx.append(f"r:{number}", "r", GateEntered(gate="g", round=number, passage=f"p{number}"), attempt=1)
+        tx.append(f"r:{number}", "r", GateEntered(gate="g", round=number), attempt=1)
 
 
 def numbers(ledger: Ledger) -> list[int | None]:

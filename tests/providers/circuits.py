@@ -12,7 +12,7 @@ from prefect_gatehouse.providers.registry import connect
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.store.run_keys import RunKeys
 from prefect_gatehouse.workload.counts import Counts
-from tests.support.circuits import batch_of
+from tests.support.circuit_lists import batch_of
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit

@@ -20,7 +20,7 @@ from prefect_gatehouse.errors import GatehouseError, InputError, JobFailed, Work
 from prefect_gatehouse.providers.interface import Connection
 from prefect_gatehouse.providers.registry import backend_names, connect
 from tests.providers.circuits import BACKENDS, LEASE, Desk, distance, flipped
-from tests.support.circuits import encode
+from tests.support.circuit_lists import encode
 
 
 @pytest.fixture(params=BACKENDS)

@@ -24,7 +24,7 @@ from prefect_gatehouse.tokens import cmac, permute_blocks, siv
 from prefect_gatehouse.tokens.keys import RootKey
 from prefect_gatehouse.workload.gates import gate_shapes
 from prefect_gatehouse.workload.plain_form import VERSION, words_of
-from tests.support.circuits import encode
+from tests.support.circuit_lists import encode
 
 ROOT = RootKey(bytes(range(32)))
 CMAC = cmac.tokenise(pa.array(["SUBJ-1"]), ROOT, tenant="t", join_domain="d")[0].as_py()

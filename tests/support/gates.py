@@ -30,7 +30,7 @@ from prefect_gatehouse.tasks.await_approval import await_approval
 from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.workload.rounds import Finished
 from prefect_gatehouse.workload.summary import CircuitsSummary
-from tests.support.circuits import summarise
+from tests.support.circuit_lists import summarise
 from tests.support.plans import MANIFEST, RUN, write_project
 
 if TYPE_CHECKING:

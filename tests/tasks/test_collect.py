@@ -64,7 +64,7 @@ def test_what_is_settled_is_not_asked_for_again(desk: Desk, monkeypatch: pytest.
     """The process died after a job was settled: the next attempt takes its counts from the journal."""
     submission = submitted(desk)
     with monkeypatch.context() as dying:
-        dying.setattr("prefect_gatehouse.run.counts.settled", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        dying.setattr("prefect_gatehouse.run.counts.digest_of", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             collected(desk, submission)
     desk.attempt = desk.next_attempt()

@@ -14,7 +14,7 @@ from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Gate, Instruction, Parameter
 from qiskit.circuit.library import CXGate, QFTGate, UnitaryGate, XGate, efficient_su2, get_standard_gate_name_mapping
 from qiskit.quantum_info import Operator, random_unitary
-from tests.support.circuits import batch_of, decode, encode, operations, summarise
+from tests.support.circuit_lists import batch_of, decode, encode, operations, summarise
 
 from prefect_gatehouse.errors import InputError, Tampered, WorkloadFailed
 from prefect_gatehouse.workload.batch import require_fit, require_terminal_measurements

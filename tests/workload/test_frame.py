@@ -138,9 +138,9 @@ NAMES: dict[str, tuple[Callable[[], Any], str]] = {
     "no-columns": (pd.DataFrame, "an empty frame"),
     "none": (lambda: None, "no pandas frame, but None"),
     "dict": (lambda: {"CANARY": 1}, "no pandas frame, but a value of type dict"),
-    "series": (lambda: pd.Series([1], name="CANARY"), "no pandas frame, but a value of type object"),
-    "arrow": (lambda: pa.table({"CANARY": [1]}), "no pandas frame, but a value of type object"),
-    "numpy": (lambda: np.zeros(3), "no pandas frame, but a value of type object"),
+    "series": (lambda: pd.Series([1], name="CANARY"), "no pandas frame, but a pandas Series"),
+    "arrow": (lambda: pa.table({"CANARY": [1]}), "no pandas frame, but a PyArrow Table"),
+    "numpy": (lambda: np.zeros(3), "no pandas frame, but a NumPy array"),
     "own-value": (own, "no pandas frame, but a value of type object"),
     "class": (lambda: type("CANARY", (dict,), {}), "no pandas frame, but a value of type type"),
 }

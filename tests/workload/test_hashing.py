@@ -15,7 +15,7 @@ NAMES = {"a", "b", "c", "d", "e", "f", "g", "h"}
 SCRIPT = f"""
 import sys
 from pathlib import Path
-from tests.support.circuits import summarise
+from tests.support.circuit_lists import summarise
 from prefect_gatehouse.workload.hashing import require_fixed_hashing
 from tests.workload.test_rounds import rounds_of
 

@@ -14,7 +14,7 @@ from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister, transpile
 from qiskit.circuit import AnnotatedOperation, ControlModifier, Delay, Gate, Instruction, Parameter, PowerModifier
 from qiskit.circuit.classical import expr, types
 from qiskit.quantum_info import Operator, Pauli, Statevector, random_unitary
-from tests.support.circuits import decode, encode, operations, summarise
+from tests.support.circuit_lists import decode, encode, operations, summarise
 from tests.workload.library import NOT_UNITARY, circuit_of, names, on_all
 
 from prefect_gatehouse.errors import UnusableAnswer
@@ -81,7 +81,7 @@ def test_a_box_is_what_is_in_it() -> None:
 DIGESTS = """
 import warnings
 warnings.simplefilter("ignore")
-from tests.support.circuits import summarise
+from tests.support.circuit_lists import summarise
 from tests.workload.library import circuit_of, names
 for name in names():
     if name not in {skipped!r}:

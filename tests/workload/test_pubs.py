@@ -15,7 +15,7 @@ from qiskit.circuit import AnnotatedOperation, ControlModifier, InverseModifier,
 from qiskit.primitives.containers import BindingsArray
 from qiskit.quantum_info import Pauli, SparsePauliOp
 from qiskit.synthesis import SuzukiTrotter
-from tests.support.circuits import batch_of, encode, summarise
+from tests.support.circuit_lists import batch_of, encode, summarise
 from tests.workload.test_rounds import rounds_of
 
 from prefect_gatehouse.errors import UnusableAnswer

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from tests.support.circuits import summarise
+from tests.support.circuit_lists import summarise
 from tests.support.gates import HEAD, TWO_ROUNDS
 
 from prefect_gatehouse.errors import WorkloadFailed

@@ -198,7 +198,7 @@ def test_measuring_and_resetting_in_the_middle_of_a_sweep(tmp_path: Path) -> Non
 
 def test_a_job_gives_the_same_twice(tmp_path: Path) -> None:
     """A sweep that is run anew from its payload and seed, as after a death, gives the same counts."""
-    from tests.support.circuits import batch_of
+    from tests.support.circuit_lists import batch_of
 
     from prefect_gatehouse.providers.simulator.aer import AerBackend
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from qiskit import QuantumCircuit
 from tests.providers.circuits import BACKENDS, LEASE, Desk, flipped
-from tests.support.circuits import batch_of, decode
+from tests.support.circuit_lists import batch_of, decode
 
 from prefect_gatehouse.errors import Ambiguous, JobFailed, StorageError, Tampered
 from prefect_gatehouse.providers.interface import Progress
