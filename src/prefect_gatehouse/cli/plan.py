@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from prefect_gatehouse.cli.output import console, emit, gatehouse_command, table
 from prefect_gatehouse.run.values import Plan
+
+if TYPE_CHECKING:
+    from prefect_gatehouse.workload.drawing import Drawings
 
 
 @click.argument("file", type=click.Path(path_type=Path))
@@ -25,20 +30,34 @@ def _plan(file: Path, unsigned: bool, as_json: bool) -> None:
     from prefect_gatehouse.operate.dry_run import dry_run_plan
     from prefect_gatehouse.settings import load_settings
 
+    seen: list[Drawings] = []
     with bars(hidden=as_json) as progress:
-        plan = dry_run_plan(load_settings(), file, progress, signed=not unsigned)
-    emit(json.loads(plan.model_dump_json(by_alias=True)), as_json, lambda: print_plan(plan))
+        plan = dry_run_plan(load_settings(), file, progress, signed=not unsigned, drawn=seen.append)
+    (drawings,) = seen
+    templates = [{**asdict(each), "gates": dict(each.gates)} for each in drawings.first]
+    data = {**json.loads(plan.model_dump_json(by_alias=True)), "drawings": {"templates": templates, "left_out": drawings.left_out}}
+    emit(data, as_json, lambda: print_plan(plan, drawings))
 
 
-def print_plan(plan: Plan) -> None:
-    """Prints a plan's tables."""
+def print_plan(plan: Plan, drawings: Drawings | None = None) -> None:
+    """Prints a plan's tables and, where there are any, its drawings."""
     from prefect_gatehouse.run.plan_view import sections
 
     for section in sections(plan):
         table(f"{section.title}: {section.summary}" if section.summary else section.title, section.headers, section.rows)
+    if drawings is not None:
+        _print_drawings(drawings)
     checks = plan.validated.report
     failed = sum(not item.success for item in checks.results)
     console().print(f"plan {plan.digest[:12]}: {len(checks.results) - failed} checks passed, {failed} failed")
+
+
+def _print_drawings(drawings: Drawings) -> None:
+    out = console()
+    for each in drawings.first:
+        out.print(f"{each.heading}\n{each.text}".rstrip() + "\n", markup=False, soft_wrap=True)
+    if drawings.rest:
+        out.print(f"{drawings.rest}\n")
 
 
 command = gatehouse_command("plan", "Dry run up to the plan; nothing leaves.")(_plan)
