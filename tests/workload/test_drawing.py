@@ -36,15 +36,15 @@ SMALL = Template(3, 2, (("h", (0,), ()), ("ry", (1,), ()), ("rzz", (0, 2), ()), 
 
 def rows(drawing: TemplateDrawing) -> list[str]:
     """What the image shows, put back on its grid."""
-    texts = [each for each in ElementTree.fromstring(drawing.svg).iter(f"{SVG}text")]
-    width = float(texts[0].attrib["textLength"]) / len(texts[0].text or "")
-    heights = sorted({float(each.attrib["y"]) for each in texts})
+    texts = list(ElementTree.fromstring(drawing.svg).iter(f"{SVG}text"))
+    width = int(texts[0].attrib["textLength"]) // len(texts[0].text or "")
+    heights = sorted({int(each.attrib["y"]) for each in texts})
     grid = {height: [" "] * 200 for height in heights}
     for each in texts:
-        at = round((float(each.attrib["x"]) - 10) / width)
+        at, off = divmod(int(each.attrib["x"]) - width, width)
         words = each.text or ""
-        assert float(each.attrib["textLength"]) == pytest.approx(len(words) * width, abs=0.06)
-        grid[float(each.attrib["y"])][at : at + len(words)] = words
+        assert (off, int(each.attrib["textLength"])) == (0, len(words) * width)
+        grid[int(each.attrib["y"])][at : at + len(words)] = words
     return ["".join(cells).rstrip() for cells in grid.values()]
 
 

@@ -5,6 +5,7 @@ It is made when the plan is, before anybody is asked, and names the digest that 
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator
 from html import escape
 
@@ -20,7 +21,7 @@ td { overflow-wrap: anywhere; }
 svg { display: block; max-width: 100%; height: auto; }
 """
 _TITLE = "What the circuits look like"
-_WHY = "Gates and places of the first round; each θ is a number that differs from circuit to circuit. Nothing here is a name or a value of the data."
+_WHY = "Gates and their places in the first round, as Qiskit draws them. Each θ stands for an angle; angles and names are not shown."
 
 
 def page(plan: Plan, drawings: Drawings) -> str:
@@ -45,7 +46,9 @@ def markdown(plan: Plan, drawings: Drawings, *, page_at: str) -> str:
     """
     lines = ["# Plan", "", *tables(plan), f"## {_TITLE}", "", _WHY, ""]
     for each in drawings.first:
-        lines += [f"{each.heading.capitalize()}.", "", *(["```text", *each.lines, "```", ""] if each.lines else [])]
+        # As an image, which both of Prefect's pages show; in a block of code they set lines apart, and nothing joins.
+        image = f"![{each.heading}](data:image/svg+xml;base64,{b64encode(each.svg.encode()).decode()})"
+        lines += [f"{each.heading.capitalize()}.", "", *([image, ""] if each.lines else [])]
     lines += [f"{drawings.rest.capitalize()}.", ""] if drawings.rest else []
     return "\n".join([*lines, f"As a page: `{page_at.replace('`', '')}`"])
 

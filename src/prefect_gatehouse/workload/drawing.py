@@ -20,8 +20,11 @@ _LONGEST = 400  # gates
 _WORK = 1_100
 _COLUMNS = 78  # a terminal of 80 shows it whole
 
-_CELL, _LINE, _SIZE, _MARGIN = 8.4, 15.8, 14, 10
+# In pixels. A cell is 0.6 of the size wide and 1.125 high, as in the usual monospaced fonts, whose lines then meet.
+_CELL, _LINE, _SIZE, _MARGIN = 8, 15, 13.33, 8
 # Lines of the drawing, and everything else: two fonts may have to serve, each run is fitted to its cells by itself.
+_JOINED = {chr(code) for code in range(0x2500, 0x2580)}
+_STRETCHED = ' lengthAdjust="spacingAndGlyphs"'
 _RUNS = re.compile("[\u2500-\u257f]+|[^\u2500-\u257f ]+")
 _STYLE = (
     "<style>.circuit{color:#1a1f26}.circuit .ground{fill:#fff}"
@@ -70,8 +73,8 @@ class TemplateDrawing:
         width, height = columns * _CELL + 2 * _MARGIN, len(self.lines) * _LINE + 2 * _MARGIN
         words = ", ".join(f"{number} {name}" for name, number in self.gates)
         return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="circuit" role="img" viewBox="0 0 {width:.1f} {height:.1f}" '
-            f'width="{width:.1f}" height="{height:.1f}"><title>{escape(self.heading)}</title><desc>Gates: {escape(words)}.</desc>{_STYLE}'
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="circuit" role="img" viewBox="0 0 {width} {height}" '
+            f'width="{width}" height="{height}"><title>{escape(self.heading)}</title><desc>Gates: {escape(words)}.</desc>{_STYLE}'
             f'<rect class="ground" width="100%" height="100%"/><g fill="currentColor" font-family="ui-monospace, monospace" font-size="{_SIZE}">'
             f"{''.join(_line(row, text) for row, text in enumerate(self.lines, 1))}</g></svg>"
         )
@@ -125,10 +128,11 @@ def _lines(template: Template) -> tuple[str, ...]:
 
 
 def _line(row: int, text: str) -> str:
-    y = _MARGIN + row * _LINE - 4
+    """A line's runs, each fitted to its cells; what joins is stretched for that, letters are only moved."""
+    y = _MARGIN + row * _LINE - 3
     return "".join(
-        f'<text x="{_MARGIN + run.start() * _CELL:.1f}" y="{y:.1f}" textLength="{len(run[0]) * _CELL:.1f}" lengthAdjust="spacingAndGlyphs">'
-        f"{escape(run[0])}</text>"
+        f'<text x="{_MARGIN + run.start() * _CELL}" y="{y}" textLength="{len(run[0]) * _CELL}"'
+        f"{_STRETCHED if run[0][0] in _JOINED else ''}>{escape(run[0])}</text>"
         for run in _RUNS.finditer(text)
     )
 
