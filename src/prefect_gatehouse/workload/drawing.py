@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 
 from prefect_gatehouse.workload.batch import CircuitBatch, Template
@@ -66,7 +67,7 @@ class TemplateDrawing:
         """The drawing as text."""
         return "\n".join(self.lines)
 
-    @property
+    @cached_property
     def svg(self) -> str:
         """The drawing as an SVG element without script, link or font of its own; light or dark as the reader's page is."""
         columns = max(map(len, self.lines), default=0)
