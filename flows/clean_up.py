@@ -56,7 +56,7 @@ def clean_up() -> None:
 
 
 def sweep(settings: Settings, now: float | None = None) -> list[dict[str, str]]:
-    """Ends every open run that is over; deletes the pages of suites whose retention has passed and what killed dry runs left.
+    """Ends every open run that is over; deletes the pages whose retention has passed and what killed dry runs left.
 
     Args:
         settings: The installation.

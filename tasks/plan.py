@@ -9,6 +9,7 @@ from pathlib import Path
 from prefect_gatehouse.errors import Denied, UnusableAnswer
 from prefect_gatehouse.manifest.endpoints import declared_endpoint
 from prefect_gatehouse.manifest.models import Purpose
+from prefect_gatehouse.run import plan_page
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.boundary import guard_payload
 from prefect_gatehouse.run.credentials import Fetch
@@ -18,8 +19,10 @@ from prefect_gatehouse.run.preflight import preflight
 from prefect_gatehouse.run.values import BackendSnapshot, CredentialNeed, MinimisedData, Plan, PlanBody, SystemAddress, ValidatedData
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.tasks.gate import gate
+from prefect_gatehouse.tasks.report import publish
 from prefect_gatehouse.validation.suite import load_suite, require_present
 from prefect_gatehouse.workload.batch import CircuitBatch
+from prefect_gatehouse.workload.drawing import draw
 from prefect_gatehouse.workload.plain_form import summarise
 from prefect_gatehouse.workload.rounds import Finished
 
@@ -28,10 +31,13 @@ from prefect_gatehouse.workload.rounds import Finished
 def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
     """Looks at the target, runs the workload to its first circuits, asks each backend what it is and what it would cost, and computes the digest.
 
+    The plan is left as a page before anybody is asked.
+
     Raises:
         Denied: The target can't take the rows, or a backend can't run the circuits within the manifest's envelope.
         DataRefused: The circuits hold something else than numbers and gates, or the output suite names a column that will not come back.
         InputError: The pre-flight's address is none.
+        StorageError: The page can't be written.
         Unavailable: The target does not answer.
         WorkloadFailed: The workload raised, or yielded no circuits or such as can't be sent; mended, the run can be resumed.
     """
@@ -68,7 +74,22 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
         preflight=looked,
         **present_digests(attempt.settings, minimised.admitted, attempt.policy.digest),
     )
-    return Plan(validated=validated, body=body, digest=digest_of(body), made_at=datetime.now(UTC))
+    made = Plan(validated=validated, body=body, digest=digest_of(body), made_at=datetime.now(UTC))
+    _publish(attempt, made, batch)
+    return made
+
+
+def _publish(attempt: Attempt, made: Plan, batch: CircuitBatch) -> None:
+    drawings = attempt.drawings = draw(batch)
+    publish(
+        attempt,
+        Plan.gate,
+        made.admitted.manifest,
+        plan_page.page(made, drawings),
+        lambda path: plan_page.markdown(made, drawings, page_at=path),
+        key="plan",
+        description="What approvals are asked for, free of values",
+    )
 
 
 def _snapshot(attempt: Attempt, name: str, batch: CircuitBatch, minimised: MinimisedData, lease: CredentialLease) -> BackendSnapshot:

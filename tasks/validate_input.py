@@ -8,7 +8,7 @@ from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.minimised import Batches
 from prefect_gatehouse.run.values import MinimisedData, ValidatedData
 from prefect_gatehouse.tasks.gate import gate
-from prefect_gatehouse.tasks.suite_report import publish, refuse_failed
+from prefect_gatehouse.tasks.report import publish_suite, refuse_failed
 from prefect_gatehouse.validation.suite import load_suite
 from prefect_gatehouse.validation.validate import validate
 
@@ -22,6 +22,6 @@ def validate_input(attempt: Attempt, minimised: MinimisedData) -> ValidatedData:
     """
     suite = load_suite(Path(minimised.admitted.folder) / minimised.admitted.manifest.data.suite)
     report = validate(suite, Batches(attempt, minimised))
-    publish(attempt, "validate_input", report, minimised.admitted.manifest)
+    publish_suite(attempt, "validate_input", report, minimised.admitted.manifest)
     refuse_failed(report, "validate_input")
     return ValidatedData(minimised=minimised, report=report)

@@ -11,7 +11,7 @@ from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.counts import counts_of
 from prefect_gatehouse.run.values import RawOutcome, RoundOutcome, ValidatedOutcome
 from prefect_gatehouse.tasks.gate import gate
-from prefect_gatehouse.tasks.suite_report import publish, refuse_failed
+from prefect_gatehouse.tasks.report import publish_suite, refuse_failed
 from prefect_gatehouse.validation.outcome import check_counts
 from prefect_gatehouse.validation.report import CheckResult
 from prefect_gatehouse.validation.suite import load_suite
@@ -50,7 +50,7 @@ def validate_output(attempt: Attempt, raw: RawOutcome) -> ValidatedOutcome:
     if frame[manifest.output.key].isna().any() or frame[manifest.output.key].duplicated().any():
         raise DataRefused("the key of the workload's frame is empty or repeated", where="output.key", advice="return one row a key")
     report = validate(load_suite(Path(admitted.folder) / manifest.output.suite), table)
-    publish(attempt, "validate_output", report, manifest)
+    publish_suite(attempt, "validate_output", report, manifest)
     refuse_failed(report, "validate_output")
     return ValidatedOutcome(raw=raw, checks=checks, report=report)
 

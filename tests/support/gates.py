@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -28,13 +28,11 @@ from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.tasks.admit import admit
 from prefect_gatehouse.tasks.await_approval import await_approval
 from prefect_gatehouse.tasks.fetch_credential import fetch_credential
+from prefect_gatehouse.workload.batch import CircuitBatch
 from prefect_gatehouse.workload.rounds import Finished
 from prefect_gatehouse.workload.summary import CircuitsSummary
 from tests.support.circuit_lists import summarise
 from tests.support.plans import MANIFEST, RUN, write_project
-
-if TYPE_CHECKING:
-    from qiskit import QuantumCircuit
 
 HEAD = "import os\nimport random\nimport sys\nimport warnings\n\nimport numpy as np\nimport pandas as pd\nfrom qiskit import QuantumCircuit\n\n\n"
 # Two rounds; the second depends on the counts of the first, and on random numbers.
@@ -138,7 +136,7 @@ class Desk:
         statement = dict(zip(("approve", "reject"), ask(self.attempt, made, "k"), strict=True))[decision]
         judge(self.attempt, made, "k", Answer(decision=decision, approver="bob", proof=sshsig.sign(key, statement.message())))
 
-    def first_round(self, made: Plan) -> tuple[list[QuantumCircuit], CircuitsSummary]:
+    def first_round(self, made: Plan) -> tuple[CircuitBatch, CircuitsSummary]:
         """The circuits that the plan is about, and what they amount to."""
         with rounds_of(self.attempt, made.validated.minimised) as rounds:
             circuits = rounds.advance(None)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from tests.support.gates import Desk
+from tests.support.plans import RUN
 
+from prefect_gatehouse.canonical import sha256_bytes
 from prefect_gatehouse.errors import Denied, InputError, WorkloadFailed
 
 
@@ -45,3 +47,16 @@ def test_a_workload_without_a_first_round_is_not_planned(tmp_path: Path, name: s
         desk.planned()
     assert "CANARY" not in str(caught.value)
     assert "CANARY" not in "".join(str(dict(event.data)) for event in desk.ledger.events())
+
+
+def test_the_plan_is_left_as_a_page(tmp_path: Path) -> None:
+    """Entered in the ledger before anybody is asked, with its digest and how long it stays; no drawing is in the ledger, which never forgets."""
+    desk = Desk(tmp_path, backends="aer")
+    made = desk.planned()
+    written = {event.data["gate"]: event.data for event in desk.ledger.events(RUN, "report-written")}["plan"]
+    content = (desk.settings.home / written["path"]).read_bytes()
+    assert sha256_bytes(content) == written["sha256"]
+    assert written["retain_days"] == made.admitted.manifest.retention.evidence.days
+    assert made.digest in content.decode() and "Ry(\u03b8[0])" in content.decode()
+    assert "3 settings of its 1 angle" in content.decode()
+    assert not any("\u03b8" in str(dict(event.data)) or "\u2524" in str(dict(event.data)) for event in desk.ledger.events())

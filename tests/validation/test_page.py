@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 
 import pandas as pd
 import pyarrow as pa
 import pytest
+from tests.support.pages import StrictPage
 
 from prefect_gatehouse.validation.page import by_column, markdown, page
 from prefect_gatehouse.validation.report import CheckResult, SuiteReport
@@ -31,38 +31,9 @@ MIXED = report(
 )
 
 
-class Strict(HTMLParser):
-    """Every element is closed in order, and none is of a kind that could act or load."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert tag not in {"script", "img", "a", "link", "iframe", "object", "form"}
-        assert not any(name.startswith("on") or name in {"src", "href"} for name, _ in attrs)
-        if tag != "meta":
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def parsed(html: str) -> str:
-    parser = Strict()
-    parser.feed(html)
-    parser.close()
-    assert parser.open == []
-    return parser.text
-
-
 def test_the_page_says_what_the_report_says() -> None:
     """Suite, digest, rows, engines and each verdict in words; columns in order, what failed first."""
-    text = parsed(page(MIXED, gate="validate_input", run="run-1"))
+    text = StrictPage(page(MIXED, gate="validate_input", run="run-1")).text
     for piece in (
         "input.json",
         "a" * 64,
@@ -78,7 +49,7 @@ def test_the_page_says_what_the_report_says() -> None:
     assert text.count("\u2713 passed") == 3
     assert list(by_column(MIXED.results)) == ["The table", "token", "age"]
     assert [each.success for each in by_column(MIXED.results)["token"]] == [False, True]
-    assert "Every check passed" in parsed(page(report(MIXED.results[0]), gate="g", run="r"))
+    assert "Every check passed" in StrictPage(page(report(MIXED.results[0]), gate="g", run="r")).text
 
 
 @pytest.mark.parametrize("where", ["suite", "column", "type"])
@@ -86,7 +57,7 @@ def test_hostile_names_stay_text(where: str) -> None:
     """A name that is HTML or Markdown is shown as written, on the page and in the table."""
     result = CheckResult(type=HOSTILE if where == "type" else "t", column=HOSTILE if where == "column" else "c", success=True, errored=False)
     hostile = report(result, suite=HOSTILE if where == "suite" else "s")
-    assert HOSTILE in parsed(page(hostile, gate="g", run="r"))
+    assert HOSTILE in StrictPage(page(hostile, gate="g", run="r")).text
     table = markdown(hostile, page_at="/x.html")
     assert "<" not in table
     assert not re.search(r"(?<!\\)[\[\]()`]", "\n".join(table.splitlines()[2:-1] if where != "suite" else table.splitlines()[:1]))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +14,9 @@ from prefect_gatehouse.cli.paths import PATH
 from prefect_gatehouse.errors import InputError, WorkloadFailed
 from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.run.values import Plan
+
+if TYPE_CHECKING:
+    from prefect_gatehouse.workload.drawing import Drawings
 
 
 @click.argument("file", type=PATH)
@@ -28,23 +33,37 @@ def _plan(file: Path, unsigned: bool, as_json: bool) -> None:
     from prefect_gatehouse.operate.dry_run import dry_run_plan
     from prefect_gatehouse.settings import load_settings
 
+    seen: list[Drawings] = []
     try:
         with bars(hidden=as_json) as progress:
-            plan = dry_run_plan(load_settings(), file, progress, signed=not unsigned)
+            plan = dry_run_plan(load_settings(), file, progress, signed=not unsigned, drawn=seen.append)
     except WorkloadFailed as error:  # a run that waits for a mended workload is resumed; here is none
         raise InputError(error.message, where=error.where, advice=error.advice) from None
-    emit(json.loads(plan.model_dump_json(by_alias=True)), as_json, lambda: print_plan(plan))
+    (drawings,) = seen
+    templates = [{**asdict(each), "gates": dict(each.gates)} for each in drawings.first]
+    data = {**json.loads(plan.model_dump_json(by_alias=True)), "drawings": {"templates": templates, "left_out": drawings.left_out}}
+    emit(data, as_json, lambda: print_plan(plan, drawings))
 
 
-def print_plan(plan: Plan) -> None:
-    """Prints a plan's tables."""
+def print_plan(plan: Plan, drawings: Drawings | None = None) -> None:
+    """Prints a plan's tables and, where there are any, its drawings."""
     from prefect_gatehouse.run.plan_view import sections
 
     for section in sections(plan):
         table(f"{section.title}: {section.summary}" if section.summary else section.title, section.headers, section.rows)
+    if drawings is not None:
+        _print_drawings(drawings)
     checks = plan.validated.report
     failed = sum(not item.success for item in checks.results)
     console().print(f"plan {plan.digest[:12]}: {counted(len(checks.results) - failed, 'check')} passed, {failed} failed")
+
+
+def _print_drawings(drawings: Drawings) -> None:
+    out = console()
+    for each in drawings.first:
+        out.print(f"{each.heading}\n{each.text}".rstrip() + "\n", markup=False, soft_wrap=True)
+    if drawings.rest:
+        out.print(f"{drawings.rest}\n")
 
 
 command = gatehouse_command("plan", "Dry run up to the plan; nothing leaves.")(_plan)

@@ -1,4 +1,4 @@
-"""Whether what is kept beside the events is what they say: encrypted artifacts, the journal's payloads and results, the suites' pages.
+"""Whether what is kept beside the events is what they say: encrypted artifacts, the journal's payloads and results, the gates' pages.
 
 No key is needed: the events have the digests of what lies there. What is not there any more, such as after a clean-up, is no problem here.
 """

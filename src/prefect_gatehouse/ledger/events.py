@@ -340,7 +340,7 @@ class ArtifactsDeleted(Fact):
 
 
 class ReportWritten(Fact):
-    """A suite's page was written."""
+    """A gate's page was written: a suite's or the plan's."""
 
     kind = "report-written"
     gate: str
@@ -351,7 +351,7 @@ class ReportWritten(Fact):
 
 
 class ReportDeleted(Fact):
-    """A suite's page has reached its end."""
+    """A gate's page has reached its end."""
 
     kind = "report-deleted"
     gate: str

@@ -27,9 +27,16 @@ from prefect_gatehouse.secrets.lease import Checkout, SecretText
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.store.run_keys import RunKeys, RunKeysInMemory
 from prefect_gatehouse.synthetic.record import carry_records
+from prefect_gatehouse.workload.drawing import Drawings
 
 
-def dry_run_plan(settings: Settings, manifest: Path, progress: Callable[[str], Progress], *, signed: bool = True) -> Plan:
+def _unseen(_: Drawings) -> None:
+    return
+
+
+def dry_run_plan(
+    settings: Settings, manifest: Path, progress: Callable[[str], Progress], *, signed: bool = True, drawn: Callable[[Drawings], None] = _unseen
+) -> Plan:
     """The plan that a run of this manifest would ask approval for; tokens are made with a random key.
 
     Args:
@@ -37,6 +44,7 @@ def dry_run_plan(settings: Settings, manifest: Path, progress: Callable[[str], P
         manifest: The manifest's file.
         progress: Makes progress reporters.
         signed: Sign the request as a run's is signed; most tiers deny one that is not.
+        drawn: Told what the first round's templates look like.
 
     Raises:
         GatehouseError: A gate said no or failed.
@@ -55,7 +63,9 @@ def dry_run_plan(settings: Settings, manifest: Path, progress: Callable[[str], P
 
         try:
             attempt = _DryAttempt(dry, ledger, str(uuid.uuid4()), read, progress)
-            return up_to_the_plan(attempt, str(manifest), request)
+            plan = up_to_the_plan(attempt, str(manifest), request)
+            drawn(attempt.drawings)
+            return plan
         finally:
             ledger.close()
 

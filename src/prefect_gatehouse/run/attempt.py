@@ -30,6 +30,7 @@ from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.store.artifacts import ArtifactStore
 from prefect_gatehouse.store.run_keys import RunKey, RunKeys
 from prefect_gatehouse.store.sealer import Sealer
+from prefect_gatehouse.workload.drawing import Drawings
 
 if TYPE_CHECKING:
     from prefect_gatehouse.manifest.models import Manifest
@@ -79,6 +80,8 @@ class Attempt:
         self.read_secret = read_secret
         self.progress = progress
         self.leases: list[CredentialLease] = []
+        # Of this process's plan, for a dry run to show. In no value of a gate: the ledger keeps those for ever, and a page has its end.
+        self.drawings = Drawings()
         self.number = ledger.begin_attempt(run_id, prefect_flow=prefect_flow, after=after)
 
     @contextmanager

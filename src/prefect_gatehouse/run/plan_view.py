@@ -181,6 +181,17 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
 
 
+def tables(plan: Plan) -> list[str]:
+    """The plan's tables as lines of Markdown."""
+    lines = []
+    for section in sections(plan):
+        lines += [f"## {_cell(section.title)}", "", *([_cell(section.summary) + ".", ""] if section.summary else [])]
+        lines += ["| " + " | ".join(header or " " for header in section.headers) + " |", "|" + " --- |" * len(section.headers)]
+        lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in section.rows]
+        lines.append("")
+    return lines
+
+
 def as_markdown(plan: Plan, standing: Standing, approve: Statement, reject: Statement) -> str:
     """The description of the resume form."""
     lines = [f"# Approve {plan.admitted.manifest.name}?", ""]
@@ -193,12 +204,8 @@ def as_markdown(plan: Plan, standing: Standing, approve: Statement, reject: Stat
         f"Open until {approve.expires.astimezone(UTC):%Y-%m-%d %H:%M} UTC.",
         "",
     ]
-    for section in sections(plan):
-        lines += [f"## {_cell(section.title)}", "", *([_cell(section.summary) + ".", ""] if section.summary else [])]
-        lines += ["| " + " | ".join(header or " " for header in section.headers) + " |", "|" + " --- |" * len(section.headers)]
-        lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in section.rows]
-        lines.append("")
     lines += [
+        *tables(plan),
         "## How to answer",
         "",
         f"Shortest: `gatehouse approve {plan.body.run_id}` on a machine with your key. Or fill in this form: your identifier and a one-time code, "

@@ -1,6 +1,6 @@
 """A suite's report for people: a page of HTML and a table in Markdown, both made from the value-free projection and nothing else.
 
-The page is one file without script, link or image (HTML 5, WCAG 2.1 AA contrast): it opens anywhere, and nothing in it can call home.
+A page of evidence is one file without script, link or image (HTML 5, WCAG 2.1 AA contrast): it opens anywhere, and nothing in it can call home.
 """
 
 from __future__ import annotations
@@ -30,11 +30,29 @@ table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .4rem .75rem .4rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { color: var(--quiet); font-weight: 500; }
 td:first-child { overflow-wrap: anywhere; }
-th:nth-child(2), td:nth-child(2) { width: 9rem; }
-th:nth-child(3), td:nth-child(3) { width: 12rem; }
 code { font: .875rem/1.4 ui-monospace, monospace; }
 .pass { color: var(--pass); } .fail { color: var(--fail); font-weight: 600; }
 """
+_COLUMNS = """
+th:nth-child(2), td:nth-child(2) { width: 9rem; }
+th:nth-child(3), td:nth-child(3) { width: 12rem; }
+"""
+
+
+def document(title: str, body: str, style: str = "") -> str:
+    """A page of evidence.
+
+    Args:
+        title: As text.
+        body: As HTML.
+        style: Rules of this kind of page.
+    """
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+        f"<title>{escape(title)}</title><style>{_STYLE}{style}</style></head>\n"
+        f"<body><main>{body}</main></body></html>\n"
+    )
 
 
 def page(report: SuiteReport, *, gate: str, run: str) -> str:
@@ -59,13 +77,11 @@ def page(report: SuiteReport, *, gate: str, run: str) -> str:
     kind = "pass" if report.success else "fail"
     listed = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
     sections = "".join(_section(name, results) for name, results in by_column(report.results).items())
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<title>{escape(report.suite)}: {escape(verdict)}</title><style>{_STYLE}</style></head>\n"
-        f'<body><main><h1>Validation of {escape(report.suite)}</h1><p class="verdict {kind}">{escape(verdict)}</p><dl>{listed}</dl>'
-        f'{sections}<p class="quiet">This page holds names, verdicts and counts. It was made without any value of the data.</p>'
-        "</main></body></html>\n"
+    return document(
+        f"{report.suite}: {verdict}",
+        f'<h1>Validation of {escape(report.suite)}</h1><p class="verdict {kind}">{escape(verdict)}</p><dl>{listed}</dl>'
+        f'{sections}<p class="quiet">This page holds names, verdicts and counts. It was made without any value of the data.</p>',
+        _COLUMNS,
     )
 
 

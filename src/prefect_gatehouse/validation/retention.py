@@ -1,4 +1,4 @@
-"""The end of a suite's page: deleted once its retention has passed, with a receipt in the ledger (invariant 9)."""
+"""The end of a gate's page: deleted once its retention has passed, with a receipt in the ledger (invariant 9)."""
 
 from __future__ import annotations
 

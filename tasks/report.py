@@ -1,10 +1,12 @@
-"""What a gate leaves of a suite's report: a page below GATEHOUSE_HOME, and its table in the Prefect UI.
+"""What a gate leaves for people to read: a page below GATEHOUSE_HOME, and the same as an artifact in the Prefect UI.
 
-The page is evidence: it holds no value, and stays when the run is cleaned up, also where the suite failed, which is when somebody
-wants to read it. The ledger has its digest, its owner and how long it is kept: as long as the ledger's own entries.
+The page is evidence: it holds no value, and stays when the run is cleaned up, also where the gate stopped the run, which is when somebody
+wants to read it. The ledger has its digest, its owner and how long it is kept: as long as the manifest keeps evidence.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from prefect.artifacts import create_markdown_artifact
 from prefect.context import TaskRunContext
@@ -20,20 +22,22 @@ from prefect_gatehouse.validation.report import SuiteReport
 from prefect_gatehouse.validation.retention import page_path
 
 
-def publish(attempt: Attempt, gate: str, report: SuiteReport, manifest: Manifest) -> None:
-    """Writes the page, enters it in the ledger and shows the table on the task run; a repeated attempt replaces the page.
+def publish(attempt: Attempt, gate: str, manifest: Manifest, content: str, artifact: Callable[[str], str], *, key: str, description: str) -> None:
+    """Writes a page, enters it in the ledger and shows an artifact on the task run; a repeated attempt replaces the page.
 
     Args:
         attempt: Who writes.
-        gate: Whose report it is.
-        report: What to show.
+        gate: Whose page it is.
         manifest: Says who owns the page, and how long evidence is kept.
+        content: The page, as HTML.
+        artifact: Gives the artifact's Markdown; told where the page lies.
+        key: The artifact's.
+        description: The artifact's.
 
     Raises:
         StorageError: The page can't be written.
     """
     path = page_path(attempt.settings.folder("reports"), attempt.run_id, gate)
-    content = page(report, gate=gate, run=attempt.run_id)
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         replace_file(path, content.encode())
@@ -50,9 +54,30 @@ def publish(attempt: Attempt, gate: str, report: SuiteReport, manifest: Manifest
     )
     attempt.record(f"report:{gate}:{attempt.number}", written)
     if TaskRunContext.get() is not None:
-        create_markdown_artifact(
-            key=f"suite-{gate.replace('_', '-')}", markdown=markdown(report, page_at=str(path)), description=f"Suite of {gate}, free of values"
-        )
+        create_markdown_artifact(key=key, markdown=artifact(str(path)), description=description)
+
+
+def publish_suite(attempt: Attempt, gate: str, report: SuiteReport, manifest: Manifest) -> None:
+    """Publishes a suite's report.
+
+    Args:
+        attempt: Who writes.
+        gate: Whose report it is.
+        report: What to show.
+        manifest: As for any page.
+
+    Raises:
+        StorageError: The page can't be written.
+    """
+    publish(
+        attempt,
+        gate,
+        manifest,
+        page(report, gate=gate, run=attempt.run_id),
+        lambda path: markdown(report, page_at=path),
+        key=f"suite-{gate.replace('_', '-')}",
+        description=f"Suite of {gate}, free of values",
+    )
 
 
 def refuse_failed(report: SuiteReport, where: str) -> None:
