@@ -36,15 +36,15 @@ GATES = (
     "validate_input",
     "plan",
     "await_approval",
-    "fetch_credential",
     "submit",
     "collect",
     "conclude",
     "validate_output",
+    "fetch_credential",
     "write_back",
     "clean_up",
 )
-"""Every gate in the order in which a run comes to it; credentials are fetched by several."""
+"""Every gate in the order in which a run comes to it; behind the approval the first secret is that of the write-back."""
 
 MANIFEST = """
 gatehouse: 1
