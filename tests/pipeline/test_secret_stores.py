@@ -85,7 +85,9 @@ def test_the_example_writes_back_through_a_secret_store(store: str, make_pipelin
 
     leases = [event for event in pipeline.ledger.events(run_id, "gate-passed") if event.data["gate"] == "fetch_credential"]
     (lease,) = (event.data["value"] for event in leases if event.data["value"]["purpose"] == "write_back")
-    assert (lease["block"], lease["version"], lease["environment"]) == (reference, version, "local")
+    # The environment is the run's, told once: in the manifest that was admitted.
+    (admitted,) = (event.data["value"] for event in pipeline.ledger.events(run_id, "gate-passed") if event.data["gate"] == "admit")
+    assert (lease["block"], lease["version"], admitted["manifest"]["environment"]) == (reference, version, "local")
     for file in (path for path in pipeline.home.rglob("*") if path.is_file()):
         found = file.read_bytes()
         assert b"timeout=31" not in found and sign_in.encode() not in found, file.name
