@@ -6,15 +6,19 @@ Only events count: a form, a state or a parameter in Prefect is a claim until an
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from prefect_gatehouse.errors import Denied, Expired, Rejected
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.sshsig import VerifiedKey, verify
-from prefect_gatehouse.identity.statement import Statement
+from prefect_gatehouse.identity.statement import Statement, plain_line
 from prefect_gatehouse.ledger.events import AnswerRefused, ApprovalAsked, ApprovalGiven, ApprovalRejected, PlanAnswer, SignedAnswer
 from prefect_gatehouse.ledger.store import Event, Ledger
+from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.plurals import counted
+from prefect_gatehouse.policy.classes import leaving
 from prefect_gatehouse.run.answer import Answer, CheckedAnswer, check_answer, method_of, read_answer, require_cleared, require_strength
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.values import Approval, Plan
@@ -86,8 +90,27 @@ def statements(plan: Plan, asked: ApprovalAsked) -> tuple[Statement, Statement]:
         "request_id": plan.body.run_id,
         "nonce": asked.nonce,
         "expires": asked.expires,
+        "words": words_of(plan),
     }
     return Statement(action="approve", **fields), Statement(action="reject", **fields)
+
+
+def words_of(plan: Plan) -> tuple[tuple[str, str], ...]:
+    """What people sign of a plan, a line each; made from the ledger's plan, so whoever was shown another one signs nothing that is valid."""
+    admitted, minimised, body = plan.admitted, plan.validated.minimised, plan.body
+    manifest, who = admitted.manifest, admitted.requester
+    classes = Counter(item.data_class for item in leaving(minimised.treatments, body.classes.features) if item.rule != "drop")
+    target = manifest.output.target
+    lines = (
+        ("Pipeline", f"{manifest.name}, tier {body.tier.name}, workload {manifest.workload.entrypoint} ({body.workload_digest[:12]})"),
+        ("Requester", who.person if who.method != "unverified" else "unverified, nobody signed the request"),
+        ("Rows", str(minimised.artifact.rows)),
+        ("Classes that leave", ", ".join(f"{each} ({counted(classes[each], 'column')})" for each in DataClass if classes[each]) or "none"),
+        ("Backends", ", ".join(item.name for item in body.backends)),
+        ("Worst cost", f"{body.cost} USD in at most {counted(body.rounds, 'round')} and {counted(body.jobs, 'job')}"),
+        ("Target", f"{target.system} at {body.endpoint(target.system)}, table {target.table}, rows of class {body.classes.output_class}"),
+    )
+    return tuple((name, plain_line(value)) for name, value in lines)
 
 
 def last_asked(ledger: Ledger, plan: Plan) -> ApprovalAsked | None:
