@@ -29,7 +29,7 @@ def _decide(
         run_id = find_run(ledger, run)
         plan, asking = asked(ledger, run_id)
         if form_differs(ledger, run_id):
-            click.echo("Prefect shows another form than this plan: somebody changed it there. What counts is the ledger's plan, which follows.", err=True)
+            click.echo("Prefect's form is not this plan: somebody changed it there. What counts is the ledger's plan, as shown here.", err=True)
         if not as_json:
             print_plan(plan)
             click.echo(f"\nYou decide about this:\n{statements(plan, asking)[decision == 'reject'].message().decode()}\n")

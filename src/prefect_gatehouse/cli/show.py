@@ -62,7 +62,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
     from prefect_gatehouse.cli.follow import gate_table
     from prefect_gatehouse.cli.plan import print_plan
     from prefect_gatehouse.evidence.questions import find_run, passages, re_identifications, reason_of, recorded_plan
-    from prefect_gatehouse.ledger.events import AnswerRefused, ReportWritten
+    from prefect_gatehouse.ledger.events import AnswerRefused, AttemptStarted, ReportWritten
     from prefect_gatehouse.run.chain import Chain
     from prefect_gatehouse.run.values import CleanupReceipt, WriteBackReceipt
 
@@ -76,6 +76,10 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         ends = {receipt.gate: receipt.model_dump(mode="json") for receipt in receipts if receipt is not None}
         reason = reason_of(ledger, run_id)
         form = _form(ledger, row)
+        attempts = [
+            {"attempt": event.attempt, "started": event.when.isoformat(), **(event.fact.under.model_dump(mode="json") if event.fact.under else {})}
+            for event in ledger.facts(AttemptStarted, run_id=run_id)
+        ]
         refused = [event.fact.reason for event in ledger.facts(AnswerRefused, run_id=run_id)]
     assert row is not None  # find_run listed it
     reports = [(settings.home / path).absolute() for path in written]
@@ -108,6 +112,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         "re_identified": [act.as_dict() for act in turned_back],
         "answers_refused": refused,
         "form": form,
+        "attempts": attempts,
         "reports": [str(path) for path in reports],
     }
     if with_plan and plan is not None:

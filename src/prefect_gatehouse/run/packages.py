@@ -155,7 +155,7 @@ def _content(files: _Files) -> str:
     """SHA-256 over the files' names and contents."""
     content = hashlib.sha256()
     for name, path, _ in files:
-        with open(path, "rb") as stream:
+        with Path(path).open("rb") as stream:
             one = hashlib.file_digest(stream, "sha256")
         content.update(canonical([name.encode(errors="replace").decode(), one.hexdigest()]))
     return content.hexdigest()

@@ -192,7 +192,9 @@ def _since(since: Since) -> Iterator[tuple[str, str]]:
     if not since.plan_digest:
         yield "Since the last approval", "nobody has approved this pipeline before: every file is new"
         return
-    changes = [f"{what}: {_names(names)}" for what, names in (("added", since.added), ("removed", since.removed), ("changed", since.changed)) if names]
+    changes = [
+        f"{what}: {_names(names)}" for what, names in (("added", since.added), ("removed", since.removed), ("changed", since.changed)) if names
+    ]
     yield f"Since run {since.run_id[:8]}, approved last", "; ".join(changes) or "no file was added, removed or changed"
 
 

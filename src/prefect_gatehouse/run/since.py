@@ -1,4 +1,4 @@
-"""What has become of a workload's files since a plan of the same pipeline was approved last: what people have read before they need not read again."""
+"""What has become of a workload's files since a plan of the same pipeline was approved last: people need not read again what they have read."""
 
 from __future__ import annotations
 
