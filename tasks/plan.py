@@ -69,7 +69,7 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
         systems=systems,
         preflight=looked,
         tier=minimised.admitted.tier,
-        since=since_last_approval(attempt.ledger, minimised.admitted, present["files"]),
+        since=since_last_approval(attempt.history, minimised.admitted, present["files"]),
         **present,
     )
     return Plan(validated=validated, body=body, digest=digest_of(body), made_at=datetime.now(UTC))

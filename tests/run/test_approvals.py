@@ -20,7 +20,7 @@ from prefect_gatehouse.ledger.events import ApprovalGiven
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.policy.rules import TierRules
-from prefect_gatehouse.run.answer import Answer
+from prefect_gatehouse.run.answer import SPENT, Answer
 from prefect_gatehouse.run.approvals import ask, judge, last_asked, refuse_late, require_approved, standing, statements, used_totp_steps
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.plan import digest_of, refuse_changes
@@ -216,6 +216,17 @@ def test_refused_answers_do_not_count(desk: Desk) -> None:
     now = standing(desk.ledger, plan)
     assert (now.decided, now.answers, len(now.refusals)) == (False, 3, 3)
     assert not any("00000" in str(event.data) for event in desk.ledger.events(RUN, "answer-refused"))
+
+
+def test_a_code_that_two_runs_judge_at_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other run spent it between the look and the writing: it counts there and not here, and the refusal names whose it claimed to be."""
+    plan, code = desk.plan(), desk.code("bob")
+    desk.answer(plan, "bob", "reject", proof=code)
+    monkeypatch.setattr("prefect_gatehouse.run.approvals.used_totp_steps", lambda ledger: set())
+    other = desk.plan(tier_rules(approvers=2))
+    desk.answer(other, "bob", proof=code)
+    assert (standing(desk.ledger, other).approvals, standing(desk.ledger, other).refusals) == ((), (SPENT,))
+    assert [event.data["claimed"] for event in desk.ledger.events(RUN, "answer-refused")] == ["bob"]
 
 
 def test_replayed_one_time_code(desk: Desk) -> None:

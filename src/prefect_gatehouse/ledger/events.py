@@ -227,6 +227,7 @@ class AnswerRefused(PlanAnswer):
     kind = "answer-refused"
     reason: str
     advice: str = ""
+    claimed: str = Field("", description="Whose answer it claimed to be, where the registry knows that person.")
 
 
 # Credentials

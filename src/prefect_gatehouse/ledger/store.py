@@ -69,6 +69,10 @@ class Event(Generic[F]):
         return datetime.fromisoformat(self.at)
 
 
+def _kinds(base: type[Fact]) -> list[str]:
+    return [name for name, each in KINDS.items() if issubclass(each, base)]
+
+
 def _short(event_id: str, run_id: str) -> str:
     """An identifier as the body spells it: ``:name`` where it is ``run:name`` of the body's own run."""
     return event_id.removeprefix(run_id) if event_id.startswith(f"{run_id}:") else event_id
@@ -132,6 +136,11 @@ class Transaction:
         self._chain(event_id, run_id, fact.kind, fact.version, at, attempt, fact.data())
         self._project(run_id, attempt, datetime.fromisoformat(at).timestamp(), fact)
         return True
+
+    def facts(self, kind: type[G]) -> list[Event[G]]:
+        """Events of a kind, or of all kinds with a common base, in order; none comes between them and what this transaction appends."""
+        query = select(events.c.body, events.c.leaf).where(events.c.kind.in_(_kinds(kind))).order_by(events.c.seq)
+        return cast(list[Event[G]], [read_event(row.body, row.leaf) for row in self.connection.execute(query)])
 
     def newest(self) -> int:
         """Number of the newest event, which is this transaction's own where it has appended one; 0 in an empty ledger."""
@@ -275,8 +284,7 @@ class Ledger:
         Raises:
             Tampered: The fields of one are not those of its kind.
         """
-        kinds = [name for name, each in KINDS.items() if issubclass(each, kind)]
-        return cast(list[Event[G]], self._read(run_id, kinds))
+        return cast(list[Event[G]], self._read(run_id, _kinds(kind)))
 
     def _read(self, run_id: str | None, kinds: list[str] | None) -> list[Event[Fact]]:
         query = select(events.c.body, events.c.leaf).order_by(events.c.seq)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -19,7 +20,7 @@ from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.policy.classes import leaving
-from prefect_gatehouse.run.answer import Answer, CheckedAnswer, check_answer, method_of, read_answer, require_cleared, require_strength
+from prefect_gatehouse.run.answer import SPENT, Answer, CheckedAnswer, check_answer, method_of, read_answer, require_cleared, require_strength
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.values import Approval, Plan
 from prefect_gatehouse.vocabulary import Method
@@ -129,13 +130,24 @@ def judge(attempt: Attempt, plan: Plan, key: str, given: Answer | str | None) ->
         given: What came back: an answer, or the text of one as it was found; None where there is none.
     """
     approve, reject = ask(attempt, plan, key)
+    claimed = ""
     try:
         answer = given if isinstance(given, Answer) else read_answer(given)
+        known = attempt.people.get(answer.approver)
+        claimed = known.person if known is not None else ""
         checked = _check(attempt, plan, approve, reject, answer)
+        _write_down(attempt, plan, key, answer, checked, approve if checked.decision == "approve" else reject)
     except Denied as refusal:
-        attempt.record(f"answer:{key}", AnswerRefused(plan_digest=plan.digest, reason=refusal.message, advice=refusal.advice))
-        return
-    statement = approve if checked.decision == "approve" else reject
+        fact = AnswerRefused(plan_digest=plan.digest, reason=refusal.message, advice=refusal.advice, claimed=claimed)
+        attempt.record(f"answer:{key}", fact)
+
+
+def _write_down(attempt: Attempt, plan: Plan, key: str, answer: Answer, checked: CheckedAnswer, statement: Statement) -> None:
+    """An answer that counts; a one-time code counts once in the ledger, also where two runs judge it at the same moment.
+
+    Raises:
+        Denied: The code has been spent meanwhile.
+    """
     fields = {
         "plan_digest": plan.digest,
         "person": checked.person,
@@ -145,10 +157,13 @@ def judge(attempt: Attempt, plan: Plan, key: str, given: Answer | str | None) ->
         "statement": statement.message().decode(),
         "signature": answer.proof if checked.method != "totp" else "",
     }
+    fact = (ApprovalGiven if checked.decision == "approve" else ApprovalRejected).model_validate(fields)
+    with attempt.effect() as tx:
+        if checked.totp_step is not None and (checked.person, checked.totp_step) in _spent(tx.facts(SignedAnswer)):
+            raise Denied(SPENT, where="approval", advice="answer again with the next code")
+        attempt.append(tx, f"answer:{key}", fact)
     if checked.decision == "approve":
-        attempt.permit(f"answer:{key}", ApprovalGiven.model_validate(fields))
-    else:
-        attempt.record(f"answer:{key}", ApprovalRejected.model_validate(fields))
+        attempt.seal()  # signed before anybody acts on it
 
 
 def _check(attempt: Attempt, plan: Plan, approve: Statement, reject: Statement, answer: Answer) -> CheckedAnswer:
@@ -170,11 +185,11 @@ def _check(attempt: Attempt, plan: Plan, approve: Statement, reject: Statement, 
 
 def used_totp_steps(ledger: Ledger) -> set[tuple[str, int]]:
     """One-time codes that are spent: person and time step."""
-    spent = set()
-    for event in ledger.facts(SignedAnswer):
-        if event.fact.totp_step is not None:
-            spent.add((event.fact.person, event.fact.totp_step))
-    return spent
+    return _spent(ledger.facts(SignedAnswer))
+
+
+def _spent(answers: Iterable[Event[SignedAnswer]]) -> set[tuple[str, int]]:
+    return {(event.fact.person, event.fact.totp_step) for event in answers if event.fact.totp_step is not None}
 
 
 def require_approved(ledger: Ledger, plan: Plan, people: People) -> tuple[Approval, ...]:

@@ -77,6 +77,8 @@ class Attempt:
     ) -> None:
         self.settings = settings
         self.ledger = ledger
+        self.history = ledger
+        """The ledger that knows what people approved before; of a dry run the installation's."""
         self.run_id = run_id
         self.read_secret = read_secret
         self.progress = progress

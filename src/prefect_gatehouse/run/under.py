@@ -27,13 +27,18 @@ _TOLD = ("policies", "tiers", "classes", "people")
 _SIGNS_IN = re.compile("//[^/@]*@")
 
 
+def packages_cache(settings: Settings) -> Path:
+    """The file that keeps digests of what is installed."""
+    return settings.home / "packages.json"
+
+
 def packages_of(settings: Settings) -> Installed:
     """What is installed now, with the digests that this installation has kept.
 
     Raises:
         StorageError: An installed file can't be read.
     """
-    return installed(settings.folder("") / "packages.json")
+    return installed(packages_cache(settings))
 
 
 def ran_under(settings: Settings) -> RanUnder:
