@@ -59,7 +59,7 @@ def found_by(pipeline: Any, run_id: str) -> list[str]:
 
 
 def test_a_form_that_shows_another_plan(pipeline: Any, stack: Any) -> None:
-    """A harmless pipeline over the real one: ``show`` tells it, a signature of the forged words is refused, ``approve`` shows and signs the ledger's."""
+    """A harmless pipeline over the real one: ``show`` tells it, a signature of the forged words is refused, and the ledger's words count."""
     run_id = pipeline.start()
     pipeline.process(run_id)
     pipeline.wait_paused(run_id)

@@ -123,7 +123,7 @@ class Parts:
             PlanChanged: Names each part that is another one, or can't be loaded any more.
         """
         try:
-            refuse_changes(self._settings, plan, self.policy.digest)
+            refuse_changes(self._settings, plan, self._policy.digest)
         except InputError as error:
             raise PlanChanged(
                 f"changed since the approval: {error.message}", where=error.where or "plan", advice="start a new run and have it approved"
