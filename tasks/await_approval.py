@@ -17,7 +17,7 @@ from prefect.input.actions import ensure_flow_run_id
 from prefect.states import Suspended
 from pydantic import Field, PrivateAttr
 
-from prefect_gatehouse.ledger.events import RunSuspended
+from prefect_gatehouse.ledger.events import FormDiffered, RunSuspended
 from prefect_gatehouse.run.approvals import ask, closes_at, judge, refuse_late, require_approved, standing
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.plan_view import as_markdown
@@ -57,6 +57,12 @@ class ApprovalForm(RunInput):
         form = cls(decision="reject")
         form._given = _stored(keyset["response"], flow_run_id)
         return form
+
+    @classmethod
+    def differs(cls, keyset: Keyset, flow_run_id: UUID | None = None) -> bool:
+        """Whether a form is there already that shows something else: any client of Prefect's API may have written it."""
+        shown = _stored(keyset["description"], flow_run_id)
+        return shown is not None and _parsed(shown) != cls._description
 
     @classmethod
     def save(cls, keyset: Keyset, flow_run_id: UUID | None = None) -> None:
@@ -134,6 +140,9 @@ def _suspend(attempt: Attempt, plan: Plan) -> None:
     attempt.record(f"suspended:{attempt.number}:{key}", RunSuspended(until=closes_at(plan).timestamp()))
     tag_flow_run(attempt, (plan,))
     form = ApprovalForm.with_initial_data(description=as_markdown(plan, now, approve, reject))
-    form.save(keyset_from_paused_state(Suspended(pause_key=key)))
+    keyset = keyset_from_paused_state(Suspended(pause_key=key))
+    if form.differs(keyset):
+        attempt.record(f"form-differed:{key}", FormDiffered(plan_digest=plan.digest, key=key, found_by="run"))
+    form.save(keyset)
     answered = suspend_flow_run(wait_for_input=form, key=key, timeout=int(remaining) + _GRACE_SECONDS)
     judge(attempt, plan, key, answered.given if answered is not None else None)

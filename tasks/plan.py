@@ -16,11 +16,12 @@ from prefect_gatehouse.run.credentials import Fetch
 from prefect_gatehouse.run.minimised import formless_tokens, rounds_of
 from prefect_gatehouse.run.plan import digest_of, present_digests
 from prefect_gatehouse.run.preflight import preflight
+from prefect_gatehouse.run.since import since_last_approval
 from prefect_gatehouse.run.values import BackendSnapshot, CredentialNeed, MinimisedData, Plan, PlanBody, SystemAddress, ValidatedData
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tasks.report import publish
-from prefect_gatehouse.validation.suite import load_suite, require_present
+from prefect_gatehouse.validation.suite import require_present
 from prefect_gatehouse.workload.batch import CircuitBatch
 from prefect_gatehouse.workload.drawing import draw
 from prefect_gatehouse.workload.plain_form import summarise
@@ -55,8 +56,9 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
     summary = summarise(batch, manifest.execution.shots)
     with fetch(attempt, minimised.admitted, Purpose.SUBMIT) as lease:
         backends = tuple(_snapshot(attempt, name, batch, minimised, lease) for name in manifest.execution.backends)
-    output_suite = load_suite(folder / manifest.output.suite)
+    output_suite = attempt.parts.output_suite(minimised.admitted)
     require_present(output_suite, (manifest.output.key, *manifest.output.columns), "output.suite")
+    present = present_digests(attempt.settings, minimised.admitted, attempt.policy.digest)
     body = PlanBody(
         run_id=attempt.run_id,
         data_digest=minimised.data_digest,
@@ -72,7 +74,9 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
         classes=minimised.admitted.classes,
         systems=systems,
         preflight=looked,
-        **present_digests(attempt.settings, minimised.admitted, attempt.policy.digest),
+        tier=minimised.admitted.tier,
+        since=since_last_approval(attempt.history, minimised.admitted, present["files"]),
+        **present,
     )
     made = Plan(validated=validated, body=body, digest=digest_of(body), made_at=datetime.now(UTC))
     _publish(attempt, made, batch)

@@ -15,7 +15,6 @@ from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.boundary import guard_payload, require_key
 from prefect_gatehouse.run.credentials import Fetch
 from prefect_gatehouse.run.minimised import formless_tokens
-from prefect_gatehouse.run.plan import refuse_changes
 from prefect_gatehouse.run.policy_questions import ask_submit
 from prefect_gatehouse.run.values import ApprovedPlan, Job, Submission
 from prefect_gatehouse.secrets.lease import CredentialLease
@@ -38,7 +37,7 @@ def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summar
     """
     plan = approved.plan
     approvals = require_approved(attempt.ledger, plan, attempt.people)
-    refuse_changes(attempt.settings, plan, attempt.policy.digest)
+    attempt.parts.refuse_changes(plan)
     if datetime.now(UTC) > approved.decided_at + timedelta(seconds=plan.body.deadline_seconds):
         raise Expired("the approval's deadline has passed", where="submit", advice="start a new run")
     clearance = attempt.people.clearance(plan.admitted.requester, plan.admitted.tier.unverified_class)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.minimised import Batches
 from prefect_gatehouse.run.values import MinimisedData, ValidatedData
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tasks.report import publish_suite, refuse_failed
-from prefect_gatehouse.validation.suite import load_suite
 from prefect_gatehouse.validation.validate import validate
 
 
@@ -20,7 +17,7 @@ def validate_input(attempt: Attempt, minimised: MinimisedData) -> ValidatedData:
     Raises:
         DataRefused: An expectation failed, or the suite could not fail.
     """
-    suite = load_suite(Path(minimised.admitted.folder) / minimised.admitted.manifest.data.suite)
+    suite = attempt.parts.input_suite(minimised.admitted)
     report = validate(suite, Batches(attempt, minimised))
     publish_suite(attempt, "validate_input", report, minimised.admitted.manifest)
     refuse_failed(report, "validate_input")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from prefect_gatehouse.data.frame import as_frame
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.run import journal
@@ -14,7 +12,6 @@ from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tasks.report import publish_suite, refuse_failed
 from prefect_gatehouse.validation.outcome import check_counts
 from prefect_gatehouse.validation.report import CheckResult
-from prefect_gatehouse.validation.suite import load_suite
 from prefect_gatehouse.validation.validate import validate
 from prefect_gatehouse.workload.plain_form import decode
 
@@ -25,6 +22,7 @@ def validate_output(attempt: Attempt, raw: RawOutcome) -> ValidatedOutcome:
 
     Raises:
         DataRefused: Counts do not belong to the circuits, columns are not the declared ones, or an expectation failed.
+        PlanChanged: The suite is another one than was approved.
         Tampered: Stored counts are not the ones that were collected.
     """
     admitted = raw.approved.plan.admitted
@@ -49,7 +47,7 @@ def validate_output(attempt: Attempt, raw: RawOutcome) -> ValidatedOutcome:
         )
     if frame[manifest.output.key].isna().any() or frame[manifest.output.key].duplicated().any():
         raise DataRefused("the key of the workload's frame is empty or repeated", where="output.key", advice="return one row a key")
-    report = validate(load_suite(Path(admitted.folder) / manifest.output.suite), table)
+    report = validate(attempt.parts.output_suite(admitted), table)
     publish_suite(attempt, "validate_output", report, manifest)
     refuse_failed(report, "validate_output")
     return ValidatedOutcome(raw=raw, checks=checks, report=report)

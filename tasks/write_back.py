@@ -33,12 +33,14 @@ def write_back(attempt: Attempt, outcome: ValidatedOutcome, fetch: Fetch) -> Wri
 
     Raises:
         Denied: The database is not the declared system, the rows are of a class that it does not take, or the policy says no.
+        PlanChanged: Something of what was approved is another one by now.
         DataRefused: The table does not fit the rows, or the frame has keys that the workload was not given.
         Tampered: The frame or a token is not what it was.
     """
     raw = outcome.raw
     plan = raw.approved.plan
     output = plan.admitted.manifest.output
+    attempt.parts.refuse_changes(plan)
     table = attempt.store.read(raw.frame, attempt.key)
     rows_digest = table_digest(table)
     with fetch(attempt, plan.admitted, Purpose.WRITE_BACK) as address:

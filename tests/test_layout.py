@@ -86,6 +86,19 @@ def test_every_gate_is_under_the_contract() -> None:
     assert {name: made for name, made in makers.items() if made not in ([], [name])} == {}  # one gate a module, named after it
 
 
+def test_what_a_run_loads_is_compared_with_its_plan() -> None:
+    """Gates and flows load workload, suites, policy and people through ``run/parts.py`` only, which compares them; before a plan admission loads."""
+    loaders = re.compile(r"\b(?:find_workload|load_workload|load_suite|load_policy|People)\b")
+    found = {
+        path.relative_to(PACKAGE).as_posix()
+        for folder in ("run", "tasks", "flows")
+        for path in (PACKAGE / folder).glob("*.py")
+        if any(loaders.search(line) for line in re.findall(r"^ *from [\w.]+ import .*", path.read_text(), re.MULTILINE))
+    }
+    # A registry that was loaded and compared is handed to these.
+    assert found == {"run/parts.py", "run/apart.py"} | {"run/answer.py", "run/approvals.py", "run/attempt.py"}
+
+
 def test_the_library_imports_without_prefect() -> None:
     """Every module of the library loads in a process that never loads Prefect, nor a quantum SDK, nor Great Expectations."""
     code = (

@@ -16,7 +16,7 @@ from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.keys import fingerprint, generate_key
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.request import LIFETIME, SignedRequest, sign_request, verify_request
-from prefect_gatehouse.identity.statement import Statement
+from prefect_gatehouse.identity.statement import Statement, plain_line
 
 NOW = datetime(2026, 11, 5, 12, tzinfo=UTC)
 DIGEST, OTHER = "a" * 64, "b" * 64
@@ -79,6 +79,50 @@ def test_malformed_statements(field: str, value: object) -> None:
     """Unknown actions and fields, digests of another shape and times without a zone are no statements."""
     with pytest.raises(ValidationError):
         Statement.model_validate(FIELDS | {field: value})
+
+
+WORDS = (("Pipeline", "small, tier prototype"), ("Rows", "3"))
+
+
+def test_of_a_plan_people_sign_words() -> None:
+    """A line for each thing, then what binds it; this very text is what approvals of this release are made over."""
+    statement = Statement.model_validate(FIELDS | {"words": WORDS})
+    assert statement.message().decode() == (
+        "I approve this run of Gatehouse.\nPipeline: small, tier prototype\nRows: 3\nEnvironment: local\nRun: run-1\n"
+        f"Plan digest: {DIGEST}\nOpen until: 2026-11-05T12:00:00Z\nNonce: {'0' * 32}"
+    )
+    rejection = Statement.model_validate(FIELDS | {"words": WORDS, "action": "reject"})
+    assert rejection.message().decode().startswith("I reject this run of Gatehouse.\n")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("action", "reject"),
+        ("subject_digest", OTHER),
+        ("environment", "production"),
+        ("request_id", "run-2"),
+        ("nonce", "1" * 32),
+        ("expires", NOW + timedelta(seconds=1)),
+        ("words", (("Pipeline", "small, tier prototype"), ("Rows", "4"))),
+        ("words", WORDS[:1]),
+        ("words", ()),
+    ],
+)
+def test_every_field_is_signed_in_words(field: str, value: object) -> None:
+    """Another value in any field, and another word, gives other bytes; so does the form of a request."""
+    assert Statement.model_validate(FIELDS | {"words": WORDS} | {field: value}).message() != (
+        Statement.model_validate(FIELDS | {"words": WORDS}).message()
+    )
+
+
+@pytest.mark.parametrize("text", ["a\nRows: 1", "a'; id #", "a\u202eb", "a\x1b[2K", "```", "a\u2028b"])
+def test_no_word_ends_its_line(text: str) -> None:
+    """A name that would add a line, end the quotation or turn the text round is no word; made plain it is one, on one line."""
+    with pytest.raises(ValidationError):
+        Statement.model_validate(FIELDS | {"words": (("Pipeline", text),)})
+    message = Statement.model_validate(FIELDS | {"words": (("Pipeline", plain_line(text)),)}).message().decode()
+    assert message.count("\n") == 6 and message.isprintable() is False and all(line.isprintable() for line in message.split("\n"))
 
 
 def test_expiry_is_exclusive() -> None:

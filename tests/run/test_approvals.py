@@ -20,7 +20,7 @@ from prefect_gatehouse.ledger.events import ApprovalGiven
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.policy.rules import TierRules
-from prefect_gatehouse.run.answer import Answer
+from prefect_gatehouse.run.answer import SPENT, Answer
 from prefect_gatehouse.run.approvals import ask, judge, last_asked, refuse_late, require_approved, standing, statements, used_totp_steps
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.plan import digest_of, refuse_changes
@@ -102,6 +102,48 @@ def test_an_approval_is_recorded_and_carries_the_plan(desk: Desk) -> None:
     assert desk.require(plan) == ["bob"]
 
 
+def test_what_is_signed_says_what_is_approved(desk: Desk) -> None:
+    """Pipeline, requester, rows, classes, backends, worst cost, target and plan digest, a line each, from the ledger's plan."""
+    plan = desk.plan()
+    approve, reject = ask(desk.attempt, plan, "k")
+    said, *lines = approve.message().decode().split("\n")
+    words = dict(line.split(": ", 1) for line in lines)
+    assert said == "I approve this run of Gatehouse."
+    assert words["Pipeline"] == f"small, tier prototype, workload workload.py:solve ({plan.body.workload_digest[:12]})"
+    assert (words["Requester"], words["Rows"], words["Backends"]) == ("ann", "3", "aer, braket-local")
+    assert words["Classes that leave"] == "confidential (1 column), restricted (1 column)"
+    assert words["Worst cost"] == "5 USD in at most 2 rounds and 10 jobs"
+    assert words["Target"] == f"target at sqlite:///{desk.folder}/project/target.sqlite, table results, rows of class restricted"
+    assert (words["Run"], words["Plan digest"]) == (RUN, plan.digest)
+    assert reject.message().decode().split("\n")[1:] == lines
+
+
+FORGED = {
+    "pipeline": ("Pipeline: small", "Pipeline: harmless"),
+    "rows": ("Rows: 3", "Rows: 1"),
+    "classes": ("restricted (1 column)", "public (1 column)"),
+    "cost": ("Worst cost: 5 USD", "Worst cost: 0 USD"),
+    "target": ("table results", "table sandbox"),
+    "requester": ("Requester: ann", "Requester: eve"),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_form_that_shows_something_else_gives_no_valid_signature(desk: Desk, name: str) -> None:
+    """Somebody changed a word of the statement in Prefect's form, digest and nonce are the plan's: what an operator signs there approves nothing."""
+    plan = desk.plan()
+    text = ask(desk.attempt, plan, "k1")[0].message().decode()
+    old, new = FORGED[name]
+    assert old in text
+    desk.answer(plan, "bob", proof=sshsig.sign(desk.folder / "bob", text.replace(old, new).encode()))
+    (refusal,) = standing(desk.ledger, plan).refusals
+    assert refusal == "the SSH signature is not one of the statement to approve exactly this plan"
+    with pytest.raises(Denied, match="0 of 1 approvals"):
+        desk.require(plan)
+    desk.answer(plan, "bob")
+    assert desk.require(plan) == ["bob"]
+
+
 def test_asking_twice_under_one_key_asks_the_same(desk: Desk) -> None:
     """A restarted process finds its own question again, nonce and all; a new key has a new nonce."""
     plan = desk.plan()
@@ -174,6 +216,17 @@ def test_refused_answers_do_not_count(desk: Desk) -> None:
     now = standing(desk.ledger, plan)
     assert (now.decided, now.answers, len(now.refusals)) == (False, 3, 3)
     assert not any("00000" in str(event.data) for event in desk.ledger.events(RUN, "answer-refused"))
+
+
+def test_a_code_that_two_runs_judge_at_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other run spent it between the look and the writing: it counts there and not here, and the refusal names whose it claimed to be."""
+    plan, code = desk.plan(), desk.code("bob")
+    desk.answer(plan, "bob", "reject", proof=code)
+    monkeypatch.setattr("prefect_gatehouse.run.approvals.used_totp_steps", lambda ledger: set())
+    other = desk.plan(tier_rules(approvers=2))
+    desk.answer(other, "bob", proof=code)
+    assert (standing(desk.ledger, other).approvals, standing(desk.ledger, other).refusals) == ((), (SPENT,))
+    assert [event.data["claimed"] for event in desk.ledger.events(RUN, "answer-refused")] == ["bob"]
 
 
 def test_replayed_one_time_code(desk: Desk) -> None:

@@ -16,7 +16,7 @@ from prefect_gatehouse.manifest.treatment import Treatment
 from prefect_gatehouse.run.approvals import ask, standing
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.plan_view import Section, as_markdown, sections
-from prefect_gatehouse.run.values import Plan, Preflight, SystemAddress
+from prefect_gatehouse.run.values import Plan, Preflight, Since, SourceFile, SystemAddress
 from prefect_gatehouse.secrets.lease import SecretText
 from tests.run.project import Project
 from tests.support.plans import RUN
@@ -177,6 +177,26 @@ def test_failed_checks_are_counted(project: Project) -> None:
     report = project.plan.validated.report.model_copy(update={"results": (checks[0].model_copy(update={"success": False}), *checks[1:])})
     plan = project.plan.model_copy(update={"validated": project.plan.validated.model_copy(update={"report": report})})
     assert lines(sections(plan)[2])["Input suite"] == "input: 1 of 2 checks passed"
+
+
+def test_the_code_and_its_rules_are_shown(project: Project) -> None:
+    """Entry point, digest, files and what has become of them, parameters, folder, policy, tier, registry and packages."""
+    rows = lines(sections(project.plan)[6])
+    body = project.plan.body
+    assert rows["Entry point"] == "workload.py:solve" and rows["Workload digest"] == body.workload_digest
+    assert rows["Files"] == "workload.py"
+    assert rows["Since run an-earli, approved last"] == "added: workload.py; removed: old.py; changed: helper.py"
+    assert rows["Parameters"] == '{"rounds": 1}'
+    assert rows["Folder"] == f"{project.folder}, manifest gatehouse.yaml"
+    assert (rows["Policy"], rows["Installed packages"]) == (body.policy_digest, body.packages_digest)
+    assert rows["Tier"] == "prototype: 1 approver, totp or stronger, data up to confidential"
+    assert rows["Registry of people"] == str(project.settings.people_folder())
+    same = lines(sections(with_body(project.plan, since=Since(plan_digest="5" * 64, run_id="an-earlier-run")))[6])
+    assert same["Since run an-earli, approved last"] == "no file was added, removed or changed"
+    first = lines(sections(with_body(project.plan, since=Since()))[6])
+    assert first["Since the last approval"] == "nobody has approved this pipeline before: every file is new"
+    many = tuple(SourceFile(path=f"part_{number:02}.py", sha256="0" * 64) for number in range(25))
+    assert lines(sections(with_body(project.plan, files=many))[6])["Files"].endswith("part_19.py and 5 more")
 
 
 def form(project: Project, plan: Plan) -> str:

@@ -27,6 +27,7 @@ from prefect_gatehouse.run.values import (
     Plan,
     PlanBody,
     Preflight,
+    Since,
     SystemAddress,
     ValidatedData,
 )
@@ -158,6 +159,8 @@ def plan_for(folder: Path, settings: Settings, *, made_at: datetime = MADE, **ch
         output_suite_sha256=load_suite(folder / "suites" / "output.json").sha256,
         credentials=tuple(CredentialNeed(purpose=purpose, block=admitted.manifest.credentials.of(purpose)) for purpose in Purpose),
         classes=admitted.classes,
+        tier=admitted.tier,
+        since=Since(plan_digest="5" * 64, run_id="an-earlier-run", added=("workload.py",), removed=("old.py",), changed=("helper.py",)),
         systems=tuple(SystemAddress(name=item.name, endpoint=declared_endpoint(item.endpoint, folder)) for item in admitted.manifest.systems),
         preflight=Preflight(looked=True, checks=("address and driver work",)),
         **present_digests(settings, admitted, POLICY_DIGEST),

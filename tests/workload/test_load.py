@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from prefect_gatehouse.errors import InputError, WorkloadFailed
-from prefect_gatehouse.workload.load import load_workload
+from prefect_gatehouse.workload.load import find_workload, load_workload
 
 SOLVE = "def solve(features, parameters):\n    yield ['{}']\n"
 
@@ -66,13 +66,61 @@ def test_every_source_file_is_in_the_digest(folder: Path, change: str) -> None:
     assert load_workload("workload.py:solve", folder).digest != before
 
 
-@pytest.mark.parametrize("name", ["tests/test_workload.py", ".venv/x.py", "__pycache__/x.py", "data.csv", "README.md"])
-def test_what_is_no_source_is_not_in_the_digest(folder: Path, name: str) -> None:
-    """Tests, hidden folders, caches and data can change without a new approval; the data has a digest of its own."""
-    before = load_workload("workload.py:solve", folder).digest
+@pytest.mark.parametrize(
+    "name", ["tests/test_workload.py", ".venv/x.py", "__pycache__/x.py", "requirements.lock", "source.csv", "state/ledger.sqlite"]
+)
+def test_what_is_not_the_workload_s_is_not_in_the_digest(folder: Path, name: str) -> None:
+    """Tests, hidden folders, caches, and what the caller knows to be something else can change without a new approval."""
+    apart = {folder / "source.csv", folder / "state"}
+    before = load_workload("workload.py:solve", folder, apart).digest
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_text("anything")
-    assert load_workload("workload.py:solve", folder).digest == before
+    assert load_workload("workload.py:solve", folder, apart).digest == before
+
+
+@pytest.mark.parametrize("name", ["weights.json", "inner/table.csv", "README.md", "no-ending"])
+def test_what_the_workload_could_read_is_in_the_digest(folder: Path, name: str) -> None:
+    """Data beside the code decides what comes out as much as code does; only its bytes count."""
+    (folder / "inner").mkdir()
+    (folder / name).write_text("one")
+    before = load_workload("workload.py:solve", folder)
+    assert [path for path, _ in before.sources.digests] == sorted([name, "workload.py"])
+    (folder / name).touch()
+    assert load_workload("workload.py:solve", folder).digest == before.digest
+    (folder / name).write_text("two")
+    assert load_workload("workload.py:solve", folder).digest != before.digest
+
+
+def test_data_beside_it_is_no_module(folder: Path) -> None:
+    """A folder of data of a module's name is not what an import of that module finds."""
+    (folder / "json").mkdir()
+    (folder / "json" / "data.txt").write_text("x")
+    sys.modules.pop("json.tool", None)
+    (folder / "workload.py").write_text("import json.tool\n\n\ndef solve(features, parameters):\n    yield [json.tool.__name__]\n")
+    assert first(folder) == ["json.tool"]
+
+
+def test_too_much_beside_it_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has data beside the workload is told which file is the largest, and what to do."""
+    monkeypatch.setattr("prefect_gatehouse.workload.beside.MOST_BYTES", 2 << 20)
+    (folder / "rows.bin").write_bytes(bytes(3 << 20))
+    with pytest.raises(InputError, match="larger than 2 MiB together") as caught:
+        load_workload("workload.py:solve", folder)
+    assert caught.value.where.endswith("rows.bin") and "folder of its own" in caught.value.advice
+    (folder / "rows.bin").unlink()
+    monkeypatch.setattr("prefect_gatehouse.workload.beside.MOST_FILES", 1)
+    (folder / "one.txt").write_text("")
+    with pytest.raises(InputError, match="more than 1 files lie beside the workload"):
+        load_workload("workload.py:solve", folder)
+
+
+def test_finding_runs_nothing(folder: Path) -> None:
+    """What was found has a digest before any of it runs, and what runs later is what was found."""
+    (folder / "workload.py").write_text("raise SystemExit\n")
+    found = find_workload("workload.py:solve", folder)
+    (folder / "workload.py").write_text(SOLVE.format("exchanged"))
+    with pytest.raises(WorkloadFailed):
+        found.load()
 
 
 def test_a_helper_beside_it_is_found_while_it_loads(folder: Path) -> None:

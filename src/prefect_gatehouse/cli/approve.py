@@ -19,16 +19,20 @@ def _decide(
     from prefect_gatehouse.cli.plan import print_plan
     from prefect_gatehouse.evidence.questions import find_run
     from prefect_gatehouse.ledger.opening import open_ledger
-    from prefect_gatehouse.operate.answering import asked, follow_answer
+    from prefect_gatehouse.operate.answering import asked, follow_answer, form_differs
     from prefect_gatehouse.operate.runs import answer, sign_answer
+    from prefect_gatehouse.run.approvals import statements
     from prefect_gatehouse.settings import load_settings
 
     settings = load_settings()
     with open_ledger(settings) as ledger:
         run_id = find_run(ledger, run)
         plan, asking = asked(ledger, run_id)
+        if form_differs(ledger, run_id):
+            click.echo("Prefect's form is not this plan: somebody changed it there. What counts is the ledger's plan, as shown here.", err=True)
         if not as_json:
             print_plan(plan)
+            click.echo(f"\nYou decide about this:\n{statements(plan, asking)[decision == 'reject'].message().decode()}\n")
         if not yes:
             confirm(f"{decision.capitalize()} exactly this plan?")
         proof = code if code is not None else sign_answer(settings, ledger, run_id, decision)

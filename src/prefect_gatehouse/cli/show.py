@@ -62,7 +62,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
     from prefect_gatehouse.cli.follow import gate_table
     from prefect_gatehouse.cli.plan import print_plan
     from prefect_gatehouse.evidence.questions import find_run, passages, re_identifications, reason_of, recorded_plan
-    from prefect_gatehouse.ledger.events import AnswerRefused, ReportWritten
+    from prefect_gatehouse.ledger.events import AnswerRefused, AttemptStarted, ReportWritten
     from prefect_gatehouse.run.chain import Chain
     from prefect_gatehouse.run.values import CleanupReceipt, WriteBackReceipt
 
@@ -75,6 +75,11 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         receipts = (chain.read("write_back", WriteBackReceipt), chain.read("clean_up", CleanupReceipt))
         ends = {receipt.gate: receipt.model_dump(mode="json") for receipt in receipts if receipt is not None}
         reason = reason_of(ledger, run_id)
+        form = _form(ledger, row)
+        attempts = [
+            {"attempt": event.attempt, "started": event.when.isoformat(), **(event.fact.under.model_dump(mode="json") if event.fact.under else {})}
+            for event in ledger.facts(AttemptStarted, run_id=run_id)
+        ]
         refused = [event.fact.reason for event in ledger.facts(AnswerRefused, run_id=run_id)]
     assert row is not None  # find_run listed it
     reports = [(settings.home / path).absolute() for path in written]
@@ -87,6 +92,8 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         if with_plan and plan is not None:
             out.print()
             print_plan(plan)
+        for line in form:
+            _say(line)
         for why in refused:
             _say(f"an answer did not count: {why}")
         for act in turned_back:
@@ -104,11 +111,38 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         "receipts": ends,
         "re_identified": [act.as_dict() for act in turned_back],
         "answers_refused": refused,
+        "form": form,
+        "attempts": attempts,
         "reports": [str(path) for path in reports],
     }
     if with_plan and plan is not None:
         data["plan"] = plan.model_dump(mode="json", by_alias=True)
     emit(data, as_json, render)
+
+
+def _form(ledger: Ledger, row: RunRow | None) -> list[str]:
+    """What is to be told of the form in Prefect: nothing, where it shows the ledger's plan."""
+    from prefect_gatehouse.errors import GatehouseError
+    from prefect_gatehouse.ledger.events import FormDiffered
+
+    assert row is not None  # find_run listed it
+    told = []
+    if row.status == "waiting":
+        from prefect_gatehouse.cli.quiet import quiet_prefect
+
+        quiet_prefect()
+        from prefect_gatehouse.operate.answering import form_differs
+
+        try:
+            form_differs(ledger, row.run_id)
+        except GatehouseError as error:
+            told.append(f"the form in Prefect was not compared with the plan: {error.message}")
+    for event in ledger.facts(FormDiffered, run_id=row.run_id):
+        told.append(
+            f"the form in Prefect was not the ledger's: somebody changed it there; found {in_utc(event.when.timestamp())} UTC [{event.seq}]. "
+            "What counts is the ledger's plan: gatehouse approve shows it"
+        )
+    return told
 
 
 @click.argument("job_or_run")

@@ -42,11 +42,34 @@ class UnknownFact(Fact):
 # The way of a run
 
 
+class ReadFrom(Value):
+    """A file or folder that decides something."""
+
+    path: str
+    sha256: Digest | Literal[""] = Field("", description="Of its content; empty where it could not be read.")
+
+
+class RanUnder(Value):
+    """What a process ran under."""
+
+    host: str
+    user: str = Field(description="Name or number of the operating system's user.")
+    python: str = Field(description="Version of the interpreter, and where it is.")
+    policies: ReadFrom
+    tiers: ReadFrom
+    classes: ReadFrom
+    people: ReadFrom = Field(description="The registry, without the secrets of one-time codes.")
+    settings: dict[str, str] = Field(description="Every other setting that is not its default, without users and passwords of addresses.")
+    packages: Digest | Literal[""] = Field("", description="Over the content of everything installed; empty where it could not be read.")
+    versions: tuple[str, ...] = Field((), description="Each distribution as name==version; left out where the run's first attempt had the same.")
+
+
 class AttemptStarted(Fact):
     """A process took the run's next attempt number; whoever held the one before can no longer write."""
 
     kind = "attempt-started"
     prefect_flow: str = Field("", description="Prefect's identifier of the flow, by which a server is told from another one.")
+    under: RanUnder | None = Field(None, description="What the process ran under.")
 
 
 class RunAdmitted(Fact):
@@ -160,6 +183,15 @@ class ApprovalAsked(Fact):
     expires: AwareDatetime
 
 
+class FormDiffered(Fact):
+    """The form in Prefect was not the one that was asked with: somebody changed it there. What it showed binds nobody."""
+
+    kind = "form-differed"
+    plan_digest: Digest
+    key: str = Field(description="Of the asking.")
+    found_by: Literal["run", "show"] = Field(description="Whether the run found it, or somebody who looked.")
+
+
 class PlanAnswer(Fact):
     """What is told of an answer about a plan."""
 
@@ -195,6 +227,7 @@ class AnswerRefused(PlanAnswer):
     kind = "answer-refused"
     reason: str
     advice: str = ""
+    claimed: str = Field("", description="Whose answer it claimed to be, where the registry knows that person.")
 
 
 # Credentials
@@ -376,7 +409,7 @@ KINDS: Mapping[str, type[Fact]] = {
     each.kind: each
     for each in (
         AttemptStarted, RunAdmitted, GateEntered, GatePassed, GateFailed, RunSuspended, RunInterrupted, RunRescheduled, EndingDecided, RunEnded,
-        PolicyDecided, ApprovalAsked, ApprovalGiven, ApprovalRejected, AnswerRefused,
+        PolicyDecided, ApprovalAsked, FormDiffered, ApprovalGiven, ApprovalRejected, AnswerRefused,
         LeaseNotRevoked, WorkersReadKeys, ReIdentified, KeyRotationDecided, KeysRotated,
         SubmissionIntended, JobSubmitted, SubmissionRefused, SubmissionAmbiguous, JobSettled,
         ArtifactStored, ArtifactsDeleted, ReportWritten, ReportDeleted, SyntheticRecorded,

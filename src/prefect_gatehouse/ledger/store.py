@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from prefect_gatehouse.canonical import Json, canonical, parse
 from prefect_gatehouse.errors import StorageError, Superseded, Tampered
 from prefect_gatehouse.ledger.connect import cause_of, open_engine
-from prefect_gatehouse.ledger.events import KINDS, AttemptStarted, Fact, RunRescheduled, UnknownFact, read_fact
+from prefect_gatehouse.ledger.events import KINDS, AttemptStarted, Fact, RanUnder, RunRescheduled, UnknownFact, read_fact
 from prefect_gatehouse.ledger.merkle import leaf_hash
 from prefect_gatehouse.ledger.projection import RunRow, next_run
 from prefect_gatehouse.ledger.tables import events, heartbeats, metadata, outbox, runs
@@ -67,6 +67,10 @@ class Event(Generic[F]):
     def when(self) -> datetime:
         """When, as a time."""
         return datetime.fromisoformat(self.at)
+
+
+def _kinds(base: type[Fact]) -> list[str]:
+    return [name for name, each in KINDS.items() if issubclass(each, base)]
 
 
 def _short(event_id: str, run_id: str) -> str:
@@ -132,6 +136,11 @@ class Transaction:
         self._chain(event_id, run_id, fact.kind, fact.version, at, attempt, fact.data())
         self._project(run_id, attempt, datetime.fromisoformat(at).timestamp(), fact)
         return True
+
+    def facts(self, kind: type[G]) -> list[Event[G]]:
+        """Events of a kind, or of all kinds with a common base, in order; none comes between them and what this transaction appends."""
+        query = select(events.c.body, events.c.leaf).where(events.c.kind.in_(_kinds(kind))).order_by(events.c.seq)
+        return cast(list[Event[G]], [read_event(row.body, row.leaf) for row in self.connection.execute(query)])
 
     def newest(self) -> int:
         """Number of the newest event, which is this transaction's own where it has appended one; 0 in an empty ledger."""
@@ -275,8 +284,7 @@ class Ledger:
         Raises:
             Tampered: The fields of one are not those of its kind.
         """
-        kinds = [name for name, each in KINDS.items() if issubclass(each, kind)]
-        return cast(list[Event[G]], self._read(run_id, kinds))
+        return cast(list[Event[G]], self._read(run_id, _kinds(kind)))
 
     def _read(self, run_id: str | None, kinds: list[str] | None) -> list[Event[Fact]]:
         query = select(events.c.body, events.c.leaf).order_by(events.c.seq)
@@ -323,17 +331,21 @@ class Ledger:
         with self.reading() as connection:
             return [RunRow(**row._asdict()) for row in connection.execute(_RUNS.order_by(runs.c.started.desc()))]
 
-    def begin_attempt(self, run_id: str, *, prefect_flow: str = "", after: int | None = None) -> int:
+    def begin_attempt(self, run_id: str, *, prefect_flow: str = "", after: int | None = None, under: RanUnder | None = None) -> int:
         """Takes the next attempt number of a run; whoever held the one before can no longer write.
 
         Args:
             run_id: The run.
             prefect_flow: Prefect's identifier of the flow.
             after: Take it only if this is still the run's last attempt.
+            under: What the process runs under.
 
         Raises:
             Superseded: The ledger has closed the run, or its last attempt is another than ``after``.
         """
+        first = self.find(f"{run_id}:attempt:1", AttemptStarted)
+        if under is not None and first is not None and first.fact.under is not None and first.fact.under.packages == under.packages:
+            under = under.model_copy(update={"versions": ()})
         with self.transaction() as tx:
             row = tx.connection.execute(select(runs).where(runs.c.run_id == run_id)).first()
             if row is not None and row.ending is not None:
@@ -343,7 +355,7 @@ class Ledger:
             number, now = (1 if row is None else row.attempt + 1), time.time()
             tx.connection.execute(delete(heartbeats).where(heartbeats.c.run_id == run_id))
             tx.connection.execute(insert(heartbeats).values(run_id=run_id, attempt=number, at=now))
-            tx.append(f"{run_id}:attempt:{number}", run_id, AttemptStarted(prefect_flow=prefect_flow), attempt=number)
+            tx.append(f"{run_id}:attempt:{number}", run_id, AttemptStarted(prefect_flow=prefect_flow, under=under), attempt=number)
         return number
 
     def beat(self, run_id: str, attempt: int) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import time
+from uuid import UUID
+
+from httpx import codes
+from prefect.exceptions import PrefectHTTPStatusError
 
 from prefect_gatehouse.errors import Denied, GatehouseError, InputError, Unavailable
 from prefect_gatehouse.evidence.questions import recorded_plan
-from prefect_gatehouse.ledger.events import AnswerRefused, ApprovalAsked, GatePassed, PlanAnswer
+from prefect_gatehouse.ledger.events import AnswerRefused, ApprovalAsked, FormDiffered, GatePassed, PlanAnswer
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.operate.runs import flow_run, server
 from prefect_gatehouse.operate.watching import Watch
-from prefect_gatehouse.run.approvals import Standing, last_asked, standing
+from prefect_gatehouse.run.approvals import Standing, last_asked, standing, statements
+from prefect_gatehouse.run.plan_view import as_markdown
 from prefect_gatehouse.run.values import ApprovedPlan, Plan
 
 _ASK_SECONDS = 60.0  # a process that has judged one answer asks for the next within seconds
@@ -60,6 +66,46 @@ def _paused(run_id: str) -> bool:
     with server() as client:
         state = flow_run(client, run_id).state
     return state is not None and state.is_paused()
+
+
+def form_differs(ledger: Ledger, run_id: str) -> bool | None:
+    """Whether Prefect's form of a waiting run shows something else than the ledger's plan, which is what counts; noted in the ledger if so.
+
+    Returns:
+        None where there is nothing to compare: the run does not wait, or Prefect has no form of it.
+
+    Raises:
+        Unavailable: No Prefect server answers.
+        InputError: Prefect does not know the run.
+    """
+    row, plan = ledger.run(run_id), recorded_plan(ledger, run_id)
+    asking = last_asked(ledger, plan) if plan is not None else None
+    if row is None or row.status != "waiting" or plan is None or asking is None:
+        return None
+    with server() as client:
+        state = flow_run(client, run_id).state
+        keys = state.state_details.run_input_keyset if state is not None and state.is_paused() else None
+        if keys is None:
+            return None
+        try:
+            shown = client.read_flow_run_input(UUID(run_id), keys["description"])
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code != codes.NOT_FOUND:
+                raise Unavailable("the Prefect server does not show the form", where=run_id, advice="try again", retry=True) from None
+            shown = ""  # ours always has one
+    if _read(shown) == as_markdown(plan, standing(ledger, plan), *statements(plan, asking)):
+        return False
+    with ledger.transaction() as tx:
+        # Under the name that the run itself would note it by: it is one fact, whoever finds it first.
+        tx.append(f"{run_id}:form-differed:{asking.key}", run_id, FormDiffered(plan_digest=plan.digest, key=asking.key, found_by="show"))
+    return True
+
+
+def _read(shown: str) -> object:
+    try:
+        return json.loads(shown)
+    except (ValueError, RecursionError):
+        return shown
 
 
 def follow_answer(ledger: Ledger, plan: Plan, asking: ApprovalAsked, since: int) -> Standing:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import secrets
+import shutil
 import uuid
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.providers.interface import Progress
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.under import packages_cache
 from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.secrets.lease import Checkout, SecretText
 from prefect_gatehouse.settings import Settings
@@ -61,11 +64,16 @@ def dry_run_plan(
         def read(block: str) -> Checkout:
             return read_secret(block) if block in (credentials.read_source, credentials.preflight) else SecretText(key)
 
+        with suppress(OSError):  # what is installed need not be read again; where nobody has kept it, it is
+            shutil.copyfile(packages_cache(settings), packages_cache(dry))
         try:
-            attempt = _DryAttempt(dry, ledger, str(uuid.uuid4()), read, progress)
-            plan = up_to_the_plan(attempt, str(manifest), request)
-            drawn(attempt.drawings)
-            return plan
+            with ExitStack() as open_:
+                attempt = _DryAttempt(dry, ledger, str(uuid.uuid4()), read, progress)
+                if has_ledger(settings):
+                    attempt.history = open_.enter_context(open_ledger(settings))
+                plan = up_to_the_plan(attempt, str(manifest), request)
+                drawn(attempt.drawings)
+                return plan
         finally:
             ledger.close()
 

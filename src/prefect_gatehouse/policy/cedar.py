@@ -75,6 +75,29 @@ class CedarPolicy:
         return Decision(action=question.action, allowed=allowed and bool(reasons), reasons=reasons or (DEFAULT_DENY,), policy_digest=self._digest)
 
 
+_ENDINGS = (".cedarschema", ".cedar")
+
+
+def policies_digest(folder: Path) -> str:
+    """The digest that the policies of a folder would have, which are not looked at.
+
+    Raises:
+        InputError: A file can't be read.
+    """
+    return _digest(_texts(folder))
+
+
+def _texts(folder: Path) -> dict[str, str]:
+    try:
+        return {path.name: path.read_text() for ending in _ENDINGS for path in sorted(folder.glob(f"*{ending}"))}
+    except (OSError, UnicodeDecodeError):
+        raise InputError("the policies can't be read", where=str(folder), advice="set GATEHOUSE_POLICIES") from None
+
+
+def _digest(texts: dict[str, str]) -> str:
+    return digest({name: sha256_bytes(text.encode()) for name, text in texts.items()})
+
+
 def load_policy(folder: Path) -> CedarPolicy:
     """Loads ``*.cedarschema`` and ``*.cedar`` of a folder.
 
@@ -83,16 +106,12 @@ def load_policy(folder: Path) -> CedarPolicy:
     """
     import cedarpy
 
-    try:
-        schemas = sorted(folder.glob("*.cedarschema"))
-        files = sorted(folder.glob("*.cedar"))
-        texts = {path.name: path.read_text() for path in (*schemas, *files)}
-    except (OSError, UnicodeDecodeError):
-        raise InputError("the policies can't be read", where=str(folder), advice="set GATEHOUSE_POLICIES") from None
+    texts = _texts(folder)
+    schemas, files = ([name for name in texts if name.endswith(ending)] for ending in _ENDINGS)
     if len(schemas) != 1 or not files:
         raise InputError("a policy folder holds one .cedarschema and at least one .cedar file", where=str(folder), advice="set GATEHOUSE_POLICIES")
-    schema = texts[schemas[0].name]
-    policies = "\n".join(texts[path.name] for path in files)
+    schema = texts[schemas[0]]
+    policies = "\n".join(texts[name] for name in files)
     try:
         result = cedarpy.validate_policies(policies, schema)
         valid = bool(result.validation_passed)
@@ -114,7 +133,7 @@ def load_policy(folder: Path) -> CedarPolicy:
         advice[ids[name]] = notes.get("advice") or ""
     if len(set(ids.values())) != len(ids):
         raise InputError("two policies have one identifier", where=str(folder), advice="give each its own @id")
-    return CedarPolicy(policies, schema, digest({name: sha256_bytes(text.encode()) for name, text in texts.items()}), reasons, ids, advice)
+    return CedarPolicy(policies, schema, _digest(texts), reasons, ids, advice)
 
 
 def _uid(uid: dict[str, str]) -> str:

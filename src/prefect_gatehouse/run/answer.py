@@ -32,6 +32,7 @@ class Answer(Value):
     reason: str = Field("", max_length=500)
 
 
+SPENT = "this one-time code has been used; wait for the next one"
 LARGEST_ANSWER = 128 * 1024
 """Characters; four times what the fields may hold, so that escapes fit."""
 _WRONG = {
@@ -188,7 +189,7 @@ def _by_code(answer: Answer, code: str, people: People, used: Collection[tuple[s
     if step is None:
         _no("the one-time code is wrong or too old")
     if (person.person, step) in used:
-        _no("this one-time code has been used; wait for the next one", "answer again with the next code")
+        _no(SPENT, "answer again with the next code")
     return CheckedAnswer(person.person, "totp", answer.decision, "", step)
 
 

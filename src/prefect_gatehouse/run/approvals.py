@@ -6,16 +6,21 @@ Only events count: a form, a state or a parameter in Prefect is a claim until an
 from __future__ import annotations
 
 import secrets
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from prefect_gatehouse.errors import Denied, Expired, Rejected
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.sshsig import VerifiedKey, verify
-from prefect_gatehouse.identity.statement import Statement
+from prefect_gatehouse.identity.statement import Statement, plain_line
 from prefect_gatehouse.ledger.events import AnswerRefused, ApprovalAsked, ApprovalGiven, ApprovalRejected, PlanAnswer, SignedAnswer
 from prefect_gatehouse.ledger.store import Event, Ledger
-from prefect_gatehouse.run.answer import Answer, CheckedAnswer, check_answer, method_of, read_answer, require_cleared, require_strength
+from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.plurals import counted
+from prefect_gatehouse.policy.classes import leaving
+from prefect_gatehouse.run.answer import SPENT, Answer, CheckedAnswer, check_answer, method_of, read_answer, require_cleared, require_strength
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.values import Approval, Plan
 from prefect_gatehouse.vocabulary import Method
@@ -86,8 +91,27 @@ def statements(plan: Plan, asked: ApprovalAsked) -> tuple[Statement, Statement]:
         "request_id": plan.body.run_id,
         "nonce": asked.nonce,
         "expires": asked.expires,
+        "words": words_of(plan),
     }
     return Statement(action="approve", **fields), Statement(action="reject", **fields)
+
+
+def words_of(plan: Plan) -> tuple[tuple[str, str], ...]:
+    """What people sign of a plan, a line each; made from the ledger's plan, so whoever was shown another one signs nothing that is valid."""
+    admitted, minimised, body = plan.admitted, plan.validated.minimised, plan.body
+    manifest, who = admitted.manifest, admitted.requester
+    classes = Counter(item.data_class for item in leaving(minimised.treatments, body.classes.features) if item.rule != "drop")
+    target = manifest.output.target
+    lines = (
+        ("Pipeline", f"{manifest.name}, tier {body.tier.name}, workload {manifest.workload.entrypoint} ({body.workload_digest[:12]})"),
+        ("Requester", who.person if who.method != "unverified" else "unverified, nobody signed the request"),
+        ("Rows", str(minimised.artifact.rows)),
+        ("Classes that leave", ", ".join(f"{each} ({counted(classes[each], 'column')})" for each in DataClass if classes[each]) or "none"),
+        ("Backends", ", ".join(item.name for item in body.backends)),
+        ("Worst cost", f"{body.cost} USD in at most {counted(body.rounds, 'round')} and {counted(body.jobs, 'job')}"),
+        ("Target", f"{target.system} at {body.endpoint(target.system)}, table {target.table}, rows of class {body.classes.output_class}"),
+    )
+    return tuple((name, plain_line(value)) for name, value in lines)
 
 
 def last_asked(ledger: Ledger, plan: Plan) -> ApprovalAsked | None:
@@ -106,13 +130,24 @@ def judge(attempt: Attempt, plan: Plan, key: str, given: Answer | str | None) ->
         given: What came back: an answer, or the text of one as it was found; None where there is none.
     """
     approve, reject = ask(attempt, plan, key)
+    claimed = ""
     try:
         answer = given if isinstance(given, Answer) else read_answer(given)
+        known = attempt.people.get(answer.approver)
+        claimed = known.person if known is not None else ""
         checked = _check(attempt, plan, approve, reject, answer)
+        _write_down(attempt, plan, key, answer, checked, approve if checked.decision == "approve" else reject)
     except Denied as refusal:
-        attempt.record(f"answer:{key}", AnswerRefused(plan_digest=plan.digest, reason=refusal.message, advice=refusal.advice))
-        return
-    statement = approve if checked.decision == "approve" else reject
+        fact = AnswerRefused(plan_digest=plan.digest, reason=refusal.message, advice=refusal.advice, claimed=claimed)
+        attempt.record(f"answer:{key}", fact)
+
+
+def _write_down(attempt: Attempt, plan: Plan, key: str, answer: Answer, checked: CheckedAnswer, statement: Statement) -> None:
+    """An answer that counts; a one-time code counts once in the ledger, also where two runs judge it at the same moment.
+
+    Raises:
+        Denied: The code has been spent meanwhile.
+    """
     fields = {
         "plan_digest": plan.digest,
         "person": checked.person,
@@ -122,10 +157,13 @@ def judge(attempt: Attempt, plan: Plan, key: str, given: Answer | str | None) ->
         "statement": statement.message().decode(),
         "signature": answer.proof if checked.method != "totp" else "",
     }
+    fact = (ApprovalGiven if checked.decision == "approve" else ApprovalRejected).model_validate(fields)
+    with attempt.effect() as tx:
+        if checked.totp_step is not None and (checked.person, checked.totp_step) in _spent(tx.facts(SignedAnswer)):
+            raise Denied(SPENT, where="approval", advice="answer again with the next code")
+        attempt.append(tx, f"answer:{key}", fact)
     if checked.decision == "approve":
-        attempt.permit(f"answer:{key}", ApprovalGiven.model_validate(fields))
-    else:
-        attempt.record(f"answer:{key}", ApprovalRejected.model_validate(fields))
+        attempt.seal()  # signed before anybody acts on it
 
 
 def _check(attempt: Attempt, plan: Plan, approve: Statement, reject: Statement, answer: Answer) -> CheckedAnswer:
@@ -147,11 +185,11 @@ def _check(attempt: Attempt, plan: Plan, approve: Statement, reject: Statement, 
 
 def used_totp_steps(ledger: Ledger) -> set[tuple[str, int]]:
     """One-time codes that are spent: person and time step."""
-    spent = set()
-    for event in ledger.facts(SignedAnswer):
-        if event.fact.totp_step is not None:
-            spent.add((event.fact.person, event.fact.totp_step))
-    return spent
+    return _spent(ledger.facts(SignedAnswer))
+
+
+def _spent(answers: Iterable[Event[SignedAnswer]]) -> set[tuple[str, int]]:
+    return {(event.fact.person, event.fact.totp_step) for event in answers if event.fact.totp_step is not None}
 
 
 def require_approved(ledger: Ledger, plan: Plan, people: People) -> tuple[Approval, ...]:

@@ -16,8 +16,7 @@ from sqlalchemy import insert
 
 from prefect_gatehouse.errors import StorageError, Superseded
 from prefect_gatehouse.files import safe_name
-from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.events import ApprovalGiven, ArtifactStored, Fact, LeaseNotRevoked, PolicyDecided
+from prefect_gatehouse.ledger.events import ApprovalGiven, ArtifactStored, EndingDecided, Fact, LeaseNotRevoked, PolicyDecided
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.seal import seal_home
 from prefect_gatehouse.ledger.store import Event, Ledger, Transaction
@@ -25,6 +24,7 @@ from prefect_gatehouse.ledger.tables import artifacts
 from prefect_gatehouse.providers.interface import Backend, Connection, Progress
 from prefect_gatehouse.providers.registry import connect, split
 from prefect_gatehouse.run.chain import Chain
+from prefect_gatehouse.run.under import ran_under
 from prefect_gatehouse.secrets.lease import CredentialLease, SecretReader
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.store.artifacts import ArtifactStore
@@ -33,8 +33,10 @@ from prefect_gatehouse.store.sealer import Sealer
 from prefect_gatehouse.workload.drawing import Drawings
 
 if TYPE_CHECKING:
+    from prefect_gatehouse.identity.people import People
     from prefect_gatehouse.manifest.models import Manifest
     from prefect_gatehouse.policy.interface import Policy
+    from prefect_gatehouse.run.parts import Parts
     from prefect_gatehouse.secrets.lease_record import LeaseRecord
     from prefect_gatehouse.store.artifact import Artifact
 
@@ -76,13 +78,15 @@ class Attempt:
     ) -> None:
         self.settings = settings
         self.ledger = ledger
+        self.history = ledger
+        """The ledger that knows what people approved before; of a dry run the installation's."""
         self.run_id = run_id
         self.read_secret = read_secret
         self.progress = progress
         self.leases: list[CredentialLease] = []
         # Of this process's plan, for a dry run to show. In no value of a gate: the ledger keeps those for ever, and a page has its end.
         self.drawings = Drawings()
-        self.number = ledger.begin_attempt(run_id, prefect_flow=prefect_flow, after=after)
+        self.number = ledger.begin_attempt(run_id, prefect_flow=prefect_flow, after=after, under=ran_under(settings))
 
     @contextmanager
     def effect(self) -> Iterator[Transaction]:
@@ -173,16 +177,21 @@ class Attempt:
         return ArtifactStore(self.settings.folder("artifacts"))
 
     @cached_property
+    def parts(self) -> Parts:
+        """What the run uses of this machine, compared with its plan."""
+        from prefect_gatehouse.run.parts import Parts
+
+        return Parts(self.settings, self.chain, lambda: self.find("ending", EndingDecided) is not None)
+
+    @property
     def people(self) -> People:
         """The registry of people."""
-        return People(self.settings.people_folder())
+        return self.parts.people
 
-    @cached_property
+    @property
     def policy(self) -> Policy:
-        """The policy as its files are now."""
-        from prefect_gatehouse.policy.cedar import load_policy
-
-        return load_policy(self.settings.policies)
+        """The policy that the run is under."""
+        return self.parts.policy
 
     def backend(self, name: str, sealer: Sealer | None = None) -> Backend:
         """A backend by its name in the manifest.

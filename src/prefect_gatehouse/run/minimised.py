@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect_gatehouse.data.frame import as_frame
 from prefect_gatehouse.manifest.columns import Tokenise
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.values import MinimisedData
-from prefect_gatehouse.workload.load import load_workload
 from prefect_gatehouse.workload.rounds import Rounds
 
 if TYPE_CHECKING:
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 def rounds_of(attempt: Attempt, minimised: MinimisedData) -> Rounds:
     """The workload, ready to run over the minimised data from its start."""
     manifest = minimised.admitted.manifest
-    workload = load_workload(manifest.workload.entrypoint, Path(minimised.admitted.folder))
+    workload = attempt.parts.workload(minimised.admitted)
     features = as_frame(attempt.store.read(minimised.artifact, attempt.key))
     return Rounds(workload, features, dict(manifest.workload.parameters), {manifest.output.key, *manifest.output.columns})
 

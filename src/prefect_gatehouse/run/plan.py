@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict
 
 from prefect_gatehouse.canonical import sha256_file
 from prefect_gatehouse.errors import InputError, PlanChanged
 from prefect_gatehouse.manifest.load import load_manifest
-from prefect_gatehouse.run.values import AdmittedRun, Plan, PlanBody
+from prefect_gatehouse.policy.class_rules import load_class_rules
+from prefect_gatehouse.policy.classes import classes_of
+from prefect_gatehouse.policy.tiers import load_tiers
+from prefect_gatehouse.run.apart import find_workload_of
+from prefect_gatehouse.run.under import packages_of
+from prefect_gatehouse.run.values import AdmittedRun, Plan, PlanBody, SourceFile
 from prefect_gatehouse.settings import Settings
-from prefect_gatehouse.validation.suite import load_suite
-from prefect_gatehouse.workload.load import load_workload
+from prefect_gatehouse.workload.beside import LOCKS
 
-_LOCKS = ("requirements.lock", "uv.lock", "pylock.toml", "poetry.lock", "requirements.txt")
+_WORDS = {"policy_digest": "policy", "packages_digest": "packages", "registry": "registry of people", "classes": "classes", "tier": "tier"}
 
 
 class PresentDigests(TypedDict):
@@ -21,9 +26,12 @@ class PresentDigests(TypedDict):
 
     manifest_digest: str
     workload_digest: str
+    files: tuple[SourceFile, ...]
     lock_digest: str
     image_digest: str
+    packages_digest: str
     policy_digest: str
+    registry: str
 
 
 def digest_of(body: PlanBody) -> str:
@@ -32,15 +40,23 @@ def digest_of(body: PlanBody) -> str:
 
 
 def present_digests(settings: Settings, admitted: AdmittedRun, policy_digest: str) -> PresentDigests:
-    """Digests of manifest, workload, lock, image and policy as they are now."""
-    folder = Path(admitted.folder)
+    """Digests of manifest, workload, lock, image, packages and policy as they are now, and which registry of people counts."""
+    sources = find_workload_of(settings, admitted).sources
     return PresentDigests(
         manifest_digest=admitted.manifest_digest,
-        workload_digest=load_workload(admitted.manifest.workload.entrypoint, folder).digest,
-        lock_digest=_lock_digest(settings, folder),
+        workload_digest=sources.digest,
+        files=tuple(SourceFile(path=path, sha256=sha256) for path, sha256 in sources.digests),
+        lock_digest=_lock_digest(settings, Path(admitted.folder)),
         image_digest=settings.image_digest,
+        packages_digest=packages_of(settings).digest,
         policy_digest=policy_digest,
+        registry=registry_of(settings),
     )
+
+
+def registry_of(settings: Settings) -> str:
+    """Where the registry of people is, links followed."""
+    return str(settings.people_folder().resolve())
 
 
 def refuse_changes(settings: Settings, plan: Plan, policy_digest: str) -> None:
@@ -56,17 +72,61 @@ def refuse_changes(settings: Settings, plan: Plan, policy_digest: str) -> None:
     """
     admitted = plan.admitted
     folder = Path(admitted.folder)
-    now = dict(present_digests(settings, admitted, policy_digest))
+    manifest = admitted.manifest
+    now: dict[str, object] = {**present_digests(settings, admitted, policy_digest)}
     now["manifest_digest"] = load_manifest(folder / admitted.file).digest
-    now["input_suite_sha256"] = load_suite(folder / admitted.manifest.data.suite).sha256
-    now["output_suite_sha256"] = load_suite(folder / admitted.manifest.output.suite).sha256
-    changed = [
-        name.removesuffix("_sha256").removesuffix("_digest").replace("_", " ") for name, value in now.items() if getattr(plan.body, name) != value
-    ]
+    now["input_suite_sha256"] = _sha256_of(folder / manifest.data.suite)
+    now["output_suite_sha256"] = _sha256_of(folder / manifest.output.suite)
+    now["tier"] = load_tiers(settings.tiers).get(manifest.tier)
+    now["classes"] = classes_of(manifest, load_class_rules(settings.classes))
+    refuse_other(plan, now)
+
+
+def refuse_other(plan: Plan, now: Mapping[str, object]) -> None:
+    """Stops at anything that is another one than the plan says.
+
+    Args:
+        plan: The plan.
+        now: Parts of its body as they are now, by field.
+
+    Raises:
+        PlanChanged: Names each part that is another one.
+    """
+    changed = [_word(name) for name, value in now.items() if name != "files" and getattr(plan.body, name) != value]
     if digest_of(plan.body) != plan.digest:
         changed.append("plan")
     if changed:
-        raise PlanChanged(f"changed since the approval: {', '.join(changed)}", where="plan", advice="start a new run and have it approved")
+        advice = "start a new run and have it approved"
+        files = now.get("files")
+        if "workload" in changed and isinstance(files, tuple):
+            advice = f"{in_words(plan.body.files, files)}; {advice}"
+        raise PlanChanged(f"changed since the approval: {', '.join(changed)}", where="plan", advice=advice)
+
+
+def differences(before: tuple[SourceFile, ...], after: tuple[SourceFile, ...]) -> dict[str, tuple[str, ...]]:
+    """Names of the files that were added, removed and changed."""
+    old, new = ({each.path: each.sha256 for each in files} for files in (before, after))
+    return {
+        "added": tuple(sorted(new.keys() - old.keys())),
+        "removed": tuple(sorted(old.keys() - new.keys())),
+        "changed": tuple(sorted(name for name in new.keys() & old.keys() if new[name] != old[name])),
+    }
+
+
+def in_words(before: tuple[SourceFile, ...], after: tuple[SourceFile, ...]) -> str:
+    """What has become of the workload's files, such as ``changed: workload.py``."""
+    return "; ".join(f"{what}: {', '.join(names)}" for what, names in differences(before, after).items() if names)
+
+
+def _word(field: str) -> str:
+    return _WORDS.get(field, field.removesuffix("_sha256").removesuffix("_digest").replace("_", " "))
+
+
+def _sha256_of(path: Path) -> str:
+    try:
+        return sha256_file(path)
+    except OSError:
+        return ""  # it is gone, and so it is another one
 
 
 def _lock_digest(settings: Settings, folder: Path) -> str:
@@ -78,7 +138,7 @@ def _lock_digest(settings: Settings, folder: Path) -> str:
                 "the lock file can't be read", where="GATEHOUSE_LOCK", advice="name the file that this environment was made from"
             ) from None
     for place in (folder, *folder.resolve().parents):
-        for name in _LOCKS:
+        for name in LOCKS:
             if (place / name).is_file():
                 return sha256_file(place / name)
     return "none"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING
 
 from prefect_gatehouse.manifest.data import S3Objects
 from prefect_gatehouse.policy.classes import in_words, target_of
-from prefect_gatehouse.run.values import Plan
+from prefect_gatehouse.run.values import Plan, Since
 from prefect_gatehouse.workload.summary import CircuitsSummary
 
 if TYPE_CHECKING:
@@ -37,8 +39,8 @@ _PURPOSES = {
 
 
 def sections(plan: Plan) -> list[Section]:
-    """Who asks, what leaves, where it runs, what it costs, which secrets are used, what is written where."""
-    return [_who(plan), _leaves(plan), _stays(plan), _runs(plan), _secrets(plan), _written(plan)]
+    """Who asks, what leaves, where it runs, what it costs, which secrets are used, what is written where, which code runs under which rules."""
+    return [_who(plan), _leaves(plan), _stays(plan), _runs(plan), _secrets(plan), _written(plan), _code(plan)]
 
 
 def _who(plan: Plan) -> Section:
@@ -159,6 +161,46 @@ def _written(plan: Plan) -> Section:
         ("Artifacts", "deleted when the run ends, their key first"),
     )
     return Section("What will be written", ("", ""), rows)
+
+
+_MOST_FILES = 20  # of each kind that are named
+
+
+def _code(plan: Plan) -> Section:
+    body, admitted = plan.body, plan.admitted
+    workload = admitted.manifest.workload
+    parameters = json.dumps(dict(workload.parameters), sort_keys=True, ensure_ascii=False) if workload.parameters else "none"
+    tier = body.tier
+    rows = (
+        ("Entry point", _printable(workload.entrypoint)),
+        ("Workload digest", body.workload_digest),
+        ("Files", _names(tuple(each.path for each in body.files))),
+        *_since(body.since),
+        ("Parameters", _printable(parameters)),
+        ("Folder", _printable(f"{admitted.folder}, manifest {admitted.file}")),
+        ("Policy", body.policy_digest),
+        ("Tier", f"{tier.name}: {_count(tier.approvers, 'approver')}, {tier.weakest_method} or stronger, data up to {tier.highest_class}"),
+        ("Registry of people", _printable(body.registry)),
+        ("Installed packages", body.packages_digest),
+        ("Lock, image", f"{body.lock_digest}, {_printable(body.image_digest) or 'none'}"),
+    )
+    return Section("Which code runs, under which rules", ("", ""), rows)
+
+
+def _since(since: Since) -> Iterator[tuple[str, str]]:
+    """What has become of the files since people approved them last."""
+    if not since.plan_digest:
+        yield "Since the last approval", "nobody has approved this pipeline before: every file is new"
+        return
+    changes = [
+        f"{what}: {_names(names)}" for what, names in (("added", since.added), ("removed", since.removed), ("changed", since.changed)) if names
+    ]
+    yield f"Since run {since.run_id[:8]}, approved last", "; ".join(changes) or "no file was added, removed or changed"
+
+
+def _names(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - _MOST_FILES} more" if len(names) > _MOST_FILES else ""
+    return _printable(", ".join(names[:_MOST_FILES])) + more
 
 
 def _preflight(plan: Plan) -> str:

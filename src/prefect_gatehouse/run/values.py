@@ -192,15 +192,35 @@ class Preflight(Value):
     checks: tuple[str, ...] = Field((), description="What was found in order.")
 
 
+class SourceFile(Value):
+    """A file of the workload."""
+
+    path: str = Field(description="Below the workload's folder.")
+    sha256: Digest
+
+
+class Since(Value):
+    """What has become of the workload's files since a plan of the same pipeline was approved last."""
+
+    plan_digest: Digest | Literal[""] = Field("", description="Of that plan; empty where there is none, and then nothing is compared.")
+    run_id: str = ""
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+
+
 class PlanBody(Value):
     """What the plan digest covers; any change voids the approvals."""
 
     run_id: str
     manifest_digest: Digest
     data_digest: Digest
-    workload_digest: Digest = Field(description="Over the workload's source files.")
+    workload_digest: Digest = Field(description="Over the workload's files.")
+    files: tuple[SourceFile, ...] = Field(description="The workload's files: its code, and what else lies beside it.")
+    since: Since
     lock_digest: str = Field(description="SHA-256 of the lock file, or 'none'.")
     image_digest: str = ""
+    packages_digest: Digest = Field(description="Over the content of everything that is installed.")
     circuits: CircuitsSummary = Field(description="Of the first round.")
     backends: tuple[BackendSnapshot, ...]
     rounds: int
@@ -208,6 +228,8 @@ class PlanBody(Value):
     cost: Decimal
     deadline_seconds: int
     policy_digest: Digest
+    tier: TierRules
+    registry: str = Field(description="Folder of the registry of people. People come and go in it; another one knows other people.")
     input_suite_sha256: Digest
     output_suite_sha256: Digest
     credentials: tuple[CredentialNeed, ...]
@@ -237,6 +259,7 @@ def repeated(validated: ValidatedData) -> dict[str, Any]:
         "cost": envelope.cost,
         "deadline_seconds": int(envelope.deadline.total_seconds()),
         "policy_digest": admitted.decision.policy_digest,
+        "tier": admitted.tier,
         "input_suite_sha256": validated.report.suite_sha256,
         "credentials": tuple(CredentialNeed(purpose=item, block=manifest.credentials.of(item)) for item in Purpose),
         "classes": admitted.classes,

@@ -11,8 +11,9 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.abc import InspectLoader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any, ClassVar
 from prefect_gatehouse.errors import InputError, WorkloadFailed
 from prefect_gatehouse.files import inside
 from prefect_gatehouse.foreign import builtin_name, traceback_of
+from prefect_gatehouse.workload.beside import read_beside
 from prefect_gatehouse.workload.imports import imported_names
 from prefect_gatehouse.workload.silence import silenced
 from prefect_gatehouse.workload.stops import handlers, let_stops_through
@@ -32,17 +34,27 @@ Generate = Callable[[Any, dict[str, Any]], Generator[Any, Any, Any]]
 
 @dataclass(frozen=True)
 class Sources:
-    """The digested source files of a workload.
+    """The digested files of a workload: its code, and what else lies beside it.
 
     Attributes:
         root: Their folder.
-        files: Each file's bytes.
+        files: Each file's bytes. Nothing else in the folder belongs to the workload, so a cell gives it nothing else.
     """
 
     root: Path
     files: Mapping[Path, bytes]
 
+    @cached_property
+    def digests(self) -> tuple[tuple[str, str], ...]:
+        """Each file's path below the folder and SHA-256, in order of the paths."""
+        return tuple(sorted((path.relative_to(self.root).as_posix(), hashlib.sha256(data).hexdigest()) for path, data in self.files.items()))
+
     @property
+    def code(self) -> Mapping[Path, bytes]:
+        """The files that Python runs."""
+        return {path: data for path, data in self.files.items() if path.suffix == ".py"}
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 over names and bytes."""
         code = hashlib.sha256()
@@ -89,42 +101,78 @@ class LoadedWorkload:
         return self.sources.failure(error, self.file)
 
 
-def load_workload(entrypoint: str, folder: Path) -> LoadedWorkload:
-    """Loads ``file.py:function`` relative to a folder, or ``package.module:function``.
+@dataclass(frozen=True)
+class FoundWorkload:
+    """A workload whose files were read, and none of whose code has run.
+
+    Attributes:
+        entrypoint: As the manifest names it.
+        file: The file that holds the function.
+        sources: What was read, and what will run.
+    """
+
+    entrypoint: str
+    file: Path
+    sources: Sources = field(repr=False)
+
+    def load(self) -> LoadedWorkload:
+        """Runs the module, for its function.
+
+        Raises:
+            InputError: The function is missing, or is no generator function.
+            WorkloadFailed: The module raised.
+        """
+        place, _, name = self.entrypoint.partition(":")
+        digest = self.sources.digest
+        module = _Project.of(self.sources, digest).load(self.file) if place.endswith(".py") else _import(place, self.file, self.sources)
+        function = getattr(module, name, None)
+        if not inspect.isgeneratorfunction(function):
+            raise InputError(
+                "this is no generator function",
+                where=f"workload.entrypoint {self.entrypoint}",
+                advice="write a function that yields lists of circuits",
+            )
+        return LoadedWorkload(function, digest, self.file, self.sources)
+
+
+def find_workload(entrypoint: str, folder: Path, apart: Collection[Path] = ()) -> FoundWorkload:
+    """Reads the files of ``file.py:function`` relative to a folder, or of ``package.module:function``; nothing of them runs.
+
+    Args:
+        entrypoint: The entry point.
+        folder: The manifest's folder.
+        apart: Files that lie beside the workload and are not its own, such as the source and the suites.
+
+    Raises:
+        InputError: The file is missing, or what lies beside it is too much.
+        WorkloadFailed: A package that an installed module lies in raised while it was looked for.
+    """
+    place = entrypoint.partition(":")[0]
+    where = f"workload.entrypoint {place}"
+    if place.endswith(".py"):
+        file = inside(folder, place, "workload.entrypoint")
+        if not file.is_file():
+            raise InputError("there is no such file", where=where, advice="correct the path")
+        return FoundWorkload(entrypoint, file, Sources(file.parent, read_beside(file, apart, where)))
+    _Project.end()
+    found = _find(place)
+    if found is None:
+        raise InputError("there is no such module", where=where, advice="install it, or name a file")
+    files = sorted(path for path in found.parent.rglob("*.py") if path.is_file())
+    try:
+        return FoundWorkload(entrypoint, found, Sources(found.parent, {path: path.read_bytes() for path in files}))
+    except OSError:
+        raise InputError("a file of the workload can't be read", where=where, advice="fix its permissions") from None
+
+
+def load_workload(entrypoint: str, folder: Path, apart: Collection[Path] = ()) -> LoadedWorkload:
+    """Finds a workload and loads it; the arguments are those of ``find_workload``.
 
     Raises:
         InputError: The file or function is missing, or is no generator function.
         WorkloadFailed: The module raised while it was loaded.
     """
-    place, _, name = entrypoint.partition(":")
-    if place.endswith(".py"):
-        file = inside(folder, place, "workload.entrypoint")
-        if not file.is_file():
-            raise InputError("there is no such file", where=f"workload.entrypoint {place}", advice="correct the path")
-        root = file.parent
-        files = sorted(path for path in root.rglob("*.py") if path.is_file() and not _ignored(path.relative_to(root)))
-    else:
-        _Project.end()
-        found = _find(place)
-        if found is None:
-            raise InputError("there is no such module", where=f"workload.entrypoint {place}", advice="install it, or name a file")
-        file, root, files = found, found.parent, sorted(path for path in found.parent.rglob("*.py") if path.is_file())
-    try:
-        sources = Sources(root, {path: path.read_bytes() for path in files})
-    except OSError:
-        raise InputError("a file of the workload can't be read", where=f"workload.entrypoint {place}", advice="fix its permissions") from None
-    digest = sources.digest
-    module = _Project.of(sources, digest).load(file) if place.endswith(".py") else _import(place, file, sources)
-    function = getattr(module, name, None)
-    if not inspect.isgeneratorfunction(function):
-        raise InputError(
-            "this is no generator function", where=f"workload.entrypoint {entrypoint}", advice="write a function that yields lists of circuits"
-        )
-    return LoadedWorkload(function, digest, file, sources)
-
-
-def _ignored(relative: Path) -> bool:
-    return any(part.startswith(".") or part in ("tests", "__pycache__") for part in relative.parts)
+    return find_workload(entrypoint, folder, apart).load()
 
 
 def _find(name: str) -> Path | None:
@@ -150,7 +198,7 @@ class _Project(MetaPathFinder, InspectLoader):
         self._sources = sources
         self._digest = digest
         self._names: set[str] = set()
-        self._neighbours = {file.relative_to(sources.root).parts[0].removesuffix(".py") for file in sources.files}
+        self._neighbours = {file.relative_to(sources.root).parts[0].removesuffix(".py") for file in sources.code}
         self._unreadable: tuple[SyntaxError, WorkloadFailed] | None = None
 
     @classmethod
@@ -210,7 +258,7 @@ class _Project(MetaPathFinder, InspectLoader):
             if file in self._sources.files:
                 self._names.add(fullname)
                 return importlib.util.spec_from_file_location(fullname, file, loader=self, submodule_search_locations=folder)
-        if any(place in file.parents for file in self._sources.files):  # a folder without __init__.py
+        if any(place in file.parents for file in self._sources.code):  # a folder without __init__.py
             self._names.add(fullname)
             spec = ModuleSpec(fullname, None, is_package=True)
             spec.submodule_search_locations = [str(place)]
@@ -260,7 +308,7 @@ def _unreadable(error: SyntaxError, sources: Sources, file: Path) -> WorkloadFai
 
 def _missing(error: BaseException, sources: Sources, file: Path) -> WorkloadFailed | None:
     """A module that is not installed, by a name that the sources themselves import: any other name could be made of data."""
-    if type(error) is not ModuleNotFoundError or error.name not in imported_names(sources.files.values()):
+    if type(error) is not ModuleNotFoundError or error.name not in imported_names(sources.code.values()):
         return None
     place = sources.failure(error, file).where
     return WorkloadFailed(

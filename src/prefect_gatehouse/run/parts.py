@@ -1,0 +1,130 @@
+"""What a run uses of the machine that it is on, each part compared with the plan when it is loaded.
+
+A run that waits or failed goes on in another process, which loads workload, suites, policy and registry again, days later perhaps. Whatever is
+loaded through here is what was approved, or the run ends; before there is a plan there is nothing to compare with. Gates load nothing of it
+in another way (``tests/test_layout.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prefect_gatehouse.errors import InputError, PlanChanged
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.run.apart import find_workload_of
+from prefect_gatehouse.run.chain import Chain
+from prefect_gatehouse.run.plan import refuse_changes, refuse_other, registry_of
+from prefect_gatehouse.run.under import packages_of
+from prefect_gatehouse.run.values import AdmittedRun, Plan, SourceFile
+from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.validation.suite import Suite, load_suite
+from prefect_gatehouse.workload.load import LoadedWorkload
+
+if TYPE_CHECKING:
+    from prefect_gatehouse.policy.interface import Policy
+
+
+class Parts:
+    """The parts of one run, as one process loads them.
+
+    Args:
+        settings: The installation's settings.
+        chain: The run's values; with its plan, once there is one.
+        ends: Whether the run's end has been decided: cleaning up goes by the policy of the day, or a job of a run whose policy was
+            replaced could not be cancelled.
+    """
+
+    def __init__(self, settings: Settings, chain: Chain, ends: Callable[[], bool]) -> None:
+        self._settings = settings
+        self._chain = chain
+        self._ends = ends
+
+    def _refuse_other(self, **now: object) -> None:
+        """Stops at a part that is another one than the plan says.
+
+        Raises:
+            PlanChanged: Names it.
+        """
+        plan = self._chain.read(Plan.gate, Plan)
+        if plan is not None:
+            refuse_other(plan, now)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy as its files were when this process loaded it.
+
+        Raises:
+            InputError: It can't be loaded.
+            PlanChanged: It is another one than the plan's.
+        """
+        if not self._ends():
+            self._refuse_other(policy_digest=self._policy.digest)
+        return self._policy
+
+    @cached_property
+    def _policy(self) -> Policy:
+        from prefect_gatehouse.policy.cedar import load_policy
+
+        return load_policy(self._settings.policies)
+
+    @cached_property
+    def people(self) -> People:
+        """The registry of people, which is read whenever it is asked.
+
+        Raises:
+            PlanChanged: It is another one than the plan's.
+        """
+        self._refuse_other(registry=registry_of(self._settings))
+        return People(self._settings.people_folder())
+
+    def workload(self, admitted: AdmittedRun) -> LoadedWorkload:
+        """The workload; none of its code runs before it and what is installed have been compared.
+
+        Raises:
+            InputError: It is not there, or is none.
+            PlanChanged: It is another one than the plan's, or other packages are installed.
+            WorkloadFailed: It raised.
+        """
+        self._refuse_other(packages_digest=packages_of(self._settings).digest)
+        found = find_workload_of(self._settings, admitted)
+        files = tuple(SourceFile(path=path, sha256=sha256) for path, sha256 in found.sources.digests)
+        self._refuse_other(workload_digest=found.sources.digest, files=files)
+        return found.load()
+
+    def input_suite(self, admitted: AdmittedRun) -> Suite:
+        """The suite of the minimised data.
+
+        Raises:
+            InputError: It can't be loaded.
+            PlanChanged: It is another one than the plan's.
+        """
+        suite = load_suite(Path(admitted.folder) / admitted.manifest.data.suite)
+        self._refuse_other(input_suite_sha256=suite.sha256)
+        return suite
+
+    def output_suite(self, admitted: AdmittedRun) -> Suite:
+        """The suite of what comes back.
+
+        Raises:
+            InputError: It can't be loaded.
+            PlanChanged: It is another one than the plan's.
+        """
+        suite = load_suite(Path(admitted.folder) / admitted.manifest.output.suite)
+        self._refuse_other(output_suite_sha256=suite.sha256)
+        return suite
+
+    def refuse_changes(self, plan: Plan) -> None:
+        """Compares everything at once, before an effect.
+
+        Raises:
+            PlanChanged: Names each part that is another one, or can't be loaded any more.
+        """
+        try:
+            refuse_changes(self._settings, plan, self._policy.digest)
+        except InputError as error:
+            raise PlanChanged(
+                f"changed since the approval: {error.message}", where=error.where or "plan", advice="start a new run and have it approved"
+            ) from None

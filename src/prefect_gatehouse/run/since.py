@@ -1,0 +1,36 @@
+"""What has become of a workload's files since a plan of the same pipeline was approved last: people need not read again what they have read."""
+
+from __future__ import annotations
+
+from prefect_gatehouse.errors import Tampered
+from prefect_gatehouse.ledger.events import ApprovalGiven
+from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.run.chain import Chain
+from prefect_gatehouse.run.plan import differences
+from prefect_gatehouse.run.values import AdmittedRun, Plan, Since, SourceFile
+
+
+def since_last_approval(ledger: Ledger, admitted: AdmittedRun, files: tuple[SourceFile, ...]) -> Since:
+    """Compares the workload's files with those of the plan of this pipeline, for this tenant, that was approved last.
+
+    Only digests of files are in the ledger, so what has changed in a file is not told.
+    """
+    manifest = admitted.manifest
+    for row in ledger.runs():  # newest first
+        if row.run_id == admitted.run_id or (row.pipeline, row.tenant) != (manifest.name, manifest.tenant):
+            continue
+        before = _approved(ledger, row.run_id)
+        if before is not None:
+            return Since(plan_digest=before.digest, run_id=row.run_id, **differences(before.body.files, files))
+    return Since()
+
+
+def _approved(ledger: Ledger, run_id: str) -> Plan | None:
+    approved = {event.fact.plan_digest for event in ledger.facts(ApprovalGiven, run_id=run_id)}
+    if not approved:
+        return None
+    try:
+        plan = Chain(ledger, run_id).read(Plan.gate, Plan)
+    except Tampered:  # an earlier release's, or not what was stored: nothing to compare with; `gatehouse verify` tells
+        return None
+    return plan if plan is not None and plan.digest in approved else None
