@@ -42,7 +42,7 @@ def test_keys_that_the_workload_was_not_given(collected: Collected) -> None:
         with pytest.raises(DataRefused, match=rf"output.key: {number + 1} keys of the workload's frame are none that it was given") as caught:
             validate_output.body(attempt, collected.returning(f"keys-{number}", frame))
         assert "CANARY" not in str(caught.value)
-    with pytest.raises(DataRefused, match="of another type than it was given|none that it was given"):
+    with pytest.raises(DataRefused, match=r"of another type than it was given|none that it was given"):
         validate_output.body(attempt, collected.returning("numbers", pd.DataFrame({"subject": [1, 2], "score": 1})))
 
 
@@ -64,7 +64,7 @@ def test_text_that_nobody_declared(collected: Collected) -> None:
     outcome = collected.returning("text", pd.DataFrame({"subject": subjects, "score": smuggled}))
     assert validate_output.body(attempt, outcome).report.success
     with pytest.raises(
-        DataRefused, match="output.columns.score: column 'score' of the workload's frame holds text, and its type is not declared"
+        DataRefused, match=r"output\.columns\.score: column 'score' of the workload's frame holds text, and its type is not declared"
     ) as caught:
         validate_output.body(attempt, raised(outcome, "business"))
     assert smuggled not in str(caught.value)

@@ -30,7 +30,7 @@ def put(step: float, *angles: float) -> NDArray[np.float64]:
 
 @given(st.sampled_from(STEPS), st.lists(ANGLE, min_size=1, max_size=20))
 def test_the_nearest_point(step: float, angles: list[float]) -> None:
-    """Modulo the period no angle moves by more than half a step, or a whole one at the grid's end; the points are on the grid, zero without a sign."""
+    """Modulo the period no angle moves by more than half a step, or a whole one at the grid's end; all are on the grid, zero without a sign."""
     found = put(step, *angles)
     away = np.abs(np.remainder(found - np.array(angles) + PERIOD / 2, PERIOD) - PERIOD / 2)
     ends = np.abs(found) > PERIOD / 2 - 1.5 * step
