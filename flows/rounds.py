@@ -11,6 +11,7 @@ from prefect_gatehouse.tasks.collect import collect
 from prefect_gatehouse.tasks.conclude import conclude
 from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.tasks.submit import submit
+from prefect_gatehouse.workload.angles import on_grid
 from prefect_gatehouse.workload.batch import CircuitBatch
 from prefect_gatehouse.workload.plain_form import summarise
 from prefect_gatehouse.workload.rounds import Finished, Rounds
@@ -53,6 +54,7 @@ def _one_round(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, nu
         raise Denied(
             f"the workload asks for more than the approved {body.rounds} rounds", where="workload", advice="ask for a larger envelope.rounds"
         )
+    batch = on_grid(batch, approved.plan.admitted.manifest.execution.angle_step)
     summary = summarise(batch, body.circuits.shots)
     if number == 0 and summary.digest != body.circuits.digest:
         raise _changed(number)

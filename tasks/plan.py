@@ -13,6 +13,7 @@ from prefect_gatehouse.run import plan_page
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.boundary import guard_payload
 from prefect_gatehouse.run.credentials import Fetch
+from prefect_gatehouse.run.leaving import leaving_of
 from prefect_gatehouse.run.minimised import formless_tokens, rounds_of
 from prefect_gatehouse.run.plan import digest_of, present_digests
 from prefect_gatehouse.run.preflight import preflight
@@ -22,6 +23,7 @@ from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tasks.report import publish
 from prefect_gatehouse.validation.suite import require_present
+from prefect_gatehouse.workload.angles import on_grid
 from prefect_gatehouse.workload.batch import CircuitBatch
 from prefect_gatehouse.workload.drawing import draw
 from prefect_gatehouse.workload.plain_form import summarise
@@ -35,7 +37,8 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
     The plan is left as a page before anybody is asked.
 
     Raises:
-        Denied: The target can't take the rows, or a backend can't run the circuits within the manifest's envelope.
+        Denied: The target can't take the rows, a backend can't run the circuits within the manifest's envelope, or they could carry more bits
+            than the tier allows.
         DataRefused: The circuits hold something else than numbers and gates, or the output suite names a column that will not come back.
         InputError: The pre-flight's address is none.
         StorageError: The page can't be written.
@@ -49,20 +52,23 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
     target = next(item for item in systems if item.name == manifest.output.target.system)
     looked = preflight(attempt, minimised.admitted, target.endpoint, fetch)
     with rounds_of(attempt, minimised) as rounds:
-        batch = rounds.advance(None)
-    if isinstance(batch, Finished):
+        step = rounds.advance(None)
+    if isinstance(step, Finished):
         raise UnusableAnswer("the workload returned without a round of circuits", where="workload", advice="yield at least one list of circuits")
+    batch = on_grid(step, manifest.execution.angle_step)
+    leaving = leaving_of(minimised, batch)
     envelope = manifest.execution.envelope
     summary = summarise(batch, manifest.execution.shots)
     with fetch(attempt, minimised.admitted, Purpose.SUBMIT) as lease:
         backends = tuple(_snapshot(attempt, name, batch, minimised, lease) for name in manifest.execution.backends)
     output_suite = attempt.parts.output_suite(minimised.admitted)
-    require_present(output_suite, (manifest.output.key, *manifest.output.columns), "output.suite")
+    require_present(output_suite, (manifest.output.key, *manifest.output.names), "output.suite")
     present = present_digests(attempt.settings, minimised.admitted, attempt.policy.digest)
     body = PlanBody(
         run_id=attempt.run_id,
         data_digest=minimised.data_digest,
         circuits=summary,
+        leaving=leaving,
         backends=backends,
         rounds=envelope.rounds,
         jobs=envelope.jobs,
@@ -103,7 +109,7 @@ def _snapshot(attempt: Attempt, name: str, batch: CircuitBatch, minimised: Minim
     if batch.qubits > facts.qubits:
         raise Denied(f"{name} has {facts.qubits} qubits, the circuits need {batch.qubits}", where="execution.backends", advice="name another backend")
     first_job = provider.encode(next(batch.parts(facts.circuits_per_job)), execution.shots)
-    guard_payload(first_job, provider, where=name, tokens=formless_tokens(attempt, minimised))
+    guard_payload(first_job, provider, where=name, tokens=formless_tokens(attempt, minimised), step=execution.angle_step)
     jobs = -(-len(batch) // facts.circuits_per_job)
     if jobs > execution.envelope.jobs:
         raise Denied(

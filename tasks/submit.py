@@ -14,6 +14,7 @@ from prefect_gatehouse.run.approvals import require_approved
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.boundary import guard_payload, require_key
 from prefect_gatehouse.run.credentials import Fetch
+from prefect_gatehouse.run.leaving import require_approved_bits
 from prefect_gatehouse.run.minimised import formless_tokens
 from prefect_gatehouse.run.policy_questions import ask_submit
 from prefect_gatehouse.run.values import ApprovedPlan, Job, Submission
@@ -29,7 +30,7 @@ def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summar
     """Submits one round, whose circuits are summarised already.
 
     Raises:
-        Denied: Policy, approvals or envelope say no, or every backend definitely refused.
+        Denied: Policy, approvals or envelope say no, the round could carry more bits than were approved, or every backend definitely refused.
         DataRefused: A payload holds something else than numbers and gates.
         Expired: The approval's deadline has passed.
         PlanChanged: What would run is not what was approved.
@@ -38,6 +39,7 @@ def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summar
     plan = approved.plan
     approvals = require_approved(attempt.ledger, plan, attempt.people)
     attempt.parts.refuse_changes(plan)
+    bits = require_approved_bits(plan, batch, number)
     if datetime.now(UTC) > approved.decided_at + timedelta(seconds=plan.body.deadline_seconds):
         raise Expired("the approval's deadline has passed", where="submit", advice="start a new run")
     clearance = attempt.people.clearance(plan.admitted.requester, plan.admitted.tier.unverified_class)
@@ -50,6 +52,7 @@ def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summar
         plan_digest=plan.digest,
         round=number,
         circuits=summary,
+        leaving_bits=bits,
         jobs=tuple(Job(key=entry.key, backend=entry.backend, handle=entry.handle or "", circuits=entry.circuits) for entry in entries),
         reserved=sum((entry.reserved for entry in entries), Decimal(0)),
         label="primary" if backend == plan.body.backends[0].name else "fallback",
@@ -102,7 +105,7 @@ def _intend(
     except InputError as error:
         raise Denied(error.message, where=error.where or "submit", advice=error.advice) from None
     for payload, _, _ in payloads:
-        guard_payload(payload, provider, where=body.backends[position].name, tokens=formless_tokens(attempt, approved.plan.validated.minimised))
+        _guard(attempt, approved, payload, provider, body.backends[position].name)
     return journal.intend(
         attempt,
         payloads,
@@ -140,10 +143,16 @@ def _make_once(attempt: Attempt, approved: ApprovedPlan, provider: Backend, entr
 def _sent(attempt: Attempt, approved: ApprovedPlan, provider: Backend, entry: journal.Entry, lease: CredentialLease) -> str:
     """Sends the bytes that the journal holds, which another process may have written: they pass the boundary again."""
     payload = journal.payload_of(attempt, entry)
-    guard_payload(payload, provider, where=entry.backend, tokens=formless_tokens(attempt, approved.plan.validated.minimised))
+    _guard(attempt, approved, payload, provider, entry.backend)
     attempt.require_fence()
     try:
         return provider.submit(payload, entry.key, lease)
     except Ambiguous:
         journal.ambiguous(attempt, entry)
         raise
+
+
+def _guard(attempt: Attempt, approved: ApprovedPlan, payload: bytes, provider: Backend, where: str) -> None:
+    minimised = approved.plan.validated.minimised
+    step = minimised.admitted.manifest.execution.angle_step
+    guard_payload(payload, provider, where=where, tokens=formless_tokens(attempt, minimised), step=step)

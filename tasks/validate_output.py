@@ -1,4 +1,4 @@
-"""Gate 9: what came back passes the quantum-shaped checks, then the output suite."""
+"""Gate 9: what came back passes the quantum-shaped checks, then the output suite, and is no more than its declared types and this run's keys."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.run import journal
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.counts import counts_of
+from prefect_gatehouse.run.leaving import free_text
+from prefect_gatehouse.run.minimised import column_of
+from prefect_gatehouse.run.re_identification import refuse_strange
 from prefect_gatehouse.run.values import RawOutcome, RoundOutcome, ValidatedOutcome
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tasks.report import publish_suite, refuse_failed
+from prefect_gatehouse.validation.declared_types import refuse_undeclared
 from prefect_gatehouse.validation.outcome import check_counts
 from prefect_gatehouse.validation.report import CheckResult
 from prefect_gatehouse.validation.validate import validate
@@ -21,7 +25,8 @@ def validate_output(attempt: Attempt, raw: RawOutcome) -> ValidatedOutcome:
     """Checks every round's counts against the circuits that were sent, then the frame against the output suite.
 
     Raises:
-        DataRefused: Counts do not belong to the circuits, columns are not the declared ones, or an expectation failed.
+        DataRefused: Counts do not belong to the circuits, columns are not the declared ones, an expectation failed, a column holds something
+            else than its declared type, or a key is none of those that the workload was given.
         PlanChanged: The suite is another one than was approved.
         Tampered: Stored counts are not the ones that were collected.
     """
@@ -37,7 +42,7 @@ def validate_output(attempt: Attempt, raw: RawOutcome) -> ValidatedOutcome:
         )
     table = attempt.store.read(raw.frame, attempt.key)
     frame = as_frame(table)
-    wanted = {manifest.output.key, *manifest.output.columns}
+    wanted = {manifest.output.key, *manifest.output.names}
     if set(frame.columns) != wanted:
         raise DataRefused(
             f"the workload's frame has not exactly the declared columns: missing {sorted(wanted - set(frame.columns))}, "
@@ -50,6 +55,9 @@ def validate_output(attempt: Attempt, raw: RawOutcome) -> ValidatedOutcome:
     report = validate(attempt.parts.output_suite(admitted), table)
     publish_suite(attempt, "validate_output", report, manifest)
     refuse_failed(report, "validate_output")
+    refuse_undeclared(table, manifest.output, free_text=free_text(admitted.tier.name))
+    minimised = raw.approved.plan.validated.minimised
+    refuse_strange(table.column(manifest.output.key), column_of(attempt, minimised, manifest.output.key), where="output.key")
     return ValidatedOutcome(raw=raw, checks=checks, report=report)
 
 

@@ -51,7 +51,7 @@ def write_back(attempt: Attempt, outcome: ValidatedOutcome, fetch: Fetch) -> Wri
             _re_identified(attempt, plan, table, fetch),
             table=output.target.table,
             key=output.key,
-            columns=output.columns,
+            columns=output.names,
             mode=output.mode,
             run_id=attempt.run_id,
             plan_digest=plan.digest,

@@ -24,7 +24,10 @@ from prefect_gatehouse.store.run_keys import RunKeys
 from prefect_gatehouse.tokens.keys import RootKey
 from prefect_gatehouse.validation.suite import load_suite
 from prefect_gatehouse.validation.validate import validate
+from prefect_gatehouse.workload.angles import on_grid
 from prefect_gatehouse.workload.batch import CircuitBatch
+from prefect_gatehouse.workload.capacity import capacity
+from prefect_gatehouse.workload.circuits import build_circuit
 from prefect_gatehouse.workload.load import load_workload
 from prefect_gatehouse.workload.rounds import Finished, Rounds
 
@@ -171,3 +174,31 @@ def test_measured_overlaps_are_fidelities(clinic: Clinic, outcome: tuple[pd.Data
         assert measured == pytest.approx(abs(states[0].inner(states[1])) ** 2, abs=1e-9)
     same = workload.overlap(angles[0], angles[0]).remove_final_measurements(inplace=False)
     assert Statevector(same).probabilities_dict()["0000"] == pytest.approx(1)
+
+
+def test_a_grid_moves_counts_by_less_than_shot_noise(clinic: Clinic, outcome: tuple[pd.DataFrame, list[Any]]) -> None:
+    """Every angle has 24 bits instead of 64; exact overlaps move by a thousandth of a count's standard deviation, and counts by less than one."""
+    from qiskit.quantum_info import Statevector
+
+    circuits, step = outcome[1], clinic.manifest.execution.angle_step
+    assert isinstance(circuits, CircuitBatch) and step == 1e-6
+    gridded = on_grid(circuits, step)
+    assert gridded.angles[0].shape == circuits.angles[0].shape and not (gridded.angles[0] == circuits.angles[0]).all()
+    free, bounded = capacity(circuits, None), capacity(gridded, step)
+    assert (free.angle_bits, bounded.angle_bits, bounded.angles) == (64, 24, circuits.angles[0].size)
+    shots = clinic.manifest.execution.shots
+    for place in np.random.default_rng(1).choice(len(circuits), 40, replace=False):
+        both = []
+        for batch in (circuits, gridded):
+            circuit = build_circuit(batch.templates[0], batch.angles[0][place].tolist()).remove_final_measurements(inplace=False)
+            both.append(Statevector(circuit).probabilities_dict().get("0000", 0.0))
+        assert abs(both[0] - both[1]) < 0.001 * 0.5 / np.sqrt(shots)
+    lease = CredentialLease(Purpose.SUBMIT, None, None, environment="local", tenant=clinic.manifest.tenant)
+    counted = []
+    for number, batch in enumerate((circuits, gridded)):
+        provider = connect("aer", Connection(clinic.folder / f"grid-{number}", clinic.key.sealer()))
+        counts = provider.result(provider.submit(provider.encode(batch, shots), "run:0:0:0", lease), lease).counts
+        counted.append(np.array([each.get("0000", 0) for each in counts]) / shots)
+    share = counted[0]
+    noise = np.sqrt(np.maximum(share * (1 - share), 1 / shots) / shots)
+    assert (np.abs(counted[0] - counted[1]) < noise).all()

@@ -210,6 +210,22 @@ FIELDS: dict[str, tuple[str, str, int, str, str]] = {
     "nul-in-a-path": ("source: data.csv", r'source: "a\0b"', 11, "data.source", "form that this field has.*control characters"),
     "reordered-purpose": ("purpose: a test", "purpose: a \u202etset", 7, "purpose", "form that this field has"),
     "markup-in-owner": ("owner: owner@example.org", "owner: <img>", 2 + 1, "owner", "form that this field has"),
+    "step-zero": ("shots: 100\n", "shots: 100\n  angle_step: 0\n", 24, "execution.angle_step", "greater than or equal to 0.000000000001"),
+    "step-negative": ("shots: 100\n", "shots: 100\n  angle_step: -1.0e-6\n", 24, "execution.angle_step", "greater than or equal to 0.000000000001"),
+    "step-too-coarse": ("shots: 100\n", "shots: 100\n  angle_step: 0.2\n", 24, "execution.angle_step", "less than or equal to 0.1"),
+    "step-not-a-number": ("shots: 100\n", "shots: 100\n  angle_step: .nan\n", 24, "execution.angle_step", "finite number"),
+    "step-in-quotes": ("shots: 100\n", 'shots: 100\n  angle_step: "0.001"\n', 24, "execution.angle_step", "number"),
+    "bits-zero": ("deadline: 90m", "deadline: 90m, round_bits: 0", 24, "execution.envelope.round_bits", "greater than or equal to 1"),
+    "no-output-columns": ("columns: [score]", "columns: {}", 30, "output.columns", "at least 1"),
+    "output-columns-a-number": ("columns: [score]", "columns: 7", 30, "output.columns", "list"),
+    "output-type-unknown": ("columns: [score]", "columns: {score: {type: blob}}", 30, "output.columns.score", "type that exists.*number, integer"),
+    "output-type-missing": ("columns: [score]", "columns: {score: {values: [a]}}", 30, "output.columns.score", "type that exists"),
+    "category-without-values": ("columns: [score]", "columns: {score: {type: category}}", 30, "output.columns.score.values", "missing"),
+    "category-twice": ("columns: [score]", "columns: {score: {type: category, values: [a, a]}}", 30, "output.columns.score", "named twice"),
+    "text-without-length": ("columns: [score]", "columns: {score: {type: text}}", 30, "output.columns.score.length", "missing"),
+    "half-a-range": ("columns: [score]", "columns: {score: {type: integer, minimum: 1}}", 30, "output.columns.score", "go together"),
+    "range-reversed": ("columns: [score]", "columns: {score: {type: integer, minimum: 2, maximum: 1}}", 30, "output.columns.score", "above maximum"),
+    "key-with-a-type": ("columns: [score]", "columns: {record: {type: number}}", 30, "output.columns", "repeats the key"),
     "empty-mapping": ("target: {system: results, table: scores}", "target: {}", 28, "output.target.system", "field is missing"),
 }
 
@@ -320,3 +336,35 @@ def test_how_a_csv_is_written_is_part_of_the_manifest(tmp_path: Path) -> None:
     query = GOOD.replace("  source: data.csv\n", "  source: {sql: SELECT 1, system: results}\n  csv: {header: none}\n")
     with pytest.raises(InputError, match="a query is no CSV"):
         load(tmp_path, query)
+
+
+def test_output_columns_with_types(tmp_path: Path) -> None:
+    """Names alone have no types; with types they are written in the order of their names, whatever the order in the file."""
+    plain = load(tmp_path, GOOD).manifest.output
+    assert (plain.names, plain.types) == (("score",), None)
+    typed = load(tmp_path, changed("columns: [score]", "columns: {score: {type: number}, grade: {type: category, values: [a, b]}}"))
+    assert typed.manifest.output.names == ("grade", "score")
+    turned = load(tmp_path, changed("columns: [score]", "columns: {grade: {type: category, values: [a, b]}, score: {type: number}}"))
+    assert turned.digest == typed.digest != load(tmp_path, GOOD).digest
+    assert {name: kind.bits for name, kind in (typed.manifest.output.types or {}).items()} == {"grade": 2, "score": 65}
+
+
+@pytest.mark.parametrize(
+    ("declared", "bits"),
+    [
+        ("{type: boolean}", 2),
+        ("{type: integer}", 65),
+        ("{type: integer, minimum: 0, maximum: 0}", 1),
+        ("{type: integer, minimum: -1, maximum: 1}", 2),
+        ("{type: integer, minimum: 0, maximum: 3}", 3),
+        ("{type: category, values: [a]}", 1),
+        ("{type: category, values: [a, b, c]}", 2),
+        ("{type: category, values: [a, b, c, d]}", 3),
+        ("{type: date}", 33),
+        ("{type: text, length: 10}", 211),
+    ],
+)
+def test_the_bits_of_a_cell(tmp_path: Path, declared: str, bits: int) -> None:
+    """So many bits tell every value of the type, and a gap."""
+    types = load(tmp_path, changed("columns: [score]", f"columns: {{score: {declared}}}")).manifest.output.types
+    assert types is not None and types["score"].bits == bits

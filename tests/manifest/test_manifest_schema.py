@@ -76,6 +76,16 @@ CHANGES: dict[str, tuple[tuple[str, ...], object, bool]] = {
     "k-of-one": (("data", "k"), 1, False),
     "table-name": (("output", "target", "table"), "drop table", False),
     "nul-in-a-path": (("data", "source"), "a\0b", False),
+    "step": (("execution", "angle_step"), 1e-6, True),
+    "step-in-quotes": (("execution", "angle_step"), "0.001", False),
+    "step-of-nothing": (("execution", "angle_step"), 0, False),
+    "step-too-coarse": (("execution", "angle_step"), 0.2, False),
+    "output-columns-with-types": (("output", "columns"), {"a": {"type": "number"}, "b": {"type": "text", "length": 5}}, True),
+    "output-columns-none": (("output", "columns"), {}, False),
+    "output-column-with-markup": (("output", "columns"), {"a|b": {"type": "number"}}, False),
+    "output-type-unknown": (("output", "columns"), {"a": {"type": "blob"}}, False),
+    "output-type-with-more": (("output", "columns"), {"a": {"type": "number", "values": ["x"]}}, False),
+    "output-category-without-values": (("output", "columns"), {"a": {"type": "category"}}, False),
     "systems-no-list": (("systems",), {}, False),
 }
 

@@ -19,9 +19,10 @@ from qiskit.circuit.library import GlobalPhaseGate, RXGate
 
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.providers.interface import Backend
-from prefect_gatehouse.run.boundary import LARGEST_ANGLE, fault_in, guard_payload, kinds_in, require_key
+from prefect_gatehouse.run.boundary import fault_in, guard_payload, kinds_in, require_key
 from prefect_gatehouse.tokens import cmac, permute_blocks, siv
 from prefect_gatehouse.tokens.keys import RootKey
+from prefect_gatehouse.workload.angles import LARGEST_ANGLE
 from prefect_gatehouse.workload.gates import gate_shapes
 from prefect_gatehouse.workload.plain_form import VERSION, words_of
 from tests.support.circuit_lists import encode
@@ -57,6 +58,7 @@ def bell(angle: float = 0.5) -> QuantumCircuit:
 
 
 GOOD = encode([bell()], 64)
+STEP = 1e-6
 HALF = struct.pack("<d", 0.5)
 HEAD = f"64\n{VERSION}\n"
 
@@ -412,3 +414,17 @@ def test_a_key_of_another_form(key: str) -> None:
     with pytest.raises(DataRefused, match="not of our own form") as caught:
         require_key(key, "aer")
     assert not key or key not in str(caught.value)
+
+
+def test_an_angle_off_the_grid_is_refused() -> None:
+    """Where the plan puts angles on a grid, a payload with another angle is none that this run made: digits behind the grid do not leave."""
+    on = encode([bell(0.5), bell(123_457 * STEP)], 64)
+    guard(on, step=STEP)
+    for angle in (0.5 + 2**-40, math.nextafter(0.5, 1), 0.1234567, 2.1 * math.pi):
+        off = encode([bell(0.5), bell(angle)], 64)
+        guard(off)
+        with pytest.raises(DataRefused, match=r"an angle is not on the grid of execution\.angle_step") as caught:
+            guard(off, step=STEP)
+        assert str(angle) not in str(caught.value)
+    with pytest.raises(DataRefused, match="an angle is beyond 804"):
+        guard(encode([bell(20260101.0)], 64), step=STEP)

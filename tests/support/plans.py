@@ -23,6 +23,7 @@ from prefect_gatehouse.run.values import (
     AdmittedRun,
     BackendSnapshot,
     CredentialNeed,
+    Leaving,
     MinimisedData,
     Plan,
     PlanBody,
@@ -35,7 +36,7 @@ from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.store.artifact import Artifact
 from prefect_gatehouse.validation.report import CheckResult, SuiteReport
 from prefect_gatehouse.validation.suite import load_suite
-from prefect_gatehouse.workload.summary import CircuitsSummary
+from prefect_gatehouse.workload.summary import Capacity, CircuitsSummary
 
 RUN = "3f0d5a3e-0000-4000-8000-000000000001"
 POLICY_DIGEST = "9" * 64
@@ -150,6 +151,7 @@ def plan_for(folder: Path, settings: Settings, *, made_at: datetime = MADE, **ch
         run_id=RUN,
         data_digest="3" * 64,
         circuits=CircuitsSummary(count=1, templates=1, digest="4" * 64, qubits=2, depth=3, angles=1, shots=64),
+        leaving=Leaving(circuits=Capacity(angles=1, angle_bits=64, gates=40, order=2), round_bits=106, frame_bits=None),
         backends=tuple(_snapshot(name) for name in ("aer", "braket-local")),
         rounds=2,
         jobs=10,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+
 import pandas as pd
 import pytest
 from tests.support.gates import Collected
 from tests.support.plans import RUN
 
 from prefect_gatehouse.errors import DataRefused, Tampered
+from prefect_gatehouse.run.values import RawOutcome
 from prefect_gatehouse.tasks.validate_output import validate_output
 
 
@@ -27,6 +30,45 @@ def test_counts_that_are_no_answer_to_the_circuits(collected: Collected) -> None
     exchanged = collected.outcome.model_copy(update={"rounds": (first.model_copy(update={"counts_digest": "0" * 64}), second)})
     with pytest.raises(Tampered, match="not the ones that were collected"):
         validate_output.body(collected.desk.attempt, exchanged)
+
+
+def test_keys_that_the_workload_was_not_given(collected: Collected) -> None:
+    """A key that it made up, or kept from elsewhere, is counted and refused before anything is turned back or written; no key is told."""
+    attempt = collected.desk.next_attempt()
+    collected.desk.attempt = attempt
+    given = collected.desk.frame(collected.outcome)["subject"].tolist()
+    for number, keys in enumerate(([*given[:2], "CANARY"], ["CANARY", "CANARY2", given[0]])):
+        frame = pd.DataFrame({"subject": keys, "score": 1})
+        with pytest.raises(DataRefused, match=rf"output.key: {number + 1} keys of the workload's frame are none that it was given") as caught:
+            validate_output.body(attempt, collected.returning(f"keys-{number}", frame))
+        assert "CANARY" not in str(caught.value)
+    with pytest.raises(DataRefused, match=r"of another type than it was given|none that it was given"):
+        validate_output.body(attempt, collected.returning("numbers", pd.DataFrame({"subject": [1, 2], "score": 1})))
+
+
+def raised(outcome: RawOutcome, tier: str) -> RawOutcome:
+    """The outcome as if its run had been admitted under another tier."""
+    plan = outcome.approved.plan
+    admitted = plan.admitted.model_copy(update={"tier": plan.admitted.tier.model_copy(update={"name": tier, "leaving_bits": 10**6})})
+    minimised = plan.validated.minimised.model_copy(update={"admitted": admitted})
+    plan = plan.model_copy(update={"validated": plan.validated.model_copy(update={"minimised": minimised})})
+    return outcome.model_copy(update={"approved": outcome.approved.model_copy(update={"plan": plan})})
+
+
+def test_text_that_nobody_declared(collected: Collected) -> None:
+    """In the prototype tier it passes, and the plan said that nothing bounds it; above, a frame that carries text in such a column is refused."""
+    attempt = collected.desk.next_attempt()
+    collected.desk.attempt = attempt
+    subjects = collected.desk.frame(collected.outcome)["subject"]
+    smuggled = base64.b64encode(b"CANARY Ann Example, 1961-02-03").decode()
+    outcome = collected.returning("text", pd.DataFrame({"subject": subjects, "score": smuggled}))
+    assert validate_output.body(attempt, outcome).report.success
+    with pytest.raises(
+        DataRefused, match=r"output\.columns\.score: column 'score' of the workload's frame holds text, and its type is not declared"
+    ) as caught:
+        validate_output.body(attempt, raised(outcome, "business"))
+    assert smuggled not in str(caught.value)
+    assert validate_output.body(attempt, raised(collected.outcome, "business")).report.success
 
 
 WRONG_FRAMES = {

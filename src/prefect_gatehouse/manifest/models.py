@@ -5,7 +5,7 @@ Unknown keys are refused everywhere; what a manifest does not name is not allowe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -18,6 +18,7 @@ from prefect_gatehouse.manifest.columns import REVERSIBLE, Drop, Tokenise, needs
 from prefect_gatehouse.manifest.data import Data, SqlQuery
 from prefect_gatehouse.manifest.declared_endpoint import Endpoint, dialect_of
 from prefect_gatehouse.manifest.fields import BlockReference, ColumnName, DataClass, Duration, Inconsistent, Line, Name, RelativePath, Strict
+from prefect_gatehouse.manifest.output_columns import OutputColumn, OutputColumns
 from prefect_gatehouse.manifest.reserved import about_column, alike, free_table
 from prefect_gatehouse.vocabulary import TierName
 
@@ -71,6 +72,9 @@ class Envelope(Strict):
     jobs: Annotated[int, Field(ge=1, le=1_000_000)] = Field(description="Provider jobs over all rounds.")
     cost: Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=4)] = Field(description="Most the run may spend, in USD.")
     deadline: Duration = Field(description="From the approval: nothing is submitted later.")
+    round_bits: Annotated[int, Field(ge=1, le=EXACT)] | None = Field(
+        None, description="Most bits that the circuits of one round may carry; as many as the first round's could, unless set."
+    )
 
 
 class Execution(Strict):
@@ -79,6 +83,9 @@ class Execution(Strict):
     backends: Annotated[tuple[Name, ...], Field(min_length=1, max_length=10)] = Field(description="In order of preference.")
     shots: Annotated[int, Field(ge=1, le=1_000_000)]
     envelope: Envelope
+    angle_step: Annotated[float, Field(ge=1e-12, le=0.1, strict=True)] | None = Field(
+        None, description="Radians, such as 1.0e-6: every angle is put on the nearest multiple before it is digested and sent."
+    )
     data_engine: Literal["in-process", "processes", "dask"] = Field(
         "in-process", description="Where data is minimised: in the run's process, in a pool of them, or on a Dask cluster."
     )
@@ -134,8 +141,21 @@ class Output(Strict):
     suite: RelativePath = Field(description="Great Expectations suite of the frame that the workload returns.")
     target: Target
     key: ColumnName = Field(description="Column that identifies a row; a reversible token is turned back at the target.")
-    columns: Annotated[tuple[ColumnName, ...], Field(min_length=1)] = Field(description="Every column that is written, beside the key.")
+    columns: OutputColumns = Field(
+        description="Every column that is written, beside the key: a list of names, or a mapping from each name to its type. Without types "
+        "only the prototype tier takes text."
+    )
     mode: Literal["append", "replace", "upsert"] = "upsert"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns, in the order in which they are written: as listed; sorted where they have types, since a mapping has no order in JSON."""
+        return self.columns if isinstance(self.columns, tuple) else tuple(sorted(self.columns))
+
+    @property
+    def types(self) -> Mapping[str, OutputColumn] | None:
+        """What each column may hold, None where the manifest does not say it."""
+        return None if isinstance(self.columns, tuple) else self.columns
 
 
 class Retention(Strict):
@@ -189,7 +209,7 @@ class Manifest(Strict):
             yield ("output", "key"), f"output.key is tokenised with a scheme that can't be reversed; use {', '.join(sorted(REVERSIBLE))}"
         if self.output.key in self.output.columns:
             yield ("output", "columns"), "output.columns repeats the key"
-        if len(set(self.output.columns)) != len(self.output.columns):
+        if len(set(self.output.names)) != len(self.output.names):
             yield ("output", "columns"), "a column is written twice"
         yield from self._about_names()
 
@@ -198,11 +218,12 @@ class Manifest(Strict):
         key = about_column(self.output.key, dialect)
         if key is not None:
             yield ("output", "key"), key
-        for place, name in enumerate(self.output.columns):
+        listed = self.output.types is None
+        for place, name in enumerate(self.output.names):
             problem = about_column(name, dialect)
             if problem is not None:
-                yield ("output", "columns", place), problem
-        names = list(dict.fromkeys((self.output.key, *self.output.columns)))
+                yield ("output", "columns", place if listed else name), problem
+        names = list(dict.fromkeys((self.output.key, *self.output.names)))
         if alike(names, dialect) is not None:
             yield ("output", "columns"), "two names differ by case only, which the database does not see; rename one of them"
 

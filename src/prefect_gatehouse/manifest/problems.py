@@ -96,6 +96,8 @@ def sentence(kind: str, message: str, loc: Sequence[str | int], context: Mapping
         near = difflib.get_close_matches(str(loc[-1]), _known_names(), 1)
         return "there is no such field", f"did you mean {near[0]}?" if near else "remove it"
     if kind in ("union_tag_not_found", "union_tag_invalid"):
+        if "type" in str(context.get("discriminator")):
+            return "a column needs a type that exists", "set type to number, integer, boolean, category, date, timestamp or text"
         return "a column needs a rule that exists", "set rule to drop, keep, tokenise or generalise"
     if kind in ("literal_error", "enum"):
         return "the value is none of the allowed ones", f"use {context.get('expected', 'one of the documented values')}"

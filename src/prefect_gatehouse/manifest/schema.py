@@ -22,4 +22,7 @@ def json_schema() -> dict[str, Any]:
     schema = Manifest.model_json_schema(by_alias=True, schema_generator=_Generator)
     # Pydantic says what a key that fits its pattern holds, and forgets to refuse the others.
     schema["$defs"]["Data"]["properties"]["columns"]["additionalProperties"] = False
+    for form in schema["$defs"]["Output"]["properties"]["columns"]["oneOf"]:
+        if form["type"] == "object":
+            form["additionalProperties"] = False
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Gatehouse manifest", **schema}

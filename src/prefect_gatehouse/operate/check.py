@@ -120,7 +120,7 @@ def _leaving(columns: Mapping[str, object]) -> list[str]:
 
 def _coming_back(tree: Tree) -> list[str]:
     key, columns = tree.at("output", "key"), tree.at("output", "columns")
-    return [name for name in (key, *(columns if isinstance(columns, list) else ())) if isinstance(name, str)]
+    return [name for name in (key, *(columns if isinstance(columns, list | dict) else ())) if isinstance(name, str)]
 
 
 def _suite(present: Sequence[str], otherwise: str, loc: tuple[str, ...], name: str, folder: Path) -> Iterator[_Finding]:

@@ -53,7 +53,7 @@ def outputs_of(data: Data, output: Output, features: Sequence[ClassedColumn]) ->
     up would not open. Tokens of ``ff1`` and permuted numbers always open, so such a key counts like any other column of the frame.
     """
     top, because = _highest_of(features)
-    columns = [ClassedColumn(column=name, data_class=top, because=because) for name in output.columns]
+    columns = [ClassedColumn(column=name, data_class=top, because=because) for name in output.names]
     key = data.columns.get(output.key)
     own = next((item for item in features if item.column == output.key), None)
     if own is not None and isinstance(key, Tokenise) and key.authentic:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from prefect_gatehouse.canonical import EXACT
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.manifest.fields import DataClass, Duration, Name, Strict
 from prefect_gatehouse.manifest.treatment import Treatment
@@ -31,6 +32,8 @@ class _Tier(Strict):
     synthetic_only: bool
     # A file that does not say it asks for the most.
     preflight: Literal["required", "optional", "never"] = "required"
+    # None means no cap, which only the prototype tier may leave open.
+    leaving_bits: Annotated[int, Field(ge=1, le=EXACT)] | None = None
 
 
 def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
@@ -43,6 +46,13 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
     missing = {"prototype", "integration", "business"} - set(tiers)
     if missing:
         raise InputError(f"tiers are missing: {', '.join(sorted(missing))}", where=str(path), advice="define all three")
+    unbounded = sorted(name for name, tier in tiers.items() if tier.leaving_bits is None and name != "prototype")
+    if unbounded:
+        raise InputError(
+            "only the prototype tier may leave open how many bits circuits may carry",
+            where=f"{path}: {unbounded[0]}.leaving_bits",
+            advice="set it; the plan of a run says how many bits its circuits could carry",
+        )
     return {
         name: TierRules(
             name=name,
@@ -56,6 +66,7 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             resume_window_seconds=int(tier.resume_window.total_seconds()),
             synthetic_only=tier.synthetic_only,
             preflight=tier.preflight,
+            leaving_bits=tier.leaving_bits,
         )
         for name, tier in tiers.items()
     }

@@ -6,18 +6,18 @@ templates over known gates and whole numbers in range, and tables of finite angl
 larger than a sane one. A payload that can't be read is refused.
 
 What this stops: names of circuits, registers, parameters, gates and labels, metadata, global phases, bytes behind the payload, a token
-or an identifier as a number. What nothing of this kind can stop: an angle is a double of 53 bits, and a count of gates is a number too,
-so a workload that means to can write any bits into circuits that look like circuits. That is why people approve the digest of its code.
+or an identifier as a number. What nothing of this kind can stop: an angle is a double, and a count of gates is a number too, so a workload that
+means to can write bits into circuits that look like circuits. They are bounded and counted (``workload/capacity.py``), and people approve the bound.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from prefect_gatehouse.errors import DataRefused, GatehouseError
+from prefect_gatehouse.workload.angles import LARGEST_ANGLE, is_on_grid
 from prefect_gatehouse.workload.gates import gate_shapes
 from prefect_gatehouse.workload.plain_form import VERSION, Malformed, read, words_of
 
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from prefect_gatehouse.providers.interface import Backend
-
-LARGEST_ANGLE = 256 * math.pi
-"""Radians. Every gate's angle has a period of at most 4 pi, so a larger one says nothing that its remainder does not. 64 such periods
-leave room for feature maps and weighted costs, and none for a postcode, a year or an account number that nobody scaled."""
 
 _KEY = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?::[0-9]{1,7}){3}")
 # Our own texts: scheme, version, base32hex of at least 8 bytes. In any case, since a provider may fold it.
@@ -42,7 +38,7 @@ _WORD = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.@+-]*")
 _SHORTEST_NUMBER, _SHORTEST_WORD = 6, 4
 
 
-def guard_payload(payload: bytes, provider: Backend, *, where: str, tokens: Iterable[pa.Array] = ()) -> None:
+def guard_payload(payload: bytes, provider: Backend, *, where: str, tokens: Iterable[pa.Array] = (), step: float | None = None) -> None:
     """Lets a payload pass, or refuses it.
 
     Args:
@@ -50,6 +46,7 @@ def guard_payload(payload: bytes, provider: Backend, *, where: str, tokens: Iter
         provider: Says how they read in the plain form.
         where: The backend.
         tokens: Columns of this run whose tokens have no form of their own (ff1, permuted numbers); read only where needed.
+        step: The grid that the plan puts angles on, in radians; None where it names none.
 
     Raises:
         DataRefused: Says what kind of thing is in the payload that has no place there, never the thing.
@@ -58,7 +55,7 @@ def guard_payload(payload: bytes, provider: Backend, *, where: str, tokens: Iter
     found = kinds_in(words_of(plain), tokens)
     if found:
         raise _refused(f"it holds {' and '.join(found)}", where)
-    problem = fault_in(plain)
+    problem = fault_in(plain, step)
     if problem:
         raise _refused(problem, where)
 
@@ -90,7 +87,7 @@ def kinds_in(text: str, tokens: Iterable[pa.Array] = ()) -> list[str]:
     return found
 
 
-def fault_in(plain: bytes) -> str:
+def fault_in(plain: bytes, step: float | None = None) -> str:
     """What is wrong with the plain form of a job, empty if nothing is."""
     try:
         batch, _ = read(plain)
@@ -98,6 +95,8 @@ def fault_in(plain: bytes) -> str:
         return str(fault)
     if any(max(table.max(), -table.min()) > LARGEST_ANGLE for table in batch.angles if table.size):
         return f"an angle is beyond {LARGEST_ANGLE:.0f}; scale the feature, or reduce the angle modulo 4 pi in the workload"
+    if step is not None and not all(is_on_grid(table, step) for table in batch.angles):
+        return "an angle is not on the grid of execution.angle_step"
     return ""
 
 

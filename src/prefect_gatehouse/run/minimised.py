@@ -21,7 +21,7 @@ def rounds_of(attempt: Attempt, minimised: MinimisedData) -> Rounds:
     manifest = minimised.admitted.manifest
     workload = attempt.parts.workload(minimised.admitted)
     features = as_frame(attempt.store.read(minimised.artifact, attempt.key))
-    return Rounds(workload, features, dict(manifest.workload.parameters), {manifest.output.key, *manifest.output.columns})
+    return Rounds(workload, features, dict(manifest.workload.parameters), {manifest.output.key, *manifest.output.names})
 
 
 def formless_tokens(attempt: Attempt, minimised: MinimisedData) -> Iterator[pa.Array]:

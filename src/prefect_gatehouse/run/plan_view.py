@@ -39,8 +39,8 @@ _PURPOSES = {
 
 
 def sections(plan: Plan) -> list[Section]:
-    """Who asks, what leaves, where it runs, what it costs, which secrets are used, what is written where, which code runs under which rules."""
-    return [_who(plan), _leaves(plan), _stays(plan), _runs(plan), _secrets(plan), _written(plan), _code(plan)]
+    """Who asks, what leaves, where it runs, what it costs, which secrets are used, what is written where, which code runs, how much could leave."""
+    return [_who(plan), _leaves(plan), _stays(plan), _runs(plan), _secrets(plan), _written(plan), _code(plan), _leaving(plan)]
 
 
 def _who(plan: Plan) -> Section:
@@ -157,7 +157,7 @@ def _written(plan: Plan) -> Section:
         ("Class", in_words(classes.output_class, classes.because)),
         ("For", f"{readers} cleared for {classes.output_class}; the target takes up to {system.highest_class}"),
         ("Rows", f"{output.mode} by {output.key}"),
-        ("Columns", ", ".join(output.columns)),
+        ("Columns", ", ".join(output.names)),
         ("Artifacts", "deleted when the run ends, their key first"),
     )
     return Section("What will be written", ("", ""), rows)
@@ -201,6 +201,59 @@ def _since(since: Since) -> Iterator[tuple[str, str]]:
 def _names(names: tuple[str, ...]) -> str:
     more = f" and {len(names) - _MOST_FILES} more" if len(names) > _MOST_FILES else ""
     return _printable(", ".join(names[:_MOST_FILES])) + more
+
+
+def _leaving(plan: Plan) -> Section:
+    """The bounds, whatever the workload's code means by its circuits and its frame."""
+    body, leaving = plan.body, plan.body.leaving
+    first, in_all = leaving.circuits, body.rounds * leaving.round_bits
+    step = plan.admitted.manifest.execution.angle_step
+    cap = plan.admitted.tier.leaving_bits
+    allowed = f"the {plan.admitted.tier.name} tier allows {cap:,}" if cap is not None else f"the {plan.admitted.tier.name} tier has no cap"
+    shape = f"{first.gates + first.order:,} bits of gates, places and order"
+    rows = (
+        ("Circuits, first round", f"{shape}, and {first.angles:,} angles of {first.angle_bits} bits"),
+        ("Circuits, any round", f"at most {leaving.round_bits:,} bits; a round with more is refused"),
+        ("Circuits, in all", f"at most {_count(body.rounds, 'round')}, {in_all:,} bits ({_bytes(in_all)}); {allowed}"),
+        ("Angles", f"on a grid of {step:g} rad" if step is not None else "any double; execution.angle_step would put them on a grid"),
+        ("Frame", _frame(plan)),
+        *((f"Column {name}", what) for name, what in _column_types(plan)),
+    )
+    summary = (
+        f"At most {_count(first.angles, 'angle')} of {first.angle_bits} bits in the first round, {in_all:,} bits in all, "
+        "whatever the workload means by them; honest features are counted as well"
+    )
+    return Section("How much could leave", ("", ""), rows, summary)
+
+
+def _frame(plan: Plan) -> str:
+    bits = plan.body.leaving.frame_bits
+    rows = _count(plan.validated.minimised.artifact.rows, "row")
+    if bits is None:
+        return f"no bound: up to {rows}, and columns without a declared type may hold text"
+    return f"at most {bits:,} bits ({_bytes(bits)}) to the target, in up to {rows}; keys are this run's own"
+
+
+def _column_types(plan: Plan) -> list[tuple[str, str]]:
+    """The columns that come back with their types; free text with its class."""
+    output = plan.admitted.manifest.output
+    found = []
+    for name in output.names if output.types is not None else ():
+        kind = (output.types or {})[name]
+        known = {each.column: each.data_class for each in plan.body.classes.outputs}
+        detail = f", free text of class {known[name]}" if kind.type == "text" else f", one of {len(kind.values)}" if kind.type == "category" else ""
+        found.append((name, f"{kind.type}{detail}: {kind.bits} bits a row"))
+    return found
+
+
+def _bytes(bits: int) -> str:
+    """Bits as the size of a file."""
+    size: float = -(-bits // 8)
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.4g} {unit}"
+        size /= 1000
+    return f"{size:.4g} GB"
 
 
 def _preflight(plan: Plan) -> str:

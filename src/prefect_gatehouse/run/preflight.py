@@ -70,7 +70,7 @@ def _wanted(manifest: Manifest) -> Wanted:
         table=output.target.table,
         key=output.key,
         key_kind=_key_kind(manifest),
-        columns=output.columns,
+        columns=output.names,
         mode=output.mode,
         role=target_of(manifest).role,
         as_self=credentials.preflight == credentials.write_back,

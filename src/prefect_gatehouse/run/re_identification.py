@@ -86,8 +86,8 @@ def turn_back(column: pa.ChunkedArray, rule: Tokenise, root: RootKey, *, tenant:
     raise InputError(f"tokens of scheme {rule.scheme} can't be turned back", where=f"data.columns.{name}", advice="use siv, ff1 or permute")
 
 
-def refuse_strange(column: pa.ChunkedArray, own: pa.ChunkedArray) -> None:
-    """Stops tokens that are none of the run's own.
+def refuse_strange(column: pa.ChunkedArray, own: pa.ChunkedArray, where: str = _WHERE) -> None:
+    """Stops keys that are none of the run's own.
 
     Every text of ff1 and every permuted number would open, to somebody else's value; and a token that says whose it is may come from
     another run of the tenant, whose data nobody approved for this one.
@@ -95,6 +95,7 @@ def refuse_strange(column: pa.ChunkedArray, own: pa.ChunkedArray) -> None:
     Args:
         column: The tokens of the workload's frame.
         own: The tokens that the workload was given.
+        where: Who asks.
 
     Raises:
         DataRefused: Says how many are none of them.
@@ -103,13 +104,30 @@ def refuse_strange(column: pa.ChunkedArray, own: pa.ChunkedArray) -> None:
     import pyarrow.compute as pc
 
     try:
-        asked, given = _comparable(column), _comparable(own)
-        known = pc.is_in(asked, value_set=given.cast(asked.type))
+        asked, given = _alike(_comparable(column), _comparable(own))
+        known = pc.is_in(asked, value_set=given)
     except pa.ArrowException:
-        raise DataRefused("the key of the workload's frame is of another type than it was given", where=_WHERE, advice="mend the workload") from None
+        raise DataRefused("the key of the workload's frame is of another type than it was given", where=where, advice="mend the workload") from None
     number = pc.sum(pc.and_(pc.invert(known), pc.is_valid(column))).as_py() or 0
     if number:
-        raise DataRefused(f"{number} keys of the workload's frame are none that it was given", where=_WHERE, advice="mend the workload")
+        raise DataRefused(f"{number} keys of the workload's frame are none that it was given", where=where, advice="mend the workload")
+
+
+def _alike(asked: pa.Array, given: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Two columns of one type. Of decimals pandas keeps only as many digits as it needs, so what came back is widened first.
+
+    Text is compared as text, whatever number it reads as: 012 is written otherwise than 12.
+    """
+    import pyarrow as pa
+
+    from prefect_gatehouse.tokens.columns import is_text
+
+    if is_text(asked.type):
+        return asked, given.cast(asked.type)
+    try:
+        return asked.cast(given.type), given
+    except pa.ArrowException:
+        return asked, given.cast(asked.type)
 
 
 def _comparable(column: pa.ChunkedArray) -> pa.Array:

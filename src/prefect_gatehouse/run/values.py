@@ -29,7 +29,7 @@ from prefect_gatehouse.store.artifact import Artifact, Deletion
 from prefect_gatehouse.validation.report import CheckResult, SuiteReport
 from prefect_gatehouse.value import Digest, Value
 from prefect_gatehouse.vocabulary import Ending, Label, Method
-from prefect_gatehouse.workload.summary import CircuitsSummary
+from prefect_gatehouse.workload.summary import Capacity, CircuitsSummary
 
 
 class AdmittedRun(GateValue):
@@ -209,6 +209,14 @@ class Since(Value):
     changed: tuple[str, ...] = ()
 
 
+class Leaving(Value):
+    """How much could leave, in bits at most (``run/leaving.py``)."""
+
+    circuits: Capacity = Field(description="Of the first round.")
+    round_bits: int = Field(ge=1, description="Most that the circuits of any round may carry to the provider.")
+    frame_bits: int | None = Field(description="Most that the frame could carry to the target; None where nothing bounds it.")
+
+
 class PlanBody(Value):
     """What the plan digest covers; any change voids the approvals."""
 
@@ -222,6 +230,7 @@ class PlanBody(Value):
     image_digest: str = ""
     packages_digest: Digest = Field(description="Over the content of everything that is installed.")
     circuits: CircuitsSummary = Field(description="Of the first round.")
+    leaving: Leaving
     backends: tuple[BackendSnapshot, ...]
     rounds: int
     jobs: int
@@ -343,6 +352,7 @@ class Submission(GateValue):
     plan_digest: Digest
     round: int
     circuits: CircuitsSummary
+    leaving_bits: int = Field(description="Most that they could carry.")
     jobs: Annotated[tuple[Job, ...], Field(min_length=1)]
     reserved: Decimal = Field(description="USD, worst case.")
     label: Label
