@@ -35,12 +35,12 @@ def test_a_run_that_stopped_between_its_rounds_goes_on(tmp_path: Path) -> None:
     expected = run_rounds(whole.attempt, whole.approved())
     desk = Desk(tmp_path / "cut")
     # The same code both times, or the approval would be void: what differs lies outside of it.
-    desk.write(TWO_ROUNDS.replace("    share =", f"    open({str(desk.folder / 'go')!r}).close()\n    share ="))
+    desk.write(TWO_ROUNDS.replace("    share =", f"    open({str(desk.folder.parent / 'go')!r}).close()\n    share ="))
     approved = desk.approved()
     with pytest.raises(WorkloadFailed, match="FileNotFoundError"):
         run_rounds(desk.attempt, approved)
     assert desk.entries() == [(0, 0, "aer", "settled")]
-    (desk.folder / "go").write_text("")
+    (desk.folder.parent / "go").write_text("")
     desk.attempt = desk.next_attempt()
     outcome = run_rounds(desk.attempt, approved)
     assert desk.entries() == [(0, 0, "aer", "settled"), (1, 0, "aer", "settled")]
@@ -51,14 +51,14 @@ def test_a_run_that_stopped_between_its_rounds_goes_on(tmp_path: Path) -> None:
 def test_a_workload_whose_first_round_changes(tmp_path: Path) -> None:
     """Other circuits than those that were approved, though the code is the same: refused before anything is fetched or submitted."""
     desk = Desk(tmp_path)
-    desk.write(TWO_ROUNDS.replace("sorted(features", f"[float(open({str(desk.folder / 'angle')!r}).read())] or sorted(features"))
-    (desk.folder / "angle").write_text("0.5")
+    desk.write(TWO_ROUNDS.replace("sorted(features", f"[float(open({str(desk.folder.parent / 'angle')!r}).read())] or sorted(features"))
+    (desk.folder.parent / "angle").write_text("0.5")
     approved = desk.approved()
-    (desk.folder / "angle").write_text("0.6")
+    (desk.folder.parent / "angle").write_text("0.6")
     with pytest.raises(WorkloadFailed, match="round 1 has other circuits than before"):
         run_rounds(desk.attempt, approved)
     assert desk.entries() == []
-    (desk.folder / "angle").write_text("0.5")
+    (desk.folder.parent / "angle").write_text("0.5")
     run_rounds(desk.attempt, approved)
 
 
@@ -66,22 +66,22 @@ def test_a_workload_whose_later_round_changes(tmp_path: Path) -> None:
     """A finished round whose circuits differ on replay is an error, not a resubmission: no job is added, and the old one stays."""
     desk = Desk(tmp_path)
     # A clock, as it were: what it shows is read where a seed would belong; the end is held up once, so that there is a replay.
-    body = TWO_ROUNDS.replace("share + random", f"float(open({str(desk.folder / 'clock')!r}).read()) + random")
-    desk.write(body.replace("    return pd.", f"    open({str(desk.folder / 'go')!r}).close()\n    return pd."))
-    (desk.folder / "clock").write_text("1")
+    body = TWO_ROUNDS.replace("share + random", f"float(open({str(desk.folder.parent / 'clock')!r}).read()) + random")
+    desk.write(body.replace("    return pd.", f"    open({str(desk.folder.parent / 'go')!r}).close()\n    return pd."))
+    (desk.folder.parent / "clock").write_text("1")
     approved = desk.approved()
     with pytest.raises(WorkloadFailed, match="FileNotFoundError"):
         run_rounds(desk.attempt, approved)
     before = journal.entries(desk.attempt)
     assert [entry.state for entry in before] == ["settled", "settled"]
-    (desk.folder / "go").write_text("")
-    (desk.folder / "clock").write_text("2")
+    (desk.folder.parent / "go").write_text("")
+    (desk.folder.parent / "clock").write_text("2")
     desk.attempt = desk.next_attempt()
     with pytest.raises(WorkloadFailed, match="round 2 has other circuits than before") as caught:
         run_rounds(desk.attempt, approved)
     assert "deterministic" in caught.value.advice
     assert journal.entries(desk.attempt) == before
-    (desk.folder / "clock").write_text("1")
+    (desk.folder.parent / "clock").write_text("1")
     assert len(run_rounds(desk.attempt, approved).rounds) == 2
 
 

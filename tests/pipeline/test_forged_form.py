@@ -13,6 +13,7 @@ import httpx
 import pytest
 from tests.support.pipeline import APPROVER
 
+from prefect_gatehouse.evidence.questions import reason_of
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.ledger.events import FormDiffered
 from prefect_gatehouse.operate import runs as control
@@ -88,4 +89,5 @@ def test_a_form_that_shows_another_plan(pipeline: Any, stack: Any) -> None:
     pipeline.answer(run_id)
     pipeline.process(run_id)
     assert found_by(pipeline, run_id) == ["show", "run"]
+    assert reason_of(pipeline.ledger, run_id) == "every gate passed"
     assert pipeline.ledger.run(run_id).ending == "completed"

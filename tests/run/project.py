@@ -9,7 +9,7 @@ from typing import Any
 from prefect_gatehouse.run.plan import refuse_changes
 from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.settings import Settings
-from tests.support.plans import POLICY_DIGEST, plan_for, write_project
+from tests.support.plans import POLICY_DIGEST, plan_for, tier_rules, write_project, write_tiers
 
 
 class Project:
@@ -18,7 +18,8 @@ class Project:
     def __init__(self, folder: Path, **change: Any) -> None:
         self.folder = folder / "project"
         write_project(self.folder)
-        self.settings = Settings(home=folder / "home", image_digest="sha256:" + "5" * 64)
+        tiers = write_tiers(folder / "tiers.yaml", change.get("tier", tier_rules()))
+        self.settings = Settings(home=folder / "home", image_digest="sha256:" + "5" * 64, tiers=tiers)
         self.settings.folder("")
         self.plan = plan_for(self.folder, self.settings, made_at=datetime.now(UTC), **change)
 

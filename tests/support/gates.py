@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from prefect_gatehouse.flows.governed_pipeline import up_to_the_plan
 from prefect_gatehouse.identity import sshsig
-from prefect_gatehouse.identity.keys import generate_key
+from prefect_gatehouse.identity.keys import generate_key, public_line
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.fields import DataClass
@@ -132,7 +132,8 @@ class Desk:
         """Has Bob, who may, answer in his own name."""
         people = People(self.settings.people_folder())
         key = self.folder.parent / "bob"
-        people.add("bob", key=generate_key(key, ""), roles=frozenset({"approver"}), totp=False, clearance=DataClass.RESTRICTED)
+        line = public_line(key) if key.exists() else generate_key(key, "")
+        people.add("bob", key=line, roles=frozenset({"approver"}), totp=False, clearance=DataClass.RESTRICTED)
         statement = dict(zip(("approve", "reject"), ask(self.attempt, made, "k"), strict=True))[decision]
         judge(self.attempt, made, "k", Answer(decision=decision, approver="bob", proof=sshsig.sign(key, statement.message())))
 

@@ -108,6 +108,14 @@ def tier_rules(**change: Any) -> TierRules:
     return TierRules.model_validate(fields | change)
 
 
+def write_tiers(path: Path, tier: TierRules) -> Path:
+    """A file of tiers in which each has these rules."""
+    fields = tier.model_dump(mode="json", exclude={"name", "approval_window_seconds", "resume_window_seconds"})
+    fields |= {"approval_window": f"{tier.approval_window_seconds}s", "resume_window": f"{tier.resume_window_seconds}s"}
+    path.write_text(json.dumps(dict.fromkeys(("prototype", "integration", "business"), fields)))  # JSON is YAML
+    return path
+
+
 def admitted_run(folder: Path, **change: Any) -> AdmittedRun:
     """The project's manifest, admitted; ``tier`` and ``requester`` may be given."""
     loaded = load_manifest(folder / "gatehouse.yaml")

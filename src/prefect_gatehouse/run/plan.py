@@ -10,7 +10,6 @@ from prefect_gatehouse.canonical import sha256_file
 from prefect_gatehouse.errors import InputError, PlanChanged
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.policy.class_rules import load_class_rules
-from prefect_gatehouse.policy.classes import classes_of
 from prefect_gatehouse.policy.tiers import load_tiers
 from prefect_gatehouse.run.apart import find_workload_of
 from prefect_gatehouse.run.under import packages_of
@@ -78,7 +77,9 @@ def refuse_changes(settings: Settings, plan: Plan, policy_digest: str) -> None:
     now["input_suite_sha256"] = _sha256_of(folder / manifest.data.suite)
     now["output_suite_sha256"] = _sha256_of(folder / manifest.output.suite)
     now["tier"] = load_tiers(settings.tiers).get(manifest.tier)
-    now["classes"] = classes_of(manifest, load_class_rules(settings.classes))
+    # The classes themselves follow from the manifest; what can change is what the installation demands of the output's.
+    classes = plan.body.classes
+    now["classes"] = classes.model_copy(update={"rules": load_class_rules(settings.classes)[classes.output_class]})
     refuse_other(plan, now)
 
 
