@@ -15,9 +15,10 @@ from prefect_gatehouse.flows.rounds import run_rounds
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.models import Output
 from prefect_gatehouse.run import journal
-from prefect_gatehouse.run.leaving import frame_bits
+from prefect_gatehouse.run.leaving import frame_bits, leaving_of
 from prefect_gatehouse.run.plan_view import sections
 from prefect_gatehouse.run.values import Plan
+from prefect_gatehouse.workload.batch import Template, joined
 from prefect_gatehouse.workload.plain_form import decode
 from tests.run.project import Project
 from tests.support.gates import TWO_ROUNDS, Desk
@@ -149,3 +150,14 @@ def test_free_text_has_the_class_of_everything_the_workload_saw(tmp_path: Path) 
     lines = shown(plan)
     assert lines["Column remark"] == "text, free text of class restricted: 421 bits a row"
     assert lines["Column score"] == "number: 65 bits a row"
+
+
+def test_a_tier_whose_cap_nobody_knows_lets_nothing_through(tmp_path: Path) -> None:
+    """A run that was admitted before tiers had a cap is planned in the prototype tier only."""
+    plan = Project(tmp_path).plan
+    batch = joined([(Template(1, 1, (("ry", (0,), ()), ("measure", (0,), (0,)))), np.zeros((1, 1)))])
+    minimised = plan.validated.minimised
+    assert leaving_of(minimised, batch).circuits.angles == 1
+    business = minimised.admitted.model_copy(update={"tier": minimised.admitted.tier.model_copy(update={"name": "business"})})
+    with pytest.raises(Denied, match="nobody knows how many bits the business tier lets circuits carry"):
+        leaving_of(minimised.model_copy(update={"admitted": business}), batch)

@@ -159,7 +159,7 @@ def plan_for(folder: Path, settings: Settings, *, made_at: datetime = MADE, **ch
         run_id=RUN,
         data_digest="3" * 64,
         circuits=CircuitsSummary(count=1, templates=1, digest="4" * 64, qubits=2, depth=3, angles=1, shots=64),
-        leaving=Leaving(circuits=Capacity(angles=1, angle_bits=64, gates=40, order=2), round_bits=106, frame_bits=None),
+        leaving=Leaving(circuits=Capacity(angles=1, angle_bits=64, gates=40, order=2), round_bits=106, frame_bits=300),
         backends=tuple(_snapshot(name) for name in ("aer", "braket-local")),
         rounds=2,
         jobs=10,
