@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect_gatehouse.data.frame import as_frame
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.run import journal
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.counts import counts_of
+from prefect_gatehouse.run.returned import refuse_undeclared
 from prefect_gatehouse.run.values import RawOutcome, RoundOutcome, ValidatedOutcome
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tasks.suite_report import publish, refuse_failed
@@ -38,17 +38,7 @@ def validate_output(attempt: Attempt, raw: RawOutcome) -> ValidatedOutcome:
             advice="look at the backend, then start a new run",
         )
     table = attempt.store.read(raw.frame, attempt.key)
-    frame = as_frame(table)
-    wanted = {manifest.output.key, *manifest.output.columns}
-    if set(frame.columns) != wanted:
-        raise DataRefused(
-            f"the workload's frame has not exactly the declared columns: missing {sorted(wanted - set(frame.columns))}, "
-            f"{len(set(frame.columns) - wanted)} more",
-            where="output.columns",
-            advice="return the key and the columns that the manifest declares",
-        )
-    if frame[manifest.output.key].isna().any() or frame[manifest.output.key].duplicated().any():
-        raise DataRefused("the key of the workload's frame is empty or repeated", where="output.key", advice="return one row a key")
+    refuse_undeclared(table, manifest.output)
     report = validate(load_suite(Path(admitted.folder) / manifest.output.suite), table)
     publish(attempt, "validate_output", report, manifest)
     refuse_failed(report, "validate_output")

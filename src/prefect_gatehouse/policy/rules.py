@@ -25,6 +25,7 @@ class TierRules(Value):
     resume_window_seconds: int = Field(ge=60)
     synthetic_only: bool = Field(False, description="Whether the tier takes only sources whose digest is recorded as synthetic.")
     preflight: Literal["required", "optional", "never"] = Field("required", description="Whether the target is looked at before the plan is shown.")
+    rehearsal: Literal["required", "optional"] = Field("required", description="Whether a manifest may say that its workload is not rehearsed.")
 
 
 class ClassRules(Value):

@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.errors import Denied, InputError
 from prefect_gatehouse.manifest.fields import DataClass, Duration, Name, Strict
+from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.manifest.treatment import Treatment
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.policy.yaml_file import read_rules
@@ -31,6 +32,7 @@ class _Tier(Strict):
     synthetic_only: bool
     # A file that does not say it asks for the most.
     preflight: Literal["required", "optional", "never"] = "required"
+    rehearsal: Literal["required", "optional"] = "required"
 
 
 def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
@@ -56,9 +58,25 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             resume_window_seconds=int(tier.resume_window.total_seconds()),
             synthetic_only=tier.synthetic_only,
             preflight=tier.preflight,
+            rehearsal=tier.rehearsal,
         )
         for name, tier in tiers.items()
     }
+
+
+def refuse_unrehearsed(manifest: Manifest, tier: TierRules) -> None:
+    """Stops a manifest that switches the rehearsal off in a tier that demands it.
+
+    Raises:
+        Denied: So it is.
+    """
+    if contradicts(manifest, tier):
+        raise Denied(f"the tier {tier.name} demands a rehearsal", where="execution.rehearsal", advice="write required, or leave it out")
+
+
+def contradicts(manifest: Manifest, tier: TierRules) -> bool:
+    """Whether a manifest switches off what its tier demands."""
+    return tier.rehearsal == "required" and manifest.execution.rehearsal == "skip"
 
 
 def effective_class(treatments: Sequence[Treatment]) -> DataClass:

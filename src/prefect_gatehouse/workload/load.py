@@ -89,6 +89,11 @@ class LoadedWorkload:
         return self.sources.failure(error, self.file)
 
 
+def forget_workload() -> None:
+    """The files beside a manifest are loaded anew the next time, so that a workload starts as it would in a process of its own."""
+    _Project.end()
+
+
 def load_workload(entrypoint: str, folder: Path) -> LoadedWorkload:
     """Loads ``file.py:function`` relative to a folder, or ``package.module:function``.
 
