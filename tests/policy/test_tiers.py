@@ -35,6 +35,7 @@ def test_the_tiers_that_ship(path: Path) -> None:
     assert (prototype.unverified_requests, integration.unverified_requests, business.unverified_requests) == (True, False, False)
     assert (integration.approval_window_seconds, business.approval_window_seconds) == (86_400, 3 * 86_400)
     assert all(tier.name == name for name, tier in tiers.items())
+    assert [tier.rehearsal for tier in tiers.values()] == ["optional", "required", "required"]
     assert [tier.unverified_class for tier in tiers.values()] == [DataClass.INTERNAL, DataClass.PUBLIC, DataClass.PUBLIC]
 
 
@@ -62,6 +63,7 @@ WRONG = [
     ("resume_window: 3d", "resume_window: 1s", "business.resume_window"),
     ("synthetic_only: false", "synthetic_only: perhaps", "prototype.synthetic_only"),
     ("synthetic_only: false\n", "\n", "prototype.synthetic_only"),
+    ("rehearsal: optional", "rehearsal: never", "prototype.rehearsal"),
     ("approvers: 2", "approvers: 2\n  approver: 2", "business.approver"),
     ("business:", "production:", "production"),
     ("approvers: 2", "approvers: 2026-13-45", "tiers.yaml"),

@@ -86,7 +86,7 @@ def even(width: int, shots: int) -> Counts:
     """Uniform counts over so many bits, without any chance: rounds that change nothing look the same."""
     if width < shots.bit_length():
         share, rest = divmod(shots, 2**width)
-        return {f"{result:0{width}b}": share + (result < rest) for result in range(2**width) if share or result < rest}
+        return {f"{result:0{width}b}": share + (result < rest) for result in range(2**width)}
     drawn: Sequence[Sequence[int]] = np.random.default_rng(_SEED).integers(0, 2, (shots, width)).tolist()
     counts: dict[str, int] = {}
     for bits in drawn:
