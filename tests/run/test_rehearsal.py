@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.gates import TWO_ROUNDS, Desk
-from tests.support.plans import RUN, SUITE
 
 from prefect_gatehouse.errors import GatehouseError, UnusableAnswer, WorkloadFailed
 from prefect_gatehouse.run import journal, rehearsal
 from prefect_gatehouse.run.plan_view import sections
 from prefect_gatehouse.run.values import Plan
+from tests.support.gates import TWO_ROUNDS, Desk
+from tests.support.plans import RUN, SUITE
 
 # One round, then what a test puts there.
 ONE = (
@@ -68,7 +68,7 @@ def test_a_workload_that_is_as_it_should_be(make: Made) -> None:
     assert line(plan) == f"2 rounds, 4 circuits simulated, 64 shots each, in {found.seconds:.1f} s; frame of 3 rows accepted"
     assert journal.entries(desk.attempt) == [] and not (desk.settings.home / "providers" / "simulator" / RUN).exists()
     (stored,) = [event.data["value"] for event in desk.ledger.events(RUN, "gate-passed") if event.data["gate"] == "plan"]
-    assert stored["rehearsal"] == json.loads(found.model_dump_json())
+    assert stored["rehearsal"] == json.loads(found.model_dump_json(exclude_defaults=True))
     assert plan.model_copy(update={"rehearsal": rehearsal.Rehearsal()}).body.digest() == plan.digest
 
 
@@ -107,7 +107,7 @@ FAULTS = {
 def test_a_fault_is_told_at_the_plan(make: Made, name: str) -> None:
     """Each in one sentence, with what to do; mended, the same run is planned."""
     after, whole, words = FAULTS[name]
-    helper, _, start = ONE.partition("def solve")
+    helper = ONE.partition("def solve")[0]
     desk = make(helper + whole if whole else ONE + after)
     error = told(desk)
     with pytest.raises(type(error), match=words):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from prefect_gatehouse.errors import JobFailed
 from prefect_gatehouse.providers.simulator import aer
 from prefect_gatehouse.run import stand_in
 from prefect_gatehouse.run.stand_in import StandIn, even
@@ -50,35 +51,57 @@ def test_uniform_counts(width: int, shots: int) -> None:
         assert len(counts) == 2**width and max(counts.values()) - min(counts.values()) <= 1
 
 
-def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So many circuits of a round, so many of all rounds, and so much work: what is beyond gets uniform counts and is counted."""
+def kinds(source: StandIn) -> tuple[int, int, int]:
+    return source.simulated, source.borrowed, source.uniform
+
+
+def test_circuits_beyond_the_bound_of_a_round() -> None:
+    """256 of them, spread over the round, are simulated; the others are given what one with the same gates gave, so no result that can't be."""
     source = StandIn(64)
-    found = source(sweep(300))
-    assert (source.simulated, source.uniform) == (256, 44)
-    assert found[255] == {"01": 64} and found[256] == {"00": 16, "01": 16, "10": 16, "11": 16}
+    half = sweep(300)
+    turned = joined([(half.templates[0], np.vstack([half.angles[0], half.angles[0] * 0]))])  # the first half turned, the second not
+    found = source(turned)
+    assert kinds(source) == (256, 344, 0)
+    assert found == [{"01": 64}] * 300 + [{"00": 64}] * 300
+
+
+def test_bounds_over_all_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many circuits, and so much work: what is beyond is counted."""
     monkeypatch.setattr(stand_in, "_ALL_CIRCUITS", 300)
     source = StandIn(64)
     for _ in range(3):
         source(sweep(200))
-    assert (source.simulated, source.uniform) == (300, 300)
+    assert kinds(source) == (300, 100, 200)
     monkeypatch.setattr(stand_in, "_WORK", 100)
     source = StandIn(64)
     source(sweep(10, gates=8))  # ten gates on four amplitudes: two settings are 80
-    assert (source.simulated, source.uniform) == (2, 8)
+    assert kinds(source) == (2, 8, 0)
     monkeypatch.setattr(stand_in, "_WORK", 1000)
     source = StandIn(64)
     source(sweep(1, resets=True))  # every shot anew: 16 amplitudes become 1,024
-    assert (source.simulated, source.uniform) == (0, 1)
+    assert kinds(source) == (0, 0, 1)
 
 
 def test_wide_circuits_are_not_simulated() -> None:
-    """Nor what comes behind one in its round: the first ones are simulated, in order."""
+    """They get uniform counts of their width; those beside them are simulated."""
     source = StandIn(64)
     wide, small = sweep(1, 21), sweep(2)
     batch = joined([(small.templates[0], small.angles[0]), (wide.templates[0], wide.angles[0]), (small.templates[0], small.angles[0])])
     found = source(batch)
-    assert (source.simulated, source.uniform) == (2, 3)
+    assert kinds(source) == (4, 0, 1)
     assert {len(bits) for bits in found[2]} == {21} and sum(found[2].values()) == 64
+    assert [each for place, each in enumerate(found) if place != 2] == [{"01": 64}] * 4
+
+
+def test_what_the_simulator_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its refusal is none of the workload's faults."""
+
+    def fails(*_: Any) -> Sequence[Any]:
+        raise JobFailed("no")
+
+    monkeypatch.setattr(aer, "simulate", fails)
+    source = StandIn(64)
+    assert source(sweep(2)) == [even(2, 64)] * 2 and kinds(source) == (0, 0, 2)
 
 
 def test_without_a_simulator(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,6 +127,7 @@ def rehearse(
         rounds=course.rounds,
         shots=shots,
         simulated=counts.simulated,
+        borrowed=counts.borrowed,
         uniform=counts.uniform,
         rows=None if course.table is None else course.table.num_rows,
         doubts=tuple(doubts),
@@ -194,7 +195,8 @@ def one_way(stage: Stage, counts: StandIn) -> Course:
                 raise _after(error, given, counts.uniform) from None
             if not isinstance(step, Finished):
                 stage.report(given, stage.rounds)
-    stage.report(stage.rounds, stage.rounds)
+    if given > 1:  # of a single round nobody watches the progress
+        stage.report(stage.rounds, stage.rounds)
     return Course(given, step.table)
 
 

@@ -1,6 +1,7 @@
-"""Counts that stand in for a backend's while a workload is rehearsed: simulated within bounds, uniform beyond them.
+"""Counts that stand in for a backend's while a workload is rehearsed: simulated within bounds.
 
-Nothing is submitted, journalled or kept. The same circuits get the same counts, wherever and whenever.
+Beyond them a circuit gets the counts of a simulated one with the same gates, whose results it can give as well, and where there is none, as
+for every wide one, uniform counts. Nothing is submitted, journalled or kept. The same circuits get the same counts, wherever and whenever.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ import importlib.util
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prefect_gatehouse.errors import JobFailed
-from prefect_gatehouse.workload.batch import CircuitBatch, Template
+from prefect_gatehouse.workload.batch import CircuitBatch, Template, joined
 from prefect_gatehouse.workload.counts import Counts
 
 SHOTS = 64
@@ -34,46 +36,68 @@ class StandIn:
 
     Attributes:
         simulated: Circuits that were.
+        borrowed: Circuits that were given the counts of one with the same gates and other angles.
         uniform: Circuits that were given uniform counts.
     """
 
     def __init__(self, shots: int, *, simulate: bool = True) -> None:
         self.shots = shots
         self.simulated = 0
+        self.borrowed = 0
         self.uniform = 0
         self._circuits = _ALL_CIRCUITS if simulate and importlib.util.find_spec("qiskit_aer") is not None else 0
-        self._work = _WORK
+        self._work = float(_WORK)
         self._even: dict[int, Counts] = {}
         self._round = 0
 
     def __call__(self, batch: CircuitBatch) -> list[Counts]:
-        """Counts of a round's circuits, in order: of the first ones that the bounds leave room for simulated, of the others uniform."""
+        """Counts of a round's circuits, in order."""
         self._round += 1
-        counts = self._simulated(batch, self._room(batch))
-        widths = list(batch.clbits())[len(counts) :]
-        self.simulated += len(counts)
-        self.uniform += len(widths)
-        return [*counts, *(self._spread(width) for width in widths)]
+        simulated = self._simulated(batch)
+        order = batch.order.tolist()
+        alike: dict[int, Counts] = {}  # of each template the counts simulated last, at first those simulated first
+        for place, counts in simulated.items():
+            alike.setdefault(order[place], counts)
+        found: list[Counts] = []
+        for place, template in enumerate(order):
+            if place in simulated:
+                alike[template] = simulated[place]
+            elif template in alike:
+                self.borrowed += 1
+            else:
+                self.uniform += 1
+            found.append(alike[template] if template in alike else self._spread(batch.templates[template].clbits))
+        return found
 
-    def _room(self, batch: CircuitBatch) -> int:
-        """How many circuits, from the first, can be simulated."""
-        if not self._circuits:
-            return 0
-        costs = np.array([_work(template, self.shots) for template in batch.templates])[batch.order[: min(CIRCUITS, self._circuits)]]
-        return int(np.searchsorted(np.cumsum(costs), self._work, side="right"))
-
-    def _simulated(self, batch: CircuitBatch, number: int) -> list[Counts]:
-        if not number:
-            return []
+    def _simulated(self, batch: CircuitBatch) -> dict[int, Counts]:
+        """The counts of the circuits that the bounds leave room for, by their place, in order."""
+        costs = np.array([_work(template, self.shots) for template in batch.templates])[batch.order]
+        places = self._chosen(costs)
+        if not len(places):
+            return {}
         from prefect_gatehouse.providers.simulator.aer import simulate
 
-        part = next(batch.parts(number))
-        self._circuits -= number
-        self._work -= sum(_work(part.templates[place], self.shots) for place in part.order.tolist())
+        self._circuits -= len(places)
+        self._work -= float(costs[places].sum())
+        wanted = set(places.tolist())
+        part = joined([(template, angles[None]) for place, (template, angles) in enumerate(batch.settings()) if place in wanted])
         try:
-            return list(simulate(part, self.shots, _SEED + self._round, lambda done, total: None))
+            found = simulate(part, self.shots, _SEED + self._round, lambda done, total: None)
         except JobFailed:  # what this simulator can't do is no fault of the workload's
-            return []
+            return {}
+        self.simulated += len(found)
+        return dict(zip(places.tolist(), found, strict=True))
+
+    def _chosen(self, costs: NDArray[np.float64]) -> NDArray[np.intp]:
+        """Places of circuits that can be simulated, spread over the round: as many as the bounds allow."""
+        able = np.flatnonzero(np.isfinite(costs))
+        number = min(CIRCUITS, self._circuits, len(able))
+        while number:
+            places = able[np.linspace(0, len(able) - 1, number).astype(np.intp)]
+            if costs[places].sum() <= self._work:
+                return places
+            number //= 2
+        return able[:0]
 
     def _spread(self, width: int) -> Counts:
         """Every result as frequent as the others; where there are more than shots, as many of them as there are shots."""
