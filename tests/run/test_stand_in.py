@@ -56,7 +56,7 @@ def kinds(source: StandIn) -> tuple[int, int, int]:
 
 
 def test_circuits_beyond_the_bound_of_a_round() -> None:
-    """256 of them, spread over the round, are simulated; the others are given what one with the same gates gave, so no result that can't be."""
+    """256 of them, spread over the round, are simulated; the others are given what the one with the nearest angles gave."""
     source = StandIn(64)
     half = sweep(300)
     turned = joined([(half.templates[0], np.vstack([half.angles[0], half.angles[0] * 0]))])  # the first half turned, the second not

@@ -1,6 +1,6 @@
 """Counts that stand in for a backend's while a workload is rehearsed: simulated within bounds.
 
-Beyond them a circuit gets the counts of a simulated one with the same gates, whose results it can give as well, and where there is none, as
+Beyond them a circuit gets the counts of the simulated one with the same gates and the nearest angles, and where there is none, as
 for every wide one, uniform counts. Nothing is submitted, journalled or kept. The same circuits get the same counts, wherever and whenever.
 """
 
@@ -25,6 +25,7 @@ CIRCUITS = 256
 _ALL_CIRCUITS = 4096  # of all rounds
 _WORK = 2**30  # amplitudes that gates change, over all rounds: seconds
 _SEED = 20260101
+_ROWS = 4096  # distances at a time: a few megabytes
 
 
 class StandIn:
@@ -54,19 +55,20 @@ class StandIn:
         """Counts of a round's circuits, in order."""
         self._round += 1
         simulated = self._simulated(batch)
-        order = batch.order.tolist()
-        alike: dict[int, Counts] = {}  # of each template the counts simulated last, at first those simulated first
-        for place, counts in simulated.items():
-            alike.setdefault(order[place], counts)
-        found: list[Counts] = []
-        for place, template in enumerate(order):
-            if place in simulated:
-                alike[template] = simulated[place]
-            elif template in alike:
-                self.borrowed += 1
+        found: list[Counts] = [{}] * len(batch)
+        ends = np.cumsum([len(table) for table in batch.angles])
+        by_template = np.split(np.argsort(batch.order, kind="stable"), ends[:-1])
+        for template, table, places in zip(batch.templates, batch.angles, by_template, strict=True):
+            known = np.array([row for row, place in enumerate(places.tolist()) if place in simulated], np.intp)
+            if len(known):
+                self.borrowed += len(places) - len(known)
+                givers = places[known[nearest(table, table[known])]]
+                for place, giver in zip(places.tolist(), givers.tolist(), strict=True):
+                    found[place] = simulated.get(place) or simulated[giver]
             else:
-                self.uniform += 1
-            found.append(alike[template] if template in alike else self._spread(batch.templates[template].clbits))
+                self.uniform += len(places)
+                for place in places.tolist():
+                    found[place] = self._spread(template.clbits)
         return found
 
     def _simulated(self, batch: CircuitBatch) -> dict[int, Counts]:
@@ -117,6 +119,16 @@ def even(width: int, shots: int) -> Counts:
         text = "".join(map(str, bits))
         counts[text] = counts.get(text, 0) + 1
     return counts
+
+
+def nearest(table: NDArray[np.float64], known: NDArray[np.float64]) -> NDArray[np.intp]:
+    """For each row of a table the place of the nearest row among some: what circuits give changes smoothly with their angles."""
+    found = np.empty(len(table), np.intp)
+    for start in range(0, len(table), _ROWS):
+        rows = table[start : start + _ROWS]
+        # The rows' own lengths are the same for all that they are compared with.
+        found[start : start + _ROWS] = np.argmin((known**2).sum(axis=1) - 2 * rows @ known.T, axis=1)
+    return found
 
 
 def _work(template: Template, shots: int) -> float:
