@@ -9,14 +9,17 @@ from pathlib import Path
 from prefect_gatehouse.errors import Denied, UnusableAnswer
 from prefect_gatehouse.manifest.endpoints import declared_endpoint
 from prefect_gatehouse.manifest.models import Purpose
+from prefect_gatehouse.providers.interface import BackendFacts
 from prefect_gatehouse.run import plan_page
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.boundary import guard_payload
 from prefect_gatehouse.run.credentials import Fetch
+from prefect_gatehouse.run.later_rounds import LaterRounds
 from prefect_gatehouse.run.leaving import leaving_of
 from prefect_gatehouse.run.minimised import formless_tokens, rounds_of
 from prefect_gatehouse.run.plan import digest_of, present_digests
 from prefect_gatehouse.run.preflight import preflight
+from prefect_gatehouse.run.rehearsal import rehearse
 from prefect_gatehouse.run.since import since_last_approval
 from prefect_gatehouse.run.values import BackendSnapshot, CredentialNeed, MinimisedData, Plan, PlanBody, SystemAddress, ValidatedData
 from prefect_gatehouse.secrets.lease import CredentialLease
@@ -32,7 +35,7 @@ from prefect_gatehouse.workload.rounds import Finished
 
 @gate(Plan)
 def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
-    """Looks at the target, runs the workload to its first circuits, asks each backend what it is and what it would cost, and computes the digest.
+    """Looks at the target, asks each backend about the workload's first circuits, rehearses the workload to its end, and computes the digest.
 
     The plan is left as a page before anybody is asked.
 
@@ -43,14 +46,15 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
         InputError: The pre-flight's address is none.
         StorageError: The page can't be written.
         Unavailable: The target does not answer.
-        WorkloadFailed: The workload raised, or yielded no circuits or such as can't be sent; mended, the run can be resumed.
+        WorkloadFailed: The workload raised, yielded no circuits or such as can't be sent, or failed its rehearsal; mended, the run can be
+            resumed.
     """
     minimised = validated.minimised
     manifest = minimised.admitted.manifest
     folder = Path(minimised.admitted.folder)
     systems = tuple(SystemAddress(name=item.name, endpoint=declared_endpoint(item.endpoint, folder)) for item in manifest.systems)
     target = next(item for item in systems if item.name == manifest.output.target.system)
-    looked = preflight(attempt, minimised.admitted, target.endpoint, fetch)
+    looked, table = preflight(attempt, minimised.admitted, target.endpoint, fetch)
     with rounds_of(attempt, minimised) as rounds:
         step = rounds.advance(None)
     if isinstance(step, Finished):
@@ -60,9 +64,12 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
     envelope = manifest.execution.envelope
     summary = summarise(batch, manifest.execution.shots)
     with fetch(attempt, minimised.admitted, Purpose.SUBMIT) as lease:
-        backends = tuple(_snapshot(attempt, name, batch, minimised, lease) for name in manifest.execution.backends)
+        facts = {name: attempt.backend(name).facts(lease) for name in manifest.execution.backends}
+        backends = tuple(_snapshot(attempt, name, each, batch, minimised, lease) for name, each in facts.items())
     output_suite = attempt.parts.output_suite(minimised.admitted)
     require_present(output_suite, (manifest.output.key, *manifest.output.names), "output.suite")
+    later = LaterRounds(attempt, minimised, facts, batch, leaving)
+    rehearsal = rehearse(attempt, minimised, summary, suite=output_suite, target=table, later=later)
     present = present_digests(attempt.settings, minimised.admitted, attempt.policy.digest)
     body = PlanBody(
         run_id=attempt.run_id,
@@ -84,7 +91,7 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
         since=since_last_approval(attempt.history, minimised.admitted, present["files"]),
         **present,
     )
-    made = Plan(validated=validated, body=body, digest=digest_of(body), made_at=datetime.now(UTC))
+    made = Plan(validated=validated, body=body, digest=digest_of(body), made_at=datetime.now(UTC), rehearsal=rehearsal)
     _publish(attempt, made, batch)
     return made
 
@@ -102,10 +109,11 @@ def _publish(attempt: Attempt, made: Plan, batch: CircuitBatch) -> None:
     )
 
 
-def _snapshot(attempt: Attempt, name: str, batch: CircuitBatch, minimised: MinimisedData, lease: CredentialLease) -> BackendSnapshot:
+def _snapshot(
+    attempt: Attempt, name: str, facts: BackendFacts, batch: CircuitBatch, minimised: MinimisedData, lease: CredentialLease
+) -> BackendSnapshot:
     execution = minimised.admitted.manifest.execution
     provider = attempt.backend(name)
-    facts = provider.facts(lease)
     if batch.qubits > facts.qubits:
         raise Denied(f"{name} has {facts.qubits} qubits, the circuits need {batch.qubits}", where="execution.backends", advice="name another backend")
     first_job = provider.encode(next(batch.parts(facts.circuits_per_job)), execution.shots)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from prefect_gatehouse.data.frame import as_frame
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.run import journal
 from prefect_gatehouse.run.attempt import Attempt
@@ -10,6 +9,7 @@ from prefect_gatehouse.run.counts import counts_of
 from prefect_gatehouse.run.leaving import free_text
 from prefect_gatehouse.run.minimised import column_of
 from prefect_gatehouse.run.re_identification import refuse_strange
+from prefect_gatehouse.run.returned import refuse_other_columns
 from prefect_gatehouse.run.values import RawOutcome, RoundOutcome, ValidatedOutcome
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tasks.report import publish_suite, refuse_failed
@@ -41,17 +41,7 @@ def validate_output(attempt: Attempt, raw: RawOutcome) -> ValidatedOutcome:
             advice="look at the backend, then start a new run",
         )
     table = attempt.store.read(raw.frame, attempt.key)
-    frame = as_frame(table)
-    wanted = {manifest.output.key, *manifest.output.names}
-    if set(frame.columns) != wanted:
-        raise DataRefused(
-            f"the workload's frame has not exactly the declared columns: missing {sorted(wanted - set(frame.columns))}, "
-            f"{len(set(frame.columns) - wanted)} more",
-            where="output.columns",
-            advice="return the key and the columns that the manifest declares",
-        )
-    if frame[manifest.output.key].isna().any() or frame[manifest.output.key].duplicated().any():
-        raise DataRefused("the key of the workload's frame is empty or repeated", where="output.key", advice="return one row a key")
+    refuse_other_columns(table, manifest.output)
     report = validate(attempt.parts.output_suite(admitted), table)
     publish_suite(attempt, "validate_output", report, manifest)
     refuse_failed(report, "validate_output")

@@ -33,7 +33,7 @@ def test_a_run_that_stopped_between_its_rounds_goes_on(tmp_path: Path) -> None:
     """The first round is not submitted again: its counts come from the journal, and the second round is what it would have been."""
     whole = Desk(tmp_path / "whole")
     expected = run_rounds(whole.attempt, whole.approved())
-    desk = Desk(tmp_path / "cut")
+    desk = Desk(tmp_path / "cut", rehearsal="skip")
     # The same code both times, or the approval would be void: what differs lies outside of it.
     desk.write(TWO_ROUNDS.replace("    share =", f"    open({str(desk.folder.parent / 'go')!r}).close()\n    share ="))
     approved = desk.approved()
@@ -64,7 +64,7 @@ def test_a_workload_whose_first_round_changes(tmp_path: Path) -> None:
 
 def test_a_workload_whose_later_round_changes(tmp_path: Path) -> None:
     """A finished round whose circuits differ on replay is an error, not a resubmission: no job is added, and the old one stays."""
-    desk = Desk(tmp_path)
+    desk = Desk(tmp_path, rehearsal="skip")
     # A clock, as it were: what it shows is read where a seed would belong; the end is held up once, so that there is a replay.
     body = TWO_ROUNDS.replace("share + random", f"float(open({str(desk.folder.parent / 'clock')!r}).read()) + random")
     desk.write(body.replace("    return pd.", f"    open({str(desk.folder.parent / 'go')!r}).close()\n    return pd."))
@@ -87,7 +87,7 @@ def test_a_workload_whose_later_round_changes(tmp_path: Path) -> None:
 
 def test_more_rounds_than_were_approved(tmp_path: Path) -> None:
     """The round beyond the envelope is denied before it is intended; those before it stand."""
-    desk = Desk(tmp_path, rounds=1)
+    desk = Desk(tmp_path, rounds=1, rehearsal="skip")
     with pytest.raises(Denied, match="more than the approved 1 rounds"):
         run_rounds(desk.attempt, desk.approved())
     assert desk.entries() == [(0, 0, "aer", "settled")]
@@ -117,7 +117,7 @@ NO_ANSWER = {
 def test_an_answer_that_can_not_change_ends_the_run(tmp_path: Path, name: str) -> None:
     """After the approval code and data are bound: a refused answer would be given again, so it is an ending, and no round is added to it."""
     answer, words = NO_ANSWER[name]
-    desk = Desk(tmp_path, TWO_ROUNDS[: TWO_ROUNDS.index("    share =")] + f"    {answer}\n")
+    desk = Desk(tmp_path, TWO_ROUNDS[: TWO_ROUNDS.index("    share =")] + f"    {answer}\n", rehearsal="skip")
     approved = desk.approved()
     with pytest.raises(DataRefused, match=words) as caught:
         run_rounds(desk.attempt, approved)

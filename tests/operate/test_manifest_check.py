@@ -247,3 +247,13 @@ def test_a_database_that_cannot_be_opened_is_told_before_the_write_back(pipeline
     assert endpoint[:5] != "mysql" or "mysql+pymysql://" in problem.advice
     replaced("gatehouse.yaml", endpoint, "postgresql://db.example.org:5432/clinic")(pipeline)
     assert check(pipeline) == []
+
+
+def test_a_rehearsal_that_the_tier_demands(pipeline: Path) -> None:
+    """Switched off where the tier leaves the choice it is good, elsewhere the line is told before a run is refused."""
+    replaced("gatehouse.yaml", "shots: 1,", "shots: 1, rehearsal: skip,")(pipeline)
+    assert check(pipeline) == []
+    replaced("gatehouse.yaml", "tier: prototype", "tier: integration")(pipeline)
+    (problem,) = check(pipeline)
+    assert (problem.field, problem.line) == ("execution.rehearsal", 18)
+    assert problem.message == "the tier integration demands a rehearsal"

@@ -50,7 +50,7 @@ def delete(run_id: str) -> None:
 
 def in_its_rounds(make_pipeline: Callable[..., Any], **order: Any) -> tuple[Any, str, threading.Thread]:
     """A run whose process has collected the first of its rounds and works on."""
-    pipeline = make_pipeline(workload=SLOW)
+    pipeline = make_pipeline(workload=SLOW, rehearsal="skip")
     run_id = pipeline.start()
     pipeline.approved(run_id)
     driver = threading.Thread(target=pipeline.process, args=(run_id,), kwargs=order)

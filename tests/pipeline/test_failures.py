@@ -142,9 +142,27 @@ def test_a_workload_that_raises(make_pipeline: Any, prefect_home: Path) -> None:
     finishes(pipeline, run_id)
 
 
+def test_a_workload_that_raises_after_its_jobs(make_pipeline: Any, prefect_home: Path) -> None:
+    """The rehearsal finds it before anybody is asked: not a job was made, the error holds no value, and mended the run goes on."""
+    mark = "boom-value-5b20e8"
+    text = WORKLOAD.replace("    return", f'    raise ValueError("".join({list(mark)}))\n    return')
+    pipeline = make_pipeline(workload=text)
+    run_id = pipeline.start()
+    pipeline.process(run_id)
+    resumable(pipeline, run_id, "ValueError", "workload.py:", "in the rehearsal, after the counts of round 2")
+    assert not pipeline.ledger.events(run_id, "job-submitted") and not pipeline.ledger.events(run_id, "approval-asked")
+    (pipeline.zone / "workload.py").write_text(WORKLOAD)
+    finishes(pipeline, run_id)
+    assert pipeline.standing_plan(run_id).rehearsal.rows == ROWS
+    assert len(pipeline.ledger.events(run_id, "job-submitted")) == 2
+    # Last: SQLite loses its locks on a file that this process opens and closes beside it.
+    assert leaks([mark], prefect_home, pipeline.home, pipeline.log) == []
+
+
 def test_a_workload_that_raises_in_a_later_round(make_pipeline: Any) -> None:
     """After the approval the code can't be mended without a new approval, but a cause outside it can: the round replays."""
-    pipeline = make_pipeline(workload=WORKLOAD.replace("        total += ", "        open(parameters['file']).close()\n        total += "))
+    text = WORKLOAD.replace("        total += ", "        open(parameters['file']).close()\n        total += ")
+    pipeline = make_pipeline(workload=text, rehearsal="skip")
     manifest = pipeline.manifest.read_text()
     wanted = pipeline.zone / "outside"
     pipeline.manifest.write_text(manifest.replace("parameters: {", f'parameters: {{file: "{wanted}", '))
@@ -172,7 +190,7 @@ def test_a_workload_that_answers_with_nothing(make_pipeline: Any) -> None:
         "        try:\n            counts = yield circuits\n        except GeneratorExit:\n            yield circuits\n",
     )
     assert "GeneratorExit" in stubborn
-    pipeline = make_pipeline(workload=stubborn[: stubborn.index("    return")] + "    return None\n")
+    pipeline = make_pipeline(workload=stubborn[: stubborn.index("    return")] + "    return None\n", rehearsal="skip")
     run_id = pipeline.start()
     pipeline.approved(run_id)
     pipeline.process(run_id)

@@ -36,9 +36,9 @@ def imported(pipeline: Pipeline, run_id: str, file: Path) -> set[str]:
 
 
 def test_each_process_imports_what_its_gates_use(make_pipeline: Any, stack: Any, tmp_path: Path) -> None:
-    """Before the approval no simulator; on neither side a store's client, another engine or Great Expectations."""
+    """Before the approval no simulator, where nothing is rehearsed; on neither side a store's client, another engine or Great Expectations."""
     stack.deploy()
-    pipeline = make_pipeline()
+    pipeline = make_pipeline(rehearsal="skip")
     pipeline.deployment = "governed-pipeline/governed-pipeline"  # with the entry point that a worker loads
     run_id = pipeline.start()
     before = imported(pipeline, run_id, tmp_path / "before")

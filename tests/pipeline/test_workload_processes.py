@@ -25,14 +25,14 @@ DIES = WORKLOAD.replace(TAIL, "    import os\n    os._exit(9)\n" + TAIL)
 
 
 @pytest.fixture
-def make(tmp_path: Path, stack: Any, prefect_home: Path, worker: None) -> Iterator[Callable[[str], Pipeline]]:
+def make(tmp_path: Path, stack: Any, prefect_home: Path, worker: None) -> Iterator[Callable[..., Pipeline]]:
     """Makes a pipeline that the worker runs, so in the worker's home; its people are its own."""
     home = prefect_home / "gatehouse-home"
     made: list[Pipeline] = []
 
-    def with_workload(text: str) -> Pipeline:
+    def with_workload(text: str, rehearsal: str = "required") -> Pipeline:
         shutil.rmtree(home / "people", ignore_errors=True)
-        made.append(Pipeline(tmp_path / f"p{len(made)}", None, control.DEPLOYMENT, home=home, workload=text))
+        made.append(Pipeline(tmp_path / f"p{len(made)}", None, control.DEPLOYMENT, home=home, workload=text, rehearsal=rehearsal))
         return made[-1]
 
     yield with_workload
@@ -51,7 +51,7 @@ def status(pipeline: Pipeline, run_id: str, *wanted: str) -> Any:
     raise AssertionError(f"the run is {pipeline.ledger.run(run_id)}, Prefect has it as {pipeline.state(run_id)}")
 
 
-def test_a_workload_that_walks_a_set(make: Callable[[str], Pipeline]) -> None:
+def test_a_workload_that_walks_a_set(make: Callable[..., Pipeline]) -> None:
     """Planned in one process and driven in another: the circuits are those that were approved, and the run completes."""
     pipeline = make(SETS)
     run_id = pipeline.start()
@@ -61,9 +61,9 @@ def test_a_workload_that_walks_a_set(make: Callable[[str], Pipeline]) -> None:
     assert len(pipeline.rows()) == ROWS
 
 
-def test_a_workload_that_ends_its_process(make: Callable[[str], Pipeline]) -> None:
+def test_a_workload_that_ends_its_process(make: Callable[..., Pipeline]) -> None:
     """``os._exit`` after the jobs: Prefect has the run as crashed, and the ledger soon says that it can be resumed, and how."""
-    pipeline = make(DIES)
+    pipeline = make(DIES, rehearsal="skip")
     run_id = pipeline.start()
     status(pipeline, run_id, "waiting")
     pipeline.answer(run_id)

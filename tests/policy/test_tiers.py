@@ -36,6 +36,7 @@ def test_the_tiers_that_ship(path: Path) -> None:
     assert (integration.approval_window_seconds, business.approval_window_seconds) == (86_400, 3 * 86_400)
     assert all(tier.name == name for name, tier in tiers.items())
     assert (prototype.leaving_bits, integration.leaving_bits, business.leaving_bits) == (None, 25_000_000, 5_000_000)
+    assert [tier.rehearsal for tier in tiers.values()] == ["optional", "required", "required"]
     assert [tier.unverified_class for tier in tiers.values()] == [DataClass.INTERNAL, DataClass.PUBLIC, DataClass.PUBLIC]
 
 
@@ -67,6 +68,7 @@ WRONG = [
     ("leaving_bits: 25000000\n", "\n", "integration.leaving_bits"),
     ("leaving_bits: 5000000", "leaving_bits: 0", "business.leaving_bits"),
     ("leaving_bits: 5000000", "leaving_bits: all", "business.leaving_bits"),
+    ("rehearsal: optional", "rehearsal: never", "prototype.rehearsal"),
     ("approvers: 2", "approvers: 2\n  approver: 2", "business.approver"),
     ("business:", "production:", "production"),
     ("approvers: 2", "approvers: 2026-13-45", "tiers.yaml"),

@@ -81,10 +81,12 @@ class Fetching:
 class Desk:
     """A run over a small project, approved, and what drives it."""
 
-    def __init__(self, folder: Path, body: str = TWO_ROUNDS, rounds: int = 2, jobs: int = 10, backends: str = "aer, braket-local") -> None:
+    def __init__(
+        self, folder: Path, body: str = TWO_ROUNDS, rounds: int = 2, jobs: int = 10, backends: str = "aer, braket-local", rehearsal: str = "required"
+    ) -> None:
         self.folder = folder / "project"
         write_project(self.folder)
-        manifest = MANIFEST.replace("envelope: {rounds: 2, jobs: 10,", f"envelope: {{rounds: {rounds}, jobs: {jobs},")
+        manifest = MANIFEST.replace("envelope: {rounds: 2, jobs: 10,", f"rehearsal: {rehearsal}\n  envelope: {{rounds: {rounds}, jobs: {jobs},")
         self.manifest = self.folder / "gatehouse.yaml"
         self.manifest.write_text(manifest.replace("backends: [aer, braket-local]", f"backends: [{backends}]"))
         (self.folder / "source.csv").write_text("subject,x\nann,0.1\nbob,0.2\ncid,0.3\n")

@@ -76,6 +76,7 @@ workload:
 execution:
   backends: [{backends}]
   shots: 64
+  rehearsal: {rehearsal}
   envelope: {{rounds: {rounds}, jobs: 200, cost: 0, deadline: 1h}}
 credentials:
   tokenise: {tokenise}
@@ -164,6 +165,7 @@ class Pipeline:
         deployment: Name of a deployment that no worker takes up.
         blocks: References of the blocks for tokenise and write_back; Prefect Secret blocks are made where none are given.
         workload: Its source.
+        rehearsal: ``skip`` where a test is about what happens to a fault that only the jobs show.
         home: ``GATEHOUSE_HOME``, where a worker's is to be used.
     """
 
@@ -179,6 +181,7 @@ class Pipeline:
         blocks: tuple[str | None, str | None] = (None, None),
         environment: dict[str, str] | None = None,
         workload: str = WORKLOAD,
+        rehearsal: str = "required",
         home: Path | None = None,
     ) -> None:
         self.folder, self.zygote, self.deployment = folder, zygote, deployment
@@ -204,7 +207,8 @@ class Pipeline:
                 Secret(value=self.address).save(f"{name}-url")  # type: ignore[arg-type]
                 write_back = f"secret/{name}-url"
         self.manifest = self.zone / "gatehouse.yaml"
-        self.manifest.write_text(MANIFEST.format(tier=tier, rounds=rounds, backends=backends, tokenise=tokenise, write_back=write_back))
+        said = {"tier": tier, "rounds": rounds, "backends": backends, "rehearsal": rehearsal}
+        self.manifest.write_text(MANIFEST.format(**said, tokenise=tokenise, write_back=write_back))
         (self.zone / "workload.py").write_text(workload)
         (self.zone / "suites").mkdir()
         (self.zone / "suites" / "input.json").write_text(json.dumps({"name": "input", "expectations": INPUT}))

@@ -47,3 +47,18 @@ def test_a_tier_that_wants_the_target_looked_at(desk: Desk) -> None:
     with pytest.raises(Denied, match="demands a pre-flight") as caught:
         desk.admitted()
     assert caught.value.where == "credentials.preflight"
+
+
+def test_a_tier_that_demands_a_rehearsal(desk: Desk) -> None:
+    """A manifest that switches it off is refused at once; where the tier leaves the choice, it is admitted."""
+    desk.change("rehearsal: required", "rehearsal: skip")
+    tiers, text = desk.settings.tiers, desk.settings.tiers.read_text()
+    tiers.write_text(text.replace("rehearsal: optional", "rehearsal: required"))
+    with pytest.raises(Denied, match="the tier prototype demands a rehearsal") as caught:
+        desk.admitted()
+    assert caught.value.where == "execution.rehearsal"
+    tiers.write_text(text.replace("  rehearsal: optional\n", ""))
+    with pytest.raises(Denied, match="demands a rehearsal"):  # a file that does not say it asks for the most
+        desk.admitted()
+    tiers.write_text(text)
+    assert desk.admitted().manifest.execution.rehearsal == "skip"

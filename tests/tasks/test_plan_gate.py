@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.support.gates import Desk
+from tests.support.gates import TWO_ROUNDS, Desk
 from tests.support.plans import RUN
 
 from prefect_gatehouse.canonical import sha256_bytes
@@ -60,3 +60,16 @@ def test_the_plan_is_left_as_a_page(tmp_path: Path) -> None:
     assert made.digest in content.decode() and "Ry(\u03b8[0])" in content.decode()
     assert "3 settings of its 1 angle" in content.decode()
     assert not any("\u03b8" in str(dict(event.data)) or "\u2524" in str(dict(event.data)) for event in desk.ledger.events())
+
+
+def test_what_only_a_job_would_show_is_not_planned(tmp_path: Path) -> None:
+    """The gate rehearses: a frame that nobody could write back is told before anybody is asked, and the same run is planned once it is mended."""
+    desk = Desk(tmp_path, TWO_ROUNDS.replace('"subject": ', '"person": '))
+    with pytest.raises(WorkloadFailed, match=r"missing \['subject'\], 1 more; in the rehearsal"):
+        desk.planned()
+    assert desk.gates("gate-failed") == ["plan"] and desk.entries() == []
+    desk.write(TWO_ROUNDS)
+    desk.attempt = desk.next_attempt()
+    plan = desk.planned()
+    assert plan.rehearsal.rehearsed and plan.rehearsal.rows == 3
+    assert plan.body.digest() == plan.digest

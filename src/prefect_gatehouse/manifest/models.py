@@ -90,6 +90,9 @@ class Execution(Strict):
         "in-process", description="Where data is minimised: in the run's process, in a pool of them, or on a Dask cluster."
     )
     data_workers: Annotated[int, Field(ge=1, le=64)] = Field(2, description="How many processes or Dask workers; the first engine takes one.")
+    rehearsal: Literal["required", "skip"] = Field(
+        "required", description="Whether the workload is run to its end on a simulator before anybody is asked; a tier may demand it."
+    )
 
     @model_validator(mode="after")
     def _each_once(self) -> Execution:

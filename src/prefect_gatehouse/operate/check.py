@@ -29,7 +29,7 @@ def check_manifest(path: Path) -> list[Problem]:
     if tree is None:
         return problems
     # Also where fields are wrong: the files that the others name are looked at all the same.
-    findings = (*_about_files(tree, path.parent), *_about_drivers(tree), *(_about_classes(manifest) if manifest is not None else ()))
+    findings = (*_about_files(tree, path.parent), *_about_drivers(tree), *(_about_rules(manifest) if manifest is not None else ()))
     for loc, message, advice in findings:
         field, (line, column) = tree.locate(loc)
         problems.append(Problem(str(path), line, column, field, message, advice))
@@ -52,6 +52,20 @@ def require_good(path: Path) -> None:
 
 _LONGEST_NAME = 128  # as in a manifest
 _Finding = tuple[tuple[str | int, ...], str, str]
+
+
+def _about_rules(manifest: Manifest) -> Iterator[_Finding]:
+    yield from _about_classes(manifest)
+    yield from _about_the_tier(manifest)
+
+
+def _about_the_tier(manifest: Manifest) -> Iterator[_Finding]:
+    """What the installation's tier demands of every manifest."""
+    from prefect_gatehouse.policy.tiers import contradicts, load_tiers
+    from prefect_gatehouse.settings import load_settings
+
+    if contradicts(manifest, load_tiers(load_settings().tiers)[manifest.tier]):
+        yield ("execution", "rehearsal"), f"the tier {manifest.tier} demands a rehearsal", "write required, or leave it out"
 
 
 def _about_classes(manifest: Manifest) -> Iterator[_Finding]:

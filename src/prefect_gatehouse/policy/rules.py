@@ -26,6 +26,7 @@ class TierRules(Value):
     synthetic_only: bool = Field(False, description="Whether the tier takes only sources whose digest is recorded as synthetic.")
     preflight: Literal["required", "optional", "never"] = Field("required", description="Whether the target is looked at before the plan is shown.")
     leaving_bits: int | None = Field(None, ge=1, description="Most bits that the circuits of a run may carry; None where the tier has no cap.")
+    rehearsal: Literal["required", "optional"] = Field("required", description="Whether a manifest may say that its workload is not rehearsed.")
 
 
 class ClassRules(Value):

@@ -10,8 +10,9 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from prefect_gatehouse.canonical import EXACT
-from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.errors import Denied, InputError
 from prefect_gatehouse.manifest.fields import DataClass, Duration, Name, Strict
+from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.manifest.treatment import Treatment
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.policy.yaml_file import read_rules
@@ -34,6 +35,7 @@ class _Tier(Strict):
     preflight: Literal["required", "optional", "never"] = "required"
     # None means no cap, which only the prototype tier may leave open.
     leaving_bits: Annotated[int, Field(ge=1, le=EXACT)] | None = None
+    rehearsal: Literal["required", "optional"] = "required"
 
 
 def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
@@ -67,9 +69,25 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             synthetic_only=tier.synthetic_only,
             preflight=tier.preflight,
             leaving_bits=tier.leaving_bits,
+            rehearsal=tier.rehearsal,
         )
         for name, tier in tiers.items()
     }
+
+
+def refuse_unrehearsed(manifest: Manifest, tier: TierRules) -> None:
+    """Stops a manifest that switches the rehearsal off in a tier that demands it.
+
+    Raises:
+        Denied: So it is.
+    """
+    if contradicts(manifest, tier):
+        raise Denied(f"the tier {tier.name} demands a rehearsal", where="execution.rehearsal", advice="write required, or leave it out")
+
+
+def contradicts(manifest: Manifest, tier: TierRules) -> bool:
+    """Whether a manifest switches off what its tier demands."""
+    return tier.rehearsal == "required" and manifest.execution.rehearsal == "skip"
 
 
 def effective_class(treatments: Sequence[Treatment]) -> DataClass:

@@ -154,6 +154,7 @@ def _written(plan: Plan) -> Section:
     rows = (
         ("Target", f"{system.name} ({_printable(plan.body.endpoint(system.name))}), table {output.target.table}"),
         ("Pre-flight", _preflight(plan)),
+        ("Rehearsed", _printable(plan.rehearsal.in_words())),
         ("Class", in_words(classes.output_class, classes.because)),
         ("For", f"{readers} cleared for {classes.output_class}; the target takes up to {system.highest_class}"),
         ("Rows", f"{output.mode} by {output.key}"),

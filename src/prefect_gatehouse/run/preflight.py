@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prefect_gatehouse.errors import Denied
-from prefect_gatehouse.manifest.columns import Tokenise
 from prefect_gatehouse.manifest.endpoints import endpoint_of
 from prefect_gatehouse.manifest.models import Manifest, Purpose
 from prefect_gatehouse.policy.classes import target_of
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.credentials import Fetch
+from prefect_gatehouse.run.returned import key_kind
 from prefect_gatehouse.run.values import AdmittedRun, Preflight
 from prefect_gatehouse.write_back.preflight import Wanted, look_ahead
 
 if TYPE_CHECKING:
-    from prefect_gatehouse.write_back.rows import Kind
+    from prefect_gatehouse.write_back.target import Target
 
 
 def refuse_unlooked(manifest: Manifest, tier: TierRules) -> None:
@@ -33,7 +33,7 @@ def refuse_unlooked(manifest: Manifest, tier: TierRules) -> None:
         )
 
 
-def preflight(attempt: Attempt, admitted: AdmittedRun, endpoint: str, fetch: Fetch) -> Preflight:
+def preflight(attempt: Attempt, admitted: AdmittedRun, endpoint: str, fetch: Fetch) -> tuple[Preflight, Target | None]:
     """Looks at the target, read-only, under a credential of its own.
 
     Args:
@@ -42,6 +42,9 @@ def preflight(attempt: Attempt, admitted: AdmittedRun, endpoint: str, fetch: Fet
         endpoint: Where the target is, as the plan will say.
         fetch: Fetches the credential.
 
+    Returns:
+        What the plan tells of it; and the table, None where nobody has seen one.
+
     Raises:
         Denied: The address is not the declared system, or the target can't take the rows.
         InputError: The address is none.
@@ -49,9 +52,9 @@ def preflight(attempt: Attempt, admitted: AdmittedRun, endpoint: str, fetch: Fet
     """
     manifest = admitted.manifest
     if admitted.tier.preflight == "never":
-        return Preflight(looked=False, because=f"the tier {admitted.tier.name} never looks")
+        return Preflight(looked=False, because=f"the tier {admitted.tier.name} never looks"), None
     if manifest.credentials.preflight is None:
-        return Preflight(looked=False, because="the manifest names no credentials.preflight")
+        return Preflight(looked=False, because="the manifest names no credentials.preflight"), None
     with fetch(attempt, admitted, Purpose.PREFLIGHT) as lease:
         url = lease.reveal(Purpose.PREFLIGHT)
         system = target_of(manifest)
@@ -61,7 +64,7 @@ def preflight(attempt: Attempt, admitted: AdmittedRun, endpoint: str, fetch: Fet
         found = look_ahead(url, _wanted(manifest))
     if found.problems:
         raise Denied("; ".join(found.problems), where="output.target", advice="alter the table, the rights or the manifest, then start a new run")
-    return Preflight(looked=True, table_exists=found.table_exists, checks=tuple(found.checks))
+    return Preflight(looked=True, table_exists=found.table_exists, checks=tuple(found.checks)), found.target
 
 
 def _wanted(manifest: Manifest) -> Wanted:
@@ -69,17 +72,9 @@ def _wanted(manifest: Manifest) -> Wanted:
     return Wanted(
         table=output.target.table,
         key=output.key,
-        key_kind=_key_kind(manifest),
+        key_kind=key_kind(manifest),
         columns=output.names,
         mode=output.mode,
         role=target_of(manifest).role,
         as_self=credentials.preflight == credentials.write_back,
     )
-
-
-def _key_kind(manifest: Manifest) -> Kind | None:
-    """What the key holds when its tokens have been turned back; nobody knows yet what a workload makes of another column."""
-    rule = manifest.data.columns[manifest.output.key]
-    if not isinstance(rule, Tokenise):
-        return None
-    return "integer" if rule.scheme == "permute" else "text"

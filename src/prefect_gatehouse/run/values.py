@@ -25,6 +25,7 @@ from prefect_gatehouse.policy.classes import features_of, outputs_of
 from prefect_gatehouse.policy.decision import Decision
 from prefect_gatehouse.policy.rules import ClassedColumn, RunClasses, TierRules
 from prefect_gatehouse.run.gate_value import GateValue, Reading, Writing
+from prefect_gatehouse.run.rehearsed import Rehearsal
 from prefect_gatehouse.store.artifact import Artifact, Deletion
 from prefect_gatehouse.validation.report import CheckResult, SuiteReport
 from prefect_gatehouse.value import Digest, Value
@@ -284,6 +285,7 @@ class Plan(GateValue):
     body: PlanBody
     digest: Digest = Field(description="SHA-256 over the RFC 8785 form of the body.")
     made_at: datetime
+    rehearsal: Rehearsal = Field(Rehearsal(), description="Evidence: what it was about, the digest covers.")
 
     @field_serializer("body", mode="wrap")
     def _only_new(self, body: PlanBody, whole: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:

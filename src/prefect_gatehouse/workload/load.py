@@ -101,6 +101,11 @@ class LoadedWorkload:
         return self.sources.failure(error, self.file)
 
 
+def forget_workload() -> None:
+    """The files beside a manifest are loaded anew the next time, so that a workload starts as it would in a process of its own."""
+    _Project.end()
+
+
 @dataclass(frozen=True)
 class FoundWorkload:
     """A workload whose files were read, and none of whose code has run.

@@ -51,11 +51,13 @@ class Found:
         table_exists: False where the table will be made.
         checks: What is in order, in words.
         problems: What is not.
+        target: The table, None where it will be made or nobody could look at it.
     """
 
     table_exists: bool = False
     checks: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    target: Target | None = None
 
 
 def look_ahead(url: str, wanted: Wanted) -> Found:
@@ -77,7 +79,7 @@ def look_ahead(url: str, wanted: Wanted) -> Found:
     with looked_at(url, "preflight") as connection:
         found.checks.append("address and driver work")
         found.problems += _long_names(connection, wanted)
-        target = look_at(connection, wanted.table, wanted.key)
+        target = found.target = look_at(connection, wanted.table, wanted.key)
         _look_at_table(connection, wanted, target, found)
         if connection.dialect.name == "postgresql":
             _look_at_rights(connection, wanted, target, found)

@@ -31,22 +31,31 @@ class AerBackend(LocalSimulator):
     circuits_per_job: ClassVar[int] = 100_000
 
     def execute(self, batch: CircuitBatch, shots: int, seed: int, progress: Progress) -> Sequence[Counts]:
-        """Each template is made and transpiled once, its angles are bound in Aer; templates with one setting run side by side."""
-        from qiskit.exceptions import QiskitError
+        """Runs them in this process."""
+        return simulate(batch, shots, seed, progress)
 
-        counts: list[list[Counts]] = [[] for _ in batch.templates]
-        simulator = _Simulator(shots)
-        done = 0
-        try:
-            for places, found in simulator.run(batch, seed):
-                for place, result in zip(places, found, strict=True):
-                    counts[place].append(result)
-                done += len(found)
-                progress(done, len(batch))
-        except QiskitError:  # the base of Aer's own
-            raise JobFailed("the simulator reports the job as failed", where="aer", advice="check the circuits' width and gates") from None
-        in_turn = [iter(each) for each in counts]
-        return [next(in_turn[template]) for template in batch.order.tolist()]
+
+def simulate(batch: CircuitBatch, shots: int, seed: int, progress: Progress) -> list[Counts]:
+    """Each template is made and transpiled once, its angles are bound in Aer; templates with one setting run side by side.
+
+    Raises:
+        JobFailed: Aer can't run them.
+    """
+    from qiskit.exceptions import QiskitError
+
+    counts: list[list[Counts]] = [[] for _ in batch.templates]
+    simulator = _Simulator(shots)
+    done = 0
+    try:
+        for places, found in simulator.run(batch, seed):
+            for place, result in zip(places, found, strict=True):
+                counts[place].append(result)
+            done += len(found)
+            progress(done, len(batch))
+    except QiskitError:  # the base of Aer's own
+        raise JobFailed("the simulator reports the job as failed", where="aer", advice="check the circuits' width and gates") from None
+    in_turn = [iter(each) for each in counts]
+    return [next(in_turn[template]) for template in batch.order.tolist()]
 
 
 class _Simulator:
