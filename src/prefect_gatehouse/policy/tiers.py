@@ -14,7 +14,7 @@ from prefect_gatehouse.manifest.fields import DataClass, Duration, Name, Strict
 from prefect_gatehouse.manifest.treatment import Treatment
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.policy.yaml_file import read_rules
-from prefect_gatehouse.vocabulary import Method, TierName
+from prefect_gatehouse.vocabulary import Method, TierName, WorkerKind
 
 _Window = Annotated[Duration, Field(ge=timedelta(minutes=1))]
 
@@ -31,6 +31,7 @@ class _Tier(Strict):
     synthetic_only: bool
     # A file that does not say it asks for the most.
     preflight: Literal["required", "optional", "never"] = "required"
+    worker: WorkerKind = "gatehouse"
 
 
 def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
@@ -56,6 +57,7 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             resume_window_seconds=int(tier.resume_window.total_seconds()),
             synthetic_only=tier.synthetic_only,
             preflight=tier.preflight,
+            worker=tier.worker,
         )
         for name, tier in tiers.items()
     }
