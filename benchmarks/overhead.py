@@ -133,7 +133,8 @@ class Bench:
         self._governed.start_warm(self._stack)
 
     def close(self) -> None:
-        """Stops the server."""
+        """Stops the server and the worker."""
+        self._governed.let_go()
         self._stack.stop()
 
     def pair(self, contest: Contest, number: int) -> None:
@@ -283,7 +284,8 @@ def main() -> None:
                 for contest in contests:
                     bench.pair(contest, number)
                     took = ", ".join(f"{side} {contest.walls(side)[-1]:.1f} s" for side in SIDES)
-                    took += f", governed on a warm worker {contest.warm[-1].wall:.1f} s, a job {contest.warm[-1].approval_to_submit:.1f} s after the approval"
+                    warm = contest.warm[-1]
+                    took += f", on a warm worker {warm.wall:.1f} s, a job {warm.approval_to_submit:.1f} s after the approval"
                     print(f"pair {number + 1}, {contest.name}: {took}", flush=True)
             empty = bench.empty_gate(20 if asked.quick else 300)
         finally:

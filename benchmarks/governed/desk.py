@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ class GovernedSide:
         self._desk: Desk = make_desk(folder, Settings(home=folder / "home"))
         self._targets: dict[str, Path] = {}
         self._manifests: dict[str, Path] = {}
+        self._worker: subprocess.Popen[bytes] | None = None
 
     def save_token_key(self) -> None:
         """The tokens' root key, in a block of Prefect's; the server has to be up."""
@@ -135,10 +137,24 @@ class GovernedSide:
             flow = client.create_flow(governed_pipeline)
             client.create_deployment(flow_id=flow, name=WARM, work_pool_name=WARM, entrypoint=OWN_FLOWS["governed-pipeline"], pull_steps=[])
         self._worker = stack.start_worker("gatehouse", WARM)
+        log = self._desk.folder / "logs" / "worker.log"
+        until = time.monotonic() + 300
+        while "is warm" not in log.read_text():
+            if time.monotonic() > until or self._worker.poll() is not None:
+                raise SystemExit(f"the gatehouse worker does not get warm: {log.read_text()[-2000:]}")
+            time.sleep(0.2)
+        os.kill(self._worker.pid, signal.SIGSTOP)
+
+    def let_go(self) -> None:
+        """Thaws the worker, so that it can be told to stop."""
+        if self._worker is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self._worker.pid, signal.SIGCONT)
 
     @contextmanager
     def thawed(self) -> Iterator[None]:
         """The worker polls, which costs the other sides time; so it does that only here."""
+        assert self._worker is not None  # started before the first pair
         os.kill(self._worker.pid, signal.SIGCONT)
         try:
             yield

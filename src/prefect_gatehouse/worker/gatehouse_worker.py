@@ -97,7 +97,7 @@ class GatehouseWorker(BaseWorker[NoConfiguration, BaseVariables, GatehouseResult
         except GatehouseError as error:
             printer(f"error: {error}")
             raise SystemExit(error.exit_code) from None
-        self._hand = Hand(configuration, _environment())
+        self._hand = Hand(configuration, _environment(), lambda: self._logger.info("Worker %r is warm: runs are forked from here", self.name))
         with temporary_settings({PREFECT_WORKER_QUERY_SECONDS: configuration.query_seconds}):
             await super().start(run_once=run_once, with_healthcheck=with_healthcheck, printer=printer)
 

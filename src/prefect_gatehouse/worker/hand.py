@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -44,11 +44,13 @@ class Hand:
     Args:
         configuration: What the worker was told at its start.
         environment: The whole environment of the runs' processes.
+        on_ready: Called when the warm process is.
     """
 
-    def __init__(self, configuration: WorkerConfiguration, environment: Mapping[str, str]) -> None:
+    def __init__(self, configuration: WorkerConfiguration, environment: Mapping[str, str], on_ready: Callable[[], None]) -> None:
         self._configuration = configuration
         self._environment = dict(environment)
+        self._on_ready = on_ready
         self._process: asyncio.subprocess.Process | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._listening: asyncio.Task[None] | None = None
@@ -56,9 +58,16 @@ class Hand:
         self._lock = asyncio.Lock()
         self._forks: dict[int, Forked] = {}
         self._count = 0
+        self._closing = False
 
     async def start(self) -> None:
-        """Starts the warm process, if there is none; it is ready some seconds later."""
+        """Starts the warm process, if there is none; it is ready some seconds later.
+
+        Raises:
+            Unavailable: The worker is stopping.
+        """
+        if self._closing:
+            raise Unavailable("the worker is stopping", where="worker", advice="start it again")
         async with self._lock:
             if self._listening is not None and not self._listening.done():
                 return
@@ -115,13 +124,18 @@ class Hand:
 
     async def close(self) -> None:
         """Lets go: the warm process tells the runs to stop, waits for them, and ends."""
+        self._closing = True
         if self._writer is not None:
-            self._writer.close()
+            with suppress(OSError):
+                self._writer.write_eof()  # our half: how the runs end is still heard
         if self._process is not None:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._process.wait(), _CLOSE_SECONDS)
         if self._listening is not None:
+            await asyncio.wait({self._listening}, timeout=1)
             self._listening.cancel()
+        if self._writer is not None:
+            self._writer.close()
 
     def _send(self, line: Value) -> None:
         assert self._writer is not None  # started
@@ -142,6 +156,7 @@ class Hand:
     def _hear(self, answer: Answer) -> None:
         if answer.number == 0:
             self._ready.set()
+            self._on_ready()
             return
         forked = self._forks.get(answer.number)
         if forked is None:

@@ -88,12 +88,11 @@ def work_of(configuration: WorkerConfiguration, ledger: Ledger, asked: Asked) ->
         except InputError as error:
             _tell(ledger, asked.run_id, (error.where, *_beside(asked)), str(error))
             raise
-    parameters = _parameters(held)
     changed = [*_beside(asked), *(["flow_run.parameters"] if not _same(asked.parameters, held) else [])]
     if asked.label not in configuration.deployments:
         changed.append("flow_run.deployment_id")
     _tell(ledger, asked.run_id, changed)
-    return Work("governed-pipeline", parameters)
+    return Work("governed-pipeline", _parameters(held))
 
 
 def _first(configuration: WorkerConfiguration, ledger: Ledger, asked: Asked) -> Work:
@@ -128,12 +127,12 @@ def _requested(configuration: WorkerConfiguration, given: Mapping[str, Any]) -> 
 
 
 def _held(ledger: Ledger, run_id: str) -> RunRequested | None:
-    """What the ledger holds of a run's request; a run that another worker began has it in its admission."""
+    """What the ledger holds of a run's request; of a run that another worker began, whose admission is behind it, the manifest is enough."""
     event = ledger.find(f"{run_id}:requested", RunRequested)
     if event is not None:
         return event.fact
     admitted = Chain(ledger, run_id).read(AdmittedRun.gate, AdmittedRun)
-    return None if admitted is None else RunRequested(manifest=str(Path(admitted.folder) / admitted.file))
+    return None if admitted is None else RunRequested(manifest=str((Path(admitted.folder) / admitted.file).resolve()))
 
 
 def _parameters(held: RunRequested) -> dict[str, Any]:
@@ -148,7 +147,7 @@ def _same(given: Mapping[str, Any], held: RunRequested) -> bool:
         same_path = str(Path(str(given.get("manifest"))).resolve()) == held.manifest
     except (AttributeError, ValueError, OSError):
         return False
-    return not set(given) - {"manifest", "request"} and same_path and (held.request is None or signature == held.request["signature"])
+    return not set(given) - {"manifest", "request"} and same_path and signature == (held.request or {}).get("signature")
 
 
 def _beside(asked: Asked) -> Iterator[str]:

@@ -172,8 +172,10 @@ def _child(configuration: WorkerConfiguration, order: Drive | NoteCrash) -> NoRe
     except BaseException as error:  # noqa: BLE001 - a traceback could hold data
         sys.stderr.write(f"the process of a run ended by {type(error).__name__}\n")
     finally:
-        # Prefect's logs and events are sent from threads of its own; what is registered to run at an interpreter's end waits for them.
-        atexit._run_exitfuncs()  # noqa: SLF001 - as multiprocessing's own children do, which leave by os._exit as well
+        # Prefect's logs and events are sent from threads of its own; what is registered to run at an interpreter's end waits for them. The forks
+        # of multiprocessing leave in the same way.
+        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001
+        atexit._run_exitfuncs()  # noqa: SLF001
         with suppress(OSError, ValueError):
             sys.stdout.flush()
             sys.stderr.flush()
