@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ def worker(stack: Any) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def warm(stack: Any, prefect_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+def warm(stack: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
     """A gatehouse worker on a pool and a deployment of its own; gives what makes pipelines in the one folder that it takes manifests from."""
     from prefect.client.orchestration import get_client
     from tests.support.pipeline import Pipeline
@@ -30,9 +30,9 @@ def warm(stack: Any, prefect_home: Path, tmp_path_factory: pytest.TempPathFactor
     from prefect_gatehouse.worker.orders import OWN_FLOWS
 
     folder, name = tmp_path_factory.mktemp("warm"), "warm"
-    home = prefect_home / "gatehouse-home"
-    own = {FOLDERS: str(folder), DEPLOYMENTS: f"governed-pipeline/{name}"}
-    stack.environment.update(own)
+    home = folder / "home"
+    before = dict(stack.environment)
+    stack.environment.update({FOLDERS: str(folder), DEPLOYMENTS: f"governed-pipeline/{name}", "GATEHOUSE_HOME": str(home)})
     stack.create_pool("gatehouse", name)
     with get_client(sync_client=True) as client:
         flow_id = client.create_flow(governed_pipeline)
@@ -43,9 +43,10 @@ def warm(stack: Any, prefect_home: Path, tmp_path_factory: pytest.TempPathFactor
     with ExitStack() as open_:
 
         def make(place: str, **options: Any) -> Pipeline:
+            shutil.rmtree(home / "people", ignore_errors=True)  # each has people of its own
             return open_.enter_context(Pipeline(folder / place, None, f"governed-pipeline/{name}", home=home, **options))
 
         yield make
         stack.stop_workers()
-    for variable in own:
-        del stack.environment[variable]
+    stack.environment.clear()
+    stack.environment.update(before)

@@ -125,7 +125,7 @@ def test_a_cancelled_run_is_told_to_stop(warm: Any) -> None:
         client.set_flow_run_state(UUID(run_id), Cancelling())
     assert ended(pipeline, run_id).ending == "cancelled"
     wait(lambda: pipeline.state(run_id).is_cancelled(), 20)
-    assert pipeline.left_behind() == []
+    assert [path for path in pipeline.left_behind() if run_id in path] == []
     wait(lambda: children() == [], 20)
 
 
@@ -170,8 +170,8 @@ def test_a_tier_names_the_weakest_worker(make_pipeline: Any) -> None:
     """A run of the integration tier that a process worker starts reads nothing and says what to start; there it goes on."""
     pipeline = make_pipeline(tier="integration")
     manifest = pipeline.manifest.read_text()
-    write_back = manifest.split("write_back: ")[1].split()[0]
-    pipeline.manifest.write_text(manifest.replace("  write_back:", f"  preflight: {write_back}\n  write_back:"))
+    block = manifest.split("write_back: ")[1].split()[0]
+    pipeline.manifest.write_text(manifest.replace("  write_back:", f"  preflight: {block}\n  write_back:"))
     run_id = pipeline.start()
     pipeline.process(run_id, warrant="")
     row = pipeline.ledger.run(run_id)
