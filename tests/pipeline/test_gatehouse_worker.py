@@ -110,7 +110,7 @@ def solve(features, parameters):
     for _ in range(2):
         run_id = pipeline.start()
         row = ended(pipeline, run_id)
-        assert "without a round" in row.message, row.message
+        assert "returned no pandas frame" in row.message, row.message
 
 
 def test_a_cancelled_run_is_told_to_stop(warm: Any) -> None:
@@ -152,7 +152,7 @@ def test_a_killed_worker_leaves_no_run_behind(warm: Any, stack: Any) -> None:
 
     wait(resumed, 30)
     wait(lambda: pipeline.ledger.run(run_id).attempt == 2)
-    assert "can't be sent" in (message := ended(pipeline, run_id).message) or "circuits" in message
+    assert "circuit" in ended(pipeline, run_id).message
 
 
 def test_a_dead_process_is_told_to_the_ledger(warm: Any) -> None:

@@ -20,7 +20,7 @@ from prefect_gatehouse.run.values import AdmittedRun
 from prefect_gatehouse.worker.configuration import WorkerConfiguration
 
 # deployments/prefect.yaml names it for process workers; this worker starts its runs so anyhow.
-OWN_VARIABLES = ({}, {"env": {"PYTHONHASHSEED": "0"}})
+OWN_VARIABLES: tuple[dict[str, Any], ...] = ({}, {"env": {"PYTHONHASHSEED": "0"}})
 OWN_FLOWS = {
     "governed-pipeline": "prefect_gatehouse.flows.governed_pipeline.governed_pipeline",
     "clean-up": "prefect_gatehouse.flows.clean_up.clean_up",

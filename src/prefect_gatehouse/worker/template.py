@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-PLAIN: dict[str, Any] = {"job_configuration": {}, "variables": {"type": "object", "properties": {}}}
+# The server refuses an empty configuration.
+PLAIN: dict[str, Any] = {"job_configuration": {"name": None}, "variables": {"type": "object", "properties": {}}}
 
 
 def is_plain(template: Any) -> bool:
     """Whether a template asks for nothing: neither a placeholder nor a value of its own."""
-    return isinstance(template, dict) and not template.get("job_configuration") and "{{" not in json.dumps(template)
+    configuration = template.get("job_configuration") if isinstance(template, dict) else None
+    return isinstance(configuration, dict) and not any(configuration.values()) and "{{" not in json.dumps(template)
