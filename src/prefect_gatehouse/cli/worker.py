@@ -24,18 +24,19 @@ def _worker(pool: str, folders: tuple[Path, ...], config: Path | None, limit: in
     from prefect_gatehouse.errors import Unavailable
     from prefect_gatehouse.worker.configuration import CONFIG, FOLDERS, load_configuration
 
+    environment = dict(os.environ)
     if folders:
-        os.environ[FOLDERS] = os.pathsep.join(str(folder.resolve()) for folder in folders)
+        environment[FOLDERS] = os.pathsep.join(str(folder.resolve()) for folder in folders)
     if config is not None:
-        os.environ[CONFIG] = str(config.resolve())
-    load_configuration(os.environ)
+        environment[CONFIG] = str(config.resolve())
+    load_configuration(environment)
     from prefect.settings import PREFECT_API_URL
 
     if not PREFECT_API_URL.value():
         advice = "set it to the server's address, such as http://127.0.0.1:4200/api"
         raise Unavailable("no Prefect server is set", where="PREFECT_API_URL", advice=advice)
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "gatehouse", "--install-policy", "never"]
-    os.execv(sys.executable, [*command, *(["--limit", str(limit)] if limit else [])])  # noqa: S606 - no shell
+    os.execve(sys.executable, [*command, *(["--limit", str(limit)] if limit else [])], environment)  # noqa: S606 - no shell
 
 
 command = gatehouse_command("worker", "Start the worker that takes no orders from Prefect's API.")(_worker)
