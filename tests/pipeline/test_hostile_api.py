@@ -187,7 +187,7 @@ def until(met: Callable[[], Any], seconds: float = 60) -> Any:
 
 @contextmanager
 def held(api: Client) -> Iterator[None]:
-    """The worker's pool pays no attention for a while: what is due meanwhile stays so, and the server takes job variables of runs that are due only."""
+    """The worker's pool is paused for a while, so what is due stays so: of other runs the server takes no job variables."""
     api.send("PATCH", "/work_pools/warm", {"is_paused": True})
     try:
         yield
