@@ -143,11 +143,17 @@ def _die_with(parent: int) -> None:
 
 def _import_everything() -> None:
     """What runs import, once; nothing here starts a thread or opens a connection."""
+    import anyio._backends._asyncio  # noqa: F401
     import cedarpy  # noqa: F401
+    import prefect.concurrency.services
+    import prefect.task_engine
+    import prefect.utilities.visualization  # noqa: F401
+    import pyarrow.pandas_compat  # noqa: F401
     import qiskit.circuit.library  # noqa: F401
     import qiskit_aer  # noqa: F401
     import sqlalchemy.dialects.sqlite  # noqa: F401
 
+    import prefect_gatehouse.evidence.ship.openlineage
     import prefect_gatehouse.policy.cedar
     import prefect_gatehouse.providers.simulator.aer
     import prefect_gatehouse.providers.simulator.provider
