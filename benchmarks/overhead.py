@@ -2,7 +2,8 @@
 
 All sides read the same rows, run the same circuits on Aer with the same shots against the same Prefect server on SQLite, read counts of every
 circuit and write the same rows into SQLite. A governed run is two processes, as a process worker starts them, and the time between them,
-which people take, is left out. The order turns from pair to pair. prefect-qiskit runs in an environment of its own (benchmarks/peers).
+which people take, is left out; beside it a gatehouse worker runs the same, each process forked from a warm one, its polling counted, the
+others cold. The order turns from pair to pair. prefect-qiskit runs in an environment of its own (benchmarks/peers).
 
 Beside that: a gate that does nothing and an empty task of Prefect, in turn, in one flow run; and a round of 100,000 settings of one template
 of 16 gates from the workload's ``yield`` to its payload in the journal, in a fresh process.
@@ -29,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from governed.cost import Cost, cost_of
-from governed.desk import GovernedSide
+from governed.desk import GovernedSide, Warm
 from peers.chart import Bar, chart, seconds
 from peers.environment import PREFECT_QISKIT, python
 from rich.console import Console
@@ -54,11 +55,17 @@ class Contest:
         name: Which.
         parameters: The generator's, where they differ from the full run's.
         costs: What each side took, pair by pair.
+        warm: What the governed run took on a gatehouse worker, pair by pair.
     """
 
     name: str
     parameters: dict[str, Any]
     costs: dict[str, list[Cost]] = field(default_factory=lambda: {side: [] for side in SIDES})
+    warm: list[Warm] = field(default_factory=list)
+
+    def warm_ratios(self) -> list[float]:
+        """The governed run on a warm worker over plain Prefect started cold, pair by pair."""
+        return [mine.wall / theirs for mine, theirs in zip(self.warm, self.walls(PLAIN), strict=True)]
 
     def walls(self, side: str) -> list[float]:
         """Wall seconds, pair by pair."""
@@ -88,6 +95,9 @@ class Contest:
             "parameters": self.parameters,
             **sides,
             **over,
+            "governed, warm worker": {"wall": spread([each.wall for each in self.warm], 2), "all": [round(each.wall, 2) for each in self.warm]},
+            "warm over plain Prefect": spread(self.warm_ratios(), 2),
+            "approval_to_submit_s": spread([each.approval_to_submit for each in self.warm], 2),
             "peak_mb_above_plain": round(self.memory_above(PLAIN)),
         }
 
@@ -120,9 +130,11 @@ class Bench:
         self._stack.create_pool()
         self._stack.deploy()
         self._governed.save_token_key()
+        self._governed.start_warm(self._stack)
 
     def close(self) -> None:
-        """Stops the server."""
+        """Stops the server and the worker."""
+        self._governed.let_go()
         self._stack.stop()
 
     def pair(self, contest: Contest, number: int) -> None:
@@ -136,6 +148,7 @@ class Bench:
         }
         for side in SIDES if number % 2 == 0 else reversed(SIDES):
             contest.costs[side].append(run[side]())
+        contest.warm.append(self._governed.run_warm(contest.name))
 
     def _flow(self, interpreter: str, flow: Path, contest: Contest) -> Cost:
         target = self._folder / "trust-zone" / f"{flow.stem}.sqlite"
@@ -271,6 +284,8 @@ def main() -> None:
                 for contest in contests:
                     bench.pair(contest, number)
                     took = ", ".join(f"{side} {contest.walls(side)[-1]:.1f} s" for side in SIDES)
+                    warm = contest.warm[-1]
+                    took += f", on a warm worker {warm.wall:.1f} s, a job {warm.approval_to_submit:.1f} s after the approval"
                     print(f"pair {number + 1}, {contest.name}: {took}", flush=True)
             empty = bench.empty_gate(20 if asked.quick else 300)
         finally:
@@ -288,12 +303,20 @@ def main() -> None:
         f" {ranged([each['before_mb'] for each in settings], '.0f')} MiB before there were settings;"
         f" the payload {settings[0]['payload_mb']:.1f} MiB.",
     ]
+    beside += [
+        f"{WORKLOADS[contest.name].title} on a gatehouse worker, each process forked from a warm one:"
+        f" {ranged([each.wall for each in contest.warm], '.1f')} s, {ranged(contest.warm_ratios(), '.2f')} x plain Prefect started cold;"
+        f" from the approval to the first job {ranged([each.approval_to_submit for each in contest.warm], '.1f')} s."
+        for contest in contests
+    ]
     Console(width=150).print(report(contests))
     for line in beside:
         print(line)
     last = {
         "governed_vs_prefect": round(max(statistics.median(contest.ratios(PLAIN)) for contest in contests), 2),
         "governed_vs_prefect_qiskit": round(max(statistics.median(contest.ratios(PEER)) for contest in contests), 2),
+        "warm_vs_prefect": round(max(statistics.median(contest.warm_ratios()) for contest in contests), 2),
+        "approval_to_submit_s": round(max(statistics.median(each.approval_to_submit for each in contest.warm) for contest in contests), 2),
         "empty_gate_ms": round(statistics.median(empty["gate"]), 1),
         "settings_100k_s": round(statistics.median(each["seconds"] for each in settings), 2),
     }

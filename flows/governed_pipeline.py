@@ -8,6 +8,7 @@ from prefect.client.schemas.objects import State
 from prefect_gatehouse.flows.crash import note_crash
 from prefect_gatehouse.flows.lifecycle import drive
 from prefect_gatehouse.flows.rounds import run_rounds
+from prefect_gatehouse.flows.started_by import require_worker
 from prefect_gatehouse.identity.request import SignedRequest
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.values import Plan, WriteBackReceipt
@@ -37,6 +38,7 @@ def through_the_gates(attempt: Attempt, manifest: str, request: SignedRequest | 
 
     Gate 6, fetch_credential, is handed to those that need a credential: each passes it right before the use.
     """
+    require_worker(attempt, admit(attempt, manifest, request).tier)
     planned = up_to_the_plan(attempt, manifest, request)
     approved = wait_for_approval(attempt, planned)
     raw = run_rounds(attempt, approved)  # submit and collect, once a round

@@ -18,6 +18,7 @@ from prefect_gatehouse.errors import GatehouseError, Refused, StorageError, Supe
 from prefect_gatehouse.evidence.tell import tell_outside
 from prefect_gatehouse.flows.ending import decided_ending, end
 from prefect_gatehouse.flows.leaving import leave_as
+from prefect_gatehouse.flows.started_by import take
 from prefect_gatehouse.ledger.events import RunInterrupted
 from prefect_gatehouse.ledger.heartbeat import beating
 from prefect_gatehouse.ledger.opening import open_ledger
@@ -73,15 +74,17 @@ def _driven(pipeline: Callable[[Attempt], object]) -> State[None]:
         return _to_resume(run_id, error)
     try:
         with beating(ledger, run_id, attempt.number):
+            take(attempt)
             return _drive(attempt, pipeline)
+    except GatehouseError as error:  # the worker's proof is not good; whatever a gate says was turned into a state above
+        return _resumable(attempt, error)
     except Pause:
         _suspended(attempt)
         raise
     except TerminationSignal:
         if _cancelling():
-            _end(attempt, "cancelled", "cancelled in Prefect")
-        else:
-            _interrupted(attempt, "failed", f"its process was told to stop; go on with: gatehouse resume {run_id[:8]}")
+            return _end(attempt, "cancelled", "cancelled in Prefect")
+        _interrupted(attempt, "failed", f"its process was told to stop; go on with: gatehouse resume {run_id[:8]}")
         raise
     finally:
         attempt.release()

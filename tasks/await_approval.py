@@ -17,7 +17,7 @@ from prefect.input.actions import ensure_flow_run_id
 from prefect.states import Suspended
 from pydantic import Field, PrivateAttr
 
-from prefect_gatehouse.ledger.events import FormDiffered, RunSuspended
+from prefect_gatehouse.ledger.events import ApprovalAsked, FormDiffered, RunSuspended
 from prefect_gatehouse.run.approvals import ask, closes_at, judge, refuse_late, require_approved, standing
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.plan_view import as_markdown
@@ -135,14 +135,20 @@ def _suspend(attempt: Attempt, plan: Plan) -> None:
     # Resuming does not raise run_count, restarting does: an answer is found again after the first and asked for anew after
     # the second. The default key is a counter of the process and would give one form's answer to the next.
     key = f"{plan.digest[:16]}-{now.answers}-{restarts}"
+    keys = keyset_from_paused_state(Suspended(pause_key=key))
+    asked = attempt.find(f"asked:{key}", ApprovalAsked) is not None
     approve, reject = ask(attempt, plan, key)
+    form = ApprovalForm.with_initial_data(description=as_markdown(plan, now, approve, reject))
+    if form.differs(keys):
+        attempt.record(f"form-differed:{key}", FormDiffered(plan_digest=plan.digest, key=key, found_by="run"))
+    if asked and (given := _stored(keys["response"], None)) is not None:
+        # Asked by an earlier process and answered since. Prefect would say so as well, but not where somebody has changed the run's policy, in
+        # which it keeps the keys: there it would suspend the run once more, over the answer.
+        judge(attempt, plan, key, given)
+        return
     remaining = (closes_at(plan) - datetime.now(UTC)).total_seconds()
     attempt.record(f"suspended:{attempt.number}:{key}", RunSuspended(until=closes_at(plan).timestamp()))
     tag_flow_run(attempt, (plan,))
-    form = ApprovalForm.with_initial_data(description=as_markdown(plan, now, approve, reject))
-    keyset = keyset_from_paused_state(Suspended(pause_key=key))
-    if form.differs(keyset):
-        attempt.record(f"form-differed:{key}", FormDiffered(plan_digest=plan.digest, key=key, found_by="run"))
-    form.save(keyset)
+    form.save(keys)
     answered = suspend_flow_run(wait_for_input=form, key=key, timeout=int(remaining) + _GRACE_SECONDS)
     judge(attempt, plan, key, answered.given if answered is not None else None)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from prefect_gatehouse.cli.quiet import QUIET
-from tests.support.logs import DELETED, ENDED_ITSELF, unknown_errors
+from tests.support.logs import DELETED, ENDED_ITSELF, TOLD_TO_STOP, unknown_errors
 
 # Before anything imports Prefect: no test reads or writes the caller's profile, and none phones home.
 os.environ.update(QUIET)
@@ -58,7 +58,7 @@ def stack(prefect_home: Path) -> Iterator[Any]:
         os.environ.update(kept)
         refresh_global_settings_context()
     # Whatever the tests were about: what the server and the workers logged meanwhile holds no error that nobody knows.
-    assert unknown_errors(prefect_home / "logs", DELETED | ENDED_ITSELF) == []
+    assert unknown_errors(prefect_home / "logs", DELETED | ENDED_ITSELF | TOLD_TO_STOP) == []
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "prefect_gatehouse"
 LINKED = ("flows", "tasks", "blocks", "deployments", "examples")
 # On top of the library, in the order of the layers.
-ABOVE = {"cli", "operate", "flows", "tasks", "blocks", "examples", "deployments", "templates"}
+ABOVE = {"cli", "operate", "worker", "flows", "tasks", "blocks", "examples", "deployments", "templates"}
 
 MACHINE = re.compile(r"(?<![\w.~-])/(?:home|work|root|Users)/[\w.-]+")
 REGISTRY = re.compile(r"pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)|goproxy\.\w|proxy\.golang|crates\.io|deb\.debian|conda\.anaconda|/simple/\b")

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +19,24 @@ from governed.cost import Cost, cost_of
 from workloads.table import Workload
 
 from prefect_gatehouse.cli.demo import Desk, make_desk
+from prefect_gatehouse.cli.stack import Stack
 from prefect_gatehouse.settings import Settings
+
+WARM = "warm"
+"""The pool and the deployment that the gatehouse worker serves; what runs cold has a pool without a worker."""
+
+
+@dataclass(frozen=True)
+class Warm:
+    """What a run took whose processes a gatehouse worker forks.
+
+    Attributes:
+        wall: Seconds from the request to the waiting run, and from the approval to the end, as the ledger has them; polling is in them.
+        approval_to_submit: Seconds from the approval to the first job at its provider.
+    """
+
+    wall: float
+    approval_to_submit: float
 
 
 class GovernedSide:
@@ -27,6 +50,7 @@ class GovernedSide:
         self._desk: Desk = make_desk(folder, Settings(home=folder / "home"))
         self._targets: dict[str, Path] = {}
         self._manifests: dict[str, Path] = {}
+        self._worker: subprocess.Popen[bytes] | None = None
 
     def save_token_key(self) -> None:
         """The tokens' root key, in a block of Prefect's; the server has to be up."""
@@ -98,3 +122,80 @@ class GovernedSide:
         finally:
             ledger.close()
         return both
+
+    def start_warm(self, stack: Stack) -> None:
+        """Starts a gatehouse worker, frozen but for its own turns."""
+        from prefect.client.orchestration import get_client
+
+        from prefect_gatehouse.flows.governed_pipeline import governed_pipeline
+        from prefect_gatehouse.worker.configuration import DEPLOYMENTS, FOLDERS
+        from prefect_gatehouse.worker.orders import OWN_FLOWS
+
+        stack.environment.update({FOLDERS: str(self._desk.folder / "trust-zone"), DEPLOYMENTS: f"governed-pipeline/{WARM}"})
+        stack.create_pool("gatehouse", WARM)
+        with get_client(sync_client=True) as client:
+            flow = client.create_flow(governed_pipeline)
+            client.create_deployment(flow_id=flow, name=WARM, work_pool_name=WARM, entrypoint=OWN_FLOWS["governed-pipeline"], pull_steps=[])
+        self._worker = stack.start_worker("gatehouse", WARM)
+        log = self._desk.folder / "logs" / "worker.log"
+        until = time.monotonic() + 300
+        while "is warm" not in log.read_text():
+            if time.monotonic() > until or self._worker.poll() is not None:
+                raise SystemExit(f"the gatehouse worker does not get warm: {log.read_text()[-2000:]}")
+            time.sleep(0.2)
+        os.kill(self._worker.pid, signal.SIGSTOP)
+
+    def let_go(self) -> None:
+        """Thaws the worker, so that it can be told to stop."""
+        if self._worker is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self._worker.pid, signal.SIGCONT)
+
+    @contextmanager
+    def thawed(self) -> Iterator[None]:
+        """The worker polls, which costs the other sides time; so it does that only here."""
+        assert self._worker is not None  # started before the first pair
+        os.kill(self._worker.pid, signal.SIGCONT)
+        try:
+            yield
+        finally:
+            os.kill(self._worker.pid, signal.SIGSTOP)
+
+    def run_warm(self, name: str) -> Warm:
+        """One run by the gatehouse worker.
+
+        Raises:
+            SystemExit: The run did not complete.
+        """
+        from prefect_gatehouse.ledger.events import JobSubmitted, RunEnded, RunSuspended
+        from prefect_gatehouse.ledger.store import Ledger
+        from prefect_gatehouse.operate import runs as control
+        from prefect_gatehouse.operate.answering import asked
+
+        self._targets[name].unlink(missing_ok=True)
+        ledger = Ledger(self._desk.settings.ledger())
+        try:
+            with self.thawed():
+                began = time.time()
+                run_id = control.start(self._desk.settings, self._manifests[name], signed=True, deployment=f"governed-pipeline/{WARM}")
+                self._until(ledger, run_id, "waiting")
+                asked(ledger, run_id)
+                proof = control.sign_answer(self._desk.approver, ledger, run_id, "approve")
+                approved = time.time()
+                control.answer(run_id, "approve", proof=proof)
+                self._until(ledger, run_id, "ended")
+            waits, job, end = (ledger.facts(kind, run_id)[0].when.timestamp() for kind in (RunSuspended, JobSubmitted, RunEnded))
+            return Warm(waits - began + end - approved, job - approved)
+        finally:
+            ledger.close()
+
+    def _until(self, ledger: Any, run_id: str, status: str) -> None:
+        until = time.monotonic() + 300
+        while time.monotonic() < until:
+            row = ledger.run(run_id)
+            if row is not None and row.status in {status, "failed", "ended"}:
+                if row.status != status or row.ending not in {None, "completed"}:
+                    raise SystemExit(f"the warm run did not go its way: {row.status} {row.ending} {row.message}")
+                return
+            time.sleep(0.02)
+        raise SystemExit(f"the warm run is not {status} in five minutes")

@@ -31,6 +31,7 @@ class Settings(BaseSettings):
     image_digest: str = Field("", description="Digest of the image that this process runs in, set by the image's build.")
     dask_address: str = Field("", description="Dask scheduler for the data engine dask; a cluster of its own on this machine unless set.")
     identity: Path | None = Field(None, description="The caller's own signing key; below the home unless set.")
+    worker_key: Path | None = Field(None, description="Key by which a `gatehouse` worker proves itself to its runs; below the home unless set.")
     lineage: Literal["file", "openlineage", "none"] = Field(
         "file", description="Where OpenLineage events go: a file below the home, what OpenLineage's own configuration names, or nowhere."
     )
@@ -49,6 +50,10 @@ class Settings(BaseSettings):
     def identity_key(self) -> Path:
         """The caller's own private signing key (OpenSSH format, 0600)."""
         return self.identity or self.home / "identity" / "id_ed25519"
+
+    def worker_key_file(self) -> Path:
+        """The private key of the installation's `gatehouse` workers (OpenSSH format, 0600), with its ``.pub`` beside it."""
+        return self.worker_key or self.home / "worker" / "id_ed25519"
 
     def folder(self, name: str) -> Path:
         """A folder below the home, made with mode 0700 when it is missing.

@@ -16,6 +16,9 @@ Role = Literal["requester", "approver", "auditor"]
 TierName = Literal["prototype", "integration", "business"]
 """How strict a pipeline's rules are, weakest first."""
 
+WorkerKind = Literal["process", "gatehouse"]
+"""What starts the processes of a run, weakest first: Prefect's own worker, which does what its API says, or the one that takes no orders."""
+
 Method = Literal["totp", "ssh", "ssh-fido"]
 """How an approver proves who they are, weakest first."""
 

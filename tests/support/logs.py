@@ -23,6 +23,11 @@ DELETED = {
 ENDED_ITSELF = {r"flow_run_executor - Process exited with status code: 9\b": "a test's workload calls os._exit(9)"}
 """Errors of a session with a workload that ends its process."""
 
+TOLD_TO_STOP = {
+    r"(?:Crash detected! |Crashed\(.)Execution was aborted by a termination signal": "a test's worker was killed, and its runs were told to stop"
+}
+"""Errors of a session whose tests kill a worker."""
+
 
 def records(log: Path) -> list[tuple[str, str]]:
     """The records of a log: level and whole text, with the lines that follow its first."""

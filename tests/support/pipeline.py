@@ -20,6 +20,7 @@ from prefect_gatehouse.evidence.questions import recorded_plan
 from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.request import sign_request
+from prefect_gatehouse.identity.warrant import obtain_worker_key, sign_warrant
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.load import load_manifest
@@ -185,6 +186,7 @@ class Pipeline:
         home: Path | None = None,
     ) -> None:
         self.folder, self.zygote, self.deployment = folder, zygote, deployment
+        self.worker = "process" if tier == "prototype" else "gatehouse"  # the weakest that the tier accepts
         self.environment = environment or {}
         self.home, self.zone = home or folder / "home", folder / "trust-zone"
         self.target = self.zone / "target.sqlite"
@@ -260,6 +262,10 @@ class Pipeline:
         """One process that drives the run until it suspends, ends or dies."""
         assert self.zygote is not None
         environment = {"GATEHOUSE_HOME": str(self.home), **self.environment, **order.pop("env", {})}
+        if self.worker == "gatehouse":
+            key = self.settings.worker_key_file()
+            obtain_worker_key(key)
+            order.setdefault("warrant", sign_warrant(key, run_id, "local").model_dump_json())
         return self.zygote.run(run=run_id, env=environment, log=str(self.log), text=" ".join(self.canaries), **order)
 
     def answer(self, run_id: str, decision: str = "approve", who: str = APPROVER, **more: str) -> None:

@@ -5,8 +5,9 @@ Reads one JSON object a line: {"run": id, "env": {...}, "log": file, "kill": {..
 {"event": name, "side": ...} (SIGKILL when the event of this name, or one below it, is to be written, or has been), or
 {"suspended": true} (SIGKILL as soon as Prefect has the run as suspended), or {"seconds": s};
 with "signal": "STOP" the process is frozen instead, and the answer names it; {"thaw": process} lets it go on and
-waits for its end. ``fail`` makes one gate's function raise with the canaries in its message. ``tap`` is a file that gets a line
-for each effect outside (a job made, with its payload in clear; rows published), while the real thing goes on.
+waits for its end. ``warrant`` is a gatehouse worker's proof of itself. ``fail`` makes one gate's function raise with the
+canaries in its message. ``tap`` is a file that gets a line for each effect outside (a job made, with its payload in clear; rows
+published), while the real thing goes on.
 """
 
 from __future__ import annotations
@@ -130,6 +131,11 @@ def _child(order: dict[str, Any]) -> None:
     from prefect_gatehouse.flows.governed_pipeline import governed_pipeline
 
     refresh_global_settings_context()
+    if order.get("warrant"):
+        from prefect_gatehouse.flows.started_by import hand_over
+        from prefect_gatehouse.identity.warrant import SignedWarrant
+
+        hand_over(SignedWarrant.model_validate_json(order["warrant"]))
     os.environ["PREFECT__FLOW_RUN_ID"] = order["run"]
     _arm(order)
     with get_client(sync_client=True) as client:

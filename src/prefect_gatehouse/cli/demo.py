@@ -27,6 +27,7 @@ from prefect_gatehouse.files import write_new
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.run.values import CleanupReceipt, WriteBackReceipt
+from prefect_gatehouse.worker.configuration import FOLDERS
 
 if TYPE_CHECKING:
     from prefect_gatehouse.ledger.store import Ledger
@@ -135,7 +136,8 @@ def _stack(say: Callable[[str], None]) -> Iterator[Desk]:
     settings = load_settings()
     own = not os.environ.get("PREFECT_API_URL")
     folder = settings.folder("demo").resolve()
-    stack = Stack(folder, folder / "home") if own else None
+    # The demo's worker takes manifests from the demo's trust zone.
+    stack = Stack(folder, folder / "home", {FOLDERS: str(folder / "trust-zone")}) if own else None
     desk: Desk | None = None
     try:
         if stack is not None:
@@ -148,8 +150,8 @@ def _stack(say: Callable[[str], None]) -> Iterator[Desk]:
 
         if stack is not None:
             stack.wait()
-            stack.create_pool()
-            stack.start_worker()
+            stack.create_pool("gatehouse")
+            stack.start_worker("gatehouse")
         save_blocks(desk)
         (stack or Stack(folder, settings.home, {"PREFECT_API_URL": os.environ["PREFECT_API_URL"]})).deploy()
         say("blocks and deployments are in place")

@@ -27,6 +27,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "keys": ("keys:command", "Make, list and rotate the root keys of the tokens."),
     "verify": ("verify:command", "Check the ledger against its signed heads."),
     "clean-up": ("clean_up:command", "Sweep once: end what expired, was cancelled or was not resumed."),
+    "worker": ("worker:command", "Start the worker that takes no orders from Prefect's API."),
+    "doctor": ("doctor:command", "Look over work pools and deployments on the Prefect server."),
     "demo": ("demo:command", "Run the main job end to end on this machine."),
 }
 

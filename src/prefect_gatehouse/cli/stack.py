@@ -1,4 +1,4 @@
-"""A Prefect server and a process worker of one's own, on SQLite and a free port, stopped surely: for the demo and for the tests."""
+"""A Prefect server and workers of one's own, on SQLite and a free port, stopped surely: for the demo and for the tests."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 from prefect_gatehouse.cli.quiet import QUIET
 from prefect_gatehouse.errors import Unavailable
+from prefect_gatehouse.vocabulary import WorkerKind
+from prefect_gatehouse.worker.template import PLAIN
 
 POOL = "gatehouse"
 _HEALTHY_SECONDS = 180.0  # a cold server on a busy machine migrates its database first
@@ -72,23 +75,24 @@ class Stack:
                 time.sleep(0.2)
         raise Unavailable("the Prefect server did not start", where=str(self._folder / "logs" / "server.log"), advice="look at its log")
 
-    def create_pool(self) -> None:
-        """Makes the work pool, if it is missing; the process's environment must name the server already."""
+    def create_pool(self, kind: WorkerKind = "process", name: str = POOL) -> None:
+        """Makes the work pool, if it is missing or of another type; the process's environment must name the server already."""
         from prefect.client.orchestration import get_client
         from prefect.client.schemas.actions import WorkPoolCreate
         from prefect.exceptions import ObjectNotFound
-        from prefect.workers.process import ProcessWorker
 
         with get_client(sync_client=True) as client:
             try:
-                client.read_work_pool(POOL)
+                if client.read_work_pool(name).type == kind:
+                    return
+                client.delete_work_pool(name)
             except ObjectNotFound:
-                template = ProcessWorker.get_default_base_job_template()
-                client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
+                pass  # made below
+            client.create_work_pool(WorkPoolCreate(name=name, type=kind, base_job_template=_template(kind)))
 
-    def start_worker(self) -> subprocess.Popen[bytes]:
-        """Starts a process worker."""
-        return self._start("worker", "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--install-policy", "never")
+    def start_worker(self, kind: WorkerKind = "process", name: str = POOL) -> subprocess.Popen[bytes]:
+        """Starts a worker; what a ``gatehouse`` one is told at its start, the stack's environment tells it."""
+        return self._start("worker", "prefect", "worker", "start", "--pool", name, "--type", kind, "--install-policy", "never")
 
     def deploy(self) -> None:
         """Deploys from ``deployments/prefect.yaml``.
@@ -138,6 +142,14 @@ class Stack:
             )
         self._children.append(child)
         return child
+
+
+def _template(kind: WorkerKind) -> dict[str, Any]:
+    if kind == "gatehouse":
+        return PLAIN
+    from prefect.workers.process import ProcessWorker
+
+    return ProcessWorker.get_default_base_job_template()
 
 
 def stop_process(child: subprocess.Popen[bytes], seconds: float = 15.0) -> None:

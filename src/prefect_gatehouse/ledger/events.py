@@ -19,7 +19,7 @@ from prefect_gatehouse.errors import Tampered
 from prefect_gatehouse.manifest.columns import Scheme
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.value import Digest, Value
-from prefect_gatehouse.vocabulary import Action, Ending, Method
+from prefect_gatehouse.vocabulary import Action, Ending, Method, WorkerKind
 
 
 class Fact(Value):
@@ -70,6 +70,32 @@ class AttemptStarted(Fact):
     kind = "attempt-started"
     prefect_flow: str = Field("", description="Prefect's identifier of the flow, by which a server is told from another one.")
     under: RanUnder | None = Field(None, description="What the process ran under.")
+
+
+class RunRequested(Fact):
+    """What a run was asked for with, as the worker took it the first time; every later process takes it from here."""
+
+    kind = "run-requested"
+    manifest: str = Field(description="The manifest's path, links followed.")
+    request: dict[str, Any] | None = Field(None, description="The signed request; None where nobody signed.")
+
+
+class RunTaken(Fact):
+    """A worker proved to the process that it forked for an attempt which kind it is; without this event it was started by any other."""
+
+    kind = "run-taken"
+    worker: WorkerKind
+    fingerprint: str = Field(description="Of the worker's key.")
+    warrant: str = Field(description="The signed bytes.")
+    signature: str
+
+
+class OrdersIgnored(Fact):
+    """Somebody with Prefect's API asked for something that is not theirs to say."""
+
+    kind = "orders-ignored"
+    fields: tuple[str, ...] = Field(description="What was set there, as OBJECT.FIELD; not what it was set to.")
+    refused: str = Field("", description="Why the run was not started at all; empty where it went its own way.")
 
 
 class RunAdmitted(Fact):
@@ -408,6 +434,7 @@ class SyntheticRecorded(Fact):
 KINDS: Mapping[str, type[Fact]] = {
     each.kind: each
     for each in (
+        RunRequested, RunTaken, OrdersIgnored,
         AttemptStarted, RunAdmitted, GateEntered, GatePassed, GateFailed, RunSuspended, RunInterrupted, RunRescheduled, EndingDecided, RunEnded,
         PolicyDecided, ApprovalAsked, FormDiffered, ApprovalGiven, ApprovalRejected, AnswerRefused,
         LeaseNotRevoked, WorkersReadKeys, ReIdentified, KeyRotationDecided, KeysRotated,

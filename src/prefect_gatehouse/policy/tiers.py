@@ -16,7 +16,7 @@ from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.manifest.treatment import Treatment
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.policy.yaml_file import read_rules
-from prefect_gatehouse.vocabulary import Method, TierName
+from prefect_gatehouse.vocabulary import Method, TierName, WorkerKind
 
 _Window = Annotated[Duration, Field(ge=timedelta(minutes=1))]
 
@@ -36,6 +36,7 @@ class _Tier(Strict):
     # None means no cap, which only the prototype tier may leave open.
     leaving_bits: Annotated[int, Field(ge=1, le=EXACT)] | None = None
     rehearsal: Literal["required", "optional"] = "required"
+    worker: WorkerKind = "gatehouse"
 
 
 def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
@@ -70,6 +71,7 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             preflight=tier.preflight,
             leaving_bits=tier.leaving_bits,
             rehearsal=tier.rehearsal,
+            worker=tier.worker,
         )
         for name, tier in tiers.items()
     }

@@ -1,0 +1,33 @@
+"""``gatehouse doctor``: what Prefect's server has been told that it should not have been."""
+
+from __future__ import annotations
+
+import click
+
+from prefect_gatehouse.cli.output import emit, gatehouse_command, table
+
+
+def _doctor(as_json: bool) -> None:
+    """Look over work pools and deployments on the Prefect server: placeholders, commands, environments, entry points.
+
+    Exits with 1 where something should be changed.
+    """
+    from prefect_gatehouse.cli.quiet import quiet_prefect
+
+    quiet_prefect()
+    from prefect_gatehouse.operate.doctor import examine
+
+    found = examine()
+
+    def render() -> None:
+        if found:
+            table("Doctor", ("", "Where", "What", "Do"), [(each.level, each.where, each.message, each.advice) for each in found])
+        else:
+            click.echo("nothing to mend")
+
+    emit([each.model_dump() for each in found], as_json, render)
+    if any(each.level == "problem" for each in found):
+        raise SystemExit(1)
+
+
+command = gatehouse_command("doctor", "Look over work pools and deployments.")(_doctor)

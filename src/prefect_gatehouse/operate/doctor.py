@@ -1,0 +1,77 @@
+"""Looking over what Prefect's server has been told, which anybody with its address may change: what a worker would heed, and what it ignores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+from prefect.client.schemas.objects import WorkPool
+from prefect.client.schemas.responses import DeploymentResponse
+
+from prefect_gatehouse.operate.runs import server
+from prefect_gatehouse.value import Value
+from prefect_gatehouse.worker.orders import OWN_FLOWS, OWN_VARIABLES
+from prefect_gatehouse.worker.template import is_plain
+
+
+class Finding(Value):
+    """One thing that somebody should know.
+
+    Attributes:
+        level: ``problem`` where something should be changed, ``note`` where it is as documented.
+        where: The object on the server.
+        message: What was found.
+        advice: What to do.
+    """
+
+    level: Literal["problem", "note"]
+    where: str
+    message: str
+    advice: str
+
+
+def examine() -> list[Finding]:
+    """What the Prefect server has of this installation's work pools and deployments.
+
+    Raises:
+        Unavailable: No server is set, or none answers.
+    """
+    with server() as client:
+        deployments = client.read_deployments(flow_filter=FlowFilter(name=FlowFilterName(any_=list(OWN_FLOWS))))
+        pools = {pool.name: pool for pool in client.read_work_pools()}
+        flows = {each.flow_id: client.read_flow(each.flow_id).name for each in deployments}
+        ours = {each.work_pool_name for each in deployments}
+        found = [finding for name, pool in pools.items() if pool.type == "gatehouse" or name in ours for finding in _of_pool(pool)]
+        return found + [finding for each in deployments for finding in _of_deployment(flows[each.flow_id], each)]
+
+
+def _of_pool(pool: WorkPool) -> Iterator[Finding]:
+    where = f"work pool {pool.name}"
+    if pool.type != "gatehouse":
+        message = f"its workers are of the type {pool.type}: they start what whoever may call Prefect's API says"
+        yield Finding(level="note", where=where, message=message, advice="only the prototype tier accepts that; for the others: gatehouse worker")
+    elif not is_plain(pool.base_job_template):
+        message = "its base job template asks for something: a placeholder or a value, which the worker ignores"
+        advice = f"somebody changed it; put the plain one back: delete the pool and start the worker, or prefect work-pool update {pool.name}"
+        yield Finding(level="problem", where=where, message=message, advice=advice)
+
+
+def _of_deployment(flow: str, deployment: DeploymentResponse) -> Iterator[Finding]:
+    where = f"deployment {flow}/{deployment.name}"
+    changed = [
+        name
+        for name, differs in (
+            ("entrypoint", deployment.entrypoint not in (None, OWN_FLOWS[flow])),
+            ("pull_steps", bool(deployment.pull_steps)),
+            ("job_variables", (deployment.job_variables or {}) not in OWN_VARIABLES),
+        )
+        if differs
+    ]
+    if changed:
+        message = (
+            f"other than deployments/prefect.yaml has it: {', '.join(changed)}; a gatehouse worker ignores that, a process worker does as it says"
+        )
+        yield Finding(
+            level="problem", where=where, message=message, advice="deploy again: prefect deploy --all --prefect-file deployments/prefect.yaml"
+        )

@@ -1,0 +1,197 @@
+"""The worker type ``gatehouse`` against a real Prefect server: whole runs, cancelling, and a worker that dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from tests.support.pipeline import ROWS
+
+from prefect_gatehouse.errors import GatehouseError
+from prefect_gatehouse.ledger.events import ApprovalGiven, AttemptStarted, JobSubmitted, OrdersIgnored, RunRequested, RunTaken
+from prefect_gatehouse.operate import runs as control
+
+pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(400)]
+
+# It waits, once, until somebody makes the file; a run that was told to stop meanwhile has no second chance to wait.
+PATIENT = """
+import time
+from pathlib import Path
+
+
+def solve(features, parameters):
+    Path(__file__).with_name("entered").touch()
+    while not Path(__file__).with_name("go").exists():
+        time.sleep(0.05)
+    yield []
+"""
+
+
+def wait(met: Callable[[], Any], seconds: float = 90) -> Any:
+    """Until something is so."""
+    until = time.monotonic() + seconds
+    while not (found := met()):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    return found
+
+
+def ended(pipeline: Any, run_id: str) -> Any:
+    """Waits for the run's end, and gives its row."""
+
+    def over() -> Any:
+        row = pipeline.ledger.run(run_id)
+        return row if row is not None and row.status in {"ended", "failed"} else None
+
+    return wait(over)
+
+
+def children() -> list[int]:
+    """Processes that warm processes have forked."""
+    found = []
+    for place in Path("/proc").iterdir():
+        if place.name.isdigit() and is_warm(place):
+            with suppress(OSError):
+                parent = place.joinpath("stat").read_text().rpartition(")")[2].split()[1]
+                if is_warm(place.with_name(parent)):
+                    found.append(int(place.name))
+    return found
+
+
+def is_warm(place: Path) -> bool:
+    """Whether a process runs the warm process's program, as its forks do."""
+    try:
+        return b"prefect_gatehouse.worker.warm" in place.joinpath("cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def test_a_whole_run_in_forks(warm: Any) -> None:
+    """Two forked processes, each with the worker's proof; the request is held once; a job follows the approval in seconds."""
+    pipeline = warm("whole")
+    run_id = pipeline.start()
+    pipeline.wait_paused(run_id, 120)  # the worker warms up meanwhile
+    pipeline.answer(run_id)
+    assert ended(pipeline, run_id).ending == "completed", pipeline.ledger.run(run_id)
+    assert len(pipeline.rows()) == ROWS
+    wait(lambda: pipeline.state(run_id).is_completed(), 20)
+    assert len(pipeline.ledger.facts(AttemptStarted, run_id)) == len(pipeline.ledger.facts(RunTaken, run_id)) == 2
+    (held,) = pipeline.ledger.facts(RunRequested, run_id)
+    assert held.fact.manifest == str(pipeline.manifest)
+    assert pipeline.ledger.facts(OrdersIgnored, run_id) == []
+    assert pipeline.left_behind() == []
+    (given,) = pipeline.ledger.facts(ApprovalGiven, run_id)
+    began = pipeline.ledger.facts(AttemptStarted, run_id)[1]
+    first = pipeline.ledger.facts(JobSubmitted, run_id)[0]
+    print("attempt to approval", (given.when - began.when).total_seconds(), "to the job", (first.when - began.when).total_seconds())
+    assert (first.when - began.when).total_seconds() < 10
+
+
+def test_runs_share_no_memory(warm: Any) -> None:
+    """What a workload leaves in a module is not there in the next run: each is forked from the clean parent."""
+    spoilt = """
+import json
+
+
+def solve(features, parameters):
+    if getattr(json, "LEFT_BEHIND", False):
+        raise ValueError("the last run's memory")
+    json.LEFT_BEHIND = True
+    yield from ()
+"""
+    pipeline = warm("memory", workload=spoilt)
+    for _ in range(2):
+        run_id = pipeline.start()
+        row = ended(pipeline, run_id)
+        assert "returned no pandas frame" in row.message, row.message
+
+
+def test_a_cancelled_run_is_told_to_stop(warm: Any) -> None:
+    """Cancelling stops the process within seconds, the ledger has the run as cancelled, and nothing is left."""
+    from prefect.client.orchestration import get_client
+    from prefect.states import Cancelling
+
+    pipeline = warm("cancelled", workload=PATIENT)
+    run_id = pipeline.start()
+    wait((pipeline.zone / "entered").exists)
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(UUID(run_id), Cancelling())
+    assert ended(pipeline, run_id).ending == "cancelled"
+    wait(lambda: pipeline.state(run_id).is_cancelled(), 20)
+    assert [path for path in pipeline.left_behind() if run_id in path] == []
+    wait(lambda: children() == [], 20)
+
+
+def test_a_killed_worker_leaves_no_run_behind(warm: Any, stack: Any) -> None:
+    """Kill -9 of the worker: the run's process is told to stop, says so in the ledger, and the next worker goes on with the run."""
+    pipeline = warm("orphan", workload=PATIENT)
+    run_id = pipeline.start()
+    wait((pipeline.zone / "entered").exists)
+    os.kill(stack._children[-1].pid, signal.SIGKILL)
+    row = wait(lambda: (row := pipeline.ledger.run(run_id)).status == "failed" and row)
+    assert "told to stop" in row.message
+    wait(lambda: children() == [], 40)
+    stack.stop_workers()
+    (pipeline.zone / "go").touch()
+    stack.start_worker("gatehouse", "warm")
+    time.sleep(1)
+
+    def resumed() -> bool:
+        try:
+            control.resume(pipeline.ledger, run_id)
+        except GatehouseError:
+            return False
+        return True
+
+    wait(resumed, 30)
+    wait(lambda: pipeline.ledger.run(run_id).attempt == 2)
+    assert "circuit" in ended(pipeline, run_id).message
+
+
+def test_a_dead_process_is_told_to_the_ledger(warm: Any) -> None:
+    """Kill -9 of a run's process: the ledger hears of it at once, and the run can be resumed."""
+    pipeline = warm("dead", workload=PATIENT)
+    run_id = pipeline.start()
+    wait((pipeline.zone / "entered").exists)
+    (process,) = children()
+    os.kill(process, signal.SIGKILL)
+    row = wait(lambda: (row := pipeline.ledger.run(run_id)).status == "failed" and row, 30)
+    assert "the process that drove the run died" in row.message
+
+
+def test_a_tier_names_the_weakest_worker(make_pipeline: Any) -> None:
+    """A run of the integration tier that a process worker starts reads nothing and says what to start; there it goes on."""
+    pipeline = make_pipeline(tier="integration")
+    manifest = pipeline.manifest.read_text()
+    block = manifest.split("write_back: ")[1].split()[0]
+    pipeline.manifest.write_text(manifest.replace("  write_back:", f"  preflight: {block}\n  write_back:"))
+    run_id = pipeline.start()
+    pipeline.process(run_id, warrant="")
+    row = pipeline.ledger.run(run_id)
+    assert row.status == "failed" and "wants its runs started by a gatehouse worker" in row.message
+    assert pipeline.left_behind() == []
+    other = pipeline.start()
+    forged = control_warrant(pipeline, other)
+    pipeline.restart(run_id)
+    pipeline.process(run_id, warrant=forged)  # good for another run only
+    assert "is for another run" in pipeline.ledger.run(run_id).message
+    pipeline.restart(run_id)
+    pipeline.approved(run_id)
+    pipeline.process(run_id)
+    assert pipeline.ledger.run(run_id).ending == "completed"
+
+
+def control_warrant(pipeline: Any, run_id: str) -> str:
+    """A real worker's warrant for another run."""
+    from prefect_gatehouse.identity.warrant import obtain_worker_key, sign_warrant
+
+    key = pipeline.settings.worker_key_file()
+    obtain_worker_key(key)
+    return sign_warrant(key, run_id, "local").model_dump_json()
