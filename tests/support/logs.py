@@ -24,9 +24,9 @@ ENDED_ITSELF = {r"flow_run_executor - Process exited with status code: 9\b": "a 
 """Errors of a session with a workload that ends its process."""
 
 TOLD_TO_STOP = {
-    r"(?:Crash detected! |Crashed\(.)Execution was aborted by a termination signal": "a test's worker was killed, and its runs were told to stop"
+    r"(?:Crash detected! |Crashed\(.)Execution was aborted by a termination signal": "a test's worker was stopped or killed, and its runs were told to stop"
 }
-"""Errors of a session whose tests kill a worker."""
+"""Errors of a session whose tests stop a worker."""
 
 
 def records(log: Path) -> list[tuple[str, str]]:
