@@ -71,7 +71,7 @@ def test_a_grid_makes_it_less(tmp_path: Path) -> None:
 
 def test_a_round_above_what_was_approved_is_not_sent(tmp_path: Path) -> None:
     """A later round of forty circuits where three were approved is denied before anything of it is intended; the first stands."""
-    desk = Desk(tmp_path, GROWS, backends="aer")
+    desk = Desk(tmp_path, GROWS, backends="aer", rehearsal="skip")
     with closing(desk.ledger):
         with pytest.raises(Denied, match=r"round 2 could carry 2,\d\d\d bits, \d\d\d are approved for a round") as caught:
             run_rounds(desk.attempt, desk.approved())

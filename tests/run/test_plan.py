@@ -158,7 +158,7 @@ def others(value: Any) -> list[Any]:
     if isinstance(value, int):
         return [value + 1]
     if value is None:
-        return ["secret/other"]
+        return ["secret/other", 7]
     flipped = ("0" if value[:1] != "0" else "1") + value[1:]
     with contextlib.suppress(ArithmeticError):
         return [str(Decimal(value) + Decimal("0.0001")), flipped]
