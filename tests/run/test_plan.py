@@ -162,7 +162,7 @@ def others(value: Any) -> list[Any]:
     flipped = ("0" if value[:1] != "0" else "1") + value[1:]
     with contextlib.suppress(ArithmeticError):
         return [str(Decimal(value) + Decimal("0.0001")), flipped]
-    return [flipped, value + "x", *Purpose, *DataClass, "requester", "auditor", "integration", "ssh", "optional"]
+    return [flipped, value + "x", *Purpose, *DataClass, "requester", "auditor", "integration", "ssh", "optional", "process"]
 
 
 def fields_of(model: type[BaseModel]) -> set[str]:
