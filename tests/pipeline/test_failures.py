@@ -164,7 +164,7 @@ def test_a_workload_that_raises_in_a_later_round(make_pipeline: Any) -> None:
     text = WORKLOAD.replace("        total += ", "        open(parameters['file']).close()\n        total += ")
     pipeline = make_pipeline(workload=text, rehearsal="skip")
     manifest = pipeline.manifest.read_text()
-    wanted = pipeline.zone / "outside"
+    wanted = pipeline.zone.parent / "outside"  # what lies beside the workload is part of it
     pipeline.manifest.write_text(manifest.replace("parameters: {", f'parameters: {{file: "{wanted}", '))
     run_id = pipeline.start()
     pipeline.approved(run_id)

@@ -96,7 +96,7 @@ FAULTS = {
     "key-twice": ("    return pd.DataFrame({'subject': [features['subject'][0]] * 2, 'score': 1})\n", "", "key .* is empty or repeated"),
     "key-lacks": ("    return pd.DataFrame({'subject': [features['subject'][0], None], 'score': 1})\n", "", "key .* is empty or repeated"),
     "key-strange": ("    return pd.DataFrame({'subject': ['CANARY'], 'score': 1})\n", "", "1 keys of the workload's frame are none"),
-    "key-number": ("    return pd.DataFrame({'subject': [4711], 'score': 1})\n", "", "of another type than it was given"),
+    "key-number": ("    return pd.DataFrame({'subject': [4711], 'score': 1})\n", "", "1 keys of the workload's frame are none"),
     "nested": ("    return pd.DataFrame({'subject': features['subject'], 'score': [[1]] * 3})\n", "", "column 2"),
     "infinite": ("    return pd.DataFrame({'subject': features['subject'], 'score': float('inf')})\n", "", "not finite; in the rehearsal"),
     "all-lacking": ("    return pd.DataFrame({'subject': features['subject'], 'score': None})\n", "", "would fail the output suite: .*score"),

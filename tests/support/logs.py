@@ -16,6 +16,7 @@ KNOWN = {
 # Prefect's recorder tries six times to write a task of a run that is not there, and gives up.
 DELETED = {
     r"(?:services\.task_run_recorder|messaging\.memory) - .*IntegrityError.*FOREIGN KEY constraint failed.*INSERT INTO task_run ": "as below",
+    r"prefect\.engine - Execution of flow run .*ObjectNotFound": "a test deleted a run whose process was about to say how it ended",
     r"services\.task_run_recorder - Dropping event \S+ after \d+ failed attempts": "a test deleted a run whose process still told of its tasks",
 }
 """Errors of a session whose tests delete runs in Prefect."""

@@ -41,13 +41,6 @@ class LaterRounds:
             DataRefused: It holds something else than numbers and gates.
         """
         execution = self._minimised.admitted.manifest.execution
-        bits = capacity(batch, execution.angle_step).bits
-        if bits > self._leaving.round_bits:
-            raise UnusableAnswer(
-                f"the circuits of a round could carry {bits:,} bits, {self._leaving.round_bits:,} are asked for",
-                where="execution.envelope.round_bits",
-                advice="name a larger envelope.round_bits in a new run, or yield fewer circuits and resume the run",
-            )
         for name, facts in self._facts.items():
             if batch.qubits > facts.qubits:
                 raise UnusableAnswer(
@@ -59,6 +52,13 @@ class LaterRounds:
             job = provider.encode(next(batch.parts(facts.circuits_per_job)), execution.shots)
             guard_payload(job, provider, where=name, tokens=formless_tokens(self._attempt, self._minimised), step=execution.angle_step)
             self._jobs[name] += _jobs(batch, facts)
+        bits = capacity(batch, execution.angle_step).bits
+        if bits > self._leaving.round_bits:
+            raise UnusableAnswer(
+                f"the circuits of a round could carry {bits:,} bits, {self._leaving.round_bits:,} are asked for",
+                where="execution.envelope.round_bits",
+                advice="name a larger envelope.round_bits in a new run, or yield fewer circuits and resume the run",
+            )
 
     def doubts(self) -> list[str]:
         """Backends on which the rounds so far need more jobs than the envelope has; with other counts there may be fewer rounds."""
