@@ -32,7 +32,7 @@ def warm(stack: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calla
     folder, name = tmp_path_factory.mktemp("warm"), "warm"
     home = folder / "home"
     before = dict(stack.environment)
-    stack.environment.update({FOLDERS: str(folder), DEPLOYMENTS: f"governed-pipeline/{name}", "GATEHOUSE_HOME": str(home)})
+    stack.environment.update({FOLDERS: str(folder), DEPLOYMENTS: f"governed-pipeline/{name},clean-up/{name}", "GATEHOUSE_HOME": str(home)})
     stack.create_pool("gatehouse", name)
     with get_client(sync_client=True) as client:
         flow_id = client.create_flow(governed_pipeline)

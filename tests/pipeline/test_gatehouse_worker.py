@@ -7,12 +7,14 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 from tests.support.pipeline import ROWS
+from tests.support.sweeps import over, scheduled
 
 from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.ledger.events import ApprovalGiven, AttemptStarted, JobSubmitted, OrdersIgnored, RunRequested, RunTaken
@@ -92,6 +94,30 @@ def test_a_whole_run_in_forks(warm: Any) -> None:
     first = pipeline.ledger.facts(JobSubmitted, run_id)[0]
     print("attempt to approval", (given.when - began.when).total_seconds(), "to the job", (first.when - began.when).total_seconds())
     assert (first.when - began.when).total_seconds() < 10
+
+
+def test_a_scheduled_sweep_in_a_fork(warm: Any) -> None:
+    """Nobody calls the sweeper: the server's scheduler makes its runs, this worker forks them, and a run whose time is over is ended."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import DeploymentScheduleCreate
+    from prefect.client.schemas.schedules import IntervalSchedule
+
+    from prefect_gatehouse.flows.clean_up import clean_up
+    from prefect_gatehouse.worker.orders import OWN_FLOWS
+
+    pipeline = warm("sweep")
+    run_id = over(pipeline.ledger)
+    often = DeploymentScheduleCreate(schedule=IntervalSchedule(interval=timedelta(seconds=15)), active=True)
+    with get_client(sync_client=True) as client:
+        options = {"pull_steps": [], "entrypoint": OWN_FLOWS["clean-up"], "schedules": [often]}
+        deployment = client.create_deployment(flow_id=client.create_flow(clean_up), name="warm", work_pool_name="warm", **options)
+        try:
+            wait(lambda: any(run.state_name == "Completed" for run in scheduled("warm")), 150)
+        finally:
+            client.delete_deployment(deployment)
+    swept = pipeline.ledger.run(run_id)
+    assert swept is not None and swept.ending == "expired"
+    assert all(run.state_name in {"Completed", "Scheduled", "Pending", "Running"} for run in scheduled("warm"))
 
 
 def test_runs_share_no_memory(warm: Any) -> None:

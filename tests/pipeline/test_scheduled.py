@@ -12,12 +12,11 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 import yaml
+from tests.support.sweeps import over, scheduled
 
-from prefect_gatehouse.ledger.events import RunSuspended
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.settings import Settings
 
@@ -35,31 +34,12 @@ def ledger(prefect_home: Path) -> Iterator[Ledger]:
         yield opened
 
 
-def scheduled(name: str) -> list[Any]:
-    """The runs of a deployment that the server's scheduler made."""
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
-
-    with get_client(sync_client=True) as client:
-        found = client.read_flow_runs(deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=[name])))
-    return [run for run in found if run.auto_scheduled]
-
-
 def wait(met: Callable[[], bool], seconds: float = 150) -> None:
     """Until something is so."""
     until = time.monotonic() + seconds
     while not met():
         assert time.monotonic() < until
         time.sleep(0.5)
-
-
-def over(ledger: Ledger) -> str:
-    """A run that waited for an approval until a second ago, and that nobody has ended."""
-    run_id = str(uuid4())
-    ledger.begin_attempt(run_id)
-    with ledger.transaction() as tx:
-        tx.append(f"{run_id}:suspended", run_id, RunSuspended(until=time.time() - 1), attempt=1)
-    return run_id
 
 
 def test_the_scheduler_makes_the_runs_of_the_file(worker: None) -> None:
