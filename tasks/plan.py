@@ -17,7 +17,7 @@ from prefect_gatehouse.run.credentials import Fetch
 from prefect_gatehouse.run.later_rounds import LaterRounds
 from prefect_gatehouse.run.leaving import leaving_of
 from prefect_gatehouse.run.minimised import formless_tokens, rounds_of
-from prefect_gatehouse.run.plan import digest_of, present_digests
+from prefect_gatehouse.run.plan import present_digests
 from prefect_gatehouse.run.preflight import preflight
 from prefect_gatehouse.run.rehearsal import rehearse
 from prefect_gatehouse.run.since import since_last_approval
@@ -91,7 +91,7 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
         since=since_last_approval(attempt.history, minimised.admitted, present["files"]),
         **present,
     )
-    made = Plan(validated=validated, body=body, digest=digest_of(body), made_at=datetime.now(UTC), rehearsal=rehearsal)
+    made = Plan(validated=validated, body=body, digest=body.digest(), made_at=datetime.now(UTC), rehearsal=rehearsal)
     _publish(attempt, made, batch)
     return made
 

@@ -23,7 +23,7 @@ from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.run.answer import SPENT, Answer
 from prefect_gatehouse.run.approvals import ask, judge, last_asked, refuse_late, require_approved, standing, statements, used_totp_steps
 from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.run.plan import digest_of, refuse_changes
+from prefect_gatehouse.run.plan import refuse_changes
 from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.secrets.lease import SecretText
 from prefect_gatehouse.settings import Settings
@@ -278,7 +278,7 @@ def test_another_class_is_another_plan(desk: Desk) -> None:
         {"outputs": classes.outputs[:1]},
     ):
         body = plan.body.model_copy(update={"classes": classes.model_copy(update=change)})
-        other = plan.model_copy(update={"body": body, "digest": digest_of(body)})
+        other = plan.model_copy(update={"body": body, "digest": body.digest()})
         assert other.digest != plan.digest
         with pytest.raises(Denied, match="0 of 1"):
             desk.require(other)

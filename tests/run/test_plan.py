@@ -20,7 +20,7 @@ from prefect_gatehouse.errors import InputError, PlanChanged
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.policy.rules import ClassedColumn, ClassRules, RunClasses, TierRules
-from prefect_gatehouse.run.plan import digest_of, present_digests
+from prefect_gatehouse.run.plan import present_digests
 from prefect_gatehouse.run.values import BackendSnapshot, CredentialNeed, Plan, PlanBody, Preflight, Since, SourceFile, SystemAddress
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.workload.summary import CircuitsSummary
@@ -181,7 +181,7 @@ def test_any_single_change_gives_another_digest(project: Project) -> None:
     body = project.plan.body
     places = list(leaves(dumped(body)))
     assert {step for where in places for step in where if isinstance(step, str)} == fields_of(PlanBody)
-    found = {where: digest_of(changed(body, where, others(at(dumped(body), where)))) for where in places}
+    found = {where: PlanBody.digest(changed(body, where, others(at(dumped(body), where)))) for where in places}
     assert project.plan.digest not in found.values()
     assert len(set(found.values())) == len(places) > 30
 
@@ -192,7 +192,7 @@ def test_lists_are_covered_with_their_order(project: Project, name: str, change:
     """Backends are in order of preference: another order, one less, one twice or none at all is another plan."""
     items = dumped(project.plan.body)[name]
     made = {"reversed": items[::-1], "shortened": items[:-1], "repeated": [*items, items[-1]], "emptied": []}[change]
-    assert digest_of(changed(project.plan.body, (name,), [made])) != project.plan.digest
+    assert PlanBody.digest(changed(project.plan.body, (name,), [made])) != project.plan.digest
 
 
 def shuffled(value: Any, order: random.Random) -> Any:
@@ -209,7 +209,7 @@ def test_the_order_of_fields_does_not_matter(project: Project) -> None:
     tree = dumped(project.plan.body)
     texts = {json.dumps(shuffled(tree, random.Random(seed)), indent=seed % 3) for seed in range(20)}
     assert len(texts) == 20
-    assert {digest_of(PlanBody.model_validate_json(text)) for text in texts} == {project.plan.digest}
+    assert {PlanBody.digest(PlanBody.model_validate_json(text)) for text in texts} == {project.plan.digest}
 
 
 @given(BODIES)
@@ -218,13 +218,13 @@ def test_a_body_survives_the_form_it_is_stored_in(body: PlanBody) -> None:
     stored = canonical(dumped(body))
     again = PlanBody.model_validate_json(stored)
     assert again == body
-    assert digest_of(again) == digest_of(body) == digest(json.loads(stored))
+    assert PlanBody.digest(again) == PlanBody.digest(body) == digest(json.loads(stored))
 
 
 @given(BODIES, BODIES)
 def test_two_bodies_share_a_digest_only_if_they_are_equal(one: PlanBody, other: PlanBody) -> None:
     """The digest tells any two bodies apart."""
-    assert (digest_of(one) == digest_of(other)) is (dumped(one) == dumped(other))
+    assert (PlanBody.digest(one) == PlanBody.digest(other)) is (dumped(one) == dumped(other))
 
 
 def test_a_plan_survives_the_form_it_is_stored_in(project: Project) -> None:

@@ -18,7 +18,7 @@ from prefect_gatehouse.policy.class_rules import load_class_rules
 from prefect_gatehouse.policy.classes import classes_of
 from prefect_gatehouse.policy.decision import Decision
 from prefect_gatehouse.policy.rules import TierRules
-from prefect_gatehouse.run.plan import digest_of, present_digests
+from prefect_gatehouse.run.plan import present_digests
 from prefect_gatehouse.run.values import (
     AdmittedRun,
     BackendSnapshot,
@@ -176,7 +176,7 @@ def plan_for(folder: Path, settings: Settings, *, made_at: datetime = MADE, **ch
         preflight=Preflight(looked=True, checks=("address and driver work",)),
         **present_digests(settings, admitted, POLICY_DIGEST),
     )
-    return Plan(validated=validated, body=body, digest=digest_of(body), made_at=made_at)
+    return Plan(validated=validated, body=body, digest=body.digest(), made_at=made_at)
 
 
 def _snapshot(name: str) -> BackendSnapshot:

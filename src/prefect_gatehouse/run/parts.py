@@ -101,9 +101,7 @@ class Parts:
             InputError: It can't be loaded.
             PlanChanged: It is another one than the plan's.
         """
-        suite = load_suite(Path(admitted.folder) / admitted.manifest.data.suite)
-        self._refuse_other(input_suite_sha256=suite.sha256)
-        return suite
+        return self._suite(admitted, admitted.manifest.data.suite, "input_suite_sha256")
 
     def output_suite(self, admitted: AdmittedRun) -> Suite:
         """The suite of what comes back.
@@ -112,8 +110,11 @@ class Parts:
             InputError: It can't be loaded.
             PlanChanged: It is another one than the plan's.
         """
-        suite = load_suite(Path(admitted.folder) / admitted.manifest.output.suite)
-        self._refuse_other(output_suite_sha256=suite.sha256)
+        return self._suite(admitted, admitted.manifest.output.suite, "output_suite_sha256")
+
+    def _suite(self, admitted: AdmittedRun, name: str, field: str) -> Suite:
+        suite = load_suite(Path(admitted.folder) / name)
+        self._refuse_other(**{field: suite.sha256})
         return suite
 
     def refuse_changes(self, plan: Plan) -> None:

@@ -13,7 +13,7 @@ from prefect_gatehouse.policy.class_rules import load_class_rules
 from prefect_gatehouse.policy.tiers import load_tiers
 from prefect_gatehouse.run.apart import find_workload_of
 from prefect_gatehouse.run.under import packages_of
-from prefect_gatehouse.run.values import AdmittedRun, Plan, PlanBody, SourceFile
+from prefect_gatehouse.run.values import AdmittedRun, Plan, SourceFile
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.workload.beside import LOCKS
 
@@ -31,11 +31,6 @@ class PresentDigests(TypedDict):
     packages_digest: str
     policy_digest: str
     registry: str
-
-
-def digest_of(body: PlanBody) -> str:
-    """The plan digest, 64 hexadecimal digits."""
-    return body.digest()
 
 
 def present_digests(settings: Settings, admitted: AdmittedRun, policy_digest: str) -> PresentDigests:
@@ -94,7 +89,7 @@ def refuse_other(plan: Plan, now: Mapping[str, object]) -> None:
         PlanChanged: Names each part that is another one.
     """
     changed = [_word(name) for name, value in now.items() if name != "files" and getattr(plan.body, name) != value]
-    if digest_of(plan.body) != plan.digest:
+    if plan.body.digest() != plan.digest:
         changed.append("plan")
     if changed:
         advice = "start a new run and have it approved"
