@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from prefect_gatehouse.canonical import sha256_file
-from prefect_gatehouse.ledger.events import AttemptStarted, RanUnder
+from prefect_gatehouse.evidence.questions import StartedAttempt, attempts_of
+from prefect_gatehouse.ledger.events import AttemptStarted, PackagesInstalled
 from prefect_gatehouse.policy.cedar import load_policy, policies_digest
 from prefect_gatehouse.run import packages
 from prefect_gatehouse.run.under import ran_under
@@ -19,27 +20,34 @@ from prefect_gatehouse.settings import Settings
 from tests.run.desk import RUN, Desk
 
 
-def under_of(desk: Desk) -> list[RanUnder]:
-    found = [event.fact.under for event in desk.ledger.facts(AttemptStarted, run_id=RUN)]
-    return [each for each in found if each is not None]
+def attempts(desk: Desk) -> list[StartedAttempt]:
+    return attempts_of(desk.ledger, RUN)
+
+
+def told(desk: Desk) -> list[AttemptStarted]:
+    """The events as they are written."""
+    return [event.fact for event in desk.ledger.facts(AttemptStarted, run_id=RUN)]
 
 
 def test_the_first_event_of_an_attempt_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Paths and digests of what decides, host and user from the system, versions of everything installed; the second attempt repeats no list."""
+    """Paths and digests of what decides, host and user from the system, versions of everything installed; the second attempt repeats nothing."""
     monkeypatch.setenv("USER", "somebody-else")
     monkeypatch.setenv("LOGNAME", "somebody-else")
     desk = Desk(tmp_path / "home")
     with contextlib.closing(desk.ledger):
         desk.next_attempt()
-        first, second = under_of(desk)
+        begun, again = attempts(desk)
+        assert [(each.under is None, each.as_attempt) for each in told(desk)] == [(False, None), (True, 1)]
+        assert len(desk.ledger.facts(PackagesInstalled)) == 1
+    first = begun.under
+    assert first is not None and (again.under, again.versions) == (first, begun.versions)
     settings = desk.settings
     assert (first.host, first.user) == (socket.gethostname(), pwd.getpwuid(os.getuid()).pw_name)
     assert (first.policies.path, first.policies.sha256) == (str(settings.policies), load_policy(settings.policies).digest)
     assert (first.tiers.sha256, first.classes.sha256) == (sha256_file(settings.tiers), sha256_file(settings.classes))
     assert (first.people.path, first.people.sha256) == (str(settings.people_folder()), "")  # there is none yet
     assert first.settings["home"] == str(settings.home)
-    assert any(each.startswith("qiskit==") for each in first.versions)
-    assert (second.packages, second.versions) == (first.packages, ())
+    assert any(each.startswith("qiskit==") for each in begun.versions)
 
 
 def test_other_packages_are_listed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +58,9 @@ def test_other_packages_are_listed_again(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(packages, "site_folders", lambda: (site,))
     with contextlib.closing(desk.ledger):
         desk.next_attempt()
-        assert under_of(desk)[1].versions == ("other==2.0",)
+        before, after = attempts(desk)
+    assert after.versions == ("other==2.0",)
+    assert before.versions not in ((), after.versions)
 
 
 def test_no_password_is_told(tmp_path: Path) -> None:

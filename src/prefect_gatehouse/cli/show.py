@@ -61,8 +61,8 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
     """Show RUN: its gates with time and outcome, what came of it and why, and what it waits for."""
     from prefect_gatehouse.cli.follow import gate_table
     from prefect_gatehouse.cli.plan import print_plan
-    from prefect_gatehouse.evidence.questions import find_run, passages, re_identifications, reason_of, recorded_plan
-    from prefect_gatehouse.ledger.events import AnswerRefused, AttemptStarted, ReportWritten
+    from prefect_gatehouse.evidence.questions import attempts_of, find_run, passages, re_identifications, reason_of, recorded_plan
+    from prefect_gatehouse.ledger.events import AnswerRefused, ReportWritten
     from prefect_gatehouse.run.chain import Chain
     from prefect_gatehouse.run.values import CleanupReceipt, WriteBackReceipt
 
@@ -76,10 +76,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         ends = {receipt.gate: receipt.model_dump(mode="json") for receipt in receipts if receipt is not None}
         reason = reason_of(ledger, run_id)
         form = _form(ledger, row)
-        attempts = [
-            {"attempt": event.attempt, "started": event.when.isoformat(), **(event.fact.under.model_dump(mode="json") if event.fact.under else {})}
-            for event in ledger.facts(AttemptStarted, run_id=run_id)
-        ]
+        attempts = [each.as_dict() for each in attempts_of(ledger, run_id)]
         refused = [event.fact.reason for event in ledger.facts(AnswerRefused, run_id=run_id)]
     assert row is not None  # find_run listed it
     reports = [(settings.home / path).absolute() for path in written]

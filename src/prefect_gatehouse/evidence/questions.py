@@ -9,7 +9,18 @@ from typing import Any
 
 from prefect_gatehouse.errors import InputError, Tampered
 from prefect_gatehouse.evidence.approvals import approvals_of
-from prefect_gatehouse.ledger.events import EndingDecided, GateEntered, GateFact, GateFailed, GatePassed, JobSubmitted, ReIdentified
+from prefect_gatehouse.ledger.events import (
+    AttemptStarted,
+    EndingDecided,
+    GateEntered,
+    GateFact,
+    GateFailed,
+    GatePassed,
+    JobSubmitted,
+    PackagesInstalled,
+    RanUnder,
+    ReIdentified,
+)
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.run.chain import Chain
@@ -37,6 +48,41 @@ class Passage:
     seconds: float | None
     note: str
     attempt: int
+
+
+@dataclass(frozen=True)
+class StartedAttempt:
+    """A process that drove a run.
+
+    Attributes:
+        attempt: Its number.
+        started: When, UTC.
+        under: What it ran under; None where nobody told.
+        versions: Each distribution that was installed, as ``name==version``.
+    """
+
+    attempt: int
+    started: datetime
+    under: RanUnder | None
+    versions: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, flat."""
+        under = self.under.model_dump(mode="json") if self.under is not None else {}
+        return {"attempt": self.attempt, "started": self.started.isoformat(), **under, "versions": list(self.versions)}
+
+
+def attempts_of(ledger: Ledger, run_id: str) -> list[StartedAttempt]:
+    """Every process that drove a run, in order; what an event leaves out because an earlier one says it is filled in."""
+    told: dict[int, RanUnder] = {}
+    found = []
+    for event in ledger.facts(AttemptStarted, run_id):
+        under = event.fact.under if event.fact.as_attempt is None else told.get(event.fact.as_attempt)
+        if under is not None:
+            told[event.attempt] = under
+        packages = ledger.find(f"packages:{under.packages}", PackagesInstalled) if under is not None else None
+        found.append(StartedAttempt(event.attempt, event.when, under, packages.fact.versions if packages is not None else ()))
+    return found
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,14 @@ class RanUnder(Value):
     people: ReadFrom = Field(description="The registry, without the secrets of one-time codes.")
     settings: dict[str, str] = Field(description="Every other setting that is not its default, without users and passwords of addresses.")
     packages: Digest | Literal[""] = Field("", description="Over the content of everything installed; empty where it could not be read.")
-    versions: tuple[str, ...] = Field((), description="Each distribution as name==version; left out where the run's first attempt had the same.")
+
+
+class PackagesInstalled(Fact):
+    """What was installed where a process started; told once for each digest, of no run."""
+
+    kind = "packages-installed"
+    packages: Digest = Field(description="As ``RanUnder`` names it.")
+    versions: tuple[str, ...] = Field(description="Each distribution as name==version.")
 
 
 class AttemptStarted(Fact):
@@ -69,7 +76,8 @@ class AttemptStarted(Fact):
 
     kind = "attempt-started"
     prefect_flow: str = Field("", description="Prefect's identifier of the flow, by which a server is told from another one.")
-    under: RanUnder | None = Field(None, description="What the process ran under.")
+    under: RanUnder | None = Field(None, description="What the process ran under; left out where an earlier attempt ran under the same.")
+    as_attempt: int | None = Field(None, ge=1, description="That earlier attempt of the run.")
 
 
 class RunRequested(Fact):
@@ -435,7 +443,7 @@ KINDS: Mapping[str, type[Fact]] = {
     each.kind: each
     for each in (
         RunRequested, RunTaken, OrdersIgnored,
-        AttemptStarted, RunAdmitted, GateEntered, GatePassed, GateFailed, RunSuspended, RunInterrupted, RunRescheduled, EndingDecided, RunEnded,
+        PackagesInstalled, AttemptStarted, RunAdmitted, GateEntered, GatePassed, GateFailed, RunSuspended, RunInterrupted, RunRescheduled, EndingDecided, RunEnded,
         PolicyDecided, ApprovalAsked, FormDiffered, ApprovalGiven, ApprovalRejected, AnswerRefused,
         LeaseNotRevoked, WorkersReadKeys, ReIdentified, KeyRotationDecided, KeysRotated,
         SubmissionIntended, JobSubmitted, SubmissionRefused, SubmissionAmbiguous, JobSettled,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from prefect_gatehouse.canonical import Json, canonical, parse
 from prefect_gatehouse.errors import StorageError, Superseded, Tampered
 from prefect_gatehouse.ledger.connect import cause_of, open_engine
-from prefect_gatehouse.ledger.events import KINDS, AttemptStarted, Fact, RanUnder, RunRescheduled, UnknownFact, read_fact
+from prefect_gatehouse.ledger.events import KINDS, AttemptStarted, Fact, PackagesInstalled, RanUnder, RunRescheduled, UnknownFact, read_fact
 from prefect_gatehouse.ledger.merkle import leaf_hash
 from prefect_gatehouse.ledger.projection import RunRow, next_run
 from prefect_gatehouse.ledger.tables import events, heartbeats, metadata, outbox, runs
@@ -331,7 +331,15 @@ class Ledger:
         with self.reading() as connection:
             return [RunRow(**row._asdict()) for row in connection.execute(_RUNS.order_by(runs.c.started.desc()))]
 
-    def begin_attempt(self, run_id: str, *, prefect_flow: str = "", after: int | None = None, under: RanUnder | None = None) -> int:
+    def begin_attempt(
+        self,
+        run_id: str,
+        *,
+        prefect_flow: str = "",
+        after: int | None = None,
+        under: RanUnder | None = None,
+        versions: Sequence[str] = (),
+    ) -> int:
         """Takes the next attempt number of a run; whoever held the one before can no longer write.
 
         Args:
@@ -339,13 +347,12 @@ class Ledger:
             prefect_flow: Prefect's identifier of the flow.
             after: Take it only if this is still the run's last attempt.
             under: What the process runs under.
+            versions: Each distribution that is installed, as ``name==version``.
 
         Raises:
             Superseded: The ledger has closed the run, or its last attempt is another than ``after``.
         """
-        first = self.find(f"{run_id}:attempt:1", AttemptStarted)
-        if under is not None and first is not None and first.fact.under is not None and first.fact.under.packages == under.packages:
-            under = under.model_copy(update={"versions": ()})
+        alike = [event.attempt for event in self.facts(AttemptStarted, run_id) if under is not None and event.fact.under == under]
         with self.transaction() as tx:
             row = tx.connection.execute(select(runs).where(runs.c.run_id == run_id)).first()
             if row is not None and row.ending is not None:
@@ -355,7 +362,10 @@ class Ledger:
             number, now = (1 if row is None else row.attempt + 1), time.time()
             tx.connection.execute(delete(heartbeats).where(heartbeats.c.run_id == run_id))
             tx.connection.execute(insert(heartbeats).values(run_id=run_id, attempt=number, at=now))
-            tx.append(f"{run_id}:attempt:{number}", run_id, AttemptStarted(prefect_flow=prefect_flow, under=under), attempt=number)
+            if under is not None and under.packages:
+                tx.append(f"packages:{under.packages}", "ledger", PackagesInstalled(packages=under.packages, versions=tuple(versions)))
+            began = AttemptStarted(prefect_flow=prefect_flow, under=None if alike else under, as_attempt=alike[0] if alike else None)
+            tx.append(f"{run_id}:attempt:{number}", run_id, began, attempt=number)
         return number
 
     def beat(self, run_id: str, attempt: int) -> None:

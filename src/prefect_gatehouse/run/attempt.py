@@ -24,7 +24,7 @@ from prefect_gatehouse.ledger.tables import artifacts
 from prefect_gatehouse.providers.interface import Backend, Connection, Progress
 from prefect_gatehouse.providers.registry import connect, split
 from prefect_gatehouse.run.chain import Chain
-from prefect_gatehouse.run.under import ran_under
+from prefect_gatehouse.run.under import ran_under, versions_of
 from prefect_gatehouse.secrets.lease import CredentialLease, SecretReader
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.store.artifacts import ArtifactStore
@@ -86,7 +86,7 @@ class Attempt:
         self.leases: list[CredentialLease] = []
         # Of this process's plan, for a dry run to show. In no value of a gate: the ledger keeps those for ever, and a page has its end.
         self.drawings = Drawings()
-        self.number = ledger.begin_attempt(run_id, prefect_flow=prefect_flow, after=after, under=ran_under(settings))
+        self.number = ledger.begin_attempt(run_id, prefect_flow=prefect_flow, after=after, under=ran_under(settings), versions=versions_of(settings))
 
     @contextmanager
     def effect(self) -> Iterator[Transaction]:

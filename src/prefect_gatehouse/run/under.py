@@ -59,8 +59,13 @@ def ran_under(settings: Settings) -> RanUnder:
             if name not in _TOLD
         },
         packages=packages.digest if packages is not None else "",
-        versions=packages.versions if packages is not None else (),
     )
+
+
+def versions_of(settings: Settings) -> tuple[str, ...]:
+    """Each distribution that is installed, as ``name==version``; nothing where that can't be read."""
+    packages = _or_none(lambda: packages_of(settings))
+    return packages.versions if packages is not None else ()
 
 
 def _read(path: Path, sha256: Callable[[], str]) -> ReadFrom:

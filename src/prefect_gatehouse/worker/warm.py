@@ -26,6 +26,7 @@ from prefect_gatehouse.worker.protocol import ORDER, Answer, Drive, NoteCrash, S
 _GRACE_SECONDS = 30.0
 """What a run has to release what it holds, from being told to stop to being killed; as long as Prefect's own worker gives it."""
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
 
 
 class Warm:
@@ -133,6 +134,12 @@ def _signal(pid: int, number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
+def _call_it(run_id: str) -> None:
+    """Has ``ps`` and ``top`` show which run a process drives: ``gh-`` and the first characters of the run, as many as Linux takes."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, f"gh-{run_id}".encode()[:15], 0, 0, 0)
+
+
 def _die_with(parent: int) -> None:
     """Has Linux tell this process to stop when its parent dies."""
     if sys.platform == "linux":
@@ -166,6 +173,7 @@ def _child(configuration: WorkerConfiguration, order: Drive | NoteCrash) -> NoRe
     from prefect_gatehouse.worker.driving import drive, note_crash
 
     code: int | str | None = 1
+    _call_it(order.run_id)
     try:
         np.random.seed()
         if isinstance(order, Drive):
