@@ -442,8 +442,8 @@ class SyntheticRecorded(Fact):
 KINDS: Mapping[str, type[Fact]] = {
     each.kind: each
     for each in (
-        RunRequested, RunTaken, OrdersIgnored,
-        PackagesInstalled, AttemptStarted, RunAdmitted, GateEntered, GatePassed, GateFailed, RunSuspended, RunInterrupted, RunRescheduled, EndingDecided, RunEnded,
+        RunRequested, RunTaken, OrdersIgnored, PackagesInstalled,
+        AttemptStarted, RunAdmitted, GateEntered, GatePassed, GateFailed, RunSuspended, RunInterrupted, RunRescheduled, EndingDecided, RunEnded,
         PolicyDecided, ApprovalAsked, FormDiffered, ApprovalGiven, ApprovalRejected, AnswerRefused,
         LeaseNotRevoked, WorkersReadKeys, ReIdentified, KeyRotationDecided, KeysRotated,
         SubmissionIntended, JobSubmitted, SubmissionRefused, SubmissionAmbiguous, JobSettled,
