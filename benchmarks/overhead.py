@@ -3,7 +3,8 @@
 All sides read the same rows, run the same circuits on Aer with the same shots against the same Prefect server on SQLite, read counts of every
 circuit and write the same rows into SQLite. A governed run is two processes, as a process worker starts them, and the time between them,
 which people take, is left out; beside it a gatehouse worker runs the same, each process forked from a warm one, its polling counted, the
-others cold. The order turns from pair to pair. prefect-qiskit runs in an environment of its own (benchmarks/peers).
+others cold. The plain flow runs once more with Prefect's own wait for an answer, which makes it two processes as well. The order turns from
+pair to pair. prefect-qiskit runs in an environment of its own (benchmarks/peers).
 
 Beside that: a gate that does nothing and an empty task of Prefect, in turn, in one flow run; and a round of 100,000 settings of one template
 of 16 gates from the workload's ``yield`` to its payload in the journal, in a fresh process.
@@ -28,6 +29,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from governed.cost import Cost, cost_of
 from governed.desk import GovernedSide, Warm
@@ -42,8 +44,8 @@ from prefect_gatehouse.cli.stack import Stack
 
 HERE = Path(__file__).resolve().parent
 DOCS = HERE.parent / "docs"
-SIDES = ("plain Prefect", "prefect-qiskit", "governed")
-PLAIN, PEER, GOVERNED = SIDES
+SIDES = ("plain Prefect", "plain, with Prefect's own approval", "prefect-qiskit", "governed")
+PLAIN, ASKED, PEER, GOVERNED = SIDES
 SETTINGS = 100_000
 
 
@@ -73,7 +75,11 @@ class Contest:
 
     def ratios(self, other: str) -> list[float]:
         """Governed over another side, pair by pair."""
-        return [mine / theirs for mine, theirs in zip(self.walls(GOVERNED), self.walls(other), strict=True)]
+        return self.over(GOVERNED, other)
+
+    def over(self, side: str, other: str) -> list[float]:
+        """One side over another, pair by pair."""
+        return [mine / theirs for mine, theirs in zip(self.walls(side), self.walls(other), strict=True)]
 
     def memory_above(self, other: str) -> float:
         """MiB that the governed run's larger process takes more at its peak than another side's."""
@@ -89,7 +95,7 @@ class Contest:
             }
             for side, costs in self.costs.items()
         }
-        over = {f"governed over {other}": spread(self.ratios(other), 2) for other in (PLAIN, PEER)}
+        over = {f"governed over {other}": spread(self.ratios(other), 2) for other in SIDES if other != GOVERNED}
         return {
             "title": WORKLOADS[self.name].title,
             "parameters": self.parameters,
@@ -130,7 +136,17 @@ class Bench:
         self._stack.create_pool()
         self._stack.deploy()
         self._governed.save_token_key()
+        self._asking = self._deploy_asking()
         self._governed.start_warm(self._stack)
+
+    def _deploy_asking(self) -> UUID:
+        """The deployment of the plain flow with Prefect's own approval; nobody but this process takes its runs up."""
+        from plain_flow.flow import plain_asked
+        from prefect.client.orchestration import get_client
+
+        with get_client(sync_client=True) as client:
+            flow, entrypoint = client.create_flow(plain_asked), f"{HERE / 'plain_flow' / 'flow.py'}:plain_asked"
+            return client.create_deployment(flow_id=flow, name="asked", entrypoint=entrypoint, pull_steps=[], enforce_parameter_schema=False)
 
     def close(self) -> None:
         """Stops the server and the worker."""
@@ -143,6 +159,7 @@ class Bench:
             self._sources[contest.name] = self._governed.lay_out(contest.name, WORKLOADS[contest.name], contest.parameters)
         run = {
             PLAIN: lambda: self._flow(sys.executable, HERE / "plain_flow" / "flow.py", contest),
+            ASKED: lambda: self._asked(contest),
             PEER: lambda: self._flow(self._peer, HERE / "peers" / "prefect_qiskit_flow.py", contest),
             GOVERNED: lambda: self._governed.run(contest.name),
         }
@@ -158,6 +175,24 @@ class Bench:
         cost = cost_of(command, os.environ, self._folder / "logs" / f"{contest.name}-{flow.stem}.log")
         self._require_rows(contest, target)
         return cost
+
+    def _asked(self, contest: Contest) -> Cost:
+        """The plain flow with Prefect's own approval, as a process worker starts it; the answer takes nobody's time."""
+        from prefect.client.orchestration import get_client
+
+        target = self._folder / "trust-zone" / "asked.sqlite"
+        with suppress(FileNotFoundError):
+            target.unlink()
+        parameters = {"name": contest.name, "source": str(self._sources[contest.name]), "target": str(target), "parameters": contest.parameters}
+        command, log = [sys.executable, "-m", "prefect.engine"], self._folder / "logs" / f"{contest.name}-asked.log"
+        with get_client(sync_client=True) as client:
+            run = client.create_flow_run_from_deployment(self._asking, parameters=parameters)
+            environment = {**os.environ, "PREFECT__FLOW_RUN_ID": str(run.id)}
+            first = cost_of(command, environment, log)
+            client.resume_flow_run(run.id, run_input={"go_on": True})
+            both = first.then(cost_of(command, environment, log))
+        self._require_rows(contest, target)
+        return both
 
     def _require_rows(self, contest: Contest, target: Path) -> None:
         """A side that wrote less than the source has rows has not done the same."""
@@ -240,9 +275,10 @@ def markdown(contests: Sequence[Contest], beside: Sequence[str], versions: dict[
     told = "; ".join(f"{who}: {', '.join(f'{name} {number}' for name, number in sorted(found.items()))}" for who, found in versions.items())
     notes = [
         *beside,
-        f"Medians of {pairs} pairs with min..max, fresh processes, one Prefect server on SQLite. A governed run is two processes in a row, the time"
-        " that people take between them left out; its peak is the larger one's. prefect-qiskit takes PUBs, binds each setting before it simulates,"
-        " looks every half second whether a job is done, and runs the circuits untranspiled on a device with their own gates.",
+        f"Medians of {pairs} pairs with min..max, fresh processes, one Prefect server on SQLite. A governed run is two processes in a row, and so"
+        " is the plain flow that is suspended for Prefect's own approval; the time that people take between them is left out, the peak is the"
+        " larger one's. prefect-qiskit takes PUBs, binds each setting before it simulates, looks every half second whether a job is done, and"
+        " runs the circuits untranspiled on a device with their own gates.",
         f"Versions: {told}.",
         "Written by `benchmarks/overhead.py`.",
     ]
@@ -314,6 +350,8 @@ def main() -> None:
         print(line)
     last = {
         "governed_vs_prefect": round(max(statistics.median(contest.ratios(PLAIN)) for contest in contests), 2),
+        "governed_vs_prefect_approval": round(max(statistics.median(contest.ratios(ASKED)) for contest in contests), 2),
+        "approval_vs_prefect": round(max(statistics.median(contest.over(ASKED, PLAIN)) for contest in contests), 2),
         "governed_vs_prefect_qiskit": round(max(statistics.median(contest.ratios(PEER)) for contest in contests), 2),
         "warm_vs_prefect": round(max(statistics.median(contest.warm_ratios()) for contest in contests), 2),
         "approval_to_submit_s": round(max(statistics.median(each.approval_to_submit for each in contest.warm) for contest in contests), 2),

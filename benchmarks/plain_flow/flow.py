@@ -1,6 +1,8 @@
 """A workload as anybody would write it on Prefect without Gatehouse; the peer of ``overhead.py``.
 
-It minimises nothing, asks nobody, keeps no journal and deletes nothing. Bound circuits go to Aer's ``run``, PUBs to Aer's sampler.
+It minimises nothing, keeps no journal and deletes nothing. ``plain`` asks nobody; ``plain_asked`` waits for somebody's answer in Prefect's own way:
+the run is suspended after the rows were read, its process ends, and another one begins the flow again. Bound circuits go to Aer's ``run``, PUBs to
+Aer's sampler.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from typing import Any
 import pandas as pd
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.flow_runs import suspend_flow_run
+from prefect.input import RunInput
 from qiskit_aer import AerSimulator
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -57,7 +61,28 @@ def write(frame: pd.DataFrame, target: str, table: str) -> None:
 def plain(name: str, source: str, target: str, parameters: dict[str, Any]) -> None:
     """Read, estimate as often as the workload asks, write."""
     workload = WORKLOADS[name]
-    solving = workload.solve()(read(workload, source), {**workload.parameters, **parameters})
+    solve(workload, read(workload, source), target, {**workload.parameters, **parameters})
+
+
+class Answer(RunInput):
+    """Whoever can call Prefect's API gives it."""
+
+    go_on: bool
+
+
+@flow(name="plain-asked")
+def plain_asked(name: str, source: str, target: str, parameters: dict[str, Any]) -> None:
+    """The same, with an answer before the first circuit."""
+    workload = WORKLOADS[name]
+    frame = read(workload, source)
+    if not suspend_flow_run(wait_for_input=Answer, key="answer", timeout=3600).go_on:
+        raise PermissionError("somebody said no")
+    solve(workload, frame, target, {**workload.parameters, **parameters})
+
+
+def solve(workload: Workload, frame: pd.DataFrame, target: str, parameters: dict[str, Any]) -> None:
+    """Estimates as often as the workload asks, and writes."""
+    solving = workload.solve()(frame, parameters)
     try:
         step = next(solving)
         while True:
