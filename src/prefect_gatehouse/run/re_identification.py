@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from prefect_gatehouse.errors import DataRefused, InputError, Tampered
 from prefect_gatehouse.manifest.columns import Tokenise
+from prefect_gatehouse.plurals import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -110,7 +111,8 @@ def refuse_strange(column: pa.ChunkedArray, own: pa.ChunkedArray, where: str = _
         raise DataRefused("the key of the workload's frame is of another type than it was given", where=where, advice="mend the workload") from None
     number = pc.sum(pc.and_(pc.invert(known), pc.is_valid(column))).as_py() or 0
     if number:
-        raise DataRefused(f"{number} keys of the workload's frame are none that it was given", where=where, advice="mend the workload")
+        strange = f"{counted(number, 'key')} of the workload's frame {'is' if number == 1 else 'are'} none that it was given"
+        raise DataRefused(strange, where=where, advice="mend the workload")
 
 
 def _alike(asked: pa.Array, given: pa.Array) -> tuple[pa.Array, pa.Array]:
