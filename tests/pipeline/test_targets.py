@@ -171,6 +171,6 @@ def test_tokens_of_another_run_are_not_turned_back(make_pipeline: Callable[..., 
     workload.write_text(text.replace('"subject": features["subject"],', f'"subject": ["{kept}", *features["subject"][1:]],'))
     run_id = pipeline.complete()
     message = denied(pipeline, run_id)
-    assert "1 keys of the workload's frame are none that it was given" in message and kept not in message
+    assert "1 key of the workload's frame is none that it was given" in message and kept not in message
     assert pipeline.rows() == []
     assert not pipeline.ledger.events(run_id, "re-identified")

@@ -109,6 +109,6 @@ def test_tokens_of_another_run_of_the_tenant(scheme: Scheme) -> None:
     own = chunked(ann.cast(pa.string()), bob.cast(pa.string()))
     for form in (chunked(bob, ann), chunked(bob, ann).cast(pa.string_view()), chunked(bob, ann).cast(pa.string()).dictionary_encode()):
         refuse_strange(form, own)
-    with pytest.raises(DataRefused, match=r"1 keys of the workload's frame are none that it was given") as caught:
+    with pytest.raises(DataRefused, match=r"1 key of the workload's frame is none that it was given") as caught:
         refuse_strange(chunked(ann, cleo, bob), own)
     assert cleo[0].as_py() not in str(caught.value)
