@@ -1,0 +1,85 @@
+"""Who pays for which job in which month: one small row a job, derived from the run's admission and the journal's events.
+
+Beside the journal, whose rows hold payloads and results: what a month has used is summed at every submission, and must not read those. Amounts
+are whole ten-thousandths of a dollar, so that the sums are exact on both databases. A job counts into the month, in UTC, of its intent: what was
+reserved and what was billed then stand in one place, whenever the provider settles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, case, cast, func, select
+
+from prefect_gatehouse.ledger.events import RunAdmitted, SubmissionIntended
+from prefect_gatehouse.ledger.tables import charges
+from prefect_gatehouse.usd import in_units
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who pays for a run.
+
+    Attributes:
+        tenant: The tenant.
+        billing_code: The tenant's billing code.
+        tier: The run's tier.
+    """
+
+    tenant: str
+    billing_code: str
+    tier: str
+
+
+@dataclass(frozen=True)
+class Used:
+    """What jobs have taken of a month, in ten-thousandths of a dollar.
+
+    Attributes:
+        reserved: Worst cases of jobs that have not been billed yet, or of which nobody knows whether they exist.
+        settled: As billed.
+    """
+
+    reserved: int
+    settled: int
+
+    @property
+    def in_all(self) -> int:
+        """What is not to be had any more."""
+        return self.reserved + self.settled
+
+
+def account_of(admitted: RunAdmitted) -> Account | None:
+    """Who pays for an admitted run; None where an earlier release admitted it, which did not note the billing code."""
+    return Account(admitted.tenant, admitted.billing_code, admitted.tier) if admitted.billing_code else None
+
+
+def month_of(at: float) -> str:
+    """The month of a time, such as ``2026-11``, in UTC."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m}"
+
+
+def charge(run_id: str, account: Account, fact: SubmissionIntended) -> dict[str, Any]:
+    """The row of a job that was intended."""
+    return {
+        "run_id": run_id,
+        "tenant": account.tenant,
+        "billing_code": account.billing_code,
+        "month": month_of(fact.intended),
+        "reserved": in_units(fact.reserved_usd),
+        "settled": None,
+    }
+
+
+def used(connection: Connection, month: str, tenant: str, billing_code: str = "") -> Used:
+    """What a tenant, or one of its billing codes, has used of a month."""
+    where = (charges.c.month == month) & (charges.c.tenant == tenant)
+    if billing_code:
+        where &= charges.c.billing_code == billing_code
+    open_ = case((charges.c.settled.is_(None), charges.c.reserved), else_=0)
+    # PostgreSQL adds whole numbers up to a decimal one.
+    sums = [cast(func.coalesce(func.sum(each), 0), BigInteger) for each in (open_, charges.c.settled)]
+    reserved, settled = connection.execute(select(*sums).where(where)).one()
+    return Used(reserved, settled)
