@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from prefect_gatehouse.identity.keys import generate_key, public_line
+from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.events import BudgetSet, RunAdmitted
 from prefect_gatehouse.ledger.store import Event, Ledger
@@ -28,8 +28,9 @@ def admit(
 
 def treasurer(settings: Settings, person: str = "tess", role: Literal["requester", "approver", "auditor"] = "approver") -> None:
     """Makes the caller's own key, and registers it."""
-    key = generate_key(settings.identity_key())
-    People(settings.people_folder()).add(person, key=public_line(key), roles=frozenset({role}))
+    settings.identity_key().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    key = generate_key(settings.identity_key(), person)
+    People(settings.people_folder()).add(person, key=key, roles=frozenset({role}))
 
 
 def set_budget(settings: Settings, ledger: Ledger, month_usd: str, *, tenant: str = TENANT, billing_code: str = "") -> Event[BudgetSet]:

@@ -5,23 +5,26 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from decimal import Decimal
 
 import pytest
 from sqlalchemy import func, select
 
+from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.ledger.charges import Used, month_of, used
 from prefect_gatehouse.ledger.note import VerifierKey
-from prefect_gatehouse.ledger.seal import ORIGIN, seal_home
+from prefect_gatehouse.ledger.seal import seal_home
 from prefect_gatehouse.ledger.tables import charges
 from prefect_gatehouse.ledger.verify import verify
 from tests.money.tills import CODE, TENANT, admit, set_budget
-from tests.run.desk import Desk
+from tests.run.desk import Desk, intend
 
 PROCESSES = 16
 ROUNDS = 5
-SPENDER = """
-import json, sys
+# One process that has imported everything, and forks: sixteen interpreters that each import it take most of a minute.
+SPENDERS = """
+import json, os, sys
 from decimal import Decimal
 from pathlib import Path
 from prefect_gatehouse.run import journal
@@ -33,50 +36,63 @@ from prefect_gatehouse.settings import Settings
 from tests.money.tills import admit
 
 order = json.loads(sys.argv[1])
-settings = Settings(home=Path(order["home"]), ledger_url=order["url"])
-ledger = Ledger(settings.ledger())
-attempt = Attempt(settings, ledger, order["run"], lambda block: SecretText(""))
-admit(attempt, tier="business", billing_code=order["code"])
-attempt.key
-print("ready", flush=True)
-sys.stdin.readline()
-told = []
-for number in range(order["rounds"]):
-    try:
-        # Two jobs at once, on another provider each round: one cap spans them all.
-        made = journal.intend(
-            attempt, [(b"a", 1, "0" * 64), (b"b", 1, "0" * 64)], round_number=number, fallback=0, backend=f"provider-{number % 3}/device",
-            prices=[Decimal("0.3"), Decimal("0.4")], cap=Decimal(100), jobs_cap=100,
-        )
+ready, tell_ready = os.pipe()
+go, tell_go = os.pipe()
+
+def spend(number, code):
+    settings = Settings(home=Path(order["home"]), ledger_url=order["url"])
+    ledger = Ledger(settings.ledger())
+    attempt = Attempt(settings, ledger, f"run-{number}", lambda block: SecretText(""))
+    admit(attempt, tier="business", billing_code=code)
+    attempt.key
+    os.close(tell_go)
+    os.write(tell_ready, b".")
+    os.read(go, 1)  # ends for all at once, when the parent closes the other end
+    told = []
+    for number_ in range(order["rounds"]):
+        try:
+            # Two jobs at once, on another provider each round: one cap spans them all.
+            first, second = journal.intend(
+                attempt, [(b"a", 1, "0" * 64), (b"b", 1, "0" * 64)], round_number=number_, fallback=0, backend=f"provider-{number_ % 3}/device",
+                prices=[Decimal("0.3"), Decimal("0.4")], cap=Decimal(100), jobs_cap=100,
+            )
+        except Denied as denied:
+            told.append(denied.where)
+            continue
         told.append("made")
-    except Denied as denied:
-        told.append(denied.where)
-        continue
-    first, second = made
-    if number % 2:  # half of it refused, half billed below the worst case: that room is another's
-        journal.refused(attempt, [first], "no room")
-        journal.submitted(attempt, second, f"h{number}", "")
-        (second,) = [entry for entry in journal.entries(attempt, number) if entry.key == second.key]
-        journal.settled(attempt, second, b"r", Decimal("0.1"))
-print(json.dumps(told))
+        if number_ % 2:  # half of it refused, half billed below the worst case: that room is another's
+            journal.refused(attempt, [first], "no room")
+            journal.submitted(attempt, second, f"h{number_}", "")
+            (second,) = [entry for entry in journal.entries(attempt, number_) if entry.key == second.key]
+            journal.settled(attempt, second, b"r", Decimal("0.1"))
+    (Path(order["home"]) / f"told-{number}.json").write_text(json.dumps(told))
+
+children = []
+for number, code in enumerate(order["codes"]):
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            spend(number, code)
+            status = 0
+        finally:
+            os._exit(status)
+    children.append(child)
+os.close(tell_ready)
+waiting = len(children)
+while waiting and (found := os.read(ready, waiting)):
+    waiting -= len(found)
+os.close(tell_go)
+sys.exit(any([os.waitpid(child, 0)[1] for child in children]) or waiting)
 """
 
 
 def spend(desk: Desk, codes: list[str]) -> list[list[str]]:
     """One run in one process for each billing code, all at once; what became of their rounds."""
-    rivals = []
-    for number, code in enumerate(codes):
-        order = {"home": str(desk.settings.home), "url": desk.settings.ledger_url, "run": f"run-{number}", "code": code, "rounds": ROUNDS}
-        rivals.append(subprocess.Popen([sys.executable, "-c", SPENDER, json.dumps(order)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
-    for rival in rivals:
-        assert rival.stdout is not None and rival.stdout.readline() == "ready\n"
-    for rival in rivals:
-        assert rival.stdin is not None
-        rival.stdin.write("go\n")
-        rival.stdin.flush()
-    told = [rival.communicate(timeout=200)[0] for rival in rivals]
-    assert [rival.returncode for rival in rivals] == [0] * len(codes)
-    return [json.loads(text) for text in told]
+    order = {"home": str(desk.settings.home), "url": desk.settings.ledger_url, "codes": codes, "rounds": ROUNDS}
+    done = subprocess.run([sys.executable, "-c", SPENDERS, json.dumps(order)], capture_output=True, text=True, check=False, timeout=250)
+    assert done.returncode == 0, done.stderr
+    return [json.loads((desk.settings.home / f"told-{number}.json").read_text()) for number in range(len(codes))]
 
 
 @pytest.mark.parametrize(("tenant_cap", "code_cap"), [("7", None), ("20", "3")])
@@ -127,13 +143,8 @@ def peaks(desk: Desk) -> dict[str, Decimal]:
     return highest
 
 
-def test_threads_of_one_month_and_the_next(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_month_and_the_next(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A month that is full is full for every run of the tenant; the next one is empty, and the first stays as it was."""
-    import time
-
-    from prefect_gatehouse.errors import Denied
-    from tests.run.desk import intend
-
     admit(desk.attempt, tier="business")
     set_budget(desk.settings, desk.ledger, "1")
     november, december = 1796083199.0, 1796083200.0

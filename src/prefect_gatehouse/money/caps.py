@@ -56,7 +56,7 @@ class Standing:
     @property
     def left(self) -> Decimal:
         """USD that can still be reserved; none where a bill was higher than what was reserved for it."""
-        return max(Decimal(0), in_usd(in_units(self.cap) - self.used.in_all))
+        return in_usd(max(0, in_units(self.cap) - self.used.in_all))
 
     @property
     def name(self) -> str:
