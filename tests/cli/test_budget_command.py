@@ -39,7 +39,7 @@ def spend(settings: Settings, *prices: str) -> None:
     with open_ledger(settings) as ledger:
         attempt = Attempt(settings, ledger, RUN, lambda block: SecretText(""))
         admit(attempt)
-        entry, *_ = intend(attempt, *prices)
+        entry, *_ = intend(attempt, *prices, cap="5000")
         journal.submitted(attempt, entry, "h", "")
         (entry, *_) = journal.entries(attempt)
         journal.settled(attempt, entry, b"r", entry.reserved / 2)
