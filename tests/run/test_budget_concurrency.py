@@ -12,9 +12,10 @@ import pytest
 from sqlalchemy import func, select
 
 from prefect_gatehouse.errors import Denied
-from prefect_gatehouse.ledger.charges import Used, month_of, used
+from prefect_gatehouse.ledger.charges import month_of
 from prefect_gatehouse.ledger.note import VerifierKey
 from prefect_gatehouse.ledger.seal import seal_home
+from prefect_gatehouse.ledger.spending import Used, used
 from prefect_gatehouse.ledger.tables import charges
 from prefect_gatehouse.ledger.verify import verify
 from tests.money.tills import CODE, TENANT, admit, set_budget

@@ -11,10 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, case, cast, func, select
-
 from prefect_gatehouse.ledger.events import RunAdmitted, SubmissionIntended
-from prefect_gatehouse.ledger.tables import charges
 from prefect_gatehouse.usd import in_units
 
 
@@ -31,24 +28,6 @@ class Account:
     tenant: str
     billing_code: str
     tier: str
-
-
-@dataclass(frozen=True)
-class Used:
-    """What jobs have taken of a month, in ten-thousandths of a dollar.
-
-    Attributes:
-        reserved: Worst cases of jobs that have not been billed yet, or of which nobody knows whether they exist.
-        settled: As billed.
-    """
-
-    reserved: int
-    settled: int
-
-    @property
-    def in_all(self) -> int:
-        """What is not to be had any more."""
-        return self.reserved + self.settled
 
 
 def account_of(admitted: RunAdmitted) -> Account | None:
@@ -71,15 +50,3 @@ def charge(run_id: str, account: Account, fact: SubmissionIntended) -> dict[str,
         "reserved": in_units(fact.reserved_usd),
         "settled": None,
     }
-
-
-def used(connection: Connection, month: str, tenant: str, billing_code: str = "") -> Used:
-    """What a tenant, or one of its billing codes, has used of a month."""
-    where = (charges.c.month == month) & (charges.c.tenant == tenant)
-    if billing_code:
-        where &= charges.c.billing_code == billing_code
-    open_ = case((charges.c.settled.is_(None), charges.c.reserved), else_=0)
-    # PostgreSQL adds whole numbers up to a decimal one.
-    sums = [cast(func.coalesce(func.sum(each), 0), BigInteger) for each in (open_, charges.c.settled)]
-    reserved, settled = connection.execute(select(*sums).where(where)).one()
-    return Used(reserved, settled)
