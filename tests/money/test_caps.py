@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from decimal import Decimal
 from typing import Literal
 
@@ -14,6 +15,7 @@ from prefect_gatehouse.ledger.charges import month_of
 from prefect_gatehouse.ledger.events import BudgetSet
 from prefect_gatehouse.ledger.note import VerifierKey
 from prefect_gatehouse.ledger.seal import seal_home
+from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.ledger.tables import charges
 from prefect_gatehouse.ledger.verify import verify
 from prefect_gatehouse.operate.budgets import explain, overview, this_month
@@ -185,6 +187,24 @@ def test_a_charge_that_somebody_edited(desk: Desk, change: dict[str, object] | N
     with desk.ledger.transaction() as tx:
         tx.connection.execute(charges.delete() if change is None else update(charges).values(**change))
     assert found_problems(desk) == [f"charge {entry.key}: {said}"]
+
+
+def test_a_ledger_of_an_earlier_release(desk: Desk) -> None:
+    """It gains the table, and its runs verify; one that goes on spends nothing above the prototype tier, because nobody noted who pays."""
+    admit(desk.attempt, billing_code="")
+    intend(desk.attempt, "0")
+    with desk.ledger.transaction() as tx:
+        charges.drop(tx.connection)
+    with contextlib.closing(Ledger(desk.settings.ledger())) as ledger:
+        assert ledger.size() == desk.ledger.size()
+    assert found_problems(desk) == []
+    set_budget(desk.settings, desk.ledger, "5")
+    intend(desk.attempt, "0", round_number=1)
+    with pytest.raises(Denied, match="did not note who pays"):
+        intend(desk.attempt, "0.1", round_number=2)
+    assert left(desk) == [(f"tenant {TENANT}", Decimal(0), Decimal(0), Decimal(5))]
+    with pytest.raises(InputError, match="nobody pays"):
+        explain(desk.ledger, RUN)
 
 
 def test_a_run_explained(desk: Desk) -> None:

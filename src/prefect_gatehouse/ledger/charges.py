@@ -21,7 +21,8 @@ class Account:
 
     Attributes:
         tenant: The tenant.
-        billing_code: The tenant's billing code.
+        billing_code: The tenant's billing code; empty where an earlier release admitted the run, which did not note it. Such a run's jobs are
+            charged to nobody, and it may cost nothing above the prototype tier.
         tier: The run's tier.
     """
 
@@ -30,9 +31,9 @@ class Account:
     tier: str
 
 
-def account_of(admitted: RunAdmitted) -> Account | None:
-    """Who pays for an admitted run; None where an earlier release admitted it, which did not note the billing code."""
-    return Account(admitted.tenant, admitted.billing_code, admitted.tier) if admitted.billing_code else None
+def account_of(admitted: RunAdmitted) -> Account:
+    """Who pays for an admitted run."""
+    return Account(admitted.tenant, admitted.billing_code, admitted.tier)
 
 
 def month_of(at: float) -> str:

@@ -129,7 +129,7 @@ class Projection:
         self.submissions: dict[str, Columns] = {}
         self.charges: dict[str, Columns] = {}
         self.artifacts: dict[str, Columns] = {}
-        self._accounts: dict[str, Account | None] = {}
+        self._accounts: dict[str, Account] = {}
 
     def add(self, run_id: str, attempt: int, at: float, fact: Fact) -> Iterator[str]:
         """Takes the next event; yields what is wrong with it."""
@@ -165,7 +165,7 @@ class Projection:
             self._accounts.setdefault(run_id, account_of(fact))
         elif isinstance(fact, SubmissionIntended):
             account = self._accounts.get(run_id)
-            if account is not None:
+            if account is not None and account.billing_code:
                 self.charges[fact.key] = charge(run_id, account, fact)
         elif (paid := paid_for(fact)) is not None and paid[0] in self.charges:
             self.charges[paid[0]]["settled"] = paid[1]

@@ -129,7 +129,7 @@ class Transaction:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self._accounts: dict[str, Account | None] = {}
+        self._accounts: dict[str, Account] = {}
 
     def append(self, event_id: str, run_id: str, fact: Fact, *, attempt: int = 0) -> bool:
         """Appends an event and brings the run's row up to date; False where one with this identifier is there already (nothing is written then).
@@ -156,7 +156,7 @@ class Transaction:
         return cast(list[Event[G]], [read_event(row.body, row.leaf) for row in self.connection.execute(query)])
 
     def account(self, run_id: str) -> Account | None:
-        """Who pays for a run, by its admission; None where it has none, or one of an earlier release."""
+        """Who pays for a run, by its admission; None where it has none."""
         if run_id not in self._accounts:
             first = select(events.c.body, events.c.leaf).where(events.c.run_id == run_id, events.c.kind == RunAdmitted.kind)
             row = self.connection.execute(first.order_by(events.c.seq).limit(1)).first()
@@ -210,7 +210,7 @@ class Transaction:
         """Who pays follows from the events, too: nobody else writes it, and nobody can leave it out."""
         if isinstance(fact, SubmissionIntended):
             account = self.account(run_id)
-            if account is not None:
+            if account is not None and account.billing_code:
                 self.connection.execute(insert(charges).values(key=fact.key, **charge(run_id, account, fact)))
         elif (paid := paid_for(fact)) is not None:
             self.connection.execute(update(charges).where(charges.c.key == paid[0]).values(settled=paid[1]))

@@ -78,7 +78,7 @@ def newest(sets: Iterable[Event[BudgetSet]]) -> dict[Scope, Event[BudgetSet]]:
 def standings(connection: Connection, sets: Iterable[Event[BudgetSet]], month: str, account: Account | None = None) -> list[Standing]:
     """How each cap stands in a month: all of them, or those that a run of an account counts into."""
     caps = newest(sets)
-    scopes = sorted(caps) if account is None else [(account.tenant, ""), (account.tenant, account.billing_code)]
+    scopes = sorted(caps) if account is None else list(dict.fromkeys([(account.tenant, ""), (account.tenant, account.billing_code)]))
     return [Standing(caps[scope], month, used(connection, month, *scope)) for scope in scopes if scope in caps]
 
 
@@ -97,6 +97,8 @@ def require_room(connection: Connection, sets: Sequence[Event[BudgetSet]], accou
     """
     if price <= 0:
         return
+    if not account.billing_code and account.tier != "prototype":
+        raise Denied("an earlier release admitted the run, and did not note who pays", where="budget", advice="start a new run")
     month = month_of(at)
     found = standings(connection, sets, month, account)
     if not found and account.tier != "prototype":

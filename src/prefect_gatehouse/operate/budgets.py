@@ -183,7 +183,7 @@ def explain(ledger: Ledger, run_id: str) -> Explained:
     """
     with ledger.transaction() as tx:  # one view of account, caps and charges
         account = tx.account(run_id)
-        if account is None:
+        if account is None or not account.billing_code:
             raise InputError("nobody pays for this run yet", where=run_id, advice="it has to be admitted first; look at: gatehouse show RUN")
         mine = tx.connection.execute(select(charges.c.month).where(charges.c.run_id == run_id).distinct().order_by(charges.c.month))
         months = tuple(row.month for row in mine) or (this_month(),)

@@ -158,9 +158,9 @@ def intend(
             raise Denied("the jobs would cost more than the approved envelope", where="submit", advice="ask for a larger envelope.cost")
         if used_jobs(tx, attempt.run_id) + len(rows) > jobs_cap:
             raise Denied("the jobs are more than the approved envelope", where="submit", advice="ask for a larger envelope.jobs")
-        account = tx.account(attempt.run_id)
-        if account is not None:  # a run that was admitted; others pass no gate
-            require_room(tx.connection, tx.facts(BudgetSet), account, now, sum(prices, Decimal(0)))
+        total, account = sum(prices, Decimal(0)), tx.account(attempt.run_id)
+        if total and account is not None:  # a run that was admitted; others pass no gate
+            require_room(tx.connection, tx.facts(BudgetSet), account, now, total)
         tx.connection.execute(insert(submissions), rows)
         for row in rows:
             fields = ("key", "round", "job", "fallback", "backend", "circuits", "circuits_digest", "payload_sha256", "intended")
