@@ -28,6 +28,7 @@ def _enter(attempt: Attempt, tx: Transaction, admitted: AdmittedRun) -> None:
         tier=manifest.tier,
         ticket=manifest.ticket,
         requester=admitted.requester.person,
+        billing_code=manifest.billing_code,
     )
     attempt.append(tx, "admitted", fact)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 
 from prefect_gatehouse.errors import Denied, UnusableAnswer
@@ -19,12 +18,14 @@ from prefect_gatehouse.run.leaving import leaving_of
 from prefect_gatehouse.run.minimised import formless_tokens, rounds_of
 from prefect_gatehouse.run.plan import present_digests
 from prefect_gatehouse.run.preflight import preflight
+from prefect_gatehouse.run.pricing import Pricing, require_budget
 from prefect_gatehouse.run.rehearsal import rehearse
 from prefect_gatehouse.run.since import since_last_approval
 from prefect_gatehouse.run.values import BackendSnapshot, CredentialNeed, MinimisedData, Plan, PlanBody, SystemAddress, ValidatedData
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tasks.report import publish
+from prefect_gatehouse.usd import up
 from prefect_gatehouse.validation.suite import require_present
 from prefect_gatehouse.workload.angles import on_grid
 from prefect_gatehouse.workload.batch import CircuitBatch
@@ -125,14 +126,15 @@ def _snapshot(
             where="execution.envelope.jobs",
             advice="ask for more jobs or drop this backend",
         )
-    first = provider.price(len(batch), execution.shots, lease)
-    worst = first * execution.envelope.rounds
-    if first > execution.envelope.cost:
+    pricing = Pricing(name, provider, facts, minimised.admitted.tier.name, attempt.settings.prices)
+    first = pricing.round(len(batch), execution.shots, lease)
+    if first.upper > execution.envelope.cost:
         raise Denied(
             f"the first round on {name} would cost more than envelope.cost",
             where="execution.envelope.cost",
             advice="raise the cost or drop this backend",
         )
+    require_budget(attempt, minimised.admitted.manifest, first.upper)
     return BackendSnapshot(
         name=name,
         provider=facts.provider,
@@ -140,10 +142,7 @@ def _snapshot(
         qubits=facts.qubits,
         simulator=facts.simulator,
         jobs=jobs,
-        cost_first_round=_money(first),
-        cost_worst_case=_money(min(worst, execution.envelope.cost)),
+        cost_first_round=first.upper,
+        cost_worst_case=up(min(first.upper * execution.envelope.rounds, execution.envelope.cost)),
+        cost_basis=pricing.basis(first),
     )
-
-
-def _money(amount: Decimal) -> Decimal:
-    return amount.quantize(Decimal("0.0001"))

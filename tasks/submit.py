@@ -17,6 +17,7 @@ from prefect_gatehouse.run.credentials import Fetch
 from prefect_gatehouse.run.leaving import require_approved_bits
 from prefect_gatehouse.run.minimised import formless_tokens
 from prefect_gatehouse.run.policy_questions import ask_submit
+from prefect_gatehouse.run.pricing import Pricing
 from prefect_gatehouse.run.values import ApprovedPlan, Job, Submission
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.tasks.gate import gate
@@ -98,7 +99,9 @@ def _intend(
 ) -> list[journal.Entry]:
     body = approved.plan.body
     shots = body.circuits.shots
-    parts = list(batch.parts(provider.facts(lease).circuits_per_job))
+    facts = provider.facts(lease)
+    pricing = Pricing(body.backends[position].name, provider, facts, body.tier.name, attempt.settings.prices)
+    parts = list(batch.parts(facts.circuits_per_job))
     try:
         digests = [summary.digest] if len(parts) == 1 else [summarise(part, shots).digest for part in parts]
         payloads = [(provider.encode(part, shots), len(part), digest) for part, digest in zip(parts, digests, strict=True)]
@@ -112,7 +115,7 @@ def _intend(
         round_number=number,
         fallback=position,
         backend=body.backends[position].name,
-        prices=[provider.price(len(part), shots, lease) for part in parts],
+        prices=[pricing.job(len(part), shots, lease).upper for part in parts],
         cap=body.cost,
         jobs_cap=body.jobs,
     )

@@ -116,6 +116,7 @@ class RunAdmitted(Fact):
     tier: str
     ticket: str
     requester: str
+    billing_code: str = Field("", description="Who pays, within the tenant; empty in what earlier releases wrote.")
 
 
 class GateFact(Fact):
@@ -386,6 +387,38 @@ class JobSettled(Fact):
     cost_usd: Decimal
 
 
+# Money
+
+
+class BudgetSet(Fact):
+    """Somebody signed how much a tenant, or one of its billing codes, may spend in a month; the newest one counts."""
+
+    kind = "budget-set"
+    action: Literal["set-budget"]
+    tenant: str
+    billing_code: str = Field("", description="Empty where it is the whole tenant's.")
+    month_usd: Decimal = Field(description="For every month, until the next one is set.")
+    reason: str
+    environment: str
+    budget: str = Field(description="Names this act, so that its signature serves no other.")
+    person: str
+    key: str = Field(description="Fingerprint of the key that signed.")
+    signature: str
+
+    @property
+    def statement(self) -> dict[str, Json]:
+        """What was signed."""
+        return {
+            "action": self.action,
+            "tenant": self.tenant,
+            "billing_code": self.billing_code,
+            "month_usd": str(self.month_usd),
+            "reason": self.reason,
+            "environment": self.environment,
+            "budget": self.budget,
+        }
+
+
 # What is kept
 
 
@@ -447,6 +480,7 @@ KINDS: Mapping[str, type[Fact]] = {
         PolicyDecided, ApprovalAsked, FormDiffered, ApprovalGiven, ApprovalRejected, AnswerRefused,
         LeaseNotRevoked, WorkersReadKeys, ReIdentified, KeyRotationDecided, KeysRotated,
         SubmissionIntended, JobSubmitted, SubmissionRefused, SubmissionAmbiguous, JobSettled,
+        BudgetSet,
         ArtifactStored, ArtifactsDeleted, ReportWritten, ReportDeleted, SyntheticRecorded,
     )
 }  # fmt: skip

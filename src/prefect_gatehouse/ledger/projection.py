@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import Any
 
+from prefect_gatehouse.ledger.charges import Account, account_of, charge
 from prefect_gatehouse.ledger.events import (
     AnswerRefused,
     ApprovalGiven,
@@ -30,6 +31,7 @@ from prefect_gatehouse.ledger.events import (
     SubmissionIntended,
     SubmissionRefused,
 )
+from prefect_gatehouse.usd import in_units
 
 SILENT_SECONDS = 120.0
 """A process that gave no sign of life for so long is taken for dead: it renews its heartbeat eight times in that time."""
@@ -95,7 +97,7 @@ def next_run(row: RunRow | None, run_id: str, attempt: int, at: float, fact: Fac
         case AttemptStarted():
             return replace(row, attempt=attempt, status="running", wait_until=None, message="")
         case RunAdmitted():
-            return replace(row, **fact.model_dump())
+            return replace(row, **fact.model_dump(exclude={"billing_code"}))
         case RunSuspended():
             return replace(row, status="waiting", wait_until=fact.until, message="waits for approval")
         case ApprovalGiven() | ApprovalRejected() | AnswerRefused():
@@ -118,13 +120,16 @@ class Projection:
     Attributes:
         runs: By run.
         submissions: Columns of the journal that follow from events, by key; payloads and results are sealed, and opened by their digest.
+        charges: Who pays for a job, by its key.
         artifacts: By URI.
     """
 
     def __init__(self) -> None:
         self.runs: dict[str, RunRow] = {}
         self.submissions: dict[str, Columns] = {}
+        self.charges: dict[str, Columns] = {}
         self.artifacts: dict[str, Columns] = {}
+        self._accounts: dict[str, Account] = {}
 
     def add(self, run_id: str, attempt: int, at: float, fact: Fact) -> Iterator[str]:
         """Takes the next event; yields what is wrong with it."""
@@ -132,6 +137,7 @@ class Projection:
         if row is not None:
             self.runs[run_id] = row
         self._keep(run_id, fact)
+        self._charge(run_id, fact)
         yield from self._move(run_id, fact)
 
     def _move(self, run_id: str, fact: Fact) -> Iterator[str]:
@@ -153,6 +159,16 @@ class Projection:
         elif isinstance(fact, ArtifactsDeleted):
             for uri in self.artifacts.keys() & set(fact.uris):
                 self.artifacts[uri]["deleted_at"] = fact.at
+
+    def _charge(self, run_id: str, fact: Fact) -> None:
+        if isinstance(fact, RunAdmitted):
+            self._accounts.setdefault(run_id, account_of(fact))
+        elif isinstance(fact, SubmissionIntended):
+            account = self._accounts.get(run_id)
+            if account is not None and account.billing_code:
+                self.charges[fact.key] = charge(run_id, account, fact)
+        elif (paid := paid_for(fact)) is not None and paid[0] in self.charges:
+            self.charges[paid[0]]["settled"] = paid[1]
 
     def _step(self, key: str, before: str, **columns: Any) -> Iterator[str]:
         row = self.submissions.get(key)
@@ -179,3 +195,13 @@ def submission(run_id: str, fact: SubmissionIntended) -> Columns:
         "settled": None,
         "intended": fact.intended,
     }
+
+
+def paid_for(fact: Fact) -> tuple[str, int] | None:
+    """A job's key and what it cost in the end, in ten-thousandths of a dollar; None of what settles nothing."""
+    match fact:
+        case JobSettled():
+            return fact.key, in_units(fact.cost_usd)
+        case SubmissionRefused():
+            return fact.key, 0
+    return None

@@ -19,11 +19,23 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from prefect_gatehouse.canonical import Json, canonical, parse
 from prefect_gatehouse.errors import StorageError, Superseded, Tampered
+from prefect_gatehouse.ledger.charges import Account, account_of, charge
 from prefect_gatehouse.ledger.connect import cause_of, open_engine
-from prefect_gatehouse.ledger.events import KINDS, AttemptStarted, Fact, PackagesInstalled, RanUnder, RunRescheduled, UnknownFact, read_fact
+from prefect_gatehouse.ledger.events import (
+    KINDS,
+    AttemptStarted,
+    Fact,
+    PackagesInstalled,
+    RanUnder,
+    RunAdmitted,
+    RunRescheduled,
+    SubmissionIntended,
+    UnknownFact,
+    read_fact,
+)
 from prefect_gatehouse.ledger.merkle import leaf_hash
-from prefect_gatehouse.ledger.projection import RunRow, next_run
-from prefect_gatehouse.ledger.tables import events, heartbeats, metadata, outbox, runs
+from prefect_gatehouse.ledger.projection import RunRow, next_run, paid_for
+from prefect_gatehouse.ledger.tables import charges, events, heartbeats, metadata, outbox, runs
 
 GENESIS = "0" * 64
 # Any constant will do: it names the one lock that orders appends on PostgreSQL.
@@ -118,6 +130,7 @@ class Transaction:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self._accounts: dict[str, Account] = {}
 
     def append(self, event_id: str, run_id: str, fact: Fact, *, attempt: int = 0) -> bool:
         """Appends an event and brings the run's row up to date; False where one with this identifier is there already (nothing is written then).
@@ -135,12 +148,23 @@ class Transaction:
         at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self._chain(event_id, run_id, fact.kind, fact.version, at, attempt, fact.data())
         self._project(run_id, attempt, datetime.fromisoformat(at).timestamp(), fact)
+        self._charge(run_id, fact)
         return True
 
     def facts(self, kind: type[G]) -> list[Event[G]]:
         """Events of a kind, or of all kinds with a common base, in order; none comes between them and what this transaction appends."""
         query = select(events.c.body, events.c.leaf).where(events.c.kind.in_(_kinds(kind))).order_by(events.c.seq)
         return cast(list[Event[G]], [read_event(row.body, row.leaf) for row in self.connection.execute(query)])
+
+    def account(self, run_id: str) -> Account | None:
+        """Who pays for a run, by its admission; None where it has none."""
+        if run_id not in self._accounts:
+            first = select(events.c.body, events.c.leaf).where(events.c.run_id == run_id, events.c.kind == RunAdmitted.kind)
+            row = self.connection.execute(first.order_by(events.c.seq).limit(1)).first()
+            if row is None:
+                return None
+            self._accounts[run_id] = account_of(cast(RunAdmitted, read_event(row.body, row.leaf).fact))
+        return self._accounts[run_id]
 
     def newest(self) -> int:
         """Number of the newest event, which is this transaction's own where it has appended one; 0 in an empty ledger."""
@@ -182,6 +206,15 @@ class Transaction:
             self.connection.execute(insert(runs).values(after.derived()))
         else:
             self.connection.execute(update(runs).where(runs.c.run_id == run_id).values(after.derived()))
+
+    def _charge(self, run_id: str, fact: Fact) -> None:
+        """Who pays follows from the events, too: nobody else writes it, and nobody can leave it out."""
+        if isinstance(fact, SubmissionIntended):
+            account = self.account(run_id)
+            if account is not None and account.billing_code:
+                self.connection.execute(insert(charges).values(key=fact.key, **charge(run_id, account, fact)))
+        elif (paid := paid_for(fact)) is not None:
+            self.connection.execute(update(charges).where(charges.c.key == paid[0]).values(settled=paid[1]))
 
 
 class Ledger:

@@ -9,6 +9,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Float,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -90,6 +91,20 @@ submissions = Table(
     Column("reserved", Cell("gatehouse_submissions.reserved", Numeric(12, 4), Decimal), nullable=False),
     Column("settled", Cell("gatehouse_submissions.settled", Numeric(12, 4), Decimal)),
     Column("intended", Cell("gatehouse_submissions.intended", Float(), float, int), nullable=False),
+)
+
+charges = Table(
+    "gatehouse_charges",
+    metadata,
+    Column("key", Cell("gatehouse_charges.key", String(120), str), primary_key=True),
+    Column("run_id", Cell("gatehouse_charges.run_id", String(64), str), nullable=False, index=True),
+    Column("tenant", Cell("gatehouse_charges.tenant", String(80), str), nullable=False),
+    Column("billing_code", Cell("gatehouse_charges.billing_code", String(200), str), nullable=False),
+    Column("month", Cell("gatehouse_charges.month", String(7), str), nullable=False),
+    # Whole ten-thousandths of a dollar: SQLite would add decimals up as floats.
+    Column("reserved", Cell("gatehouse_charges.reserved", BigInteger(), int), nullable=False),
+    Column("settled", Cell("gatehouse_charges.settled", BigInteger(), int)),
+    Index("gatehouse_charges_of_a_month", "tenant", "month"),
 )
 
 artifacts = Table(

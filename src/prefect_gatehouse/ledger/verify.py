@@ -28,7 +28,7 @@ from prefect_gatehouse.ledger.merkle import Frontier, frontier_text, leaf_hash
 from prefect_gatehouse.ledger.note import Head, VerifierKey, open_note
 from prefect_gatehouse.ledger.projection import Projection
 from prefect_gatehouse.ledger.store import GENESIS, Event, Ledger, read_event, whole_id
-from prefect_gatehouse.ledger.tables import artifacts, events, heads, runs, submissions
+from prefect_gatehouse.ledger.tables import artifacts, charges, events, heads, runs, submissions
 
 
 @dataclass
@@ -220,9 +220,15 @@ def _differences(connection: Connection, derived: Projection) -> Iterator[str]:
     wanted: dict[str, dict[str, dict[str, Any]]] = {
         "run": {run: {name: value for name, value in row.derived().items() if name != "run_id"} for run, row in derived.runs.items()},
         "submission": derived.submissions,
+        "charge": derived.charges,
         "artifact": derived.artifacts,
     }
-    tables = {"run": (runs, runs.c.run_id), "submission": (submissions, submissions.c.key), "artifact": (artifacts, artifacts.c.uri)}
+    tables = {
+        "run": (runs, runs.c.run_id),
+        "submission": (submissions, submissions.c.key),
+        "charge": (charges, charges.c.key),
+        "artifact": (artifacts, artifacts.c.uri),
+    }
     for what, rows in wanted.items():
         table, name = tables[what]
         try:

@@ -40,6 +40,8 @@ class BackendFacts:
     """How long a submission whose answer was lost is looked for before the same key is sent again; longer than the call's timeout."""
     poll_seconds: float = 0.5
     """How long to wait before a job that is not ready is asked for again."""
+    priced_as: str = ""
+    """The provider's own name of the device, by which the price table has it; empty where nothing is billed."""
 
 
 @dataclass(frozen=True)

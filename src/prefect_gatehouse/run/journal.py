@@ -9,19 +9,20 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import ROUND_UP, Decimal
+from decimal import Decimal
 from typing import Any, Literal
 
 from sqlalchemy import func, insert, select, update
 
 from prefect_gatehouse.canonical import sha256_bytes
 from prefect_gatehouse.errors import Denied, Superseded, Tampered
-from prefect_gatehouse.ledger.events import JobSettled, JobSubmitted, SubmissionAmbiguous, SubmissionIntended, SubmissionRefused
+from prefect_gatehouse.ledger.events import BudgetSet, JobSettled, JobSubmitted, SubmissionAmbiguous, SubmissionIntended, SubmissionRefused
 from prefect_gatehouse.ledger.store import Transaction
 from prefect_gatehouse.ledger.tables import submissions
+from prefect_gatehouse.money.caps import require_room
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.usd import is_amount, up
 
-_UNIT = Decimal("0.0001")
 State = Literal["intended", "submitted", "settled", "refused", "ambiguous"]
 
 
@@ -126,14 +127,14 @@ def intend(
         jobs_cap: The envelope's jobs for the whole run.
 
     Raises:
-        Denied: The envelope has no room for these jobs, or a price is none.
+        Denied: The envelope, the tenant's budget or the billing code's has no room for these jobs, or a price is none.
     """
     rows: list[dict[str, Any]] = []
-    if not all(price.is_finite() and price >= 0 for price in prices):
+    if not all(is_amount(price) for price in prices):
         raise Denied("the provider's price is no amount of money", where=backend, advice="mend the provider's price")
     # Up to the next unit that the journal stores: a reservation is never less than the price.
-    prices = [price.quantize(_UNIT, ROUND_UP) for price in prices]
-    sealer = attempt.sealer
+    prices = [up(price) for price in prices]
+    sealer, now = attempt.sealer, time.time()
     for job, ((payload, circuits, digest), price) in enumerate(zip(payloads, prices, strict=True)):
         rows.append(
             {
@@ -149,7 +150,7 @@ def intend(
                 "payload": sealer.seal(payload),
                 "payload_sha256": sha256_bytes(payload),
                 "reserved": price,
-                "intended": time.time(),
+                "intended": now,
             }
         )
     with attempt.effect() as tx:
@@ -157,6 +158,9 @@ def intend(
             raise Denied("the jobs would cost more than the approved envelope", where="submit", advice="ask for a larger envelope.cost")
         if used_jobs(tx, attempt.run_id) + len(rows) > jobs_cap:
             raise Denied("the jobs are more than the approved envelope", where="submit", advice="ask for a larger envelope.jobs")
+        total, account = sum(prices, Decimal(0)), tx.account(attempt.run_id)
+        if total and account is not None:  # a run that was admitted; others pass no gate
+            require_room(tx.connection, tx.facts(BudgetSet), account, now, total)
         tx.connection.execute(insert(submissions), rows)
         for row in rows:
             fields = ("key", "round", "job", "fallback", "backend", "circuits", "circuits_digest", "payload_sha256", "intended")
@@ -191,8 +195,16 @@ def ambiguous(attempt: Attempt, entry: Entry) -> None:
 
 
 def settled(attempt: Attempt, entry: Entry, result: bytes, cost: Decimal) -> None:
-    """Stores what a job gave, sealed, and its price as billed."""
+    """Stores what a job gave, sealed, and its price as billed.
+
+    A bill of more digits than are kept is rounded up, as its reservation was; one that is no amount of money counts as much as was reserved: the
+    result is not lost for it, and it makes no room in a budget.
+    """
     sealed = attempt.sealer.seal(result)
+    if not is_amount(cost):
+        cost = entry.reserved
+    elif cost != up(cost):
+        cost = up(cost)
     with attempt.effect() as tx:
         _move(tx, entry, "settled", result=sealed, settled=cost)
         attempt.append(

@@ -120,7 +120,7 @@ def _runs(plan: Plan) -> Section:
             f"{position}. {item.name}",
             f"{item.provider} {item.version}" + (" (simulator)" if item.simulator else ""),
             f"{item.jobs}",
-            f"{item.cost_first_round} USD",
+            f"at most {item.cost_first_round} USD: {_printable(item.cost_basis)}" if item.cost_basis else f"{item.cost_first_round} USD",
         )
         for position, item in enumerate(body.backends, 1)
     )

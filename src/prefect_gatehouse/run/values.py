@@ -168,6 +168,7 @@ class BackendSnapshot(Value):
     jobs: int = Field(description="Jobs that the first round needs here.")
     cost_first_round: Decimal = Field(description="USD.")
     cost_worst_case: Decimal = Field(description="USD, over the whole envelope.")
+    cost_basis: str = Field("", description="How the first round's cost was reckoned, with source and date; empty where nothing is billed.")
 
 
 class CredentialNeed(Value):
