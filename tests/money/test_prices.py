@@ -84,6 +84,16 @@ def test_minutes_have_an_upper_bound() -> None:
     assert "2 x up to 0.5 min x 96 a minute" in price.estimate(2, 1, Decimal("0.5")).basis
 
 
+@given(st.integers(0, 10_000), st.decimals(0, 180, places=6))
+def test_no_job_is_billed_more_than_its_estimate(shots: int, minutes: Decimal) -> None:
+    """Whatever its shots and its time, the shortest time that is billed included."""
+    rates = {"per_task": Decimal("0.3"), "per_shot": Decimal("0.000425"), "per_minute": Decimal("0.075")}
+    price = Price(**rates, least_minutes=Decimal("0.05"), longest_minutes=180, source="s", dated=date(2026, 5, 25))
+    billed = price.billed(shots, minutes)
+    assert billed <= price.estimate(1, shots, minutes).upper <= price.estimate(1, shots).upper
+    assert billed >= Decimal("0.3") + shots * Decimal("0.000425") + Decimal("0.075") * Decimal("0.05")
+
+
 def test_an_old_price_is_told_above_the_prototype_tier() -> None:
     """From the day on that a quarter has passed; a figure that the provider gave just now is not old."""
     made = date(2026, 1, 1)

@@ -13,11 +13,16 @@ from tests.money.tills import set_budget
 from tests.support.gates import Desk, Fetching
 
 from prefect_gatehouse.errors import Denied
+from prefect_gatehouse.evidence.budgets import problems
+from prefect_gatehouse.ledger.note import VerifierKey
+from prefect_gatehouse.ledger.verify import verify
+from prefect_gatehouse.operate.budgets import explain, overview, this_month
 from prefect_gatehouse.providers.interface import BackendFacts
 from prefect_gatehouse.providers.simulator.aer import AerBackend
 from prefect_gatehouse.run.plan_view import sections
 from prefect_gatehouse.run.pricing import Pricing
 from prefect_gatehouse.secrets.lease import CredentialLease
+from prefect_gatehouse.tasks.collect import collect
 from prefect_gatehouse.tasks.submit import submit
 from prefect_gatehouse.usd import up
 from prefect_gatehouse.vocabulary import TierName
@@ -56,6 +61,23 @@ def test_the_plan_shows_what_the_journal_reserves(desk: Desk, bills: Any, each: 
     assert snapshot.cost_basis == "the provider's own figure" if circuits_per_job > 2 else "jobs, the largest" in snapshot.cost_basis
     (runs,) = [section for section in sections(approved.plan) if section.title == "Where it runs"]
     assert f"at most {snapshot.cost_first_round} USD: {snapshot.cost_basis}" in runs.rows[0]
+
+
+def test_a_paid_round_in_the_ledger(desk: Desk, bills: Any) -> None:
+    """Through the gates, with a budget: who pays is the manifest's, the bill takes the reservation's place, and `gatehouse verify` finds no fault."""
+    bills("0.25")
+    set_budget(desk.settings, desk.ledger, "2", tenant="test-tenant")
+    approved, fetch = desk.approved(), Fetching()
+    circuits, summary = desk.first_round(approved.plan)
+    made = submit.in_round(0, desk.attempt, approved, circuits, summary, 0, fetch)
+    (standing,), uncapped = overview(desk.ledger, this_month())
+    assert (standing.reserved, standing.settled, uncapped) == (Decimal("0.75"), Decimal(0), [])
+    assert collect.in_round(0, desk.attempt, made, fetch).cost == 0  # what the simulator bills
+    found = explain(desk.ledger, desk.attempt.run_id)
+    assert (found.account.tenant, found.account.billing_code, found.caps[0].left) == ("test-tenant", "T-1", Decimal(2))
+    desk.attempt.seal()
+    checked = verify(desk.ledger, VerifierKey.parse((desk.settings.home / "ledger.vkey").read_text()))
+    assert (checked.problems, list(problems(desk.ledger))) == ([], [])
 
 
 def test_a_plan_that_the_budget_has_no_room_for(desk: Desk, bills: Any) -> None:

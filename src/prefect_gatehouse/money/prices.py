@@ -36,6 +36,7 @@ class Price(Strict):
     longest_minutes: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
         None, description="When the provider ends a job at the latest: the upper bound of what is billed by the minute."
     )
+    least_minutes: _Rate = Field(Decimal(0), description="Shortest time that is billed, however soon a job ends.")
     source: Line = Field(description="Where the price was read.")
     dated: date = Field(description="When it was.")
 
@@ -46,6 +47,15 @@ class Price(Strict):
         if self.dated > datetime.now(UTC).date() + timedelta(days=1):  # it would never be old
             raise ValueError("dated lies in the future")
         return self
+
+    def billed(self, shots: int, minutes: Decimal) -> Decimal:
+        """What one job that has ended costs by this price, exact: for a provider that does not say it itself.
+
+        Args:
+            shots: Shots of all its circuits.
+            minutes: Its time on the device.
+        """
+        return self.per_task + self.per_shot * shots + self.per_minute * max(minutes, self.least_minutes)
 
     def estimate(self, tasks: int, shots: int, minutes: Decimal | None = None) -> Estimate:
         """What so many jobs with so many shots in all cost at most.
@@ -62,7 +72,7 @@ class Price(Strict):
         if self.per_shot:
             words.append(f"{shots:,} x {self.per_shot} a shot")
         if self.per_minute:
-            longest = Decimal(self.longest_minutes or 0) if minutes is None else minutes
+            longest = Decimal(self.longest_minutes or 0) if minutes is None else max(minutes, self.least_minutes)
             upper += self.per_minute * longest * tasks
             words.append(f"{tasks:,} x up to {longest} min x {self.per_minute} a minute")
         return Estimate(up(upper), f"{' + '.join(words) or 'nothing is billed'}; {self.source}, {self.dated}", self.dated)

@@ -19,7 +19,7 @@ from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.charges import Account, month_of
 from prefect_gatehouse.ledger.events import BudgetSet
 from prefect_gatehouse.ledger.seal import seal_home
-from prefect_gatehouse.ledger.store import Event, Ledger
+from prefect_gatehouse.ledger.store import Event, Ledger, Transaction
 from prefect_gatehouse.ledger.tables import charges, runs, submissions
 from prefect_gatehouse.manifest.fields import Line, Name
 from prefect_gatehouse.money.caps import Standing, scope_name, standings
@@ -181,7 +181,8 @@ def explain(ledger: Ledger, run_id: str) -> Explained:
     Raises:
         InputError: The run was not admitted yet, or by an earlier release.
     """
-    with ledger.transaction() as tx:  # one view of account, caps and charges
+    with ledger.reading() as connection:
+        tx = Transaction(connection)  # one view of account, caps and charges; nothing is written
         account = tx.account(run_id)
         if account is None or not account.billing_code:
             raise InputError("nobody pays for this run yet", where=run_id, advice="it has to be admitted first; look at: gatehouse show RUN")
