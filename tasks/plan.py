@@ -12,7 +12,7 @@ from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.boundary import guard_payload
 from prefect_gatehouse.run.credentials import Fetch
-from prefect_gatehouse.run.minimised import formless_tokens, rounds_of
+from prefect_gatehouse.run.minimised import cell_of, driven, formless_tokens
 from prefect_gatehouse.run.plan import digest_of, present_digests
 from prefect_gatehouse.run.preflight import preflight
 from prefect_gatehouse.run.values import BackendSnapshot, CredentialNeed, MinimisedData, Plan, PlanBody, SystemAddress, ValidatedData
@@ -41,7 +41,8 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
     systems = tuple(SystemAddress(name=item.name, endpoint=declared_endpoint(item.endpoint, folder)) for item in manifest.systems)
     target = next(item for item in systems if item.name == manifest.output.target.system)
     looked = preflight(attempt, minimised.admitted, target.endpoint, fetch)
-    with rounds_of(attempt, minimised) as rounds:
+    cell = cell_of(attempt, minimised)
+    with driven(attempt, minimised, cell, "plan") as rounds:
         batch = rounds.advance(None)
     if isinstance(batch, Finished):
         raise UnusableAnswer("the workload returned without a round of circuits", where="workload", advice="yield at least one list of circuits")
@@ -66,6 +67,7 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
         classes=minimised.admitted.classes,
         systems=systems,
         preflight=looked,
+        cell=cell,
         **present_digests(attempt.settings, minimised.admitted, attempt.policy.digest),
     )
     return Plan(validated=validated, body=body, digest=digest_of(body), made_at=datetime.now(UTC))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect_gatehouse.data.frame import as_frame
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.run import journal
 from prefect_gatehouse.run.attempt import Attempt
@@ -16,6 +15,7 @@ from prefect_gatehouse.validation.outcome import check_counts
 from prefect_gatehouse.validation.report import CheckResult
 from prefect_gatehouse.validation.suite import load_suite
 from prefect_gatehouse.validation.validate import validate
+from prefect_gatehouse.workload.features import as_frame
 from prefect_gatehouse.workload.plain_form import decode
 
 

@@ -140,7 +140,7 @@ class Desk:
 
     def first_round(self, made: Plan) -> tuple[list[QuantumCircuit], CircuitsSummary]:
         """The circuits that the plan is about, and what they amount to."""
-        with rounds_of(self.attempt, made.validated.minimised) as rounds:
+        with rounds_of(self.attempt, made.validated.minimised, made.body.cell) as rounds:
             circuits = rounds.advance(None)
         assert not isinstance(circuits, Finished)
         return circuits, summarise(circuits, made.body.circuits.shots)

@@ -19,7 +19,7 @@ from prefect_gatehouse.errors import Tampered
 from prefect_gatehouse.manifest.columns import Scheme
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.value import Digest, Value
-from prefect_gatehouse.vocabulary import Action, Ending, Method
+from prefect_gatehouse.vocabulary import Action, CellName, Ending, Method
 
 
 class Fact(Value):
@@ -220,6 +220,15 @@ class WorkersReadKeys(Fact):
     block: str
 
 
+class WorkloadRan(Fact):
+    """A workload ran, to its first circuits or to its end; its words stayed where it was."""
+
+    kind = "workload-ran"
+    step: Literal["plan", "rounds"]
+    cell: CellName
+    suppressed_lines: int | None = Field(None, ge=0, description="Lines that it wrote to its streams; None where nobody counts.")
+
+
 class ReIdentified(Fact):
     """One act of turning a column's tokens back; written down before any value is made."""
 
@@ -377,7 +386,7 @@ KINDS: Mapping[str, type[Fact]] = {
     for each in (
         AttemptStarted, RunAdmitted, GateEntered, GatePassed, GateFailed, RunSuspended, RunInterrupted, RunRescheduled, EndingDecided, RunEnded,
         PolicyDecided, ApprovalAsked, ApprovalGiven, ApprovalRejected, AnswerRefused,
-        LeaseNotRevoked, WorkersReadKeys, ReIdentified, KeyRotationDecided, KeysRotated,
+        LeaseNotRevoked, WorkersReadKeys, WorkloadRan, ReIdentified, KeyRotationDecided, KeysRotated,
         SubmissionIntended, JobSubmitted, SubmissionRefused, SubmissionAmbiguous, JobSettled,
         ArtifactStored, ArtifactsDeleted, ReportWritten, ReportDeleted, SyntheticRecorded,
     )

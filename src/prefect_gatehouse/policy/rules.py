@@ -8,7 +8,7 @@ from pydantic import Field
 
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.value import Value
-from prefect_gatehouse.vocabulary import Method, Role, TierName
+from prefect_gatehouse.vocabulary import CellName, Method, Role, TierName
 
 
 class TierRules(Value):
@@ -25,6 +25,7 @@ class TierRules(Value):
     resume_window_seconds: int = Field(ge=60)
     synthetic_only: bool = Field(False, description="Whether the tier takes only sources whose digest is recorded as synthetic.")
     preflight: Literal["required", "optional", "never"] = Field("required", description="Whether the target is looked at before the plan is shown.")
+    cell: CellName = Field("bubblewrap", description="The weakest cell that a workload may run in.")
 
 
 class ClassRules(Value):

@@ -14,7 +14,7 @@ from prefect_gatehouse.manifest.fields import DataClass, Duration, Name, Strict
 from prefect_gatehouse.manifest.treatment import Treatment
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.policy.yaml_file import read_rules
-from prefect_gatehouse.vocabulary import Method, TierName
+from prefect_gatehouse.vocabulary import CellName, Method, TierName
 
 _Window = Annotated[Duration, Field(ge=timedelta(minutes=1))]
 
@@ -31,6 +31,7 @@ class _Tier(Strict):
     synthetic_only: bool
     # A file that does not say it asks for the most.
     preflight: Literal["required", "optional", "never"] = "required"
+    cell: CellName = "bubblewrap"
 
 
 def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
@@ -43,6 +44,8 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
     missing = {"prototype", "integration", "business"} - set(tiers)
     if missing:
         raise InputError(f"tiers are missing: {', '.join(sorted(missing))}", where=str(path), advice="define all three")
+    if tiers["business"].cell == "none":
+        raise InputError("the tier takes workloads without a cell", where=f"{path}: business.cell", advice="ask for landlock or bubblewrap")
     return {
         name: TierRules(
             name=name,
@@ -56,6 +59,7 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             resume_window_seconds=int(tier.resume_window.total_seconds()),
             synthetic_only=tier.synthetic_only,
             preflight=tier.preflight,
+            cell=tier.cell,
         )
         for name, tier in tiers.items()
     }

@@ -11,7 +11,7 @@ from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.run.values import AdmittedRun, Plan, PlanBody
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.validation.suite import load_suite
-from prefect_gatehouse.workload.load import load_workload
+from prefect_gatehouse.workload.sources import find_workload
 
 _LOCKS = ("requirements.lock", "uv.lock", "pylock.toml", "poetry.lock", "requirements.txt")
 
@@ -36,7 +36,7 @@ def present_digests(settings: Settings, admitted: AdmittedRun, policy_digest: st
     folder = Path(admitted.folder)
     return PresentDigests(
         manifest_digest=admitted.manifest_digest,
-        workload_digest=load_workload(admitted.manifest.workload.entrypoint, folder).digest,
+        workload_digest=find_workload(admitted.manifest.workload.entrypoint, folder).digest,
         lock_digest=_lock_digest(settings, folder),
         image_digest=settings.image_digest,
         policy_digest=policy_digest,

@@ -1,0 +1,174 @@
+"""The process of a cell: gives up what it must not have, then loads one workload and drives it, order by order.
+
+Until the workload's files are loaded this process is ours; from then on it is the workload's, and nobody outside believes what it says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def main(order: dict[str, Any]) -> None:
+    """Runs a cell to its end.
+
+    Args:
+        order: ``pipe`` (the ends to read and to write), ``cell``, ``parent``, ``readable``, ``folder``, ``limits``.
+    """
+    reading, writing = order["pipe"]
+    _confine(order)
+    sys.path += [entry for entry in order["path"] if entry not in sys.path]
+    _imported()
+    from prefect_gatehouse.workload.runner import wire
+
+    wire.send(writing, wire.Kind.READY, b"")
+    _serve(reading, writing, Path(order["folder"]))
+    _flush()
+    os._exit(0)  # no handlers of the workload's
+
+
+def _confine(order: dict[str, Any]) -> None:
+    # The kernel kills this one before anybody else if memory runs out.
+    with contextlib.suppress(OSError):  # there need be no such file
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    limits = order["limits"]
+    for kind, soft, hard in (
+        (resource.RLIMIT_CPU, limits["cpu_seconds"], limits["cpu_seconds"] + 1),
+        (resource.RLIMIT_AS, limits["memory"], limits["memory"]),
+        (resource.RLIMIT_FSIZE, limits["file"], limits["file"]),
+        (resource.RLIMIT_CORE, 0, 0),
+        (resource.RLIMIT_NOFILE, 256, 256),
+    ):
+        ceiling = resource.getrlimit(kind)[1]
+        top = hard if ceiling == resource.RLIM_INFINITY else min(hard, ceiling)
+        resource.setrlimit(kind, (min(soft, top), top))
+    from prefect_gatehouse.workload.runner import landlock, seccomp, system
+
+    if order["cell"] == "landlock":
+        system.die_with_parent(order["parent"])
+        system.drop_capabilities()
+        system.no_new_privileges()
+        landlock.confine(map(Path, [*order["readable"], order["folder"]]))
+    else:
+        system.drop_capabilities()
+        system.no_new_privileges()
+    seccomp.confine()
+
+
+def _imported() -> None:
+    """What every workload needs, while the run reads the features."""
+    import pandas  # noqa: F401
+    import pyarrow  # noqa: F401
+    import qiskit  # noqa: F401
+
+    from prefect_gatehouse.workload import circuits, frame  # noqa: F401
+    from prefect_gatehouse.workload.runner import faults, table_form  # noqa: F401
+
+
+def _serve(reading: int, writing: int, folder: Path) -> None:
+    from prefect_gatehouse.errors import GatehouseError
+    from prefect_gatehouse.workload import plain_form
+    from prefect_gatehouse.workload.batch import CircuitBatch
+    from prefect_gatehouse.workload.runner import faults, table_form, wire
+    from prefect_gatehouse.workload.runner.wire import Kind
+
+    driven = _Driven(folder)
+    while True:
+        received = wire.receive(reading)
+        if received is None:
+            return
+        kind, content = received
+        try:
+            step = driven.take(kind, content)
+        except GatehouseError as error:
+            _flush()
+            wire.send(writing, Kind.FAULT, faults.record_of(error))
+            return
+        except _Changed:
+            wire.send(writing, Kind.FAULT, faults.changed())
+            return
+        if step is None:
+            continue
+        _flush()
+        if isinstance(step, CircuitBatch):
+            wire.send(writing, Kind.CIRCUITS, plain_form.write(step, 1))
+        else:
+            wire.send(writing, Kind.FRAME, table_form.pack(step.table))
+            return
+
+
+class _Changed(Exception):
+    """The files are not those that were digested."""
+
+
+class _Driven:
+    """The workload as far as it has come."""
+
+    def __init__(self, folder: Path) -> None:
+        from prefect_gatehouse.workload.runner.fixed import Entropy
+
+        self._folder = folder
+        self._order: dict[str, Any] = {}
+        self._parameters: dict[str, Any] = {}
+        self._rounds: Any = None
+        self._entropy = Entropy()
+        self._number = 0
+
+    def take(self, kind: Any, content: bytes) -> Any:
+        """Does what a frame says; the next step, if it asks for one."""
+        from prefect_gatehouse.workload.runner.wire import Kind
+
+        if kind == Kind.LOAD:
+            self._order = json.loads(content)
+        elif kind == Kind.PARAMETERS:
+            self._parameters = json.loads(content)
+        elif kind == Kind.FEATURES:
+            self._begin(content)
+            return self._advance(None)
+        else:
+            return self._advance(json.loads(content))
+        return None
+
+    def _begin(self, features: bytes) -> None:
+        import pyarrow as pa
+
+        from prefect_gatehouse.workload.features import as_frame
+        from prefect_gatehouse.workload.load import load
+        from prefect_gatehouse.workload.rounds import Rounds
+        from prefect_gatehouse.workload.runner.fixed import fix_clock
+        from prefect_gatehouse.workload.sources import find_workload
+
+        given = as_frame(pa.ipc.open_stream(features).read_all())
+        found = find_workload(self._order["entrypoint"], self._folder)
+        if found.digest != self._order["digest"]:
+            raise _Changed
+        self._entropy.install()
+        fix_clock()
+        self._entropy.begin(0)
+        self._rounds = Rounds(load(found, _heard), given, self._parameters, self._order["declared"], _heard)
+
+    def _advance(self, counts: Any) -> Any:
+        self._number += 1
+        self._entropy.begin(self._number)
+        return self._rounds.advance(counts)
+
+
+class _heard:  # noqa: N801 - a context, named like one
+    """Lets a workload talk: what it says runs into a pipe, where only the lines are counted."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        _flush()
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(BaseException):  # the workload may have put anything there, and nobody hears it
+            stream.flush()
