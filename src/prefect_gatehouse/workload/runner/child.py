@@ -62,6 +62,9 @@ def _confine(order: dict[str, Any]) -> None:
 
 def _imported() -> None:
     """What every workload needs, while the run reads the features."""
+    import tempfile
+
+    tempfile.tempdir = "/tmp"  # noqa: S108 - some ask at their import where it is; under Landlock nothing can be written there, or anywhere
     import pandas  # noqa: F401
     import pyarrow  # noqa: F401
     import qiskit  # noqa: F401
