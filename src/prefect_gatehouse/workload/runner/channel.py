@@ -105,7 +105,7 @@ class Channel:
     def _whole(self) -> tuple[Kind, bytes] | None:
         if len(self._received) < HEAD.size:
             return None
-        kind, length = read_head(self._received[: HEAD.size])
+        kind, length = read_head(bytes(self._received[: HEAD.size]))
         end = HEAD.size + length
         if len(self._received) < end:
             return None

@@ -67,6 +67,6 @@ class Entropy:
             seed(self, stream.getrandbits(256) if a is None else a, version)
 
         os.urandom = random._urandom = stream.randbytes  # type: ignore[attr-defined] # noqa: SLF001 - what SystemRandom asks
-        random.Random.seed = seeded  # type: ignore[method-assign, assignment]
-        random.seed = random._inst.seed  # type: ignore[attr-defined] # noqa: SLF001 - the generator behind random.random
+        random.Random.seed = seeded  # type: ignore[method-assign]
+        random.seed = random._inst.seed  # noqa: SLF001 - the generator behind random.random
         np.random.bit_generator.randbits = stream.getrandbits  # type: ignore[attr-defined]
