@@ -37,6 +37,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     """A run that waits for its approval, and somebody with a one-time code."""
     made = Desk(tmp_path)
     made.planned()
+    made.attempt.seal()
     people = People(made.settings.people_folder())
     people.add("bob", key=generate_key(tmp_path / "bob", ""), roles=frozenset({"approver"}), totp=True, clearance=DataClass.RESTRICTED)
     yield made
@@ -51,7 +52,7 @@ HELD = {
     "the-run-s-key": "run-keys/*",
     "the-people-s-secrets": "people/*",
     "the-ledger": "ledger.sqlite",
-    "the-ledger-s-key": "*key*",
+    "the-ledger-s-key": "ledger.key",
     "an-artifact": f"artifacts/{RUN}/*",
 }
 
@@ -87,8 +88,8 @@ def test_looks_around(cell: CellName, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "CANARY").write_text("")
     assert attacked("none", tmp_path / "w", LIST, folder=str(tmp_path / "home")) == "['CANARY']"
-    for folder in (tmp_path / "home", tmp_path, Path.home(), Path("/home"), Path("/var/lib")):
-        assert attacked(cell, tmp_path / "w", LIST, folder=str(folder)) in ("None", "[]")
+    for folder in (tmp_path / "home", tmp_path, Path.home() / ".ssh", Path("/home"), Path("/var/lib"), Path("/etc")):
+        assert attacked(cell, tmp_path / "w", LIST, folder=str(folder)) in ("None", "[]", "['ld.so.cache']")
 
 
 EVENT = """
@@ -98,7 +99,7 @@ def attack(parameters):
 
     ledger = Ledger(parameters["ledger"])
     with ledger.transaction() as tx:
-        done = tx.append("forged", parameters["run"], EndingDecided(ending="completed", message="CANARY"), attempt=1)
+        done = tx.append("forged", parameters["run"], EndingDecided(ending="completed"), attempt=1)
     ledger.close()
     return done
 """

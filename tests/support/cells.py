@@ -34,6 +34,7 @@ def runner(
     folder: Path,
     body: str,
     features: pd.DataFrame = FEATURES,
+    /,
     limits: Limits = LIMITS,
     secret: tuple[Path, ...] = (),
     **parameters: Any,
@@ -66,7 +67,7 @@ def solve(features, parameters):
 """
 
 
-def attacked(cell: CellName, folder: Path, attack: str, limits: Limits = LIMITS, **parameters: Any) -> str:
+def attacked(cell: CellName, folder: Path, attack: str, limits: Limits = LIMITS, /, **parameters: Any) -> str:
     """What an attack got hold of, as the workload tells it in its frame; ``None`` if it was denied."""
     table = to_the_end(runner(cell, folder, f"{attack}\n{ATTACK}", limits=limits, **parameters))
     return str(table.column("found")[0].as_py())

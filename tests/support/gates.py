@@ -69,6 +69,9 @@ class Collected:
         return self.outcome.model_copy(update={"frame": artifact})
 
 
+Cell = Literal["auto", "none", "landlock", "bubblewrap"]
+
+
 class Fetching:
     """Gate 6, as a flow hands it to a gate; it remembers what it was passed for."""
 
@@ -83,7 +86,9 @@ class Fetching:
 class Desk:
     """A run over a small project, approved, and what drives it."""
 
-    def __init__(self, folder: Path, body: str = TWO_ROUNDS, rounds: int = 2, jobs: int = 10, backends: str = "aer, braket-local") -> None:
+    def __init__(
+        self, folder: Path, body: str = TWO_ROUNDS, rounds: int = 2, jobs: int = 10, backends: str = "aer, braket-local", cell: Cell = "none"
+    ) -> None:
         self.folder = folder / "project"
         write_project(self.folder)
         manifest = MANIFEST.replace("envelope: {rounds: 2, jobs: 10,", f"envelope: {{rounds: {rounds}, jobs: {jobs},")
@@ -94,7 +99,7 @@ class Desk:
         # Nobody signs here, and the data is restricted: a tier that admits that.
         tiers = folder / "tiers.yaml"
         tiers.write_text(Settings().tiers.read_text().replace("unverified_class: internal", "unverified_class: restricted"))
-        self.settings = Settings(home=folder / "home", tiers=tiers)
+        self.settings = Settings(home=folder / "home", tiers=tiers, cell=cell)
         self.settings.folder("")
         self.secrets = {"secret/url": f"sqlite:///{self.folder / 'target.sqlite'}"}
         self.ledger = Ledger(self.settings.ledger())

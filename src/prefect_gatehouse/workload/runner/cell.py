@@ -119,6 +119,8 @@ class Cell:
                 self._channel.queue(frame(Kind.COUNTS, json.dumps([dict(each) for each in counts or ()]).encode()))
             kind, content = self._channel.receive(self._limits.wall_seconds)
             self._channel.quiet()
+            if self._task.workload.package is None:
+                shutil.rmtree(self._folder, ignore_errors=True)  # it has read them: a run that is killed leaves nothing
             if kind == Kind.CIRCUITS:
                 return _batch(content)
             if kind == Kind.FRAME:
