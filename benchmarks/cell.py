@@ -53,9 +53,8 @@ def features(folder: Path) -> Path:
     """The example's rows with its identifiers as they are: the workload computes the same on tokens."""
     import pandas as pd
 
-    source = EXAMPLE / "tumours.csv"
-    if not source.exists():
-        subprocess.run([sys.executable, str(EXAMPLE / "source.py"), str(source := folder / "tumours.csv")], check=True, cwd=folder)
+    source = folder / "source.csv"
+    subprocess.run([sys.executable, str(EXAMPLE / "source.py"), str(source)], check=True, stdout=subprocess.DEVNULL)
     made = folder / "features.parquet"
     pd.read_csv(source).to_parquet(made)
     return made

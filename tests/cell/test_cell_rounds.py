@@ -88,7 +88,7 @@ def test_types_come_out_as_without_a_cell(cell: CellName, tmp_path: Path) -> Non
             "truth": pd.array([True, None, False], dtype="boolean"),
             "number": [0.5, None, -0.0],
             "day": pd.to_datetime(["2026-01-01", None, "2026-01-03"]).date,
-            "instant": pd.to_datetime(["2026-01-01T00:00:00.000001Z", None, "2026-01-03Z"], format="ISO8601"),
+            "instant": pd.to_datetime(["2026-01-01T00:00:00.000001Z", None, "2026-01-03T00:00:00Z"], format="ISO8601"),
         }
     )
     body = "def solve(features, parameters):\n    yield [QuantumCircuit(1, 1)]\n    return features.assign(kinds=str(features.dtypes.to_dict()))\n"
