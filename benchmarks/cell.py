@@ -2,7 +2,7 @@
 
 Each measurement is a fresh process, which has imported what the gates before it have (pyarrow, the library) and nothing that only a
 workload needs. The first step goes from the workload's files to a batch of circuits; the second from their counts to the frame. Memory is
-the sum of the peaks of the process and of its cell.
+what the process and its cell hold after the first step, pages that they share counted once (PSS).
 
 The last line is one JSON object of the strongest cell: milliseconds that the first step takes longer than without it, the second step over the one
 without it, and megabytes more, medians. ``--quick`` takes three turns.
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -41,12 +40,24 @@ def measure(cell: str, data: Path) -> dict[str, float]:
     with run_in(cell, task, Limits(600, 600, 4 << 30, 64 << 20)) as rounds:  # type: ignore[arg-type]
         batch = rounds.advance(None)
         first = time.perf_counter()
+        held = sum(map(pss_kb, family(os.getpid()))) / 1024
+        resumed = time.perf_counter()
         zeros = "0" * batch.qubits
         rounds.advance([{zeros: 100 + place % 800, "1" + zeros[1:]: 900 - place % 800} for place in range(len(batch))])
         second = time.perf_counter()
-    peaks = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    # The processes that tried the cells are children too, and smaller ones; without a cell there is none.
-    return {"first": first - began, "second": second - first, "mb": peaks[0] + (peaks[1] if cell != "none" else 0)}
+    return {"first": first - began, "second": second - resumed, "mb": held}
+
+
+def family(process: int) -> list[int]:
+    """A process and all that it started."""
+    children = [int(each) for each in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    return [process, *(each for child in children for each in family(child))]
+
+
+def pss_kb(process: int) -> int:
+    """The memory of a process, each page divided by those who share it."""
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
 def features(folder: Path) -> Path:

@@ -21,7 +21,6 @@ from prefect_gatehouse.workload.runner import places, seccomp
 if TYPE_CHECKING:
     from prefect_gatehouse.workload.runner.interface import Limits
 
-_HOME = Path("/workload")
 _NOBODY = "65534"
 _TRIAL_SECONDS, _TRIAL_BYTES = 20, 1 << 20
 # Libraries where the linker looks for them; on a merged system these are links into /usr.
@@ -32,22 +31,18 @@ class Bubblewrap:
     """A process in namespaces of its own."""
 
     name: CellName = "bubblewrap"
-    denies = "network, other processes, every file but the interpreter's, the packages and the workload's (namespaces, seccomp)"
+    denies = "network, other processes, every file but the interpreter's and the packages' (namespaces, seccomp)"
 
     def usable(self) -> bool:
         """Whether it starts the interpreter here: not every container and not every system lets a user make namespaces."""
         return seccomp.supported() and _works()
 
-    def command(self, inside: Sequence[str], readable: Sequence[Path], folder: Path, limits: Limits) -> list[str]:
+    def command(self, inside: Sequence[str], readable: Sequence[Path], limits: Limits) -> list[str]:
         """Bubblewrap with what is mounted; the order is that of the mounts."""
-        return _command(inside, readable, folder, limits.file)
-
-    def seen(self, folder: Path) -> Path:
-        """The same place in every run, so that a workload finds itself where it was."""
-        return _HOME
+        return _command(inside, readable, limits.file)
 
 
-def _command(inside: Sequence[str], readable: Sequence[Path], folder: Path, room: int) -> list[str]:
+def _command(inside: Sequence[str], readable: Sequence[Path], room: int) -> list[str]:
     words = [_program() or "bwrap", "--unshare-user", "--unshare-all", "--disable-userns", "--uid", _NOBODY, "--gid", _NOBODY, "--hostname", "cell"]
     words += ["--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     words += ["--proc", "/proc", "--dev", "/dev", "--size", str(room), "--tmpfs", "/dev/shm", "--size", str(room), "--tmpfs", "/tmp"]  # noqa: S108 - its own
@@ -62,7 +57,7 @@ def _command(inside: Sequence[str], readable: Sequence[Path], folder: Path, room
     for place in readable:
         if not place.is_relative_to("/usr"):
             words += ["--ro-bind", str(place), str(place)]
-    words += ["--ro-bind", str(folder), str(_HOME), "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", str(_HOME), "--"]
+    words += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--"]  # noqa: S108 - as above
     return [*words, *inside]
 
 
@@ -74,9 +69,7 @@ def _program() -> str | None:
 def _works() -> bool:
     if _program() is None:
         return False
-    readable = places.readable()
-    folder = next((place for place in readable if place.is_dir()), Path("/usr"))
-    command = _command([sys.executable, "-I", "-S", "-c", ""], readable, folder, _TRIAL_BYTES)
+    command = _command([sys.executable, "-I", "-S", "-c", ""], places.readable(), _TRIAL_BYTES)
     try:
         done = subprocess.run(command, check=False, capture_output=True, timeout=_TRIAL_SECONDS, env={"PATH": os.defpath}, cwd="/")
     except (OSError, subprocess.SubprocessError):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn, Self
+from typing import Any, NoReturn, Self
 
 from prefect_gatehouse.errors import PlanChanged, Unavailable, WorkloadFailed
 from prefect_gatehouse.workload import plain_form
@@ -76,12 +75,9 @@ class Cell:
         self._started = False
         readable = places.readable(task.workload.package)
         places.refuse_secrets(readable, secret)
-        self._folder = Path(tempfile.mkdtemp(prefix="gatehouse-cell-"))
         try:
-            self._write_files()
             self._process, self._channel = self._start(readable)
         except OSError as error:
-            shutil.rmtree(self._folder, ignore_errors=True)
             raise Unavailable(
                 f"a cell can't be started: {os.strerror(error.errno or 0)}", where=mechanism.name, advice="look at the machine, then resume the run"
             ) from None
@@ -119,8 +115,6 @@ class Cell:
                 self._channel.queue(frame(Kind.COUNTS, json.dumps([dict(each) for each in counts or ()]).encode()))
             kind, content = self._channel.receive(self._limits.wall_seconds)
             self._channel.quiet()
-            if self._task.workload.package is None:
-                shutil.rmtree(self._folder, ignore_errors=True)  # it has read them: a run that is killed leaves nothing
             if kind == Kind.CIRCUITS:
                 return _batch(content)
             if kind == Kind.FRAME:
@@ -139,41 +133,27 @@ class Cell:
             self._tell_end()
 
     def close(self) -> None:
-        """Ends the process, whatever it does, and removes its files."""
+        """Ends the process, whatever it does."""
         if self._closed:
             return
         self._closed = True
         self._process.kill()
         self._process.wait()
         self._channel.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _write_files(self) -> None:
-        """The digested bytes, in a folder of their own; an installed package is only pointed to."""
-        workload = self._task.workload
-        if workload.package is not None:
-            (self._folder / workload.package.name).symlink_to(workload.package)
-            return
-        for path, data in workload.sources.files.items():
-            place = self._folder / path.relative_to(workload.sources.root)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(data)
 
     def _start(self, readable: Sequence[Path]) -> tuple[subprocess.Popen[bytes], Channel]:
         their_read, our_write = os.pipe()
         our_read, their_write = os.pipe()
-        seen = self._mechanism.seen(self._folder)
         order = {
             "pipe": [their_read, their_write],
             "cell": self._mechanism.name,
             "parent": os.getpid(),
             "readable": [str(path) for path in readable],
-            "folder": str(seen),
-            "path": [str(places.PACKAGES), *([str(seen)] if self._task.workload.package is not None else [])],
+            "path": [str(places.PACKAGES)],
             "limits": vars(self._limits),
         }
         inside = [sys.executable, "-s", "-P", "-c", _START, json.dumps(order)]
-        command = self._mechanism.command(inside, readable, self._folder, self._limits)
+        command = self._mechanism.command(inside, readable, self._limits)
         try:
             process = subprocess.Popen(
                 command,
@@ -195,9 +175,16 @@ class Cell:
         return process, Channel(process, our_write, our_read)
 
     def _load(self) -> bytes:
+        """What to load: the digested bytes themselves, or of an installed package where it is."""
         workload = self._task.workload
-        entrypoint = workload.entrypoint if workload.package is not None else f"{workload.file.name}:{workload.function}"
-        return json.dumps({"entrypoint": entrypoint, "digest": workload.digest, "declared": sorted(self._task.declared)}).encode()
+        order: dict[str, Any] = {"declared": sorted(self._task.declared), "digest": workload.digest}
+        root = workload.sources.root
+        if workload.package is None:
+            order["entrypoint"] = f"{workload.file.relative_to(root)}:{workload.function}"
+            order["files"] = {str(path.relative_to(root)): base64.b64encode(data).decode() for path, data in workload.sources.files.items()}
+        else:
+            order["entrypoint"], order["package"] = workload.entrypoint, str(workload.package)
+        return json.dumps(order).encode()
 
     def _begin(self) -> None:
         """Hands over parameters and features, once the process says that it has given up everything else."""

@@ -5,7 +5,11 @@ Until the workload's files are loaded this process is ours; from then on it is t
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
 import json
 import os
 import resource
@@ -13,12 +17,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+_HOME = Path("/workload")  # there is no such folder: its modules are made from bytes
+
 
 def main(order: dict[str, Any]) -> None:
     """Runs a cell to its end.
 
     Args:
-        order: ``pipe`` (the ends to read and to write), ``cell``, ``parent``, ``readable``, ``folder``, ``limits``.
+        order: ``pipe`` (the ends to read and to write), ``cell``, ``parent``, ``readable``, ``path``, ``limits``.
     """
     reading, writing = order["pipe"]
     _confine(order)
@@ -27,7 +33,7 @@ def main(order: dict[str, Any]) -> None:
     from prefect_gatehouse.workload.runner import wire
 
     wire.send(writing, wire.Kind.READY, b"")
-    _serve(reading, writing, Path(order["folder"]))
+    _serve(reading, writing)
     _flush()
     os._exit(0)  # no handlers of the workload's
 
@@ -53,7 +59,7 @@ def _confine(order: dict[str, Any]) -> None:
         system.die_with_parent(order["parent"])
         system.drop_capabilities()
         system.no_new_privileges()
-        landlock.confine(map(Path, [*order["readable"], order["folder"]]))
+        landlock.confine(map(Path, order["readable"]))
     else:
         system.drop_capabilities()
         system.no_new_privileges()
@@ -73,14 +79,14 @@ def _imported() -> None:
     from prefect_gatehouse.workload.runner import faults, table_form  # noqa: F401
 
 
-def _serve(reading: int, writing: int, folder: Path) -> None:
+def _serve(reading: int, writing: int) -> None:
     from prefect_gatehouse.errors import GatehouseError
     from prefect_gatehouse.workload import plain_form
     from prefect_gatehouse.workload.batch import CircuitBatch
     from prefect_gatehouse.workload.runner import faults, table_form, wire
     from prefect_gatehouse.workload.runner.wire import Kind
 
-    driven = _Driven(folder)
+    driven = _Driven()
     while True:
         received = wire.receive(reading)
         if received is None:
@@ -112,10 +118,9 @@ class _Changed(Exception):
 class _Driven:
     """The workload as far as it has come."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         from prefect_gatehouse.workload.runner.fixed import Entropy
 
-        self._folder = folder
         self._order: dict[str, Any] = {}
         self._parameters: dict[str, Any] = {}
         self._rounds: Any = None
@@ -144,12 +149,9 @@ class _Driven:
         from prefect_gatehouse.workload.load import load
         from prefect_gatehouse.workload.rounds import Rounds
         from prefect_gatehouse.workload.runner.fixed import fix_clock
-        from prefect_gatehouse.workload.sources import find_workload
 
         given = as_frame(pa.ipc.open_stream(features).read_all())
-        found = find_workload(self._order["entrypoint"], self._folder)
-        if found.digest != self._order["digest"]:
-            raise _Changed
+        found = _found(self._order)
         self._entropy.install()
         fix_clock()
         self._entropy.begin(0)
@@ -159,6 +161,40 @@ class _Driven:
         self._number += 1
         self._entropy.begin(self._number)
         return self._rounds.advance(counts)
+
+
+def _found(order: dict[str, Any]) -> Any:
+    """The workload that an order is about: of the bytes that came with it, under a name that is the same in every run, or of a package."""
+    from prefect_gatehouse.workload.sources import FoundWorkload, Sources, find_workload
+
+    if "package" not in order:
+        files = {_HOME / name: base64.b64decode(data) for name, data in order["files"].items()}
+        return FoundWorkload(order["entrypoint"], _HOME / order["entrypoint"].partition(":")[0], Sources(_HOME, files))
+    _let_import(Path(order["package"]))
+    found = find_workload(order["entrypoint"], _HOME)
+    if found.digest != order["digest"]:
+        raise _Changed
+    return found
+
+
+def _let_import(package: Path) -> None:
+    """Lets a package or module be imported that lies in no folder that this process may list."""
+    if package.parent in map(Path, sys.path):
+        return
+    name, init = package.name.removesuffix(".py"), package / "__init__.py" if package.is_dir() else package
+    folders = [str(package)] if package.is_dir() else None
+
+    class Only(importlib.abc.MetaPathFinder):
+        def find_spec(self, fullname: str, path: Any, target: Any = None) -> Any:
+            if fullname != name:
+                return None
+            if init.exists():
+                return importlib.util.spec_from_file_location(name, init, submodule_search_locations=folders)
+            spec = importlib.machinery.ModuleSpec(name, None, is_package=True)
+            spec.submodule_search_locations = folders
+            return spec
+
+    sys.meta_path.append(Only())
 
 
 class _heard:  # noqa: N801 - a context, named like one

@@ -3,7 +3,7 @@
 A *runner* drives one workload: a context with ``advance`` and ``close``. ``rounds.Rounds`` is one, in the process of the run; ``cell.Cell`` is the
 other: the same in a process of its own, whose answers are read as a stranger's.
 
-A *mechanism* makes that process: the command that starts it, where it then sees the workload's folder, and in the process, before any of the
+A *mechanism* makes that process: the command that starts it, and in the process, before any of the
 workload's code is there, what it gives up. To add one, write a module with a class of this shape, enter it in ``choose.MECHANISMS`` by its
 strength and its name in ``vocabulary.CellName``.
 """
@@ -94,15 +94,11 @@ class Mechanism(Protocol):
     def usable(self) -> bool:
         """Whether it works here, found by trying."""
 
-    def command(self, inside: Sequence[str], readable: Sequence[Path], folder: Path, limits: Limits) -> list[str]:
+    def command(self, inside: Sequence[str], readable: Sequence[Path], limits: Limits) -> list[str]:
         """The command that starts the process.
 
         Args:
             inside: What runs in it.
             readable: Folders and files that it may read, under their own names.
-            folder: The workload's, which it may read as well.
             limits: What it may use.
         """
-
-    def seen(self, folder: Path) -> Path:
-        """Where the process sees the workload's folder."""

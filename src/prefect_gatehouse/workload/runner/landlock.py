@@ -1,7 +1,7 @@
 """The cell where there are no namespaces: Landlock (landlock(7)) takes the files, and a seccomp filter the rest.
 
-The process confines itself before any of the workload's code is there, and neither of the two can be taken back: it reads the interpreter, the
-packages and the workload's folder, writes nothing at all, and has no other process, no network and no signal for anybody.
+The process confines itself before any of the workload's code is there, and neither of the two can be taken back: it reads the interpreter and
+the packages, writes nothing at all, and has no other process, no network and no signal for anybody.
 """
 
 from __future__ import annotations
@@ -35,19 +35,15 @@ class Landlock:
     """A process that gives everything up by itself."""
 
     name: CellName = "landlock"
-    denies = "network, other processes, signals, every file but the interpreter's, the packages and the workload's (Landlock, seccomp)"
+    denies = "network, other processes, signals, every file but the interpreter's and the packages' (Landlock, seccomp)"
 
     def usable(self) -> bool:
         """Whether the kernel has both."""
         return seccomp.supported() and version() >= _OLDEST
 
-    def command(self, inside: Sequence[str], readable: Sequence[Path], folder: Path, limits: Limits) -> list[str]:
+    def command(self, inside: Sequence[str], readable: Sequence[Path], limits: Limits) -> list[str]:
         """What runs inside, as it is."""
         return list(inside)
-
-    def seen(self, folder: Path) -> Path:
-        """Where it is."""
-        return folder
 
 
 def version() -> int:
