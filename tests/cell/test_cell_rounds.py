@@ -19,7 +19,7 @@ from prefect_gatehouse.vocabulary import CellName
 from prefect_gatehouse.workload.rounds import Finished
 from prefect_gatehouse.workload.runner.choose import run_in
 from prefect_gatehouse.workload.runner.interface import Runner, Task
-from prefect_gatehouse.workload.sources import FoundWorkload, Sources, find_workload
+from prefect_gatehouse.workload.sources import find_workload
 
 
 def digests(rounds: Runner, counts: dict[str, int]) -> tuple[list[str], pa.Table]:
@@ -220,7 +220,7 @@ def test_neighbours_and_packages(cell: CellName, tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_what_runs_is_what_was_digested(cell: CellName, tmp_path: Path) -> None:
+def test_what_runs_is_what_was_digested(cell: CellName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that changes after it was read is not looked at again; files that are not those of the digest do not run."""
     body = "def solve(features, parameters):\n    yield [QuantumCircuit({}, 1)]\n"
     require(cell)
@@ -231,7 +231,13 @@ def test_what_runs_is_what_was_digested(cell: CellName, tmp_path: Path) -> None:
     with run_in(cell, Task(found, lambda: table, {}), LIMITS) as rounds:
         batch = rounds.advance(None)
     assert not isinstance(batch, Finished) and batch.qubits == 2
-    forged = Sources(found.sources.root, found.sources.files)
-    forged.__dict__["digest"] = "0" * 64
-    with pytest.raises(PlanChanged), run_in(cell, Task(FoundWorkload(found.entrypoint, found.file, forged), lambda: table, {}), LIMITS) as rounds:
+    # An installed package is read by its own process: there the digests are compared.
+    package = tmp_path / "elsewhere" / "a_package_that_changes"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "kernel.py").write_text(HEAD + body.format(2))
+    monkeypatch.syspath_prepend(str(package.parent))
+    found = find_workload("a_package_that_changes.kernel:solve", tmp_path)
+    (package / "kernel.py").write_text(HEAD + body.format(3))
+    with pytest.raises(PlanChanged), run_in(cell, Task(found, lambda: table, {}), LIMITS) as rounds:
         rounds.advance(None)
