@@ -94,23 +94,30 @@ def test_looks_around(cell: CellName, tmp_path: Path) -> None:
 
 EVENT = """
 def attack(parameters):
-    from prefect_gatehouse.ledger.events import EndingDecided
+    from prefect_gatehouse.ledger.events import ApprovalGiven, EndingDecided
     from prefect_gatehouse.ledger.store import Ledger
 
     ledger = Ledger(parameters["ledger"])
     with ledger.transaction() as tx:
-        done = tx.append("forged", parameters["run"], EndingDecided(ending="completed"), attempt=1)
+        done = tx.append("forged", parameters["run"], {fact}, attempt=1)
     ledger.close()
     return done
 """
+FORGED = {
+    "decides-the-end": 'EndingDecided(ending="completed")',
+    "approves-its-own-plan": 'ApprovalGiven(plan_digest=parameters["plan"], person="cfo", method="ssh-fido", statement="{}", signature="x")',
+}
 
 
-def test_writes_an_event(cell: CellName, desk: Desk, tmp_path: Path) -> None:
-    """Who can open the ledger can decide a run's end; or forge who approved it."""
+@pytest.mark.parametrize("forged", FORGED)
+def test_writes_an_event(cell: CellName, desk: Desk, tmp_path: Path, forged: str) -> None:
+    """Who can open the ledger can decide a run's end, approve its own plan, or forge who did."""
+    attack = EVENT.replace("{fact}", FORGED[forged])
+    where = {"ledger": desk.settings.ledger(), "run": RUN, "plan": "0" * 64}
     before = len(desk.ledger.events(RUN))
-    assert attacked(cell, tmp_path / "w", EVENT, ledger=desk.settings.ledger(), run=RUN) == "None"
+    assert attacked(cell, tmp_path / "w", attack, **where) == "None"
     assert len(desk.ledger.events(RUN)) == before
-    assert attacked("none", tmp_path / "w", EVENT, ledger=desk.settings.ledger(), run=RUN) == "True"
+    assert attacked("none", tmp_path / "w", attack, **where) == "True"
     assert len(desk.ledger.events(RUN)) == before + 1
 
 
