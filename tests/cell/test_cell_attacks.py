@@ -71,10 +71,30 @@ def test_reads_what_the_installation_holds(cell: CellName, desk: Desk, tmp_path:
 def test_reads_beside_itself(cell: CellName, tmp_path: Path) -> None:
     """The folder of the manifest holds the source and more: only the digested files are in the cell."""
     (tmp_path / "w").mkdir()
-    (tmp_path / "w" / "source.csv").write_text("CANARY")
+    source = tmp_path / "w" / "source.csv"
+    source.write_text("CANARY")
     attack = "def attack(parameters):\n    return open(os.path.join(os.path.dirname(__file__), 'source.csv')).read()\n"
-    assert attacked("none", tmp_path / "w", attack) == "'CANARY'"
+    assert attacked("none", tmp_path / "w", attack, apart=(source,)) == "'CANARY'"
+    assert attacked(cell, tmp_path / "w", attack, apart=(source,)) == "None"
+
+
+CHANGES = {
+    "writes": "    open(place + '/weights.txt', 'w').write('CANARY')\n",
+    "makes it writable": "    os.chmod(place + '/weights.txt', 0o644)\n    open(place + '/weights.txt', 'w').write('CANARY')\n",
+    "replaces": "    os.chmod(place, 0o755)\n    os.unlink(place + '/weights.txt')\n    open(place + '/weights.txt', 'w').write('CANARY')\n",
+    "adds": "    open(place + '/more.txt', 'w').write('CANARY')\n",
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_changes_its_own_files(name: str, cell: CellName, tmp_path: Path) -> None:
+    """What was digested stays as it is, and there is nothing else, for the run's later processes as for this one."""
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "weights.txt").write_text("0.5")
+    attack = f"def attack(parameters):\n    place = os.path.dirname(__file__)\n{CHANGES[name]}    return 'changed'\n"
     assert attacked(cell, tmp_path / "w", attack) == "None"
+    assert (tmp_path / "w" / "weights.txt").read_text() == "0.5" and not (tmp_path / "w" / "more.txt").exists()
+    assert attacked("none", tmp_path / "w", attack) == "'changed'"
 
 
 LIST = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from pathlib import Path
 
@@ -241,3 +242,57 @@ def test_what_runs_is_what_was_digested(cell: CellName, tmp_path: Path, monkeypa
     (package / "kernel.py").write_text(HEAD + body.format(3))
     with pytest.raises(PlanChanged), run_in(cell, Task(found, lambda: table, {}), LIMITS) as rounds:
         rounds.advance(None)
+
+
+READS = """
+from pathlib import Path
+
+
+def solve(features, parameters):
+    here = Path(__file__).parent
+    weights = np.load(here / "weights.npy")
+    table = pd.read_csv(here / "deep" / "table.csv")
+    yield [QuantumCircuit(len(weights), 1)] * len(table)
+    return pd.DataFrame({"found": [float(weights.sum() + table["x"].sum())]})
+"""
+
+
+def with_data(folder: Path) -> None:
+    (folder / "deep").mkdir(parents=True)
+    np.save(folder / "weights.npy", np.array([0.25, 0.5, 1.0]))
+    (folder / "deep" / "table.csv").write_text("x\n1\n2\n")
+
+
+@pytest.mark.parametrize("cell", EVERYWHERE)
+def test_data_files_beside_the_workload(cell: CellName, tmp_path: Path) -> None:
+    """They are where its own file is, in every cell, below folders too, and nothing is left of them but what was there before."""
+    with_data(tmp_path / "w")
+    table = to_the_end(runner(cell, tmp_path / "w", READS))
+    assert table.column("found").to_pylist() == [4.75]
+    assert sorted(path.name for path in (tmp_path / "w").rglob("*")) == ["deep", "table.csv", "weights.npy", "workload.py"]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_data_files_larger_than_a_pipe(cell: CellName, tmp_path: Path) -> None:
+    """More than a pipe, and than the temporary files that a workload may have, goes in."""
+    (tmp_path / "w").mkdir()
+    np.save(tmp_path / "w" / "large.npy", np.ones(3 << 20))
+    body = (
+        "def solve(features, parameters):\n    import pathlib\n    large = np.load(pathlib.Path(__file__).parent / 'large.npy')\n"
+        "    yield [QuantumCircuit(1, 1)]\n    return pd.DataFrame({'found': [float(large.sum())]})\n"
+    )
+    limits = dataclasses.replace(LIMITS, file=1 << 20)
+    assert to_the_end(runner(cell, tmp_path / "w", body, limits=limits)).column("found").to_pylist() == [float(3 << 20)]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_data_file_that_changes(cell: CellName, tmp_path: Path) -> None:
+    """What was digested is what the workload reads; where a cell has no place of its own for it, another file stops the workload."""
+    with_data(tmp_path / "w")
+    rounds = runner(cell, tmp_path / "w", READS)
+    np.save(tmp_path / "w" / "weights.npy", np.array([9.0, 9.0, 9.0]))
+    if cell == "bubblewrap":
+        assert to_the_end(rounds).column("found").to_pylist() == [4.75]
+    else:
+        with pytest.raises(PlanChanged):
+            to_the_end(rounds)

@@ -37,14 +37,15 @@ def runner(
     /,
     limits: Limits = LIMITS,
     secret: tuple[Path, ...] = (),
+    apart: tuple[Path, ...] = (),
     **parameters: Any,
 ) -> Runner:
-    """A workload of this text over some features."""
+    """A workload of this text over some features; what lies beside it is its own, but for what is set apart."""
     require(cell)
     folder.mkdir(exist_ok=True)
     (folder / "workload.py").write_text(HEAD + body)
     table = pa.Table.from_pandas(features, preserve_index=False)
-    return run_in(cell, Task(find_workload("workload.py:solve", folder), lambda: table, parameters, {"subject", "found"}), limits, secret)
+    return run_in(cell, Task(find_workload("workload.py:solve", folder, apart), lambda: table, parameters, {"subject", "found"}), limits, secret)
 
 
 def to_the_end(rounds: Runner, counts: dict[str, int] | None = None) -> pa.Table:
@@ -67,7 +68,7 @@ def solve(features, parameters):
 """
 
 
-def attacked(cell: CellName, folder: Path, attack: str, limits: Limits = LIMITS, /, **parameters: Any) -> str:
+def attacked(cell: CellName, folder: Path, attack: str, limits: Limits = LIMITS, /, apart: tuple[Path, ...] = (), **parameters: Any) -> str:
     """What an attack got hold of, as the workload tells it in its frame; ``None`` if it was denied."""
-    table = to_the_end(runner(cell, folder, f"{attack}\n{ATTACK}", limits=limits, **parameters))
+    table = to_the_end(runner(cell, folder, f"{attack}\n{ATTACK}", limits=limits, apart=apart, **parameters))
     return str(table.column("found")[0].as_py())
