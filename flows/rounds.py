@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from prefect_gatehouse.errors import DataRefused, Denied, UnusableAnswer, WorkloadFailed
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.cells import driven
 from prefect_gatehouse.run.counts import counts_of
-from prefect_gatehouse.run.minimised import driven
 from prefect_gatehouse.run.values import ApprovedPlan, RawOutcome, RoundOutcome
 from prefect_gatehouse.tasks.collect import collect
 from prefect_gatehouse.tasks.conclude import conclude

@@ -13,10 +13,11 @@ from prefect_gatehouse.providers.interface import BackendFacts
 from prefect_gatehouse.run import plan_page
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.boundary import guard_payload
+from prefect_gatehouse.run.cells import cell_of, driven, start_ahead
 from prefect_gatehouse.run.credentials import Fetch
 from prefect_gatehouse.run.later_rounds import LaterRounds
 from prefect_gatehouse.run.leaving import leaving_of
-from prefect_gatehouse.run.minimised import cell_of, driven, formless_tokens
+from prefect_gatehouse.run.minimised import formless_tokens
 from prefect_gatehouse.run.plan import present_digests
 from prefect_gatehouse.run.preflight import preflight
 from prefect_gatehouse.run.rehearsal import rehearse
@@ -55,8 +56,10 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
     systems = tuple(SystemAddress(name=item.name, endpoint=declared_endpoint(item.endpoint, folder)) for item in manifest.systems)
     target = next(item for item in systems if item.name == manifest.output.target.system)
     looked, table = preflight(attempt, minimised.admitted, target.endpoint, fetch)
-    cell = cell_of(attempt, minimised)
+    cell = cell_of(attempt, minimised.admitted)
     with driven(attempt, minimised, cell, "plan") as rounds:
+        if manifest.execution.rehearsal != "skip":
+            start_ahead(attempt, minimised.admitted, cell)
         step = rounds.advance(None)
     if isinstance(step, Finished):
         raise UnusableAnswer("the workload returned without a round of circuits", where="workload", advice="yield at least one list of circuits")

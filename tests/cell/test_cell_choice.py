@@ -12,7 +12,7 @@ from tests.support.plans import RUN
 from prefect_gatehouse.errors import InputError, Unavailable
 from prefect_gatehouse.flows.rounds import run_rounds
 from prefect_gatehouse.policy.tiers import load_tiers
-from prefect_gatehouse.run.minimised import rounds_of
+from prefect_gatehouse.run.cells import rounds_of
 from prefect_gatehouse.run.plan_view import sections
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import CellName

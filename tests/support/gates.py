@@ -21,7 +21,7 @@ from prefect_gatehouse.run import journal
 from prefect_gatehouse.run.answer import Answer
 from prefect_gatehouse.run.approvals import ask, judge
 from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.run.minimised import rounds_of
+from prefect_gatehouse.run.cells import rounds_of
 from prefect_gatehouse.run.values import AdmittedRun, ApprovedPlan, Plan, RawOutcome
 from prefect_gatehouse.secrets.lease import CredentialLease, SecretText
 from prefect_gatehouse.settings import Settings

@@ -18,8 +18,9 @@ from prefect_gatehouse.errors import DataRefused, GatehouseError, UnusableAnswer
 from prefect_gatehouse.manifest.declared_endpoint import dialect_of
 from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.policy.classes import target_of
+from prefect_gatehouse.run.cells import driven
 from prefect_gatehouse.run.leaving import free_text
-from prefect_gatehouse.run.minimised import column_of, driven
+from prefect_gatehouse.run.minimised import column_of
 from prefect_gatehouse.run.re_identification import refuse_strange
 from prefect_gatehouse.run.rehearsed import Rehearsal
 from prefect_gatehouse.run.returned import refuse_other_columns, refuse_unwritable
