@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from prefect_gatehouse.identity.people import People
     from prefect_gatehouse.manifest.models import Manifest
     from prefect_gatehouse.policy.interface import Policy
-    from prefect_gatehouse.run.cells import Ahead
+    from prefect_gatehouse.run.ahead import Ahead
     from prefect_gatehouse.run.parts import Parts
     from prefect_gatehouse.secrets.lease_record import LeaseRecord
     from prefect_gatehouse.store.artifact import Artifact

@@ -7,14 +7,14 @@ wanted, and imports while the gates before it work. It serves one way through on
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.ledger.events import WorkloadRan
+from prefect_gatehouse.run.ahead import Ahead, Features
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.values import AdmittedRun, MinimisedData
 from prefect_gatehouse.workload.runner.choose import choose, run_in
@@ -38,39 +38,6 @@ def cell_of(attempt: Attempt, admitted: AdmittedRun) -> CellName:
     return choose(None if setting == "auto" else setting, admitted.tier.cell)
 
 
-class _Features:
-    """The minimised data, read when the workload is ready for it."""
-
-    def __init__(self, attempt: Attempt, minimised: MinimisedData | None) -> None:
-        self._attempt = attempt
-        self.minimised = minimised
-
-    def __call__(self) -> pa.Table:
-        assert self.minimised is not None  # a cell that was started ahead is given it before it is driven
-        return self._attempt.store.read(self.minimised.artifact, self._attempt.key)
-
-
-@dataclass(frozen=True)
-class Ahead:
-    """A cell that nobody drives yet.
-
-    Attributes:
-        cell: Which.
-        workload: What it was given.
-        features: What it will be given.
-        runner: The cell.
-    """
-
-    cell: CellName
-    workload: FoundWorkload
-    features: _Features
-    runner: Runner
-
-    def close(self) -> None:
-        """Ends it unused."""
-        self.runner.close()
-
-
 def start_ahead(attempt: Attempt, admitted: AdmittedRun, cell: CellName | None = None) -> None:
     """Starts the cell that will be wanted next; where it can't be, whoever wants it is told why.
 
@@ -82,7 +49,7 @@ def start_ahead(attempt: Attempt, admitted: AdmittedRun, cell: CellName | None =
     with suppress(GatehouseError):
         where = cell or cell_of(attempt, admitted)
         if where != "none" and attempt.ahead is None:
-            workload, features = attempt.parts.workload(admitted), _Features(attempt, None)
+            workload, features = attempt.parts.workload(admitted), Features(_reader(attempt))
             attempt.ahead = Ahead(where, workload, features, _start(attempt, admitted, where, workload, features))
 
 
@@ -106,10 +73,14 @@ def rounds_of(attempt: Attempt, minimised: MinimisedData, cell: CellName) -> Run
             ahead.features.minimised = minimised
             return ahead.runner
         ahead.close()
-    return _start(attempt, minimised.admitted, cell, workload, _Features(attempt, minimised))
+    return _start(attempt, minimised.admitted, cell, workload, Features(_reader(attempt), minimised))
 
 
-def _start(attempt: Attempt, admitted: AdmittedRun, cell: CellName, workload: FoundWorkload, features: _Features) -> Runner:
+def _reader(attempt: Attempt) -> Callable[[MinimisedData], pa.Table]:
+    return lambda minimised: attempt.store.read(minimised.artifact, attempt.key)
+
+
+def _start(attempt: Attempt, admitted: AdmittedRun, cell: CellName, workload: FoundWorkload, features: Features) -> Runner:
     manifest, settings = admitted.manifest, attempt.settings
     task = Task(workload, features, manifest.workload.parameters, {manifest.output.key, *manifest.output.names})
     limits = Limits(settings.cell_cpu_seconds, settings.cell_wall_seconds, settings.cell_memory_mb << 20, settings.cell_file_mb << 20)
