@@ -95,7 +95,10 @@ def _confine(order: dict[str, Any]) -> None:
 
 def _imported() -> None:
     """What every workload needs, while the run reads the features."""
+    import gc
     import tempfile
+
+    gc.disable()  # nothing of it is ever garbage
 
     tempfile.tempdir = "/tmp"  # noqa: S108 - some ask at their import where it is; under Landlock nothing can be written there, or anywhere
     import pandas  # noqa: F401
@@ -104,6 +107,9 @@ def _imported() -> None:
 
     from prefect_gatehouse.workload import circuits, frame  # noqa: F401
     from prefect_gatehouse.workload.runner import faults, table_form  # noqa: F401
+
+    gc.freeze()
+    gc.enable()
 
 
 def _serve(reading: int, writing: int, driven: _Driven) -> None:
