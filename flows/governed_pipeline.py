@@ -11,9 +11,11 @@ from prefect_gatehouse.flows.rounds import run_rounds
 from prefect_gatehouse.flows.started_by import require_worker
 from prefect_gatehouse.identity.request import SignedRequest
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.cells import start_ahead
 from prefect_gatehouse.run.values import Plan, WriteBackReceipt
 from prefect_gatehouse.tasks.admit import admit
 from prefect_gatehouse.tasks.await_approval import wait_for_approval
+from prefect_gatehouse.tasks.conclude import conclude
 from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.tasks.minimise import minimise
 from prefect_gatehouse.tasks.plan import plan
@@ -38,7 +40,11 @@ def through_the_gates(attempt: Attempt, manifest: str, request: SignedRequest | 
 
     Gate 6, fetch_credential, is handed to those that need a credential: each passes it right before the use.
     """
-    require_worker(attempt, admit(attempt, manifest, request).tier)
+    admitted = admit(attempt, manifest, request)
+    require_worker(attempt, admitted.tier)
+    made = plan.kept(attempt)
+    if made is not None and conclude.kept(attempt) is None:
+        start_ahead(attempt, admitted, made.body.cell)
     planned = up_to_the_plan(attempt, manifest, request)
     approved = wait_for_approval(attempt, planned)
     raw = run_rounds(attempt, approved)  # submit and collect, once a round
@@ -49,6 +55,8 @@ def through_the_gates(attempt: Attempt, manifest: str, request: SignedRequest | 
 def up_to_the_plan(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Plan:
     """Gates 1 to 4: what a dry run passes as well."""
     admitted = admit(attempt, manifest, request)
+    if plan.kept(attempt) is None:
+        start_ahead(attempt, admitted)
     minimised = minimise(attempt, admitted, fetch_credential)
     validated = validate_input(attempt, minimised)
     return plan(attempt, validated, fetch_credential)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from prefect_gatehouse.errors import DataRefused, Denied, UnusableAnswer, WorkloadFailed
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.cells import driven
 from prefect_gatehouse.run.counts import counts_of
-from prefect_gatehouse.run.minimised import rounds_of
 from prefect_gatehouse.run.values import ApprovedPlan, RawOutcome, RoundOutcome
 from prefect_gatehouse.tasks.collect import collect
 from prefect_gatehouse.tasks.conclude import conclude
@@ -14,7 +14,8 @@ from prefect_gatehouse.tasks.submit import submit
 from prefect_gatehouse.workload.angles import on_grid
 from prefect_gatehouse.workload.batch import CircuitBatch
 from prefect_gatehouse.workload.plain_form import summarise
-from prefect_gatehouse.workload.rounds import Finished, Rounds
+from prefect_gatehouse.workload.rounds import Finished
+from prefect_gatehouse.workload.runner.interface import Runner
 
 
 def run_rounds(attempt: Attempt, approved: ApprovedPlan) -> RawOutcome:
@@ -32,13 +33,13 @@ def run_rounds(attempt: Attempt, approved: ApprovedPlan) -> RawOutcome:
     if finished is not None:
         return finished
     try:
-        with rounds_of(attempt, approved.plan.validated.minimised) as rounds:
+        with driven(attempt, approved.plan.validated.minimised, approved.plan.body.cell, "rounds") as rounds:
             return _to_the_end(attempt, approved, rounds)
     except UnusableAnswer as answer:
         raise DataRefused(answer.message, where=answer.where, advice=f"{answer.advice}; then start a new run") from None
 
 
-def _to_the_end(attempt: Attempt, approved: ApprovedPlan, rounds: Rounds) -> RawOutcome:
+def _to_the_end(attempt: Attempt, approved: ApprovedPlan, rounds: Runner) -> RawOutcome:
     outcomes: list[RoundOutcome] = []
     step = rounds.advance(None)
     while not isinstance(step, Finished):

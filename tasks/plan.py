@@ -12,10 +12,11 @@ from prefect_gatehouse.providers.interface import BackendFacts
 from prefect_gatehouse.run import plan_page
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.boundary import guard_payload
+from prefect_gatehouse.run.cells import cell_of, driven, start_ahead
 from prefect_gatehouse.run.credentials import Fetch
 from prefect_gatehouse.run.later_rounds import LaterRounds
 from prefect_gatehouse.run.leaving import leaving_of
-from prefect_gatehouse.run.minimised import formless_tokens, rounds_of
+from prefect_gatehouse.run.minimised import formless_tokens
 from prefect_gatehouse.run.plan import present_digests
 from prefect_gatehouse.run.preflight import preflight
 from prefect_gatehouse.run.pricing import Pricing, require_budget
@@ -56,7 +57,10 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
     systems = tuple(SystemAddress(name=item.name, endpoint=declared_endpoint(item.endpoint, folder)) for item in manifest.systems)
     target = next(item for item in systems if item.name == manifest.output.target.system)
     looked, table = preflight(attempt, minimised.admitted, target.endpoint, fetch)
-    with rounds_of(attempt, minimised) as rounds:
+    cell = cell_of(attempt, minimised.admitted)
+    with driven(attempt, minimised, cell, "plan") as rounds:
+        if manifest.execution.rehearsal != "skip":
+            start_ahead(attempt, minimised.admitted, cell)
         step = rounds.advance(None)
     if isinstance(step, Finished):
         raise UnusableAnswer("the workload returned without a round of circuits", where="workload", advice="yield at least one list of circuits")
@@ -70,7 +74,7 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
     output_suite = attempt.parts.output_suite(minimised.admitted)
     require_present(output_suite, (manifest.output.key, *manifest.output.names), "output.suite")
     later = LaterRounds(attempt, minimised, facts, batch, leaving)
-    rehearsal = rehearse(attempt, minimised, summary, suite=output_suite, target=table, later=later)
+    rehearsal = rehearse(attempt, minimised, summary, cell=cell, suite=output_suite, target=table, later=later)
     present = present_digests(attempt.settings, minimised.admitted, attempt.policy.digest)
     body = PlanBody(
         run_id=attempt.run_id,
@@ -90,6 +94,7 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
         preflight=looked,
         tier=minimised.admitted.tier,
         since=since_last_approval(attempt.history, minimised.admitted, present["files"]),
+        cell=cell,
         **present,
     )
     made = Plan(validated=validated, body=body, digest=body.digest(), made_at=datetime.now(UTC), rehearsal=rehearsal)

@@ -150,8 +150,11 @@ class UnusableAnswer(WorkloadFailed):
     """The workload gave something that is no circuits or no frame.
 
     Before an approval it can be mended and the run resumed; afterwards its code is bound, it would answer the same again, and
-    ``tasks/rounds.py`` makes an ending of it.
+    ``flows/rounds.py`` makes an ending of it.
     """
+
+    refusal: object = None
+    """The same as a record (``workload/refusals.py``)."""
 
 
 class JobFailed(Interrupted):

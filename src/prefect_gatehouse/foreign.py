@@ -23,6 +23,11 @@ def builtin_name(value: object) -> str:
     return next(_BUILTIN[kind] for kind in ancestors if kind in _BUILTIN)
 
 
+def builtin_names() -> frozenset[str]:
+    """Everything that ``builtin_name`` can say."""
+    return frozenset(_BUILTIN.values())
+
+
 def traceback_of(error: BaseException) -> TracebackType | None:
     """Where an exception came from, whatever its class says of it."""
     found: TracebackType | None = BaseException.__dict__["__traceback__"].__get__(error)

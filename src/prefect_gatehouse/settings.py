@@ -40,6 +40,14 @@ class Settings(BaseSettings):
         "auto", description="What makes tokens: numpy and OpenSSL, functions that numba compiled, or whichever pays."
     )
 
+    cell: Literal["auto", "none", "landlock", "bubblewrap"] = Field(
+        "auto", description="Where workloads run: the strongest cell that works here, or this one; a tier may ask for a stronger one."
+    )
+    cell_cpu_seconds: int = Field(3600, ge=1, description="Processor time of a workload, all its steps together.")
+    cell_wall_seconds: int = Field(3600, ge=1, description="Time of one step of a workload.")
+    cell_memory_mb: int = Field(4096, ge=512, description="Address space of a workload's process.")
+    cell_file_mb: int = Field(64, ge=1, description="Temporary files of a workload, where it may have any.")
+
     def ledger(self) -> str:
         """The SQLAlchemy URL of the ledger."""
         return self.ledger_url or f"sqlite:///{self.home / 'ledger.sqlite'}"

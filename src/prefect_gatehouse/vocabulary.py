@@ -22,5 +22,8 @@ WorkerKind = Literal["process", "gatehouse"]
 Method = Literal["totp", "ssh", "ssh-fido"]
 """How an approver proves who they are, weakest first."""
 
+CellName = Literal["none", "landlock", "bubblewrap"]
+"""What keeps a workload apart from everything else, weakest first."""
+
 Action = Literal["request", "submit", "read_secret", "read_source", "write_back", "re_identify"]
 """What the policy is asked about."""

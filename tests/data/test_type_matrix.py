@@ -20,7 +20,6 @@ from tests.data.test_source_sql import Address
 
 from prefect_gatehouse.data.counting import Counting, number
 from prefect_gatehouse.data.digest import table_digest
-from prefect_gatehouse.data.frame import as_frame
 from prefect_gatehouse.data.minimise import minimise
 from prefect_gatehouse.data.rules import rule_for
 from prefect_gatehouse.data.sources import FilesPlace, Place, SqlPlace
@@ -28,6 +27,7 @@ from prefect_gatehouse.errors import DataRefused, GatehouseError, InputError
 from prefect_gatehouse.manifest.endpoints import endpoint_of
 from prefect_gatehouse.store.artifacts import ArtifactStore
 from prefect_gatehouse.tokens import ff1, permute, permute_blocks, siv
+from prefect_gatehouse.workload.features import as_frame
 
 BIG = 2**53 + 1
 DAY, MOMENT, CLOCK = dt.date(2024, 2, 29), dt.datetime(2024, 2, 29, 23, 59, 58), dt.time(23, 59, 58)

@@ -17,20 +17,18 @@ from tests.support.pipeline import ROWS
 from tests.support.sweeps import over, scheduled
 
 from prefect_gatehouse.errors import GatehouseError
-from prefect_gatehouse.ledger.events import ApprovalGiven, AttemptStarted, JobSubmitted, OrdersIgnored, RunRequested, RunTaken
+from prefect_gatehouse.ledger.events import ApprovalGiven, AttemptStarted, GateEntered, JobSubmitted, OrdersIgnored, RunRequested, RunTaken
 from prefect_gatehouse.operate import runs as control
 
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(400)]
 
-# It waits, once, until somebody makes the file; a run that was told to stop meanwhile has no second chance to wait.
+# It waits for ever in its cell; nobody outside can tell it to go on.
 PATIENT = """
 import time
-from pathlib import Path
 
 
 def solve(features, parameters):
-    Path(__file__).with_name("entered").touch()
-    while not Path(__file__).with_name("go").exists():
+    while True:
         time.sleep(0.05)
     yield []
 """
@@ -63,6 +61,20 @@ def forks(run_id: str) -> list[int]:
             if place.name.isdigit() and place.joinpath("comm").read_text().strip() == f"gh-{run_id}"[:15]:
                 found.append(int(place.name))
     return found
+
+
+def entered(pipeline: Any, run_id: str) -> bool:
+    """Whether the workload is being driven: its gate was entered, and the run's process has a cell."""
+    planning = any(each.fact.gate == "plan" for each in pipeline.ledger.facts(GateEntered, run_id))
+    return planning and any(has_a_child(process) for process in forks(run_id))
+
+
+def has_a_child(process: int) -> bool:
+    for place in Path("/proc").iterdir():
+        with suppress(OSError):
+            if place.name.isdigit() and int(place.joinpath("stat").read_text().rpartition(")")[2].split()[1]) == process:
+                return True
+    return False
 
 
 def test_a_whole_run_in_forks(warm: Any) -> None:
@@ -111,7 +123,7 @@ def test_a_scheduled_sweep_in_a_fork(warm: Any) -> None:
 
 
 def test_runs_share_no_memory(warm: Any) -> None:
-    """What a workload leaves in a module is not there in the next run: each is forked from the clean parent."""
+    """What a workload leaves in a module is not there in the next run: each is forked from the clean parent, and has a cell of its own."""
     spoilt = """
 import json
 
@@ -136,7 +148,7 @@ def test_a_cancelled_run_is_told_to_stop(warm: Any) -> None:
 
     pipeline = warm("cancelled", workload=PATIENT)
     run_id = pipeline.start()
-    wait((pipeline.zone / "entered").exists)
+    wait(lambda: entered(pipeline, run_id))
     assert len(forks(run_id)) == 1
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(UUID(run_id), Cancelling())
@@ -150,14 +162,14 @@ def test_a_killed_worker_leaves_no_run_behind(warm: Any, stack: Any) -> None:
     """Kill -9 of the worker: the run's process is told to stop, says so in the ledger, and the next worker goes on with the run."""
     pipeline = warm("orphan", workload=PATIENT)
     run_id = pipeline.start()
-    wait((pipeline.zone / "entered").exists)
+    wait(lambda: entered(pipeline, run_id))
     assert len(forks(run_id)) == 1
     os.kill(stack._children[-1].pid, signal.SIGKILL)
     row = wait(lambda: (row := pipeline.ledger.run(run_id)).status == "failed" and row)
     assert "told to stop" in row.message
     wait(lambda: forks(run_id) == [], 40)
     stack.stop_workers()
-    (pipeline.zone / "go").touch()
+    (pipeline.zone / "workload.py").write_text("def solve(features, parameters):\n    yield []\n")
     stack.start_worker("gatehouse", "warm")
     time.sleep(1)
 
@@ -177,7 +189,7 @@ def test_a_dead_process_is_told_to_the_ledger(warm: Any) -> None:
     """Kill -9 of a run's process: the ledger hears of it at once, and the run can be resumed."""
     pipeline = warm("dead", workload=PATIENT)
     run_id = pipeline.start()
-    wait((pipeline.zone / "entered").exists)
+    wait(lambda: entered(pipeline, run_id))
     (process,) = forks(run_id)
     os.kill(process, signal.SIGKILL)
     row = wait(lambda: (row := pipeline.ledger.run(run_id)).status == "failed" and row, 30)

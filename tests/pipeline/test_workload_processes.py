@@ -20,7 +20,7 @@ HEAD, TAIL = "    for turn in range", "    return pd.DataFrame"
 SETS = WORKLOAD.replace(
     "    total = 0\n", '    total = sum(place * ord(name) for place, name in enumerate({"a", "b", "c", "d", "e", "f", "g", "h"})) % 97\n'
 )
-# Only what has counts knows that the jobs are done: the process dies after them.
+# Only what has counts knows that the jobs are done: the workload's process ends after them.
 DIES = WORKLOAD.replace(TAIL, "    import os\n    os._exit(9)\n" + TAIL)
 
 
@@ -62,12 +62,12 @@ def test_a_workload_that_walks_a_set(make: Callable[..., Pipeline]) -> None:
 
 
 def test_a_workload_that_ends_its_process(make: Callable[..., Pipeline]) -> None:
-    """``os._exit`` after the jobs: Prefect has the run as crashed, and the ledger soon says that it can be resumed, and how."""
+    """``os._exit`` after the jobs: it is its cell's process that ends; the run fails in an orderly way, and can be resumed."""
     pipeline = make(DIES, rehearsal="skip")
     run_id = pipeline.start()
     status(pipeline, run_id, "waiting")
     pipeline.answer(run_id)
     row = status(pipeline, run_id, "failed", "ended")
     assert (row.status, row.ending) == ("failed", None)
-    assert row.message == f"the process that drove the run died; resume it with: gatehouse resume {run_id}"
+    assert row.message.startswith("workload.py: the workload ended its process")
     assert pipeline.rows() == []

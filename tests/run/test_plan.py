@@ -23,6 +23,7 @@ from prefect_gatehouse.policy.rules import ClassedColumn, ClassRules, RunClasses
 from prefect_gatehouse.run.plan import present_digests
 from prefect_gatehouse.run.values import BackendSnapshot, CredentialNeed, Plan, PlanBody, Preflight, Since, SourceFile, SystemAddress
 from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.vocabulary import CellName
 from prefect_gatehouse.workload.summary import CircuitsSummary
 from tests.run.project import Project
 from tests.support.plans import MANIFEST, POLICY_DIGEST, SUITE, admitted_run, write_project
@@ -162,7 +163,7 @@ def others(value: Any) -> list[Any]:
     flipped = ("0" if value[:1] != "0" else "1") + value[1:]
     with contextlib.suppress(ArithmeticError):
         return [str(Decimal(value) + Decimal("0.0001")), flipped]
-    return [flipped, value + "x", *Purpose, *DataClass, "requester", "auditor", "integration", "ssh", "optional", "process"]
+    return [flipped, value + "x", *Purpose, *DataClass, *get_args(CellName), "requester", "auditor", "integration", "ssh", "optional", "process"]
 
 
 def fields_of(model: type[BaseModel]) -> set[str]:

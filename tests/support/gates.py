@@ -21,7 +21,7 @@ from prefect_gatehouse.run import journal
 from prefect_gatehouse.run.answer import Answer
 from prefect_gatehouse.run.approvals import ask, judge
 from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.run.minimised import rounds_of
+from prefect_gatehouse.run.cells import rounds_of
 from prefect_gatehouse.run.values import AdmittedRun, ApprovedPlan, Plan, RawOutcome
 from prefect_gatehouse.secrets.lease import CredentialLease, SecretText
 from prefect_gatehouse.settings import Settings
@@ -67,6 +67,9 @@ class Collected:
         return self.outcome.model_copy(update={"frame": artifact})
 
 
+Cell = Literal["auto", "none", "landlock", "bubblewrap"]
+
+
 class Fetching:
     """Gate 6, as a flow hands it to a gate; it remembers what it was passed for."""
 
@@ -82,7 +85,14 @@ class Desk:
     """A run over a small project, approved, and what drives it."""
 
     def __init__(
-        self, folder: Path, body: str = TWO_ROUNDS, rounds: int = 2, jobs: int = 10, backends: str = "aer, braket-local", rehearsal: str = "required"
+        self,
+        folder: Path,
+        body: str = TWO_ROUNDS,
+        rounds: int = 2,
+        jobs: int = 10,
+        backends: str = "aer, braket-local",
+        rehearsal: str = "required",
+        cell: Cell = "none",
     ) -> None:
         self.folder = folder / "project"
         write_project(self.folder)
@@ -94,7 +104,7 @@ class Desk:
         # Nobody signs here, and the data is restricted: a tier that admits that.
         tiers = folder / "tiers.yaml"
         tiers.write_text(Settings().tiers.read_text().replace("unverified_class: internal", "unverified_class: restricted"))
-        self.settings = Settings(home=folder / "home", tiers=tiers)
+        self.settings = Settings(home=folder / "home", tiers=tiers, cell=cell)
         self.settings.folder("")
         self.secrets = {"secret/url": f"sqlite:///{self.folder / 'target.sqlite'}"}
         self.ledger = Ledger(self.settings.ledger())
@@ -141,7 +151,7 @@ class Desk:
 
     def first_round(self, made: Plan) -> tuple[CircuitBatch, CircuitsSummary]:
         """The circuits that the plan is about, and what they amount to."""
-        with rounds_of(self.attempt, made.validated.minimised) as rounds:
+        with rounds_of(self.attempt, made.validated.minimised, made.body.cell) as rounds:
             circuits = rounds.advance(None)
         assert not isinstance(circuits, Finished)
         return circuits, summarise(circuits, made.body.circuits.shots)

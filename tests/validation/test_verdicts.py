@@ -16,7 +16,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from prefect_gatehouse.data.frame import as_frame
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.validation import validate as module
 from prefect_gatehouse.validation.forms import form_of, understood
@@ -25,6 +24,7 @@ from prefect_gatehouse.validation.gx_import import registry
 from prefect_gatehouse.validation.pushdown import registry as checks
 from prefect_gatehouse.validation.report import CheckResult
 from prefect_gatehouse.validation.suite import Suite, build
+from prefect_gatehouse.workload.features import as_frame
 
 Expectation = tuple[str, dict[str, Any]]
 _LEFT = CheckResult(type="left", column=None, success=False, errored=True, engine="great-expectations")

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from prefect_gatehouse.errors import InputError, WorkloadFailed
-from prefect_gatehouse.workload.load import find_workload, load_workload
+from prefect_gatehouse.workload.load import load, load_workload
+from prefect_gatehouse.workload.sources import find_workload
 
 SOLVE = "def solve(features, parameters):\n    yield ['{}']\n"
 
@@ -120,7 +121,7 @@ def test_finding_runs_nothing(folder: Path) -> None:
     found = find_workload("workload.py:solve", folder)
     (folder / "workload.py").write_text(SOLVE.format("exchanged"))
     with pytest.raises(WorkloadFailed):
-        found.load()
+        load(found)
 
 
 def test_a_helper_beside_it_is_found_while_it_loads(folder: Path) -> None:

@@ -1,14 +1,12 @@
-"""``gatehouse doctor``: what Prefect's server has been told that it should not have been."""
+"""``gatehouse doctor``: which cell there is, and what Prefect's server has been told that it should not have been."""
 
 from __future__ import annotations
-
-import click
 
 from prefect_gatehouse.cli.output import emit, gatehouse_command, table
 
 
 def _doctor(as_json: bool) -> None:
-    """Look over work pools and deployments on the Prefect server: placeholders, commands, environments, entry points.
+    """Look over the cell of this machine, and work pools and deployments on the Prefect server: placeholders, commands, entry points.
 
     Exits with 1 where something should be changed.
     """
@@ -20,14 +18,11 @@ def _doctor(as_json: bool) -> None:
     found = examine()
 
     def render() -> None:
-        if found:
-            table("Doctor", ("", "Where", "What", "Do"), [(each.level, each.where, each.message, each.advice) for each in found])
-        else:
-            click.echo("nothing to mend")
+        table("Doctor", ("", "Where", "What", "Do"), [(each.level, each.where, each.message, each.advice) for each in found])
 
     emit([each.model_dump() for each in found], as_json, render)
     if any(each.level == "problem" for each in found):
         raise SystemExit(1)
 
 
-command = gatehouse_command("doctor", "Look over work pools and deployments.")(_doctor)
+command = gatehouse_command("doctor", "Look over the cell, work pools and deployments.")(_doctor)

@@ -19,7 +19,7 @@ from prefect_gatehouse.errors import Tampered
 from prefect_gatehouse.manifest.columns import Scheme
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.value import Digest, Value
-from prefect_gatehouse.vocabulary import Action, Ending, Method, WorkerKind
+from prefect_gatehouse.vocabulary import Action, CellName, Ending, Method, WorkerKind
 
 
 class Fact(Value):
@@ -288,6 +288,15 @@ class WorkersReadKeys(Fact):
     block: str
 
 
+class WorkloadRan(Fact):
+    """A workload ran, to its first circuits, in a rehearsal or for its jobs; its words stayed where it was."""
+
+    kind = "workload-ran"
+    step: Literal["plan", "rehearsal", "rounds"]
+    cell: CellName
+    suppressed_lines: int | None = Field(None, ge=0, description="Lines that it wrote to its streams; None where nobody counts.")
+
+
 class ReIdentified(Fact):
     """One act of turning a column's tokens back; written down before any value is made."""
 
@@ -478,7 +487,7 @@ KINDS: Mapping[str, type[Fact]] = {
         RunRequested, RunTaken, OrdersIgnored, PackagesInstalled,
         AttemptStarted, RunAdmitted, GateEntered, GatePassed, GateFailed, RunSuspended, RunInterrupted, RunRescheduled, EndingDecided, RunEnded,
         PolicyDecided, ApprovalAsked, FormDiffered, ApprovalGiven, ApprovalRejected, AnswerRefused,
-        LeaseNotRevoked, WorkersReadKeys, ReIdentified, KeyRotationDecided, KeysRotated,
+        LeaseNotRevoked, WorkersReadKeys, WorkloadRan, ReIdentified, KeyRotationDecided, KeysRotated,
         SubmissionIntended, JobSubmitted, SubmissionRefused, SubmissionAmbiguous, JobSettled,
         BudgetSet,
         ArtifactStored, ArtifactsDeleted, ReportWritten, ReportDeleted, SyntheticRecorded,

@@ -1,7 +1,11 @@
-"""Looking over what Prefect's server has been told, which anybody with its address may change: what a worker would heed, and what it ignores."""
+"""Looking over what keeps a workload and Prefect's API in their places: the cell that works here, and what the server has been told.
+
+Anybody with the server's address may change what it has: what a worker would heed is told, and what it ignores.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Literal
 
@@ -13,6 +17,7 @@ from prefect_gatehouse.operate.runs import server
 from prefect_gatehouse.value import Value
 from prefect_gatehouse.worker.orders import OWN_FLOWS, OWN_VARIABLES
 from prefect_gatehouse.worker.template import is_plain
+from prefect_gatehouse.workload.runner.choose import denies, strongest
 
 
 class Finding(Value):
@@ -20,7 +25,7 @@ class Finding(Value):
 
     Attributes:
         level: ``problem`` where something should be changed, ``note`` where it is as documented.
-        where: The object on the server.
+        where: The object on the server, or this machine.
         message: What was found.
         advice: What to do.
     """
@@ -32,7 +37,7 @@ class Finding(Value):
 
 
 def examine() -> list[Finding]:
-    """What the Prefect server has of this installation's work pools and deployments.
+    """The cell that workloads have on this machine, and what the Prefect server has of this installation's work pools and deployments.
 
     Raises:
         Unavailable: No server is set, or none answers.
@@ -43,7 +48,20 @@ def examine() -> list[Finding]:
         flows = {each.flow_id: client.read_flow(each.flow_id).name for each in deployments}
         ours = {each.work_pool_name for each in deployments}
         found = [finding for name, pool in pools.items() if pool.type == "gatehouse" or name in ours for finding in _of_pool(pool)]
-        return found + [finding for each in deployments for finding in _of_deployment(flows[each.flow_id], each)]
+        return [_of_cell(), *found] + [finding for each in deployments for finding in _of_deployment(flows[each.flow_id], each)]
+
+
+def _of_cell() -> Finding:
+    cell = strongest()
+    message = f"workloads run in the cell {cell}; denied: {denies(cell)}"
+    if cell == "bubblewrap":
+        return Finding(level="note", where="this machine", message=message, advice="nothing: there is no stronger one")
+    advice = "install bubblewrap and let the worker's user make namespaces (docs/operators.md, The cell)"
+    if cell == "landlock":
+        return Finding(level="note", where="this machine", message=message, advice=f"for the stronger one: {advice}")
+    if sys.platform != "linux":
+        return Finding(level="note", where="this machine", message=message, advice="run workers of the tiers that ask for a cell on Linux")
+    return Finding(level="problem", where="this machine", message=message, advice=advice)
 
 
 def _of_pool(pool: WorkPool) -> Iterator[Finding]:

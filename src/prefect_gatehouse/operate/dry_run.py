@@ -69,6 +69,7 @@ def dry_run_plan(
         try:
             with ExitStack() as open_:
                 attempt = _DryAttempt(dry, ledger, str(uuid.uuid4()), read, progress)
+                open_.callback(attempt.release)
                 if has_ledger(settings):
                     attempt.history = open_.enter_context(open_ledger(settings))
                 plan = up_to_the_plan(attempt, str(manifest), request)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.value import Value
-from prefect_gatehouse.vocabulary import Method, Role, TierName, WorkerKind
+from prefect_gatehouse.vocabulary import CellName, Method, Role, TierName, WorkerKind
 
 
 class TierRules(Value):
@@ -28,6 +28,7 @@ class TierRules(Value):
     leaving_bits: int | None = Field(None, ge=1, description="Most bits that the circuits of a run may carry; None where the tier has no cap.")
     rehearsal: Literal["required", "optional"] = Field("required", description="Whether a manifest may say that its workload is not rehearsed.")
     worker: WorkerKind = Field("gatehouse", description="The weakest worker that may start a run's processes.")
+    cell: CellName = Field("bubblewrap", description="The weakest cell that a workload may run in.")
 
 
 class ClassRules(Value):

@@ -16,7 +16,7 @@ from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.manifest.treatment import Treatment
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.policy.yaml_file import read_rules
-from prefect_gatehouse.vocabulary import Method, TierName, WorkerKind
+from prefect_gatehouse.vocabulary import CellName, Method, TierName, WorkerKind
 
 _Window = Annotated[Duration, Field(ge=timedelta(minutes=1))]
 
@@ -37,6 +37,7 @@ class _Tier(Strict):
     leaving_bits: Annotated[int, Field(ge=1, le=EXACT)] | None = None
     rehearsal: Literal["required", "optional"] = "required"
     worker: WorkerKind = "gatehouse"
+    cell: CellName = "bubblewrap"
 
 
 def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
@@ -56,6 +57,8 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             where=f"{path}: {unbounded[0]}.leaving_bits",
             advice="set it; the plan of a run says how many bits its circuits could carry",
         )
+    if tiers["business"].cell == "none":
+        raise InputError("the tier takes workloads without a cell", where=f"{path}: business.cell", advice="ask for landlock or bubblewrap")
     return {
         name: TierRules(
             name=name,
@@ -72,6 +75,7 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             leaving_bits=tier.leaving_bits,
             rehearsal=tier.rehearsal,
             worker=tier.worker,
+            cell=tier.cell,
         )
         for name, tier in tiers.items()
     }

@@ -11,7 +11,7 @@ from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.manifest.endpoints import declared_endpoint
 from prefect_gatehouse.run.values import AdmittedRun
 from prefect_gatehouse.settings import Settings
-from prefect_gatehouse.workload.load import FoundWorkload, find_workload
+from prefect_gatehouse.workload.sources import FoundWorkload, find_workload
 
 _SQLITE = "sqlite:///"
 _BESIDE_SQLITE = ("", "-journal", "-wal", "-shm")
@@ -23,7 +23,6 @@ def find_workload_of(settings: Settings, admitted: AdmittedRun) -> FoundWorkload
 
     Raises:
         InputError: There is no such file, or what lies beside it is too much.
-        WorkloadFailed: A package that an installed module lies in raised.
     """
     return find_workload(admitted.manifest.workload.entrypoint, Path(admitted.folder), _apart(settings, admitted))
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from prefect_gatehouse.identity.people import People
     from prefect_gatehouse.manifest.models import Manifest
     from prefect_gatehouse.policy.interface import Policy
+    from prefect_gatehouse.run.ahead import Ahead
     from prefect_gatehouse.run.parts import Parts
     from prefect_gatehouse.secrets.lease_record import LeaseRecord
     from prefect_gatehouse.store.artifact import Artifact
@@ -86,6 +87,8 @@ class Attempt:
         self.leases: list[CredentialLease] = []
         # Of this process's plan, for a dry run to show. In no value of a gate: the ledger keeps those for ever, and a page has its end.
         self.drawings = Drawings()
+        self.ahead: Ahead | None = None
+        """A cell that was started because a workload will want it."""
         self.number = ledger.begin_attempt(run_id, prefect_flow=prefect_flow, after=after, under=ran_under(settings), versions=versions_of(settings))
 
     @contextmanager
@@ -215,11 +218,14 @@ class Attempt:
                 tx.connection.execute(insert(artifacts).values(run_id=self.run_id, **stored.model_dump()))
 
     def release(self) -> list[LeaseRecord]:
-        """Revokes what this process holds; called on every way out of it.
+        """Ends the cell that nobody drives and revokes what this process holds; called on every way out of it.
 
         Returns:
             The leases whose store did not revoke them. They are held on, so that the next call tries again, and the ledger knows them.
         """
+        if self.ahead is not None:
+            self.ahead.close()
+            self.ahead = None
         kept: list[CredentialLease] = []
         for lease in self.leases:
             try:

@@ -1,4 +1,4 @@
-"""The minimised data in use: read from its encrypted artifact, as the workload, the boundary guard, a suite or the write-back need it."""
+"""The minimised data in use: read from its encrypted artifact, as the boundary guard, a suite or the write-back need it."""
 
 from __future__ import annotations
 
@@ -6,22 +6,12 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from prefect_gatehouse.data.frame import as_frame
 from prefect_gatehouse.manifest.columns import Tokenise
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.values import MinimisedData
-from prefect_gatehouse.workload.rounds import Rounds
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-def rounds_of(attempt: Attempt, minimised: MinimisedData) -> Rounds:
-    """The workload, ready to run over the minimised data from its start."""
-    manifest = minimised.admitted.manifest
-    workload = attempt.parts.workload(minimised.admitted)
-    features = as_frame(attempt.store.read(minimised.artifact, attempt.key))
-    return Rounds(workload, features, dict(manifest.workload.parameters), {manifest.output.key, *manifest.output.names})
 
 
 def formless_tokens(attempt: Attempt, minimised: MinimisedData) -> Iterator[pa.Array]:

@@ -21,10 +21,10 @@ from prefect_gatehouse.run.under import packages_of
 from prefect_gatehouse.run.values import AdmittedRun, Plan, SourceFile
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.validation.suite import Suite, load_suite
-from prefect_gatehouse.workload.load import LoadedWorkload
 
 if TYPE_CHECKING:
     from prefect_gatehouse.policy.interface import Policy
+    from prefect_gatehouse.workload.sources import FoundWorkload
 
 
 class Parts:
@@ -80,19 +80,18 @@ class Parts:
         self._refuse_other(registry=registry_of(self._settings))
         return People(self._settings.people_folder())
 
-    def workload(self, admitted: AdmittedRun) -> LoadedWorkload:
-        """The workload; none of its code runs before it and what is installed have been compared.
+    def workload(self, admitted: AdmittedRun) -> FoundWorkload:
+        """The workload's files, compared, as what is installed is; none of its code has run, nor will it in this process unless there is no cell.
 
         Raises:
-            InputError: It is not there, or is none.
+            InputError: It is not there.
             PlanChanged: It is another one than the plan's, or other packages are installed.
-            WorkloadFailed: It raised.
         """
         self._refuse_other(packages_digest=packages_of(self._settings).digest)
         found = find_workload_of(self._settings, admitted)
         files = tuple(SourceFile(path=path, sha256=sha256) for path, sha256 in found.sources.digests)
         self._refuse_other(workload_digest=found.sources.digest, files=files)
-        return found.load()
+        return found
 
     def input_suite(self, admitted: AdmittedRun) -> Suite:
         """The suite of the minimised data.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from prefect_gatehouse.manifest.data import S3Objects
 from prefect_gatehouse.policy.classes import in_words, target_of
 from prefect_gatehouse.run.values import Plan, Since
+from prefect_gatehouse.workload.runner.choose import denies
 from prefect_gatehouse.workload.summary import CircuitsSummary
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def _stays(plan: Plan) -> Section:
         ("Read from", _source(plan)),
         ("Columns that stay behind", ", ".join(item.column for item in dropped) or "none"),
         ("Input suite", f"{checks.suite}: {sum(item.success for item in checks.results)} of {len(checks.results)} checks passed"),
+        ("The workload's cell", f"{plan.body.cell}; denied: {denies(plan.body.cell)}"),
         ("Leaves for the provider", "circuits: gates and numbers, no names and no tokens"),
     )
     return Section("What stays", ("", ""), rows)

@@ -7,8 +7,10 @@ other counts is no fault: it is told in the plan as a doubt, and the gates behin
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -16,8 +18,9 @@ from prefect_gatehouse.errors import DataRefused, GatehouseError, UnusableAnswer
 from prefect_gatehouse.manifest.declared_endpoint import dialect_of
 from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.policy.classes import target_of
+from prefect_gatehouse.run.cells import driven
 from prefect_gatehouse.run.leaving import free_text
-from prefect_gatehouse.run.minimised import column_of, rounds_of
+from prefect_gatehouse.run.minimised import column_of
 from prefect_gatehouse.run.re_identification import refuse_strange
 from prefect_gatehouse.run.rehearsed import Rehearsal
 from prefect_gatehouse.run.returned import refuse_other_columns, refuse_unwritable
@@ -27,7 +30,6 @@ from prefect_gatehouse.validation.declared_types import refuse_undeclared
 from prefect_gatehouse.validation.validate import validate
 from prefect_gatehouse.workload.angles import on_grid
 from prefect_gatehouse.workload.batch import CircuitBatch
-from prefect_gatehouse.workload.load import forget_workload
 from prefect_gatehouse.workload.plain_form import summarise
 from prefect_gatehouse.workload.rounds import Finished
 
@@ -39,7 +41,8 @@ if TYPE_CHECKING:
     from prefect_gatehouse.run.later_rounds import LaterRounds
     from prefect_gatehouse.run.values import MinimisedData
     from prefect_gatehouse.validation.suite import Suite
-    from prefect_gatehouse.workload.rounds import Rounds
+    from prefect_gatehouse.vocabulary import CellName
+    from prefect_gatehouse.workload.runner.interface import Runner
     from prefect_gatehouse.workload.summary import CircuitsSummary
     from prefect_gatehouse.write_back.target import Target
 
@@ -65,7 +68,7 @@ class Stage:
         angle_step: The grid of the angles, in radians.
     """
 
-    start: Callable[[], Rounds]
+    start: Callable[[], AbstractContextManager[Runner]]
     first: CircuitsSummary
     rounds: int
     accept: Accept
@@ -90,7 +93,14 @@ class Course:
 
 
 def rehearse(
-    attempt: Attempt, minimised: MinimisedData, first: CircuitsSummary, *, suite: Suite, target: Target | None, later: LaterRounds
+    attempt: Attempt,
+    minimised: MinimisedData,
+    first: CircuitsSummary,
+    *,
+    cell: CellName,
+    suite: Suite,
+    target: Target | None,
+    later: LaterRounds,
 ) -> Rehearsal:
     """Runs the workload to its end on counts that stand in for a backend's.
 
@@ -98,6 +108,7 @@ def rehearse(
         attempt: The attempt.
         minimised: What the workload is given.
         first: Its first round, as the plan has it.
+        cell: Where it runs.
         suite: Of the output.
         target: The table that the rows go to, None where nobody has seen it.
         later: Looks at every later round.
@@ -117,9 +128,10 @@ def rehearse(
     rounds = manifest.execution.envelope.rounds
     shots = min(SHOTS, manifest.execution.shots)
 
-    def start() -> Rounds:
-        forget_workload()
-        return rounds_of(attempt, minimised)
+    times = itertools.count(1)
+
+    def start() -> AbstractContextManager[Runner]:
+        return driven(attempt, minimised, cell, "rehearsal", next(times))
 
     stage = Stage(start, first, rounds, later, attempt.progress("rehearsal: rounds"), begun + SECONDS, manifest.execution.angle_step)
     course, counts, doubts = to_the_end(stage, shots)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from prefect_gatehouse.data.frame import as_frame
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.manifest.columns import Tokenise
+from prefect_gatehouse.workload.features import as_frame
 from prefect_gatehouse.write_back.rows import rows_of
 from prefect_gatehouse.write_back.target import problems
 

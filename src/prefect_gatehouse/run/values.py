@@ -29,7 +29,7 @@ from prefect_gatehouse.run.rehearsed import Rehearsal
 from prefect_gatehouse.store.artifact import Artifact, Deletion
 from prefect_gatehouse.validation.report import CheckResult, SuiteReport
 from prefect_gatehouse.value import Digest, Value
-from prefect_gatehouse.vocabulary import Ending, Label, Method
+from prefect_gatehouse.vocabulary import CellName, Ending, Label, Method
 from prefect_gatehouse.workload.summary import Capacity, CircuitsSummary
 
 
@@ -247,6 +247,7 @@ class PlanBody(Value):
     classes: RunClasses
     systems: tuple[SystemAddress, ...] = Field(description="Every declared system.")
     preflight: Preflight
+    cell: CellName = Field("none", description="Where the workload runs, in this and in every later round.")
 
     def digest(self) -> str:
         """The plan digest, 64 hexadecimal digits: over the RFC 8785 form of every field."""

@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prefect_gatehouse.canonical import Json
-from prefect_gatehouse.data.frame import as_frame
 from prefect_gatehouse.tokens.columns import is_text
 from prefect_gatehouse.validation.pushdown.arguments import EXACT
+from prefect_gatehouse.workload.features import as_frame
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,6 +14,7 @@ from prefect_gatehouse.errors import UnusableAnswer
 from prefect_gatehouse.workload.batch import Gate, Template
 from prefect_gatehouse.workload.gates import PHASE, other_operations, standard_gates
 from prefect_gatehouse.workload.lower import definition_of, kind_of
+from prefect_gatehouse.workload.refusals import error_of, refusal_of, unusable
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -40,17 +41,15 @@ def read_circuit(circuit: QuantumCircuit, *, free: bool = False) -> tuple[Templa
         qubits = {bit: index for index, bit in enumerate(circuit.qubits)}
         clbits = {bit: index for index, bit in enumerate(circuit.clbits)}
     except Exception:  # noqa: BLE001 - the class of a circuit may be the workload's own, and so what its attributes do
-        raise UnusableAnswer("a circuit can't be read", where="workload", advice="use Qiskit's own classes") from None
+        raise unusable("circuit-unreadable") from None
     for place, item in enumerate(data, 1):
         try:
             reader.read(item, tuple([qubits[bit] for bit in item.qubits]), tuple([clbits[bit] for bit in item.clbits]))
         except UnusableAnswer as refusal:
-            raise UnusableAnswer(f"operation {place} of a circuit: {refusal.message}", where=refusal.where, advice=refusal.advice) from None
+            raise error_of(refusal_of(refusal).at(place)) from None
         except Exception:  # noqa: BLE001 - as above, of an operation
             kind = kind_of(getattr(item, "operation", None))
-            raise UnusableAnswer(
-                f"operation {place} of a circuit: {kind} can't be read", where="workload", advice="use Qiskit's own classes"
-            ) from None
+            raise unusable("operation-unreadable", kind=kind, operation=place) from None
     return Template(len(qubits), len(clbits), tuple(reader.gates)), reader.angles
 
 
@@ -80,7 +79,7 @@ class _Reader:
         other = other_operations().get(name)
         if other is not None:
             if kind is not other:
-                raise UnusableAnswer(f"a gate of the workload's own is called {name}", where="workload", advice="give the gate another name")
+                raise unusable("own-gate", gate=name)
             if name != "barrier":
                 self.gates.append((name, qubits, clbits))
             return
@@ -91,8 +90,7 @@ class _Reader:
                 self.angles += self._angles(operation.params)
             return
         if depth == 0:
-            advice = "use fewer definitions of definitions"
-            raise UnusableAnswer(f"{kind_of(operation)} is nested more than {_NESTING} levels deep", where="workload", advice=advice)
+            raise unusable("nested", kind=kind_of(operation), count=_NESTING)
         definition = definition_of(operation, tuple(standard_gates()))
         inner_qubits = {bit: qubits[index] for index, bit in enumerate(definition.qubits)}
         inner_clbits = {bit: clbits[index] for index, bit in enumerate(definition.clbits)}
@@ -114,12 +112,11 @@ def _number(value: Any) -> float:
     try:
         angle = float(value)
     except TypeError:  # what Qiskit raises for an expression that is not bound; a complex number is no angle either
-        advice = "bind every parameter before yielding, or yield (circuit, values)"
-        raise UnusableAnswer("an angle is an unbound parameter or no number", where="workload", advice=advice) from None
+        raise unusable("unbound") from None
     except (ValueError, OverflowError):
         angle = math.nan
     if not math.isfinite(angle):
-        raise UnusableAnswer("an angle is not a finite number", where="workload", advice="check the features for gaps")
+        raise unusable("not-finite")
     return angle
 
 

@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import datetime
 import decimal
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from prefect_gatehouse.foreign import builtin_name
+from prefect_gatehouse.workload.refusals import Refusal
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-_FLAT = "return columns of numbers, truth values, text, dates and times"
-_SHOWN = 3  # kinds of values in one message
+_NO_TYPE = "no type that is known"
+TYPES = frozenset(
+    {
+        "int", "float", "bool", "float of more than 64 bits", "complex", "record", "Period", "Interval", "timedelta", "datetime", "date",
+        "time", "Decimal", _NO_TYPE,
+    }
+)  # fmt: skip
+"""What the type of a value may be called beside Python's own names."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +36,17 @@ class Unusable:
     Attributes:
         message: What is wrong and where.
         advice: What to do.
+        refusal: The same as a record.
     """
 
     message: str
     advice: str
+    refusal: Refusal | None = field(default=None, compare=False)
+
+
+def _unusable(sentence: str, **slots: Any) -> Unusable:
+    refusal = Refusal(sentence, slots)
+    return Unusable(refusal.message, refusal.advice, refusal)
 
 
 def table_of(value: object, declared: Collection[str] = ()) -> pa.Table | Unusable:
@@ -54,7 +68,7 @@ def table_of(value: object, declared: Collection[str] = ()) -> pa.Table | Unusab
     if problem is not None:
         return problem
     if frame.empty:
-        return Unusable("the workload returned an empty frame", "return at least one row")
+        return _unusable("empty")
     try:
         for place, kind in enumerate(frame.dtypes):
             dense = _dense(frame, place, kind)
@@ -63,12 +77,12 @@ def table_of(value: object, declared: Collection[str] = ()) -> pa.Table | Unusab
         table = pa.Table.from_pandas(frame, preserve_index=False)
     except Exception:  # noqa: BLE001 - pyarrow raises errors of many types, and a column's own class what it likes; which column, is asked below
         table = None
-    if table is not None and all(_is_plain(field.type) for field in table.schema):
+    if table is not None and all(is_plain(field.type) for field in table.schema):
         return table
     for place, name in enumerate(frame.columns):
         if not _fits(frame.iloc[:, place]):
-            return _unfit(frame.iloc[:, place], f"column {place + 1} of the workload's frame{_quoted(name, declared)}")
-    return Unusable("the workload's frame can't be read", _FLAT)
+            return _unfit(frame.iloc[:, place], column=place + 1, name=name if name in declared else None)
+    return _unusable("unreadable")
 
 
 def _no_frame(value: object) -> Unusable:
@@ -76,34 +90,28 @@ def _no_frame(value: object) -> Unusable:
     import pandas as pd
     import pyarrow as pa
 
-    advice = "return a pandas DataFrame; other tables have to_pandas()"
-    known: tuple[tuple[type, str, str], ...] = (
-        (pd.Series, "a pandas Series", "return a DataFrame: to_frame() makes one of a Series, and the key is a column of it"),
-        (pd.Index, "a pandas Index", "return a DataFrame, in which the key is a column"),
-        (np.ndarray, "a NumPy array", "return a pandas DataFrame, in which every column has its name"),
-        (pa.Table, "a PyArrow Table", advice),
-    )
-    found = (f"a value of type {builtin_name(value)}", advice) if value is not None else ("None", advice)
-    named = next(((name, what) for kind, name, what in known if issubclass(type(value), kind)), found)
-    return Unusable(f"the workload returned no pandas frame, but {named[0]}", named[1])
+    if value is None:
+        return _unusable("none")
+    known: tuple[tuple[type, str], ...] = ((pd.Series, "series"), (pd.Index, "index"), (np.ndarray, "array"), (pa.Table, "table"))
+    sentence = next((name for kind, name in known if issubclass(type(value), kind)), None)
+    return _unusable("value", type=builtin_name(value)) if sentence is None else _unusable(sentence)
 
 
 def _names_fault(frame: pd.DataFrame, declared: Collection[str]) -> Unusable | None:
     if frame.columns.nlevels > 1:
-        return Unusable(f"the workload's frame has columns of {frame.columns.nlevels} levels", "give each column one name")
+        return _unusable("levels", count=frame.columns.nlevels)
     names: dict[str, int] = {}
     for place, name in enumerate(frame.columns):
         if not isinstance(name, str):
-            return Unusable(f"the name of column {place + 1} of the workload's frame is no text ({_kind(name)})", "name each column by a text")
+            return _unusable("name-no-text", column=place + 1, type=_kind(name))
         if not _is_unicode(name):
-            return Unusable(f"the name of column {place + 1} of the workload's frame is no valid Unicode", "name each column by a text")
+            return _unusable("name-no-unicode", column=place + 1)
         if names.setdefault(name, place) != place:
-            both = f"columns {names[name] + 1} and {place + 1}"
-            return Unusable(f"{both} of the workload's frame have the same name{_quoted(name, declared)}", "give each column a name of its own")
+            return _unusable("same-name", other=names[name] + 1, column=place + 1, name=name if name in declared else None)
     missing = sorted(set(declared) - set(names))
     levels = [name for name in missing if name in frame.index.names]
     if levels:
-        return Unusable(f"{levels[0]} is the index of the workload's frame, not a column", "call reset_index() on the frame before returning it")
+        return _unusable("is-index", declared=levels[0])
     return None
 
 
@@ -123,12 +131,13 @@ def _fits(series: pd.Series[Any]) -> bool:
     import pyarrow as pa
 
     try:
-        return _is_plain(pa.array(series, from_pandas=True).type)
+        return is_plain(pa.array(series, from_pandas=True).type)
     except Exception:  # noqa: BLE001 - as above
         return False
 
 
-def _is_plain(kind: pa.DataType) -> bool:
+def is_plain(kind: pa.DataType) -> bool:
+    """Whether a column of this Arrow type is numbers, truth values, text, dates or times."""
     import pyarrow.types as of
 
     plain = (
@@ -138,28 +147,19 @@ def _is_plain(kind: pa.DataType) -> bool:
     return any(test(kind) for test in plain)
 
 
-def _unfit(series: pd.Series[Any], where: str) -> Unusable:
+def _unfit(series: pd.Series[Any], **where: Any) -> Unusable:
     values = [value for value in series.dropna() if value is not None]
     kinds = sorted({_kind(value) for value in values})
     if len(kinds) > 1:
-        return Unusable(f"{where} holds values of several types: {_listed(kinds)}", "return columns of one type each")
-    only = kinds[0] if kinds else "no type that is known"
+        return _unusable("several-types", types=kinds, **where)
+    only = kinds[0] if kinds else _NO_TYPE
     if only == "int":
-        return Unusable(f"{where} holds whole numbers of more than 64 bits", "return them as text")
+        return _unusable("wide", **where)
     if only == "Decimal" and not all(value.is_finite() for value in values):
-        return Unusable(f"{where} holds a decimal that is not finite", "return finite numbers; None, or NaN, is a missing value")
+        return _unusable("infinite-decimal", **where)
     if only == "str" and not all(map(_is_unicode, values)):
-        return Unusable(f"{where} holds text that is no valid Unicode", "return Unicode text")
-    return Unusable(f"{where} holds values of type {only}", _FLAT)
-
-
-def _quoted(name: str, declared: Collection[str]) -> str:
-    return f" ('{name}')" if name in declared else ""
-
-
-def _listed(kinds: Iterable[str]) -> str:
-    shown = list(kinds)
-    return ", ".join(shown[:_SHOWN]) + (f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else "")
+        return _unusable("no-unicode", **where)
+    return _unusable("type", type=only, **where)
 
 
 def _is_unicode(text: str) -> bool:

@@ -13,18 +13,16 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prefect_gatehouse.errors import UnusableAnswer
+from prefect_gatehouse.workload.refusals import unusable
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
+NO_KIND = "an object"
+_NAME = re.compile("[A-Z][A-Za-z0-9]*")
 _QISKIT = Path(next(iter(importlib.util.find_spec("qiskit").submodule_search_locations)))  # type: ignore[union-attr, arg-type]
-# What no gate can stand for; the reason and the advice are what differs.
-_REASONS = {
-    "ControlFlowOp": ("is control flow, and only gates are sent", "yield circuits without conditions or loops"),
-    "Delay": ("is a delay, and gates have no durations", "leave delays out"),
-    "Store": ("sets a classical variable, and only gates are sent", "compute in the workload, between two rounds"),
-}
+# What no gate can stand for, and what is said of it.
+_REASONS = {"ControlFlowOp": "control-flow", "Delay": "delay", "Store": "store"}
 
 
 def definition_of(operation: Any, gates: tuple[str, ...]) -> QuantumCircuit:
@@ -41,20 +39,29 @@ def definition_of(operation: Any, gates: tuple[str, ...]) -> QuantumCircuit:
 
     if type(operation) is BoxOp and operation.duration is None and not operation.params[0].num_vars:
         return operation.blocks[0]  # a group of operations, nothing more
-    for known, (reason, advice) in _REASONS.items():
+    for known, sentence in _REASONS.items():
         if isinstance(operation, _class_of(known)):
-            raise UnusableAnswer(f"{kind_of(operation)} {reason}", where="workload", advice=advice)
+            raise unusable(sentence, kind=kind_of(operation))
     try:
         definition = getattr(operation, "definition", None)
         return _synthesised(operation, gates) if definition is None else definition
     except Exception:  # noqa: BLE001 - a definition is code of anybody's, and Qiskit raises what it likes on a matrix that is none
-        advice = "give it a definition in standard gates, or lower the whole circuit with qiskit.transpile, which may use idle qubits"
-        raise UnusableAnswer(f"{kind_of(operation)} can't be expressed in standard gates", where="workload", advice=advice) from None
+        raise unusable("no-gates", kind=kind_of(operation)) from None
 
 
 def kind_of(operation: object) -> str:
     """What an operation is, in Qiskit's own words; a name that the workload gave it could be data."""
-    return next((each.__name__ for each in type(operation).__mro__ if _is_qiskits(each)), "an object")
+    return next((each.__name__ for each in type(operation).__mro__ if _is_qiskits(each)), NO_KIND)
+
+
+def is_kind(name: str) -> bool:
+    """Whether ``kind_of`` can have said this: Qiskit's source, as it is installed, defines a public class of the name somewhere."""
+    if name == NO_KIND:
+        return True
+    if not _NAME.fullmatch(name):
+        return False
+    defined = re.compile(rf"^class {name}\b", re.MULTILINE)
+    return any(defined.search(file.read_text(encoding="utf-8")) for file in _QISKIT.rglob("*.py"))
 
 
 def _is_qiskits(kind: type) -> bool:
@@ -64,7 +71,7 @@ def _is_qiskits(kind: type) -> bool:
     source is read only when something is refused, since importing Qiskit's whole library to know its names takes a second.
     """
     module, name = kind.__module__, kind.__name__
-    if not module.startswith("qiskit.") or not re.fullmatch("[A-Z][A-Za-z0-9]*", name):
+    if not module.startswith("qiskit.") or not _NAME.fullmatch(name):
         return False
     place = _QISKIT.joinpath(*module.split(".")[1:])
     for file in (place.with_suffix(".py"), place / "__init__.py"):

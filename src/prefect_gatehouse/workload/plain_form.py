@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,9 @@ from numpy.typing import NDArray
 from prefect_gatehouse.errors import Tampered
 from prefect_gatehouse.workload.batch import CircuitBatch, Gate, Template
 from prefect_gatehouse.workload.gates import gate_shapes
-from prefect_gatehouse.workload.summary import CircuitsSummary
+
+if TYPE_CHECKING:
+    from prefect_gatehouse.workload.summary import CircuitsSummary
 
 VERSION = "gatehouse-circuits/2"
 _SHOTS = 10_000_000
@@ -45,6 +47,8 @@ def write(batch: CircuitBatch, shots: int) -> bytes:
 
 def summarise(batch: CircuitBatch, shots: int) -> CircuitsSummary:
     """What a round amounts to; its digest is SHA-256 over the plain form from the second line on."""
+    from prefect_gatehouse.workload.summary import CircuitsSummary  # a cell writes batches, and needs no models
+
     digest = hashlib.sha256()
     for part in _lines(batch):
         digest.update(part)

@@ -18,11 +18,10 @@ from prefect_gatehouse.errors import UnusableAnswer
 from prefect_gatehouse.workload.batch import CircuitBatch, Template, joined
 from prefect_gatehouse.workload.circuits import read_circuit
 from prefect_gatehouse.workload.counts import Registers, registers_of
+from prefect_gatehouse.workload.refusals import unusable
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
-
-_ADVICE = "yield [QuantumCircuit, ...] or [(QuantumCircuit, values), ...]"
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ def read_round(value: object) -> Yielded:
     from qiskit import QuantumCircuit
 
     if not isinstance(value, list | tuple) or not value:
-        raise _none()
+        raise unusable("no-circuits")
     pieces: list[tuple[Template, NDArray[np.float64]]] = []
     registers: list[Registers] = []
     for item in value:
@@ -56,20 +55,16 @@ def read_round(value: object) -> Yielded:
         elif isinstance(item, tuple) and item and isinstance(item[0], QuantumCircuit):
             found, circuit = _settings(*_checked(item)), item[0]
         else:
-            raise _none()
+            raise unusable("no-circuits")
         pieces += found
         registers += [registers_of(circuit)] * sum(len(table) for _, table in found)
     return Yielded(joined(pieces), tuple(registers))
 
 
-def _none() -> UnusableAnswer:
-    return UnusableAnswer("the workload yielded no list of circuits", where="workload", advice=_ADVICE)
-
-
 def _checked(item: tuple[Any, ...]) -> tuple[QuantumCircuit, NDArray[np.float64]]:
     """A PUB's circuit and its values as a matrix of (settings, parameters)."""
     if len(item) > 2 and any(part is not None for part in item[2:]):
-        raise UnusableAnswer("a PUB has shots of its own", where="workload", advice="leave them out: execution.shots holds for every circuit")
+        raise unusable("pub-shots")
     from qiskit.primitives.containers.sampler_pub import SamplerPub
 
     circuit = item[0]
@@ -79,16 +74,12 @@ def _checked(item: tuple[Any, ...]) -> tuple[QuantumCircuit, NDArray[np.float64]
             pub = SamplerPub.coerce((circuit, item[1] if len(item) > 1 else None))
             values = pub.parameter_values.as_array(circuit.parameters)
     except Exception:  # noqa: BLE001 - whatever Qiskit says of values that do not fit; its text may hold some of them
-        raise UnusableAnswer(
-            f"a PUB's values do not fit its circuit of {circuit.num_parameters} parameters",
-            where="workload",
-            advice="yield (circuit, values) with numbers, the last axis of the array over circuit.parameters",
-        ) from None
+        raise unusable("pub-values", count=circuit.num_parameters) from None
     matrix = np.ascontiguousarray(values, np.float64).reshape(-1, circuit.num_parameters) if circuit.num_parameters else np.empty((pub.size, 0))
     if not len(matrix):
-        raise UnusableAnswer("a PUB has no settings", where="workload", advice="give its array at least one row")
+        raise unusable("pub-empty")
     if not np.isfinite(matrix).all():
-        raise UnusableAnswer("a PUB's value is not a finite number", where="workload", advice="check the features for gaps")
+        raise unusable("pub-not-finite")
     return circuit, matrix
 
 
@@ -108,7 +99,7 @@ def _settings(circuit: QuantumCircuit, values: NDArray[np.float64]) -> list[tupl
     for place, angle in enumerate(angles):
         table[:, place] = angle if isinstance(angle, float) else _evaluated(angle, columns, values)
     if not np.isfinite(table).all():
-        raise UnusableAnswer("an angle is not a finite number", where="workload", advice="check the features for gaps")
+        raise unusable("not-finite")
     return [(template, table)]
 
 
@@ -117,7 +108,7 @@ def _assigned(circuit: QuantumCircuit, values: NDArray[np.float64]) -> QuantumCi
     try:
         return circuit.assign_parameters(values)
     except Exception:  # noqa: BLE001 - Qiskit's text may hold a value
-        raise UnusableAnswer("a circuit's parameters can't be bound", where="workload", advice="look at the circuit's expressions") from None
+        raise unusable("not-bindable") from None
 
 
 def _evaluated(expression: Any, columns: dict[Any, int], values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -136,6 +127,6 @@ def _bound(expression: Any, parameters: Sequence[Any], row: list[float]) -> floa
     try:
         return float(expression.bind(dict(zip(parameters, row, strict=True))))
     except TypeError:
-        raise UnusableAnswer("an angle is no real number", where="workload", advice="look at the circuit's expressions") from None
+        raise unusable("not-real") from None
     except Exception:  # noqa: BLE001 - a division by zero and the like: no finite number
         return float("nan")

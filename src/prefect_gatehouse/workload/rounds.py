@@ -13,8 +13,9 @@ from prefect_gatehouse.errors import UnusableAnswer, WorkloadFailed
 from prefect_gatehouse.workload.batch import CircuitBatch
 from prefect_gatehouse.workload.counts import Counts, Registers, RoundCounts
 from prefect_gatehouse.workload.frame import Unusable, table_of
-from prefect_gatehouse.workload.load import LoadedWorkload
+from prefect_gatehouse.workload.load import LoadedWorkload, Quiet
 from prefect_gatehouse.workload.pubs import read_round
+from prefect_gatehouse.workload.refusals import Refusal, error_of, refusal_of
 from prefect_gatehouse.workload.silence import silenced
 from prefect_gatehouse.workload.stops import handlers, let_stops_through
 
@@ -50,10 +51,19 @@ class Rounds:
         features: The minimised data, one row a subject.
         parameters: The manifest's parameters.
         declared: The columns of the output, which messages about the returned frame may name.
+        quiet: What keeps in what the workload says.
     """
 
-    def __init__(self, workload: LoadedWorkload, features: pd.DataFrame, parameters: dict[str, Any], declared: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        workload: LoadedWorkload,
+        features: pd.DataFrame,
+        parameters: dict[str, Any],
+        declared: Collection[str] = (),
+        quiet: Quiet = silenced,
+    ) -> None:
         self._workload = workload
+        self._quiet = quiet
         self._declared = declared
         self._number = 0
         self._registers: tuple[Registers, ...] = ()
@@ -83,9 +93,13 @@ class Rounds:
             except StopIteration as stop:
                 step = self._result(stop.value)
         if isinstance(step, UnusableAnswer):
-            raise UnusableAnswer(step.message, where=self._workload.file.name, advice=step.advice)
+            raise error_of(refusal_of(step), self._workload.file.name)
         self._number += 1
         return step
+
+    @property
+    def suppressed(self) -> None:
+        """Nobody counts the lines here."""
 
     def close(self) -> None:
         """Ends the workload where it is; what it says to that is nobody's concern."""
@@ -103,7 +117,9 @@ class Rounds:
 
     def _result(self, value: object) -> Finished | UnusableAnswer:
         found = table_of(value, self._declared)
-        return UnusableAnswer(found.message, advice=found.advice) if isinstance(found, Unusable) else Finished(found)
+        if not isinstance(found, Unusable):
+            return Finished(found)
+        return error_of(found.refusal or Refusal("unreadable"))
 
     def _circuits(self, value: object) -> CircuitBatch | UnusableAnswer:
         # Circuits are read where nothing of the workload's is heard: its classes may be its own, and so may what they say.
@@ -123,7 +139,7 @@ class Rounds:
         random.seed(_SEED + self._number)
         np.random.seed(_SEED + self._number)
         try:
-            with silenced():
+            with self._quiet():
                 yield
         except BaseException as error:  # noqa: BLE001 - a workload may raise anything, errors of ours and of Prefect's among them
             let_stops_through(error, self._handlers)

@@ -1,0 +1,116 @@
+"""The workload of a run, where it runs: which cell it gets, what it is given there, and what the ledger says of it.
+
+A cell is a process that imports for most of a second before it can begin. So it is started ahead, as soon as it is known that one will be
+wanted, and imports while the gates before it work. It serves one way through one workload and is never handed on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from prefect_gatehouse.errors import GatehouseError
+from prefect_gatehouse.ledger.events import WorkloadRan
+from prefect_gatehouse.run.ahead import Ahead, Features
+from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.values import AdmittedRun, MinimisedData
+from prefect_gatehouse.workload.runner.choose import choose, run_in
+from prefect_gatehouse.workload.runner.interface import Limits, Runner, Task
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from prefect_gatehouse.vocabulary import CellName
+    from prefect_gatehouse.workload.sources import FoundWorkload
+
+
+def cell_of(attempt: Attempt, admitted: AdmittedRun) -> CellName:
+    """The cell that a workload gets here.
+
+    Raises:
+        InputError: The setting names one that is weaker than the tier's weakest.
+        Unavailable: There is none that is strong enough.
+    """
+    setting = attempt.settings.cell
+    return choose(None if setting == "auto" else setting, admitted.tier.cell)
+
+
+def start_ahead(attempt: Attempt, admitted: AdmittedRun, cell: CellName | None = None) -> None:
+    """Starts the cell that will be wanted next; where it can't be, whoever wants it is told why.
+
+    Args:
+        attempt: Who will drive it.
+        admitted: The run.
+        cell: The one that the plan names; where there is no plan yet, the one that the run gets here.
+    """
+    with suppress(GatehouseError):
+        where = cell or cell_of(attempt, admitted)
+        if where != "none" and attempt.ahead is None:
+            workload, features = attempt.parts.workload(admitted), Features(_reader(attempt))
+            attempt.ahead = Ahead(where, workload, features, _start(attempt, admitted, where, workload, features))
+
+
+def rounds_of(attempt: Attempt, minimised: MinimisedData, cell: CellName) -> Runner:
+    """The workload, ready to run over the minimised data from its start.
+
+    Args:
+        attempt: Who drives it.
+        minimised: What it is given.
+        cell: Where it runs: the one that the plan names.
+
+    Raises:
+        InputError: Its files are not there.
+        PlanChanged: They are other ones than the plan's, or other packages are installed.
+        Unavailable: There is no such cell here.
+    """
+    workload = attempt.parts.workload(minimised.admitted)
+    ahead, attempt.ahead = attempt.ahead, None
+    if ahead is not None:
+        if (ahead.cell, ahead.workload) == (cell, workload):
+            ahead.features.minimised = minimised
+            return ahead.runner
+        ahead.close()
+    return _start(attempt, minimised.admitted, cell, workload, Features(_reader(attempt), minimised))
+
+
+def _reader(attempt: Attempt) -> Callable[[MinimisedData], pa.Table]:
+    return lambda minimised: attempt.store.read(minimised.artifact, attempt.key)
+
+
+def _start(attempt: Attempt, admitted: AdmittedRun, cell: CellName, workload: FoundWorkload, features: Features) -> Runner:
+    manifest, settings = admitted.manifest, attempt.settings
+    task = Task(workload, features, manifest.workload.parameters, {manifest.output.key, *manifest.output.names})
+    limits = Limits(settings.cell_cpu_seconds, settings.cell_wall_seconds, settings.cell_memory_mb << 20, settings.cell_file_mb << 20)
+    secret = [settings.home, settings.people_folder(), settings.identity_key(), Path.home(), *_prefect_home()]
+    return run_in(choose(cell, cell), task, limits, secret)
+
+
+@contextmanager
+def driven(
+    attempt: Attempt, minimised: MinimisedData, cell: CellName, step: Literal["plan", "rehearsal", "rounds"], time: int = 1
+) -> Iterator[Runner]:
+    """A workload that is driven; where it ran and how much of its output was dropped is in the ledger, however it ends.
+
+    Args:
+        attempt: Who drives it.
+        minimised: What it is given.
+        cell: Where it runs.
+        step: What for.
+        time: Which time in this step.
+
+    Raises:
+        GatehouseError: As ``rounds_of``.
+    """
+    with rounds_of(attempt, minimised, cell) as rounds:
+        try:
+            yield rounds
+        finally:
+            attempt.record(f"workload:{attempt.number}:{step}:{time}", WorkloadRan(step=step, cell=cell, suppressed_lines=rounds.suppressed))
+
+
+def _prefect_home() -> list[Path]:
+    named = os.environ.get("PREFECT_HOME")
+    return [Path(named)] if named else []

@@ -1,0 +1,1 @@
+"""Where a workload runs: in the process of the run, or in a cell of its own."""

@@ -1,0 +1,268 @@
+"""A workload in a process of its own, driven from outside: whatever comes out of it is read as a stranger's."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, Self
+
+from prefect_gatehouse.errors import PlanChanged, Unavailable, WorkloadFailed
+from prefect_gatehouse.workload import plain_form
+from prefect_gatehouse.workload.batch import CircuitBatch
+from prefect_gatehouse.workload.counts import Counts
+from prefect_gatehouse.workload.refusals import unusable
+from prefect_gatehouse.workload.rounds import Finished
+from prefect_gatehouse.workload.runner import faults, places, table_form
+from prefect_gatehouse.workload.runner.channel import Channel, Ended, TooLong
+from prefect_gatehouse.workload.runner.interface import Limits, Mechanism, Task
+from prefect_gatehouse.workload.runner.wire import Kind, NotInForm, frame
+
+ENVIRONMENT: Mapping[str, str] = {
+    "PATH": "/usr/bin:/bin",
+    "HOME": "/nonexistent",
+    "LANG": "C.UTF-8",
+    "TZ": "UTC",
+    "PYTHONHASHSEED": "0",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    # No other processes, and sums in one order whatever the number of cores.
+    "QISKIT_PARALLEL": "FALSE",
+    "LOKY_MAX_CPU_COUNT": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "RAYON_NUM_THREADS": "1",
+    # Others reserve gigabytes of addresses at once, which the limit would count.
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "MALLOC_ARENA_MAX": "2",
+}
+"""The whole environment of a cell."""
+
+_START = "import json, sys; order = json.loads(sys.argv[1])\nfrom prefect_gatehouse.workload.runner.child import main; main(order)"
+_READY_SECONDS = 120  # to start an interpreter and import, on a machine that is busy
+_PIPE = 1 << 20  # the most that a user may ask for (pipe(7))
+_PAGE = 4096
+_TEXT = 1 << 25  # bytes of a round's gates and order, without its angles: as Python's objects they take thirty times as much
+_SIGNALLED = 128
+_SIGNALS = {
+    6: "look for compiled code that the workload calls",
+    7: "look for compiled code that the workload calls",
+    9: "often there was not enough memory: run it on fewer rows, or where there is more",
+    11: "look for compiled code that the workload calls, or for memory beyond GATEHOUSE_CELL_MEMORY_MB",
+    31: "take system calls of another architecture out of the workload",
+}
+_SIGXCPU = 24
+
+
+class Cell:
+    """A workload in progress in a cell; a context that ends it on the way out.
+
+    Args:
+        mechanism: What makes the process.
+        task: What it drives.
+        limits: What it may use.
+        secret: Folders that it must not be able to read.
+
+    Raises:
+        InputError: One of the secret folders lies among those that it reads.
+        Unavailable: The process can't be started.
+    """
+
+    def __init__(self, mechanism: Mechanism, task: Task, limits: Limits, secret: Sequence[Path] = ()) -> None:
+        self._mechanism, self._task, self._limits = mechanism, task, limits
+        self._started = False
+        sources = task.workload.sources
+        # An installed package is read where it is; of other files it is given those that were digested, in a folder of its own where it has one.
+        self._files = {} if task.workload.package is not None else {str(path.relative_to(sources.root)): data for path, data in sources.files.items()}
+        self._home = mechanism.home or sources.root
+        readable = places.readable(task.workload.package)
+        places.refuse_secrets(readable, secret)
+        try:
+            self._process, self._channel = self._start(
+                [*readable, *(sources.root / name for name in self._files if mechanism.home is None and not name.endswith(".py"))]
+            )
+        except OSError as error:
+            raise Unavailable(
+                f"a cell can't be started: {os.strerror(error.errno or 0)}", where=mechanism.name, advice="look at the machine, then resume the run"
+            ) from None
+        self._closed = False
+        self._channel.queue(frame(Kind.LOAD, self._load()))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def suppressed(self) -> int:
+        """Lines that the workload wrote; nobody has read them."""
+        return self._channel.lines
+
+    def advance(self, counts: Sequence[Counts] | None) -> CircuitBatch | Finished:
+        """As ``Runner.advance``."""
+        try:
+            step = self._advance(counts)
+        except BaseException:
+            self.close()  # nothing can be asked of it any more
+            raise
+        if isinstance(step, Finished):
+            self.close()
+        return step
+
+    def _advance(self, counts: Sequence[Counts] | None) -> CircuitBatch | Finished:
+        assert not self._closed
+        try:
+            if not self._started:
+                self._begin()
+            else:
+                self._channel.queue(frame(Kind.COUNTS, json.dumps([dict(each) for each in counts or ()]).encode()))
+            kind, content = self._channel.receive(self._limits.wall_seconds)
+            self._channel.quiet()
+            if kind == Kind.CIRCUITS:
+                return _batch(content)
+            if kind == Kind.FRAME:
+                return Finished(table_form.unpack(content))
+            if kind == Kind.FAULT:
+                raise self._fault(content)
+            raise NotInForm
+        except TooLong:
+            raise self._failed(
+                f"the workload computed for more than {self._limits.wall_seconds} s without a round",
+                "make it faster, or raise GATEHOUSE_CELL_WALL_SECONDS",
+            ) from None
+        except NotInForm:
+            raise self._failed("what came out of the workload's cell is no answer", "take what writes into the pipe of its cell out of it") from None
+        except Ended:
+            self._tell_end()
+
+    def close(self) -> None:
+        """Ends the process, whatever it does."""
+        if self._closed:
+            return
+        self._closed = True
+        self._process.kill()
+        self._process.wait()
+        self._channel.close()
+
+    def _start(self, readable: Sequence[Path]) -> tuple[subprocess.Popen[bytes], Channel]:
+        their_read, our_write = os.pipe()
+        our_read, their_write = os.pipe()
+        with contextlib.suppress(OSError):  # room for the files of most workloads, so that the process can go on before anybody waits for it
+            fcntl.fcntl(our_write, fcntl.F_SETPIPE_SZ, _PIPE)
+        order = {
+            "pipe": [their_read, their_write],
+            "cell": self._mechanism.name,
+            "parent": os.getpid(),
+            "readable": [str(path) for path in readable],
+            "path": [str(places.PACKAGES)],
+            "limits": vars(self._limits),
+            "placed": self._mechanism.home is not None,
+        }
+        inside = [sys.executable, "-s", "-P", "-c", _START, json.dumps(order)]
+        command = self._mechanism.command(inside, readable, self._limits, sum(_pages(data) for data in self._files.values()))
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=(their_read, their_write),
+                env=dict(ENVIRONMENT),
+                cwd="/",
+                start_new_session=True,
+            )
+        except OSError:
+            os.close(our_read)
+            os.close(our_write)
+            raise
+        finally:
+            os.close(their_read)
+            os.close(their_write)
+        return process, Channel(process, our_write, our_read)
+
+    def _load(self) -> bytes:
+        """What to load: the digested bytes themselves, or of an installed package where it is."""
+        workload = self._task.workload
+        order: dict[str, Any] = {"declared": sorted(self._task.declared), "digest": workload.digest, "home": str(self._home)}
+        if workload.package is None:
+            order["entrypoint"] = f"{workload.file.relative_to(workload.sources.root)}:{workload.function}"
+            order["files"] = [[name, len(data)] for name, data in self._files.items()]
+        else:
+            order["entrypoint"], order["package"] = workload.entrypoint, str(workload.package)
+        return b"".join([json.dumps(order).encode(), b"\n", *self._files.values()])
+
+    def _begin(self) -> None:
+        """Hands over parameters and features, once the process says that it has given up everything else."""
+        self._started = True
+        features = table_form.pack(self._task.features())
+        try:
+            kind, _ = self._channel.receive(_READY_SECONDS)
+        except (Ended, TooLong, NotInForm):
+            kind = Kind.FAULT
+        if kind != Kind.READY:
+            raise Unavailable(
+                "the workload's cell did not come to stand", where=self._mechanism.name, advice="see docs/operators.md, The cell; then resume the run"
+            )
+        self._channel.queue(self._given(features))
+
+    def _given(self, features: bytes) -> Iterator[bytes]:
+        yield from frame(Kind.PARAMETERS, json.dumps(dict(self._task.parameters)).encode())
+        yield from frame(Kind.FEATURES, features)
+
+    def _fault(self, content: bytes) -> Exception:
+        if content == faults.changed():
+            return PlanChanged("the workload's files changed while it was started", where=self._task.workload.file.name, advice="start a new run")
+        return faults.error_from(content, self._task.workload, self._task.declared)
+
+    def _tell_end(self) -> NoReturn:
+        """The process ended in the middle of a step: by whom, as far as it can be seen."""
+        try:
+            code = self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            code = 0
+        number = -code if code < 0 else code - _SIGNALLED if code > _SIGNALLED else 0
+        if number == _SIGXCPU:
+            raise self._failed(
+                f"the workload used more than its {self._limits.cpu_seconds} s of processor time",
+                "make it faster, or raise GATEHOUSE_CELL_CPU_SECONDS",
+            )
+        if number:
+            raise self._failed(f"the workload's process was killed (signal {number})", _SIGNALS.get(number, "take what sends it out of the workload"))
+        raise self._failed("the workload ended its process", "take os._exit and what replaces the process out of the workload")
+
+    def _failed(self, message: str, advice: str) -> WorkloadFailed:
+        return WorkloadFailed(message, where=self._task.workload.file.name, advice=advice)
+
+
+def _pages(data: bytes) -> int:
+    """Bytes that a file takes in a file system in memory, its name with it."""
+    return -(-len(data) // _PAGE) * _PAGE + _PAGE
+
+
+def _batch(content: bytes) -> CircuitBatch:
+    """A round's circuits.
+
+    Raises:
+        NotInForm: They are in no plain form.
+        UnusableAnswer: There are more gates than can be read.
+    """
+    end = 0
+    for _ in range(4):
+        end = content.find(b"\n", end) + 1
+        if not end:
+            raise NotInForm
+    if end > _TEXT:
+        raise unusable("no-round")
+    try:
+        batch, shots = plain_form.read(content)
+    except plain_form.Malformed:
+        raise NotInForm from None
+    if shots != 1:
+        raise NotInForm
+    return batch

@@ -1,0 +1,253 @@
+"""The process of a cell: gives up what it must not have, then loads one workload and drives it, order by order.
+
+Until the workload's files are loaded this process is ours; from then on it is the workload's, and nobody outside believes what it says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def main(order: dict[str, Any]) -> None:
+    """Runs a cell to its end.
+
+    Args:
+        order: ``pipe`` (the ends to read and to write), ``cell``, ``parent``, ``readable``, ``path``, ``limits``, ``placed`` (whether the
+            workload's files are to be put into its home).
+    """
+    reading, writing = order["pipe"]
+    sys.path += [entry for entry in order["path"] if entry not in sys.path]
+    from prefect_gatehouse.workload.runner import wire
+
+    received = wire.receive(reading)
+    if received is None:
+        os._exit(0)
+    load, files = _read(received[1])
+    if order["placed"]:
+        _place(files)
+    _confine(order)
+    _imported()
+    wire.send(writing, wire.Kind.READY, b"")
+    _serve(reading, writing, _Driven(load, files))
+    _flush()
+    os._exit(0)  # no handlers of the workload's
+
+
+def _read(content: bytes) -> tuple[dict[str, Any], dict[Path, bytes]]:
+    """What to load, and the workload's files."""
+    head, _, rest = content.partition(b"\n")
+    load: dict[str, Any] = json.loads(head)
+    files, start = {}, 0
+    for name, length in load.get("files", ()):
+        files[Path(load["home"], name)] = rest[start : start + length]
+        start += length
+    return load, files
+
+
+def _place(files: dict[Path, bytes]) -> None:
+    """Puts files where nobody changes them: modes are nothing that a confined process can change, nor has it any right beyond them."""
+    folders = set()
+    for path, data in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        path.chmod(0o444)
+        folders |= {path.parent, *(each for each in path.parent.parents if len(each.parts) > 1)}
+    for folder in folders:
+        folder.chmod(0o555)
+
+
+def _confine(order: dict[str, Any]) -> None:
+    # The kernel kills this one before anybody else if memory runs out.
+    with contextlib.suppress(OSError):  # there need be no such file
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    limits = order["limits"]
+    for kind, soft, hard in (
+        (resource.RLIMIT_CPU, limits["cpu_seconds"], limits["cpu_seconds"] + 1),
+        (resource.RLIMIT_AS, limits["memory"], limits["memory"]),
+        (resource.RLIMIT_FSIZE, limits["file"], limits["file"]),
+        (resource.RLIMIT_CORE, 0, 0),
+        (resource.RLIMIT_NOFILE, 256, 256),
+    ):
+        ceiling = resource.getrlimit(kind)[1]
+        top = hard if ceiling == resource.RLIM_INFINITY else min(hard, ceiling)
+        resource.setrlimit(kind, (min(soft, top), top))
+    from prefect_gatehouse.workload.runner import landlock, seccomp, system
+
+    if order["cell"] == "landlock":
+        system.die_with_parent(order["parent"])
+        system.drop_capabilities()
+        system.no_new_privileges()
+        landlock.confine(map(Path, order["readable"]))
+    else:
+        system.drop_capabilities()
+        system.no_new_privileges()
+    seccomp.confine()
+
+
+def _imported() -> None:
+    """What every workload needs, while the run reads the features."""
+    import gc
+    import tempfile
+
+    gc.disable()  # nothing of it is ever garbage
+
+    tempfile.tempdir = "/tmp"  # noqa: S108 - some ask at their import where it is; under Landlock nothing can be written there, or anywhere
+    import pandas  # noqa: F401
+    import pyarrow  # noqa: F401
+    import qiskit  # noqa: F401
+
+    from prefect_gatehouse.workload import circuits, frame  # noqa: F401
+    from prefect_gatehouse.workload.runner import faults, table_form  # noqa: F401
+
+    gc.freeze()
+    gc.enable()
+
+
+def _serve(reading: int, writing: int, driven: _Driven) -> None:
+    from prefect_gatehouse.errors import GatehouseError
+    from prefect_gatehouse.workload import plain_form
+    from prefect_gatehouse.workload.batch import CircuitBatch
+    from prefect_gatehouse.workload.runner import faults, table_form, wire
+    from prefect_gatehouse.workload.runner.wire import Kind
+
+    while True:
+        received = wire.receive(reading)
+        if received is None:
+            return
+        kind, content = received
+        try:
+            step = driven.take(kind, content)
+        except GatehouseError as error:
+            _flush()
+            wire.send(writing, Kind.FAULT, faults.record_of(error))
+            return
+        except _Changed:
+            wire.send(writing, Kind.FAULT, faults.changed())
+            return
+        if step is None:
+            continue
+        _flush()
+        if isinstance(step, CircuitBatch):
+            wire.send(writing, Kind.CIRCUITS, plain_form.write(step, 1))
+        else:
+            wire.send(writing, Kind.FRAME, table_form.pack(step.table))
+            return
+
+
+class _Changed(Exception):
+    """The files are not those that were digested."""
+
+
+class _Driven:
+    """The workload as far as it has come."""
+
+    def __init__(self, order: dict[str, Any], files: dict[Path, bytes]) -> None:
+        from prefect_gatehouse.workload.runner.fixed import Entropy
+
+        self._order, self._files = order, files
+        self._parameters: dict[str, Any] = {}
+        self._rounds: Any = None
+        self._entropy = Entropy()
+        self._number = 0
+
+    def take(self, kind: Any, content: bytes) -> Any:
+        """Does what a frame says; the next step, if it asks for one."""
+        from prefect_gatehouse.workload.runner.wire import Kind
+
+        if kind == Kind.PARAMETERS:
+            self._parameters = json.loads(content)
+        elif kind == Kind.FEATURES:
+            self._begin(content)
+            return self._advance(None)
+        else:
+            return self._advance(json.loads(content))
+        return None
+
+    def _begin(self, features: bytes) -> None:
+        import pyarrow as pa
+
+        from prefect_gatehouse.workload.features import as_frame
+        from prefect_gatehouse.workload.load import load
+        from prefect_gatehouse.workload.rounds import Rounds
+        from prefect_gatehouse.workload.runner.fixed import fix_clock
+
+        given = as_frame(pa.ipc.open_stream(features).read_all())
+        found = _found(self._order, self._files)
+        self._entropy.install()
+        fix_clock()
+        self._entropy.begin(0)
+        self._rounds = Rounds(load(found, _heard), given, self._parameters, self._order["declared"], _heard)
+
+    def _advance(self, counts: Any) -> Any:
+        self._number += 1
+        self._entropy.begin(self._number)
+        return self._rounds.advance(counts)
+
+
+def _found(order: dict[str, Any], files: dict[Path, bytes]) -> Any:
+    """The workload that an order is about: of the bytes that came with it, or of a package."""
+    from prefect_gatehouse.workload.sources import FoundWorkload, Sources, find_workload
+
+    home = Path(order["home"])
+    if "package" not in order:
+        # Modules are made of the bytes, and what else there is the workload opens by its name, wherever it lies.
+        if any(_content(path) != data for path, data in files.items() if path.suffix != ".py"):
+            raise _Changed
+        return FoundWorkload(order["entrypoint"], home / order["entrypoint"].partition(":")[0], Sources(home, files))
+    _let_import(Path(order["package"]))
+    found = find_workload(order["entrypoint"], home)
+    if found.digest != order["digest"]:
+        raise _Changed
+    return found
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _let_import(package: Path) -> None:
+    """Lets a package or module be imported that lies in no folder that this process may list."""
+    if package.parent in map(Path, sys.path):
+        return
+    name, init = package.name.removesuffix(".py"), package / "__init__.py" if package.is_dir() else package
+    folders = [str(package)] if package.is_dir() else None
+
+    class Only(importlib.abc.MetaPathFinder):
+        def find_spec(self, fullname: str, path: Any, target: Any = None) -> Any:
+            if fullname != name:
+                return None
+            if init.exists():
+                return importlib.util.spec_from_file_location(name, init, submodule_search_locations=folders)
+            spec = importlib.machinery.ModuleSpec(name, None, is_package=True)
+            spec.submodule_search_locations = folders
+            return spec
+
+    sys.meta_path.append(Only())
+
+
+class _heard:  # noqa: N801 - a context, named like one
+    """Lets a workload talk: what it says runs into a pipe, where only the lines are counted."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        _flush()
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(BaseException):  # the workload may have put anything there, and nobody hears it
+            stream.flush()

@@ -1,0 +1,76 @@
+"""Tables in a pipe: one Arrow IPC stream of a schema and record batches, nothing compressed, nothing nested, no metadata.
+
+Arrow's reader is written to be given anything, and what it reads is validated to the last value. What it does on the way is bounded here: a
+compressed buffer may say that it is larger than any memory, so the batches' headers are looked at first (``Message.fbs``, ``RecordBatch``).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from prefect_gatehouse.workload.frame import is_plain
+from prefect_gatehouse.workload.runner.wire import NotInForm
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_COLUMNS = 10_000
+_HEADER, _COMPRESSION = 2, 3  # places of fields in Message and in RecordBatch
+
+
+def pack(table: pa.Table) -> bytes:
+    """A table as a stream."""
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema.remove_metadata(), options=pa.ipc.IpcWriteOptions(compression=None)) as writer:
+        writer.write_table(table.replace_schema_metadata(None))
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+
+
+def unpack(data: bytes) -> pa.Table:
+    """A table from a stream that anybody may have written.
+
+    Raises:
+        NotInForm: It is no stream of plain columns.
+    """
+    import pyarrow as pa
+
+    try:
+        for number, message in enumerate(pa.ipc.MessageReader.open_stream(data)):
+            if message.type != ("record batch" if number else "schema") or (
+                number and _field(_field_at(message.metadata.to_pybytes()), _COMPRESSION)
+            ):
+                raise NotInForm
+        table = pa.ipc.open_stream(data, options=pa.ipc.IpcReadOptions(use_threads=False)).read_all()
+        table.validate(full=True)
+        names = table.column_names
+        if len(names) > _COLUMNS or len(set(names)) != len(names) or not table.num_rows or not all(is_plain(each.type) for each in table.schema):
+            raise NotInForm
+        return pa.table([column.combine_chunks() for column in table.columns], names=names)
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, IndexError, struct.error, UnicodeDecodeError):
+        raise NotInForm from None
+
+
+def _field_at(metadata: bytes) -> tuple[bytes, int]:
+    """The message's header as a flatbuffer's table."""
+    (root,) = struct.unpack_from("<I", metadata, 0)
+    place = _field((metadata, root), _HEADER)
+    if not place:
+        raise NotInForm
+    (offset,) = struct.unpack_from("<I", metadata, place)
+    return metadata, place + offset
+
+
+def _field(table: tuple[bytes, int], number: int) -> int:
+    """Where a field of a flatbuffer's table is; 0 if it has not been set."""
+    data, start = table
+    (back,) = struct.unpack_from("<i", data, start)
+    virtual = start - back
+    (size,) = struct.unpack_from("<H", data, virtual)
+    at = 4 + 2 * number
+    if at >= size:
+        return 0
+    (offset,) = struct.unpack_from("<H", data, virtual + at)
+    return start + offset if offset else 0

@@ -1,0 +1,88 @@
+"""A cell is started ahead of its use, serves one way through the workload it was started for, and is not left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from prefect_gatehouse.flows.rounds import run_rounds
+from prefect_gatehouse.run.cells import rounds_of, start_ahead
+from prefect_gatehouse.workload.runner.cell import Cell
+from tests.support.cells import require
+from tests.support.gates import TWO_ROUNDS, Desk
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
+    """Every cell that was started meanwhile."""
+    found: list[Cell] = []
+    make = Cell.__init__
+
+    def counted(self: Cell, *args: object, **kwargs: object) -> None:
+        make(self, *args, **kwargs)  # type: ignore[arg-type]
+        found.append(self)
+
+    monkeypatch.setattr(Cell, "__init__", counted)
+    return found
+
+
+def alive(cell: Cell) -> bool:
+    return cell._process.poll() is None
+
+
+def test_each_way_through_a_workload_has_a_cell_of_its_own(tmp_path: Path, started: list[Cell]) -> None:
+    """One for the plan, one for the rehearsal, one for the jobs; the first two are started before they are wanted, none goes on."""
+    require("bubblewrap")
+    desk = Desk(tmp_path, cell="auto")
+    made = desk.planned()
+    assert (made.body.cell, len(started)) == ("bubblewrap", 2)
+    start_ahead(desk.attempt, made.admitted, made.body.cell)
+    outcome = run_rounds(desk.attempt, desk.approve(made))
+    assert (len(outcome.rounds), len(started), desk.attempt.ahead) == (2, 3, None)
+    assert not any(map(alive, started))
+
+
+def test_a_plan_without_a_rehearsal_starts_one(tmp_path: Path, started: list[Cell]) -> None:
+    """Nothing is started that nobody will drive."""
+    require("bubblewrap")
+    desk = Desk(tmp_path, cell="bubblewrap", rehearsal="skip")
+    desk.planned()
+    assert len(started) == 1 and desk.attempt.ahead is None
+
+
+def test_a_workload_that_changes_meanwhile(tmp_path: Path, started: list[Cell]) -> None:
+    """The files are read and compared again when the cell is wanted; one that was given others is ended unused."""
+    require("bubblewrap")
+    desk = Desk(tmp_path, cell="bubblewrap", rehearsal="skip")
+    start_ahead(desk.attempt, desk.admitted())
+    desk.write(TWO_ROUNDS + "\n\nLATER = 1\n")
+    made = desk.planned()
+    assert len(started) == 2 and not alive(started[0])
+    assert "workload.py" in [each.path for each in made.body.files]
+    # With a plan the comparison stops it, and what was started ahead is of no use.
+    start_ahead(desk.attempt, made.admitted, made.body.cell)
+    desk.write(TWO_ROUNDS)
+    with pytest.raises(Exception, match="changed since the approval: workload"):
+        rounds_of(desk.attempt, made.validated.minimised, made.body.cell)
+    desk.attempt.release()
+    assert not any(map(alive, started))
+
+
+def test_a_cell_that_nobody_drives_ends_with_the_attempt(tmp_path: Path, started: list[Cell]) -> None:
+    """On every way out of the process; and without a cell, or where there is none, nothing is started and nothing told."""
+    require("bubblewrap")
+    desk = Desk(tmp_path, cell="bubblewrap")
+    start_ahead(desk.attempt, desk.admitted())
+    process = started[0]._process.pid
+    assert alive(started[0])
+    desk.attempt.release()
+    assert not alive(started[0]) and not Path(f"/proc/{process}").exists() and desk.attempt.ahead is None
+    none = Desk(tmp_path / "none")
+    start_ahead(none.attempt, none.admitted())
+    assert none.attempt.ahead is None and len(started) == 1
+    weak = Desk(tmp_path / "weak")
+    tiers = weak.settings.tiers
+    tiers.write_text(tiers.read_text().replace("cell: none", "cell: bubblewrap"))
+    start_ahead(weak.attempt, weak.admitted())
+    assert weak.attempt.ahead is None and len(started) == 1
