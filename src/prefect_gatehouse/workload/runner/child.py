@@ -22,7 +22,7 @@ def main(order: dict[str, Any]) -> None:
 
     Args:
         order: ``pipe`` (the ends to read and to write), ``cell``, ``parent``, ``readable``, ``path``, ``limits``, ``placed`` (whether the
-            workload's files are to be put into its home).
+            workload's files are to be put into its home, or are read where they lie).
     """
     reading, writing = order["pipe"]
     sys.path += [entry for entry in order["path"] if entry not in sys.path]
@@ -32,9 +32,10 @@ def main(order: dict[str, Any]) -> None:
     if received is None:
         os._exit(0)
     load, files = _read(received[1])
+    data = [path for path in files if path.suffix != ".py"]  # modules are made of the bytes
     if order["placed"]:
         _place(files)
-    _confine(order)
+    _confine(order, [] if order["placed"] else data)
     _imported()
     wire.send(writing, wire.Kind.READY, b"")
     _serve(reading, writing, _Driven(load, files))
@@ -65,7 +66,7 @@ def _place(files: dict[Path, bytes]) -> None:
         folder.chmod(0o555)
 
 
-def _confine(order: dict[str, Any]) -> None:
+def _confine(order: dict[str, Any], beside: list[Path]) -> None:
     # The kernel kills this one before anybody else if memory runs out.
     with contextlib.suppress(OSError):  # there need be no such file
         Path("/proc/self/oom_score_adj").write_text("1000")
@@ -86,7 +87,7 @@ def _confine(order: dict[str, Any]) -> None:
         system.die_with_parent(order["parent"])
         system.drop_capabilities()
         system.no_new_privileges()
-        landlock.confine(map(Path, order["readable"]))
+        landlock.confine([*map(Path, order["readable"]), *beside])
     else:
         system.drop_capabilities()
         system.no_new_privileges()
