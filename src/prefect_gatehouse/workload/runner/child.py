@@ -28,10 +28,7 @@ def main(order: dict[str, Any]) -> None:
     sys.path += [entry for entry in order["path"] if entry not in sys.path]
     from prefect_gatehouse.workload.runner import wire
 
-    received = wire.receive(reading)
-    if received is None:
-        os._exit(0)
-    load, files = _read(received[1])
+    load, files = _read(wire.receive(reading))
     data = [path for path in files if path.suffix != ".py"]  # modules are made of the bytes
     if order["placed"]:
         _place(files)
@@ -43,13 +40,16 @@ def main(order: dict[str, Any]) -> None:
     os._exit(0)  # no handlers of the workload's
 
 
-def _read(content: bytes) -> tuple[dict[str, Any], dict[Path, bytes]]:
-    """What to load, and the workload's files."""
-    head, _, rest = content.partition(b"\n")
-    load: dict[str, Any] = json.loads(head)
-    files, start = {}, 0
+def _read(received: tuple[Any, bytes] | None) -> tuple[dict[str, Any], dict[Path, bytes]]:
+    """What to load, and the workload's files; ends the process if nobody wants it any more."""
+    if received is None:
+        os._exit(0)
+    content = received[1]
+    start = content.index(b"\n") + 1
+    load: dict[str, Any] = json.loads(content[:start])
+    files = {}
     for name, length in load.get("files", ()):
-        files[Path(load["home"], name)] = rest[start : start + length]
+        files[Path(load["home"], name)] = content[start : start + length]
         start += length
     return load, files
 
