@@ -29,6 +29,9 @@ def measure(cell: str, data: Path) -> dict[str, float]:
     """Both steps in this process."""
     import pyarrow.parquet as pq
 
+    import prefect_gatehouse.run.cells
+    import prefect_gatehouse.workload.runner.cell
+    import prefect_gatehouse.workload.runner.in_process  # noqa: F401
     from prefect_gatehouse.manifest.load import load_manifest
     from prefect_gatehouse.workload.runner.choose import run_in
     from prefect_gatehouse.workload.runner.interface import Limits, Task

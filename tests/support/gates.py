@@ -82,7 +82,10 @@ class Fetching:
 
 
 class Desk:
-    """A run over a small project, approved, and what drives it."""
+    """A run over a small project, approved, and what drives it.
+
+    Without a cell unless a test names one: most are about the gates, and a cell takes most of a second to import.
+    """
 
     def __init__(
         self,

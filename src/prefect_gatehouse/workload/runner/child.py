@@ -22,19 +22,17 @@ def main(order: dict[str, Any]) -> None:
 
     Args:
         order: ``pipe`` (the ends to read and to write), ``cell``, ``parent``, ``readable``, ``path``, ``limits``, ``placed`` (whether the
-            workload's files are to be put into its home).
+            workload's files are to be put into its home, or are read where they lie).
     """
     reading, writing = order["pipe"]
     sys.path += [entry for entry in order["path"] if entry not in sys.path]
     from prefect_gatehouse.workload.runner import wire
 
-    received = wire.receive(reading)
-    if received is None:
-        os._exit(0)
-    load, files = _read(received[1])
+    load, files = _read(wire.receive(reading))
+    data = [path for path in files if path.suffix != ".py"]  # modules are made of the bytes
     if order["placed"]:
         _place(files)
-    _confine(order)
+    _confine(order, [] if order["placed"] else data)
     _imported()
     wire.send(writing, wire.Kind.READY, b"")
     _serve(reading, writing, _Driven(load, files))
@@ -42,13 +40,16 @@ def main(order: dict[str, Any]) -> None:
     os._exit(0)  # no handlers of the workload's
 
 
-def _read(content: bytes) -> tuple[dict[str, Any], dict[Path, bytes]]:
-    """What to load, and the workload's files."""
-    head, _, rest = content.partition(b"\n")
-    load: dict[str, Any] = json.loads(head)
-    files, start = {}, 0
+def _read(received: tuple[Any, bytes] | None) -> tuple[dict[str, Any], dict[Path, bytes]]:
+    """What to load, and the workload's files; ends the process if nobody wants it any more."""
+    if received is None:
+        os._exit(0)
+    content = received[1]
+    start = content.index(b"\n") + 1
+    load: dict[str, Any] = json.loads(content[:start])
+    files = {}
     for name, length in load.get("files", ()):
-        files[Path(load["home"], name)] = rest[start : start + length]
+        files[Path(load["home"], name)] = content[start : start + length]
         start += length
     return load, files
 
@@ -65,7 +66,7 @@ def _place(files: dict[Path, bytes]) -> None:
         folder.chmod(0o555)
 
 
-def _confine(order: dict[str, Any]) -> None:
+def _confine(order: dict[str, Any], beside: list[Path]) -> None:
     # The kernel kills this one before anybody else if memory runs out.
     with contextlib.suppress(OSError):  # there need be no such file
         Path("/proc/self/oom_score_adj").write_text("1000")
@@ -86,7 +87,7 @@ def _confine(order: dict[str, Any]) -> None:
         system.die_with_parent(order["parent"])
         system.drop_capabilities()
         system.no_new_privileges()
-        landlock.confine(map(Path, order["readable"]))
+        landlock.confine([*map(Path, order["readable"]), *beside])
     else:
         system.drop_capabilities()
         system.no_new_privileges()
