@@ -63,7 +63,8 @@ def _append(journal: Path, line: dict[str, Any]) -> None:
 
 
 def _main() -> None:
-    import braket.aws  # noqa: F401 - what takes long is imported before the forks
+    import boto3  # noqa: F401 - what takes long is imported before the forks
+    import braket.ir.openqasm  # noqa: F401
     import qiskit  # noqa: F401
 
     import prefect_gatehouse.providers.braket.backend  # noqa: F401

@@ -267,7 +267,12 @@ def test_no_lease_no_call(desk: BraketDesk) -> None:
     backend.facts(revoked)
     asked = desk.emulator.state()["calls"]
     revoked.revoke()
-    for lease, kind in ((LEASE, Denied), (lease_of("token"), InputError), (lease_of(json.dumps({"AccessKeyId": "x"})), InputError), (revoked, Denied)):
+    for lease, kind in (
+        (LEASE, Denied),
+        (lease_of("token"), InputError),
+        (lease_of(json.dumps({"AccessKeyId": "x"})), InputError),
+        (revoked, Denied),
+    ):
         with pytest.raises(kind):
             backend.facts(lease)
     assert desk.emulator.state()["calls"] == asked

@@ -76,11 +76,12 @@ class Device:
     queue: int = 0
     noise: Noise | None = field(default=None)
 
-    def described(self) -> dict[str, Any]:
-        """As GetDevice tells it."""
+    def described(self, *, with_openqasm: bool) -> dict[str, Any]:
+        """As GetDevice tells it: to a client that does not name its schemas' version without OpenQASM."""
+        actions = self.capabilities["action"] if with_openqasm else {}
         return {
             **self.summary(),
-            "deviceCapabilities": json.dumps(self.capabilities),
+            "deviceCapabilities": json.dumps({**self.capabilities, "action": actions}),
             "deviceQueueInfo": [
                 {"queue": "QUANTUM_TASKS_QUEUE", "queueSize": str(self.queue), "queuePriority": "Normal"},
                 {"queue": "QUANTUM_TASKS_QUEUE", "queueSize": "0", "queuePriority": "Priority"},

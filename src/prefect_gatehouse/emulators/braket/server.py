@@ -88,17 +88,18 @@ class Emulator:
             return self._moto(environ, start)  # type: ignore[no-any-return]
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         try:
-            status, headers, answer = self._braket(environ["REQUEST_METHOD"], path, query, body, scope.group(1))
+            asked = (environ["REQUEST_METHOD"], path, query, body, environ.get("HTTP_USER_AGENT", ""))
+            status, headers, answer = self._braket(asked, scope.group(1))
         except Dropped:
             environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
             return [b""]
         start(f"{status} {'OK' if status < 300 else 'ERROR'}", [("Content-Type", "application/json"), *headers.items()])
         return [answer]
 
-    def _braket(self, method: str, path: str, query: str, body: bytes, region: str) -> tuple[int, dict[str, str], bytes]:
+    def _braket(self, asked: tuple[str, str, str, bytes, str], region: str) -> tuple[int, dict[str, str], bytes]:
         operation = None
         try:
-            call = wire.read(method, path, query, body)
+            call = wire.read(*asked)
             operation = call.operation
             found = self.faults.around(operation.name, lambda: self.service.act(call, region))
         except wire.Fault as fault:

@@ -73,7 +73,7 @@ class Service:
         device = self._device(call.parameters["deviceArn"])
         if device.arn.split(":")[3] not in {"", region}:
             raise Fault("ResourceNotFoundException", "there is no such device in this region", 404)
-        return device.described()
+        return device.described(with_openqasm=call.new_schemas)
 
     def _search_devices(self, call: Call, region: str) -> Answer:
         found = list(self.devices.values())

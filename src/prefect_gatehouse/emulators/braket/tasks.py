@@ -164,6 +164,8 @@ class Tasks:
             return True
 
     def _work(self) -> None:
+        import braket.default_simulator  # noqa: F401 - two seconds, which the first task need not wait for
+
         while True:
             with self._changed:
                 task = next((each for each in self._tasks.values() if each.status == "QUEUED" and self._may_run(each)), None)

@@ -37,10 +37,12 @@ class Call:
     Attributes:
         operation: Its model.
         parameters: By the names of the model, defaults left out.
+        new_schemas: Whether the client names the version of its Braket schemas, as the SDK does.
     """
 
     operation: OperationModel
     parameters: dict[str, Any]
+    new_schemas: bool = False
 
 
 @cache
@@ -61,7 +63,7 @@ def _routes() -> tuple[tuple[str, re.Pattern[str], str], ...]:
     return tuple(found)
 
 
-def read(method: str, raw_path: str, query: str, body: bytes) -> Call:
+def read(method: str, raw_path: str, query: str, body: bytes, agent: str = "") -> Call:
     """The call that a request makes.
 
     Args:
@@ -69,6 +71,7 @@ def read(method: str, raw_path: str, query: str, body: bytes) -> Call:
         raw_path: Still percent-encoded: an ARN holds slashes.
         query: What follows the question mark.
         body: JSON, or nothing.
+        agent: The client's User-Agent.
 
     Raises:
         Fault: No operation has this address, or a parameter is missing or wrong.
@@ -77,7 +80,8 @@ def read(method: str, raw_path: str, query: str, body: bytes) -> Call:
         match = pattern.fullmatch(raw_path)
         if wanted == method and match is not None:
             operation = service().operation_model(name)
-            return Call(operation, _parameters(operation, {key: unquote(value) for key, value in match.groupdict().items()}, query, body))
+            path = {key: unquote(value) for key, value in match.groupdict().items()}
+            return Call(operation, _parameters(operation, path, query, body), "BraketSchemas/" in agent)
     raise Fault("UnknownOperationException", "there is no such operation", 404)
 
 

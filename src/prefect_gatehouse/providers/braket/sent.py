@@ -6,14 +6,29 @@ earlier than the object was written. Deleting the run's key makes it unreadable,
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from prefect_gatehouse.errors import Tampered
 from prefect_gatehouse.providers.braket.session import Absent, Refusal, understood
 from prefect_gatehouse.store.sealer import Sealer
 
-_NAME = "sent"
+_NAME, _AGAIN = "sent", "sent-again"
+
+
+@dataclass(frozen=True)
+class Times:
+    """When a payload was sent, by S3's clock.
+
+    Attributes:
+        first: The first time, or earlier.
+        age: Seconds since the last time, or fewer.
+    """
+
+    first: datetime
+    age: float
 
 
 class SentPayloads:
@@ -30,7 +45,7 @@ class SentPayloads:
 
     def write(self, folder: str, payload: bytes) -> bool:
         """Keeps a payload; True if none was there."""
-        if self.since(folder) is not None:
+        if self.times(folder) is not None:
             return False
         body = self._sealer.seal(f"{folder}\n".encode() + payload)
         try:
@@ -42,14 +57,29 @@ class SentPayloads:
             raise
         return True
 
-    def since(self, folder: str) -> datetime | None:
-        """When it was written, None if it was not."""
+    def mark(self, folder: str) -> None:
+        """Notes that the payload is about to be sent again."""
+        with understood():
+            self._s3.put_object(Bucket=self._bucket, Key=f"{folder}/{_AGAIN}", Body=b"")
+
+    def times(self, folder: str) -> Times | None:
+        """When a payload was sent, None if it was not."""
+        first = self._head(folder, _NAME)
+        last = first if first is None else self._head(folder, _AGAIN) or first
+        if first is None or last is None:
+            return None
+        # Both times are whole seconds, rounded down: one second less is never too much.
+        age = (last[1] - last[0]).total_seconds() - 1.0
+        return Times(first[0], max(0.0, age))
+
+    def _head(self, folder: str, name: str) -> tuple[datetime, datetime] | None:
+        """When an object was written, and what the time is there now."""
         try:
             with understood():
-                found: datetime = self._s3.head_object(Bucket=self._bucket, Key=f"{folder}/{_NAME}")["LastModified"]
+                answer = self._s3.head_object(Bucket=self._bucket, Key=f"{folder}/{name}")
         except Absent:
             return None
-        return found
+        return answer["LastModified"], parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
 
     def read(self, folder: str) -> bytes:
         """The payload.

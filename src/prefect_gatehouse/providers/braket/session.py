@@ -7,19 +7,17 @@ Four things are told apart, because what may be done next differs: *refused* (no
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from importlib.metadata import version
+from typing import Any
 
 from prefect_gatehouse.errors import InputError, Unavailable
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.providers.braket.place import Place
 from prefect_gatehouse.secrets.lease import CredentialLease
-
-if TYPE_CHECKING:
-    import boto3
-    from braket.aws import AwsSession
 
 _THROTTLED = {"ThrottlingException", "TooManyRequestsException", "SlowDown", "RequestLimitExceeded"}
 _CREDENTIAL = {
@@ -116,47 +114,46 @@ class Clients:
     """
 
     braket: Any
-    once: AwsSession
+    once: Any
     s3: Any
 
 
-def connect(place: Place, lease: CredentialLease, where: str, token: Callable[[], str]) -> Clients:
+def connect(place: Place, lease: CredentialLease, where: str) -> Clients:
     """Clients with a lease's credential.
 
     Args:
         place: Where.
         lease: For the purpose of submitting.
         where: The backend's name.
-        token: The client token of the task that is being made.
 
     Raises:
         Denied: The lease holds no secret, has ended, or has another purpose.
         InputError: The secret is no AWS credential.
     """
     import boto3
+    import botocore.session
     from botocore.config import Config
-    from braket.aws import AwsSession
 
-    session = boto3.Session(region_name=place.region, **_credential(lease, where))
-    _send_token(session, token)
-    # Read before the session is made: the SDK takes the endpoint from its own clients only.
-    read = Config(connect_timeout=5, read_timeout=place.call_seconds, retries={"mode": "standard", "total_max_attempts": 3})
+    # Every session would read the services' models anew, a fifth of a second; they hold nothing of anybody's.
+    core = botocore.session.Session()
+    core.register_component("data_loader", _models())
+    session = boto3.Session(botocore_session=core, region_name=place.region, **_credential(lease, where))
+    # Without the packages' names the service tells older clients' capabilities, which have no OpenQASM.
+    agent = f"BraketSdk/{version('amazon-braket-sdk')} BraketSchemas/{version('amazon-braket-schemas')}"
+    read = Config(user_agent_extra=agent, connect_timeout=5, read_timeout=place.call_seconds, retries={"mode": "standard", "total_max_attempts": 3})
     single = read.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
-    once = session.client("braket", config=single, endpoint_url=place.endpoint)
     return Clients(
         braket=session.client("braket", config=read, endpoint_url=place.endpoint),
-        once=AwsSession(boto_session=session, braket_client=once),
+        once=session.client("braket", config=single, endpoint_url=place.endpoint),
         s3=session.client("s3", config=read, endpoint_url=place.endpoint),
     )
 
 
-def _send_token(session: boto3.Session, token: Callable[[], str]) -> None:
-    """The SDK sends a random token and drops a chosen one; the session's event takes its place before the request is made."""
+@cache
+def _models() -> Any:
+    import botocore.session
 
-    def inject(params: dict[str, Any], **_: object) -> dict[str, Any]:
-        return {**params, "clientToken": token()}
-
-    session.events.register("provide-client-params.braket.CreateQuantumTask", inject)
+    return botocore.session.Session().get_component("data_loader")
 
 
 def _credential(lease: CredentialLease, where: str) -> dict[str, str]:
