@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from prefect_gatehouse.errors import Ambiguous, Denied, InputError, JobFailed, Tampered, Unavailable
-from prefect_gatehouse.providers.braket.backend import token_of
 from prefect_gatehouse.providers.braket.provider import BraketProvider
+from prefect_gatehouse.providers.braket.submission import token_of
 from prefect_gatehouse.providers.interface import Connection
 from prefect_gatehouse.testing import BraketEmulator
 from prefect_gatehouse.testing.braket import MACHINE, REGION
@@ -55,6 +55,7 @@ def test_a_device_that_is_away(desk: BraketDesk, name: str) -> None:
     with pytest.raises(Denied, match=code):
         desk.submit([flipped(1)])
     assert desk.emulator.tasks() == [] and calls(desk) == 1
+    assert "Contents" not in desk.emulator.client("s3").list_objects_v2(Bucket=desk.settings["bucket"])
 
 
 @pytest.mark.parametrize(("code", "status"), [("AccessDeniedException", 403), ("ServiceQuotaExceededException", 402), ("ValidationException", 400)])
@@ -145,6 +146,28 @@ def test_a_credential_that_has_ended(desk: BraketDesk, code: str) -> None:
     desk.emulator.fault(CREATE, "error", code=code, status=403)
     with pytest.raises(Unavailable, match="credential"):
         desk.submit([flipped(1)])
+
+
+@pytest.mark.parametrize("memory", [{}, {"forget_tokens": True}], ids=["remembers", "forgets"])
+def test_submitted_twice(desk: BraketDesk, memory: dict[str, Any]) -> None:
+    """By whoever does not look first: the provider itself looks where something was sent."""
+    desk.emulator.conduct(**memory, search_lag_seconds=0.2)
+    assert desk.submit([flipped(1)]) == desk.submit([flipped(1)])
+    assert len(desk.emulator.tasks()) == 1
+
+
+def test_among_many_tasks(desk: BraketDesk) -> None:
+    """The search goes over its pages."""
+    client = desk.emulator.client("braket")
+    action = json.dumps({"braketSchemaHeader": {"name": "braket.ir.openqasm.program", "version": "1"}, "source": "OPENQASM 3.0; qubit[1] q; x q[0];"})
+    handle = desk.submit([flipped(1)])
+    desk.emulator.conduct(queue_seconds=60)
+    for number in range(120):
+        client.create_quantum_task(
+            clientToken=str(number), deviceArn=MACHINE, shots=1, action=action, outputS3Bucket=desk.settings["bucket"], outputS3KeyPrefix="x"
+        )
+    assert desk.backend().find_by_key("run:0:0:0", desk.lease) == handle
+    assert desk.emulator.state()["calls"]["SearchQuantumTasks"] == 2
 
 
 def test_another_payload_under_the_same_key(desk: BraketDesk) -> None:
@@ -267,12 +290,8 @@ def test_no_lease_no_call(desk: BraketDesk) -> None:
     backend.facts(revoked)
     asked = desk.emulator.state()["calls"]
     revoked.revoke()
-    for lease, kind in (
-        (LEASE, Denied),
-        (lease_of("token"), InputError),
-        (lease_of(json.dumps({"AccessKeyId": "x"})), InputError),
-        (revoked, Denied),
-    ):
+    none = [lease_of("token"), lease_of(json.dumps({"AccessKeyId": "x"}))]
+    for lease, kind in ((LEASE, Denied), *((each, InputError) for each in none), (revoked, Denied)):
         with pytest.raises(kind):
             backend.facts(lease)
     assert desk.emulator.state()["calls"] == asked
