@@ -121,7 +121,8 @@ class BraketEmulator:
                 found: dict[str, Any] = json.load(answer)
                 return found
         except urllib.error.HTTPError as error:
-            raise ValueError(json.load(error)["error"]) from None
+            with error:
+                raise ValueError(json.load(error)["error"]) from None
 
 
 @contextmanager

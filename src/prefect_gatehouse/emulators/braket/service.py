@@ -61,7 +61,7 @@ class Service:
             self.calls[call.operation.name] = self.calls.get(call.operation.name, 0) + 1
         operation = self._operations.get(call.operation.name)
         if operation is None:
-            raise Fault("ValidationException", f"the emulator does not do {call.operation.name}", 501)
+            raise Fault("NotImplementedException", f"the emulator does not do {call.operation.name}", 501)
         return operation(call, region)
 
     def _device(self, arn: str) -> Device:
