@@ -19,7 +19,7 @@ def drive(order: dict[str, Any]) -> None:
     """One process's attempt at the job."""
     from prefect_gatehouse.testing import BraketEmulator
     from tests.providers.circuits import flipped
-    from tests.support.braket import BraketDesk
+    from tests.support.braket_desk import BraketDesk
     from tests.support.circuit_lists import batch_of
 
     def moment(name: str) -> None:
@@ -62,13 +62,24 @@ def _append(journal: Path, line: dict[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
+def _warm() -> None:
+    """What every child would do again: imports, and the models of the services."""
+    from prefect_gatehouse.providers.braket.jobs import action_of
+    from prefect_gatehouse.providers.braket.place import read_place
+    from prefect_gatehouse.providers.braket.session import connect
+    from prefect_gatehouse.testing.braket import MACHINE, REGION
+    from tests.providers.circuits import flipped
+    from tests.support.braket_desk import lease_of
+    from tests.support.circuit_lists import batch_of
+
+    action_of(batch_of([flipped(3, 0), flipped(3, 2)])).json()
+    place = read_place("warm", {"device_arn": MACHINE, "region": REGION, "bucket": "none"})
+    lease = lease_of(json.dumps({"AccessKeyId": "a", "SecretAccessKey": "b"}))
+    connect(place, lease, "warm")
+
+
 def _main() -> None:
-    import boto3  # noqa: F401 - what takes long is imported before the forks
-    import braket.ir.openqasm  # noqa: F401
-    import qiskit  # noqa: F401
-
-    import prefect_gatehouse.providers.braket.backend  # noqa: F401
-
+    _warm()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children; the orders' giver asks whether they live
     sys.stdout.write("warm\n")
     sys.stdout.flush()

@@ -8,7 +8,7 @@ import pytest
 
 from prefect_gatehouse.testing import BraketEmulator
 from prefect_gatehouse.testing.fixtures import braket, braket_server
-from tests.support.braket import BraketDesk
+from tests.support.braket_desk import BraketDesk
 
 __all__ = ["braket", "braket_server", "desk"]
 

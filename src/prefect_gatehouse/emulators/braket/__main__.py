@@ -21,4 +21,5 @@ def _main() -> None:
     emulator.serve()
 
 
-_main()
+if __name__ == "__main__":
+    _main()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from prefect_gatehouse.errors import JobFailed, Unavailable
 from prefect_gatehouse.providers.braket.capabilities import Capabilities, read_capabilities
@@ -14,14 +16,36 @@ from prefect_gatehouse.providers.braket.place import Place
 from prefect_gatehouse.providers.braket.prices import price_of
 from prefect_gatehouse.providers.braket.sent import SentPayloads
 from prefect_gatehouse.providers.braket.session import Absent, Busy, Clients, NotAllowed, Refusal, Unknown, connect, reading, understood
-from prefect_gatehouse.providers.braket.submission import Submitter
+from prefect_gatehouse.providers.braket.spending import SpendingLimit, read_limits
+from prefect_gatehouse.providers.braket.submission import KEY_TAG, Submitter
 from prefect_gatehouse.providers.interface import BackendFacts, Connection, JobResult, JobStatus, Progress
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.workload import plain_form
 from prefect_gatehouse.workload.batch import CircuitBatch, require_fit, require_terminal_measurements
 
 _WIDEST = 1000  # qubits, before the device is asked
-_STATES = {"CREATED": "queued", "QUEUED": "queued", "RUNNING": "running", "CANCELLING": "running", "COMPLETED": "ready", "CANCELLED": "cancelled"}
+State = Literal["queued", "running", "ready", "failed", "cancelled"]
+_STATES: dict[str, State] = {
+    "CREATED": "queued",
+    "QUEUED": "queued",
+    "RUNNING": "running",
+    "CANCELLING": "running",
+    "COMPLETED": "ready",
+    "CANCELLED": "cancelled",
+}
+
+
+@dataclass(frozen=True)
+class SeenTask:
+    """A task that a search has shown: its handle, the key that it was made for, and where it is."""
+
+    handle: str
+    key: str
+    state: State
+
+
+def _state(status: str) -> State:
+    return _STATES.get(status, "failed")
 
 
 class BraketBackend:
@@ -53,8 +77,14 @@ class BraketBackend:
         return self._asked(lease)
 
     def price(self, circuits: int, shots: int, lease: CredentialLease) -> Decimal:
-        """Worst case: as few tasks as the device allows, every shot, the longest time."""
-        each = self.facts(lease).circuits_per_job
+        """Worst case: as few tasks as the device allows, every shot, the longest time.
+
+        Raises:
+            Denied: The device does not take so many shots, or the price table does not have it.
+        """
+        found = self._asked(lease)
+        each = min(found.executables, self._place.executables or found.executables)
+        found.require_shots(min(circuits, each), shots, self._name)
         return price_of(self._place.device_arn).worst(-(-circuits // each), circuits * shots, self._place.task_minutes)
 
     def encode(self, batch: CircuitBatch, shots: int) -> bytes:
@@ -85,13 +115,32 @@ class BraketBackend:
         """The task of a key; one that was sent a moment ago is waited for."""
         return self._submitter(lease).find(key)
 
+    def spending_limits(self, lease: CredentialLease) -> tuple[SpendingLimit, ...]:
+        """What the service itself still lets pass on this device.
+
+        Raises:
+            Unavailable: The service does not answer.
+        """
+        with reading(self._name):
+            return read_limits(self._connected(lease).braket, self._place.device_arn)
+
+    def tasks_since(self, since: datetime, lease: CredentialLease) -> tuple[SeenTask, ...]:
+        """Every task of ours on this device that was made since then, a hundred in a call; a lagging search may leave out the newest.
+
+        Raises:
+            Unavailable: The service does not answer.
+        """
+        with reading(self._name):
+            ours = [task for task in self._submitter(lease).tasks(since) if KEY_TAG in task.get("tags", {})]
+        return tuple(SeenTask(task["quantumTaskArn"], task["tags"][KEY_TAG], _state(task["status"])) for task in ours)
+
     def status(self, handle: str, lease: CredentialLease) -> JobStatus:
         """Where a task is."""
         task = self._task(handle, lease)
         if task["status"] in {"RUNNING", "COMPLETED"}:
             self._started.setdefault(handle, time.time())  # the service has no time of start
         position = str(task.get("queueInfo", {}).get("position", ""))
-        state: Any = _STATES.get(task["status"], "failed")
+        state = _state(task["status"])
         return JobStatus(state, int(position) - 1 if position.isdigit() and state == "queued" else None)
 
     def result(self, handle: str, lease: CredentialLease, progress: Progress | None = None) -> JobResult:

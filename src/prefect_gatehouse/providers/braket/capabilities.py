@@ -54,12 +54,20 @@ class Capabilities:
             raise Denied(f"the device does not take {', '.join(missing)}", where=where, advice="use another backend")
         if width_of(batch) > self.qubits:
             raise Denied(f"a circuit uses {width_of(batch)} qubits, the device has {self.qubits}", where=where, advice="use another backend")
+        if len(batch) > self.executables:
+            raise Denied(f"the device takes {self.executables} circuits in a task", where=where, advice="lower executables in the backend's block")
+        self.require_shots(len(batch), shots, where)
+
+    def require_shots(self, circuits: int, shots: int, where: str) -> None:
+        """Stops a task of more shots than the device takes, for a circuit or in all.
+
+        Raises:
+            Denied: Says how many it takes.
+        """
         low, high = self.shots
         if not max(low, 1) <= shots <= high:
             raise Denied(f"the device takes from {low} to {high} shots", where=where, advice="change execution.shots")
-        if len(batch) > self.executables:
-            raise Denied(f"the device takes {self.executables} circuits in a task", where=where, advice="lower executables in the backend's block")
-        if len(batch) > 1 and len(batch) * shots > self.total_shots:
+        if circuits > 1 and circuits * shots > self.total_shots:
             advice = f"set executables to {self.total_shots // shots} in the backend's block, or lower execution.shots"
             raise Denied(f"the device takes {self.total_shots} shots in a task", where=where, advice=advice)
 

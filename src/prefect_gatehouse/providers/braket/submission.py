@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from prefect_gatehouse.errors import Ambiguous, Denied, Tampered, Unavailable
 from prefect_gatehouse.providers.braket.place import Place
@@ -173,11 +175,15 @@ class Submitter:
         return found[0] if found else None
 
     def _tagged(self, key: str, since: datetime, *, anywhere: bool = False) -> list[str]:
+        return [task["quantumTaskArn"] for task in self.tasks(since, anywhere=anywhere) if task.get("tags", {}).get(KEY_TAG) == key]
+
+    def tasks(self, since: datetime, *, anywhere: bool = False) -> Iterator[dict[str, Any]]:
+        """Tasks of the account that were made since then, of this device or of any, as the service summarises them."""
         filters = [{"name": "createdAt", "operator": "GTE", "values": [since.isoformat()]}]
         if not anywhere:
             filters.append({"name": "deviceArn", "operator": "EQUAL", "values": [self._place.device_arn]})
         pages = self._clients.braket.get_paginator("search_quantum_tasks").paginate(filters=filters, PaginationConfig={"PageSize": 100})
-        return [task["quantumTaskArn"] for page in pages for task in page["quantumTasks"] if task.get("tags", {}).get(KEY_TAG) == key]
+        return (task for page in pages for task in page["quantumTasks"])
 
     def _folder(self, key: str) -> str:
         return f"{self._place.prefix}/{token_of(key)}"

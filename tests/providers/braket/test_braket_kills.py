@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from prefect_gatehouse.testing import BraketEmulator
-from tests.support.braket import BraketDesk
+from tests.support.braket_desk import BraketDesk
 
 _ROOT = Path(__file__).resolve().parents[3]
 _GRACE = 1.2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from prefect_gatehouse.providers.interface import Connection
 from prefect_gatehouse.testing import BraketEmulator
 from prefect_gatehouse.testing.braket import MACHINE, REGION
 from tests.providers.circuits import LEASE, flipped
-from tests.support.braket import BraketDesk, lease_of
+from tests.support.braket_desk import BraketDesk, lease_of
 
 CREATE = "CreateQuantumTask"
 
@@ -74,10 +75,12 @@ def test_the_provider_s_own_spending_limit(desk: BraketDesk) -> None:
     desk.emulator.client("braket").create_spending_limit(
         deviceArn=MACHINE, spendingLimit="0.40", timePeriod={"startAt": time.time() - 10, "endAt": time.time() + 1000}, clientToken="t"
     )
-    desk.submit([flipped(1)])
+    desk.ready(desk.submit([flipped(1)]))
     with pytest.raises(Denied, match="ServiceQuotaExceededException"):
         desk.submit([flipped(1)], key="run:0:1:0")
     assert len(desk.emulator.tasks()) == 1
+    (limit,) = desk.backend().spending_limits(desk.lease)
+    assert (str(limit.amount), str(limit.spent), limit.left) == ("0.40", "0.3725", limit.amount - limit.spent)
 
 
 def test_throttled_for_a_while(desk: BraketDesk) -> None:
@@ -156,18 +159,22 @@ def test_submitted_twice(desk: BraketDesk, memory: dict[str, Any]) -> None:
     assert len(desk.emulator.tasks()) == 1
 
 
-def test_among_many_tasks(desk: BraketDesk) -> None:
-    """The search goes over its pages."""
-    client = desk.emulator.client("braket")
+def test_all_open_jobs_in_few_calls(desk: BraketDesk) -> None:
+    """Among 230 tasks, half of them other people's: a key's own task is found over the pages, and all of ours are seen in three calls."""
     action = json.dumps({"braketSchemaHeader": {"name": "braket.ir.openqasm.program", "version": "1"}, "source": "OPENQASM 3.0; qubit[1] q; x q[0];"})
-    handle = desk.submit([flipped(1)])
+    started = datetime.now(UTC) - timedelta(seconds=5)
+    ended = desk.submit([flipped(1)])
+    desk.ready(ended)
     desk.emulator.conduct(queue_seconds=60)
-    for number in range(120):
-        client.create_quantum_task(
-            clientToken=str(number), deviceArn=MACHINE, shots=1, action=action, outputS3Bucket=desk.settings["bucket"], outputS3KeyPrefix="x"
-        )
-    assert desk.backend().find_by_key("run:0:0:0", desk.lease) == handle
-    assert desk.emulator.state()["calls"]["SearchQuantumTasks"] == 2
+    task = {"deviceArn": MACHINE, "shots": 1, "action": action, "outputS3Bucket": desk.settings["bucket"], "outputS3KeyPrefix": "x"}
+    for number in range(229):
+        tags = {"gatehouse-key": f"other:0:{number}:0"} if number % 2 else {"name": "somebody"}
+        desk.emulator.client("braket").create_quantum_task(clientToken=str(number), tags=tags, **task)
+    assert desk.backend().find_by_key("run:0:0:0", desk.lease) == ended
+    seen = desk.backend().tasks_since(started, desk.lease)
+    assert len(seen) == 115 and {task.key: task.state for task in seen}["run:0:0:0"] == "ready"
+    assert sum(task.state == "queued" for task in seen) == 114
+    assert desk.emulator.state()["calls"]["SearchQuantumTasks"] == 6
 
 
 def test_another_payload_under_the_same_key(desk: BraketDesk) -> None:
