@@ -73,7 +73,7 @@ class BraketEmulator:
         self._post("conduct", more)
 
     def device(self, arn: str = MACHINE, **more: Any) -> None:
-        """Changes a device: ``status``, ``queue``."""
+        """Changes a device: ``status``, ``queue``, fields of its ``capabilities``."""
         self._post("device", {"arn": arn, **more})
 
     def release(self) -> None:

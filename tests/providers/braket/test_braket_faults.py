@@ -225,6 +225,18 @@ def test_a_device_that_is_retired_while_the_task_waits(desk: BraketDesk) -> None
     assert backend.status(first, desk.lease).state == "failed"
 
 
+def test_a_device_that_has_changed(desk: BraketDesk) -> None:
+    """What is known of a device is asked, not remembered: fewer circuits in a task, a gate less, and another version of it."""
+    before = desk.backend().facts(desk.lease)
+    desk.emulator.device(capabilities={"action": {"braket.ir.openqasm.program_set": {"maximumExecutables": 7}}})
+    after = desk.backend().facts(desk.lease)
+    assert (before.circuits_per_job, after.circuits_per_job) == (100, 7) and before.version != after.version
+    assert desk.backend(executables=5).facts(desk.lease).circuits_per_job == 5
+    desk.emulator.device(capabilities={"action": {"braket.ir.openqasm.program": {"supportedOperations": ["rx", "rz", "cz"]}}})
+    with pytest.raises(Denied, match="does not take x"):
+        desk.submit([flipped(1, 0)])
+
+
 def test_cancelled_while_it_waits(desk: BraketDesk) -> None:
     """Cancelled is told as such and costs nothing; one that has ended can't be."""
     done = desk.submit([flipped(1)])

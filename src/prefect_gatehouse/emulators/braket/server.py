@@ -1,7 +1,7 @@
 """The HTTP server: Braket for requests that are signed for it, moto's S3 and STS for all others, and a door for whoever runs the drill.
 
 Below ``/_emulator/`` (JSON, no signature): ``GET state``; ``POST fault`` (``faults.CallFault``), ``conduct`` (``tasks.Conduct``), ``device``
-(``{"arn": ..., "status": ..., "queue": ...}``), ``release``, ``forget-tokens``, ``reset``.
+(``{"arn": ..., "status": ..., "queue": ..., "capabilities": ...}``), ``release``, ``forget-tokens``, ``reset``.
 """
 
 from __future__ import annotations
@@ -144,6 +144,7 @@ class Emulator:
         device = self.service.devices[given["arn"]]
         device.status = given.get("status", device.status)
         device.queue = given.get("queue", device.queue)
+        device.capabilities = _merged(device.capabilities, given.get("capabilities", {}))
         self.service.tasks.wake()
 
     def _reset(self) -> None:
@@ -160,6 +161,15 @@ class Emulator:
         with self.service.tasks.lock:
             tasks = [_told(task) for task in self.service.tasks.all()]
             return {"tasks": tasks, "calls": dict(self.service.calls), "held": self.faults.held, "conduct": asdict(self.service.conduct)}
+
+
+def _merged(document: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """A document with some of its fields changed, at any depth."""
+    changed = {
+        name: _merged(document[name], value) if isinstance(value, dict) and isinstance(document.get(name), dict) else value
+        for name, value in change.items()
+    }
+    return {**document, **changed}
 
 
 def _told(task: Task) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from prefect_gatehouse.errors import JobFailed, Unavailable
+from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.providers.braket.capabilities import Capabilities, read_capabilities
 from prefect_gatehouse.providers.braket.jobs import action_of, counts_of
 from prefect_gatehouse.providers.braket.place import Place
@@ -213,7 +214,8 @@ class BraketBackend:
         return Submitter(self._name, self._place, self._connected(lease), self._sent(lease))
 
     def _connected(self, lease: CredentialLease) -> Clients:
-        """The lease's clients; asked of the lease each time, which ends."""
-        if self._clients is None or self._clients[0] is not lease or lease.revoked:
+        """The lease's clients, as long as the lease lasts."""
+        lease.held(Purpose.SUBMIT)
+        if self._clients is None or self._clients[0] is not lease:
             self._clients = (lease, connect(self._place, lease, self._name))
         return self._clients[1]

@@ -1,6 +1,7 @@
 """What Amazon Braket charges, in USD: a dated table, and the price of a task.
 
-A table says when it was read and where; a price that is not in it is an error, never zero.
+A table says when it was read and where; a price that is not in it is an error, never zero. This one is the page as a public archive had it, of an
+age that the archive does not tell: compare it before money depends on it.
 """
 
 from __future__ import annotations
@@ -40,7 +41,6 @@ def _machine(shot: str) -> Price:
 
 _TABLE = {
     "qpu/ionq/Forte-1": _machine("0.08"),
-    "qpu/ionq/Forte-Enterprise-1": _machine("0.08"),
     "qpu/ionq/Aria-1": _machine("0.03"),
     "qpu/iqm/Garnet": _machine("0.00145"),
     "qpu/rigetti/Ankaa-3": _machine("0.0009"),
