@@ -12,6 +12,14 @@ from prefect_gatehouse.testing.braket import MACHINE, SIMULATOR
 from tests.providers.circuits import distance
 
 
+@pytest.fixture
+def environment(braket: BraketEmulator, monkeypatch: pytest.MonkeyPatch) -> BraketEmulator:
+    """The SDK finds the emulator where its environment says."""
+    for name, value in braket.environment.items():
+        monkeypatch.setenv(name, value)
+    return braket
+
+
 def test_devices(environment: BraketEmulator) -> None:
     """Found by name, with properties in the SDK's own classes, connectivity, queue and status."""
     from braket.aws import AwsDevice

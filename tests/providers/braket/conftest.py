@@ -1,4 +1,4 @@
-"""One emulator for all of these tests."""
+"""A run at the emulator's machine."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from pathlib import Path
 import pytest
 
 from prefect_gatehouse.testing import BraketEmulator
-from prefect_gatehouse.testing.fixtures import braket, braket_server
 from tests.support.braket_desk import BraketDesk
-
-__all__ = ["braket", "braket_server", "desk"]
 
 
 @pytest.fixture
