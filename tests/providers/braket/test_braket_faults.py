@@ -228,6 +228,8 @@ def test_a_device_that_is_retired_while_the_task_waits(desk: BraketDesk) -> None
 def test_a_device_that_has_changed(desk: BraketDesk) -> None:
     """What is known of a device is asked, not remembered: fewer circuits in a task, a gate less, and another version of it."""
     before = desk.backend().facts(desk.lease)
+    desk.emulator.device(capabilities={"service": {"updatedAt": "2026-12-01T00:00:00+00:00"}, "standardized": {"oneQubitProperties": {}}})
+    assert desk.backend().facts(desk.lease) == before  # calibrated anew
     desk.emulator.device(capabilities={"action": {"braket.ir.openqasm.program_set": {"maximumExecutables": 7}}})
     after = desk.backend().facts(desk.lease)
     assert (before.circuits_per_job, after.circuits_per_job) == (100, 7) and before.version != after.version

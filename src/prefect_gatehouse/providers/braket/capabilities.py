@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from prefect_gatehouse.canonical import sha256_bytes
+from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.errors import Denied, Unavailable
 from prefect_gatehouse.providers.braket.jobs import gates_of, width_of
 from prefect_gatehouse.workload.batch import CircuitBatch
@@ -29,7 +29,7 @@ class Capabilities:
         gates: Names of the gates that it takes, in lower case.
         queue: Tasks that wait there, as the service writes it; None where it does not say.
         calibration: The raw calibration, empty where there is none.
-        version: Digest of the whole document.
+        version: Digest of what it takes and how it is built; a new calibration is no new version.
     """
 
     status: str
@@ -97,7 +97,7 @@ def read_capabilities(answer: dict[str, Any], where: str) -> Capabilities:
             gates=frozenset(name.lower() for name in program["supportedOperations"]),
             queue=queues.get("Normal"),
             calibration=json.dumps(measured, sort_keys=True, separators=(",", ":")).encode() if measured else b"",
-            version=sha256_bytes(answer["deviceCapabilities"].encode())[:12],
+            version=digest({name: document[name] for name in ("action", "paradigm")})[:12],
         )
     except (KeyError, ValueError, TypeError, AttributeError):
         raise Unavailable("the device's capabilities do not read", where=where, advice="update amazon-braket-schemas") from None
