@@ -262,6 +262,15 @@ def test_deleted(desk: BraketDesk) -> None:
     assert "Versions" not in left and "DeleteMarkers" not in left
 
 
+def test_not_deleted_while_it_may_still_run(desk: BraketDesk) -> None:
+    """What would be written after the deletion is told, so that somebody comes back for it."""
+    desk.emulator.conduct(queue_seconds=60)
+    handle = desk.submit([flipped(1)])
+    assert "not ended" in desk.backend().delete(handle, desk.lease)
+    desk.backend().cancel(handle, desk.lease)
+    assert desk.backend().delete(handle, desk.lease) == ""
+
+
 def test_a_planted_payload(desk: BraketDesk) -> None:
     """What lies beside the result is not taken for ours because it lies there."""
     one, other = desk.submit([flipped(1)]), desk.submit([flipped(1, 0)], key="run:0:1:0")

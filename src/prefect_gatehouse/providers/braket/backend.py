@@ -189,6 +189,8 @@ class BraketBackend:
         try:
             with understood():
                 task = self._connected(lease).braket.get_quantum_task(quantumTaskArn=handle)
+                if _state(task["status"]) in {"queued", "running"}:
+                    return "the task has not ended, its result may still be written"
                 self._sent(lease).delete(str(task["outputS3Directory"]).rpartition("/")[0])
         except Absent:
             return ""
