@@ -15,6 +15,9 @@ from hypothesis import HealthCheck, settings
 from prefect_gatehouse.cli.quiet import QUIET
 from tests.support.logs import DELETED, ENDED_ITSELF, TOLD_TO_STOP, unknown_errors
 
+# The emulators' fixtures, taken as a user takes them.
+pytest_plugins = ["prefect_gatehouse.testing.fixtures"]
+
 # Before anything imports Prefect: no test reads or writes the caller's profile, and none phones home.
 os.environ.update(QUIET)
 for _name in [name for name in os.environ if name.startswith(("GATEHOUSE_", "PREFECT_API", "PREFECT_HOME", "PREFECT_PROFILE"))]:

@@ -38,7 +38,9 @@ Duration = Annotated[
 ]
 """A duration, written ``90s``, ``30m``, ``2h`` or ``7d``."""
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$", description="Lower case, digits, hyphens.")]
+_NAME = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+Name = Annotated[str, Field(pattern=f"^{_NAME}$", description="Lower case, digits, hyphens.")]
+BackendName = Annotated[str, Field(pattern=f"^{_NAME}(?:/{_NAME})?$", description="A simulator on this machine, or provider/device.")]
 # Approvers read these in tables: no control character, no mark-up, nothing that hides or reorders text (Unicode TR 36).
 _SHOWN = r"^[^\x00-\x1f\x7f-\x9f`|<>\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]+$"
 ColumnName = Annotated[str, Field(min_length=1, max_length=128, pattern=_SHOWN)]

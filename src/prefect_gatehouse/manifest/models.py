@@ -17,7 +17,18 @@ from prefect_gatehouse.canonical import EXACT
 from prefect_gatehouse.manifest.columns import REVERSIBLE, Drop, Tokenise, needs_key
 from prefect_gatehouse.manifest.data import Data, SqlQuery
 from prefect_gatehouse.manifest.declared_endpoint import Endpoint, dialect_of
-from prefect_gatehouse.manifest.fields import BlockReference, ColumnName, DataClass, Duration, Inconsistent, Line, Name, RelativePath, Strict
+from prefect_gatehouse.manifest.fields import (
+    BackendName,
+    BlockReference,
+    ColumnName,
+    DataClass,
+    Duration,
+    Inconsistent,
+    Line,
+    Name,
+    RelativePath,
+    Strict,
+)
 from prefect_gatehouse.manifest.output_columns import OutputColumn, OutputColumns
 from prefect_gatehouse.manifest.reserved import about_column, alike, free_table
 from prefect_gatehouse.vocabulary import TierName
@@ -80,7 +91,7 @@ class Envelope(Strict):
 class Execution(Strict):
     """Where circuits run."""
 
-    backends: Annotated[tuple[Name, ...], Field(min_length=1, max_length=10)] = Field(description="In order of preference.")
+    backends: Annotated[tuple[BackendName, ...], Field(min_length=1, max_length=10)] = Field(description="In order of preference.")
     shots: Annotated[int, Field(ge=1, le=1_000_000)]
     envelope: Envelope
     angle_step: Annotated[float, Field(ge=1e-12, le=0.1, strict=True)] | None = Field(

@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter
 
 from prefect_gatehouse.canonical import EXACT
 from prefect_gatehouse.errors import Denied, InputError
-from prefect_gatehouse.manifest.fields import DataClass, Duration, Name, Strict
+from prefect_gatehouse.manifest.fields import BackendName, DataClass, Duration, Strict
 from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.manifest.treatment import Treatment
 from prefect_gatehouse.policy.rules import TierRules
@@ -27,7 +27,7 @@ class _Tier(Strict):
     unverified_requests: bool
     unverified_class: DataClass = DataClass.PUBLIC
     highest_class: DataClass
-    backends: Annotated[tuple[Name, ...], Field(min_length=1)]
+    backends: Annotated[tuple[BackendName, ...], Field(min_length=1)]
     approval_window: _Window
     resume_window: _Window
     synthetic_only: bool

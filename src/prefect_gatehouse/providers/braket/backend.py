@@ -1,0 +1,237 @@
+"""One device of Amazon Braket as a backend."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+from prefect_gatehouse.errors import JobFailed, Unavailable
+from prefect_gatehouse.manifest.models import Purpose
+from prefect_gatehouse.money.prices import Price, Prices
+from prefect_gatehouse.providers.braket.capabilities import Capabilities, read_capabilities
+from prefect_gatehouse.providers.braket.jobs import action_of, counts_of
+from prefect_gatehouse.providers.braket.place import Place
+from prefect_gatehouse.providers.braket.sent import SentPayloads
+from prefect_gatehouse.providers.braket.session import Absent, Busy, Clients, NotAllowed, Refusal, Unknown, connect, reading, understood
+from prefect_gatehouse.providers.braket.spending import SpendingLimit, read_limits
+from prefect_gatehouse.providers.braket.submission import KEY_TAG, Submitter
+from prefect_gatehouse.providers.interface import BackendFacts, Connection, JobResult, JobStatus, Progress
+from prefect_gatehouse.secrets.lease import CredentialLease
+from prefect_gatehouse.settings import load_settings
+from prefect_gatehouse.workload import plain_form
+from prefect_gatehouse.workload.batch import CircuitBatch, require_fit, require_terminal_measurements
+
+_WIDEST = 1000  # qubits, before the device is asked
+State = Literal["queued", "running", "ready", "failed", "cancelled"]
+_STATES: dict[str, State] = {
+    "CREATED": "queued",
+    "QUEUED": "queued",
+    "RUNNING": "running",
+    "CANCELLING": "running",
+    "COMPLETED": "ready",
+    "CANCELLED": "cancelled",
+}
+
+
+@dataclass(frozen=True)
+class SeenTask:
+    """A task that a search has shown: its handle, the key that it was made for, and where it is."""
+
+    handle: str
+    key: str
+    state: State
+
+
+def _state(status: str) -> State:
+    return _STATES.get(status, "failed")
+
+
+class BraketBackend:
+    """A device.
+
+    Args:
+        name: As the manifest names it.
+        place: Where it is.
+        connection: With the sealer of the run.
+    """
+
+    def __init__(self, name: str, place: Place, connection: Connection) -> None:
+        self._name, self._place, self._sealer = name, place, connection.sealer
+        self._clients: tuple[CredentialLease, Clients] | None = None
+        self._capabilities: Capabilities | None = None
+        self._started: dict[str, float] = {}
+
+    def facts(self, lease: CredentialLease) -> BackendFacts:
+        """What the device is, asked now."""
+        found = self._asked(lease)
+        number = min(found.executables, self._place.executables or found.executables)
+        place = self._place
+        return BackendFacts(
+            self._name,
+            "amazon-braket",
+            found.version,
+            found.qubits,
+            found.simulator,
+            number,
+            place.grace_seconds,
+            place.poll_seconds,
+            priced_as=place.device_arn,
+        )
+
+    def device(self, lease: CredentialLease) -> Capabilities:
+        """Status, queue, gates and calibration, asked now."""
+        return self._asked(lease)
+
+    def price(self, circuits: int, shots: int, lease: CredentialLease) -> Decimal:
+        """Worst case: as few tasks as the device allows, every shot, the longest time.
+
+        Raises:
+            Denied: The device does not take so many shots.
+            InputError: The price table does not have the device.
+        """
+        found = self._asked(lease)
+        each = min(found.executables, self._place.executables or found.executables)
+        found.require_shots(min(circuits, each), shots, self._name)
+        return self._price.estimate(-(-circuits // each), circuits * shots, self._place.task_minutes).upper
+
+    @property
+    def _price(self) -> Price:
+        return Prices(load_settings().prices).of(self._place.device_arn)
+
+    def encode(self, batch: CircuitBatch, shots: int) -> bytes:
+        """The plain form; what no device of Braket runs is refused here, what this one does not take as soon as it has been asked."""
+        require_fit(batch, self._name, _WIDEST)
+        require_terminal_measurements(batch, self._name)
+        if self._capabilities is not None:
+            self._capabilities.require(batch, shots, self._name)
+        return plain_form.write(batch, shots)
+
+    def plain_form(self, payload: bytes) -> bytes:
+        """The payload as it is; ``submit`` translates it."""
+        return payload
+
+    def submit(self, payload: bytes, key: str, lease: CredentialLease) -> str:
+        """Makes the task for this key, or finds it.
+
+        Raises:
+            Denied: The service refused; no task exists.
+            Unavailable: The service is busy, or the credential is not valid; no task was made, and the same call may be made again.
+            Ambiguous: Nobody can tell whether a task exists.
+        """
+        batch, shots = plain_form.decode(payload)
+        self._asked(lease).require(batch, shots, self._name)
+        return self._submitter(lease).submit(key, payload, str(action_of(batch).json()), shots * len(batch))
+
+    def find_by_key(self, key: str, lease: CredentialLease) -> str | None:
+        """The task of a key; one that was sent a moment ago is waited for."""
+        return self._submitter(lease).find(key)
+
+    def spending_limits(self, lease: CredentialLease) -> tuple[SpendingLimit, ...]:
+        """What the service itself still lets pass on this device.
+
+        Raises:
+            Unavailable: The service does not answer.
+        """
+        with reading(self._name):
+            return read_limits(self._connected(lease).braket, self._place.device_arn)
+
+    def tasks_since(self, since: datetime, lease: CredentialLease) -> tuple[SeenTask, ...]:
+        """Every task of ours on this device that was made since then, a hundred in a call; a lagging search may leave out the newest.
+
+        Raises:
+            Unavailable: The service does not answer.
+        """
+        with reading(self._name):
+            ours = [task for task in self._submitter(lease).tasks(since) if KEY_TAG in task.get("tags", {})]
+        return tuple(SeenTask(task["quantumTaskArn"], task["tags"][KEY_TAG], _state(task["status"])) for task in ours)
+
+    def status(self, handle: str, lease: CredentialLease) -> JobStatus:
+        """Where a task is."""
+        task = self._task(handle, lease)
+        if task["status"] in {"RUNNING", "COMPLETED"}:
+            self._started.setdefault(handle, time.time())  # the service has no time of start
+        position = str(task.get("queueInfo", {}).get("position", ""))
+        state = _state(task["status"])
+        return JobStatus(state, int(position) - 1 if position.isdigit() and state == "queued" else None)
+
+    def result(self, handle: str, lease: CredentialLease, progress: Progress | None = None) -> JobResult:
+        """The counts of a task that has ended."""
+        task = self._task(handle, lease)
+        if task["status"] != "COMPLETED":
+            raise JobFailed(f"the provider has the job as {task['status'].lower()}", where=self._name, job_id=handle, advice="start a new run")
+        directory = str(task["outputS3Directory"])
+        clients = self._connected(lease)
+
+        def fetch(name: str) -> dict[str, Any]:
+            document: dict[str, Any] = json.loads(clients.s3.get_object(Bucket=task["outputS3Bucket"], Key=f"{directory}/{name}")["Body"].read())
+            return document
+
+        with reading(self._name):
+            batch, shots = plain_form.decode(self._sent(lease).read(directory.rpartition("/")[0]))
+            document = fetch("results.json")
+            counts = counts_of(batch, shots, document, fetch, self._name, handle)
+        if progress is not None:
+            progress(len(counts), len(counts))
+        created, ended = task["createdAt"].timestamp(), task["endedAt"].timestamp()
+        simulated = document.get("additionalMetadata", {}).get("simulatorMetadata") or {}
+        seconds = float(simulated.get("executionDuration", 0)) / 1000
+        started = min(ended, max(created, self._started.get(handle, ended - seconds)))
+        billed = self._price.billed(shots * len(batch), Decimal(repr(seconds)) / 60)
+        calibration = self._asked(lease).calibration
+        return JobResult(counts, started - created, seconds or ended - started, calibration, billed)
+
+    def cancel(self, handle: str, lease: CredentialLease) -> bool:
+        """Cancels a task that waits or runs; False if it has ended."""
+        try:
+            with understood():
+                self._connected(lease).braket.cancel_quantum_task(quantumTaskArn=handle)
+        except (Refusal, Absent):
+            return self.status(handle, lease).state == "cancelled"
+        except (Busy, Unknown, NotAllowed) as error:
+            raise Unavailable(f"the task can't be cancelled now ({error})", where=self._name, job_id=handle, advice="try again", retry=True) from None
+        return True
+
+    def delete(self, handle: str, lease: CredentialLease) -> str:
+        """Removes what was sent and the result from S3, in all versions.
+
+        Braket keeps its record of the task: device, shots, times and tags. It holds neither circuits nor counts, and nobody can delete it.
+        """
+        try:
+            with understood():
+                task = self._connected(lease).braket.get_quantum_task(quantumTaskArn=handle)
+                if _state(task["status"]) in {"queued", "running"}:
+                    return "the task has not ended, its result may still be written"
+                self._sent(lease).delete(str(task["outputS3Directory"]).rpartition("/")[0])
+        except Absent:
+            return ""
+        except (Refusal, Busy, Unknown, NotAllowed) as error:
+            return f"the task's files can't be removed ({error})"
+        return ""
+
+    def _task(self, handle: str, lease: CredentialLease) -> dict[str, Any]:
+        with reading(self._name):
+            found: dict[str, Any] = self._connected(lease).braket.get_quantum_task(quantumTaskArn=handle, additionalAttributeNames=["QueueInfo"])
+        return found
+
+    def _asked(self, lease: CredentialLease) -> Capabilities:
+        with reading(self._name):
+            answer = self._connected(lease).braket.get_device(deviceArn=self._place.device_arn)
+        self._capabilities = read_capabilities(answer, self._name)
+        return self._capabilities
+
+    def _sent(self, lease: CredentialLease) -> SentPayloads:
+        return SentPayloads(self._connected(lease).s3, self._place.bucket, self._sealer)
+
+    def _submitter(self, lease: CredentialLease) -> Submitter:
+        return Submitter(self._name, self._place, self._connected(lease), self._sent(lease))
+
+    def _connected(self, lease: CredentialLease) -> Clients:
+        """The lease's clients, as long as the lease lasts."""
+        lease.held(Purpose.SUBMIT)
+        if self._clients is None or self._clients[0] is not lease:
+            self._clients = (lease, connect(self._place, lease, self._name))
+        return self._clients[1]

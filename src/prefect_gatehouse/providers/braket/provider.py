@@ -1,0 +1,20 @@
+"""The provider of Amazon Braket: a backend is ``braket/NAME``, where NAME is a block that says which device, region and bucket."""
+
+from __future__ import annotations
+
+from prefect_gatehouse.providers.interface import Backend, Connection
+
+
+class BraketProvider:
+    """Devices and managed simulators of Amazon Braket. Its packages are loaded when something is asked, not before."""
+
+    def devices(self) -> tuple[str, ...]:
+        """None is known: an administrator's blocks name them."""
+        return ()
+
+    def connect(self, device: str, connection: Connection) -> Backend:
+        """A device by the settings of its block."""
+        from prefect_gatehouse.providers.braket.backend import BraketBackend
+        from prefect_gatehouse.providers.braket.place import read_place
+
+        return BraketBackend(f"braket/{device}", read_place(device, connection.settings), connection)

@@ -1,0 +1,42 @@
+"""The block of a Braket device: an operator's form with the provider's own bounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from prefect.blocks.core import Block
+from prefect.testing.standard_test_suites import BlockStandardTestSuite
+from pydantic import ValidationError
+
+from prefect_gatehouse.blocks.braket_device import BraketDevice
+from prefect_gatehouse.providers.braket.place import Place, read_place
+
+GOOD = {"device_arn": "arn:aws:braket:eu-north-1::device/qpu/iqm/Garnet", "region": "eu-north-1", "bucket": "results"}
+
+
+class TestBraketDeviceStandards(BlockStandardTestSuite):
+    """Description, documentation, a period after each field's description, and an example that loads the block."""
+
+    @pytest.fixture
+    def block(self) -> type[Block]:
+        return BraketDevice
+
+    def test_has_a_valid_image(self, block: type[Block]) -> None:
+        """It names none, so a closed site's UI asks nobody for one."""
+        assert block._logo_url is None
+
+
+def test_the_form_is_the_provider_s() -> None:
+    """Every setting with its title, none more; what is filled in is what the provider reads."""
+    assert set(BraketDevice.model_fields) == set(Place.model_fields)
+    assert all(field.title for field in BraketDevice.model_fields.values())
+    filled = BraketDevice(**GOOD, tags={"team": "physics"}, executables=50)
+    assert read_place("garnet-eu", filled.settings()) == Place(**GOOD, tags={"team": "physics"}, executables=50)
+
+
+@pytest.mark.parametrize("wrong", [{"device_arn": "Garnet"}, {"region": "Europe"}, {"bucket": "x"}, {"grace_seconds": -1}, {"prefix": "../x"}])
+def test_the_form_refuses_what_the_provider_would(wrong: dict[str, object], tmp_path: Path) -> None:
+    """In the UI, before a run meets it."""
+    with pytest.raises(ValidationError):
+        BraketDevice(**{**GOOD, **wrong})
