@@ -17,7 +17,16 @@ from tests.support.pipeline import ROWS
 from tests.support.sweeps import over, scheduled
 
 from prefect_gatehouse.errors import GatehouseError
-from prefect_gatehouse.ledger.events import ApprovalGiven, AttemptStarted, GateEntered, JobSubmitted, OrdersIgnored, RunRequested, RunTaken
+from prefect_gatehouse.ledger.events import (
+    ApprovalGiven,
+    AttemptStarted,
+    GateEntered,
+    JobSubmitted,
+    OrdersIgnored,
+    RunRequested,
+    RunTaken,
+    WorkloadRan,
+)
 from prefect_gatehouse.operate import runs as control
 
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(400)]
@@ -122,25 +131,6 @@ def test_a_scheduled_sweep_in_a_fork(warm: Any) -> None:
     assert all(run.state_name in {"Completed", "Scheduled", "Pending", "Running"} for run in scheduled("warm"))
 
 
-def test_runs_share_no_memory(warm: Any) -> None:
-    """What a workload leaves in a module is not there in the next run: each is forked from the clean parent, and has a cell of its own."""
-    spoilt = """
-import json
-
-
-def solve(features, parameters):
-    if getattr(json, "LEFT_BEHIND", False):
-        raise ValueError("the last run's memory")
-    json.LEFT_BEHIND = True
-    yield from ()
-"""
-    pipeline = warm("memory", workload=spoilt)
-    for _ in range(2):
-        run_id = pipeline.start()
-        row = ended(pipeline, run_id)
-        assert "returned no pandas frame" in row.message, row.message
-
-
 def test_a_cancelled_run_is_told_to_stop(warm: Any) -> None:
     """Cancelling stops the process within seconds, the ledger has the run as cancelled, and nothing is left."""
     from prefect.client.orchestration import get_client
@@ -225,3 +215,29 @@ def control_warrant(pipeline: Any, run_id: str) -> str:
     key = pipeline.settings.worker_key_file()
     obtain_worker_key(key)
     return sign_warrant(key, run_id, "local").model_dump_json()
+
+
+def test_runs_share_no_memory(warm: Any, stack: Any) -> None:
+    """What a workload leaves in a module is not there in the next run: each is forked from the clean parent.
+
+    Without a cell, which keeps runs apart anyway.
+    """
+    stack.stop_workers()
+    stack.environment["GATEHOUSE_CELL"] = "none"
+    stack.start_worker("gatehouse", "warm")
+    spoilt = """
+import json
+
+
+def solve(features, parameters):
+    if getattr(json, "LEFT_BEHIND", False):
+        raise ValueError("the last run's memory")
+    json.LEFT_BEHIND = True
+    yield from ()
+"""
+    pipeline = warm("memory", workload=spoilt)
+    for _ in range(2):
+        run_id = pipeline.start()
+        row = ended(pipeline, run_id)
+        assert "returned no pandas frame" in row.message, row.message
+        assert {event.fact.cell for event in pipeline.ledger.facts(WorkloadRan, run_id)} == {"none"}
