@@ -64,7 +64,7 @@ def test_a_row_s_whole_way(desk: Desk) -> None:
     said = dict(settled.data)
     assert said.pop("sealed_sha256") != said["result_sha256"]
     assert said == {"key": entry.key, "result_sha256": sha256_bytes(b"[{}]"), "cost_usd": "0.3"}
-    assert [event.seq for event in (desk.events("submission-intended")[0], submitted, settled)] == [2, 3, 4]
+    assert [event.seq for event in (desk.events("submission-intended")[0], submitted, settled)] == [3, 4, 5]
 
 
 def test_the_same_key_is_intended_once(desk: Desk) -> None:
