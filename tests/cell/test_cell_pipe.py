@@ -137,12 +137,17 @@ def test_more_gates_than_can_be_read() -> None:
         _batch(b"1\ngatehouse-circuits/2\n" + b"[" * (1 << 25) + b"\n[[0,1]]\n")
 
 
-def stream(table: pa.Table, **options: Any) -> bytes:
-    """An Arrow stream as anybody could write it."""
+def stream(table: pa.Table, rows: int | None = None, **options: Any) -> bytes:
+    """An Arrow stream as anybody could write it, with so many rows a batch."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
-        writer.write_table(table)
+        writer.write_table(table, rows)
     return sink.getvalue().to_pybytes()
+
+
+def of_rows(table: pa.Table, rows: int) -> bytes:
+    """A stream whose batch says that it has so many rows."""
+    return stream(table).replace(struct.pack("<q", len(table)), struct.pack("<q", rows))
 
 
 PLAIN = pa.table({"subject": ["a", "b"], "score": [0.5, None]})
@@ -160,6 +165,12 @@ TABLES = {
     "twice": stream(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["x", "x"])),
     "file": pa.ipc.new_file,
     "cut": stream(PLAIN)[:-60],
+    "a-bomb-of-rows-without-a-value": of_rows(pa.table({"x": pa.nulls(54_321)}), 1 << 40),
+    "a-bomb-of-rows-without-a-byte": of_rows(pa.table({"x": pa.array([b""] * 54_321, pa.binary(0))}), 1 << 40),
+    "fewer-rows-than-none": of_rows(pa.table({"x": pa.nulls(54_321)}), -1),
+    "a-bomb-of-cells-without-a-value": stream(pa.table({"x": [True] * (1 << 20)} | {f"n{each}": pa.nulls(1 << 20) for each in range(65)})),
+    "a-bomb-of-batches": stream(pa.table({"x": [1] * 1001}), 1),
+    "too-wide": stream(pa.table({f"x{each}": [1] for each in range(10_001)})),
     "not-utf-8": stream(PLAIN).replace(b"ab", b"\xff\xfe"),
 }
 
