@@ -78,6 +78,19 @@ def test_reads_beside_itself(cell: CellName, tmp_path: Path) -> None:
     assert attacked(cell, tmp_path / "w", attack, apart=(source,)) == "None"
 
 
+@pytest.mark.parametrize("lies", ["beside", "below"])
+def test_reads_its_source_through_a_link(cell: CellName, tmp_path: Path, lies: str) -> None:
+    """Columns that stay behind, under a name that is none of the source's: what a link leads to is as little the workload's as the file itself."""
+    folder = tmp_path / "w" / ("data" if lies == "below" else "")
+    folder.mkdir(parents=True)
+    (folder / "source.csv").write_text("CANARY")
+    (tmp_path / "w" / "harmless.txt").symlink_to(folder / "source.csv")
+    attack = "def attack(parameters):\n    return open(os.path.join(os.path.dirname(__file__), 'harmless.txt')).read()\n"
+    apart = (folder,) if lies == "below" else (folder / "source.csv",)
+    assert attacked("none", tmp_path / "w", attack, apart=apart) == "'CANARY'"
+    assert attacked(cell, tmp_path / "w", attack, apart=apart) == "None"
+
+
 CHANGES = {
     "writes": "    open(place + '/weights.txt', 'w').write('CANARY')\n",
     "makes it writable": "    os.chmod(place + '/weights.txt', 0o644)\n    open(place + '/weights.txt', 'w').write('CANARY')\n",

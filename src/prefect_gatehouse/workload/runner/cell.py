@@ -83,9 +83,7 @@ class Cell:
         readable = places.readable(task.workload.package)
         places.refuse_secrets(readable, secret)
         try:
-            self._process, self._channel = self._start(
-                [*readable, *(sources.root / name for name in self._files if mechanism.home is None and not name.endswith(".py"))]
-            )
+            self._process, self._channel = self._start(readable)
         except OSError as error:
             raise Unavailable(
                 f"a cell can't be started: {os.strerror(error.errno or 0)}", where=mechanism.name, advice="look at the machine, then resume the run"

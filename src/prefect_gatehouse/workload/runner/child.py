@@ -34,7 +34,7 @@ def main(order: dict[str, Any]) -> None:
     load, files = _read(received[1])
     if order["placed"]:
         _place(files)
-    _confine(order)
+    _confine(order, {} if order["placed"] else files)
     _imported()
     wire.send(writing, wire.Kind.READY, b"")
     _serve(reading, writing, _Driven(load, files))
@@ -65,7 +65,7 @@ def _place(files: dict[Path, bytes]) -> None:
         folder.chmod(0o555)
 
 
-def _confine(order: dict[str, Any]) -> None:
+def _confine(order: dict[str, Any], files: dict[Path, bytes]) -> None:
     # The kernel kills this one before anybody else if memory runs out.
     with contextlib.suppress(OSError):  # there need be no such file
         Path("/proc/self/oom_score_adj").write_text("1000")
@@ -86,7 +86,7 @@ def _confine(order: dict[str, Any]) -> None:
         system.die_with_parent(order["parent"])
         system.drop_capabilities()
         system.no_new_privileges()
-        landlock.confine(map(Path, order["readable"]))
+        landlock.confine(map(Path, order["readable"]), {path: data for path, data in files.items() if path.suffix != ".py"})
     else:
         system.drop_capabilities()
         system.no_new_privileges()
