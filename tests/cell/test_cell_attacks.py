@@ -319,6 +319,11 @@ NEIGHBOURS = {
     "    return got.raw == b'CANARY'",
     "signal": "os.kill(parameters['process'], 0)\n    return True",
     "signal-to-all": "os.kill(0, 0)\n    return True",
+    # Whoever owns a descriptor gets a signal when it is ready; without Landlock's own scope for signals (Linux before 6.12) any process of the user's.
+    "signal-of-a-pipe": "import fcntl\n    fcntl.fcntl(os.pipe()[0], fcntl.F_SETOWN, parameters['process'])\n    return True",
+    "signal-of-a-socket": "import fcntl, socket, struct\n"
+    "    fcntl.ioctl(socket.socketpair()[0], 0x8901, struct.pack('i', parameters['process']))\n    return True",
+    "which-signal": "import fcntl\n    fcntl.fcntl(os.pipe()[0], 10, 10)\n    return True",
     "descriptor": "return bool(os.listdir(f\"/proc/{parameters['process']}/fd\"))",
     "limits": "import resource\n    return bool(resource.prlimit(parameters['process'], resource.RLIMIT_NOFILE, "
     "resource.prlimit(parameters['process'], resource.RLIMIT_NOFILE)))",
@@ -428,6 +433,14 @@ def test_fills_the_processes(cell: CellName, tmp_path: Path) -> None:
     )
     assert attacked("none", tmp_path / "w", attack) == "8"
     assert attacked(cell, tmp_path / "w", attack) == "None"
+
+
+def test_fills_the_processes_with_threads(cell: CellName, tmp_path: Path) -> None:
+    """A machine has so many numbers for threads, and other runs want some; each cell has a limit of its own (but for root's, docs/operators.md)."""
+    attack = "def attack(parameters):\n    import resource\n    return resource.getrlimit(resource.RLIMIT_NPROC)[1]\n"
+    outside = eval(attacked("none", tmp_path / "w", attack))
+    inside = eval(attacked(cell, tmp_path / "w", attack))
+    assert 0 < inside < 20_000 and (outside < 0 or inside < outside)
 
 
 def test_computes_for_ever(cell: CellName, tmp_path: Path) -> None:
