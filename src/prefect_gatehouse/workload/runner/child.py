@@ -104,7 +104,7 @@ def _tasks() -> int:
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has ended
             if process.stat().st_uid == user:
-                found += len(os.listdir(process / "task"))
+                found += sum(1 for _ in (process / "task").iterdir())
     return found
 
 
