@@ -319,7 +319,7 @@ NEIGHBOURS = {
     "    return got.raw == b'CANARY'",
     "signal": "os.kill(parameters['process'], 0)\n    return True",
     "signal-to-all": "os.kill(0, 0)\n    return True",
-    # Whoever owns a descriptor gets a signal when it is ready: any process of the user's, where Landlock has no scope for signals (before Linux 6.12).
+    # Whoever owns a descriptor gets a signal when it is ready: any process of the user's, where Landlock does not scope signals (before Linux 6.12).
     "signal-of-a-pipe": "import fcntl\n    fcntl.fcntl(os.pipe()[0], fcntl.F_SETOWN, parameters['process'])\n    return True",
     "signal-of-a-socket": "import fcntl, socket, struct\n"
     "    fcntl.ioctl(socket.socketpair()[0], 0x8901, struct.pack('i', parameters['process']))\n    return True",

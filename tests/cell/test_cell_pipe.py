@@ -280,3 +280,14 @@ def test_faults_that_are_told() -> None:
     ]
     for record, words in said:
         assert str(faults.error_from(json.dumps(record).encode(), FOUND, ("score",))).startswith(words)
+
+
+def test_a_source_that_is_too_long_to_be_asked_about() -> None:
+    """Ten megabytes of numbers take the parser four gigabytes, which no cell would limit: the run asks it about short files alone."""
+    for length, words in ((10, "SyntaxError: "), (1 << 20, "the workload raised SyntaxError")):
+        source = b"import nothing\nx = [" + b"1," * length
+        found = FoundWorkload("workload.py:solve", Path("/w/workload.py"), Sources(Path("/w"), {Path("/w/workload.py"): source}))
+        told = faults.error_from(b'{"fault": "syntax", "where": "workload.py:2"}', found, ())
+        assert words in str(told)
+    told = faults.error_from(b'{"fault": "missing", "where": "workload.py:1", "name": "nothing"}', found, ())
+    assert "the workload raised ModuleNotFoundError" in str(told)
