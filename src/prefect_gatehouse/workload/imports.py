@@ -9,8 +9,9 @@ MOST_BYTES = 1 << 18
 """Of a file that Python's own parser is asked about outside a cell: a tree takes four hundred times the room of its text."""
 _ALL_BYTES = 1 << 20
 
+
 def imported_names(sources: Iterable[bytes]) -> set[str]:
-    """Every module that an import statement names, with the packages that it lies in; a file that is no Python, or too long to be asked, imports nothing."""
+    """Every module that an import statement names, with the packages that it lies in; a file that is no Python, or is too long, imports nothing."""
     found: set[str] = set()
     read = 0
     for source in sources:
