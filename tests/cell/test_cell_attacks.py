@@ -519,9 +519,9 @@ def test_hides_data_in_metadata(cell: CellName, tmp_path: Path) -> None:
 
 
 def test_a_home_among_the_packages(cell: CellName, tmp_path: Path) -> None:
-    """Where a secret folder lies within what a cell reads, no cell is made."""
+    """Where a secret folder lies within what a cell reads, the system's folders among it, no cell is made."""
     from prefect_gatehouse.errors import InputError
 
-    for place in (Path(sysconfig.get_path("purelib")) / "home", Path(sys.prefix) / "lib"):
+    for place in (Path(sysconfig.get_path("purelib")) / "home", Path(sys.prefix) / "lib", Path("/usr/src/app"), Path("/usr/local/var/gatehouse")):
         with pytest.raises(InputError, match="lies where a workload may read"):
             runner(cell, tmp_path / "w", TALK, secret=(place,))

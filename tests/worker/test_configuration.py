@@ -76,7 +76,7 @@ def test_a_file_that_others_may_write_is_refused(tmp_path: Path, what: str) -> N
     }[what]
     if not os.geteuid():
         assert load_configuration({CONFIG: str(links / "worker.toml")}).folders == (tmp_path,)
-    place.chmod(mode)
+    place.chmod(0o666 if what == "file" else 0o777)
     with pytest.raises(InputError, match="may be changed") as caught:
         load_configuration({CONFIG: str(links / "worker.toml")})
     if not os.geteuid():

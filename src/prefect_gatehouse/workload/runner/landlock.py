@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect_gatehouse.vocabulary import CellName
-from prefect_gatehouse.workload.runner import seccomp, system
+from prefect_gatehouse.workload.runner import places, seccomp, system
 
 if TYPE_CHECKING:
     # The process confines itself while it has one thread; what a round is made of would bring more.
@@ -27,7 +27,7 @@ _OLDEST = 3  # before it a file could be truncated (Linux 6.2)
 _RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 _WRITE_FILE, _READ_FILE, _READ_DIR, _TRUNCATE = 1 << 1, 1 << 2, 1 << 3, 1 << 14
 _BIND_TCP, _CONNECT_TCP, _ABSTRACT_SOCKETS, _SIGNALS = 1 << 0, 1 << 1, 1 << 0, 1 << 1
-_SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache")
+_LINKER = Path("/etc/ld.so.cache")
 _DEVICES = {"/dev/null": _READ_FILE | _WRITE_FILE | _TRUNCATE, "/dev/zero": _READ_FILE, "/dev/urandom": _READ_FILE, "/dev/random": _READ_FILE}
 
 
@@ -74,7 +74,7 @@ def confine(readable: Iterable[Path], files: Mapping[Path, bytes]) -> None:
         attributes += struct.pack("=Q", _ABSTRACT_SOCKETS | _SIGNALS)
     ruleset = system.call(_CREATE, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0))
     try:
-        for path in filter(Path.exists, (*map(Path, _SYSTEM), *readable)):
+        for path in filter(Path.exists, (*places.SYSTEM, _LINKER, *readable)):
             _allow(ruleset, path, _READ_FILE | _READ_DIR if path.is_dir() else _READ_FILE)
         for path, data in files.items():
             _allow_file(ruleset, path, data)
