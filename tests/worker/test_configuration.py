@@ -68,12 +68,7 @@ def test_a_file_that_others_may_write_is_refused(tmp_path: Path, what: str) -> N
     file.write_text(f'folders = ["{tmp_path}"]\n')
     file.chmod(0o644)
     (links / "worker.toml").symlink_to(file)
-    place, mode = {
-        "file": (file, 0o666),
-        "folder": (folder, 0o777),
-        "a folder above": (folder.parent, 0o777),
-        "the folder of a link": (links, 0o777),
-    }[what]
+    place = {"file": file, "folder": folder, "a folder above": folder.parent, "the folder of a link": links}[what]
     if not os.geteuid():
         assert load_configuration({CONFIG: str(links / "worker.toml")}).folders == (tmp_path,)
     place.chmod(0o666 if what == "file" else 0o777)
