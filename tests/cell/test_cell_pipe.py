@@ -162,6 +162,8 @@ TABLES = {
     "nested": stream(pa.table({"x": [[1], [2]]})),
     "struct": stream(pa.table({"x": [{"a": 1}]})),
     "binary": stream(pa.table({"x": [b"CANARY"]})),
+    "a-zone-of-its-own": stream(pa.table({"x": pa.array([1], pa.timestamp("us", "CANARY"))})),
+    "an-offset-of-its-own": stream(pa.table({"x": pa.array([1], pa.timestamp("us", "+01:00CANARY"))})),
     "twice": stream(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["x", "x"])),
     "file": pa.ipc.new_file,
     "cut": stream(PLAIN)[:-60],
@@ -194,6 +196,13 @@ def test_a_table_goes_through_as_it_is() -> None:
     found = table_form.unpack(table_form.pack(several))
     assert found.equals(several.replace_schema_metadata(None)) and not found.schema.metadata
     assert table_form.unpack(stream(several)).schema.metadata is None
+
+
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin", "+05:30"])
+def test_zones_that_everybody_has(zone: str | None) -> None:
+    """Names of the time zone database, and offsets."""
+    table = pa.table({"x": pa.array([1], pa.timestamp("us", zone))})
+    assert table_form.unpack(table_form.pack(table)).equals(table)
 
 
 def test_a_table_with_any_byte_changed() -> None:
