@@ -78,6 +78,19 @@ def test_reads_beside_itself(cell: CellName, tmp_path: Path) -> None:
     assert attacked(cell, tmp_path / "w", attack, apart=(source,)) == "None"
 
 
+@pytest.mark.parametrize("lies", ["beside", "below"])
+def test_reads_its_source_through_a_link(cell: CellName, tmp_path: Path, lies: str) -> None:
+    """Columns that stay behind, under a name that is none of the source's: what a link leads to is as little the workload's as the file itself."""
+    folder = tmp_path / "w" / ("data" if lies == "below" else "")
+    folder.mkdir(parents=True)
+    (folder / "source.csv").write_text("CANARY")
+    (tmp_path / "w" / "harmless.txt").symlink_to(folder / "source.csv")
+    attack = "def attack(parameters):\n    return open(os.path.join(os.path.dirname(__file__), 'harmless.txt')).read()\n"
+    apart = (folder,) if lies == "below" else (folder / "source.csv",)
+    assert attacked("none", tmp_path / "w", attack, apart=apart) == "'CANARY'"
+    assert attacked(cell, tmp_path / "w", attack, apart=apart) == "None"
+
+
 CHANGES = {
     "writes": "    open(place + '/weights.txt', 'w').write('CANARY')\n",
     "makes it writable": "    os.chmod(place + '/weights.txt', 0o644)\n    open(place + '/weights.txt', 'w').write('CANARY')\n",
@@ -306,6 +319,11 @@ NEIGHBOURS = {
     "    return got.raw == b'CANARY'",
     "signal": "os.kill(parameters['process'], 0)\n    return True",
     "signal-to-all": "os.kill(0, 0)\n    return True",
+    # Whoever owns a descriptor gets a signal when it is ready: any process of the user's, where Landlock does not scope signals (before Linux 6.12).
+    "signal-of-a-pipe": "import fcntl\n    fcntl.fcntl(os.pipe()[0], fcntl.F_SETOWN, parameters['process'])\n    return True",
+    "signal-of-a-socket": "import fcntl, socket, struct\n"
+    "    fcntl.ioctl(socket.socketpair()[0], 0x8901, struct.pack('i', parameters['process']))\n    return True",
+    "which-signal": "import fcntl\n    fcntl.fcntl(os.pipe()[0], 10, 10)\n    return True",
     "descriptor": "return bool(os.listdir(f\"/proc/{parameters['process']}/fd\"))",
     "limits": "import resource\n    return bool(resource.prlimit(parameters['process'], resource.RLIMIT_NOFILE, "
     "resource.prlimit(parameters['process'], resource.RLIMIT_NOFILE)))",
@@ -417,6 +435,14 @@ def test_fills_the_processes(cell: CellName, tmp_path: Path) -> None:
     assert attacked(cell, tmp_path / "w", attack) == "None"
 
 
+def test_fills_the_processes_with_threads(cell: CellName, tmp_path: Path) -> None:
+    """A machine has so many numbers for threads, and other runs want some; each cell has a limit of its own (but for root's, docs/operators.md)."""
+    attack = "def attack(parameters):\n    import resource\n    return resource.getrlimit(resource.RLIMIT_NPROC)[1]\n"
+    outside = eval(attacked("none", tmp_path / "w", attack))
+    inside = eval(attacked(cell, tmp_path / "w", attack))
+    assert 0 < inside < 20_000 and (outside < 0 or inside < outside)
+
+
 def test_computes_for_ever(cell: CellName, tmp_path: Path) -> None:
     """By the clock and by processor time: an endless loop, or an endless sleep, ends, and with it the process."""
     body = "def solve(features, parameters):\n    while True:\n        {}\n    yield\n"
@@ -493,9 +519,9 @@ def test_hides_data_in_metadata(cell: CellName, tmp_path: Path) -> None:
 
 
 def test_a_home_among_the_packages(cell: CellName, tmp_path: Path) -> None:
-    """Where a secret folder lies within what a cell reads, no cell is made."""
+    """Where a secret folder lies within what a cell reads, the system's folders among it, no cell is made."""
     from prefect_gatehouse.errors import InputError
 
-    for place in (Path(sysconfig.get_path("purelib")) / "home", Path(sys.prefix) / "lib"):
+    for place in (Path(sysconfig.get_path("purelib")) / "home", Path(sys.prefix) / "lib", Path("/usr/src/app"), Path("/usr/local/var/gatehouse")):
         with pytest.raises(InputError, match="lies where a workload may read"):
             runner(cell, tmp_path / "w", TALK, secret=(place,))

@@ -17,6 +17,7 @@ from prefect_gatehouse.run.plan_view import sections
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import CellName
 from prefect_gatehouse.workload.runner import choose as module
+from prefect_gatehouse.workload.runner import places
 from prefect_gatehouse.workload.runner.choose import choose, strongest
 
 
@@ -35,6 +36,18 @@ def test_a_run_has_one_cell_to_its_end(cell: CellName, tmp_path: Path) -> None:
     ran = [event.data for event in desk.ledger.events(RUN, "workload-ran")]
     assert ran == [{"step": step, "cell": cell, "suppressed_lines": lines} for step, lines in (("plan", 0), ("rehearsal", 1), ("rounds", 1))]
     assert "CANARY" not in str(ran)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("what", ["source.csv", "target.sqlite"])
+def test_no_cell_could_read_source_or_target(cell: CellName, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A project among the system's or the packages' files, as /usr/src/app in a container, would show each workload all columns of its source."""
+    require(cell)
+    desk = Desk(tmp_path, cell=cell)
+    monkeypatch.setattr(places, "SYSTEM", (*places.SYSTEM, (desk.folder / what).resolve()))
+    with pytest.raises(InputError, match="lies where a workload may read") as caught:
+        desk.planned()
+    assert caught.value.where.endswith(what)
 
 
 def test_another_machine_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

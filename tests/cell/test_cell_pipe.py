@@ -137,12 +137,17 @@ def test_more_gates_than_can_be_read() -> None:
         _batch(b"1\ngatehouse-circuits/2\n" + b"[" * (1 << 25) + b"\n[[0,1]]\n")
 
 
-def stream(table: pa.Table, **options: Any) -> bytes:
-    """An Arrow stream as anybody could write it."""
+def stream(table: pa.Table, rows: int | None = None, **options: Any) -> bytes:
+    """An Arrow stream as anybody could write it, with so many rows a batch."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
-        writer.write_table(table)
+        writer.write_table(table, rows)
     return sink.getvalue().to_pybytes()
+
+
+def of_rows(table: pa.Table, rows: int) -> bytes:
+    """A stream whose batch says that it has so many rows."""
+    return stream(table).replace(struct.pack("<q", len(table)), struct.pack("<q", rows))
 
 
 PLAIN = pa.table({"subject": ["a", "b"], "score": [0.5, None]})
@@ -157,9 +162,17 @@ TABLES = {
     "nested": stream(pa.table({"x": [[1], [2]]})),
     "struct": stream(pa.table({"x": [{"a": 1}]})),
     "binary": stream(pa.table({"x": [b"CANARY"]})),
+    "a-zone-of-its-own": stream(pa.table({"x": pa.array([1], pa.timestamp("us", "CANARY"))})),
+    "an-offset-of-its-own": stream(pa.table({"x": pa.array([1], pa.timestamp("us", "+01:00CANARY"))})),
     "twice": stream(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["x", "x"])),
     "file": pa.ipc.new_file,
     "cut": stream(PLAIN)[:-60],
+    "a-bomb-of-rows-without-a-value": of_rows(pa.table({"x": pa.nulls(54_321)}), 1 << 40),
+    "a-bomb-of-rows-without-a-byte": of_rows(pa.table({"x": pa.array([b""] * 54_321, pa.binary(0))}), 1 << 40),
+    "fewer-rows-than-none": of_rows(pa.table({"x": pa.nulls(54_321)}), -1),
+    "a-bomb-of-cells-without-a-value": stream(pa.table({"x": [True] * (1 << 20)} | {f"n{each}": pa.nulls(1 << 20) for each in range(65)})),
+    "a-bomb-of-batches": stream(pa.table({"x": [1] * 1001}), 1),
+    "too-wide": stream(pa.table({f"x{each}": [1] for each in range(10_001)})),
     "not-utf-8": stream(PLAIN).replace(b"ab", b"\xff\xfe"),
 }
 
@@ -183,6 +196,13 @@ def test_a_table_goes_through_as_it_is() -> None:
     found = table_form.unpack(table_form.pack(several))
     assert found.equals(several.replace_schema_metadata(None)) and not found.schema.metadata
     assert table_form.unpack(stream(several)).schema.metadata is None
+
+
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin", "+05:30"])
+def test_zones_that_everybody_has(zone: str | None) -> None:
+    """Names of the time zone database, and offsets."""
+    table = pa.table({"x": pa.array([1], pa.timestamp("us", zone))})
+    assert table_form.unpack(table_form.pack(table)).equals(table)
 
 
 def test_a_table_with_any_byte_changed() -> None:
@@ -269,3 +289,14 @@ def test_faults_that_are_told() -> None:
     ]
     for record, words in said:
         assert str(faults.error_from(json.dumps(record).encode(), FOUND, ("score",))).startswith(words)
+
+
+def test_a_source_that_is_too_long_to_be_asked_about() -> None:
+    """Ten megabytes of numbers take the parser four gigabytes, which no cell would limit: the run asks it about short files alone."""
+    for length, words in ((10, "SyntaxError: "), (1 << 20, "the workload raised SyntaxError")):
+        source = b"import nothing\nx = [" + b"1," * length
+        found = FoundWorkload("workload.py:solve", Path("/w/workload.py"), Sources(Path("/w"), {Path("/w/workload.py"): source}))
+        told = faults.error_from(b'{"fault": "syntax", "where": "workload.py:2"}', found, ())
+        assert words in str(told)
+    told = faults.error_from(b'{"fault": "missing", "where": "workload.py:1", "name": "nothing"}', found, ())
+    assert "the workload raised ModuleNotFoundError" in str(told)

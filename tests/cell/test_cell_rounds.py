@@ -296,3 +296,19 @@ def test_a_data_file_that_changes(cell: CellName, tmp_path: Path) -> None:
     else:
         with pytest.raises(PlanChanged):
             to_the_end(rounds)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_many_files_of_long_names(cell: CellName, tmp_path: Path) -> None:
+    """As many as may lie beside a workload, in names that no argument of a process could hold (128 KiB, execve(2))."""
+    (tmp_path / "w").mkdir()
+    for number in range(900):
+        (tmp_path / "w" / f"{number:0200}.txt").write_text(str(number))
+    body = """
+def solve(features, parameters):
+    place = os.path.dirname(__file__)
+    found = [int(open(os.path.join(place, f"{number:0200}.txt")).read()) for number in range(900)]
+    yield [QuantumCircuit(1, 1)]
+    return pd.DataFrame({"found": [sum(found)]})
+"""
+    assert to_the_end(runner(cell, tmp_path / "w", body)).column("found").to_pylist() == [404_550]

@@ -219,7 +219,7 @@ def test_the_form_shows_all_that_the_view_has(project: Project) -> None:
     assert f"`gatehouse approve {RUN}`" in text
 
 
-@pytest.mark.parametrize("attack", ["a|b", "a\nb", "a\n\n# Approved", "<b>x</b>", "<!-- x", "| --- |", "a |\n| b"])
+@pytest.mark.parametrize("attack", ["a|b", "a\nb", "a\n\n# Approved", "<b>x</b>", "<!-- x", "| --- |", "a |\n| b", "![a](//b)", "[a](//b)"])
 def test_a_name_can_not_break_the_table(project: Project, attack: str) -> None:
     """A pipe, a line end or mark-up in a name stays inside its cell: every row has as many cells as its heading, no line is added."""
     minimised = project.plan.validated.minimised
@@ -231,4 +231,4 @@ def test_a_name_can_not_break_the_table(project: Project, attack: str) -> None:
     table = text.partition("## What the workload sees")[2].partition("## What stays")[0]
     rows = [line for line in table.splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {5}
-    assert "<b>" not in table and "<!--" not in table
+    assert "<b>" not in table and "<!--" not in table and not re.search(r"(?<!\\)\[", table)

@@ -58,12 +58,21 @@ def test_a_file_is_read_and_its_settings_are_gatehouses_own(tmp_path: Path) -> N
         load_configuration({CONFIG: str(file)})
 
 
-@pytest.mark.parametrize("what", ["file", "folder"])
+@pytest.mark.parametrize("what", ["file", "folder", "a folder above", "the folder of a link"])
 def test_a_file_that_others_may_write_is_refused(tmp_path: Path, what: str) -> None:
-    folder = tmp_path / "etc"
-    folder.mkdir(mode=0o755)
+    """Or exchange: by another folder in the place of one on the way, or by a link that leads elsewhere from tomorrow on."""
+    folder, links = tmp_path / "above" / "etc", tmp_path / "links"
+    folder.mkdir(mode=0o755, parents=True)
+    links.mkdir(mode=0o755)
     file = folder / "worker.toml"
     file.write_text(f'folders = ["{tmp_path}"]\n')
-    (file if what == "file" else folder).chmod(0o666 if what == "file" else 0o777)
-    with pytest.raises(InputError, match="may be changed"):
-        load_configuration({CONFIG: str(file)})
+    file.chmod(0o644)
+    (links / "worker.toml").symlink_to(file)
+    place = {"file": file, "folder": folder, "a folder above": folder.parent, "the folder of a link": links}[what]
+    if not os.geteuid():
+        assert load_configuration({CONFIG: str(links / "worker.toml")}).folders == (tmp_path,)
+    place.chmod(0o666 if what == "file" else 0o777)
+    with pytest.raises(InputError, match="may be changed") as caught:
+        load_configuration({CONFIG: str(links / "worker.toml")})
+    if not os.geteuid():
+        assert caught.value.where == str(place)

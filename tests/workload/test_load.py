@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,6 +115,64 @@ def test_too_much_beside_it_is_told(folder: Path, monkeypatch: pytest.MonkeyPatc
     (folder / "one.txt").write_text("")
     with pytest.raises(InputError, match="more than 1 files lie beside the workload"):
         load_workload("workload.py:solve", folder)
+
+
+def test_a_link_to_one_of_its_files_is_a_file(folder: Path) -> None:
+    """It has the bytes of what it leads to, also under the name of the link."""
+    (folder / "weights.txt").write_text("0.5")
+    (folder / "latest.txt").symlink_to("weights.txt")
+    sources = find_workload("workload.py:solve", folder).sources
+    assert sources.files[folder / "latest.txt"] == b"0.5" and list(sources.files) == sorted(sources.files)
+
+
+@pytest.mark.parametrize("target", ["../outside.txt", ".env", "tests/data.txt", "/proc/self/environ"])
+def test_a_link_that_leads_elsewhere_is_refused(folder: Path, target: str) -> None:
+    """Whoever may write into the folder may not read what the worker may: a link to a key is not read, let alone run."""
+    (folder / "tests").mkdir()
+    for place in ("../outside.txt", ".env", "tests/data.txt"):
+        (folder / place).write_text("CANARY")
+    (folder / "harmless.py").symlink_to(target)
+    with pytest.raises(InputError, match="a link beside the workload leads to something else") as caught:
+        find_workload("workload.py:solve", folder)
+    assert caught.value.where.endswith("harmless.py") and "CANARY" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [b"\xff.txt", b"a\nTier  business.txt", b"\x1b[31m.txt", "a\u202etxt.py".encode()])
+def test_a_name_that_can_not_be_shown_is_refused(folder: Path, name: bytes) -> None:
+    """The plan names each file, and people read it."""
+    Path(os.fsdecode(bytes(folder) + b"/" + name)).write_text("")
+    with pytest.raises(InputError, match="a name that can't be shown") as caught:
+        find_workload("workload.py:solve", folder)
+    assert str(caught.value).isprintable() or "\n  " in str(caught.value)
+    assert caught.value.where.isprintable() and caught.value.where.isascii()
+
+
+def test_what_is_no_file_is_left_out(folder: Path) -> None:
+    """A pipe that nobody fills, a device without end, a link into nothing: nobody waits for them."""
+    before = find_workload("workload.py:solve", folder).digest
+    os.mkfifo(folder / "pipe")
+    (folder / "endless").symlink_to("/dev/zero")
+    (folder / "nothing").symlink_to("nowhere")
+    (folder / "itself").symlink_to("itself")
+    assert find_workload("workload.py:solve", folder).digest == before
+
+
+@pytest.mark.parametrize("put", [lambda path: path.symlink_to("/etc/hostname"), os.mkfifo], ids=["link", "pipe"])
+def test_a_file_that_becomes_something_else_while_it_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch, put: Callable[[Path], None]) -> None:
+    """What is read is what was looked at: a file, without waiting."""
+    path, look = folder / "weights.txt", os.stat
+    path.write_text("0.5")
+
+    def looked(named: Any, **options: Any) -> os.stat_result:
+        found = look(named, **options)
+        if named == "weights.txt":
+            path.unlink()
+            put(path)
+        return found
+
+    monkeypatch.setattr(os, "stat", looked)
+    with pytest.raises(InputError, match="can't be read"):
+        find_workload("workload.py:solve", folder)
 
 
 def test_finding_runs_nothing(folder: Path) -> None:

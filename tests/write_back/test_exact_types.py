@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from prefect_gatehouse.errors import DataRefused
-from prefect_gatehouse.write_back.rows import LABEL, RUN
+from prefect_gatehouse.write_back.rows import LABEL, RUN, rows_of
 from tests.write_back.databases import Database, publish
 
 OURS = f"{RUN} text, {LABEL} text"
@@ -150,6 +150,13 @@ def test_a_kind_that_a_type_does_not_take(database: Database, name: str) -> None
     [
         (pa.array([2**64 - 1], pa.uint64()), "uint64 and holds whole numbers beyond 64 bits"),
         (pa.array([1], pa.timestamp("ns")), "finer than a microsecond"),
+        (
+            pa.array([1 << 62], pa.timestamp("s", "canary/Zone")),
+            r"is timestamp\[s\] and holds times .* beyond the calendar",
+        ),
+        (pa.array([253_402_300_800_000_000]).view(pa.timestamp("us")), "beyond the calendar"),
+        (pa.array([-62_135_596_800_000_001]).view(pa.timestamp("us", "UTC")), "beyond the calendar"),
+        (pa.array([2_932_897], pa.int32()).view(pa.date32()), "beyond the calendar"),
         (pa.array([float("-inf")]), "not finite"),
         (pa.array([b"a"]), "binary: neither number"),
         (pa.array([{"canary-name": 1}]), "nested: neither number"),
@@ -165,6 +172,14 @@ def test_values_that_no_database_has(database: Database, values: pa.Array, told:
     assert "write_back odd" in str(refused.value)
     assert "canary" not in str(refused.value)
     assert not database.tables()
+
+
+def test_the_ends_of_the_calendar() -> None:
+    """The first and the last instant that Python and databases know are times as others are."""
+    times = pa.array([-62_135_596_800_000_000, 253_402_300_799_999_999]).view(pa.timestamp("us"))
+    days = pa.array([-719_162, 2_932_896], pa.int32()).view(pa.date32())
+    rows = rows_of(pa.table({"patient": ["1", "2"], "at": times, "on": days}), "patient", ["patient", "at", "on"], zones=False)
+    assert [row.year for row in rows.table.column("at").to_pylist()] == [day.year for day in rows.table.column("on").to_pylist()] == [1, 9999]
 
 
 def test_whole_numbers_with_gaps_stay_whole(database: Database) -> None:

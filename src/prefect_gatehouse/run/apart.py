@@ -27,18 +27,28 @@ def find_workload_of(settings: Settings, admitted: AdmittedRun) -> FoundWorkload
     return find_workload(admitted.manifest.workload.entrypoint, Path(admitted.folder), _apart(settings, admitted))
 
 
+def unseen(admitted: AdmittedRun) -> frozenset[Path]:
+    """What a cell must not be able to read, wherever it lies: the files of the source, and the databases that the manifest names."""
+    folder = Path(admitted.folder)
+    return frozenset({place for name in _source(admitted) for place in (folder.resolve() / name, (folder / name).resolve())} | _databases(admitted))
+
+
 def _apart(settings: Settings, admitted: AdmittedRun) -> frozenset[Path]:
     """The manifest, the suites, the source and the databases that the manifest names, and where Gatehouse keeps its state."""
     folder, manifest = Path(admitted.folder), admitted.manifest
-    names = [admitted.file, manifest.data.suite, manifest.output.suite]
-    with suppress(InputError):  # a pattern that matches nothing any more: then there is nothing to leave out
-        place = place_of(manifest, folder)
-        if isinstance(place, FilesPlace):
-            names += place.names
+    names = (admitted.file, manifest.data.suite, manifest.output.suite)
     found = {place for name in names for place in (folder.resolve() / name, (folder / name).resolve())}
-    found.add(settings.home.resolve())
-    for system in manifest.systems:
-        endpoint = declared_endpoint(system.endpoint, folder)
-        if endpoint.startswith(_SQLITE):
-            found |= {Path(endpoint.removeprefix(_SQLITE) + ending) for ending in _BESIDE_SQLITE}
-    return frozenset(found)
+    return frozenset({*found, settings.home.resolve(), *unseen(admitted)})
+
+
+def _source(admitted: AdmittedRun) -> list[str]:
+    with suppress(InputError):  # a pattern that matches nothing any more: then there is nothing to leave out
+        place = place_of(admitted.manifest, Path(admitted.folder))
+        if isinstance(place, FilesPlace):
+            return list(place.names)
+    return []
+
+
+def _databases(admitted: AdmittedRun) -> set[Path]:
+    endpoints = (declared_endpoint(system.endpoint, Path(admitted.folder)) for system in admitted.manifest.systems)
+    return {Path(each.removeprefix(_SQLITE) + ending) for each in endpoints if each.startswith(_SQLITE) for ending in _BESIDE_SQLITE}

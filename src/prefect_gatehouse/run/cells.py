@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.ledger.events import WorkloadRan
 from prefect_gatehouse.run.ahead import Ahead, Features
+from prefect_gatehouse.run.apart import unseen
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.values import AdmittedRun, MinimisedData
 from prefect_gatehouse.workload.runner.choose import choose, run_in
@@ -84,7 +85,8 @@ def _start(attempt: Attempt, admitted: AdmittedRun, cell: CellName, workload: Fo
     manifest, settings = admitted.manifest, attempt.settings
     task = Task(workload, features, manifest.workload.parameters, {manifest.output.key, *manifest.output.names})
     limits = Limits(settings.cell_cpu_seconds, settings.cell_wall_seconds, settings.cell_memory_mb << 20, settings.cell_file_mb << 20)
-    secret = [settings.home, settings.people_folder(), settings.identity_key(), Path.home(), *_prefect_home()]
+    own = [settings.home, settings.people_folder(), settings.identity_key(), settings.worker_key_file(), Path.home(), *_prefect_home()]
+    secret = [*own, *sorted(unseen(admitted))]
     return run_in(choose(cell, cell), task, limits, secret)
 
 

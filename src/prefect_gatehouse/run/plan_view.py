@@ -276,7 +276,8 @@ def _duration(seconds: int) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+    """What names of files, parameters and places say is text: no column, no element, and no link or picture of anybody's server."""
+    return text.replace("[", "\\[").replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
 
 
 def tables(plan: Plan) -> list[str]:

@@ -89,11 +89,24 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 
 def _refuse_writable(path: Path) -> None:
-    """A file that the worker's own user may write is one that a run's code may write; root may write any, so there others must not."""
-    me = os.geteuid()
-    for place in (path, path.resolve().parent):
+    """A file that the worker's own user may write is one that a run's code may write; root may write any, so there others must not.
+
+    Who may write a folder on the way to it may put another in its place, and who may write the folder of a link may let it lead elsewhere.
+    """
+    named = Path(os.path.abspath(path))  # noqa: PTH100 - links stay
+    folders = {each.parent for each in (named, path.resolve())}
+    for place in (path.resolve(), *folders):
+        _refuse(place, place.stat())
+    for place in {further for folder in folders for further in folder.parents}:
         found = place.stat()
-        theirs = me != 0 and (found.st_uid == me or os.access(place, os.W_OK))
-        if theirs or stat.S_IMODE(found.st_mode) & (stat.S_IWGRP | stat.S_IWOTH):
-            advice = "give file and folder to root, or to another user than the worker's, with mode 0644 and 0755"
-            raise InputError("the worker's file may be changed by the worker's own user or by others", where=str(place), advice=advice)
+        shared = found.st_mode & stat.S_ISVTX and found.st_uid == 0  # as /tmp is: nobody moves what is somebody else's
+        if not shared:
+            _refuse(place, found)
+
+
+def _refuse(place: Path, found: os.stat_result) -> None:
+    me = os.geteuid()
+    theirs = me != 0 and (found.st_uid == me or os.access(place, os.W_OK))
+    if theirs or stat.S_IMODE(found.st_mode) & (stat.S_IWGRP | stat.S_IWOTH):
+        advice = "give file and folders to root, or to another user than the worker's, with mode 0644 and 0755"
+        raise InputError("the worker's file may be changed by the worker's own user or by others", where=str(place), advice=advice)

@@ -145,7 +145,7 @@ def _same(given: Mapping[str, Any], held: RunRequested) -> bool:
     try:
         signature = (given.get("request") or {}).get("signature")
         same_path = str(Path(str(given.get("manifest"))).resolve()) == held.manifest
-    except (AttributeError, ValueError, OSError):
+    except (AttributeError, ValueError, OSError, RuntimeError):
         return False
     return not set(given) - {"manifest", "request"} and same_path and signature == (held.request or {}).get("signature")
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import functools
+import re
+import zoneinfo
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -142,13 +145,26 @@ def is_plain(kind: pa.DataType) -> bool:
 
     plain = (
         of.is_integer, of.is_floating, of.is_decimal, of.is_boolean, of.is_null,
-        of.is_string, of.is_large_string, of.is_date, of.is_time, of.is_timestamp,
+        of.is_string, of.is_large_string, of.is_date, of.is_time,
     )  # fmt: skip
-    return any(test(kind) for test in plain)
+    return any(test(kind) for test in plain) or (of.is_timestamp(kind) and _is_zone(kind.tz))
+
+
+def _is_zone(name: str | None) -> bool:
+    """Whether a time zone is one that everybody has, or an offset: Arrow takes any text for its name, and types are told in messages and pages."""
+    return name is None or name in _zones() or re.fullmatch(r"[+-][0-2][0-9]:[0-5][0-9]", name) is not None
+
+
+@functools.cache
+def _zones() -> frozenset[str]:
+    return frozenset({"UTC", *zoneinfo.available_timezones()})
 
 
 def _unfit(series: pd.Series[Any], **where: Any) -> Unusable:
-    values = [value for value in series.dropna() if value is not None]
+    try:
+        values = [value for value in series.dropna() if value is not None]
+    except Exception:  # noqa: BLE001 - values that can't be looked at, such as times of a zone that nobody knows
+        return _unusable("type", type=_NO_TYPE, **where)
     kinds = sorted({_kind(value) for value in values})
     if len(kinds) > 1:
         return _unusable("several-types", types=kinds, **where)

@@ -5,11 +5,19 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+MOST_BYTES = 1 << 18
+"""Of a file that Python's own parser is asked about outside a cell: a tree takes four hundred times the room of its text."""
+_ALL_BYTES = 1 << 20
+
 
 def imported_names(sources: Iterable[bytes]) -> set[str]:
-    """Every module that an import statement names, with the packages that it lies in; a file that is no Python imports nothing."""
+    """Every module that an import statement names, with the packages that it lies in; a file that is no Python, or is too long, imports nothing."""
     found: set[str] = set()
+    read = 0
     for source in sources:
+        if len(source) > MOST_BYTES or read + len(source) > _ALL_BYTES:
+            continue
+        read += len(source)
         try:
             tree = ast.parse(source)
         except (SyntaxError, ValueError, RecursionError, MemoryError):

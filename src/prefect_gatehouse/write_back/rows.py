@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
@@ -24,6 +25,9 @@ Kind = Literal["text", "integer", "float", "decimal", "boolean", "timestamp", "t
 
 RUN, LABEL = "_gatehouse_run", "_gatehouse_label"
 """Our own two columns: which run wrote a row, and whether a fallback backend answered."""
+
+_DAY = 86_400_000_000  # microseconds
+_FIRST, _LAST = (day.toordinal() - date(1970, 1, 1).toordinal() for day in (date.min, date.max))
 
 BATCH = 5_000  # rows of one INSERT: a few hundred kilobytes
 
@@ -117,10 +121,26 @@ def _column(column: pa.ChunkedArray, name: str, zones: bool) -> tuple[pa.Chunked
         "date": pa.date32(),
     }
     try:
-        return column.cast(wanted[kind]), kind
+        return _in_calendar(column.cast(wanted[kind]), kind), kind
     except pa.ArrowInvalid:
         what = "whole numbers beyond 64 bits" if kind == "integer" else "times finer than a microsecond, or beyond the calendar"
-        raise DataRefused(f"the column is {declared} and holds {what}", where=f"{WHERE} {name}", advice="mend the workload") from None
+        # The name of a time zone may be any text.
+        told = f"timestamp[{declared.unit}]" if pa.types.is_timestamp(declared) else str(declared)
+        raise DataRefused(f"the column is {told} and holds {what}", where=f"{WHERE} {name}", advice="mend the workload") from None
+
+
+def _in_calendar(column: pa.ChunkedArray, kind: Kind) -> pa.ChunkedArray:
+    """Days and times that Python and databases have: Arrow counts them far beyond year 9999.
+
+    Raises:
+        pa.ArrowInvalid: One lies elsewhere.
+    """
+    unit = 1 if kind == "date" else _DAY if kind in {"timestamp", "timestamp with time zone"} else 0
+    if unit and column.null_count < len(column):
+        ends = pc.min_max(column.cast(pa.int32() if kind == "date" else pa.int64()))
+        if ends["min"].as_py() < _FIRST * unit or ends["max"].as_py() >= (_LAST + 1) * unit:
+            raise pa.ArrowInvalid("beyond the calendar")
+    return column
 
 
 def _kind(declared: pa.DataType, name: str) -> Kind:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 _NOBODY = "65534"
 _TRIAL_SECONDS, _TRIAL_BYTES = 20, 1 << 20
-# Libraries where the linker looks for them; on a merged system these are links into /usr.
-_SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 
 
 class Bubblewrap:
@@ -49,13 +47,11 @@ def _command(inside: Sequence[str], readable: Sequence[Path], room: int, home: S
     words = [_program() or "bwrap", "--unshare-user", "--unshare-all", "--disable-userns", "--uid", _NOBODY, "--gid", _NOBODY, "--hostname", "cell"]
     words += ["--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     words += ["--proc", "/proc", "--dev", "/dev", "--size", str(room), "--tmpfs", "/dev/shm", "--size", str(room), "--tmpfs", "/tmp"]  # noqa: S108 - its own
-    words += ["--ro-bind", "/usr", "/usr"]
-    for name in _SYSTEM:
-        path = Path(name)
-        if path.is_symlink():
-            words += ["--symlink", str(path.readlink()), name]
+    for path in places.SYSTEM:
+        if path.is_symlink():  # into /usr, on a merged system
+            words += ["--symlink", str(path.readlink()), str(path)]
         elif path.is_dir():
-            words += ["--ro-bind", name, name]
+            words += ["--ro-bind", str(path), str(path)]
     words += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
     for place in readable:
         if not place.is_relative_to("/usr"):

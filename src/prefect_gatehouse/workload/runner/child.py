@@ -16,6 +16,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+_THREADS, _THREADS_AMONG_OTHERS = 512, 4096  # linear algebra has one, and who starts others wants no more than there are processors
+
 
 def main(order: dict[str, Any]) -> None:
     """Runs a cell to its end.
@@ -29,10 +31,9 @@ def main(order: dict[str, Any]) -> None:
     from prefect_gatehouse.workload.runner import wire
 
     load, files = _read(wire.receive(reading))
-    data = [path for path in files if path.suffix != ".py"]  # modules are made of the bytes
     if order["placed"]:
         _place(files)
-    _confine(order, [] if order["placed"] else data)
+    _confine(order, {} if order["placed"] else files)
     _imported()
     wire.send(writing, wire.Kind.READY, b"")
     _serve(reading, writing, _Driven(load, files))
@@ -66,17 +67,20 @@ def _place(files: dict[Path, bytes]) -> None:
         folder.chmod(0o555)
 
 
-def _confine(order: dict[str, Any], beside: list[Path]) -> None:
+def _confine(order: dict[str, Any], files: dict[Path, bytes]) -> None:
     # The kernel kills this one before anybody else if memory runs out.
     with contextlib.suppress(OSError):  # there need be no such file
         Path("/proc/self/oom_score_adj").write_text("1000")
     limits = order["limits"]
+    # A namespace counts its own; without one the kernel counts everything of the user's, also what other containers hide.
+    tasks = _THREADS if order["placed"] else _tasks() + _THREADS_AMONG_OTHERS
     for kind, soft, hard in (
         (resource.RLIMIT_CPU, limits["cpu_seconds"], limits["cpu_seconds"] + 1),
         (resource.RLIMIT_AS, limits["memory"], limits["memory"]),
         (resource.RLIMIT_FSIZE, limits["file"], limits["file"]),
         (resource.RLIMIT_CORE, 0, 0),
         (resource.RLIMIT_NOFILE, 256, 256),
+        (resource.RLIMIT_NPROC, tasks, tasks),
     ):
         ceiling = resource.getrlimit(kind)[1]
         top = hard if ceiling == resource.RLIM_INFINITY else min(hard, ceiling)
@@ -87,11 +91,21 @@ def _confine(order: dict[str, Any], beside: list[Path]) -> None:
         system.die_with_parent(order["parent"])
         system.drop_capabilities()
         system.no_new_privileges()
-        landlock.confine([*map(Path, order["readable"]), *beside])
+        landlock.confine(map(Path, order["readable"]), {path: data for path, data in files.items() if path.suffix != ".py"})
     else:
         system.drop_capabilities()
         system.no_new_privileges()
     seccomp.confine()
+
+
+def _tasks() -> int:
+    """Threads of this process's user, as far as they can be seen."""
+    found, user = 0, os.getuid()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended
+            if process.stat().st_uid == user:
+                found += sum(1 for _ in (process / "task").iterdir())
+    return found
 
 
 def _imported() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from prefect_gatehouse.errors import GatehouseError, UnusableAnswer, WorkloadFailed
 from prefect_gatehouse.foreign import builtin_names
 from prefect_gatehouse.workload.frame import TYPES
-from prefect_gatehouse.workload.imports import imported_names
+from prefect_gatehouse.workload.imports import MOST_BYTES, imported_names
 from prefect_gatehouse.workload.load import missing_module, syntax_error
 from prefect_gatehouse.workload.lower import is_kind
 from prefect_gatehouse.workload.refusals import Refusal, error_of, read_refusal, refusal_of
@@ -95,10 +95,13 @@ def _missing(name: object, place: str, workload: FoundWorkload) -> WorkloadFaile
 def _syntax(place: str, workload: FoundWorkload) -> WorkloadFailed:
     """What the compiler says of the file, asked again; it reads the file and runs nothing of it."""
     file = workload.sources.root / place.rpartition(":")[0] if ":" in place else workload.file
+    source = workload.sources.files[file]
+    if len(source) > MOST_BYTES:
+        return raised("SyntaxError", place)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            compile(workload.sources.files[file], str(file), "exec", dont_inherit=True)
+            compile(source, str(file), "exec", dont_inherit=True)
     except SyntaxError as error:
         return syntax_error(error.msg, workload.sources.place(str(file), error.lineno) or file.name)
     except (ValueError, RecursionError, MemoryError):

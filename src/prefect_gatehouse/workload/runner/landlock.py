@@ -9,12 +9,12 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect_gatehouse.vocabulary import CellName
-from prefect_gatehouse.workload.runner import seccomp, system
+from prefect_gatehouse.workload.runner import places, seccomp, system
 
 if TYPE_CHECKING:
     # The process confines itself while it has one thread; what a round is made of would bring more.
@@ -27,7 +27,7 @@ _OLDEST = 3  # before it a file could be truncated (Linux 6.2)
 _RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 _WRITE_FILE, _READ_FILE, _READ_DIR, _TRUNCATE = 1 << 1, 1 << 2, 1 << 3, 1 << 14
 _BIND_TCP, _CONNECT_TCP, _ABSTRACT_SOCKETS, _SIGNALS = 1 << 0, 1 << 1, 1 << 0, 1 << 1
-_SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache")
+_LINKER = Path("/etc/ld.so.cache")
 _DEVICES = {"/dev/null": _READ_FILE | _WRITE_FILE | _TRUNCATE, "/dev/zero": _READ_FILE, "/dev/urandom": _READ_FILE, "/dev/random": _READ_FILE}
 
 
@@ -55,8 +55,12 @@ def version() -> int:
         return 0
 
 
-def confine(readable: Iterable[Path]) -> None:
+def confine(readable: Iterable[Path], files: Mapping[Path, bytes]) -> None:
     """Leaves this process these folders and files to read, and nothing else; it must have one thread.
+
+    Args:
+        readable: Folders and files.
+        files: Files with what they have to hold: one that was exchanged meanwhile, for a link to a secret, stays closed.
 
     Raises:
         OSError: The kernel does not do it.
@@ -70,8 +74,10 @@ def confine(readable: Iterable[Path]) -> None:
         attributes += struct.pack("=Q", _ABSTRACT_SOCKETS | _SIGNALS)
     ruleset = system.call(_CREATE, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0))
     try:
-        for path in filter(Path.exists, (*map(Path, _SYSTEM), *readable)):
+        for path in filter(Path.exists, (*places.SYSTEM, _LINKER, *readable)):
             _allow(ruleset, path, _READ_FILE | _READ_DIR if path.is_dir() else _READ_FILE)
+        for path, data in files.items():
+            _allow_file(ruleset, path, data)
         for name, allowed in _DEVICES.items():
             _allow(ruleset, Path(name), allowed)
         system.call(_RESTRICT, ctypes.c_int(ruleset), ctypes.c_uint32(0))
@@ -82,6 +88,20 @@ def confine(readable: Iterable[Path]) -> None:
 def _allow(ruleset: int, path: Path, allowed: int) -> None:
     place = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
-        system.call(_ADD, ctypes.c_int(ruleset), ctypes.c_int(_PATH_BENEATH), struct.pack("=Qi", allowed, place), ctypes.c_uint32(0))
+        _add(ruleset, place, allowed)
     finally:
         os.close(place)
+
+
+def _allow_file(ruleset: int, path: Path, data: bytes) -> None:
+    """What is compared is what is let in: whatever has the name later is another file, and denied."""
+    try:
+        with open(path, "rb", opener=lambda named, flags: os.open(named, flags | os.O_NONBLOCK)) as file:
+            if file.read(len(data) + 1) == data:
+                _add(ruleset, file.fileno(), _READ_FILE)
+    except OSError:
+        return  # whoever drives the workload compares once more, and tells it
+
+
+def _add(ruleset: int, place: int, allowed: int) -> None:
+    system.call(_ADD, ctypes.c_int(ruleset), ctypes.c_int(_PATH_BENEATH), struct.pack("=Qi", allowed, place), ctypes.c_uint32(0))

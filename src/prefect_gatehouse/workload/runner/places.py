@@ -11,6 +11,8 @@ from pathlib import Path
 from prefect_gatehouse.errors import InputError
 
 _PARTS = ("bin", "lib", "lib64", "pyvenv.cfg")
+SYSTEM = tuple(map(Path, ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")))
+"""What every cell reads beside: the system's libraries and programs."""
 PACKAGES = Path(__file__).resolve().parents[3]
 """The folder from which this package is imported."""
 
@@ -47,16 +49,16 @@ def _lines(file: Path) -> list[str]:
 
 
 def refuse_secrets(readable: Sequence[Path], secret: Iterable[Path]) -> None:
-    """Stops a cell that could read what it must not: a home within a folder of the interpreter's.
+    """Stops a cell that could read what it must not: a home within a folder of the interpreter's or the system's, as ``/usr/src/app``.
 
     Raises:
-        InputError: Names the folder.
+        InputError: Names the folder or file.
     """
     for place in secret:
         for path in (Path(os.path.abspath(place)), place.resolve()):  # noqa: PTH100 - links stay
-            if any(path.is_relative_to(each) for each in readable):
+            if any(path.is_relative_to(each) for each in (*readable, *SYSTEM)):
                 raise InputError(
-                    "this folder lies where a workload may read: among the interpreter's or the packages' files",
+                    "this lies where a workload may read: among the interpreter's, the packages' or the system's files",
                     where=str(place),
-                    advice="keep it elsewhere, or install Python elsewhere",
+                    advice="keep it elsewhere (outside of /usr), or install Python elsewhere",
                 )

@@ -52,8 +52,8 @@ _NUMBERS: dict[str, tuple[int, int]] = {
     "setuid": (105, 146), "setgid": (106, 144), "setreuid": (113, 145), "setregid": (114, 143), "setresuid": (117, 147), "setresgid": (119, 149),
     "setfsuid": (122, 151), "setfsgid": (123, 152), "setgroups": (116, 159), "capset": (126, 91),
 }  # fmt: skip
-_CLONE, _CLONE3, _KILL, _TGKILL, _SOCKETPAIR, _PRLIMIT, _PRCTL, _IOCTL = (
-    (56, 220), (435, 435), (62, 129), (234, 131), (53, 199), (302, 261), (157, 167), (16, 29),
+_CLONE, _CLONE3, _KILL, _TGKILL, _SOCKETPAIR, _PRLIMIT, _PRCTL, _IOCTL, _FCNTL = (
+    (56, 220), (435, 435), (62, 129), (234, 131), (53, 199), (302, 261), (157, 167), (16, 29), (72, 25),
 )  # fmt: skip
 _NEWEST = 450  # set_mempolicy_home_node; from here on both architectures number alike
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
@@ -63,7 +63,10 @@ _LOAD, _EQUAL, _SET, _ABOVE, _AND, _RETURN = 0x20, 0x15, 0x45, 0x25, 0x54, 0x06
 _ALLOW, _KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _EPERM, _ENOSYS = 1, 38
 _NR, _ARCH, _FIRST = 0, 4, 16  # places in struct seccomp_data
-_CLONE_THREAD, _TIOCSTI, _TIOCLINUX, _PR_SET_PDEATHSIG, _AF_UNIX, _SOCK_STREAM, _SOCK_TYPE = 0x10000, 0x5412, 0x541C, 1, 1, 1, 0xF
+# Who is signalled when a descriptor is ready, and with which signal: any process of the same user. Landlock stops that from its version 6 on.
+_OWNERS = (8, 10, 15, 1024, 1026)  # F_SETOWN, F_SETSIG, F_SETOWN_EX; F_SETLEASE and F_NOTIFY hold up others, and see them
+_IOCTLS = (0x5412, 0x541C, 0x8901, 0x8902)  # TIOCSTI, TIOCLINUX; FIOSETOWN and SIOCSPGRP are F_SETOWN of sockets
+_CLONE_THREAD, _PR_SET_PDEATHSIG, _AF_UNIX, _SOCK_STREAM, _SOCK_TYPE = 0x10000, 1, 1, 1, 0xF
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,8 @@ def program(machine: str, process: int) -> bytes:
     ops += _call(_SOCKETPAIR[column], [_word(0), _Op(_EQUAL, _AF_UNIX, no=len(stream) - 1), *stream])
     ops += _call(_PRLIMIT[column], [_word(2), _Op(_EQUAL, 0, no=3), _word(2, high=True), _Op(_EQUAL, 0, no=1), *_allow()])
     ops += _call(_PRCTL[column], [_word(0), _Op(_EQUAL, _PR_SET_PDEATHSIG, yes=1), *_allow()])
-    ops += _call(_IOCTL[column], [_word(1), _Op(_EQUAL, _TIOCSTI, yes=2), _Op(_EQUAL, _TIOCLINUX, yes=1), *_allow()])
+    ops += _call(_IOCTL[column], _none_of(1, _IOCTLS))
+    ops += _call(_FCNTL[column], _none_of(1, _OWNERS))
     ops.append(_Op(_RETURN, _ALLOW))
     return b"".join(op.packed() for op in ops)
 
@@ -123,6 +127,10 @@ def _word(argument: int, *, high: bool = False) -> _Op:
 def _allow() -> list[_Op]:
     """The end of a condition: allowed if it gets here, refused if it skips this."""
     return [_Op(_RETURN, _ALLOW), _Op(_RETURN, _ERRNO | _EPERM)]
+
+
+def _none_of(argument: int, refused: Sequence[int]) -> list[_Op]:
+    return [_word(argument), *(_Op(_EQUAL, each, yes=len(refused) - place) for place, each in enumerate(refused)), *_allow()]
 
 
 def _call(number: int, body: Sequence[_Op]) -> list[_Op]:
