@@ -21,7 +21,7 @@ from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.policy.rules import ClassedColumn, ClassRules, RunClasses, TierRules
 from prefect_gatehouse.run.plan import present_digests
-from prefect_gatehouse.run.values import BackendSnapshot, CredentialNeed, Plan, PlanBody, Preflight, Since, SourceFile, SystemAddress
+from prefect_gatehouse.run.values import BackendSnapshot, CredentialNeed, Plan, PlanBody, Preflight, Setting, Since, SourceFile, SystemAddress
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import CellName
 from prefect_gatehouse.workload.summary import CircuitsSummary
@@ -83,6 +83,7 @@ BODIES = st.builds(
             jobs=COUNT,
             cost_first_round=MONEY,
             cost_worst_case=MONEY,
+            settings=st.lists(st.builds(Setting, name=LINE, value=LINE | COUNT | st.none(), shown=st.booleans()), max_size=3).map(tuple),
         ),
         max_size=3,
     ).map(tuple),

@@ -98,6 +98,19 @@ def test_every_backend_and_the_whole_envelope_are_shown(project: Project) -> Non
     assert sections(with_body(project.plan, backends=(machine,)))[3].rows[0][1] == "test 1"
 
 
+def test_where_jobs_are_sent_is_shown_and_signed(project: Project) -> None:
+    """Settings that people read by themselves one by one, all of them as a digest, before the answer and in what is signed; none, no table."""
+    (shown,) = [each.rows for each in sections(project.plan) if each.title == "Where jobs are sent"]
+    settings = {"region": "eu-north-1", "grace_seconds": 60}
+    assert shown[:2] == (("aer", "region", "eu-north-1"), ("aer", "all 2 settings", digest(settings)))
+    assert "aer (region eu-north-1)" in dict(words_of(project.plan))["Backends"]
+    plain = tuple(each.model_copy(update={"settings": ()}) for each in project.plan.body.backends)
+    assert "Where jobs are sent" not in {each.title for each in sections(with_body(project.plan, backends=plain))}
+    hidden = Setting(name="bucket", value="a\u202eb", shown=True)
+    odd = project.plan.body.backends[0].model_copy(update={"settings": (hidden,)})
+    assert "\u202e" not in str(sections(with_body(project.plan, backends=(odd,))))
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [(60, "1 min"), (1800, "30 min"), (3600, "1 h"), (5400, "90 min"), (30, "30 s"), (90, "90 s"), (7200, "2 h"), (86_400, "24 h")],
@@ -114,7 +127,7 @@ def with_body(plan: Plan, **change: Any) -> Plan:
 
 def test_every_credential_purpose_is_shown(project: Project) -> None:
     """Each purpose has a line in plain words with its block, or says that none is needed."""
-    rows = sections(project.plan)[4].rows
+    (rows,) = [each.rows for each in sections(project.plan) if each.title.startswith("Credentials")]
     assert [row[1] for row in rows] == ["none needed", "none needed", "secret/key", "none needed", "secret/key", "secret/url"]
     assert len({row[0] for row in rows}) == len(rows) == len(Purpose)
     assert all(" " in row[0] for row in rows)
