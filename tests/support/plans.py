@@ -28,7 +28,6 @@ from prefect_gatehouse.run.values import (
     Plan,
     PlanBody,
     Preflight,
-    Setting,
     Since,
     SystemAddress,
     ValidatedData,
@@ -190,5 +189,4 @@ def _snapshot(name: str) -> BackendSnapshot:
         jobs=1,
         cost_first_round=Decimal("0.25"),
         cost_worst_case=Decimal("0.5"),
-        settings=(Setting(name="region", value="eu-north-1", shown=True), Setting(name="grace_seconds", value=60, shown=False)),
     )
