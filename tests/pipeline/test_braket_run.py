@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,8 @@ def test_a_run_reaches_the_device(on_braket: OnBraket, braket: BraketEmulator, m
     assert [(task["status"], task["device"]) for task in tasks] == [("COMPLETED", on_braket.device.device_arn)] * 2
     found = verify(pipeline.ledger, VerifierKey.parse((pipeline.home / "ledger.vkey").read_text()))
     assert found.ok, found.problems
-    settled = [event.data["cost_usd"] for event in pipeline.ledger.events(run_id, "job-settled")]
-    assert settled == [task["billed"] for task in tasks]
+    settled = [Decimal(event.data["cost_usd"]) for event in pipeline.ledger.events(run_id, "job-settled")]
+    assert settled == [Decimal(task["billed"]) for task in tasks]
 
     monkeypatch.setenv("GATEHOUSE_HOME", str(pipeline.home))
     said = json.loads(CliRunner().invoke(main, ["who", run_id, "--json"], catch_exceptions=False).output)
@@ -108,9 +109,8 @@ def test_a_cancelled_run_s_task_is_cancelled(on_braket: OnBraket, braket: Braket
     pipeline.approved(run_id)
     braket.fault("GetQuantumTask", "error", times=3)
     pipeline.process(run_id)
-    assert (pipeline.ledger.run(run_id).status, [task["status"] for task in braket.tasks()]) == ("failed", ["QUEUED"]), pipeline.log.read_text()[
-        -3000:
-    ]
+    assert pipeline.ledger.run(run_id).status == "failed", pipeline.log.read_text()[-3000:]
+    assert [task["status"] for task in braket.tasks()] == ["QUEUED"]
     on_braket.edit(region="us-east-1")
     with control.server() as client:
         client.set_flow_run_state(uuid.UUID(run_id), Cancelling(), force=True)
