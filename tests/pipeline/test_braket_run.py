@@ -42,7 +42,7 @@ class OnBraket:
         AwsCredentials(aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=SecretStr(self.secret)).save(self.name)
         tiers = folder / "tiers.yaml"
         tiers.write_text(Settings().tiers.read_text().replace("backends: [aer, braket-local]", f"backends: [aer, {self.backend}]", 1))
-        self.pipeline: Pipeline = make_pipeline(backends=self.backend, environment={"GATEHOUSE_TIERS": str(tiers)})
+        self.pipeline: Pipeline = make_pipeline(backends=self.backend, rehearsal="skip", environment={"GATEHOUSE_TIERS": str(tiers)})
         self.pipeline.settings = self.pipeline.settings.model_copy(update={"tiers": tiers})
         self.change("credentials:\n", f"credentials:\n  submit: aws-credentials/{self.name}\n")
         self.change("cost: 0", "cost: 20")
@@ -65,6 +65,7 @@ def on_braket(make_pipeline: Any, braket: BraketEmulator, tmp_path: Path) -> OnB
 def test_a_run_reaches_the_device(on_braket: OnBraket, braket: BraketEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two rounds are two tasks in the block's bucket; rows, ledger, bill, ARN and place are where people look, the key is nowhere."""
     pipeline = on_braket.pipeline
+    on_braket.change("rehearsal: skip", "rehearsal: required")
     run_id = pipeline.complete()
     assert pipeline.ledger.run(run_id).ending == "completed", pipeline.log.read_text()[-3000:]
     assert len(pipeline.rows()) == ROWS
