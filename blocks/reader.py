@@ -14,7 +14,7 @@ from prefect_gatehouse.errors import Denied, Unavailable
 from prefect_gatehouse.secrets.lease import Checkout, SecretText
 
 if TYPE_CHECKING:
-    from prefect_aws import S3Bucket
+    from prefect_aws import AwsCredentials, S3Bucket
 
     from prefect_gatehouse.blocks.vault import VaultSecret
 
@@ -99,6 +99,16 @@ def _aws_secret(block: Any, field: str | None) -> SecretText:
     return SecretText(_field_of(text, field, "aws-secret"), version=answer.get("VersionId", ""))
 
 
+def _aws_credentials(block: AwsCredentials, field: str | None) -> SecretText:
+    """What the block signs in with, a role's session or a profile's key as well, under the names that STS gives them."""
+    found = block.get_boto3_session().get_credentials()
+    if found is None:
+        raise Unavailable("the block holds no credential", where="aws-credentials", advice="enter a key, a profile or a role in the block")
+    held = found.get_frozen_credentials()
+    named = {"AccessKeyId": held.access_key, "SecretAccessKey": held.secret_key, "SessionToken": held.token}
+    return SecretText(_field_of(json.dumps({name: value for name, value in named.items() if value}), field, "aws-credentials"))
+
+
 def _vault_secret(block: VaultSecret, field: str | None) -> SecretText:
     return block.read_secret(field)
 
@@ -109,6 +119,7 @@ def _s3_bucket(block: S3Bucket, field: str | None) -> Checkout:
     return open_bucket(block, field)
 
 
+register("aws-credentials", _aws_credentials)
 register("s3-bucket", _s3_bucket)
 register("secret", _prefect_secret)
 register("aws-secret", _aws_secret)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 
 from prefect_gatehouse.errors import Denied, GatehouseError, Unavailable
@@ -13,6 +17,7 @@ if TYPE_CHECKING:
     from prefect.blocks.core import Block
 
 _CLASSES = {
+    "aws-credentials": ("prefect_aws.credentials", "AwsCredentials"),
     "aws-secret": ("prefect_aws.secrets_manager", "AwsSecret"),
     "s3-bucket": ("prefect_aws.s3", "S3Bucket"),
     "secret": ("prefect.blocks.system", "Secret"),
@@ -31,14 +36,34 @@ def load_block(place: str) -> Any:
         Unavailable: It is missing, or the Prefect server does not give it.
     """
     block_type, _, name = place.partition("/")
+    with _asking(place):
+        kind = _class_of(block_type)
+        return kind.load(place if kind.__name__ == "Block" else name)
+
+
+def read_document(place: str) -> dict[str, Any]:
+    """What is stored in the block ``type/name``, its secrets left out, whatever its class.
+
+    Raises:
+        Unavailable: It is missing, or the Prefect server does not give it.
+    """
+    block_type, _, name = place.partition("/")
+    with _asking(place), get_client(sync_client=True) as client:
+        return dict(client.read_block_document_by_name(name, block_type, include_secrets=False).data)
+
+
+@contextmanager
+def _asking(place: str) -> Iterator[None]:
+    """Around a question to the Prefect server about one block."""
     if not PREFECT_API_URL.value():
         # Prefect would start a server of its own for this one question, in which there is no block.
         raise Unavailable("no Prefect server is set", where=f"{place}, PREFECT_API_URL", advice="set it to the server's address")
     try:
-        kind = _class_of(block_type)
-        return kind.load(place if kind.__name__ == "Block" else name)
-    except ValueError:
-        raise Unavailable("there is no such block", where=place, advice=f"make the block {name} in the Prefect UI, then try again") from None
+        yield
+    except (ValueError, ObjectNotFound):
+        block_type, _, name = place.partition("/")
+        advice = f"make the block {name} of type {block_type} in the Prefect UI, then try again"
+        raise Unavailable("there is no such block", where=place, advice=advice) from None
     except Exception:  # noqa: BLE001 - the client's errors have many types and may quote what they got
         raise Unavailable(
             "the block can't be loaded", where=place, advice="check the Prefect server and PREFECT_API_URL, then try again", retry=True

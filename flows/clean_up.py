@@ -19,6 +19,7 @@ from prefect.client.schemas.filters import FlowFilter, FlowFilterId
 from prefect.client.schemas.objects import State, StateType
 from prefect.exceptions import ObjectNotFound
 
+from prefect_gatehouse.blocks.devices import read_settings
 from prefect_gatehouse.blocks.reader import read_secret
 from prefect_gatehouse.data.scratch import remove_dead
 from prefect_gatehouse.errors import GatehouseError
@@ -126,7 +127,7 @@ def _is_its_server(ledger: Ledger, client: SyncPrefectClient, run_id: str) -> bo
 
 def _end(settings: Settings, ledger: Ledger, client: SyncPrefectClient, row: RunRow, ending: Ending, why: str) -> str:
     try:
-        attempt = Attempt(settings, ledger, row.run_id, read_secret, after=row.attempt)
+        attempt = Attempt(settings, ledger, row.run_id, read_secret, read_settings=read_settings, after=row.attempt)
         receipt = end(attempt, ending, why)
     except GatehouseError as error:
         return str(error)

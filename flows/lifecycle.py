@@ -13,6 +13,7 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound, Pause, TerminationSignal
 from prefect.states import Cancelled, Completed, Failed
 
+from prefect_gatehouse.blocks.devices import read_settings
 from prefect_gatehouse.blocks.reader import read_secret
 from prefect_gatehouse.errors import GatehouseError, Refused, StorageError, Superseded
 from prefect_gatehouse.evidence.tell import tell_outside
@@ -64,7 +65,7 @@ def _driven(pipeline: Callable[[Attempt], object]) -> State[None]:
     except Exception as error:  # noqa: BLE001 - a malformed setting, too, is told in our words
         return _to_resume(run_id, sanitised(error, "settings"))
     try:
-        attempt = Attempt(settings, ledger, run_id, read_secret, progress_of, prefect_flow=flow_id)
+        attempt = Attempt(settings, ledger, run_id, read_secret, progress_of, read_settings=read_settings, prefect_flow=flow_id)
     except Superseded:
         row = ledger.run(run_id)
         ledger.close()

@@ -9,6 +9,7 @@ from prefect_gatehouse.errors import Denied, UnusableAnswer
 from prefect_gatehouse.manifest.endpoints import declared_endpoint
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.providers.interface import BackendFacts
+from prefect_gatehouse.providers.registry import block_of
 from prefect_gatehouse.run import plan_page
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.boundary import guard_payload
@@ -22,7 +23,7 @@ from prefect_gatehouse.run.preflight import preflight
 from prefect_gatehouse.run.pricing import Pricing, require_budget
 from prefect_gatehouse.run.rehearsal import rehearse
 from prefect_gatehouse.run.since import since_last_approval
-from prefect_gatehouse.run.values import BackendSnapshot, CredentialNeed, MinimisedData, Plan, PlanBody, SystemAddress, ValidatedData
+from prefect_gatehouse.run.values import BackendSnapshot, CredentialNeed, MinimisedData, Plan, PlanBody, Setting, SystemAddress, ValidatedData
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tasks.report import publish
@@ -47,7 +48,7 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
         DataRefused: The circuits hold something else than numbers and gates, or the output suite names a column that will not come back.
         InputError: The pre-flight's address is none.
         StorageError: The page can't be written.
-        Unavailable: The target does not answer.
+        Unavailable: The target or a provider does not answer, or the block of a backend is missing.
         WorkloadFailed: The workload raised, yielded no circuits or such as can't be sent, or failed its rehearsal; mended, the run can be
             resumed.
     """
@@ -150,4 +151,13 @@ def _snapshot(
         cost_first_round=first.upper,
         cost_worst_case=up(min(first.upper * execution.envelope.rounds, execution.envelope.cost)),
         cost_basis=pricing.basis(first),
+        settings=_settings(attempt, name),
     )
+
+
+def _settings(attempt: Attempt, name: str) -> tuple[Setting, ...]:
+    """What the backend was asked with; what people read by itself comes first."""
+    found, block = attempt.parts.backend_settings(name), block_of(name)
+    shown = block[1] if block is not None else ()
+    order = [*(each for each in shown if each in found), *sorted(found.keys() - set(shown))]
+    return tuple(Setting(name=each, value=found[each], shown=each in shown) for each in order)

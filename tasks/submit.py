@@ -36,10 +36,12 @@ def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summar
         Expired: The approval's deadline has passed.
         PlanChanged: What would run is not what was approved.
         Ambiguous: Nobody can tell whether a job exists.
+        Unavailable: The block of a backend is missing, or its server does not answer.
     """
     plan = approved.plan
     approvals = require_approved(attempt.ledger, plan, attempt.people)
     attempt.parts.refuse_changes(plan)
+    attempt.parts.refuse_other_backends(plan)
     bits = require_approved_bits(plan, batch, number)
     if datetime.now(UTC) > approved.decided_at + timedelta(seconds=plan.body.deadline_seconds):
         raise Expired("the approval's deadline has passed", where="submit", advice="start a new run")

@@ -99,6 +99,18 @@ def test_what_a_run_loads_is_compared_with_its_plan() -> None:
     assert found == {"run/parts.py", "run/apart.py"} | {"run/answer.py", "run/approvals.py", "run/attempt.py"}
 
 
+def test_a_backend_s_block_is_read_by_what_compares_it_only() -> None:
+    """Gates and flows hand the reader of settings on; ``run/parts.py`` alone asks it."""
+    asks = re.compile(r"read_settings\(")
+    found = {
+        path.relative_to(PACKAGE).as_posix()
+        for folder in ("run", "tasks", "flows")
+        for path in (PACKAGE / folder).glob("*.py")
+        if asks.search(path.read_text())
+    }
+    assert found == {"run/parts.py"}
+
+
 def test_the_library_imports_without_prefect() -> None:
     """Every module of the library loads in a process that never loads Prefect, nor a quantum SDK, nor Great Expectations."""
     code = (

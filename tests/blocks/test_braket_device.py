@@ -5,26 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from prefect.blocks.core import Block
-from prefect.testing.standard_test_suites import BlockStandardTestSuite
 from pydantic import ValidationError
 
 from prefect_gatehouse.blocks.braket_device import BraketDevice
 from prefect_gatehouse.providers.braket.place import Place, read_place
 
 GOOD = {"device_arn": "arn:aws:braket:eu-north-1::device/qpu/iqm/Garnet", "region": "eu-north-1", "bucket": "results"}
-
-
-class TestBraketDeviceStandards(BlockStandardTestSuite):
-    """Description, documentation, a period after each field's description, and an example that loads the block."""
-
-    @pytest.fixture
-    def block(self) -> type[Block]:
-        return BraketDevice
-
-    def test_has_a_valid_image(self, block: type[Block]) -> None:
-        """It names none, so a closed site's UI asks nobody for one."""
-        assert block._logo_url is None
 
 
 def test_the_form_is_the_provider_s() -> None:
@@ -35,7 +21,18 @@ def test_the_form_is_the_provider_s() -> None:
     assert read_place("garnet-eu", filled.settings()) == Place(**GOOD, tags={"team": "physics"}, executables=50)
 
 
-@pytest.mark.parametrize("wrong", [{"device_arn": "Garnet"}, {"region": "Europe"}, {"bucket": "x"}, {"grace_seconds": -1}, {"prefix": "../x"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"device_arn": "Garnet"},
+        {"region": "Europe"},
+        {"bucket": "x"},
+        {"grace_seconds": -1},
+        {"prefix": "../x"},
+        {"endpoint": "http://user:word@host"},
+        {"endpoint": "host"},
+    ],
+)
 def test_the_form_refuses_what_the_provider_would(wrong: dict[str, object], tmp_path: Path) -> None:
     """In the UI, before a run meets it."""
     with pytest.raises(ValidationError):

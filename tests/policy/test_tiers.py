@@ -57,6 +57,7 @@ WRONG = [
     ("backends: [aer, braket-local]", "backends: []", "prototype.backends"),
     ("backends: [aer, braket-local]", "backends: aer", "prototype.backends"),
     ("backends: [aer, braket-local]", 'backends: ["a b"]', "prototype.backends.0"),
+    ("backends: [aer, braket-local]", 'backends: ["braket/*"]', "prototype.backends.0"),
     ("approval_window: 3d", "approval_window: 3", "business.approval_window"),
     ("approval_window: 3d", "approval_window: 0d", "business.approval_window"),
     ("approval_window: 3d", "approval_window: -1d", "business.approval_window"),

@@ -21,7 +21,7 @@ from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.policy.rules import ClassedColumn, ClassRules, RunClasses, TierRules
 from prefect_gatehouse.run.plan import present_digests
-from prefect_gatehouse.run.values import BackendSnapshot, CredentialNeed, Plan, PlanBody, Preflight, Since, SourceFile, SystemAddress
+from prefect_gatehouse.run.values import BackendSnapshot, CredentialNeed, Plan, PlanBody, Preflight, Setting, Since, SourceFile, SystemAddress
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import CellName
 from prefect_gatehouse.workload.summary import CircuitsSummary
@@ -83,6 +83,7 @@ BODIES = st.builds(
             jobs=COUNT,
             cost_first_round=MONEY,
             cost_worst_case=MONEY,
+            settings=st.lists(st.builds(Setting, name=LINE, value=LINE | COUNT | st.none(), shown=st.booleans()), max_size=3).map(tuple),
         ),
         max_size=3,
     ).map(tuple),
@@ -179,11 +180,13 @@ def fields_of(model: type[BaseModel]) -> set[str]:
 
 def test_any_single_change_gives_another_digest(project: Project) -> None:
     """Each value of the body in turn, at every depth, is changed as little as its type allows; no two results share a digest."""
-    body = project.plan.body
+    settings = (Setting(name="region", value="eu-north-1", shown=True), Setting(name="grace_seconds", value=60, shown=False))
+    backends = tuple(each.model_copy(update={"settings": settings}) for each in project.plan.body.backends)
+    body = project.plan.body.model_copy(update={"backends": backends})
     places = list(leaves(dumped(body)))
     assert {step for where in places for step in where if isinstance(step, str)} == fields_of(PlanBody)
     found = {where: PlanBody.digest(changed(body, where, others(at(dumped(body), where)))) for where in places}
-    assert project.plan.digest not in found.values()
+    assert not {project.plan.digest, body.digest()} & set(found.values())
     assert len(set(found.values())) == len(places) > 30
 
 

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
+from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.manifest.treatment import Treatment
-from prefect_gatehouse.run.approvals import ask, standing
+from prefect_gatehouse.run.approvals import ask, standing, words_of
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.plan_view import Section, as_markdown, sections
-from prefect_gatehouse.run.values import Plan, Preflight, Since, SourceFile, SystemAddress
+from prefect_gatehouse.run.values import Plan, Preflight, Setting, Since, SourceFile, SystemAddress
 from prefect_gatehouse.secrets.lease import SecretText
 from tests.run.project import Project
 from tests.support.plans import RUN
@@ -96,6 +97,16 @@ def test_every_backend_and_the_whole_envelope_are_shown(project: Project) -> Non
         assert words in runs.summary
     machine = project.plan.body.backends[0].model_copy(update={"simulator": False})
     assert sections(with_body(project.plan, backends=(machine,)))[3].rows[0][1] == "test 1"
+
+
+def test_where_jobs_are_sent_is_shown_and_signed(project: Project) -> None:
+    """Settings that people read by themselves one by one, all of them as a digest, before the answer and in what is signed; none, no table."""
+    assert "Where jobs are sent" not in {each.title for each in sections(project.plan)}
+    set_ = (Setting(name="bucket", value="a\u202eb", shown=True), Setting(name="grace_seconds", value=60, shown=False))
+    plan = with_body(project.plan, backends=(project.plan.body.backends[0].model_copy(update={"settings": set_}), project.plan.body.backends[1]))
+    (shown,) = [each.rows for each in sections(plan) if each.title == "Where jobs are sent"]
+    assert shown == (("aer", "bucket", "a?b"), ("aer", "all 2 settings", digest({"bucket": "a\u202eb", "grace_seconds": 60})))
+    assert dict(words_of(plan))["Backends"] == "aer (bucket a?b), braket-local"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -110,6 +110,7 @@ class Desk:
         self.settings = Settings(home=folder / "home", tiers=tiers, cell=cell)
         self.settings.folder("")
         self.secrets = {"secret/url": f"sqlite:///{self.folder / 'target.sqlite'}"}
+        self.blocks: dict[str, dict[str, Any]] = {}
         self.ledger = Ledger(self.settings.ledger())
         self.attempt = self.next_attempt()
 
@@ -118,7 +119,12 @@ class Desk:
 
     def next_attempt(self) -> Attempt:
         key = base64.b64encode(bytes(range(32))).decode()
-        return Attempt(self.settings, self.ledger, RUN, lambda block: SecretText(self.secrets.get(block, key)))
+
+        def secret(block: str) -> SecretText:
+            return SecretText(self.secrets.get(block, key))
+
+        # A block as it is at that time: who edits one changes nothing of what was read.
+        return Attempt(self.settings, self.ledger, RUN, secret, read_settings=lambda block: dict(self.blocks[block]))
 
     def change(self, old: str, new: str) -> None:
         """Writes the manifest with one text replaced."""

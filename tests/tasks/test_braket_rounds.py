@@ -8,29 +8,27 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from tests.support.gates import Desk
+from tests.support.gates import Desk, Fetching
 
-from prefect_gatehouse.errors import Unavailable
+from prefect_gatehouse.errors import PlanChanged, Unavailable
 from prefect_gatehouse.flows.rounds import run_rounds
-from prefect_gatehouse.providers.interface import Backend, Connection
-from prefect_gatehouse.providers.registry import connect
-from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.parts import Parts
+from prefect_gatehouse.tasks.clean_up import clean_up
+from prefect_gatehouse.tasks.submit import submit
 from prefect_gatehouse.testing import BraketEmulator
+from prefect_gatehouse.testing.braket import SIMULATOR
 
-BACKEND = "braket/garnet-eu"
+BACKEND, BLOCK = "braket/garnet-eu", "braket-device/garnet-eu"
 
 
 @pytest.fixture
-def run(tmp_path: Path, braket: BraketEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    """A run whose only backend is the machine; its settings come from here, as they will from a block."""
-    braket.create_bucket(f"gates-{tmp_path.name.strip('_').replace('_', '-')[-40:]}")
-    settings = braket.settings(f"gates-{tmp_path.name.strip('_').replace('_', '-')[-40:]}", grace_seconds=1.0, call_seconds=0.8)
-
-    def backend(self: Attempt, name: str) -> Backend:
-        return connect(name, Connection(self.kept_by("braket"), self.sealer, settings))
-
-    monkeypatch.setattr(Attempt, "backend", backend)
+def run(tmp_path: Path, braket: BraketEmulator) -> Iterator[Desk]:
+    """A run whose only backend is the machine, with its block."""
+    bucket = f"gates-{tmp_path.name.strip('_').replace('_', '-')[-40:]}"
+    braket.create_bucket(bucket)
     made = Desk(tmp_path, backends=BACKEND)
+    made.blocks[BLOCK] = braket.settings(bucket, grace_seconds=1.0, call_seconds=0.8)
+    made.attempt = made.next_attempt()
     made.change("credentials:\n", "credentials:\n  submit: secret/aws\n")
     made.secrets["secret/aws"] = braket.credential
     tiers = made.settings.tiers
@@ -71,3 +69,67 @@ def test_an_outage_between_submission_and_result(run: Desk, braket: BraketEmulat
     run.attempt = run.next_attempt()
     run_rounds(run.attempt, approved)
     assert len(braket.tasks()) == 2
+
+
+def sent_to(braket: BraketEmulator) -> set[str]:
+    """The buckets of all tasks."""
+    client = braket.client("braket")
+    return {client.get_quantum_task(quantumTaskArn=task["arn"])["outputS3Bucket"] for task in braket.tasks()}
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("bucket", "somebody-else-s"),
+        ("device_arn", SIMULATOR),
+        ("region", "us-east-1"),
+        ("endpoint", "http://127.0.0.1:9"),
+        ("prefix", "elsewhere"),
+        ("tags", {"team": "other"}),
+        ("task_minutes", "1"),
+    ],
+)
+def test_a_block_that_is_edited_while_the_run_waits(run: Desk, braket: BraketEmulator, setting: str, value: object) -> None:
+    """Whoever may edit a block sends no approved run elsewhere: it ends with backend and setting named, no credential fetched and nothing sent."""
+    approved = run.approved()
+    run.blocks[BLOCK][setting] = value
+    run.attempt = run.next_attempt()
+    fetched = len(run.attempt.leases)
+    with pytest.raises(PlanChanged, match=rf"backend {BACKEND}: {setting} \("):
+        run_rounds(run.attempt, approved)
+    assert (braket.tasks(), run.entries(), len(run.attempt.leases)) == ([], [], fetched)
+
+
+def test_a_block_that_is_deleted_while_the_run_waits(run: Desk, braket: BraketEmulator) -> None:
+    """A setting that is not there any more is another one, too."""
+    approved = run.approved()
+    del run.blocks[BLOCK]["endpoint"]
+    with pytest.raises(PlanChanged, match="endpoint"):
+        run_rounds(run.next_attempt(), approved)
+    assert braket.tasks() == []
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_what_the_comparison_and_the_plan_s_settings_are_for(run: Desk, braket: BraketEmulator, monkeypatch: pytest.MonkeyPatch, both: bool) -> None:
+    """Without the comparison jobs still go where the plan says; were settings taken from the block as well, the attack would succeed."""
+    approved = run.approved()
+    mine = run.blocks[BLOCK]["bucket"]
+    run.blocks[BLOCK]["bucket"] = other = f"x{mine}"[:63]
+    braket.create_bucket(other)
+    monkeypatch.setattr(Parts, "refuse_other_backends", lambda self, plan: None)
+    if both:
+        monkeypatch.setattr(Parts, "backend_settings", lambda self, name: run.blocks[BLOCK])
+    submit(run.next_attempt(), approved, *run.first_round(approved.plan), 0, Fetching())
+    assert sent_to(braket) == {other if both else mine}
+
+
+def test_an_edited_block_loses_no_result_and_keeps_no_task_alive(run: Desk, braket: BraketEmulator) -> None:
+    """What was sent is waited for, or cancelled, where it was sent: by the plan, whatever the block says by then."""
+    braket.conduct(queue_seconds=60)
+    approved = run.approved()
+    first, summary = run.first_round(approved.plan)
+    submit(run.attempt, approved, first, summary, 0, Fetching())
+    run.blocks.clear()
+    run.attempt = run.next_attempt()
+    receipt = clean_up(run.attempt, "cancelled", Fetching())
+    assert (receipt.jobs_cancelled, [task["status"] for task in braket.tasks()]) == (1, ["CANCELLED"])

@@ -1,7 +1,7 @@
 """A dry run up to the plan: the real gates over the real data, in a throw-away home; nothing leaves.
 
-Only the credentials that open the source and look at the target are read; every other secret is a throw-away key. What the gates write is
-encrypted under one that exists in this process only: a dry run that is killed leaves nothing that anybody can read.
+Only the credentials that open the source, look at the target and ask the provider are read; every other secret is a throw-away key. What the
+gates write is encrypted under one that exists in this process only: a dry run that is killed leaves nothing that anybody can read.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
 
+from prefect_gatehouse.blocks.devices import read_settings
 from prefect_gatehouse.blocks.reader import read_secret
 from prefect_gatehouse.data.scratch import scratch_home
 from prefect_gatehouse.flows.governed_pipeline import up_to_the_plan
@@ -61,14 +62,17 @@ def dry_run_plan(
         key = base64.b64encode(secrets.token_bytes(32)).decode()
         credentials = load_manifest(manifest).manifest.credentials
 
+        # A device is asked what it is, nothing is sent to it.
+        asked = (credentials.read_source, credentials.preflight, credentials.submit)
+
         def read(block: str) -> Checkout:
-            return read_secret(block) if block in (credentials.read_source, credentials.preflight) else SecretText(key)
+            return read_secret(block) if block in asked else SecretText(key)
 
         with suppress(OSError):  # what is installed need not be read again; where nobody has kept it, it is
             shutil.copyfile(packages_cache(settings), packages_cache(dry))
         try:
             with ExitStack() as open_:
-                attempt = _DryAttempt(dry, ledger, str(uuid.uuid4()), read, progress)
+                attempt = _DryAttempt(dry, ledger, str(uuid.uuid4()), read, progress, read_settings=read_settings)
                 open_.callback(attempt.release)
                 if has_ledger(settings):
                     attempt.history = open_.enter_context(open_ledger(settings))

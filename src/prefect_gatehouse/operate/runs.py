@@ -18,6 +18,7 @@ from prefect.input import read_flow_run_input
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled, Scheduled
 
+from prefect_gatehouse.blocks.devices import read_settings
 from prefect_gatehouse.blocks.reader import read_secret
 from prefect_gatehouse.errors import GatehouseError, InputError, Unavailable
 from prefect_gatehouse.evidence.questions import recorded_plan
@@ -223,7 +224,7 @@ def abandon(settings: Settings, ledger: Ledger, run_id: str) -> CleanupReceipt:
     Raises:
         GatehouseError: Cleaning up failed; the sweeper tries again.
     """
-    attempt = Attempt(settings, ledger, run_id, read_secret)
+    attempt = Attempt(settings, ledger, run_id, read_secret, read_settings=read_settings)
     receipt = end(attempt, "abandoned", "abandoned by hand")
     try:
         with server() as client:

@@ -58,6 +58,27 @@ class JobStatus:
 
 
 @dataclass(frozen=True)
+class DeviceBlock:
+    """The blocks that an administrator fills in, one for each device.
+
+    Attributes:
+        type: The type's slug: the settings of ``provider/device`` are in the block ``type/device``.
+        shown: Settings that people read one by one before they approve, such as the region. A plan covers all of them.
+    """
+
+    type: str
+    shown: tuple[str, ...]
+
+
+SettingsReader = Callable[[str], Mapping[str, Json]]
+"""Gives what is set in a block, by its reference ``type/name``; none of it is secret.
+
+Raises:
+    Unavailable: The block is missing, or its server does not answer.
+"""
+
+
+@dataclass(frozen=True)
 class Connection:
     """What a backend is made with.
 
@@ -92,7 +113,13 @@ class JobResult:
 
 
 class Provider(Protocol):
-    """One vendor."""
+    """One vendor.
+
+    Attributes:
+        block: Where the settings of its devices are; None where they need none.
+    """
+
+    block: DeviceBlock | None
 
     def devices(self) -> tuple[str, ...]:
         """Names of the devices that are known without asking anybody; others may be there."""

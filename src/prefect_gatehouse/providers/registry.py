@@ -34,10 +34,17 @@ def connect(backend: str, connection: Connection) -> Backend:
     Raises:
         InputError: There is no such backend, or it can't be loaded.
     """
-    provider, device = split(backend)
-    if provider not in entry_points(group=GROUP).names:
-        raise InputError(f"there is no backend {backend}", where="execution.backends", advice=f"installed are {', '.join(backend_names())}")
-    return _load(provider).connect(device, connection)
+    return _provider_of(backend).connect(split(backend)[1], connection)
+
+
+def block_of(backend: str) -> tuple[str, tuple[str, ...]] | None:
+    """The block that a backend's settings are in, with the settings that people read one by one; None where it has none.
+
+    Raises:
+        InputError: There is no such provider, or it can't be loaded.
+    """
+    block = _provider_of(backend).block
+    return (f"{block.type}/{split(backend)[1]}", block.shown) if block is not None else None
 
 
 def is_installed(backend: str) -> bool:
@@ -47,6 +54,13 @@ def is_installed(backend: str) -> bool:
         return False
     devices = _load(provider).devices()
     return not devices or device in devices
+
+
+def _provider_of(backend: str) -> Provider:
+    provider = split(backend)[0]
+    if provider not in entry_points(group=GROUP).names:
+        raise InputError(f"there is no backend {backend}", where="execution.backends", advice=f"installed are {', '.join(backend_names())}")
+    return _load(provider)
 
 
 def _load(provider: str) -> Provider:

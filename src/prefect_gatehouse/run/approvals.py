@@ -22,7 +22,7 @@ from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.policy.classes import leaving
 from prefect_gatehouse.run.answer import SPENT, Answer, CheckedAnswer, check_answer, method_of, read_answer, require_cleared, require_strength
 from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.run.values import Approval, Plan
+from prefect_gatehouse.run.values import Approval, BackendSnapshot, Plan
 from prefect_gatehouse.vocabulary import Method
 
 
@@ -107,11 +107,16 @@ def words_of(plan: Plan) -> tuple[tuple[str, str], ...]:
         ("Requester", who.person if who.method != "unverified" else "unverified, nobody signed the request"),
         ("Rows", str(minimised.artifact.rows)),
         ("Classes that leave", ", ".join(f"{each} ({counted(classes[each], 'column')})" for each in DataClass if classes[each]) or "none"),
-        ("Backends", ", ".join(item.name for item in body.backends)),
+        ("Backends", ", ".join(_backend(item) for item in body.backends)),
         ("Worst cost", f"{body.cost} USD in at most {counted(body.rounds, 'round')} and {counted(body.jobs, 'job')}"),
         ("Target", f"{target.system} at {body.endpoint(target.system)}, table {target.table}, rows of class {body.classes.output_class}"),
     )
     return tuple((name, plain_line(value)) for name, value in lines)
+
+
+def _backend(item: BackendSnapshot) -> str:
+    """Its name, and where its jobs go."""
+    return f"{item.name} ({'; '.join(f'{name} {value}' for name, value in item.place)})" if item.place else item.name
 
 
 def last_asked(ledger: Ledger, plan: Plan) -> ApprovalAsked | None:

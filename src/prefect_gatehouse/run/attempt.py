@@ -6,7 +6,7 @@ Every effect and every event goes through here and is refused once a newer attem
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import insert
 
-from prefect_gatehouse.errors import StorageError, Superseded
+from prefect_gatehouse.canonical import Json
+from prefect_gatehouse.errors import StorageError, Superseded, Unavailable
 from prefect_gatehouse.files import safe_name
 from prefect_gatehouse.ledger.events import ApprovalGiven, ArtifactStored, EndingDecided, Fact, LeaseNotRevoked, PolicyDecided
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.seal import seal_home
 from prefect_gatehouse.ledger.store import Event, Ledger, Transaction
 from prefect_gatehouse.ledger.tables import artifacts
-from prefect_gatehouse.providers.interface import Backend, Connection, Progress
+from prefect_gatehouse.providers.interface import Backend, Connection, Progress, SettingsReader
 from prefect_gatehouse.providers.registry import connect, split
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.under import ran_under, versions_of
@@ -50,6 +51,11 @@ def _silent(_: str) -> Progress:
     return lambda done, total: None
 
 
+def _no_blocks(block: str) -> Mapping[str, Json]:
+    """Who gave no reader has no devices with settings."""
+    raise Unavailable("nobody reads the settings of backends here", where=block, advice="run it as a flow: gatehouse run")
+
+
 class Attempt:
     """One process driving one run.
 
@@ -59,6 +65,7 @@ class Attempt:
         run_id: The run.
         read_secret: Reads a secret by its block reference.
         progress: Makes progress reporters.
+        read_settings: Reads what is set in a backend's block.
         prefect_flow: Prefect's identifier of the flow.
         after: Take the run over only if this attempt still is its last; None takes it from whichever.
 
@@ -74,6 +81,7 @@ class Attempt:
         read_secret: SecretReader,
         progress: ProgressOf = _silent,
         *,
+        read_settings: SettingsReader = _no_blocks,
         prefect_flow: str = "",
         after: int | None = None,
     ) -> None:
@@ -83,6 +91,7 @@ class Attempt:
         """The ledger that knows what people approved before; of a dry run the installation's."""
         self.run_id = run_id
         self.read_secret = read_secret
+        self.read_settings = read_settings
         self.progress = progress
         self.leases: list[CredentialLease] = []
         # Of this process's plan, for a dry run to show. In no value of a gate: the ledger keeps those for ever, and a page has its end.
@@ -184,7 +193,7 @@ class Attempt:
         """What the run uses of this machine, compared with its plan."""
         from prefect_gatehouse.run.parts import Parts
 
-        return Parts(self.settings, self.chain, lambda: self.find("ending", EndingDecided) is not None)
+        return Parts(self.settings, self.chain, lambda: self.find("ending", EndingDecided) is not None, self.read_settings)
 
     @property
     def people(self) -> People:
@@ -197,13 +206,13 @@ class Attempt:
         return self.parts.policy
 
     def backend(self, name: str, sealer: Sealer | None = None) -> Backend:
-        """A backend by its name in the manifest.
+        """A backend by its name in the manifest, with the settings of the plan, once there is one.
 
         Args:
             name: The name.
             sealer: What encrypts what is kept on this side; the run's key unless given.
         """
-        return connect(name, Connection(self.kept_by(split(name)[0]), sealer or self.sealer))
+        return connect(name, Connection(self.kept_by(split(name)[0]), sealer or self.sealer, self.parts.backend_settings(name)))
 
     def kept_by(self, provider: str) -> Path:
         """Where a provider may keep on this side what belongs to the run."""

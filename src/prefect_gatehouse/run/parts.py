@@ -7,13 +7,16 @@ in another way (``tests/test_layout.py``).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prefect_gatehouse.canonical import Json, canonical
 from prefect_gatehouse.errors import InputError, PlanChanged
 from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.providers.interface import SettingsReader
+from prefect_gatehouse.providers.registry import block_of
 from prefect_gatehouse.run.apart import find_workload_of
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.plan import refuse_changes, refuse_other, registry_of
@@ -35,12 +38,15 @@ class Parts:
         chain: The run's values; with its plan, once there is one.
         ends: Whether the run's end has been decided: cleaning up goes by the policy of the day, or a job of a run whose policy was
             replaced could not be cancelled.
+        read_settings: Reads what is set in a backend's block.
     """
 
-    def __init__(self, settings: Settings, chain: Chain, ends: Callable[[], bool]) -> None:
+    def __init__(self, settings: Settings, chain: Chain, ends: Callable[[], bool], read_settings: SettingsReader) -> None:
         self._settings = settings
         self._chain = chain
         self._ends = ends
+        self._read_settings = read_settings
+        self._of_backends: dict[str, Mapping[str, Json]] = {}
 
     def _refuse_other(self, **now: object) -> None:
         """Stops at a part that is another one than the plan says.
@@ -115,6 +121,39 @@ class Parts:
         suite = load_suite(Path(admitted.folder) / name)
         self._refuse_other(**{field: suite.sha256})
         return suite
+
+    def backend_settings(self, name: str) -> Mapping[str, Json]:
+        """What is set for a backend: the plan's, or, until there is one, its block's.
+
+        A job is waited for, read and cancelled where it was sent, whatever has become of the block.
+
+        Raises:
+            InputError: There is no such backend.
+            Unavailable: The block is missing, or its server does not answer.
+        """
+        plan = self._chain.read(Plan.gate, Plan)
+        if plan is not None:
+            return next((each.as_set() for each in plan.body.backends if each.name == name), {})
+        if name not in self._of_backends:  # the plan has what its backends were asked with, though the block be edited meanwhile
+            block = block_of(name)
+            self._of_backends[name] = self._read_settings(block[0]) if block is not None else {}
+        return self._of_backends[name]
+
+    def refuse_other_backends(self, plan: Plan) -> None:
+        """Reads the blocks of the plan's backends again, before jobs are sent.
+
+        Raises:
+            PlanChanged: One has another setting than was approved; names backend and setting.
+            Unavailable: A block is missing, or its server does not answer.
+        """
+        for each in plan.body.backends:
+            block = block_of(each.name)
+            now = self._read_settings(block[0]) if block is not None else {}
+            planned = each.as_set()
+            names = sorted(name for name in {*now, *planned} if canonical(now.get(name)) != canonical(planned.get(name)))
+            if names:
+                what = f"backend {each.name}: {', '.join(names)}"
+                raise PlanChanged(f"changed since the approval: {what}", where="plan", advice="start a new run and have it approved")
 
     def refuse_changes(self, plan: Plan) -> None:
         """Compares everything at once, before an effect.

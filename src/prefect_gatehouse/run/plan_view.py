@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING
 
+from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.manifest.data import S3Objects
 from prefect_gatehouse.policy.classes import in_words, target_of
 from prefect_gatehouse.run.values import Plan, Since
@@ -41,7 +42,7 @@ _PURPOSES = {
 
 def sections(plan: Plan) -> list[Section]:
     """Who asks, what leaves, where it runs, what it costs, which secrets are used, what is written where, which code runs, how much could leave."""
-    return [_who(plan), _leaves(plan), _stays(plan), _runs(plan), _secrets(plan), _written(plan), _code(plan), _leaving(plan)]
+    return [_who(plan), _leaves(plan), _stays(plan), _runs(plan), *_places(plan), _secrets(plan), _written(plan), _code(plan), _leaving(plan)]
 
 
 def _who(plan: Plan) -> Section:
@@ -133,6 +134,19 @@ def _runs(plan: Plan) -> Section:
         f"within {_duration(body.deadline_seconds)} of the approval"
     )
     return Section("Where it runs", ("Backend", "Provider", "Jobs, first round", "Cost, first round"), rows, summary)
+
+
+def _places(plan: Plan) -> Iterator[Section]:
+    """What administrators have set for the backends, where any has settings."""
+    rows: list[tuple[str, str, str]] = []
+    for item in plan.body.backends:
+        if item.settings:
+            rows += [(item.name, name, _printable(value)) for name, value in item.place]
+            rows.append((item.name, f"all {len(item.settings)} settings", digest(item.as_set())))
+    if rows:
+        yield Section(
+            "Where jobs are sent", ("Backend", "Setting", "Value"), tuple(rows), "As its block said; a block that says something else stops the run"
+        )
 
 
 def _sweep(circuits: CircuitsSummary) -> str:

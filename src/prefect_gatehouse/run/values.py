@@ -13,9 +13,18 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, ValidationInfo, field_serializer, field_validator, model_validator
+from pydantic import (
+    Field,
+    JsonValue,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
-from prefect_gatehouse.canonical import digest
+from prefect_gatehouse.canonical import Json, digest
 from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.manifest.columns import Column
 from prefect_gatehouse.manifest.fields import DataClass
@@ -157,6 +166,14 @@ class ValidatedData(GateValue):
     report: SuiteReport
 
 
+class Setting(Value):
+    """What an administrator has set for a backend."""
+
+    name: str
+    value: JsonValue
+    shown: bool = Field(description="Whether people read it by itself before they approve.")
+
+
 class BackendSnapshot(Value):
     """A backend as the provider described it when the plan was made."""
 
@@ -169,6 +186,16 @@ class BackendSnapshot(Value):
     cost_first_round: Decimal = Field(description="USD.")
     cost_worst_case: Decimal = Field(description="USD, over the whole envelope.")
     cost_basis: str = Field("", description="How the first round's cost was reckoned, with source and date; empty where nothing is billed.")
+    settings: tuple[Setting, ...] = Field((), description="Of its block: device, region, bucket, and whatever else is set there.")
+
+    @property
+    def place(self) -> tuple[tuple[str, str], ...]:
+        """Where its jobs go, as people read it: name and value of a setting."""
+        return tuple((each.name, str(each.value)) for each in self.settings if each.shown and each.value is not None)
+
+    def as_set(self) -> dict[str, Json]:
+        """Its settings, as the provider takes them."""
+        return {each.name: each.value for each in self.settings}
 
 
 class CredentialNeed(Value):

@@ -25,7 +25,9 @@ class Place(BaseModel):
     region: str = Field(title="Region", description="AWS region; a machine is in one only.", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")
     bucket: str = Field(title="Bucket", description="S3 bucket for what is sent and for results.", min_length=3, max_length=63)
     prefix: str = Field("gatehouse", title="Prefix", description="Of all keys in the bucket.", pattern=r"^\w[\w.-]*(/\w[\w.-]*)*$", max_length=256)
-    endpoint: str | None = Field(None, title="Endpoint", description="Of another server that speaks for AWS, in tests and drills.")
+    endpoint: str | None = Field(
+        None, title="Endpoint", description="Of another server that speaks for AWS, in tests and drills.", pattern=r"^https?://[^\s@/?#]+/?$"
+    )
     tags: dict[_TAG, str] = Field(default_factory=dict, title="Tags", description="More tags for every task.", max_length=40)
     executables: int | None = Field(None, title="Executables", description="Circuits in a task, where fewer are wanted than the device takes.", ge=1)
     grace_seconds: float = Field(60.0, title="Grace", description="How long a task whose answer was lost is looked for.", ge=0)

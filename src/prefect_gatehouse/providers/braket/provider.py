@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from prefect_gatehouse.providers.interface import Backend, Connection
+from prefect_gatehouse.providers.interface import Backend, Connection, DeviceBlock
 
 
 class BraketProvider:
     """Devices and managed simulators of Amazon Braket. Its packages are loaded when something is asked, not before."""
+
+    block: DeviceBlock | None = DeviceBlock("braket-device", ("device_arn", "region", "bucket", "prefix", "endpoint"))
 
     def devices(self) -> tuple[str, ...]:
         """None is known: an administrator's blocks name them."""

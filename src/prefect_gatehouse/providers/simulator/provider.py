@@ -11,6 +11,8 @@ _DEVICES = ("aer", "braket-local")
 class SimulatorProvider:
     """Simulators that run in this process; their jobs outlive it."""
 
+    block = None
+
     def devices(self) -> tuple[str, ...]:
         """Both."""
         return _DEVICES
