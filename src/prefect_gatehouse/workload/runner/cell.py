@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -144,7 +145,9 @@ class Cell:
         if self._closed:
             return
         self._closed = True
-        self._process.kill()
+        # All of its session: bubblewrap is two processes, and the inner one, until it is told to go on, waits for ever for an outer one that is gone.
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._channel.close()
 
