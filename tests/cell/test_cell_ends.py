@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.support.cells import CELLS, runner
 
 from prefect_gatehouse.vocabulary import CellName
-from tests.support.cells import CELLS, runner
 
 WORKLOAD = """
 def solve(features, parameters):
