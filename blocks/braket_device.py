@@ -6,7 +6,6 @@ from decimal import Decimal
 
 from prefect.blocks.core import Block
 
-from prefect_gatehouse.canonical import Json
 from prefect_gatehouse.providers.braket.place import Place
 
 _FIELDS = Place.model_fields
@@ -16,11 +15,11 @@ class BraketDevice(Block):
     """Where jobs for a backend go: device, region and bucket. It holds no credential; a manifest names that one by itself.
 
     Example:
-        Load a stored block and see its settings:
+        Load a stored block:
         ```python
         from prefect_gatehouse.blocks.braket_device import BraketDevice
 
-        settings = BraketDevice.load("BLOCK_NAME").settings()
+        device = BraketDevice.load("BLOCK_NAME")
         ```
     """
 
@@ -42,8 +41,3 @@ class BraketDevice(Block):
     patience_seconds: float = _FIELDS["patience_seconds"]  # type: ignore[assignment]
     poll_seconds: float = _FIELDS["poll_seconds"]  # type: ignore[assignment]
     task_minutes: Decimal = _FIELDS["task_minutes"]  # type: ignore[assignment]
-
-    def settings(self) -> dict[str, Json]:
-        """As the provider takes them."""
-        found: dict[str, Json] = self.model_dump(mode="json", include=set(_FIELDS))
-        return found
