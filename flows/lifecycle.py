@@ -19,6 +19,7 @@ from prefect_gatehouse.errors import GatehouseError, Refused, StorageError, Supe
 from prefect_gatehouse.evidence.tell import tell_outside
 from prefect_gatehouse.flows.ending import decided_ending, end
 from prefect_gatehouse.flows.leaving import leave_as
+from prefect_gatehouse.flows.linger import go_on_here
 from prefect_gatehouse.flows.started_by import take
 from prefect_gatehouse.ledger.events import RunInterrupted
 from prefect_gatehouse.ledger.heartbeat import beating
@@ -48,13 +49,20 @@ def drive(pipeline: Callable[[Attempt], object]) -> State[None]:
         The state of a run that completed.
 
     Raises:
-        Abort: The run ended in another way or can be resumed; its state is set.
+        Abort: The run ended in another way or can be resumed, or went on in an engine of its own; its state is set.
+        Pause: It waits.
     """
     withhold_ignored_errors()
-    state = _driven(pipeline)
-    if not state.is_completed():
-        leave_as(state)
-    return state
+    try:
+        state = _driven(pipeline)
+    except Pause as signal:
+        waits = signal.with_traceback(None)  # whose frames hold what the run was about
+    else:
+        if not state.is_completed():
+            leave_as(state)
+        return state
+    go_on_here()
+    raise waits
 
 
 def _driven(pipeline: Callable[[Attempt], object]) -> State[None]:

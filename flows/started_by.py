@@ -15,10 +15,18 @@ from prefect_gatehouse.vocabulary import WorkerKind
 _HANDED: list[SignedWarrant] = []
 """What the worker handed over before the flow began; nothing that Prefect's API sets reaches this."""
 
+_forked: list[bool] = []
+
 
 def hand_over(warrant: SignedWarrant) -> None:
     """Keeps the worker's proof for the attempt that this process begins; called by the worker's own fork."""
     _HANDED[:] = [warrant]
+    _forked[:] = [True]
+
+
+def by_gatehouse_worker() -> bool:
+    """Whether a `gatehouse` worker forked this process."""
+    return bool(_forked)
 
 
 def take(attempt: Attempt) -> None:

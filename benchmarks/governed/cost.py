@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -34,15 +34,24 @@ class Cost:
         return Cost(self.wall + later.wall, self.cpu + later.cpu, max(self.peak_mb, later.peak_mb))
 
 
-def cost_of(command: list[str], environment: Mapping[str, str], log: Path) -> Cost:
+def cost_of(command: list[str], environment: Mapping[str, str], log: Path, meanwhile: Callable[[], float] | None = None) -> Cost:
     """Runs a process from start to end.
+
+    Args:
+        command: What it is.
+        environment: Its.
+        log: What it says.
+        meanwhile: Done while it runs; gives the seconds of it that people took, which do not count.
 
     Raises:
         SystemExit: It failed; with the end of what it said.
     """
+    people = 0.0
     launcher = [sys.executable, "-I", "-S", str(LAUNCHER), str(log), *command]
     with subprocess.Popen(launcher, env=dict(environment), stdout=subprocess.PIPE, text=True, process_group=0) as running:
         try:
+            if meanwhile is not None:
+                people = meanwhile()
             said, _ = running.communicate()
         except BaseException:
             os.killpg(running.pid, signal.SIGKILL)  # the launcher and what it started: nobody waits for them any more
@@ -50,4 +59,5 @@ def cost_of(command: list[str], environment: Mapping[str, str], log: Path) -> Co
     took = json.loads(said)
     if took.pop("code"):
         raise SystemExit(f"{' '.join(command[:4])} failed: {log.read_text()[-2000:]}")
-    return Cost(**took)
+    cost = Cost(**took)
+    return Cost(cost.wall - people, cost.cpu, cost.peak_mb)

@@ -8,11 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import yaml
 from governed.cost import Cost, cost_of
@@ -95,33 +96,80 @@ class GovernedSide:
         return place / workload.source
 
     def run(self, name: str) -> Cost:
-        """One run: two processes, as a process worker starts them, because none waits for the approval between them.
+        """One run that is answered while its process waits: one process, as a process worker starts it.
 
         Raises:
             SystemExit: The run did not complete.
         """
+        return self._run(name, lambda run_id, command, environment: self._stays(name, run_id, command, environment))
+
+    def run_twice(self, name: str) -> Cost:
+        """One run that is answered when its process has left: two processes, and none waits between them.
+
+        Raises:
+            SystemExit: The run did not complete.
+        """
+        return self._run(name, lambda run_id, command, environment: self._leaves(name, run_id, command, environment))
+
+    def _run(self, name: str, process: Callable[[str, list[str], dict[str, str]], Cost]) -> Cost:
         from prefect_gatehouse.ledger.store import Ledger
         from prefect_gatehouse.operate import runs as control
         from prefect_gatehouse.workload.hashing import SEED
 
         self._targets[name].unlink(missing_ok=True)
         run_id = control.start(self._desk.settings, self._manifests[name], signed=True)
-        command = [sys.executable, "-m", "prefect.engine"]
-        environment = {**os.environ, "PREFECT__FLOW_RUN_ID": run_id, "PYTHONHASHSEED": SEED}
+        cost = process(run_id, [sys.executable, "-m", "prefect.engine"], {**os.environ, "PREFECT__FLOW_RUN_ID": run_id, "PYTHONHASHSEED": SEED})
+        ledger = Ledger(self._desk.settings.ledger())
+        try:
+            row = ledger.run(run_id)
+            if row is None or row.ending != "completed":
+                raise SystemExit(f"{name}: the governed run did not complete: {row.message if row else 'unknown'}")
+        finally:
+            ledger.close()
+        return cost
+
+    def _stays(self, name: str, run_id: str, command: list[str], environment: dict[str, str]) -> Cost:
+        def answered() -> float:
+            waits = self._suspended(run_id)
+            self._approve(name, run_id)
+            return time.monotonic() - waits
+
+        return cost_of(command, environment, self._desk.folder / "logs" / f"{name}.log", answered)
+
+    def _leaves(self, name: str, run_id: str, command: list[str], environment: dict[str, str]) -> Cost:
+        environment = {**environment, "GATEHOUSE_LINGER_SECONDS": "0"}
         first = cost_of(command, environment, self._desk.folder / "logs" / f"{name}-first.log")
+        self._approve(name, run_id)
+        return first.then(cost_of(command, environment, self._desk.folder / "logs" / f"{name}-second.log"))
+
+    @staticmethod
+    def _suspended(run_id: str) -> float:
+        """When Prefect shows that the run waits for people, by ``time.monotonic``."""
+        from prefect.client.orchestration import get_client
+
+        with get_client(sync_client=True) as client:
+            until = time.monotonic() + 300
+            while time.monotonic() < until:
+                state = client.read_flow_run(UUID(run_id)).state
+                if state is not None and state.is_paused():
+                    return time.monotonic()
+                if state is not None and state.is_final():
+                    break
+                time.sleep(0.05)
+        raise SystemExit(f"{run_id} does not wait for an approval")
+
+    def _approve(self, name: str, run_id: str) -> None:
+        from prefect_gatehouse.ledger.store import Ledger
+        from prefect_gatehouse.operate import runs as control
+
         ledger = Ledger(self._desk.settings.ledger())
         try:
             row = ledger.run(run_id)
             if row is None or row.status != "waiting":
                 raise SystemExit(f"{name}: the governed run does not wait for its approval: {row.message if row else 'unknown'}")
             control.answer(run_id, "approve", proof=control.sign_answer(self._desk.approver, ledger, run_id, "approve"))
-            both = first.then(cost_of(command, environment, self._desk.folder / "logs" / f"{name}-second.log"))
-            row = ledger.run(run_id)
-            if row is None or row.ending != "completed":
-                raise SystemExit(f"{name}: the governed run did not complete: {row.message if row else 'unknown'}")
         finally:
             ledger.close()
-        return both
 
     def start_warm(self, stack: Stack) -> None:
         """Starts a gatehouse worker, frozen but for its own turns."""

@@ -40,6 +40,10 @@ class Settings(BaseSettings):
         "auto", description="What makes tokens: numpy and OpenSSL, functions that numba compiled, or whichever pays."
     )
 
+    linger_seconds: int = Field(
+        60, ge=0, le=3600, description="How long a run's process stays after it has asked for approval, to go on at once when the answer comes."
+    )
+
     cell: Literal["auto", "none", "landlock", "bubblewrap"] = Field(
         "auto", description="Where workloads run: the strongest cell that works here, or this one; a tier may ask for a stronger one."
     )

@@ -139,6 +139,8 @@ def test_a_process_looks_once_a_minute(site: Site, monkeypatch: pytest.MonkeyPat
     before = installed(site.cache)
     site.write("single.py", "A = 2\n")
     assert installed(site.cache) is before
+    packages.look_again()
+    assert installed(site.cache).digest != before.digest
 
 
 def test_what_it_costs(tmp_path: Path) -> None:

@@ -261,7 +261,7 @@ class Pipeline:
     def process(self, run_id: str, **order: Any) -> dict[str, int]:
         """One process that drives the run until it suspends, ends or dies."""
         assert self.zygote is not None
-        environment = {"GATEHOUSE_HOME": str(self.home), **self.environment, **order.pop("env", {})}
+        environment = {"GATEHOUSE_HOME": str(self.home), "GATEHOUSE_LINGER_SECONDS": "0", **self.environment, **order.pop("env", {})}
         if self.worker == "gatehouse":
             key = self.settings.worker_key_file()
             obtain_worker_key(key)

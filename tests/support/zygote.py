@@ -3,7 +3,8 @@
 Reads one JSON object a line: {"run": id, "env": {...}, "log": file, "kill": {...}, "fail": gate}; answers with the child's status.
 ``kill`` is {"boundary": n, "side": "before" | "after"} (SIGKILL at the n-th transaction of the run, before or after it), or
 {"event": name, "side": ...} (SIGKILL when the event of this name, or one below it, is to be written, or has been), or
-{"suspended": true} (SIGKILL as soon as Prefect has the run as suspended), or {"seconds": s};
+{"suspended": true} (SIGKILL as soon as Prefect has the run as suspended), or {"staying": "SIGTERM"} (half a second after it began to
+stay for the answer), or {"seconds": s};
 with "signal": "STOP" the process is frozen instead, and the answer names it; {"thaw": process} lets it go on and
 waits for its end. ``warrant`` is a gatehouse worker's proof of itself. ``fail`` makes one gate's function raise with the
 canaries in its message. ``tap`` is a file that gets a line for each effect outside (a job made, with its payload in clear; rows
@@ -35,6 +36,8 @@ def _arm(order: dict[str, Any]) -> None:
         _kill_at(kill)
     if "suspended" in kill:
         _kill_when_suspended()
+    if "staying" in kill:
+        _kill_when_staying(signal.Signals[kill["staying"]])
     if order.get("fail"):
         run = Gate.run
 
@@ -90,6 +93,18 @@ def _kill_when_suspended() -> None:
         return state
 
     prefect.flow_runs.propose_state_sync = deadly
+
+
+def _kill_when_staying(deadly: signal.Signals) -> None:
+    from prefect_gatehouse.flows import linger
+
+    taken = linger._taken
+
+    def doomed(*args: Any) -> Any:
+        threading.Thread(target=lambda: (time.sleep(0.5), os.kill(os.getpid(), deadly)), daemon=True).start()
+        return taken(*args)
+
+    linger._taken = doomed
 
 
 def _tap(file: Path) -> None:

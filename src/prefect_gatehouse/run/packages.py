@@ -77,6 +77,11 @@ def installed(cache: Path) -> Installed:
     return found
 
 
+def look_again() -> None:
+    """Forgets what was seen: whoever looks next reads again what changed."""
+    _seen.clear()
+
+
 def _look(folders: tuple[Path, ...], cache: Path) -> Installed:
     kept, now = _kept(cache), time.time_ns()
     parts: dict[str, Json] = {}

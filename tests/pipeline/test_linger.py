@@ -1,0 +1,116 @@
+"""A process that stays for the answer: it goes on with its run itself, once, and leaves no trace where it does not."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
+from prefect.states import Cancelled, Pending
+from tests.support.pipeline import Pipeline
+
+from prefect_gatehouse.ledger.events import AttemptStarted, RunEnded, RunSuspended
+
+pytestmark = [pytest.mark.xdist_group("stack")]
+
+STAYS = {"GATEHOUSE_LINGER_SECONDS": "120"}
+
+
+@contextmanager
+def staying(pipeline: Pipeline, run_id: str, **order: Any) -> Iterator[dict[str, Any]]:
+    """A process that drives a run and stays; what it ended with is in the mapping when the block is left."""
+    ended: dict[str, Any] = {}
+    thread = threading.Thread(target=lambda: ended.update(pipeline.process(run_id, env=dict(STAYS), **order)))
+    thread.start()
+    try:
+        pipeline.wait_paused(run_id, seconds=120)
+        yield ended
+    finally:
+        thread.join(timeout=200)
+    assert not thread.is_alive()
+
+
+def _state(run_id: str) -> StateType | None:
+    with get_client(sync_client=True) as client:
+        return client.read_flow_run(UUID(run_id)).state_type
+
+
+def test_an_answer_within_the_minute_needs_no_second_process(make_pipeline: Callable[..., Pipeline]) -> None:
+    pipeline = make_pipeline()
+    run_id = pipeline.start()
+    with staying(pipeline, run_id) as ended:
+        pipeline.answer(run_id)
+    assert ended == {"signal": 0, "exit": 0}
+    row = pipeline.ledger.run(run_id)
+    assert row is not None
+    assert (row.ending, row.attempt) == ("completed", 2)
+    assert _state(run_id) is StateType.COMPLETED
+    assert len(pipeline.ledger.facts(RunEnded, run_id)) == 1
+
+
+def test_a_wrong_answer_is_judged_and_asked_again_by_the_same_process(make_pipeline: Callable[..., Pipeline]) -> None:
+    pipeline = make_pipeline()
+    run_id = pipeline.start()
+    with staying(pipeline, run_id) as ended:
+        pipeline.answer(run_id, proof="no proof at all")
+        until = time.monotonic() + 60
+        while len(pipeline.ledger.facts(RunSuspended, run_id)) < 2:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        pipeline.answer(run_id)
+    assert ended == {"signal": 0, "exit": 0}
+    row = pipeline.ledger.run(run_id)
+    assert row is not None
+    assert (row.ending, row.attempt) == ("completed", 3)
+
+
+def test_somebody_quicker_drives_the_run_alone(make_pipeline: Callable[..., Pipeline]) -> None:
+    pipeline = make_pipeline()
+    run_id = pipeline.start()
+    with staying(pipeline, run_id):
+        # As a worker takes it: answered and pending in one breath, before this process looks again.
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(UUID(run_id), Pending(), force=True)
+    assert len(pipeline.ledger.facts(AttemptStarted, run_id)) == 1
+
+
+def test_a_cancelled_run_is_left(make_pipeline: Callable[..., Pipeline]) -> None:
+    pipeline = make_pipeline()
+    run_id = pipeline.start()
+    with staying(pipeline, run_id), get_client(sync_client=True) as client:
+        client.set_flow_run_state(UUID(run_id), Cancelled(), force=True)
+    assert _state(run_id) is StateType.CANCELLED
+    assert len(pipeline.ledger.facts(AttemptStarted, run_id)) == 1
+
+
+@pytest.mark.parametrize(("deadly", "end"), [("SIGTERM", {"signal": 0, "exit": 0}), ("SIGKILL", {"signal": 9, "exit": 0})])
+def test_told_to_stop_it_leaves_a_run_that_waits(make_pipeline: Callable[..., Pipeline], deadly: str, end: dict[str, int]) -> None:
+    pipeline = make_pipeline()
+    run_id = pipeline.start()
+    with staying(pipeline, run_id, kill={"staying": deadly}) as ended:
+        pass
+    assert ended == end
+    assert _state(run_id) is StateType.PAUSED
+    pipeline.answer(run_id)
+    pipeline.process(run_id)
+    row = pipeline.ledger.run(run_id)
+    assert row is not None
+    assert (row.ending, row.attempt) == ("completed", 2)
+
+
+def test_what_was_changed_while_it_stayed_is_noticed(make_pipeline: Callable[..., Pipeline]) -> None:
+    pipeline = make_pipeline()
+    run_id = pipeline.start()
+    with staying(pipeline, run_id):
+        workload = pipeline.manifest.parent / "workload.py"
+        workload.write_text(workload.read_text() + "\n# another\n")
+        pipeline.answer(run_id)
+    row = pipeline.ledger.run(run_id)
+    assert row is not None
+    assert (row.ending, row.attempt) == ("denied", 2)
