@@ -73,10 +73,9 @@ def test_a_wrong_answer_is_judged_and_asked_again_by_the_same_process(make_pipel
 def test_somebody_quicker_drives_the_run_alone(make_pipeline: Callable[..., Pipeline]) -> None:
     pipeline = make_pipeline()
     run_id = pipeline.start()
-    with staying(pipeline, run_id):
+    with staying(pipeline, run_id), get_client(sync_client=True) as client:
         # As a worker takes it: answered and pending in one breath, before this process looks again.
-        with get_client(sync_client=True) as client:
-            client.set_flow_run_state(UUID(run_id), Pending(), force=True)
+        client.set_flow_run_state(UUID(run_id), Pending(), force=True)
     assert len(pipeline.ledger.facts(AttemptStarted, run_id)) == 1
 
 
