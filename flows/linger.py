@@ -40,16 +40,18 @@ def go_on_here() -> None:
     """
     context = FlowRunContext.get()
     seconds = load_settings().linger_seconds
-    if seconds == 0 or by_gatehouse_worker() or context is None or context.flow_run is None or context.flow_run.deployment_id is None:
+    if seconds == 0 or by_gatehouse_worker() or context is None or context.flow is None or context.flow_run is None:
         return
-    taken = None
+    if context.flow_run.deployment_id is None:  # Prefect resumes no such run
+        return
+    flow, taken = context.flow, None
     # Told to stop, no server, deleted: the run waits as it would without this process.
     with suppress(TerminationSignal, HTTPError, ObjectNotFound, Abort), get_client(sync_client=True) as client:
         taken = _taken(client, context.flow_run.id, time.monotonic() + seconds)
     if taken is None:
         return
     look_again()
-    Context().run(run_flow, context.flow, flow_run=taken, return_type="state")
+    Context().run(lambda: run_flow(flow, flow_run=taken, return_type="state"))
     raise Abort("the run went on in this process")
 
 

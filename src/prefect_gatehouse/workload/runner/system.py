@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 from typing import Any
 
-_PR_SET_PDEATHSIG, _PR_GET_SECCOMP, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 1, 21, 22, 24, 38, 47
+_PR_SET_PDEATHSIG, _PR_GET_SECCOMP, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_SET_THP_DISABLE, _PR_CAP_AMBIENT = 1, 21, 22, 24, 38, 41, 47
 _CLEAR_ALL, _MODE_FILTER, _SIGKILL = 4, 2, 9
 _CAPABILITY_VERSION, _CAPABILITIES = 0x20080522, 64
 
@@ -64,6 +65,12 @@ def die_with_parent(parent: int) -> None:
     _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def huge_pages(*, used: bool) -> None:
+    """Whether memory that this process takes from now on may come in pages of 2 MB; where the kernel has none, nothing changes."""
+    with contextlib.suppress(OSError):
+        _prctl(_PR_SET_THP_DISABLE, 0 if used else 1)
 
 
 def no_new_privileges() -> None:
