@@ -39,7 +39,7 @@ def measure(cell: str, data: Path) -> dict[str, float]:
 
     manifest = load_manifest(EXAMPLE / "gatehouse.yaml").manifest
     began = time.perf_counter()
-    task = Task(find_workload(manifest.workload.entrypoint, EXAMPLE), lambda: pq.read_table(data), manifest.workload.parameters)
+    task = Task(find_workload(manifest.workload.entrypoint, EXAMPLE), lambda: pq.ParquetFile(data).read(), manifest.workload.parameters)
     with run_in(cell, task, Limits(600, 600, 4 << 30, 64 << 20)) as rounds:  # type: ignore[arg-type]
         batch = rounds.advance(None)
         first = time.perf_counter()
