@@ -337,7 +337,7 @@ def main() -> None:
         f" the difference of the medians: {statistics.median(empty['gate']) - statistics.median(empty['task']):.1f} ms.",
         f"{SETTINGS:,} settings of one template of 16 gates, from the workload to the journal:"
         f" {ranged([each['seconds'] for each in settings], '.2f')} s;"
-        f" the process's peak {ranged([each['peak_mb'] for each in settings], '.0f')} MiB, of which it held"
+        f" the peak of process and cell {ranged([each['peak_mb'] for each in settings], '.0f')} MiB, of which they held"
         f" {ranged([each['before_mb'] for each in settings], '.0f')} MiB before there were settings;"
         f" the payload {settings[0]['payload_mb']:.1f} MiB.",
     ]

@@ -1,10 +1,6 @@
-"""Many settings of one template of 16 gates as one PUB; notes the moment at which it yields it."""
+"""Many settings of one template of 16 gates as one PUB."""
 
 from __future__ import annotations
-
-import os
-import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,12 +9,9 @@ WIDTH, GATES = 4, 16
 
 
 def solve(features, parameters):
-    """One round; what the process holds is noted before there are settings, the moment when they are yielded."""
-    open_circuit = template()
-    os.environ["BENCHMARK_BEFORE"] = Path("/proc/self/statm").read_text().split()[1]
+    """One round."""
     values = np.random.default_rng(12).uniform(-np.pi, np.pi, (int(parameters["settings"]), GATES))
-    os.environ["BENCHMARK_YIELDED"] = repr(time.perf_counter())
-    counts = yield [(open_circuit, values)]
+    counts = yield [(template(), values)]
     return pd.DataFrame({"circuit": features["circuit"], "strings": len(counts), "mean_weight": 0.0})
 
 
