@@ -294,3 +294,14 @@ def test_a_hostile_payload_costs_no_more_than_its_size(name: str) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 42e6 + 2 * len(payload)
+
+
+def test_what_is_held_is_not_read_twice() -> None:
+    batch = CircuitBatch((Template(1, 1, (("ry", (0,), ()), ("measure", (0,), (0,)))),), np.zeros(3, np.int32), (np.array([[0.1], [0.2], [0.3]]),))
+    once, shots = plain_form.read(plain_form.write(batch, 5))
+    again, others = plain_form.read(plain_form.write(batch, 7))
+    assert (again, shots, others) == (once, 5, 7)
+    assert not once.order.flags.writeable
+    assert not once.angles[0].flags.writeable
+    other = CircuitBatch(batch.templates, batch.order, (batch.angles[0] + 1.0,))
+    assert plain_form.read(plain_form.write(other, 5))[0] is not once

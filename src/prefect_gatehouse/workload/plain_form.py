@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,16 +102,33 @@ def read(payload: bytes) -> tuple[CircuitBatch, int]:
     Raises:
         Malformed: It is not.
     """
-    lines = payload.split(b"\n", 4)
-    if len(lines) != 5 or not _is_number(lines[0], 1, _SHOTS):
+    shots, _, rest = payload.partition(b"\n")
+    if not _is_number(shots, 1, _SHOTS):
         raise Malformed("it does not begin with a number of shots")
-    if lines[1] != VERSION.encode():
+    seen = hashlib.sha256(rest).digest()
+    batch = _in_use.get(seen)
+    if batch is None:
+        batch = _in_use[seen] = _circuits(rest)
+    return batch, int(shots)
+
+
+_in_use: WeakValueDictionary[bytes, CircuitBatch] = WeakValueDictionary()
+"""What was read and is still held, by the digest of its bytes: each of a round's gates reads the same, and what was read can't be changed."""
+
+
+def _circuits(payload: bytes) -> CircuitBatch:
+    """The circuits, without the line of shots."""
+    lines = payload.split(b"\n", 3)
+    if len(lines) != 4:
+        raise Malformed("it has too few lines")
+    if lines[0] != VERSION.encode():
         raise Malformed("it is of another version of the form")
-    templates = tuple(_template(item) for item in _json(lines[2]))
+    templates = tuple(_template(item) for item in _json(lines[1]))
     if not templates or len(set(templates)) != len(templates):
         raise Malformed("its templates are none, or repeated")
-    order, counts = _order(_json(lines[3]), len(templates))
-    return CircuitBatch(templates, order, tuple(_tables(lines[4], templates, counts))), int(lines[0])
+    order, counts = _order(_json(lines[2]), len(templates))
+    order.flags.writeable = False  # as the tables are
+    return CircuitBatch(templates, order, tuple(_tables(lines[3], templates, counts)))
 
 
 def _json(line: bytes) -> list[Any]:
