@@ -22,6 +22,7 @@ from prefect_gatehouse.ledger.note import VerifierKey
 from prefect_gatehouse.ledger.verify import verify
 from prefect_gatehouse.operate import runs as control
 from prefect_gatehouse.operate.dry_run import dry_run_plan
+from prefect_gatehouse.run.labels import pseudonym
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.testing import BraketEmulator
 
@@ -71,6 +72,16 @@ def test_a_run_reaches_the_device(on_braket: OnBraket, braket: BraketEmulator, m
     assert len(pipeline.rows()) == ROWS
     tasks = braket.tasks()
     assert [(task["status"], task["device"]) for task in tasks] == [("COMPLETED", on_braket.device.device_arn)] * 2
+    # The provider's log joins ours, by no name.
+    tags = tasks[0]["tags"]
+    assert {name: tags[f"gatehouse-{name}"] for name in ("run", "ticket", "environment")} == {
+        "run": run_id,
+        "ticket": "CHG-7",
+        "environment": "local",
+    }
+    assert {"gatehouse-tenant", "gatehouse-billing-code"} <= set(tags)
+    assert tags["gatehouse-requester"] == pseudonym(pipeline.settings, "requester", REQUESTER)
+    assert not any(REQUESTER in value or on_braket.name in value for name, value in tags.items() if name.startswith("gatehouse-"))
     found = verify(pipeline.ledger, VerifierKey.parse((pipeline.home / "ledger.vkey").read_text()))
     assert found.ok, found.problems
     settled = [Decimal(event.data["cost_usd"]) for event in pipeline.ledger.events(run_id, "job-settled")]

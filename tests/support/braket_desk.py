@@ -36,7 +36,7 @@ class BraketDesk:
     def backend(self, **more: Any) -> BraketBackend:
         """An object of its own at every call, as every process has."""
         sealer = RunKeys(self.folder / "keys").obtain("run").sealer()
-        found = BraketProvider().connect("garnet-eu", Connection(self.folder / "spool", sealer, self.settings | more))
+        found = BraketProvider().connect("garnet-eu", Connection(self.folder / "spool", sealer, self.settings | more, lambda: {"run": "run"}))
         assert isinstance(found, BraketBackend)
         return found
 

@@ -86,11 +86,13 @@ class Connection:
         settings: Of the block that the manifest names; empty where there is none.
         folder: Where this side may keep what belongs to the run; deleted when the run ends.
         sealer: Encrypts what is kept there.
+        labels: Gives what the provider's own record of each job is to say of the run (``run/labels.py``); the same each time.
     """
 
     folder: Path
     sealer: Sealer
     settings: Mapping[str, Json] = field(default_factory=dict)
+    labels: Callable[[], Mapping[str, str]] = dict
 
 
 @dataclass(frozen=True)

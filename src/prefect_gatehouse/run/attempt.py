@@ -212,7 +212,10 @@ class Attempt:
             name: The name.
             sealer: What encrypts what is kept on this side; the run's key unless given.
         """
-        return connect(name, Connection(self.kept_by(split(name)[0]), sealer or self.sealer, self.parts.backend_settings(name)))
+        from prefect_gatehouse.run.labels import labels_of
+
+        settings = self.parts.backend_settings(name)
+        return connect(name, Connection(self.kept_by(split(name)[0]), sealer or self.sealer, settings, lambda: labels_of(self)))
 
     def kept_by(self, provider: str) -> Path:
         """Where a provider may keep on this side what belongs to the run."""

@@ -58,6 +58,10 @@ class RunKey(NeverPrinted):
         """32 bytes that the keys of the run's artifacts are derived from."""
         return derive_key(self._secret, 32, ("gatehouse run", "parquet"))
 
+    def names_key(self) -> bytes:
+        """32 bytes that pseudonyms of names are made with; of an installation's key, not a run's."""
+        return derive_key(self._secret, 32, ("gatehouse run", "names"))
+
     def codes_key(self) -> bytes:
         """32 bytes that order the random codes of the run's columns; with the run's key, what they meant is gone."""
         return derive_key(self._secret, 32, ("gatehouse run", "codes"))

@@ -60,7 +60,7 @@ class BraketBackend:
     """
 
     def __init__(self, name: str, place: Place, connection: Connection) -> None:
-        self._name, self._place, self._sealer = name, place, connection.sealer
+        self._name, self._place, self._sealer, self._labels = name, place, connection.sealer, connection.labels
         self._clients: tuple[CredentialLease, Clients] | None = None
         self._capabilities: Capabilities | None = None
         self._started: dict[str, float] = {}
@@ -227,7 +227,7 @@ class BraketBackend:
         return SentPayloads(self._connected(lease).s3, self._place.bucket, self._sealer)
 
     def _submitter(self, lease: CredentialLease) -> Submitter:
-        return Submitter(self._name, self._place, self._connected(lease), self._sent(lease))
+        return Submitter(self._name, self._place, self._connected(lease), self._sent(lease), self._labels)
 
     def _connected(self, lease: CredentialLease) -> Clients:
         """The lease's clients, as long as the lease lasts."""

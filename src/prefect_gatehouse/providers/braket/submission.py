@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,7 +20,7 @@ from prefect_gatehouse.providers.braket.sent import SentPayloads
 from prefect_gatehouse.providers.braket.session import Absent, Busy, Clients, NotAllowed, Refusal, Unknown, reading, understood
 
 KEY_TAG = "gatehouse-key"
-RUN_TAG = "gatehouse-run"
+"""Names the job; the run's labels stand beside it, each as ``gatehouse-<label>``."""
 _SKEW = timedelta(minutes=15)  # between S3's clock and Braket's, generously
 _LONG_AGO = timedelta(days=1)  # longer than a run that is still resumed; the service keeps tokens for less
 _MAY_BE_KNOWN = {"ConflictException", "ValidationException"}
@@ -40,10 +40,11 @@ class Submitter:
         place: Where it is.
         clients: Of a lease.
         sent: What was sent.
+        labels: Gives what a task's tags say of the run.
     """
 
-    def __init__(self, name: str, place: Place, clients: Clients, sent: SentPayloads) -> None:
-        self._name, self._place, self._clients, self._sent = name, place, clients, sent
+    def __init__(self, name: str, place: Place, clients: Clients, sent: SentPayloads, labels: Callable[[], Mapping[str, str]]) -> None:
+        self._name, self._place, self._clients, self._sent, self._labels = name, place, clients, sent, labels
 
     def submit(self, key: str, payload: bytes, action: str, shots: int) -> str:
         """Makes the task of a key, or finds it.
@@ -102,7 +103,7 @@ class Submitter:
                         action=action,
                         outputS3Bucket=self._place.bucket,
                         outputS3KeyPrefix=self._folder(key),
-                        tags={**self._place.tags, KEY_TAG: key, RUN_TAG: key.partition(":")[0]},
+                        tags={**self._place.tags, **{f"gatehouse-{name}": value for name, value in self._labels().items()}, KEY_TAG: key},
                     )
                 return str(answer["quantumTaskArn"])
             except NotAllowed:
