@@ -74,12 +74,8 @@ def test_a_run_reaches_the_device(on_braket: OnBraket, braket: BraketEmulator, m
     assert [(task["status"], task["device"]) for task in tasks] == [("COMPLETED", on_braket.device.device_arn)] * 2
     # The provider's log joins ours, by no name.
     tags = tasks[0]["tags"]
-    assert {name: tags[f"gatehouse-{name}"] for name in ("run", "ticket", "environment")} == {
-        "run": run_id,
-        "ticket": "CHG-7",
-        "environment": "local",
-    }
-    assert {"gatehouse-tenant", "gatehouse-billing-code"} <= set(tags)
+    named = ("run", "tenant", "environment", "billing-code", "ticket")
+    assert [tags[f"gatehouse-{name}"] for name in named] == [run_id, "test-tenant", "local", "T-1", "CHG-7"]
     assert tags["gatehouse-requester"] == pseudonym(pipeline.settings, "requester", REQUESTER)
     assert not any(REQUESTER in value or on_braket.name in value for name, value in tags.items() if name.startswith("gatehouse-"))
     found = verify(pipeline.ledger, VerifierKey.parse((pipeline.home / "ledger.vkey").read_text()))
