@@ -20,7 +20,7 @@ from prefect_gatehouse.run.leaving import leaving_of
 from prefect_gatehouse.run.minimised import formless_tokens
 from prefect_gatehouse.run.plan import present_digests
 from prefect_gatehouse.run.preflight import preflight
-from prefect_gatehouse.run.pricing import Pricing, require_budget
+from prefect_gatehouse.run.pricing import Pricing, provider_limits, require_budget
 from prefect_gatehouse.run.rehearsal import rehearse
 from prefect_gatehouse.run.since import since_last_approval
 from prefect_gatehouse.run.values import BackendSnapshot, CredentialNeed, MinimisedData, Plan, PlanBody, Setting, SystemAddress, ValidatedData
@@ -151,6 +151,7 @@ def _snapshot(
         cost_first_round=first.upper,
         cost_worst_case=up(min(first.upper * execution.envelope.rounds, execution.envelope.cost)),
         cost_basis=pricing.basis(first),
+        limits=provider_limits(pricing, minimised.admitted.tier, first.upper, lease),
         settings=_settings(attempt, name),
     )
 

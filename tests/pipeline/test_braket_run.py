@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from prefect.states import Cancelling
 from prefect_aws import AwsCredentials
 from pydantic import SecretStr
-from tests.support.pipeline import REQUESTER, ROWS, Pipeline
+from tests.support.pipeline import APPROVER, REQUESTER, ROWS, Pipeline
 
 from prefect_gatehouse.blocks import BraketDevice
 from prefect_gatehouse.cli.main import main
@@ -67,6 +67,11 @@ def test_a_run_reaches_the_device(on_braket: OnBraket, braket: BraketEmulator, m
     """Two rounds are two tasks in the block's bucket; rows, ledger, bill, ARN and place are where people look, the key is nowhere."""
     pipeline = on_braket.pipeline
     on_braket.change("rehearsal: skip", "rehearsal: required")
+    monkeypatch.setenv("GATEHOUSE_HOME", str(pipeline.home))
+    monkeypatch.setenv("GATEHOUSE_IDENTITY", str(pipeline.keys[APPROVER]))
+    wall = ["budget", "wall", on_braket.backend, "--credential", f"aws-credentials/{on_braket.name}"]
+    told = CliRunner().invoke(main, [*wall, "--month-usd", "50", "--reason", "Pilot"], catch_exceptions=False)
+    assert told.exit_code == 0 and "set for" in told.output, told.output
     run_id = pipeline.complete()
     assert pipeline.ledger.run(run_id).ending == "completed", pipeline.log.read_text()[-3000:]
     assert len(pipeline.rows()) == ROWS
@@ -83,12 +88,15 @@ def test_a_run_reaches_the_device(on_braket: OnBraket, braket: BraketEmulator, m
     settled = [Decimal(event.data["cost_usd"]) for event in pipeline.ledger.events(run_id, "job-settled")]
     assert settled == [Decimal(task["billed"]) for task in tasks]
 
-    monkeypatch.setenv("GATEHOUSE_HOME", str(pipeline.home))
+    (limit,) = json.loads(CliRunner().invoke(main, [*wall, "--json"], catch_exceptions=False).output)["limits"]
+    assert (limit["amount_usd"], limit["differs"]) == ("50.00", False)
+    assert Decimal(limit["theirs_usd"]) == sum(settled)
     said = json.loads(CliRunner().invoke(main, ["who", run_id, "--json"], catch_exceptions=False).output)
     assert [item["job"] for item in said] == [task["arn"] for task in tasks]
     assert {(item["backend"], item["secret"]) for item in said} == {(on_braket.backend, f"aws-credentials/{on_braket.name}")}
     shown = CliRunner().invoke(main, ["show", run_id, "--plan"], catch_exceptions=False).output
     assert "Where jobs are sent" in shown and "eu-north-1" in shown
+    assert "the provider's own limit: 50.00 of 50.00 USD left until" in " ".join(shown.replace("│", " ").split())
     assert dict(pipeline.standing_plan(run_id).body.backends[0].place)["device_arn"] == on_braket.device.device_arn
     # Nothing of it is left in the bucket, and the key was written nowhere.
     assert "Contents" not in braket.client("s3").list_objects_v2(Bucket=on_braket.name)

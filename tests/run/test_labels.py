@@ -28,5 +28,6 @@ def test_a_pseudonym_stays_and_is_the_installation_s_own(tmp_path: Path) -> None
 
 
 def test_a_run_that_was_never_admitted_has_none(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
     with pytest.raises(Tampered):
-        labels_of(Desk(tmp_path).attempt)
+        labels_of(desk.settings, desk.attempt.chain)

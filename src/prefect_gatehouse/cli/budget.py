@@ -150,6 +150,69 @@ def _explain(run: str, as_json: bool) -> None:
     emit(data, as_json, render)
 
 
+@click.argument("backend")
+@click.option("--credential", required=True, metavar="BLOCK", help="Block of an administrator's credential, such as aws-credentials/admin.")
+@click.option("--month-usd", metavar="N", help="Set the provider's limit of this month to so much.")
+@click.option("--reason", default="", help="Why, with --month-usd.")
+def _wall(backend: str, credential: str, month_usd: str | None, reason: str, as_json: bool) -> None:
+    """Show the provider's own spending limits of BACKEND beside our figures, or set this month's; signed with your key and recorded.
+
+    The provider checks its limit on every job: the second wall, behind our budgets. A difference between its figure and ours is recorded.
+    """
+    from prefect_gatehouse.blocks.devices import read_settings
+    from prefect_gatehouse.blocks.reader import read_secret
+    from prefect_gatehouse.cli.quiet import quiet_prefect
+    from prefect_gatehouse.errors import InputError
+    from prefect_gatehouse.ledger.opening import open_ledger
+    from prefect_gatehouse.operate import walls
+    from prefect_gatehouse.settings import load_settings
+
+    if reason and month_usd is None:
+        raise InputError("a reason alone sets nothing", where="--reason", advice="give --month-usd as well")
+    quiet_prefect()
+    settings = load_settings()
+    device = walls.device_of(settings, backend, credential, read_secret, read_settings)
+    try:
+        with open_ledger(settings) as ledger:
+            event = walls.set_wall(settings, ledger, device, month_usd=month_usd, reason=reason) if month_usd is not None else None
+            found = walls.look(ledger, device)
+    finally:
+        device.lease.revoke()
+
+    def render() -> None:
+        if event is not None:
+            click.echo(f"set for {event.fact.month}: {_usd(event.fact.month_usd)} USD; signed by {event.fact.person} [{event.seq}]")
+        if not found:
+            click.echo(f"the provider has no limit that holds {backend} now")
+            return
+        rows = [
+            (f"{each.limit.start:%Y-%m-%d}", f"{each.limit.end:%Y-%m-%d}", *map(_usd, (each.limit.amount, each.limit.left, each.theirs, each.ours)))
+            for each in found
+        ]
+        table(f"The provider's own limits of {backend}, in USD", ("From", "Until", "Limit", "Left", "By its figure", "By ours"), rows)
+        if any(each.differs for each in found):
+            click.echo("the figures differ: others may use the device from the same account, or a bill is still to come; it is recorded")
+
+    data = {
+        "backend": backend,
+        "set": None if event is None else {"month": event.fact.month, "month_usd": str(event.fact.month_usd), "event": event.seq},
+        "limits": [
+            {
+                "name": each.limit.name,
+                "from": each.limit.start.isoformat(),
+                "until": each.limit.end.isoformat(),
+                "amount_usd": str(each.limit.amount),
+                "left_usd": str(each.limit.left),
+                "theirs_usd": str(each.theirs),
+                "ours_usd": str(each.ours),
+                "differs": each.differs,
+            }
+            for each in found
+        ],
+    }
+    emit(data, as_json, render)
+
+
 def _into(standing: Standing, jobs: tuple[Counted, ...]) -> list[Counted]:
     """The jobs of a tenant's month that count into one cap."""
     code = standing.event.fact.billing_code
@@ -177,3 +240,4 @@ def _job(job: Counted) -> dict[str, Any]:
 _overview = gatehouse_command("show", "Show budgets.")(_show)
 command.add_command(gatehouse_command("set", "Set what may be spent in a month.")(_set))
 command.add_command(gatehouse_command("explain", "Explain what a run counts into.")(_explain))
+command.add_command(gatehouse_command("wall", "Show or set a provider's own spending limit.")(_wall))

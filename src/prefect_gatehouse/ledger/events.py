@@ -428,6 +428,47 @@ class BudgetSet(Fact):
         }
 
 
+class ProviderLimitSet(Fact):
+    """Somebody signed what a provider's own spending limit of a device is to be for a month; it is set after this."""
+
+    kind = "provider-limit-set"
+    action: Literal["set-provider-limit"]
+    backend: str
+    month: str
+    month_usd: Decimal
+    reason: str
+    environment: str
+    limit: str = Field(description="Names this act, so that its signature serves no other.")
+    person: str
+    key: str = Field(description="Fingerprint of the key that signed.")
+    signature: str
+
+    @property
+    def statement(self) -> dict[str, Json]:
+        """What was signed."""
+        return {
+            "action": self.action,
+            "backend": self.backend,
+            "month": self.month,
+            "month_usd": str(self.month_usd),
+            "reason": self.reason,
+            "environment": self.environment,
+            "limit": self.limit,
+        }
+
+
+class SpendingDiffered(Fact):
+    """A provider's own figure of what a device has cost in a limit's period is not ours."""
+
+    kind = "spending-differed"
+    backend: str
+    limit: str = Field(description="The provider's name of its limit.")
+    start: AwareDatetime
+    end: AwareDatetime
+    theirs_usd: Decimal = Field(description="Spent and queued.")
+    ours_usd: Decimal = Field(description="Settled, and reserved where nothing is settled yet.")
+
+
 # What is kept
 
 
@@ -489,7 +530,7 @@ KINDS: Mapping[str, type[Fact]] = {
         PolicyDecided, ApprovalAsked, FormDiffered, ApprovalGiven, ApprovalRejected, AnswerRefused,
         LeaseNotRevoked, WorkersReadKeys, WorkloadRan, ReIdentified, KeyRotationDecided, KeysRotated,
         SubmissionIntended, JobSubmitted, SubmissionRefused, SubmissionAmbiguous, JobSettled,
-        BudgetSet,
+        BudgetSet, ProviderLimitSet, SpendingDiffered,
         ArtifactStored, ArtifactsDeleted, ReportWritten, ReportDeleted, SyntheticRecorded,
     )
 }  # fmt: skip

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import BigInteger, Connection, case, cast, func, select
 
-from prefect_gatehouse.ledger.tables import charges
+from prefect_gatehouse.ledger.tables import charges, submissions
 
 
 @dataclass(frozen=True)
@@ -37,3 +37,11 @@ def used(connection: Connection, month: str, tenant: str, billing_code: str = ""
     sums = [cast(func.coalesce(func.sum(each), 0), BigInteger) for each in (open_, charges.c.settled)]
     reserved, settled = connection.execute(select(*sums).where(where)).one()
     return Used(reserved, settled)
+
+
+def used_on(connection: Connection, backend: str, start: float, end: float) -> int:
+    """What jobs on a backend that were intended in a period have used, in ten-thousandths of a dollar: settled, and reserved where they are not."""
+    where = (submissions.c.backend == backend) & (submissions.c.intended >= start) & (submissions.c.intended < end)
+    amount = func.coalesce(charges.c.settled, charges.c.reserved)
+    query = select(cast(func.coalesce(func.sum(amount), 0), BigInteger)).select_from(charges.join(submissions, submissions.c.key == charges.c.key))
+    return int(connection.scalar(query.where(where)) or 0)

@@ -49,8 +49,8 @@ def set_budget(settings: Settings, ledger: Ledger, *, tenant: str, billing_code:
         "action": "set-budget",
         "tenant": _checked(TypeAdapter(Name), tenant, "--tenant", "as the manifests spell it: lower case, digits, hyphens"),
         "billing_code": _checked(TypeAdapter(Line), billing_code, "--billing-code", "as the manifests spell it, one line") if billing_code else "",
-        "month_usd": str(_amount(month_usd)),
-        "reason": _checked(TypeAdapter(Line), reason, "--reason", "say why in one line"),
+        "month_usd": str(amount_of(month_usd)),
+        "reason": line_of(reason, "--reason"),
         "environment": settings.environment,
         "budget": str(uuid.uuid4()),
     }
@@ -73,6 +73,15 @@ def set_budget(settings: Settings, ledger: Ledger, *, tenant: str, billing_code:
     return recorded
 
 
+def line_of(text: str, where: str) -> str:
+    """A reason as somebody gave it.
+
+    Raises:
+        InputError: It is no line of text.
+    """
+    return _checked(TypeAdapter(Line), text, where, "say why in one line")
+
+
 def _checked(adapter: TypeAdapter[str], value: str, where: str, advice: str) -> str:
     try:
         return adapter.validate_python(value)
@@ -80,7 +89,12 @@ def _checked(adapter: TypeAdapter[str], value: str, where: str, advice: str) -> 
         raise InputError("the value is none that a manifest could have", where=where, advice=advice) from None
 
 
-def _amount(text: str) -> Decimal:
+def amount_of(text: str) -> Decimal:
+    """An amount of money as somebody gave it.
+
+    Raises:
+        InputError: It is none.
+    """
     try:
         value = Decimal(text)
     except InvalidOperation:

@@ -27,6 +27,9 @@ class TierRules(Value):
     preflight: Literal["required", "optional", "never"] = Field("required", description="Whether the target is looked at before the plan is shown.")
     leaving_bits: int | None = Field(None, ge=1, description="Most bits that the circuits of a run may carry; None where the tier has no cap.")
     rehearsal: Literal["required", "optional"] = Field("required", description="Whether a manifest may say that its workload is not rehearsed.")
+    provider_limit: Literal["required", "optional"] = Field(
+        "required", description="Whether a device that bills needs a spending limit of its provider's behind our budgets."
+    )
     worker: WorkerKind = Field("gatehouse", description="The weakest worker that may start a run's processes.")
     cell: CellName = Field("bubblewrap", description="The weakest cell that a workload may run in.")
 

@@ -36,6 +36,7 @@ class _Tier(Strict):
     # None means no cap, which only the prototype tier may leave open.
     leaving_bits: Annotated[int, Field(ge=1, le=EXACT)] | None = None
     rehearsal: Literal["required", "optional"] = "required"
+    provider_limit: Literal["required", "optional"] = "required"
     worker: WorkerKind = "gatehouse"
     cell: CellName = "bubblewrap"
 
@@ -74,6 +75,7 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             preflight=tier.preflight,
             leaving_bits=tier.leaving_bits,
             rehearsal=tier.rehearsal,
+            provider_limit=tier.provider_limit,
             worker=tier.worker,
             cell=tier.cell,
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -114,6 +115,36 @@ class JobResult:
     cost: Decimal
 
 
+@dataclass(frozen=True)
+class SpendingLimit:
+    """A cap that the provider itself checks on every job of a device.
+
+    Attributes:
+        name: The provider's name of it.
+        amount: USD.
+        queued: USD that waiting and running jobs may cost.
+        spent: USD.
+        start: Of its period.
+        end: Of its period.
+    """
+
+    name: str
+    amount: Decimal
+    queued: Decimal
+    spent: Decimal
+    start: datetime
+    end: datetime
+
+    @property
+    def left(self) -> Decimal:
+        """USD that the provider still lets pass."""
+        return max(Decimal(0), self.amount - self.queued - self.spent)
+
+    def holds(self, at: datetime) -> bool:
+        """Whether its period has begun and not ended."""
+        return self.start <= at < self.end
+
+
 class Provider(Protocol):
     """One vendor.
 
@@ -196,3 +227,18 @@ class Backend(Protocol):
 
     def delete(self, handle: str, lease: CredentialLease) -> str:
         """Deletes the provider's copy; empty if gone, otherwise why it can't be."""
+
+    def spending_limits(self, lease: CredentialLease) -> tuple[SpendingLimit, ...]:
+        """The provider's own caps on this device, whoever set them; empty where it has none.
+
+        Raises:
+            Unavailable: The provider does not answer.
+        """
+
+    def limit_spending(self, amount: Decimal, start: datetime, end: datetime, lease: CredentialLease) -> None:
+        """Sets the cap of a period, or changes the one that was set for it; repeating changes nothing.
+
+        Raises:
+            Denied: The provider has no caps, or refuses.
+            Unavailable: The provider does not answer.
+        """

@@ -8,33 +8,30 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from typing import TYPE_CHECKING
 
 from prefect_gatehouse.errors import Tampered
+from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.values import AdmittedRun
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.store.run_keys import RunKeys
-
-if TYPE_CHECKING:
-    from prefect_gatehouse.run.attempt import Attempt
 
 _LONGEST = 128
 _FORM = re.compile(r"[^A-Za-z0-9 _.:/=+@-]")
 
 
-def labels_of(attempt: Attempt) -> dict[str, str]:
+def labels_of(settings: Settings, chain: Chain) -> dict[str, str]:
     """The labels of a run's jobs, by name; values of at most 128 characters, letters, digits, blanks and ``_.:/=+@-``.
 
     Raises:
         Tampered: The run was never admitted.
         StorageError: The installation's key of pseudonyms can't be used.
     """
-    admitted = attempt.chain.read(AdmittedRun.gate, AdmittedRun)
+    admitted = chain.read(AdmittedRun.gate, AdmittedRun)
     if admitted is None:
         raise Tampered("the run was never admitted", where="labels", advice="run: gatehouse verify")
-    manifest, settings = admitted.manifest, attempt.settings
+    manifest = admitted.manifest
     named = {
-        "run": attempt.run_id,
+        "run": admitted.run_id,
         "tenant": manifest.tenant,
         "environment": manifest.environment,
         "billing-code": manifest.billing_code,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.manifest.data import S3Objects
 from prefect_gatehouse.policy.classes import in_words, target_of
-from prefect_gatehouse.run.values import Plan, Since
+from prefect_gatehouse.run.values import BackendSnapshot, Plan, Since
 from prefect_gatehouse.workload.runner.choose import denies
 from prefect_gatehouse.workload.summary import CircuitsSummary
 
@@ -97,6 +97,14 @@ def _source(plan: Plan) -> str:
     return f"{source.system} ({_printable(plan.body.endpoint(source.system))}): {_printable(shown)}"
 
 
+def _cost(item: BackendSnapshot) -> str:
+    """The first round's cost, how it was reckoned, and what the provider itself would still let pass."""
+    if not item.cost_basis:
+        return f"{item.cost_first_round} USD"
+    walls = "".join(f"; the provider's own limit: {each.left} of {each.amount} USD left until {each.until:%Y-%m-%d}" for each in item.limits)
+    return f"at most {item.cost_first_round} USD: {_printable(item.cost_basis)}{walls}"
+
+
 def _printable(text: str) -> str:
     """What hides or reorders text must not stand in what people approve; the manifest has the whole of it."""
     return "".join(each if each.isprintable() else "?" for each in text)
@@ -123,7 +131,7 @@ def _runs(plan: Plan) -> Section:
             f"{position}. {item.name}",
             f"{item.provider} {item.version}" + (" (simulator)" if item.simulator else ""),
             f"{item.jobs}",
-            f"at most {item.cost_first_round} USD: {_printable(item.cost_basis)}" if item.cost_basis else f"{item.cost_first_round} USD",
+            _cost(item),
         )
         for position, item in enumerate(body.backends, 1)
     )

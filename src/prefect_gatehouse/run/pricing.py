@@ -17,8 +17,10 @@ from prefect_gatehouse.ledger.events import BudgetSet
 from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.money.caps import require_room
 from prefect_gatehouse.money.prices import Estimate, Prices, whole_round
+from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.providers.interface import Backend, BackendFacts
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.values import ProviderLimit
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.usd import is_amount, up
 from prefect_gatehouse.vocabulary import TierName
@@ -75,6 +77,40 @@ class Pricing:
         """How an estimate was reckoned, with what people should know before they approve."""
         warning = estimate.warning(self.tier, today or datetime.now(UTC).date())
         return f"{estimate.basis}; {warning}: look it up" if warning else estimate.basis
+
+
+def provider_limits(pricing: Pricing, tier: TierRules, price: Decimal, lease: CredentialLease) -> tuple[ProviderLimit, ...]:
+    """The provider's own caps that hold a device now: the second wall.
+
+    Args:
+        pricing: Of the device.
+        tier: The run's; it may want one to be there.
+        price: Worst case of what is to be sent first, USD.
+        lease: Of a credential that may ask.
+
+    Raises:
+        Denied: One has no room for it, or there is none and the tier wants one.
+        Unavailable: The provider does not answer.
+    """
+    if not pricing.facts.priced_as or price <= 0:
+        return ()
+    now = datetime.now(UTC)
+    found = [each for each in pricing.provider.spending_limits(lease) if each.holds(now)]
+    if not found and tier.provider_limit == "required":
+        raise Denied(
+            f"the provider has no spending limit for this device, and the tier {tier.name} wants one behind the budgets",
+            where=pricing.backend,
+            advice=f"have one set: gatehouse budget wall {pricing.backend} --credential BLOCK --month-usd N --reason WHY",
+        )
+    for each in found:
+        if price > each.left:
+            raise Denied(
+                f"the first round may cost {price} USD, and the provider's own limit has {each.left} of {each.amount} USD left"
+                f" until {each.end:%Y-%m-%d}",
+                where=pricing.backend,
+                advice=f"look at: gatehouse budget wall {pricing.backend} --credential BLOCK; or drop this backend",
+            )
+    return tuple(ProviderLimit(amount=each.amount, left=each.left, until=each.end) for each in found)
 
 
 def require_budget(attempt: Attempt, manifest: Manifest, price: Decimal) -> None:

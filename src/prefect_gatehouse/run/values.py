@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AwareDatetime,
     Field,
     JsonValue,
     SerializationInfo,
@@ -174,6 +175,14 @@ class Setting(Value):
     shown: bool = Field(description="Whether people read it by itself before they approve.")
 
 
+class ProviderLimit(Value):
+    """A provider's own cap on a device, when the plan was made."""
+
+    amount: Decimal = Field(description="USD.")
+    left: Decimal = Field(description="USD that the provider still lets pass.")
+    until: AwareDatetime
+
+
 class BackendSnapshot(Value):
     """A backend as the provider described it when the plan was made."""
 
@@ -186,6 +195,7 @@ class BackendSnapshot(Value):
     cost_first_round: Decimal = Field(description="USD.")
     cost_worst_case: Decimal = Field(description="USD, over the whole envelope.")
     cost_basis: str = Field("", description="How the first round's cost was reckoned, with source and date; empty where nothing is billed.")
+    limits: tuple[ProviderLimit, ...] = Field((), description="The provider's own caps that hold this device now.")
     settings: tuple[Setting, ...] = Field((), description="Of its block: device, region, bucket, and whatever else is set there.")
 
     @property

@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from prefect_gatehouse.errors import JobFailed, Unavailable
+from prefect_gatehouse.errors import Denied, JobFailed, Unavailable
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.money.prices import Price, Prices
 from prefect_gatehouse.providers.braket.capabilities import Capabilities, read_capabilities
@@ -17,9 +17,9 @@ from prefect_gatehouse.providers.braket.jobs import action_of, counts_of
 from prefect_gatehouse.providers.braket.place import Place
 from prefect_gatehouse.providers.braket.sent import SentPayloads
 from prefect_gatehouse.providers.braket.session import Absent, Busy, Clients, NotAllowed, Refusal, Unknown, connect, reading, understood
-from prefect_gatehouse.providers.braket.spending import SpendingLimit, read_limits
+from prefect_gatehouse.providers.braket.spending import read_limits, set_limit
 from prefect_gatehouse.providers.braket.submission import KEY_TAG, Submitter
-from prefect_gatehouse.providers.interface import BackendFacts, Connection, JobResult, JobStatus, Progress
+from prefect_gatehouse.providers.interface import BackendFacts, Connection, JobResult, JobStatus, Progress, SpendingLimit
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.settings import load_settings
 from prefect_gatehouse.workload import plain_form
@@ -138,6 +138,23 @@ class BraketBackend:
         """
         with reading(self._name):
             return read_limits(self._connected(lease).braket, self._place.device_arn)
+
+    def limit_spending(self, amount: Decimal, start: datetime, end: datetime, lease: CredentialLease) -> None:
+        """Sets or changes our limit of a period.
+
+        Raises:
+            Denied: The service refuses.
+            Unavailable: The service does not answer.
+        """
+        try:
+            with understood():
+                set_limit(self._connected(lease).braket, self._place.device_arn, amount, start, end)
+        except (Refusal, Absent, NotAllowed) as refusal:
+            advice = "give its credential braket:CreateSpendingLimit, UpdateSpendingLimit and SearchSpendingLimits"
+            raise Denied(f"Amazon Braket sets no spending limit ({refusal})", where=self._name, advice=advice) from None
+        except (Busy, Unknown) as error:
+            advice = "give the command again; repeating changes nothing"
+            raise Unavailable(f"Amazon Braket does not answer ({error})", where=self._name, advice=advice, retry=True) from None
 
     def tasks_since(self, since: datetime, lease: CredentialLease) -> tuple[SeenTask, ...]:
         """Every task of ours on this device that was made since then, a hundred in a call; a lagging search may leave out the newest.

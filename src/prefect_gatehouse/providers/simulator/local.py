@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from importlib.metadata import version
 from typing import ClassVar
 
-from prefect_gatehouse.providers.interface import BackendFacts, Connection, JobResult, JobStatus, Progress
+from prefect_gatehouse.errors import Denied
+from prefect_gatehouse.providers.interface import BackendFacts, Connection, JobResult, JobStatus, Progress, SpendingLimit
 from prefect_gatehouse.providers.simulator.job_store import JobStore
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.workload import plain_form
@@ -88,3 +90,15 @@ class LocalSimulator(ABC):
     def delete(self, handle: str, lease: CredentialLease) -> str:
         """Removes the job."""
         return self._jobs.delete(handle)
+
+    def spending_limits(self, lease: CredentialLease) -> tuple[SpendingLimit, ...]:
+        """None: nothing is billed."""
+        return ()
+
+    def limit_spending(self, amount: Decimal, start: datetime, end: datetime, lease: CredentialLease) -> None:
+        """Nothing is billed, so there is nothing to limit.
+
+        Raises:
+            Denied: Always.
+        """
+        raise Denied("a simulator on this machine bills nothing", where=self.name, advice="name a device")

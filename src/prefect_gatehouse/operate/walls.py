@@ -1,0 +1,155 @@
+"""The second wall: a provider's own spending limit of a device, read, compared with our figure, and set by somebody who may approve."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from prefect_gatehouse.canonical import canonical
+from prefect_gatehouse.errors import Denied, InputError
+from prefect_gatehouse.identity import sshsig
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.ledger.charges import month_of
+from prefect_gatehouse.ledger.events import ProviderLimitSet, SpendingDiffered
+from prefect_gatehouse.ledger.seal import seal_home
+from prefect_gatehouse.ledger.spending import used_on
+from prefect_gatehouse.ledger.store import Event, Ledger
+from prefect_gatehouse.manifest.models import Purpose
+from prefect_gatehouse.operate.budgets import LEDGER, amount_of, line_of
+from prefect_gatehouse.providers.interface import Backend, Connection, SettingsReader, SpendingLimit
+from prefect_gatehouse.providers.registry import block_of, connect
+from prefect_gatehouse.secrets.lease import CredentialLease
+from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.store.run_keys import RunKeysInMemory
+from prefect_gatehouse.usd import in_usd, up
+
+if TYPE_CHECKING:
+    from prefect_gatehouse.secrets.lease import Checkout
+
+
+@dataclass(frozen=True)
+class Wall:
+    """A provider's limit beside our figure of the same time.
+
+    Attributes:
+        limit: The provider's.
+        ours: USD that our journal has for the backend in the limit's period.
+    """
+
+    limit: SpendingLimit
+    ours: Decimal
+
+    @property
+    def theirs(self) -> Decimal:
+        """USD that the provider has, spent and queued."""
+        return self.limit.spent + self.limit.queued
+
+    @property
+    def differs(self) -> bool:
+        """Whether the two figures are not the same."""
+        return up(self.theirs) != up(self.ours)
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device with a lease that may ask about its limits.
+
+    Attributes:
+        name: As manifests name it.
+        backend: The device.
+        lease: Revoked by whoever made it.
+    """
+
+    name: str
+    backend: Backend
+    lease: CredentialLease
+
+
+def device_of(settings: Settings, name: str, credential: str, read_secret: Callable[[str], Checkout], read_settings: SettingsReader) -> Device:
+    """A device by its name in a manifest, with a credential of an administrator's.
+
+    Raises:
+        InputError: There is no such backend, or it has no block and so no bill.
+        Unavailable: A block is missing, or its server does not answer.
+    """
+    block = block_of(name)
+    if block is None:
+        raise InputError("this backend bills nothing", where="BACKEND", advice="name a device, such as braket/NAME")
+    sealer = RunKeysInMemory().obtain("walls").sealer()
+    backend = connect(name, Connection(settings.folder("providers"), sealer, read_settings(block[0])))
+    lease = CredentialLease(Purpose.SUBMIT, credential, read_secret(credential), environment=settings.environment, tenant="")
+    return Device(name, backend, lease)
+
+
+def look(ledger: Ledger, device: Device, now: datetime | None = None) -> tuple[Wall, ...]:
+    """The limits that hold a device now, each beside our figure; a difference that nobody has noted yet is an event.
+
+    Raises:
+        Unavailable: The provider does not answer.
+    """
+    now = now or datetime.now(UTC)
+    walls = []
+    for limit in device.backend.spending_limits(device.lease):
+        if limit.holds(now):
+            with ledger.reading() as connection:
+                ours = in_usd(used_on(connection, device.name, limit.start.timestamp(), limit.end.timestamp()))
+            walls.append(Wall(limit, ours))
+    for wall in walls:
+        if wall.differs:
+            _note(ledger, device.name, wall)
+    return tuple(walls)
+
+
+def _note(ledger: Ledger, backend: str, wall: Wall) -> None:
+    limit = wall.limit
+    fact = SpendingDiffered(backend=backend, limit=limit.name, start=limit.start, end=limit.end, theirs_usd=wall.theirs, ours_usd=wall.ours)
+    with ledger.transaction() as tx:
+        if not any(event.fact == fact for event in tx.facts(SpendingDiffered)[-20:]):
+            tx.append(f"spending-differed:{uuid.uuid4()}", LEDGER, fact)
+
+
+def set_wall(settings: Settings, ledger: Ledger, device: Device, *, month_usd: str, reason: str) -> Event[ProviderLimitSet]:
+    """Signs what the provider's limit of this month is to be, records it, and has the provider set it.
+
+    Where the provider fails, the decision stands in the ledger, and giving the command again sets the same limit.
+
+    Raises:
+        InputError: A value is malformed, or the caller has no usable signing key.
+        Denied: The caller's key belongs to nobody who may approve, or the provider refuses.
+        Unavailable: The provider does not answer.
+    """
+    now = datetime.now(UTC)
+    start = datetime(now.year, now.month, 1, tzinfo=UTC)
+    end = datetime(now.year + now.month // 12, now.month % 12 + 1, 1, tzinfo=UTC)
+    amount = amount_of(month_usd)
+    statement = {
+        "action": "set-provider-limit",
+        "backend": device.name,
+        "month": month_of(now.timestamp()),
+        "month_usd": str(amount),
+        "reason": line_of(reason, "--reason"),
+        "environment": settings.environment,
+        "limit": str(uuid.uuid4()),
+    }
+    signature = sshsig.sign(settings.identity_key(), canonical(statement))
+    key = sshsig.verify(signature, canonical(statement)).fingerprint
+    owner = People(settings.people_folder()).owner_of(key)
+    if owner is None or "approver" not in owner.roles:
+        raise Denied(
+            "a limit is set by somebody who may approve, and this key is nobody's who may",
+            where=str(settings.identity_key()),
+            advice="ask an approver, or be registered as one: gatehouse people add NAME --role approver --key FILE.pub",
+        )
+    fact = ProviderLimitSet.model_validate({**statement, "person": owner.person, "key": key, "signature": signature})
+    name = f"provider-limit-set:{statement['limit']}"
+    with ledger.transaction() as tx:
+        tx.append(name, LEDGER, fact)
+    seal_home(settings.folder(""), ledger)
+    device.backend.limit_spending(amount, start, end, device.lease)
+    recorded = ledger.find(name, ProviderLimitSet)
+    assert recorded is not None  # appended above
+    return recorded
