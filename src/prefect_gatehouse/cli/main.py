@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "who": ("show:who", "Who submitted a job, from where, with which secret, for which ticket."),
     "keys": ("keys:command", "Make, list and rotate the root keys of the tokens."),
     "budget": ("budget:command", "Show, set and explain what tenants may spend."),
+    "policy": ("policy:command", "Check the policies against what they are to decide."),
     "verify": ("verify:command", "Check the ledger against its signed heads."),
     "clean-up": ("clean_up:command", "Sweep once: end what expired, was cancelled or was not resumed."),
     "worker": ("worker:command", "Start the worker that takes no orders from Prefect's API."),
