@@ -19,6 +19,7 @@ from prefect_gatehouse.settings import Settings
 
 SHIPPED = Settings().policies
 TEXT = (SHIPPED / "gatehouse.cedar").read_text()
+CHANGES = (("<=", "<"), (">=", ">"), ("<=", ">="), (">=", "<="), ("!=", "=="), (" || ", " && "), (" && ", " || "), ("!context", "context"))
 RULE = re.compile(r'@id\("(?P<id>[a-z-]+)"\).*?;\n', re.DOTALL)
 
 
@@ -37,16 +38,7 @@ def mutants() -> Iterator[tuple[str, str]]:
             fewer = re.sub(r",(\s*)\]", r"\1]", fewer)
             if "[" in rule[0]:
                 yield f"{name} without {action.strip()}", changed(fewer)
-        for old, new in (
-            ("<=", "<"),
-            (">=", ">"),
-            ("<=", ">="),
-            (">=", "<="),
-            ("!=", "=="),
-            (" || ", " && "),
-            (" && ", " || "),
-            ("!context", "context"),
-        ):
+        for old, new in CHANGES:
             if old in rule[0]:
                 yield f"{name}: {old} becomes {new}", changed(rule[0].replace(old, new, 1))
 
@@ -66,7 +58,7 @@ def test_what_ships_decides_as_written() -> None:
 def test_every_change_of_a_rule_is_noticed(mutant: str, tmp_path: Path) -> None:
     shutil.copytree(SHIPPED, tmp_path, dirs_exist_ok=True)
     (tmp_path / "gatehouse.cedar").write_text(MUTANTS[mutant])
-    assert list(failures(load_policy(tmp_path), load_cases(tmp_path / NAME))), mutant
+    assert next(failures(load_policy(tmp_path), load_cases(tmp_path / NAME)), None) is not None, mutant
 
 
 def test_there_are_mutants_of_every_rule() -> None:

@@ -89,9 +89,8 @@ def load_cases(path: Path) -> Cases:
             raise InputError(f"nothing says what is in order for {item.action}", where=where, advice=f"add in_order.{item.action}")
         unknown = sorted(item.context.keys() - found.in_order[item.action].keys())
         if unknown:
-            raise InputError(
-                f"the question of {item.action} has no {unknown[0]}", where=where, advice=f"take it out, or add it to in_order.{item.action}"
-            )
+            advice = f"take it out, or add it to in_order.{item.action}"
+            raise InputError(f"the question of {item.action} has no {unknown[0]}", where=where, advice=advice)
     return found
 
 
