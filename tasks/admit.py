@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from prefect_gatehouse.identity.request import SignedRequest, verify_request
-from prefect_gatehouse.ledger.events import RunAdmitted
+from prefect_gatehouse.errors import Denied
+from prefect_gatehouse.identity.request import SignedRequest, subject_of, verify_request
+from prefect_gatehouse.ledger.events import RequestSpent, RunAdmitted
 from prefect_gatehouse.ledger.store import Transaction
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.policy.class_rules import load_class_rules, refuse_long_retention
 from prefect_gatehouse.policy.classes import classes_of
 from prefect_gatehouse.policy.tiers import load_tiers, refuse_unrehearsed
+from prefect_gatehouse.run.apart import workload_beside
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.policy_questions import ask_request
 from prefect_gatehouse.run.preflight import refuse_unlooked
@@ -31,6 +33,10 @@ def _enter(attempt: Attempt, tx: Transaction, admitted: AdmittedRun) -> None:
         billing_code=manifest.billing_code,
     )
     attempt.append(tx, "admitted", fact)
+    request_id = admitted.requester.request_id
+    # Named by the request alone: of two runs that come with it at once, one commits first, and the other finds it here.
+    if request_id and not tx.append(f"request-spent:{request_id}", attempt.run_id, RequestSpent(request_id=request_id), attempt=attempt.number):
+        raise Denied("the request has started a run already", where="request", advice="sign again: gatehouse run")
 
 
 @gate(AdmittedRun, and_then=_enter)
@@ -38,13 +44,15 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
     """Loads and digests the manifest, resolves requester, tenant, environment, tier and the classes of data, and asks the policy.
 
     Raises:
-        InputError: The manifest is malformed.
-        Denied: The request is not authentic, the policy says no, the manifest keeps data longer than its class may stay, or the tier
-            demands a pre-flight that it names no credential for, or a rehearsal that it switches off.
+        InputError: The manifest is malformed, or its workload is not there.
+        Denied: The request is not authentic or has started a run before, the policy says no, the manifest keeps data longer than its class
+            may stay, or the tier demands a pre-flight that it names no credential for, or a rehearsal that it switches off.
     """
     loaded = load_manifest(Path(manifest))
     now = datetime.now(UTC)
-    requester = verify_request(request, attempt.people, manifest_digest=loaded.digest, environment=attempt.settings.environment, now=now)
+    folder, workload = Path(manifest).parent, workload_beside(attempt.settings, loaded.manifest, Path(manifest))
+    subject = subject_of(loaded.digest, str(folder), workload.digest)
+    requester = verify_request(request, attempt.people, subject_digest=subject, environment=attempt.settings.environment, now=now)
     tier = load_tiers(attempt.settings.tiers)[loaded.manifest.tier]
     requester = requester.model_copy(update={"clearance": attempt.people.clearance(requester, tier.unverified_class)})
     classes = classes_of(loaded.manifest, load_class_rules(attempt.settings.classes))
@@ -56,9 +64,10 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
         run_id=attempt.run_id,
         manifest=loaded.manifest,
         manifest_digest=loaded.digest,
-        folder=str(Path(manifest).parent),
+        folder=str(folder),
         file=Path(manifest).name,
         requester=requester,
+        workload_digest=workload.digest,
         tier=tier,
         classes=classes,
         decision=decision,

@@ -144,7 +144,7 @@ def people(tmp_path: Path) -> People:
 
 def verified(request: SignedRequest | None, people: People, **change: object) -> object:
     """Verifies a request for the usual manifest here and now."""
-    given_: dict[str, object] = {"manifest_digest": DIGEST, "environment": "local", "now": datetime.now(UTC)} | change
+    given_: dict[str, object] = {"subject_digest": DIGEST, "environment": "local", "now": datetime.now(UTC)} | change
     return verify_request(request, people, **given_)  # type: ignore[arg-type]
 
 
@@ -152,7 +152,7 @@ def test_who_signed_is_the_requester(people: People, tmp_path: Path) -> None:
     """Person, method, key and request come out of the signature; the request survives JSON on its way through Prefect."""
     request = sign_request(tmp_path / "ann", DIGEST, "local")
     requester = verify_request(
-        SignedRequest.model_validate_json(request.model_dump_json()), people, manifest_digest=DIGEST, environment="local", now=datetime.now(UTC)
+        SignedRequest.model_validate_json(request.model_dump_json()), people, subject_digest=DIGEST, environment="local", now=datetime.now(UTC)
     )
     assert (requester.person, requester.method, requester.request_id) == ("ann", "ssh", request.statement.request_id)
     assert requester.fingerprint == fingerprint((tmp_path / "ann.pub").read_text())
@@ -160,7 +160,7 @@ def test_who_signed_is_the_requester(people: People, tmp_path: Path) -> None:
 
 def test_nobody_signed(people: People) -> None:
     """Without a signature the requester is nobody; whether that is enough is the tier's to say."""
-    requester = verify_request(None, people, manifest_digest=DIGEST, environment="local", now=NOW)
+    requester = verify_request(None, people, subject_digest=DIGEST, environment="local", now=NOW)
     assert (requester.person, requester.method, requester.fingerprint) == ("unverified", "unverified", "")
 
 
@@ -177,7 +177,7 @@ def test_attacks_on_requests(people: People, tmp_path: Path) -> None:
     approval = Statement.model_validate(FIELDS | {"expires": datetime.now(UTC) + LIFETIME})
     approved = SignedRequest(statement=approval, signature=sshsig.sign(tmp_path / "ann", approval.message()))
     attacks: list[tuple[SignedRequest, dict[str, object], str]] = [
-        (good, {"manifest_digest": OTHER}, "another manifest"),
+        (good, {"subject_digest": OTHER}, "another manifest"),
         (good, {"environment": "production"}, "another environment"),
         (good, {"now": good.statement.expires}, "expired"),
         (sign_request(tmp_path / "ann", OTHER, "local"), {}, "another manifest"),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from prefect_gatehouse.canonical import digest
+from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.models import Purpose
@@ -180,6 +181,21 @@ def test_who_and_why_are_shown(project: Project) -> None:
         "Run": RUN,
         "Plan digest": project.plan.digest,
     }
+
+
+def test_a_workload_that_was_changed_after_the_request_was_signed_is_told(project: Project) -> None:
+    """The requester's signature is not over what would run; what nobody signed has nothing to differ from."""
+    plan = project.plan
+    minimised = plan.validated.minimised
+    for person, method, workload, told in (
+        ("ann", "ssh", "0" * 64, "ann (ssh); the workload was changed after the request was signed"),
+        ("ann", "ssh", plan.body.workload_digest, "ann (ssh)"),
+        ("unverified", "unverified", "0" * 64, "unverified: nobody signed the request"),
+    ):
+        who = Requester(person=person, method=method)  # type: ignore[arg-type]
+        admitted = minimised.admitted.model_copy(update={"requester": who, "workload_digest": workload})
+        validated = plan.validated.model_copy(update={"minimised": minimised.model_copy(update={"admitted": admitted})})
+        assert lines(sections(plan.model_copy(update={"validated": validated}))[0])["Requester"] == told
 
 
 def test_failed_checks_are_counted(project: Project) -> None:

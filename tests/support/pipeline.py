@@ -19,7 +19,6 @@ from typing import Any, Self
 from prefect_gatehouse.evidence.questions import recorded_plan
 from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.identity.request import sign_request
 from prefect_gatehouse.identity.warrant import obtain_worker_key, sign_warrant
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.fields import DataClass
@@ -354,7 +353,7 @@ class Pipeline:
 
     def sign(self, who: str = REQUESTER) -> Any:
         """A signed request."""
-        return sign_request(self.keys[who], self.digest(), "local")
+        return control.signed_for(self.settings.model_copy(update={"identity": self.keys[who]}), self.manifest)
 
     def __enter__(self) -> Self:
         return self

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 from tests.support.gates import Desk
 from tests.support.plans import RUN
 
 from prefect_gatehouse.errors import Denied, GatehouseError, InputError
+from prefect_gatehouse.identity.keys import generate_key
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.request import SignedRequest
+from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.load import load_manifest
+from prefect_gatehouse.operate.runs import signed_for
+from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.values import AdmittedRun
+from prefect_gatehouse.secrets.lease import SecretText
+from prefect_gatehouse.tasks.admit import admit
 
 
 def test_an_admitted_run_is_in_the_ledger(desk: Desk) -> None:
@@ -62,3 +77,61 @@ def test_a_tier_that_demands_a_rehearsal(desk: Desk) -> None:
         desk.admitted()
     tiers.write_text(text)
     assert desk.admitted().manifest.execution.rehearsal == "skip"
+
+
+@pytest.fixture
+def request_of_ann(desk: Desk) -> SignedRequest:
+    """What `gatehouse run` signs for somebody who may ask."""
+    desk.settings.identity_key().parent.mkdir(mode=0o700, parents=True)
+    key = generate_key(desk.settings.identity_key(), "ann")
+    People(desk.settings.people_folder()).add("ann", key=key, roles=frozenset({"requester"}), clearance=DataClass.RESTRICTED)
+    return signed_for(desk.settings, desk.manifest)
+
+
+def admitted_as(desk: Desk, run_id: str, manifest: Path, request: SignedRequest) -> AdmittedRun:
+    """Gate 1 of a run, in a ledger of its own over the same database, as a process of its own has it."""
+    ledger = Ledger(desk.settings.ledger())
+    try:
+        return admit(Attempt(desk.settings, ledger, run_id, lambda block: SecretText("")), str(manifest), request)
+    finally:
+        ledger.close()
+
+
+def test_a_signed_request_is_worth_one_run(desk: Desk, request_of_ann: SignedRequest) -> None:
+    """The run itself may come with it again; another one is denied, and no trace of it was admitted."""
+    first = admit(desk.attempt, str(desk.manifest), request_of_ann)
+    assert (first.requester.person, first.requester.method) == ("ann", "ssh")
+    assert admit(desk.next_attempt(), str(desk.manifest), request_of_ann) == first
+    other = str(uuid.uuid4())
+    with pytest.raises(Denied, match="has started a run already"):
+        admitted_as(desk, other, desk.manifest, request_of_ann)
+    assert desk.ledger.events(other, "run-admitted") == []
+    assert [event.run_id for event in desk.ledger.events(None, "request-spent")] == [RUN]
+
+
+def test_of_runs_that_come_with_it_at_once_one_is_admitted(desk: Desk, request_of_ann: SignedRequest) -> None:
+    runs = [str(uuid.uuid4()) for _ in range(6)]
+
+    def tried(run_id: str) -> str:
+        try:
+            return admitted_as(desk, run_id, desk.manifest, request_of_ann).run_id
+        except Denied as denied:
+            return denied.message
+
+    with ThreadPoolExecutor(6) as pool:
+        told = list(pool.map(tried, runs))
+    assert len(set(told) & set(runs)) == 1
+    assert told.count("the request has started a run already") == 5
+
+
+def test_a_copied_request_beside_something_else(desk: Desk, request_of_ann: SignedRequest, tmp_path: Path) -> None:
+    """The same manifest in another folder, with the same workload or another one, or in its own folder beside a changed workload."""
+    copy = tmp_path / "copy"
+    shutil.copytree(desk.folder, copy)
+    with pytest.raises(Denied, match="another manifest, folder or workload"):
+        admitted_as(desk, str(uuid.uuid4()), copy / desk.manifest.name, request_of_ann)
+    workload = desk.folder / "workload.py"
+    workload.write_text(workload.read_text() + "\n# another one\n")
+    with pytest.raises(Denied, match="another manifest, folder or workload"):
+        admitted_as(desk, str(uuid.uuid4()), desk.manifest, request_of_ann)
+    assert desk.ledger.events(None, "run-admitted") == []

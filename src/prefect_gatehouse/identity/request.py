@@ -1,4 +1,4 @@
-"""Who asks: a request is signed with the requester's own key, over the manifest's digest."""
+"""Who asks: a request is signed with the requester's own key, over manifest, folder and workload, and is worth one run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.people import People
@@ -27,15 +28,31 @@ class SignedRequest(Value):
     signature: str = Field(max_length=16 * 1024)
 
 
-def sign_request(key_path: Path, manifest_digest: str, environment: str) -> SignedRequest:
+def subject_of(manifest_digest: str, folder: str, workload_digest: str) -> str:
+    """What a request is about: a copy of its manifest in another folder, or beside another workload, is something else.
+
+    Args:
+        manifest_digest: Of the manifest.
+        folder: Where it lies, as the worker sees it.
+        workload_digest: Of the workload's files, and so of what the request is made to run.
+    """
+    return digest({"manifest": manifest_digest, "folder": folder, "workload": workload_digest})
+
+
+def sign_request(key_path: Path, subject_digest: str, environment: str) -> SignedRequest:
     """Signs a request with the caller's key.
+
+    Args:
+        key_path: The key.
+        subject_digest: Of ``subject_of``.
+        environment: Where it is to run.
 
     Raises:
         InputError: There is no usable key.
     """
     statement = Statement(
         action="request",
-        subject_digest=manifest_digest,
+        subject_digest=subject_digest,
         environment=environment,
         request_id=str(uuid.uuid4()),
         nonce=secrets.token_hex(16),
@@ -44,7 +61,7 @@ def sign_request(key_path: Path, manifest_digest: str, environment: str) -> Sign
     return SignedRequest(statement=statement, signature=sshsig.sign(key_path, statement.message()))
 
 
-def verify_request(request: SignedRequest | None, people: People, *, manifest_digest: str, environment: str, now: datetime) -> Requester:
+def verify_request(request: SignedRequest | None, people: People, *, subject_digest: str, environment: str, now: datetime) -> Requester:
     """Who made a request; nobody signed means unverified, and the tier says whether that is enough.
 
     Raises:
@@ -53,8 +70,8 @@ def verify_request(request: SignedRequest | None, people: People, *, manifest_di
     if request is None:
         return Requester(person="unverified", method="unverified")
     statement = request.statement
-    if statement.action != "request" or statement.subject_digest != manifest_digest:
-        raise Denied("the request was signed for another manifest", where="request", advice="sign again: gatehouse run")
+    if statement.action != "request" or statement.subject_digest != subject_digest:
+        raise Denied("the request was signed for another manifest, folder or workload", where="request", advice="sign again: gatehouse run")
     if statement.environment != environment:
         raise Denied("the request was signed for another environment", where="request", advice="sign it for this environment")
     if statement.expired(now):

@@ -119,6 +119,13 @@ class RunAdmitted(Fact):
     billing_code: str = Field("", description="Who pays, within the tenant; empty in what earlier releases wrote.")
 
 
+class RequestSpent(Fact):
+    """A signed request has started its one run."""
+
+    kind = "request-spent"
+    request_id: str
+
+
 class GateFact(Fact):
     """What is told of a gate, and of a round where it has one."""
 
@@ -525,7 +532,7 @@ class SyntheticRecorded(Fact):
 KINDS: Mapping[str, type[Fact]] = {
     each.kind: each
     for each in (
-        RunRequested, RunTaken, OrdersIgnored, PackagesInstalled,
+        RunRequested, RequestSpent, RunTaken, OrdersIgnored, PackagesInstalled,
         AttemptStarted, RunAdmitted, GateEntered, GatePassed, GateFailed, RunSuspended, RunInterrupted, RunRescheduled, EndingDecided, RunEnded,
         PolicyDecided, ApprovalAsked, FormDiffered, ApprovalGiven, ApprovalRejected, AnswerRefused,
         LeaseNotRevoked, WorkersReadKeys, WorkloadRan, ReIdentified, KeyRotationDecided, KeysRotated,

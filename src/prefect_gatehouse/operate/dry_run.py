@@ -19,10 +19,10 @@ from prefect_gatehouse.blocks.devices import read_settings
 from prefect_gatehouse.blocks.reader import read_secret
 from prefect_gatehouse.data.scratch import scratch_home
 from prefect_gatehouse.flows.governed_pipeline import up_to_the_plan
-from prefect_gatehouse.identity.request import sign_request
 from prefect_gatehouse.ledger.opening import has_ledger, open_ledger
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.load import load_manifest
+from prefect_gatehouse.operate.runs import signed_for
 from prefect_gatehouse.providers.interface import Progress
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.under import packages_cache
@@ -54,7 +54,7 @@ def dry_run_plan(
         GatehouseError: A gate said no or failed.
     """
     manifest = manifest.resolve()
-    request = sign_request(settings.identity_key(), load_manifest(manifest).digest, settings.environment) if signed else None
+    request = signed_for(settings, manifest) if signed else None
     with scratch_home() as home:
         dry = settings.model_copy(update={"home": home, "ledger_url": "", "people": settings.people_folder(), "identity": settings.identity_key()})
         ledger = open_ledger(dry)

@@ -24,11 +24,12 @@ from prefect_gatehouse.errors import GatehouseError, InputError, Unavailable
 from prefect_gatehouse.evidence.questions import recorded_plan
 from prefect_gatehouse.flows.ending import end
 from prefect_gatehouse.flows.lifecycle import resume_window
-from prefect_gatehouse.identity.request import sign_request
+from prefect_gatehouse.identity.request import SignedRequest, sign_request, subject_of
 from prefect_gatehouse.identity.sshsig import sign
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.load import load_manifest
+from prefect_gatehouse.run.apart import workload_beside
 from prefect_gatehouse.run.approvals import last_asked, statements
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.values import CleanupReceipt
@@ -74,6 +75,17 @@ def server() -> SyncPrefectClient:
     return client
 
 
+def signed_for(settings: Settings, path: Path) -> SignedRequest:
+    """A request for a manifest and the workload beside it, signed with the caller's own key.
+
+    Raises:
+        InputError: The manifest, its workload or the key is not usable.
+    """
+    loaded = load_manifest(path)
+    workload = workload_beside(settings, loaded.manifest, path)
+    return sign_request(settings.identity_key(), subject_of(loaded.digest, str(path.parent), workload.digest), settings.environment)
+
+
 def start(settings: Settings, manifest: Path, *, signed: bool, deployment: str = DEPLOYMENT) -> str:
     """Signs a request and starts a run.
 
@@ -84,8 +96,8 @@ def start(settings: Settings, manifest: Path, *, signed: bool, deployment: str =
         InputError: The manifest or the key is not usable, or there is no such deployment.
     """
     path = manifest.resolve()
-    loaded = load_manifest(path)
-    request = sign_request(settings.identity_key(), loaded.digest, settings.environment) if signed else None
+    load_manifest(path)  # what is wrong with it is told here, not by a run
+    request = signed_for(settings, path) if signed else None
     parameters: dict[str, Any] = {"manifest": str(path), "request": request.model_dump(mode="json") if request else None}
     with server() as client:
         try:

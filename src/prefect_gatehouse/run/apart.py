@@ -9,6 +9,7 @@ from prefect_gatehouse.data.sources.interface import FilesPlace
 from prefect_gatehouse.data.sources.place import place_of
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.manifest.endpoints import declared_endpoint
+from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.run.values import AdmittedRun
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.workload.sources import FoundWorkload, find_workload
@@ -24,31 +25,49 @@ def find_workload_of(settings: Settings, admitted: AdmittedRun) -> FoundWorkload
     Raises:
         InputError: There is no such file, or what lies beside it is too much.
     """
-    return find_workload(admitted.manifest.workload.entrypoint, Path(admitted.folder), _apart(settings, admitted))
+    return workload_beside(settings, admitted.manifest, Path(admitted.folder) / admitted.file)
+
+
+def workload_beside(settings: Settings, manifest: Manifest, file: Path) -> FoundWorkload:
+    """The files of a manifest's workload as they are now; nothing of them runs.
+
+    Args:
+        settings: The installation.
+        manifest: What the file says.
+        file: The manifest's.
+
+    Raises:
+        InputError: There is no such file, or what lies beside it is too much.
+    """
+    return find_workload(manifest.workload.entrypoint, file.parent, _apart(settings, manifest, file))
 
 
 def unseen(admitted: AdmittedRun) -> frozenset[Path]:
     """What a cell must not be able to read, wherever it lies: the files of the source, and the databases that the manifest names."""
-    folder = Path(admitted.folder)
-    return frozenset({place for name in _source(admitted) for place in (folder.resolve() / name, (folder / name).resolve())} | _databases(admitted))
+    return _data(admitted.manifest, Path(admitted.folder))
 
 
-def _apart(settings: Settings, admitted: AdmittedRun) -> frozenset[Path]:
+def _data(manifest: Manifest, folder: Path) -> frozenset[Path]:
+    found = {place for name in _source(manifest, folder) for place in (folder.resolve() / name, (folder / name).resolve())}
+    return frozenset(found | _databases(manifest, folder))
+
+
+def _apart(settings: Settings, manifest: Manifest, file: Path) -> frozenset[Path]:
     """The manifest, the suites, the source and the databases that the manifest names, and where Gatehouse keeps its state."""
-    folder, manifest = Path(admitted.folder), admitted.manifest
-    names = (admitted.file, manifest.data.suite, manifest.output.suite)
+    folder = file.parent
+    names = (file.name, manifest.data.suite, manifest.output.suite)
     found = {place for name in names for place in (folder.resolve() / name, (folder / name).resolve())}
-    return frozenset({*found, settings.home.resolve(), *unseen(admitted)})
+    return frozenset({*found, settings.home.resolve(), *_data(manifest, folder)})
 
 
-def _source(admitted: AdmittedRun) -> list[str]:
+def _source(manifest: Manifest, folder: Path) -> list[str]:
     with suppress(InputError):  # a pattern that matches nothing any more: then there is nothing to leave out
-        place = place_of(admitted.manifest, Path(admitted.folder))
+        place = place_of(manifest, folder)
         if isinstance(place, FilesPlace):
             return list(place.names)
     return []
 
 
-def _databases(admitted: AdmittedRun) -> set[Path]:
-    endpoints = (declared_endpoint(system.endpoint, Path(admitted.folder)) for system in admitted.manifest.systems)
+def _databases(manifest: Manifest, folder: Path) -> set[Path]:
+    endpoints = (declared_endpoint(system.endpoint, folder) for system in manifest.systems)
     return {Path(each.removeprefix(_SQLITE) + ending) for each in endpoints if each.startswith(_SQLITE) for ending in _BESIDE_SQLITE}

@@ -48,8 +48,11 @@ def sections(plan: Plan) -> list[Section]:
 def _who(plan: Plan) -> Section:
     admitted = plan.admitted
     manifest, who = admitted.manifest, admitted.requester
+    asked = f"{who.person} ({who.method})" if who.method != "unverified" else "unverified: nobody signed the request"
+    if who.method != "unverified" and admitted.workload_digest and admitted.workload_digest != plan.body.workload_digest:
+        asked += "; the workload was changed after the request was signed"
     rows = (
-        ("Requester", f"{who.person} ({who.method})" if who.method != "unverified" else "unverified: nobody signed the request"),
+        ("Requester", asked),
         ("Ticket", manifest.ticket),
         ("Purpose", manifest.purpose),
         ("Pipeline", f"{manifest.name}, owner {manifest.owner}"),

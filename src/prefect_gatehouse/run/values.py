@@ -54,6 +54,7 @@ class AdmittedRun(GateValue):
     folder: str = Field(description="The manifest's folder, as the deployment names it.")
     file: str = Field(description="The manifest's file name in that folder.")
     requester: Requester
+    workload_digest: str = Field("", description="Of the workload's files at admission, which a signed request is about.")
     tier: TierRules
     classes: RunClasses
     decision: Decision
