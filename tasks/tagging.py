@@ -1,4 +1,4 @@
-"""Lineage tags on the flow run: Prefect replaces the list, tasks do not inherit it."""
+"""The flow run's name and its lineage tags: Prefect replaces the list, tasks do not inherit it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from prefect.exceptions import ObjectNotFound
 
 from prefect_gatehouse.evidence.tags import tags_of
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.values import AdmittedRun, run_name
 
 
 def tag_flow_run(attempt: Attempt, values: Iterable[object]) -> None:
-    """Adds what these values tell to the flow run's tags."""
+    """Adds what these values tell to the flow run's tags, and names an admitted run after its pipeline and ticket, however it was started."""
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return
     # A run that somebody deleted in Prefect has no tags any more, and still ends in the ledger as it should.
     with get_client(sync_client=True) as client, suppress(ObjectNotFound):
-        present = set(client.read_flow_run(context.flow_run.id).tags)
-        wanted = present | tags_of(attempt.run_id, attempt.settings.environment, values)
-        if wanted != present:
-            client.update_flow_run(context.flow_run.id, tags=sorted(wanted))
+        present = client.read_flow_run(context.flow_run.id)
+        wanted = {*present.tags, *tags_of(attempt.run_id, attempt.settings.environment, values)}
+        admitted = attempt.chain.read(AdmittedRun.gate, AdmittedRun)
+        name = run_name(admitted.manifest) if admitted is not None else present.name
+        if wanted != set(present.tags) or name != present.name:
+            client.update_flow_run(context.flow_run.id, name=name, tags=sorted(wanted))

@@ -52,8 +52,10 @@ def test_tags_tell_the_lineage(pipeline: Any) -> None:
 
     run_id = pipeline.complete()
     with get_client(sync_client=True) as client:
-        flow_tags = {tag.partition(":")[0] for tag in client.read_flow_run(UUID(run_id)).tags}
+        shown = client.read_flow_run(UUID(run_id))
+        flow_tags = {tag.partition(":")[0] for tag in shown.tags}
         tasks = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[UUID(run_id)])))
+    assert shown.name == "canary CHG-7"
     assert flow_tags >= {"run", "tenant", "env", "tier", "dataset", "plan", "ticket", "backend", "job"}
     by_gate = {task.name: {tag.partition(":")[0] for tag in task.tags} for task in tasks}
     assert by_gate["submit 1"] >= {"run", "gate", "tenant", "env", "tier", "dataset", "plan", "ticket", "backend", "job"}

@@ -32,7 +32,7 @@ from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.run.apart import workload_beside
 from prefect_gatehouse.run.approvals import last_asked, statements
 from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.run.values import CleanupReceipt
+from prefect_gatehouse.run.values import CleanupReceipt, run_name
 from prefect_gatehouse.settings import Settings
 
 DEPLOYMENT = "governed-pipeline/governed-pipeline"
@@ -96,7 +96,7 @@ def start(settings: Settings, manifest: Path, *, signed: bool, deployment: str =
         InputError: The manifest or the key is not usable, or there is no such deployment.
     """
     path = manifest.resolve()
-    load_manifest(path)  # what is wrong with it is told here, not by a run
+    called = run_name(load_manifest(path).manifest)  # what is wrong with it is told here, not by a run
     request = signed_for(settings, path) if signed else None
     parameters: dict[str, Any] = {"manifest": str(path), "request": request.model_dump(mode="json") if request else None}
     with server() as client:
@@ -105,7 +105,7 @@ def start(settings: Settings, manifest: Path, *, signed: bool, deployment: str =
         except ObjectNotFound:
             advice = "run: prefect deploy --all --prefect-file deployments/prefect.yaml"
             raise InputError("there is no such deployment", where=deployment, advice=advice) from None
-        return str(client.create_flow_run_from_deployment(found.id, parameters=parameters, name=None).id)
+        return str(client.create_flow_run_from_deployment(found.id, parameters=parameters, name=called).id)
 
 
 def flow_run(client: SyncPrefectClient, run_id: str) -> FlowRun:

@@ -43,6 +43,11 @@ from prefect_gatehouse.vocabulary import CellName, Ending, Label, Method
 from prefect_gatehouse.workload.summary import Capacity, CircuitsSummary
 
 
+def run_name(manifest: Manifest) -> str:
+    """What a run is called in Prefect's pages: its pipeline and its ticket."""
+    return f"{manifest.name} {manifest.ticket}"
+
+
 class AdmittedRun(GateValue):
     """Gate 1: the request is known, well formed and permitted."""
 
