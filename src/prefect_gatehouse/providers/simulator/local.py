@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from importlib.metadata import version
 from typing import ClassVar
 
-from prefect_gatehouse.providers.interface import BackendFacts, Connection, JobResult, JobStatus, Progress
+from prefect_gatehouse.providers.interface import BackendFacts, Connection, DeviceState, JobResult, JobStatus, Progress
 from prefect_gatehouse.providers.simulator.job_store import JobStore
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.workload import plain_form
@@ -48,6 +48,10 @@ class LocalSimulator(ABC):
         """What the backend is."""
         return BackendFacts(self.name, self.package, version(self.package), self.qubits, True, self.circuits_per_job)
 
+    def state(self, lease: CredentialLease) -> DeviceState:
+        """Always there, without a queue and without a calibration."""
+        return DeviceState(online=True, queue=0, calibrated=None, calibration=b"")
+
     def price(self, circuits: int, shots: int, lease: CredentialLease) -> Decimal:
         """A local simulator bills nothing."""
         return Decimal(0)
@@ -72,6 +76,10 @@ class LocalSimulator(ABC):
     def status(self, handle: str, lease: CredentialLease) -> JobStatus:
         """There is no queue: a job that is there runs when its result is asked for."""
         return self._jobs.status(handle)
+
+    def statuses(self, handles: Sequence[str], lease: CredentialLease) -> Mapping[str, JobStatus]:
+        """Each is a look at a file."""
+        return {handle: self._jobs.status(handle) for handle in handles}
 
     def result(self, handle: str, lease: CredentialLease, progress: Progress | None = None) -> JobResult:
         """Runs the job if it has not run, and returns its counts."""
