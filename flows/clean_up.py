@@ -101,6 +101,9 @@ def ending_of(row: RunRow, decided: Ending | None, claim: Claim, window: float, 
         return "cancelled", f"{claim} in Prefect"
     if row.status == "waiting":
         return ("expired", "nobody decided within the approval window") if row.wait_until is not None and now >= row.wait_until else None
+    if row.status == "queued":
+        over = row.wait_until is not None and now >= row.wait_until
+        return ("expired", "what it waited for did not come before its deadline") if over else None
     until = row.last_sign + window if row.status == "running" or row.wait_until is None else row.wait_until
     return ("abandoned", "not resumed in time") if now >= until else None
 
