@@ -141,7 +141,7 @@ def _suspend(attempt: Attempt, waiting: Waiting) -> State[None]:
     try:
         queued = RunQueued(
             message=waiting.message,
-            backend=waiting.where,
+            backend=waiting.where if waiting.jobs else "",
             jobs=waiting.jobs,
             position=waiting.position,
             resume_at=waiting.resume_at,

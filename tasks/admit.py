@@ -11,7 +11,7 @@ from prefect_gatehouse.ledger.store import Transaction
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.policy.class_rules import load_class_rules, refuse_long_retention
 from prefect_gatehouse.policy.classes import classes_of
-from prefect_gatehouse.policy.tiers import load_tiers, refuse_unrehearsed
+from prefect_gatehouse.policy.tiers import load_tiers, refuse_fallback, refuse_unrehearsed
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.policy_questions import ask_request
 from prefect_gatehouse.run.preflight import refuse_unlooked
@@ -40,7 +40,7 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
     Raises:
         InputError: The manifest is malformed.
         Denied: The request is not authentic, the policy says no, the manifest keeps data longer than its class may stay, or the tier
-            demands a pre-flight that it names no credential for, or a rehearsal that it switches off.
+            demands a pre-flight that it names no credential for, a rehearsal that it switches off, or no fallback where it names one.
     """
     loaded = load_manifest(Path(manifest))
     now = datetime.now(UTC)
@@ -52,6 +52,7 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
     decision = ask_request(attempt.policy, loaded.manifest, requester, tier, classes, attempt.settings.environment)
     refuse_unlooked(loaded.manifest, tier)
     refuse_unrehearsed(loaded.manifest, tier)
+    refuse_fallback(loaded.manifest, tier)
     return AdmittedRun(
         run_id=attempt.run_id,
         manifest=loaded.manifest,

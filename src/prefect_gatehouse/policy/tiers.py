@@ -38,6 +38,7 @@ class _Tier(Strict):
     rehearsal: Literal["required", "optional"] = "required"
     worker: WorkerKind = "gatehouse"
     cell: CellName = "bubblewrap"
+    fallback: Literal["allowed", "forbidden"] = "forbidden"
 
 
 def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
@@ -76,6 +77,7 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             rehearsal=tier.rehearsal,
             worker=tier.worker,
             cell=tier.cell,
+            fallback=tier.fallback,
         )
         for name, tier in tiers.items()
     }
@@ -89,6 +91,21 @@ def refuse_unrehearsed(manifest: Manifest, tier: TierRules) -> None:
     """
     if contradicts(manifest, tier):
         raise Denied(f"the tier {tier.name} demands a rehearsal", where="execution.rehearsal", advice="write required, or leave it out")
+
+
+def refuse_fallback(manifest: Manifest, tier: TierRules) -> None:
+    """Stops a manifest with more than one backend in a tier that forbids a fallback.
+
+    Raises:
+        Denied: So it is.
+    """
+    if falls_back(manifest, tier):
+        raise Denied(f"the tier {tier.name} forbids a fallback", where="execution.backends", advice="name one backend")
+
+
+def falls_back(manifest: Manifest, tier: TierRules) -> bool:
+    """Whether a manifest names more backends than its tier allows."""
+    return tier.fallback == "forbidden" and len(manifest.execution.backends) > 1
 
 
 def contradicts(manifest: Manifest, tier: TierRules) -> bool:
