@@ -62,3 +62,13 @@ def test_a_tier_that_demands_a_rehearsal(desk: Desk) -> None:
         desk.admitted()
     tiers.write_text(text)
     assert desk.admitted().manifest.execution.rehearsal == "skip"
+
+
+def test_a_tier_that_forbids_a_fallback(desk: Desk) -> None:
+    """Two backends are refused before anything is read, not when the second is wanted."""
+    tiers = desk.settings.tiers
+    tiers.write_text(tiers.read_text().replace("fallback: allowed", "fallback: forbidden"))
+    desk.change("backends: [aer]", "backends: [aer, braket-local]")
+    with pytest.raises(Denied, match="the tier prototype forbids a fallback") as caught:
+        desk.admitted()
+    assert caught.value.where == "execution.backends"
