@@ -10,9 +10,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from tests.pipeline.test_braket_run import OnBraket
+from prefect.states import Cancelling
+from tests.support.on_braket import OnBraket
 from tests.support.pipeline import ROWS
 
+from prefect_gatehouse.flows.reconcile import look_after
 from prefect_gatehouse.ledger.events import GateFailed
 from prefect_gatehouse.ledger.note import VerifierKey
 from prefect_gatehouse.ledger.verify import verify
@@ -36,16 +38,22 @@ def reconciled(stack: Any, run: OnBraket, folder: Path) -> None:
     assert state is not None and state.is_completed(), done.stdout + done.stderr
 
 
+def queued(run: OnBraket, braket: BraketEmulator) -> str:
+    """A run that is suspended while its job waits."""
+    run.change("  shots: 64\n", "  shots: 64\n  queue_wait: 1s\n")
+    braket.conduct(queue_seconds=600)
+    run_id = run.pipeline.start()
+    run.pipeline.approved(run_id)
+    assert run.pipeline.process(run_id) == {"signal": 0, "exit": 0}, run.pipeline.log.read_text()[-3000:]
+    return run_id
+
+
 def test_a_long_queue(stack: Any, make_pipeline: Any, braket: BraketEmulator, tmp_path: Path) -> None:
     """The process is gone within its patience, Prefect shows the run as suspended without an error, and nobody resumes it by hand."""
     stack.deploy()
     run = OnBraket(make_pipeline, braket, tmp_path)
     pipeline = run.pipeline
-    run.change("  shots: 64\n", "  shots: 64\n  queue_wait: 1s\n")
-    braket.conduct(queue_seconds=600)
-    run_id = pipeline.start()
-    pipeline.approved(run_id)
-    assert pipeline.process(run_id) == {"signal": 0, "exit": 0}, pipeline.log.read_text()[-3000:]
+    run_id = queued(run, braket)
     row = pipeline.ledger.run(run_id)
     assert (row.status, row.message) == ("queued", f"waits for 1 job at {run.backend} (queued, 0 before it)"), pipeline.log.read_text()[-3000:]
     assert pipeline.state(run_id).name == "Suspended" and "Traceback" not in pipeline.log.read_text()
@@ -65,3 +73,15 @@ def test_a_long_queue(stack: Any, make_pipeline: Any, braket: BraketEmulator, tm
     with control.server() as client:
         states = [state.name for state in client.read_flow_run_states(uuid.UUID(run_id))]
     assert "Failed" not in states and "Crashed" not in states
+
+
+def test_cancelled_in_the_queue(make_pipeline: Any, braket: BraketEmulator, tmp_path: Path) -> None:
+    """No process is there to notice it: the next look ends the run and cancels its task, an hour before the sweeper would."""
+    run = OnBraket(make_pipeline, braket, tmp_path)
+    run_id = queued(run, braket)
+    with control.server() as client:
+        client.set_flow_run_state(uuid.UUID(run_id), Cancelling(), force=True)
+    assert look_after(run.pipeline.settings) == [{"about": run_id, "done": "cancelled", "note": ""}]
+    assert [each["status"] for each in braket.tasks()] == ["CANCELLED"]
+    assert run.pipeline.ledger.run(run_id).ending == "cancelled" and run.pipeline.left_behind() == []
+    assert look_after(run.pipeline.settings) == []

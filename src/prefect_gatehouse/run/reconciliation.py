@@ -109,9 +109,8 @@ class Reconciliation:
             folder = self._settings.folder("providers") / safe_name(split(group.backend)[0], "the provider") / group.jobs[0].run_id
             backend = connect(group.backend, Connection(folder, NoKey(), group.settings))
             seen = self._seen(group, backend, lease)
-            for job in group.jobs:
-                if job.ended:
-                    self._put_away(job, backend, lease, seen)
+            for job in self._in_turn([job for job in group.jobs if job.ended]):
+                self._put_away(job, backend, lease, seen)
         self._found.asked += len(group.jobs)
 
     def _seen(self, group: Group, backend: Backend, lease: CredentialLease) -> dict[str, SeenJob]:
@@ -128,6 +127,11 @@ class Reconciliation:
         self._states |= states
         times = Counter(each.key for each in seen)
         return {each.key: each for each in seen if times[each.key] == 1}
+
+    def _in_turn(self, jobs: list[OpenJob]) -> list[OpenJob]:
+        """From another one every minute: jobs that can't be put away must not keep a round from the others."""
+        first = int(self._now // 60) % len(jobs) if jobs else 0
+        return jobs[first:] + jobs[:first]
 
     def _put_away(self, job: OpenJob, backend: Backend, lease: CredentialLease, seen: dict[str, SeenJob]) -> None:
         if self._left_to_do <= 0:
