@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from prefect_gatehouse.errors import Unavailable
 from prefect_gatehouse.flows.ending import end
 from prefect_gatehouse.flows.rounds import run_rounds
 from prefect_gatehouse.ledger.charges import month_of
-from prefect_gatehouse.ledger.events import JobClosed, JobGone, JobLeft, JobSubmitted, JobUnknown, ProviderAsked, RunQueued
+from prefect_gatehouse.ledger.events import JobClosed, JobGone, JobLeft, JobSubmitted, JobUnknown, ProviderAsked, RunInterrupted, RunQueued
 from prefect_gatehouse.ledger.note import VerifierKey
 from prefect_gatehouse.ledger.spending import Used, used
 from prefect_gatehouse.ledger.verify import verify
@@ -233,3 +234,22 @@ def test_a_run_that_waits_for_an_hour(desk: Desk) -> None:
     at = time.time() + 60
     desk.attempt.record(f"queued:{desk.attempt.number}", RunQueued(message="waits", resume_at=at, until=at + 60))
     assert look(desk, at - 1).ready == [] and [row.run_id for row in look(desk, at).ready] == [RUN]
+
+
+def test_an_outage_while_it_waits(desk: Desk, braket: BraketEmulator) -> None:
+    """The provider was away, so the run failed: it goes on by itself once its job has ended, and one that failed at anything else does not."""
+    braket.conduct(queue_seconds=600)
+    approved = desk.approved()
+    braket.fault("GetQuantumTask", "error", times=3)
+    with pytest.raises(Unavailable) as caught:
+        run_rounds(desk.attempt, approved)
+    assert caught.value.retry
+    desk.attempt.record(f"interrupted:{desk.attempt.number}", RunInterrupted(status="failed", message="away", until=time.time() + 9000))
+    assert look(desk).ready == []
+    braket.conduct(queue_seconds=0)
+    braket.wait(lambda state: state["tasks"][0]["status"] == "COMPLETED")
+    assert [row.run_id for row in look(desk).ready] == [RUN]
+    assert look(desk, time.time() + 4000).ready == []  # after the deadline nothing is tried by itself
+    desk.attempt = desk.next_attempt()
+    desk.attempt.record(f"interrupted:{desk.attempt.number}", RunInterrupted(status="failed", message="disk", until=time.time() + 9000))
+    assert look(desk).ready == []

@@ -29,7 +29,7 @@ class OpenJob:
     Attributes:
         run_id: Its run.
         attempt: The run's last attempt.
-        ended: Whether the run has ended; otherwise it waits for the job.
+        ended: Whether the run has ended; otherwise no process drives it.
         entry: Of the journal.
     """
 
@@ -65,9 +65,9 @@ _ENTRY = tuple(submissions.c[name] for name in Entry.__dataclass_fields__)
 
 
 def open_jobs(ledger: Ledger) -> list[OpenJob]:
-    """Jobs of runs that wait for them, and of runs that have ended without being done with them; oldest first."""
+    """Jobs of runs that wait for them or have failed, and of runs that have ended without being done with them; oldest first."""
     query = select(*_ENTRY, submissions.c.run_id, runs.c.attempt, runs.c.ending).join(runs, runs.c.run_id == submissions.c.run_id)
-    waiting = query.where(submissions.c.state.in_(OPEN), runs.c.ending.is_not(None) | (runs.c.status == "queued"))
+    waiting = query.where(submissions.c.state.in_(OPEN), runs.c.ending.is_not(None) | runs.c.status.in_(("queued", "failed")))
     found = {job.entry.key: job for job in _read(ledger, waiting)}
     for part in _parts(sorted(left(ledger) - found.keys())):
         found |= {job.entry.key: job for job in _read(ledger, query.where(submissions.c.key.in_(part), runs.c.ending.is_not(None)))}

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -16,16 +15,19 @@ from typing import TYPE_CHECKING
 
 from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.files import safe_name
-from prefect_gatehouse.ledger.events import JobUnknown, ProviderAsked, RunQueued
+from prefect_gatehouse.ledger.events import GateFailed, JobUnknown, ProviderAsked, RunQueued
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.providers.interface import Backend, Connection, JobState, ListsJobs, SeenJob
 from prefect_gatehouse.providers.registry import connect, split
+from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.left_jobs import LeftJobs, NoKey, PutAway
 from prefect_gatehouse.run.open_jobs import Group, OpenJob, grouped, known, open_jobs, with_handle
 from prefect_gatehouse.run.policy_questions import ask_secret
+from prefect_gatehouse.run.values import ApprovedPlan
+from prefect_gatehouse.run.willing import AGAIN_SECONDS
 from prefect_gatehouse.secrets.lease import CredentialLease, SecretReader
 from prefect_gatehouse.settings import Settings
 
@@ -77,7 +79,9 @@ class Reconciliation:
 
     def look(self) -> Found:
         """Asks every provider, puts away what ended runs have left, and says which runs can go on."""
-        jobs = open_jobs(self._ledger)
+        waiting = [row for row in self._ledger.runs() if row.ending is None and (row.status == "queued" or self._lost_sight(row))]
+        names = {row.run_id for row in waiting}
+        jobs = [job for job in open_jobs(self._ledger) if job.ended or job.run_id in names]
         groups, broken = grouped(self._ledger, jobs)
         for job, error in broken:
             self._found.tell(job.entry.key, "not asked", str(error))
@@ -89,7 +93,7 @@ class Reconciliation:
                 for job in group.jobs:
                     if job.ended:
                         self._of(job).note(job.entry, error.message)
-        self._found.ready += self._that_go_on(jobs)
+        self._found.ready += [row for row in waiting if self._may_go_on(row, [job for job in jobs if job.run_id == row.run_id])]
         return self._found
 
     @cached_property
@@ -154,21 +158,28 @@ class Reconciliation:
     def _of(self, job: OpenJob) -> LeftJobs:
         return LeftJobs(self._ledger, job.run_id, job.attempt, self._ledger.transaction)
 
-    def _that_go_on(self, jobs: list[OpenJob]) -> Iterator[RunRow]:
-        waits: dict[str, list[OpenJob]] = {}
-        for job in jobs:
-            if not job.ended and job.entry.state == "submitted":
-                waits.setdefault(job.run_id, []).append(job)
-        for row in self._ledger.runs():
-            if row.status == "queued" and row.ending is None and self._may_go_on(row, waits.get(row.run_id, [])):
-                yield row
+    def _lost_sight(self, row: RunRow) -> bool:
+        """Whether a run failed because its provider did not answer, which costs nothing to try again: within the approval's deadline nobody has to.
+
+        One whose last attempt failed at anything else waits for a person.
+        """
+        if row.status != "failed":
+            return False
+        failures = self._ledger.facts(GateFailed, row.run_id)
+        if not failures or failures[-1].attempt != row.attempt or failures[-1].fact.gate not in {"submit", "collect"} or not failures[-1].fact.retry:
+            return False
+        approved = Chain(self._ledger, row.run_id).read(ApprovedPlan.gate, ApprovedPlan)
+        return approved is not None and self._now < approved.decided_at.timestamp() + approved.plan.body.deadline_seconds
 
     def _may_go_on(self, row: RunRow, jobs: list[OpenJob]) -> bool:
-        queued = self._ledger.find(f"{row.run_id}:queued:{row.attempt}", RunQueued)
+        queued = self._ledger.find(f"{row.run_id}:queued:{row.attempt}", RunQueued) if row.status == "queued" else None
         if queued is not None and queued.fact.resume_at is not None:
             return self._now >= queued.fact.resume_at
+        if row.status == "failed" and not any(job.entry.state == "submitted" for job in jobs):
+            return self._now >= row.updated + AGAIN_SECONDS
         # One that the provider tells nothing about may be in its queue: the run's deadline ends that.
-        return all(self._states.get(job.entry.handle or "", "queued") not in {"queued", "running"} for job in jobs)
+        states = [self._states.get(job.entry.handle or "", "queued") for job in jobs if job.entry.state == "submitted"]
+        return all(state not in {"queued", "running"} for state in states)
 
     def _tell_asked(self, group: Group, lease: CredentialLease) -> None:
         record = lease.record
