@@ -447,7 +447,7 @@ class ProviderAsked(Fact):
     tenant: str
     environment: str
     block: str
-    version: str = Field("", description="Of the secret at its store, where the store has versions.")
+    secret_version: str = Field("", description="At its store, where the store has versions.")
     lease: str
     jobs: int = Field(ge=0, description="How many it was asked about.")
 

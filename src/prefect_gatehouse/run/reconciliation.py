@@ -190,7 +190,7 @@ class Reconciliation:
             tenant=record.tenant,
             environment=record.environment,
             block=record.block,
-            version=record.version,
+            secret_version=record.version,
             lease=record.lease_id,
             jobs=len(group.jobs),
         )
