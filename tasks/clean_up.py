@@ -20,7 +20,7 @@ from prefect_gatehouse.providers.registry import split
 from prefect_gatehouse.run import journal
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.credentials import Fetch
-from prefect_gatehouse.run.left_jobs import LeftJobs, NoKey
+from prefect_gatehouse.run.left_jobs import LeftJobs, NoKey, PutAway
 from prefect_gatehouse.run.values import AdmittedRun, CleanupReceipt, Plan, WriteBackReceipt
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.store.artifact import Deletion
@@ -72,25 +72,26 @@ def clean_up(attempt: Attempt, ending: Ending, fetch: Fetch) -> CleanupReceipt:
 
 def _forget_jobs(attempt: Attempt, admitted: AdmittedRun | None, fetch: Fetch) -> tuple[int, list[str]]:
     """Cancels what runs and deletes the provider's copies; what is left is an obligation in the ledger, which ``reconcile`` goes on with."""
-    cancelled = 0
-    obligations: list[str] = []
     left = LeftJobs(attempt.ledger, attempt.run_id, attempt.number, attempt.effect)
+    done: dict[str, PutAway] = {}
+    at: dict[str, list[journal.Entry]] = {}
     for entry in journal.entries(attempt):
-        why = ""
         if entry.handle is None and entry.state in OPEN:
-            why = f"a job may exist at {entry.backend}; look it up and cancel it"
-            left.note(entry, why)
+            done[entry.key] = PutAway(why=f"a job may exist at {entry.backend}; look it up and cancel it")
+            left.note(entry, done[entry.key].why)
         elif entry.handle is not None and admitted is not None:
-            try:
-                with _lease(attempt, admitted, fetch) as lease:
-                    done = left.put_away(entry, attempt.backend(entry.backend, NoKey()), lease)
-                cancelled, why = cancelled + (done.outcome == "cancelled"), done.why
-            except GatehouseError as error:
-                why = error.message
-                left.note(entry, why)
-        if why:
-            obligations.append(f"{entry.key}: {why}")
-    return cancelled, obligations
+            at.setdefault(entry.backend, []).append(entry)
+    for name, entries in at.items():
+        assert admitted is not None  # as above
+        try:
+            backend = attempt.backend(name, NoKey())
+            with _lease(attempt, admitted, fetch) as lease:
+                done |= {entry.key: left.put_away(entry, backend, lease) for entry in entries}
+        except GatehouseError as error:
+            for entry in entries:
+                done[entry.key] = PutAway(why=error.message)
+                left.note(entry, error.message)
+    return sum(each.outcome == "cancelled" for each in done.values()), [f"{key}: {each.why}" for key, each in done.items() if each.why]
 
 
 def _lease(attempt: Attempt, admitted: AdmittedRun, fetch: Fetch) -> CredentialLease:

@@ -43,12 +43,13 @@ def collect(attempt: Attempt, submission: Submission, fetch: Fetch) -> RoundOutc
     total, done = submission.circuits.count, 0
     open_entries = {entry.key: entry for entry in journal.entries(attempt, submission.round) if entry.state == "submitted"}
     admitted = _admitted(attempt)
+    backends = {name: attempt.backend(name) for name in {job.backend for job in submission.jobs if job.key in open_entries}}
     patience = _Patience(attempt, time.monotonic() + admitted.manifest.execution.queue_wait.total_seconds())
     with fetch(attempt, admitted, Purpose.SUBMIT) as lease:
         for job in submission.jobs:
             entry = open_entries.get(job.key)
             if entry is not None:
-                backend = attempt.backend(job.backend)
+                backend = backends[job.backend]
                 patience.until_ready(backend, job, lease, len(open_entries))
                 result = backend.result(job.handle, lease, _offset(report, done, total))
                 queue, run, cost = max(queue, result.queue_seconds), run + result.run_seconds, cost + result.cost

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
@@ -96,7 +97,9 @@ def test_a_thousand_open_jobs(desk: Desk, braket: BraketEmulator) -> None:
     payloads = [(b"p", 1, f"{job:064x}") for job in range(1000)]
     told = {"round_number": 0, "fallback": 0, "backend": BACKEND, "prices": prices, "cap": Decimal(1000), "jobs_cap": 1000}
     entries = journal.intend(desk.attempt, payloads, **told)
-    handles = [task(braket, desk, entry.key) for entry in entries]
+    braket.client("braket")
+    with ThreadPoolExecutor(4) as pool:
+        handles = list(pool.map(lambda entry: task(braket, desk, entry.key), entries))
     with desk.attempt.effect() as tx:
         for entry, handle in zip(entries, handles, strict=True):
             journal._move(tx, entry, "submitted", handle=handle)

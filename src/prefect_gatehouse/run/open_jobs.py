@@ -93,20 +93,25 @@ def grouped(ledger: Ledger, jobs: Iterable[OpenJob]) -> tuple[list[Group], list[
     """The jobs by backend, settings, tenant and credential; and those of runs whose plan can't be read, with the reason."""
     groups: dict[tuple[str, str, str | None, bytes], Group] = {}
     broken: list[tuple[OpenJob, GatehouseError]] = []
-    plans: dict[str, Plan] = {}
+    of_run: dict[tuple[str, str], Group] = {}
+    distant: dict[str, bool] = {}
     for job in jobs:
+        backend = job.entry.backend
         try:
-            plan = plans.get(job.run_id) or _plan(ledger, job.run_id)
-            plans[job.run_id] = plan
-            settings = next((each.as_set() for each in plan.body.backends if each.name == job.entry.backend), {})
-            # What runs on this machine keeps each run's jobs in a folder of its own.
-            own = "" if block_of(job.entry.backend) is not None else job.run_id
+            if (job.run_id, backend) not in of_run:
+                plan = _plan(ledger, job.run_id)
+                if backend not in distant:  # the entry points are read anew each time, a tenth of a second
+                    distant[backend] = block_of(backend) is not None
+                settings = next((each.as_set() for each in plan.body.backends if each.name == backend), {})
+                manifest = plan.admitted.manifest
+                # What runs on this machine keeps each run's jobs in a folder of its own.
+                place = backend if distant[backend] else f"{backend} of {job.run_id}"
+                name = (place, manifest.tenant, manifest.credentials.of(Purpose.SUBMIT), canonical(settings))
+                of_run[job.run_id, backend] = groups.setdefault(name, Group(backend, plan.admitted, settings))
         except GatehouseError as error:
             broken.append((job, error))
             continue
-        manifest = plan.admitted.manifest
-        name = (job.entry.backend + "\0" + own, manifest.tenant, manifest.credentials.of(Purpose.SUBMIT), canonical(settings))
-        groups.setdefault(name, Group(job.entry.backend, plan.admitted, settings)).jobs.append(job)
+        of_run[job.run_id, backend].jobs.append(job)
     return list(groups.values()), broken
 
 
