@@ -25,6 +25,7 @@ from prefect_gatehouse.providers.registry import connect, split
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.left_jobs import LeftJobs, NoKey, PutAway
 from prefect_gatehouse.run.open_jobs import Group, OpenJob, grouped, known, open_jobs, with_handle
+from prefect_gatehouse.run.parts import Parts
 from prefect_gatehouse.run.policy_questions import ask_secret
 from prefect_gatehouse.run.values import ApprovedPlan
 from prefect_gatehouse.run.willing import AGAIN_SECONDS
@@ -99,9 +100,7 @@ class Reconciliation:
     @cached_property
     def _policy(self) -> Policy:
         """The policy of the day: a job is looked after, and cancelled, whatever has become of the one that its run was approved under."""
-        from prefect_gatehouse.policy.cedar import load_policy
-
-        return load_policy(self._settings.policies)
+        return Parts(self._settings, Chain(self._ledger, LEDGER), lambda: True, lambda block: {}).policy
 
     def _ask(self, group: Group) -> None:
         environment, manifest = self._settings.environment, group.admitted.manifest
