@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from prefect_gatehouse.errors import Unavailable
+from prefect_gatehouse.evidence.questions import open_obligations
 from prefect_gatehouse.flows.ending import end
 from prefect_gatehouse.flows.rounds import run_rounds
 from prefect_gatehouse.ledger.charges import month_of
@@ -127,6 +128,7 @@ def test_what_could_not_be_cancelled_is_until_it_is(desk: Desk, braket: BraketEm
     receipt = end(desk.attempt, "cancelled")
     assert receipt.jobs_cancelled == 0 and len(receipt.obligations) == 1
     assert used_now(desk).reserved > 0
+    assert open_obligations(desk.ledger, RUN, receipt.obligations) == list(receipt.obligations)
     still = look(desk)  # away for one more round
     assert [row["done"] for row in still.told] == ["left"] and len(desk.ledger.facts(JobLeft)) == 1
     done = look(desk)
@@ -135,7 +137,7 @@ def test_what_could_not_be_cancelled_is_until_it_is(desk: Desk, braket: BraketEm
     (closed,) = desk.ledger.facts(JobClosed)
     assert (closed.fact.outcome, closed.fact.basis, len(desk.ledger.facts(JobGone))) == ("cancelled", "billed", 1)
     assert used_now(desk) == Used(0, 0)
-    assert look(desk).told == []
+    assert look(desk).told == [] and open_obligations(desk.ledger, RUN, receipt.obligations) == []
     proven(desk)
 
 

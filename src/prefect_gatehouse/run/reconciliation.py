@@ -39,6 +39,7 @@ LEDGER = "ledger"
 """The run of events that belong to none."""
 _PUT_AWAY = 100  # jobs of ended runs in a round, a handful of calls each: a round stays shorter than the time to the next one
 _STRANGERS_SINCE = timedelta(days=1)
+_LONGEST_LIST = timedelta(days=30)  # older jobs are asked for by name: an obligation of last year must not have the year listed
 _SLACK = timedelta(minutes=15)  # between this machine's clock and a provider's
 
 
@@ -120,8 +121,9 @@ class Reconciliation:
         """Where the jobs are, into ``_states`` by handle; what a search has shown once for a key, by key."""
         seen: tuple[SeenJob, ...] = ()
         if isinstance(backend, ListsJobs):
-            oldest = datetime.fromtimestamp(min(group.jobs[0].entry.intended, self._now), UTC)
-            seen = backend.tasks_since(min(oldest - _SLACK, datetime.fromtimestamp(self._now, UTC) - _STRANGERS_SINCE), lease)
+            now = datetime.fromtimestamp(self._now, UTC)
+            oldest = datetime.fromtimestamp(group.jobs[0].entry.intended, UTC) - _SLACK
+            seen = backend.tasks_since(max(min(oldest, now - _STRANGERS_SINCE), now - _LONGEST_LIST), lease)
             self._tell_unknown(group.backend, seen)
         states = {each.handle: each.state for each in seen}
         missing = [job.entry.handle for job in group.jobs if job.entry.handle is not None and job.entry.handle not in states]
@@ -174,7 +176,8 @@ class Reconciliation:
         queued = self._ledger.find(f"{row.run_id}:queued:{row.attempt}", RunQueued) if row.status == "queued" else None
         if queued is not None and queued.fact.resume_at is not None:
             return self._now >= queued.fact.resume_at
-        if row.status == "failed" and not any(job.entry.state == "submitted" for job in jobs):
+        states_here = {job.entry.state for job in jobs}
+        if row.status == "failed" and states_here != {"submitted"}:  # it failed before all of its round's jobs were made
             return self._now >= row.updated + AGAIN_SECONDS
         # One that the provider tells nothing about may be in its queue: the run's deadline ends that.
         states = [self._states.get(job.entry.handle or "", "queued") for job in jobs if job.entry.state == "submitted"]
