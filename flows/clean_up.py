@@ -71,8 +71,9 @@ def sweep(settings: Settings, now: float | None = None) -> list[dict[str, str]]:
         swept = []
         with get_client(sync_client=True) as client:
             for row in ledger.runs():
-                if row.ending is None and (over := _over(ledger, client, row, now)) is not None:
-                    swept.append({"run": row.run_id, "ending": over[0], "note": _end(settings, ledger, client, row, *over)})
+                ended = end_if_over(settings, ledger, client, row, now)
+                if ended is not None:
+                    swept.append({"run": row.run_id, "ending": ended[0], "note": ended[1]})
         for page in delete_expired(ledger, settings.folder("reports"), datetime.fromtimestamp(now, UTC)):
             swept.append({"run": page.uri, "ending": "retention", "note": page.note or "deleted"})
         remove_dead()
@@ -81,6 +82,12 @@ def sweep(settings: Settings, now: float | None = None) -> list[dict[str, str]]:
         if told is not None and told.why:
             swept.append({"run": "lineage", "ending": "", "note": f"{told.left} events are still to be told: {told.why}"})
     return swept
+
+
+def end_if_over(settings: Settings, ledger: Ledger, client: SyncPrefectClient, row: RunRow, now: float) -> tuple[Ending, str] | None:
+    """Ends an open run that is over; gives how it ended and what was left to say, None where it goes on or had ended."""
+    over = _over(ledger, client, row, now) if row.ending is None else None
+    return None if over is None else (over[0], _end(settings, ledger, client, row, *over))
 
 
 def ending_of(row: RunRow, decided: Ending | None, claim: Claim, window: float, now: float) -> tuple[Ending, str] | None:
@@ -101,6 +108,9 @@ def ending_of(row: RunRow, decided: Ending | None, claim: Claim, window: float, 
         return "cancelled", f"{claim} in Prefect"
     if row.status == "waiting":
         return ("expired", "nobody decided within the approval window") if row.wait_until is not None and now >= row.wait_until else None
+    if row.status == "queued":
+        over = row.wait_until is not None and now >= row.wait_until
+        return ("expired", "what it waited for did not come before its deadline") if over else None
     until = row.last_sign + window if row.status == "running" or row.wait_until is None else row.wait_until
     return ("abandoned", "not resumed in time") if now >= until else None
 

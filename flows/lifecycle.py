@@ -5,29 +5,31 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from typing import Literal
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound, Pause, TerminationSignal
+from prefect.flow_runs import suspend_flow_run
 from prefect.states import Cancelled, Completed, Failed
 
 from prefect_gatehouse.blocks.devices import read_settings
 from prefect_gatehouse.blocks.reader import read_secret
-from prefect_gatehouse.errors import GatehouseError, Refused, StorageError, Superseded
+from prefect_gatehouse.errors import GatehouseError, Interrupted, Refused, StorageError, Superseded, Waiting
 from prefect_gatehouse.evidence.tell import tell_outside
 from prefect_gatehouse.flows.ending import decided_ending, end
 from prefect_gatehouse.flows.leaving import leave_as
 from prefect_gatehouse.flows.linger import go_on_here
 from prefect_gatehouse.flows.started_by import take
-from prefect_gatehouse.ledger.events import RunInterrupted
+from prefect_gatehouse.ledger.events import RunInterrupted, RunQueued
 from prefect_gatehouse.ledger.heartbeat import beating
 from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.chain import Chain
-from prefect_gatehouse.run.values import AdmittedRun
+from prefect_gatehouse.run.values import AdmittedRun, ApprovedPlan
 from prefect_gatehouse.settings import load_settings
 from prefect_gatehouse.tasks.gate import sanitised
 from prefect_gatehouse.tasks.progress import progress_of
@@ -113,6 +115,8 @@ def _drive(attempt: Attempt, pipeline: Callable[[Attempt], object]) -> State[Non
         return _end(attempt, refusal.ending, str(refusal))  # type: ignore[arg-type]
     except Superseded as error:
         return Failed(name="Superseded", message=str(error))
+    except Waiting as waiting:
+        return _suspend(attempt, waiting)
     except GatehouseError as error:
         return _resumable(attempt, error)
     except Exception as error:  # noqa: BLE001 - between gates, too, no foreign text gets out
@@ -136,8 +140,41 @@ def _resumable(attempt: Attempt, error: GatehouseError) -> State[None]:
     return _to_resume(attempt.run_id, error)
 
 
+def _suspend(attempt: Attempt, waiting: Waiting) -> State[None]:
+    """Suspends a run whose process need not wait, as the approval does; the deployed ``reconcile`` resumes it.
+
+    Raises:
+        Pause: It is suspended.
+    """
+    try:
+        queued = RunQueued(
+            message=waiting.message,
+            backend=waiting.where if waiting.jobs else "",
+            jobs=waiting.jobs,
+            position=waiting.position,
+            resume_at=waiting.resume_at,
+            until=_waits_until(attempt),
+        )
+        attempt.record(f"queued:{attempt.number}", queued)
+        suspend_flow_run(key=f"queued-{attempt.number}")
+    except Superseded as error:
+        return Failed(name="Superseded", message=str(error))
+    except Exception as error:  # noqa: BLE001 - Prefect's client lets through whatever its transport raises
+        return _resumable(attempt, sanitised(error, "suspend"))
+    return _resumable(attempt, Interrupted("Prefect did not suspend the run", where="suspend"))
+
+
+def _waits_until(attempt: Attempt) -> float:
+    """No earlier than the approval's deadline, and than a run that failed now could be resumed."""
+    approved = attempt.chain.read(ApprovedPlan.gate, ApprovedPlan)
+    window = time.time() + resume_window(attempt.ledger, attempt.run_id)
+    if approved is None:
+        return window
+    return max(window, (approved.decided_at + timedelta(seconds=approved.plan.body.deadline_seconds)).timestamp())
+
+
 def _suspended(attempt: Attempt) -> None:
-    """Notes a suspension by hand; the gate that asks for approval has noted its own before it suspends."""
+    """Notes a suspension by hand; who asks for approval or waits for a queue has noted it before the run was suspended."""
     with suppress(StorageError):
         if attempt.row().status == "running":
             _interrupted(attempt, "suspended", f"suspended by hand in Prefect; go on with: gatehouse resume {attempt.run_id[:8]}")

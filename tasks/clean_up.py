@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 
 from prefect_gatehouse.errors import Denied, GatehouseError, StorageError
 from prefect_gatehouse.ledger.events import ArtifactsDeleted, PolicyDecided, RunEnded
+from prefect_gatehouse.ledger.projection import OPEN
 from prefect_gatehouse.ledger.store import Transaction
 from prefect_gatehouse.ledger.tables import artifacts
 from prefect_gatehouse.manifest.endpoints import endpoint_of
@@ -19,22 +20,13 @@ from prefect_gatehouse.providers.registry import split
 from prefect_gatehouse.run import journal
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.credentials import Fetch
+from prefect_gatehouse.run.left_jobs import LeftJobs, NoKey, PutAway
 from prefect_gatehouse.run.values import AdmittedRun, CleanupReceipt, Plan, WriteBackReceipt
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.store.artifact import Deletion
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.vocabulary import Ending
 from prefect_gatehouse.write_back import sql
-
-
-class _NoKey:
-    """The sealer of a run whose key is gone: a provider may forget its copy, nobody may read or write one."""
-
-    def seal(self, data: bytes) -> bytes:
-        raise StorageError("the run's data key has been shredded", where="clean_up")
-
-    def open(self, sealed: bytes) -> bytes:
-        raise StorageError("the run's data key has been shredded", where="clean_up")
 
 
 def _close(attempt: Attempt, tx: Transaction, receipt: CleanupReceipt) -> None:
@@ -79,25 +71,27 @@ def clean_up(attempt: Attempt, ending: Ending, fetch: Fetch) -> CleanupReceipt:
 
 
 def _forget_jobs(attempt: Attempt, admitted: AdmittedRun | None, fetch: Fetch) -> tuple[int, list[str]]:
-    """Cancels what runs and deletes the provider's copies; one that stays is an open obligation."""
-    cancelled = 0
-    obligations: list[str] = []
+    """Cancels what runs and deletes the provider's copies; what is left is an obligation in the ledger, which ``reconcile`` goes on with."""
+    left = LeftJobs(attempt.ledger, attempt.run_id, attempt.number, attempt.effect)
+    done: dict[str, PutAway] = {}
+    at: dict[str, list[journal.Entry]] = {}
     for entry in journal.entries(attempt):
-        if entry.state == "ambiguous" or (entry.state == "intended" and entry.handle is None):
-            obligations.append(f"{entry.key}: a job may exist at {entry.backend}; look it up and cancel it")
-        if entry.handle is None or admitted is None:
-            continue
+        if entry.handle is None and entry.state in OPEN:
+            done[entry.key] = PutAway(why=f"a job may exist at {entry.backend}; look it up and cancel it")
+            left.note(entry, done[entry.key].why)
+        elif entry.handle is not None and admitted is not None:
+            at.setdefault(entry.backend, []).append(entry)
+    for name, entries in at.items():
+        assert admitted is not None  # as above
         try:
-            backend = attempt.backend(entry.backend, _NoKey())
+            backend = attempt.backend(name, NoKey())
             with _lease(attempt, admitted, fetch) as lease:
-                if entry.state == "submitted":
-                    cancelled += backend.cancel(entry.handle, lease)
-                why = backend.delete(entry.handle, lease)
+                done |= {entry.key: left.put_away(entry, backend, lease) for entry in entries}
         except GatehouseError as error:
-            why = error.message
-        if why:
-            obligations.append(f"{entry.key}: {why}")
-    return cancelled, obligations
+            for entry in entries:
+                done[entry.key] = PutAway(why=error.message)
+                left.note(entry, error.message)
+    return sum(each.outcome == "cancelled" for each in done.values()), [f"{key}: {each.why}" for key, each in done.items() if each.why]
 
 
 def _lease(attempt: Attempt, admitted: AdmittedRun, fetch: Fetch) -> CredentialLease:

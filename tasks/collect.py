@@ -1,4 +1,8 @@
-"""Gate 8: waits for a round's jobs and stores their counts, sealed, in Qiskit bit order."""
+"""Gate 8: waits for a round's jobs and stores their counts, sealed, in Qiskit bit order.
+
+A process waits for minutes (``execution.queue_wait``); where the queue is longer the run is suspended, and comes back to this gate once its jobs
+have ended.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,19 @@ import time
 from decimal import Decimal
 
 from prefect_gatehouse.canonical import digest, sha256_bytes
-from prefect_gatehouse.errors import JobFailed, Tampered
+from prefect_gatehouse.errors import JobFailed, Superseded, Tampered, Waiting
 from prefect_gatehouse.manifest.models import Purpose
+from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.providers.interface import Backend, Progress
 from prefect_gatehouse.run import counts, journal
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.credentials import Fetch
 from prefect_gatehouse.run.values import AdmittedRun, Job, RoundOutcome, Submission
 from prefect_gatehouse.secrets.lease import CredentialLease
-from prefect_gatehouse.tasks.gate import gate
+from prefect_gatehouse.tasks.gate import gate, refuse_if_cancelled
 from prefect_gatehouse.tasks.tagging import tag_flow_run
+
+_LOOK_SECONDS = 5.0  # between two looks whether the run was cancelled: as soon as a person would look again
 
 
 @gate(RoundOutcome)
@@ -23,6 +30,8 @@ def collect(attempt: Attempt, submission: Submission, fetch: Fetch) -> RoundOutc
     """Waits for every job of a round and settles it in the journal.
 
     Raises:
+        Waiting: The jobs are in a queue for longer than a process waits.
+        Cancelled: Somebody cancelled the run meanwhile.
         JobFailed: The backend reports a job as failed.
         Unavailable: The provider does not answer.
     """
@@ -33,17 +42,21 @@ def collect(attempt: Attempt, submission: Submission, fetch: Fetch) -> RoundOutc
     report = attempt.progress(f"round {submission.round + 1}: circuits executed")
     total, done = submission.circuits.count, 0
     open_entries = {entry.key: entry for entry in journal.entries(attempt, submission.round) if entry.state == "submitted"}
-    with fetch(attempt, _admitted(attempt), Purpose.SUBMIT) as lease:
+    admitted = _admitted(attempt)
+    backends = {name: attempt.backend(name) for name in {job.backend for job in submission.jobs if job.key in open_entries}}
+    patience = _Patience(attempt, time.monotonic() + admitted.manifest.execution.queue_wait.total_seconds())
+    with fetch(attempt, admitted, Purpose.SUBMIT) as lease:
         for job in submission.jobs:
             entry = open_entries.get(job.key)
             if entry is not None:
-                backend = attempt.backend(job.backend)
-                _until_ready(backend, job, lease)
+                backend = backends[job.backend]
+                patience.until_ready(backend, job, lease, len(open_entries))
                 result = backend.result(job.handle, lease, _offset(report, done, total))
                 queue, run, cost = max(queue, result.queue_seconds), run + result.run_seconds, cost + result.cost
                 if result.calibration:
                     calibrations.append(sha256_bytes(result.calibration))
                 journal.settled(attempt, entry, counts.to_bytes(result.counts), result.cost)
+                del open_entries[job.key]
             done += job.circuits
             report(done, total)
     return RoundOutcome(
@@ -57,16 +70,46 @@ def collect(attempt: Attempt, submission: Submission, fetch: Fetch) -> RoundOutc
     )
 
 
-def _until_ready(backend: Backend, job: Job, lease: CredentialLease) -> None:
-    """Waits while the job is in the provider's queue or runs there.
+class _Patience:
+    """How long this process waits for the jobs of a round, all in all."""
 
-    Raises:
-        JobFailed: It failed, or somebody cancelled it.
-    """
-    while (status := backend.status(job.handle, lease)).state in {"queued", "running"}:
-        time.sleep(backend.facts(lease).poll_seconds)
-    if status.state != "ready":
-        raise JobFailed(f"the provider has the job as {status.state}", where=job.backend, job_id=job.handle, advice="start a new run")
+    def __init__(self, attempt: Attempt, until: float) -> None:
+        self._attempt, self._until = attempt, until
+        self._look = time.monotonic() + _LOOK_SECONDS
+
+    def until_ready(self, backend: Backend, job: Job, lease: CredentialLease, left: int) -> None:
+        """Waits while the job is in the provider's queue or runs there.
+
+        Args:
+            backend: Where.
+            job: The job.
+            lease: Signs in.
+            left: Jobs of the round that are not settled.
+
+        Raises:
+            Waiting: For longer than this process waits.
+            Cancelled: Somebody cancelled the run meanwhile.
+            Superseded: Another process drives the run, or it was closed.
+            JobFailed: The job failed, or somebody cancelled it.
+        """
+        while not (status := backend.status(job.handle, lease)).ended:
+            if time.monotonic() >= self._until:
+                place = f", {status.position} before it" if status.position is not None else ""
+                message = f"waits for {counted(left, 'job')} at {job.backend} ({status.state}{place})"
+                raise Waiting(message, where=job.backend, jobs=left, position=status.position)
+            self._refuse_to_wait()
+            time.sleep(backend.facts(lease).poll_seconds)
+        if status.state != "ready":
+            raise JobFailed(f"the provider has the job as {status.state}", where=job.backend, job_id=job.handle, advice="start a new run")
+
+    def _refuse_to_wait(self) -> None:
+        if time.monotonic() < self._look:
+            return
+        self._look = time.monotonic() + _LOOK_SECONDS
+        refuse_if_cancelled(self._attempt, "collect")
+        row = self._attempt.row()
+        if row.attempt != self._attempt.number or row.ending is not None:
+            raise Superseded("another process drives this run, or it was closed", where="collect", advice="nothing to do: this process stops")
 
 
 def _offset(report: Progress, before: int, total: int) -> Progress:

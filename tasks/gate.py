@@ -23,7 +23,7 @@ from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed, Failed
 
-from prefect_gatehouse.errors import Cancelled, GatehouseError, Interrupted, StorageError, Superseded, Unavailable
+from prefect_gatehouse.errors import Cancelled, GatehouseError, Interrupted, StorageError, Superseded, Unavailable, Waiting
 from prefect_gatehouse.evidence.tags import tags_of
 from prefect_gatehouse.foreign import builtin_name, own_place
 from prefect_gatehouse.ledger.events import GateEntered, GateFailed, GatePassed
@@ -140,16 +140,26 @@ class Gate(Generic[P, V]):
 
     def refuse_if_cancelled(self, attempt: Attempt) -> None:
         """Asks Prefect whether somebody cancelled the run: a state set directly stops no process."""
-        context = FlowRunContext.get()
-        if not self._heeds_cancellation or context is None or context.flow_run is None or str(context.flow_run.id) != attempt.run_id:
-            return
-        with get_client(sync_client=True) as client:
-            try:
-                state = client.read_flow_run(context.flow_run.id).state
-            except ObjectNotFound:
-                raise Cancelled("the run was deleted in Prefect", where=self.name, advice="start a new run") from None
-        if state is not None and (state.is_cancelled() or state.is_cancelling()):
-            raise Cancelled("the run was cancelled in Prefect", where=self.name, advice="start a new run")
+        if self._heeds_cancellation:
+            refuse_if_cancelled(attempt, self.name)
+
+
+def refuse_if_cancelled(attempt: Attempt, where: str) -> None:
+    """Asks Prefect whether somebody cancelled the run; for what waits inside a gate, too.
+
+    Raises:
+        Cancelled: So it is, or the run was deleted there.
+    """
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None or str(context.flow_run.id) != attempt.run_id:
+        return
+    with get_client(sync_client=True) as client:
+        try:
+            state = client.read_flow_run(context.flow_run.id).state
+        except ObjectNotFound:
+            raise Cancelled("the run was deleted in Prefect", where=where, advice="start a new run") from None
+    if state is not None and (state.is_cancelled() or state.is_cancelling()):
+        raise Cancelled("the run was cancelled in Prefect", where=where, advice="start a new run")
 
 
 class Passage(Generic[V]):
@@ -169,6 +179,9 @@ class Passage(Generic[V]):
         try:
             self.gate.refuse_if_cancelled(self.attempt)
             self.value = self.make()
+        except Waiting as waiting:
+            self.stopped = waiting
+            return Completed(name="Suspended", message=waiting.message)  # in the middle of the gate; another process comes back to it
         except Exception as error:  # noqa: BLE001 - Prefect would store a foreign error's text and traceback
             self.stopped = sanitised(error, self.gate.name)
             return Failed(message=str(self.stopped))
@@ -186,6 +199,8 @@ class Passage(Generic[V]):
             value = self.gate.run(self.attempt, self.args, self.kwargs)
             self._tag((value,))
             self._store(mark, entered, value)
+        except Waiting:
+            raise  # nothing failed: the event that the run waits follows
         except Exception as error:  # noqa: BLE001 - foreign errors become ours, without their text
             stopped = sanitised(error, self.gate.name)
             self._failed(mark, entered, stopped)

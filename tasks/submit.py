@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from prefect_gatehouse.errors import Ambiguous, Denied, Expired, InputError
+from prefect_gatehouse.errors import Ambiguous, Denied, Expired, InputError, Waiting
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.providers.interface import Backend
 from prefect_gatehouse.run import journal
@@ -19,6 +19,7 @@ from prefect_gatehouse.run.minimised import formless_tokens
 from prefect_gatehouse.run.policy_questions import ask_submit
 from prefect_gatehouse.run.pricing import Pricing
 from prefect_gatehouse.run.values import ApprovedPlan, Job, Submission
+from prefect_gatehouse.run.willing import AGAIN_SECONDS, label_of, passed_over
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.workload.batch import CircuitBatch
@@ -33,7 +34,8 @@ def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summar
     Raises:
         Denied: Policy, approvals or envelope say no, the round could carry more bits than were approved, or every backend definitely refused.
         DataRefused: A payload holds something else than numbers and gates.
-        Expired: The approval's deadline has passed.
+        Expired: The approval's deadline has passed, or comes before the manifest's window opens.
+        Waiting: It is not the hour, or no backend takes the round now.
         PlanChanged: What would run is not what was approved.
         Ambiguous: Nobody can tell whether a job exists.
         Unavailable: The block of a backend is missing, or its server does not answer.
@@ -43,13 +45,12 @@ def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summar
     attempt.parts.refuse_changes(plan)
     attempt.parts.refuse_other_backends(plan)
     bits = require_approved_bits(plan, batch, number)
-    if datetime.now(UTC) > approved.decided_at + timedelta(seconds=plan.body.deadline_seconds):
-        raise Expired("the approval's deadline has passed", where="submit", advice="start a new run")
+    _refuse_hour(attempt, approved, number)
     clearance = attempt.people.clearance(plan.admitted.requester, plan.admitted.tier.unverified_class)
     decision = ask_submit(attempt.policy, plan, len(approvals), attempt.settings.environment, clearance)
     attempt.permit(f"decided:{attempt.number}:{number}", decision.fact())
     with fetch(attempt, plan.admitted, Purpose.SUBMIT) as lease:
-        backend, entries = _on_first_willing(attempt, approved, batch, summary, number, lease)
+        position, entries = _on_first_willing(attempt, approved, batch, summary, number, lease)
     return Submission(
         run_id=attempt.run_id,
         plan_digest=plan.digest,
@@ -58,23 +59,48 @@ def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summar
         leaving_bits=bits,
         jobs=tuple(Job(key=entry.key, backend=entry.backend, handle=entry.handle or "", circuits=entry.circuits) for entry in entries),
         reserved=sum((entry.reserved for entry in entries), Decimal(0)),
-        label="primary" if backend == plan.body.backends[0].name else "fallback",
+        label=label_of(plan.body.backends, position),
     )
+
+
+def _refuse_hour(attempt: Attempt, approved: ApprovedPlan, number: int) -> None:
+    """Stops a round after the deadline, and one that is not begun outside of the manifest's window."""
+    now, window = datetime.now(UTC), approved.plan.admitted.manifest.execution.window
+    deadline = approved.decided_at + timedelta(seconds=approved.plan.body.deadline_seconds)
+    if now > deadline:
+        raise Expired("the approval's deadline has passed", where="submit", advice="start a new run")
+    if window is None or window.is_open(now) or journal.entries(attempt, number):
+        return
+    opens = window.next_opening(now)
+    if opens > deadline:
+        advice = "start a new run with a later envelope.deadline, or within the window"
+        raise Expired(f"jobs are submitted {window.in_words()}, and the approval's deadline comes first", where="execution.window", advice=advice)
+    message = f"waits until {opens:%Y-%m-%d %H:%M} UTC: jobs are submitted {window.in_words()}"
+    raise Waiting(message, where="execution.window", resume_at=opens.timestamp())
 
 
 def _on_first_willing(
     attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summary: CircuitsSummary, number: int, lease: CredentialLease
-) -> tuple[str, list[journal.Entry]]:
-    """Tries the backends in order; the next one only after a definite refusal."""
-    backends = [snapshot.name for snapshot in approved.plan.body.backends]
+) -> tuple[int, list[journal.Entry]]:
+    """Tries the backends in order; the next one only after a definite refusal, or where one is passed over before anything is intended there.
+
+    Where a round was begun on a backend it stays there, though one before it takes jobs again by now.
+    """
+    max_queue = approved.plan.admitted.manifest.execution.max_queue
     known = journal.entries(attempt, number)
-    for position, backend in enumerate(backends):
-        provider = attempt.backend(backend)
+    begun = min((entry.fallback for entry in known if entry.state != "refused"), default=0)
+    not_now: list[str] = []
+    for position, snapshot in enumerate(approved.plan.body.backends):
         entries = [entry for entry in known if entry.fallback == position]
-        if any(entry.state == "refused" for entry in entries):
+        if position < begun or any(entry.state == "refused" for entry in entries):
             continue
+        provider = attempt.backend(snapshot.name)
         found = bool(entries)
         if not found:
+            why = passed_over(attempt, snapshot.name, provider, lease, round_number=number, position=position, max_queue=max_queue)
+            if why:
+                not_now.append(why)
+                continue
             entries = _intend(attempt, approved, batch, summary, number, position, provider, lease)
         try:
             for entry in entries:
@@ -85,7 +111,10 @@ def _on_first_willing(
                 raise  # part of the round is on this backend: a person decides what becomes of it
             journal.refused(attempt, entries, refusal.message)
             continue
-        return backend, [entry for entry in journal.entries(attempt, number) if entry.fallback == position]
+        return position, [entry for entry in journal.entries(attempt, number) if entry.fallback == position]
+    if not_now:
+        message = f"no backend takes the round now: {'; '.join(not_now)}"
+        raise Waiting(message, where="submit", resume_at=time.time() + AGAIN_SECONDS)
     raise Denied("every backend of the plan refused", where="submit", advice="look at the events of the run, then start a new one")
 
 

@@ -14,7 +14,8 @@
     |   |-- Unavailable       a server, a backend or a secret store does not answer
     |   |-- WorkloadFailed    the workload raised, or did not do the same thing again on replay
     |   |   `-- UnusableAnswer    it gave something that is no circuits or no frame
-    |   `-- JobFailed         the backend reports the job as failed
+    |   |-- JobFailed         the backend reports the job as failed
+    |   `-- Waiting           its process need not wait: the run is suspended, and goes on by itself
     |-- Ambiguous             nobody can tell whether a job was submitted; a person has to look
     |-- Superseded            a newer attempt drives this run, or the ledger has closed it
     `-- Tampered              something does not match its digest or its signature
@@ -161,6 +162,24 @@ class JobFailed(Interrupted):
     """The backend reports the job as failed."""
 
     code = "job-failed"
+
+
+class Waiting(Interrupted):
+    """Nothing is wrong: the run waits for a queue, a device or an hour, and holds no process meanwhile.
+
+    Args:
+        message: What it waits for.
+        where: The backend, or the gate.
+        jobs: How many jobs it waits for; 0 where it waits for none.
+        position: Jobs before them in the queue, None where nobody says.
+        resume_at: When it may go on, seconds since the epoch; None where jobs decide that.
+    """
+
+    code = "waiting"
+
+    def __init__(self, message: str, *, where: str, jobs: int = 0, position: int | None = None, resume_at: float | None = None) -> None:
+        super().__init__(message, where=where, retry=True)
+        self.jobs, self.position, self.resume_at = jobs, position, resume_at
 
 
 class Ambiguous(GatehouseError):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-Label = Literal["primary", "fallback"]
-"""Whether the first backend of the manifest answered every round."""
+Label = Literal["primary", "fallback", "substitute", "simulator"]
+"""Which backend of the manifest answered, the best first: the first one, another simulator for a simulator, another device, a simulator for a
+device. A run's is the worst of its rounds."""
 
 
 Ending = Literal["completed", "denied", "rejected", "expired", "cancelled", "abandoned"]

@@ -42,6 +42,7 @@ CASES = {
     "silent, not yet lost": ({"last_sign": NOW - SILENT_SECONDS + 1}, "running", ["1 min old"]),
     "lost": ({"last_sign": NOW - 900}, "lost", ["no sign of life", "15 min", "gatehouse resume 0123abcd"]),
     "waiting": ({"status": "waiting", "wait_until": UNTIL}, "waiting", ["until 2027-01-15 09:00 UTC", "gatehouse approve 0123abcd"]),
+    "queued": ({"status": "queued", "wait_until": UNTIL, "message": "waits for 2 jobs at b"}, "queued", ["waits for 2 jobs at b, until 2027-01-15"]),
     "failed": ({"status": "failed", "wait_until": UNTIL}, "failed", ["until 2027-01-15 09:00 UTC", "gatehouse resume 0123abcd"]),
     "suspended": ({"status": "suspended", "last_sign": NOW - 9000}, "suspended", ["by hand", "gatehouse resume 0123abcd"]),
     "scheduled": ({"status": "scheduled", "last_sign": NOW - 9000}, "scheduled", ["no worker", "prefect worker start --pool gatehouse"]),

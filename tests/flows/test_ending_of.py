@@ -27,14 +27,14 @@ def test_what_lives_goes_on(claim: str, decided: str | None) -> None:
     assert ending_of(row("running", silent=SILENT_SECONDS), decided, claim, WINDOW, NOW) is None  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("status", "claim"), list(product(("running", "waiting", "suspended", "scheduled", "failed"), CLAIMS)))
+@pytest.mark.parametrize(("status", "claim"), list(product(("running", "waiting", "queued", "suspended", "scheduled", "failed"), CLAIMS)))
 def test_a_decided_ending_is_the_ending(status: str, claim: str) -> None:
     """Where no process lives, what a process had decided comes before a claim and before any time."""
     dead = row(status, silent=SILENT_SECONDS + 1, wait_until=NOW + 60)
     assert (ending_of(dead, "rejected", claim, WINDOW, NOW) or ("",))[0] == "rejected"  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("status", "claim"), list(product(("running", "waiting", "suspended", "scheduled", "failed"), CLAIMS[1:])))
+@pytest.mark.parametrize(("status", "claim"), list(product(("running", "waiting", "queued", "suspended", "scheduled", "failed"), CLAIMS[1:])))
 def test_cancelled_or_deleted_where_nobody_drives(status: str, claim: str) -> None:
     """It is ended at once, with the reason."""
     dead = row(status, silent=SILENT_SECONDS + 1, wait_until=NOW + 60)
@@ -42,7 +42,8 @@ def test_cancelled_or_deleted_where_nobody_drives(status: str, claim: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("status", "ending"), [("waiting", "expired"), ("suspended", "abandoned"), ("scheduled", "abandoned"), ("failed", "abandoned")]
+    ("status", "ending"),
+    [("waiting", "expired"), ("queued", "expired"), ("suspended", "abandoned"), ("scheduled", "abandoned"), ("failed", "abandoned")],
 )
 def test_its_time_in_the_ledger(status: str, ending: str) -> None:
     """Not a second before it, and then whatever Prefect has."""

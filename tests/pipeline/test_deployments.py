@@ -36,7 +36,7 @@ def everything(stack: Any) -> Any:
 def test_the_server_has_what_the_file_says(everything: Any) -> None:
     """Names, tags, schedules, limits and entry points; no path of the machine that deployed, and nothing to pull."""
     declared = yaml.safe_load(FILE.read_text())["deployments"]
-    assert [item["name"] for item in declared] == ["governed-pipeline", "clean-up"]
+    assert [item["name"] for item in declared] == ["governed-pipeline", "clean-up", "reconcile"]
     for item in declared:
         found = deployed(everything, f"{item['name']}/{item['name']}")
         assert (found.entrypoint, found.tags, found.work_pool_name) == (item["entrypoint"], item["tags"], item["work_pool"]["name"])

@@ -40,6 +40,13 @@ def test_the_tiers_that_ship(path: Path) -> None:
     assert [tier.unverified_class for tier in tiers.values()] == [DataClass.INTERNAL, DataClass.PUBLIC, DataClass.PUBLIC]
 
 
+def test_a_file_that_says_nothing_of_fallbacks(path: Path) -> None:
+    """It asks for the most, as with everything that it leaves out."""
+    assert {tier.fallback for tier in load_tiers(path).values()} == {"allowed"}
+    path.write_text(SHIPPED.replace("  fallback: allowed\n", ""))
+    assert {tier.fallback for tier in load_tiers(path).values()} == {"forbidden"}
+
+
 # A line of the file, what stands there instead, and the field that the error names.
 WRONG = [
     ("approvers: 2", "approvers: 0", "business.approvers"),

@@ -135,3 +135,13 @@ def test_a_copied_request_beside_something_else(desk: Desk, request_of_ann: Sign
     with pytest.raises(Denied, match="another manifest, folder or workload"):
         admitted_as(desk, str(uuid.uuid4()), desk.manifest, request_of_ann)
     assert desk.ledger.events(None, "run-admitted") == []
+
+
+def test_a_tier_that_forbids_a_fallback(desk: Desk) -> None:
+    """Two backends are refused before anything is read, not when the second is wanted."""
+    tiers = desk.settings.tiers
+    tiers.write_text(tiers.read_text().replace("fallback: allowed", "fallback: forbidden"))
+    desk.change("backends: [aer]", "backends: [aer, braket-local]")
+    with pytest.raises(Denied, match="the tier prototype forbids a fallback") as caught:
+        desk.admitted()
+    assert caught.value.where == "execution.backends"

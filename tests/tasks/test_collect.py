@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from tests.support.gates import Desk, Fetching
 
-from prefect_gatehouse.errors import JobFailed, Tampered
+from prefect_gatehouse.errors import Cancelled, JobFailed, Superseded, Tampered, Waiting
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.providers.interface import JobResult, JobStatus
 from prefect_gatehouse.providers.simulator.aer import AerBackend
 from prefect_gatehouse.run.counts import counts_of
 from prefect_gatehouse.run.values import RoundOutcome, Submission
+from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.tasks.collect import collect
 from prefect_gatehouse.tasks.submit import submit
 
@@ -79,3 +80,45 @@ def test_the_bill_and_the_calibration_are_the_provider_s(desk: Desk, monkeypatch
     monkeypatch.setattr(AerBackend, "result", lambda *_: given)
     outcome = collected(desk, submission)
     assert (outcome.queue_seconds, outcome.run_seconds, outcome.cost, len(outcome.calibration_sha256)) == (7.0, 2.0, Decimal("0.5"), 64)
+
+
+def waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that stays in its queue, and a look at the run at every turn."""
+    monkeypatch.setattr(AerBackend, "status", lambda self, handle, lease: JobStatus("queued", 41))
+    monkeypatch.setattr("prefect_gatehouse.tasks.collect._LOOK_SECONDS", 0.0)
+
+
+def test_a_queue_longer_than_a_process_waits(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No failure: the passage stays open, its credential is revoked, and another attempt collects what is ready by then."""
+    desk.change("  shots: 64\n", "  shots: 64\n  queue_wait: 1s\n")
+    submission = submitted(desk)
+    with monkeypatch.context() as queued:
+        waiting(queued)
+        with pytest.raises(Waiting, match="waits for 1 job at aer") as caught:
+            collected(desk, submission)
+    assert (caught.value.jobs, caught.value.position, caught.value.resume_at) == (1, 41, None)
+    assert desk.gates("gate-failed") == [] and all(lease.revoked for lease in desk.attempt.leases)
+    desk.attempt = desk.next_attempt()
+    assert collected(desk, submission).shots == 64
+
+
+def test_cancelled_while_it_waits(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody sets the state in Prefect, which stops no process: the gate looks for itself."""
+    submission = submitted(desk)
+    waiting(monkeypatch)
+
+    def cancelled(attempt: Any, where: str) -> None:
+        raise Cancelled("the run was cancelled in Prefect", where=where)
+
+    monkeypatch.setattr("prefect_gatehouse.tasks.collect.refuse_if_cancelled", cancelled)
+    with pytest.raises(Cancelled):
+        collected(desk, submission)
+
+
+def test_taken_over_while_it_waits(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process drives the run, or somebody abandoned it: this one stops instead of waiting on."""
+    submission, old = submitted(desk), desk.attempt
+    waiting(monkeypatch)
+    desk.next_attempt()
+    with pytest.raises(Superseded):
+        collect.body(old, submission, lambda *_: CredentialLease(Purpose.SUBMIT, None, None, environment="local", tenant="t"))

@@ -11,7 +11,7 @@ from prefect_gatehouse.tasks.conclude import conclude
 from prefect_gatehouse.vocabulary import Label
 
 
-@pytest.mark.parametrize("labels", [("primary", "primary"), ("primary", "fallback"), ("fallback", "primary")])
+@pytest.mark.parametrize("labels", [("primary", "primary"), ("primary", "fallback"), ("fallback", "primary"), ("simulator", "substitute")])
 def test_one_round_on_a_fallback_marks_the_whole(collected: Collected, monkeypatch: pytest.MonkeyPatch, labels: tuple[Label, Label]) -> None:
     """What people are told of the backend holds for every round."""
     attempt, outcome = collected.desk.attempt, collected.outcome
@@ -23,7 +23,8 @@ def test_one_round_on_a_fallback_marks_the_whole(collected: Collected, monkeypat
         for item, label in zip(outcome.rounds, labels, strict=True)
     )
     again = conclude.body(attempt, outcome.approved, rounds, pa.table({"subject": ["a"]}))
-    assert (again.label, again.frame.rows) == ("fallback" if "fallback" in labels else "primary", 1)
+    worst = next(label for label in ("simulator", "fallback", "primary") if label in labels)
+    assert (again.label, again.frame.rows) == (worst, 1)
 
 
 def test_the_frame_is_owned(collected: Collected) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from tests.support.gates import Desk, Fetching
 from tests.support.plans import RUN
 
-from prefect_gatehouse.errors import Ambiguous, Denied, Expired, GatehouseError, PlanChanged
+from prefect_gatehouse.errors import Ambiguous, Denied, Expired, GatehouseError, PlanChanged, Waiting
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.manifest.models import Purpose
+from prefect_gatehouse.providers.interface import DeviceState
 from prefect_gatehouse.providers.simulator.aer import AerBackend
 from prefect_gatehouse.run.values import ApprovedPlan, Submission
 from prefect_gatehouse.tasks.submit import submit
@@ -104,3 +105,65 @@ def test_an_answer_that_was_lost(desk: Desk, monkeypatch: pytest.MonkeyPatch) ->
             submitted(desk, approved, Fetching())
         desk.attempt = desk.next_attempt()
     assert (sent, desk.entries()) == ([f"{RUN}:0:0:0"], [(0, 0, "aer", "ambiguous")])
+
+
+def state(online: bool = True, queue: int | None = 0) -> Callable[..., DeviceState]:
+    return lambda self, lease: DeviceState(online, queue, None, b"")
+
+
+@pytest.mark.parametrize(("found", "because"), [(state(online=False), "offline"), (state(queue=8), "queue")])
+def test_a_backend_that_is_passed_over(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, found: Any, because: str) -> None:
+    """Offline, or with a longer queue than the manifest takes: nothing is intended there, the next one has the round, and it stays there."""
+    desk = Desk(tmp_path)
+    desk.change("  shots: 64\n", "  shots: 64\n  max_queue: 7\n")
+    approved = desk.approved()
+    with monkeypatch.context() as away, pytest.MonkeyPatch.context() as dying:
+        away.setattr(AerBackend, "state", found)
+        dying.setattr("prefect_gatehouse.run.journal.submitted", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            submitted(desk, approved, Fetching())
+    (event,) = desk.ledger.events(RUN, "backend-passed-over")
+    assert (event.data["backend"], event.data["because"]) == ("aer", because)
+    desk.attempt = desk.next_attempt()  # by now the first one is back: a second job on it would be paid twice
+    assert (submitted(desk, approved, Fetching()).label, {entry[2] for entry in desk.entries()}) == ("fallback", {"braket-local"})
+    desk.ledger.close()
+
+
+def test_no_backend_takes_it_now(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not an ending: the run waits, and is tried again; a queue that nobody tells of is none."""
+    approved = desk.approved()
+    with monkeypatch.context() as away:
+        away.setattr(AerBackend, "state", state(online=False, queue=None))
+        with pytest.raises(Waiting, match="no backend takes the round now: aer is offline") as caught:
+            submitted(desk, approved, Fetching())
+    assert caught.value.resume_at is not None and desk.entries() == []
+    desk.attempt = desk.next_attempt()
+    monkeypatch.setattr(AerBackend, "state", state(queue=None))
+    assert submitted(desk, approved, Fetching()).label == "primary"
+
+
+def hours(opens: int, closes: int) -> str:
+    """A window of the manifest, in hours from now."""
+    now = datetime.now(UTC)
+    first, last = (f"{now + timedelta(hours=each):%H:%M}" for each in (opens, closes))
+    return f'  shots: 64\n  window: {{opens: "{first}", closes: "{last}"}}\n'
+
+
+def test_outside_of_the_window(desk: Desk) -> None:
+    """It waits until the window opens, before a credential is fetched; where that is after the deadline, it says so and ends."""
+    desk.change("  shots: 64\n", hours(2, 3))
+    desk.change("deadline: 1h", "deadline: 3h")
+    approved, fetch = desk.approved(), Fetching()
+    with pytest.raises(Waiting, match=r"waits until .* UTC: jobs are submitted from") as caught:
+        submitted(desk, approved, fetch)
+    assert 3600 < (caught.value.resume_at or 0) - datetime.now(UTC).timestamp() <= 7200 and (fetch.purposes, desk.entries()) == ([], [])
+    late = approved.model_copy(update={"decided_at": approved.decided_at - timedelta(hours=2)})
+    circuits, summary = desk.first_round(approved.plan)
+    with pytest.raises(Expired, match="deadline comes first"):
+        submit.in_round(0, desk.attempt, late, circuits, summary, 0, fetch)
+
+
+def test_within_the_window(desk: Desk) -> None:
+    """Then it is no matter."""
+    desk.change("  shots: 64\n", hours(-1, 1))
+    assert submitted(desk, desk.approved(), Fetching()).label == "primary"

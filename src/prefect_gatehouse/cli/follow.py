@@ -16,8 +16,8 @@ from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.settings import Settings
 
-RESTING = ("waiting", "suspended", "failed", "ended")
-"""States in which nothing goes on by itself."""
+RESTING = ("waiting", "queued", "suspended", "failed", "ended")
+"""States in which no process drives the run."""
 _MARKS = {"passed": "[green]\u2714[/]", "failed": "[red]\u2718[/]", "entered": "[yellow]\u2026[/]"}
 _EVERY = 0.4  # seconds between two looks at the ledger
 

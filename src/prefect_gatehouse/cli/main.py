@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "policy": ("policy:command", "Check the policies against what they are to decide."),
     "verify": ("verify:command", "Check the ledger against its signed heads."),
     "clean-up": ("clean_up:command", "Sweep once: end what expired, was cancelled or was not resumed."),
+    "reconcile": ("reconcile:command", "Look once after jobs that wait at providers, and after what ended runs left."),
     "worker": ("worker:command", "Start the worker that takes no orders from Prefect's API."),
     "doctor": ("doctor:command", "Look over work pools and deployments on the Prefect server."),
     "emulator": ("emulator:command", "Start a server that a provider's unmodified SDK talks to."),

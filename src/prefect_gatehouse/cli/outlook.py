@@ -29,6 +29,8 @@ def next_step(row: RunRow, now: float | None = None) -> str:
         return ""
     if row.status == "waiting":
         return f"waits for approval{until}: gatehouse approve {short}"
+    if row.status == "queued":
+        return f"{row.message}{until}; goes on by itself, the deployment reconcile looks after it (by hand: gatehouse reconcile)"
     if row.status == "suspended":
         return f"was suspended by hand in Prefect; can be resumed{until}: gatehouse resume {short}"
     if row.status == "scheduled":

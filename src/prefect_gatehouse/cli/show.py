@@ -14,6 +14,7 @@ from prefect_gatehouse.cli.outlook import in_utc, next_step, state_of
 from prefect_gatehouse.cli.output import console, emit, gatehouse_command, plain, table
 
 if TYPE_CHECKING:
+    from prefect_gatehouse.ledger.events import JobClosed
     from prefect_gatehouse.ledger.projection import RunRow
     from prefect_gatehouse.ledger.store import Ledger
     from prefect_gatehouse.settings import Settings
@@ -61,7 +62,16 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
     """Show RUN: its gates with time and outcome, what came of it and why, and what it waits for."""
     from prefect_gatehouse.cli.follow import gate_table
     from prefect_gatehouse.cli.plan import print_plan
-    from prefect_gatehouse.evidence.questions import attempts_of, find_run, passages, re_identifications, reason_of, recorded_plan
+    from prefect_gatehouse.evidence.questions import (
+        attempts_of,
+        closed_jobs,
+        find_run,
+        open_obligations,
+        passages,
+        re_identifications,
+        reason_of,
+        recorded_plan,
+    )
     from prefect_gatehouse.ledger.events import AnswerRefused, ReportWritten
     from prefect_gatehouse.run.chain import Chain
     from prefect_gatehouse.run.values import CleanupReceipt, WriteBackReceipt
@@ -74,11 +84,14 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         chain = Chain(ledger, run_id)
         receipts = (chain.read("write_back", WriteBackReceipt), chain.read("clean_up", CleanupReceipt))
         ends = {receipt.gate: receipt.model_dump(mode="json") for receipt in receipts if receipt is not None}
+        closed = closed_jobs(ledger, run_id)
+        obligations = open_obligations(ledger, run_id, ends.get("clean_up", {}).get("obligations", []))
         reason = reason_of(ledger, run_id)
         form = _form(ledger, row)
         attempts = [each.as_dict() for each in attempts_of(ledger, run_id)]
         refused = [event.fact.reason for event in ledger.facts(AnswerRefused, run_id=run_id)]
     assert row is not None  # find_run listed it
+    left_behind = [*(_closed(job) for job in closed), *(f"still open: {item}" for item in obligations)]
     reports = [(settings.home / path).absolute() for path in written]
     because = reason if row.ending not in {None, "completed"} else row.message
 
@@ -97,8 +110,8 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
             _say(f"re-identified: {act.in_words()}")
         for path in reports:
             _say(f"report: {path.as_uri()}" + ("" if path.exists() else " (not here: another machine's, or its retention has passed)"))
-        for item in (ends.get("clean_up") or {}).get("obligations", []):
-            _say(f"still open: {item}")
+        for line in left_behind:
+            _say(line)
         if row.ending is None:
             _say(f"the run {next_step(row)}")
 
@@ -106,6 +119,8 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         "run": {**_as_dict(row), "reason": reason},
         "gates": [asdict(item) for item in passed],
         "receipts": ends,
+        "jobs_closed": [job.model_dump(mode="json") for job in closed],
+        "obligations": obligations,
         "re_identified": [act.as_dict() for act in turned_back],
         "answers_refused": refused,
         "form": form,
@@ -115,6 +130,12 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
     if with_plan and plan is not None:
         data["plan"] = plan.model_dump(mode="json", by_alias=True)
     emit(data, as_json, render)
+
+
+def _closed(job: JobClosed) -> str:
+    """What became of a job of an ended run."""
+    cost = f"{job.cost_usd.normalize():f} USD" + (", as reserved" if job.basis == "reserved" else "")
+    return f"job {job.key} at {job.backend}: {job.outcome}, {cost}"
 
 
 def _form(ledger: Ledger, row: RunRow | None) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,9 @@ from prefect_gatehouse.ledger.events import (
     GateFact,
     GateFailed,
     GatePassed,
+    JobClosed,
+    JobGone,
+    JobLeft,
     JobSubmitted,
     PackagesInstalled,
     RanUnder,
@@ -196,6 +199,25 @@ def _note(fact: GateFact) -> str:
         record = LeaseRecord.model_validate(fact.value)
         return f"{record.purpose.value}: {record.block or 'none needed'}"
     return ""
+
+
+def open_obligations(ledger: Ledger, run_id: str, told: Iterable[str] = ()) -> list[str]:
+    """What is still open of a run that has ended, each as ``what: why``.
+
+    Args:
+        ledger: The open ledger.
+        run_id: The run.
+        told: Those of its receipt; what was met since is left out.
+    """
+    gone = {event.fact.key for event in ledger.facts(JobGone, run_id=run_id)}
+    left = {event.fact.key: f"{event.fact.key}: {event.fact.why}" for event in ledger.facts(JobLeft, run_id=run_id)}
+    others = [item for item in told if item.partition(": ")[0] not in left]
+    return [*(item for key, item in left.items() if key not in gone), *others]
+
+
+def closed_jobs(ledger: Ledger, run_id: str) -> list[JobClosed]:
+    """What became of the jobs that were open when the run ended."""
+    return [event.fact for event in ledger.facts(JobClosed, run_id=run_id)]
 
 
 def recorded_plan(ledger: Ledger, run_id: str) -> Plan | None:

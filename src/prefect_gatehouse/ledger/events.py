@@ -171,6 +171,19 @@ class RunSuspended(Fact):
     until: float = Field(description="Seconds since the epoch.")
 
 
+class RunQueued(Fact):
+    """The process ends here, and the run waits for jobs at their provider, for a device or for an hour: ``reconcile`` resumes it."""
+
+    kind = "run-queued"
+    status: ClassVar[str] = "queued"
+    message: str = Field(description="What it waits for.")
+    backend: str = Field("", description="Where; empty where it waits for no backend.")
+    jobs: int = Field(0, ge=0, description="How many jobs it waits for.")
+    position: int | None = Field(None, ge=0, description="Jobs before them in the queue, where the provider says.")
+    resume_at: float | None = Field(None, description="When it goes on, seconds since the epoch; left out where jobs decide that.")
+    until: float = Field(description="Until when it waits, seconds since the epoch.")
+
+
 class RunInterrupted(Fact):
     """Nothing goes on by itself: an operational failure, a process that died, or somebody suspended the run by hand."""
 
@@ -393,6 +406,70 @@ class SubmissionAmbiguous(Fact):
     backend: str
 
 
+class JobClosed(Fact):
+    """A run has ended, and nothing more becomes of its job: what the provider says of it, and what it cost."""
+
+    kind = "job-closed"
+    key: str
+    backend: str
+    job: str = Field("", description="The provider's name of it; empty where none was ever made.")
+    outcome: Literal["cancelled", "too-late", "failed", "never-made"] = Field(
+        description="Too late: it had its result before it could be cancelled, and nobody reads it."
+    )
+    cost_usd: Decimal
+    basis: Literal["billed", "reserved"] = Field("billed", description="Reserved: the provider does not say, so it counts as its worst case.")
+
+
+class JobLeft(Fact):
+    """A run has ended, and its job is not done with at the provider: an obligation that ``reconcile`` keeps trying."""
+
+    kind = "job-left"
+    key: str
+    backend: str
+    why: str
+
+
+class JobGone(Fact):
+    """Such an obligation is met."""
+
+    kind = "job-gone"
+    key: str
+
+
+class JobUnknown(Fact):
+    """A provider has a job of ours that no journal knows, or a second one for a key; it belongs to no run. Nobody touches it."""
+
+    kind = "job-unknown"
+    backend: str
+    job: str
+    key: str = Field(description="As the job is tagged.")
+    state: str
+
+
+class ProviderAsked(Fact):
+    """A credential was fetched to ask a provider about the jobs of many runs; it belongs to none of them."""
+
+    kind = "provider-asked"
+    backend: str
+    tenant: str
+    environment: str
+    block: str
+    secret_version: str = Field("", description="At its store, where the store has versions.")
+    lease: str
+    jobs: int = Field(ge=0, description="How many it was asked about.")
+
+
+class BackendPassedOver(Fact):
+    """A round was not offered to a backend; nothing had been intended there."""
+
+    kind = "backend-passed-over"
+    round: int
+    fallback: int
+    backend: str
+    because: Literal["offline", "queue", "failures"]
+    detail: str = ""
+
+
 class JobSettled(Fact):
     """A job gave its result and has its price."""
 
@@ -533,10 +610,12 @@ KINDS: Mapping[str, type[Fact]] = {
     each.kind: each
     for each in (
         RunRequested, RequestSpent, RunTaken, OrdersIgnored, PackagesInstalled,
-        AttemptStarted, RunAdmitted, GateEntered, GatePassed, GateFailed, RunSuspended, RunInterrupted, RunRescheduled, EndingDecided, RunEnded,
+        AttemptStarted, RunAdmitted, GateEntered, GatePassed, GateFailed, RunSuspended, RunQueued,
+        RunInterrupted, RunRescheduled, EndingDecided, RunEnded,
         PolicyDecided, ApprovalAsked, FormDiffered, ApprovalGiven, ApprovalRejected, AnswerRefused,
         LeaseNotRevoked, WorkersReadKeys, WorkloadRan, ReIdentified, KeyRotationDecided, KeysRotated,
         SubmissionIntended, JobSubmitted, SubmissionRefused, SubmissionAmbiguous, JobSettled,
+        JobClosed, JobLeft, JobGone, JobUnknown, ProviderAsked, BackendPassedOver,
         BudgetSet, ProviderLimitSet, SpendingDiffered,
         ArtifactStored, ArtifactsDeleted, ReportWritten, ReportDeleted, SyntheticRecorded,
     )

@@ -20,11 +20,15 @@ from prefect_gatehouse.ledger.events import (
     ArtifactStored,
     AttemptStarted,
     Fact,
+    JobClosed,
+    JobGone,
+    JobLeft,
     JobSettled,
     JobSubmitted,
     RunAdmitted,
     RunEnded,
     RunInterrupted,
+    RunQueued,
     RunRescheduled,
     RunSuspended,
     SubmissionAmbiguous,
@@ -37,13 +41,17 @@ SILENT_SECONDS = 120.0
 """A process that gave no sign of life for so long is taken for dead: it renews its heartbeat eight times in that time."""
 
 
+OPEN = ("intended", "submitted", "ambiguous")
+"""States in the journal of a job that may still be at its provider and is not billed."""
+
+
 @dataclass(frozen=True)
 class RunRow:
     """What the ledger knows of a run at a glance; times are seconds since the epoch.
 
     Attributes:
-        status: ``running``, ``waiting`` (for an approval), ``suspended`` (by hand, in Prefect), ``failed`` (can be resumed), ``scheduled``
-            (was resumed, no process has taken it up yet) or ``ended``.
+        status: ``running``, ``waiting`` (for an approval), ``queued`` (for its jobs, a device or an hour; goes on by itself), ``suspended`` (by
+            hand, in Prefect), ``failed`` (can be resumed), ``scheduled`` (was resumed, no process has taken it up yet) or ``ended``.
         wait_until: Until when it waits or can be resumed.
         last_sign: When a process that drives it gave its last sign of life; a heartbeat, and no event tells of it.
     """
@@ -102,7 +110,7 @@ def next_run(row: RunRow | None, run_id: str, attempt: int, at: float, fact: Fac
             return replace(row, status="waiting", wait_until=fact.until, message="waits for approval")
         case ApprovalGiven() | ApprovalRejected() | AnswerRefused():
             return replace(row, status="running", wait_until=None, message="")
-        case RunInterrupted():
+        case RunInterrupted() | RunQueued():
             return replace(row, status=fact.status, wait_until=fact.until, message=fact.message)
         case RunRescheduled():
             return replace(row, status="scheduled", wait_until=fact.until, message="resumed, waits for a worker")
@@ -122,6 +130,7 @@ class Projection:
         submissions: Columns of the journal that follow from events, by key; payloads and results are sealed, and opened by their digest.
         charges: Who pays for a job, by its key.
         artifacts: By URI.
+        left: Keys of jobs of ended runs that are not done with at their provider.
     """
 
     def __init__(self) -> None:
@@ -129,6 +138,7 @@ class Projection:
         self.submissions: dict[str, Columns] = {}
         self.charges: dict[str, Columns] = {}
         self.artifacts: dict[str, Columns] = {}
+        self.left: set[str] = set()
         self._accounts: dict[str, Account] = {}
 
     def add(self, run_id: str, attempt: int, at: float, fact: Fact) -> Iterator[str]:
@@ -152,6 +162,15 @@ class Projection:
                 yield from self._step(fact.key, "intended", state="ambiguous")
             case JobSettled():
                 yield from self._step(fact.key, "submitted", state="settled", settled=fact.cost_usd)
+            case JobClosed():
+                handle = {"handle": fact.job} if fact.job else {}
+                yield from self._step(fact.key, *OPEN, state="closed", settled=fact.cost_usd, **handle)
+            case JobLeft():
+                self.left.add(fact.key)
+            case JobGone():
+                if fact.key not in self.left:
+                    yield f"job {fact.key}: nothing of it was left"
+                self.left.discard(fact.key)
 
     def _keep(self, run_id: str, fact: Fact) -> None:
         if isinstance(fact, ArtifactStored):
@@ -170,10 +189,10 @@ class Projection:
         elif (paid := paid_for(fact)) is not None and paid[0] in self.charges:
             self.charges[paid[0]]["settled"] = paid[1]
 
-    def _step(self, key: str, before: str, **columns: Any) -> Iterator[str]:
+    def _step(self, key: str, *before: str, **columns: Any) -> Iterator[str]:
         row = self.submissions.get(key)
-        if row is None or row["state"] != before:
-            yield f"submission {key}: it was never {before}"
+        if row is None or row["state"] not in before:
+            yield f"submission {key}: it was never {' or '.join(before)}"
         else:
             row.update(columns)
 
@@ -200,7 +219,7 @@ def submission(run_id: str, fact: SubmissionIntended) -> Columns:
 def paid_for(fact: Fact) -> tuple[str, int] | None:
     """A job's key and what it cost in the end, in ten-thousandths of a dollar; None of what settles nothing."""
     match fact:
-        case JobSettled():
+        case JobSettled() | JobClosed():
             return fact.key, in_units(fact.cost_usd)
         case SubmissionRefused():
             return fact.key, 0

@@ -328,6 +328,16 @@ class Ledger:
         with self.reading() as connection:
             return [read_event(row.body, row.leaf) for row in connection.execute(query)]
 
+    def newest(self, kind: type[G], *, behind: int = 0, limit: int | None = None) -> list[Event[G]]:
+        """Events of a kind, newest first: those behind a number, at most so many.
+
+        Raises:
+            Tampered: The fields of one are not those of its kind.
+        """
+        query = select(events.c.body, events.c.leaf).where(events.c.kind == kind.kind, events.c.seq > behind).order_by(events.c.seq.desc())
+        with self.reading() as connection:
+            return cast(list[Event[G]], [read_event(row.body, row.leaf) for row in connection.execute(query.limit(limit))])
+
     def after(self, seq: int, limit: int) -> list[Event[Fact]]:
         """The next events behind a number, at most so many."""
         query = select(events.c.body, events.c.leaf).where(events.c.seq > seq).order_by(events.c.seq).limit(limit)

@@ -31,6 +31,7 @@ from prefect_gatehouse.manifest.fields import (
 )
 from prefect_gatehouse.manifest.output_columns import OutputColumn, OutputColumns
 from prefect_gatehouse.manifest.reserved import about_column, alike, free_table
+from prefect_gatehouse.manifest.window import Window
 from prefect_gatehouse.vocabulary import TierName
 
 
@@ -104,6 +105,14 @@ class Execution(Strict):
     rehearsal: Literal["required", "skip"] = Field(
         "required", description="Whether the workload is run to its end on a simulator before anybody is asked; a tier may demand it."
     )
+
+    queue_wait: Duration = Field(
+        timedelta(minutes=3), description="How long a process waits for jobs in a provider's queue before the run is suspended."
+    )
+    max_queue: Annotated[int, Field(ge=0, le=1_000_000)] | None = Field(
+        None, description="A backend in whose queue more jobs wait is passed over; no limit unless set."
+    )
+    window: Window | None = Field(None, description="Hours in which jobs are submitted; at any hour unless set.")
 
     @model_validator(mode="after")
     def _each_once(self) -> Execution:

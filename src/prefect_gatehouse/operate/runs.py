@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
 
 from httpx import HTTPStatusError, codes
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.objects import FlowRun, State, StateType
-from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.responses import SetStateStatus
 from prefect.exceptions import ObjectNotFound
 from prefect.input import read_flow_run_input
 from prefect.settings import PREFECT_API_URL
-from prefect.states import Cancelled, Scheduled
+from prefect.states import Cancelled
 
 from prefect_gatehouse.blocks.devices import read_settings
 from prefect_gatehouse.blocks.reader import read_secret
 from prefect_gatehouse.errors import GatehouseError, InputError, Unavailable
 from prefect_gatehouse.evidence.questions import recorded_plan
 from prefect_gatehouse.flows.ending import end
-from prefect_gatehouse.flows.lifecycle import resume_window
+from prefect_gatehouse.flows.resuming import go_on
 from prefect_gatehouse.identity.request import SignedRequest, sign_request, subject_of
 from prefect_gatehouse.identity.sshsig import sign
-from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.run.apart import workload_beside
@@ -36,8 +34,6 @@ from prefect_gatehouse.run.values import CleanupReceipt, run_name
 from prefect_gatehouse.settings import Settings
 
 DEPLOYMENT = "governed-pipeline/governed-pipeline"
-_SETTLE_SECONDS = 3.0
-"""After a death Prefect's late CRASHED can still arrive; a restart before it would be marked dead while it lives."""
 _TRIES = 6  # the SQLite server answers 503 now and then; with the pause below that is six seconds
 
 _RETRY = (
@@ -170,13 +166,8 @@ def answer(run_id: str, decision: Literal["approve", "reject"], *, approver: str
     raise Unavailable("the server did not take the answer", where=run_id, advice="try again", retry=True)
 
 
-def _suspended_by_hand(state: State[Any]) -> bool:
-    """Whether a suspended run waits for no form: ours always comes with one."""
-    return state.type is StateType.PAUSED and not state.state_details.run_input_keyset
-
-
 def resume(ledger: Ledger, run_id: str, *, dead: bool = False) -> None:
-    """Schedules a run again that failed for an operational reason, was suspended by hand, or whose process died.
+    """Schedules a run again that failed for an operational reason, waits in a queue, was suspended by hand, or whose process died.
 
     Args:
         ledger: The open ledger.
@@ -192,42 +183,8 @@ def resume(ledger: Ledger, run_id: str, *, dead: bool = False) -> None:
     if row is not None and row.ending is not None:
         raise InputError(f"the run is closed ({row.ending})", where=run_id, advice="start a new run")
     with server() as client:
-        state = flow_run(client, run_id).state
-        _refuse_to_resume(row, state, run_id, dead=dead)
-        if state is not None:
-            age = (datetime.now(UTC) - state.timestamp).total_seconds()
-            time.sleep(max(0.0, _SETTLE_SECONDS - age))
-        if not _schedule(client, run_id):
-            raise Unavailable("the server did not schedule the run", where=run_id, advice="look at the run in the Prefect UI")
-    if row is not None and row.status != "waiting":  # one that waits has its own time, and asks again
-        ledger.schedule_again(row, time.time() + resume_window(ledger, run_id))
-
-
-def _refuse_to_resume(row: RunRow | None, state: State[Any] | None, run_id: str, *, dead: bool) -> None:
-    if state is None:
-        return
-    if state.type is StateType.PAUSED and not _suspended_by_hand(state):
-        raise InputError("the run waits for an approval", where=run_id, advice=f"run: gatehouse approve {run_id}")
-    if state.type in {StateType.SCHEDULED, StateType.PENDING}:
-        raise InputError(f"Prefect has the run as {state.name}", where=run_id, advice="wait: a worker takes it up; is one running?")
-    if dead or (row is not None and (row.status != "running" or row.is_lost())):
-        return
-    silent = "the ledger has no sign of life of it yet" if row is None else f"the last sign of life of its process is {row.silent_for():.0f} s old"
-    if state.type is StateType.RUNNING:
-        advice = "if you know that its process is dead, add --dead"
-        raise InputError(f"Prefect has the run as running, and {silent}", where=run_id, advice=advice)
-    if state.type is StateType.PAUSED:
-        advice = "its process leaves after the gate that it is in; then resume it, or add --dead if you know that it is dead"
-        raise InputError(f"the run was suspended by hand a moment ago, and {silent}", where=run_id, advice=advice)
-
-
-def _schedule(client: SyncPrefectClient, run_id: str) -> bool:
-    # A suspension whose time is over is refused once, and is a failure from then on, which can be scheduled.
-    for _ in range(2):
-        response: OrchestrationResult[Any] = client.set_flow_run_state(UUID(run_id), Scheduled(message="resumed by gatehouse"))
-        if response.status is SetStateStatus.ACCEPT:
-            return True
-    return False
+        flow_run(client, run_id)
+        go_on(client, ledger, run_id, dead=dead)
 
 
 def abandon(settings: Settings, ledger: Ledger, run_id: str) -> CleanupReceipt:

@@ -20,7 +20,7 @@ from prefect_gatehouse.ledger.spending import used_on
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.operate.budgets import LEDGER, amount_of, line_of
-from prefect_gatehouse.providers.interface import Backend, Connection, SettingsReader, SpendingLimit
+from prefect_gatehouse.providers.interface import Connection, LimitsSpending, SettingsReader, SpendingLimit
 from prefect_gatehouse.providers.registry import block_of, connect
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.settings import Settings
@@ -65,7 +65,7 @@ class Device:
     """
 
     name: str
-    backend: Backend
+    backend: LimitsSpending
     lease: CredentialLease
 
 
@@ -81,6 +81,8 @@ def device_of(settings: Settings, name: str, credential: str, read_secret: Calla
         raise InputError("this backend bills nothing", where="BACKEND", advice="name a device, such as braket/NAME")
     sealer = RunKeysInMemory().obtain("walls").sealer()
     backend = connect(name, Connection(settings.folder("providers"), sealer, read_settings(block[0])))
+    if not isinstance(backend, LimitsSpending):
+        raise InputError("this provider has no spending limits", where="BACKEND", advice="keep to the budgets: gatehouse budget set")
     lease = CredentialLease(Purpose.SUBMIT, credential, read_secret(credential), environment=settings.environment, tenant="")
     return Device(name, backend, lease)
 

@@ -39,6 +39,7 @@ class _Tier(Strict):
     provider_limit: Literal["required", "optional"] = "required"
     worker: WorkerKind = "gatehouse"
     cell: CellName = "bubblewrap"
+    fallback: Literal["allowed", "forbidden"] = "forbidden"
 
 
 def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
@@ -78,6 +79,7 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             provider_limit=tier.provider_limit,
             worker=tier.worker,
             cell=tier.cell,
+            fallback=tier.fallback,
         )
         for name, tier in tiers.items()
     }
@@ -91,6 +93,21 @@ def refuse_unrehearsed(manifest: Manifest, tier: TierRules) -> None:
     """
     if contradicts(manifest, tier):
         raise Denied(f"the tier {tier.name} demands a rehearsal", where="execution.rehearsal", advice="write required, or leave it out")
+
+
+def refuse_fallback(manifest: Manifest, tier: TierRules) -> None:
+    """Stops a manifest with more than one backend in a tier that forbids a fallback.
+
+    Raises:
+        Denied: So it is.
+    """
+    if falls_back(manifest, tier):
+        raise Denied(f"the tier {tier.name} forbids a fallback", where="execution.backends", advice="name one backend")
+
+
+def falls_back(manifest: Manifest, tier: TierRules) -> bool:
+    """Whether a manifest names more backends than its tier allows."""
+    return tier.fallback == "forbidden" and len(manifest.execution.backends) > 1
 
 
 def contradicts(manifest: Manifest, tier: TierRules) -> bool:

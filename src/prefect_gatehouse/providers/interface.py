@@ -8,12 +8,12 @@ the key first. Counts come back in Qiskit bit order (qubit 0 rightmost), full re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from prefect_gatehouse.canonical import Json
 from prefect_gatehouse.secrets.lease import CredentialLease
@@ -46,6 +46,26 @@ class BackendFacts:
 
 
 @dataclass(frozen=True)
+class DeviceState:
+    """How a device is now.
+
+    Attributes:
+        online: Whether it takes jobs now.
+        queue: Jobs that wait there, at least so many; None where nobody says.
+        calibrated: When it was calibrated, None where nobody says.
+        calibration: What was calibrated, raw; empty where there is none.
+    """
+
+    online: bool
+    queue: int | None
+    calibrated: datetime | None
+    calibration: bytes
+
+
+JobState = Literal["queued", "running", "ready", "failed", "cancelled"]
+
+
+@dataclass(frozen=True)
 class JobStatus:
     """Where a job is.
 
@@ -54,8 +74,28 @@ class JobStatus:
         position: Jobs before it in the queue, None where nobody says.
     """
 
-    state: Literal["queued", "running", "ready", "failed", "cancelled"]
+    state: JobState
     position: int | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more becomes of it."""
+        return self.state not in {"queued", "running"}
+
+
+@dataclass(frozen=True)
+class SeenJob:
+    """A job of ours that a provider shows.
+
+    Attributes:
+        handle: The provider's name of it.
+        key: The key that it was made for.
+        state: Where it is.
+    """
+
+    handle: str
+    key: str
+    state: JobState
 
 
 @dataclass(frozen=True)
@@ -175,6 +215,13 @@ class Backend(Protocol):
             Unavailable: The provider does not answer.
         """
 
+    def state(self, lease: CredentialLease) -> DeviceState:
+        """Whether the device takes jobs now, how many wait there, and its calibration.
+
+        Raises:
+            Unavailable: The provider does not answer.
+        """
+
     def price(self, circuits: int, shots: int, lease: CredentialLease) -> Decimal:
         """Worst-case price in USD of circuits x shots."""
 
@@ -214,6 +261,20 @@ class Backend(Protocol):
             Unavailable: The provider does not answer.
         """
 
+    def statuses(self, handles: Sequence[str], lease: CredentialLease) -> Mapping[str, JobStatus]:
+        """Where many jobs are, in as few calls as the provider allows.
+
+        Args:
+            handles: The jobs, oldest first: a provider that searches by time then knows where to begin.
+            lease: Signs in.
+
+        Returns:
+            By handle; one that the provider does not tell about now is absent.
+
+        Raises:
+            Unavailable: The provider does not answer.
+        """
+
     def result(self, handle: str, lease: CredentialLease, progress: Progress | None = None) -> JobResult:
         """What a job gave, once it is ready.
 
@@ -228,8 +289,40 @@ class Backend(Protocol):
     def delete(self, handle: str, lease: CredentialLease) -> str:
         """Deletes the provider's copy; empty if gone, otherwise why it can't be."""
 
+
+# What follows a backend may have as well: whoever asks looks whether it has.
+
+
+@runtime_checkable
+class ListsJobs(Protocol):
+    """A backend that shows every job of ours, a page in a call, so that one that no journal knows is found."""
+
+    def tasks_since(self, since: datetime, lease: CredentialLease) -> tuple[SeenJob, ...]:
+        """Every job of ours on this device that was made since then; the newest may be missing for a while.
+
+        Raises:
+            Unavailable: The provider does not answer.
+        """
+
+
+@runtime_checkable
+class SaysBill(Protocol):
+    """A backend that knows what a job has cost without its result, which nobody can read once the run's key is gone."""
+
+    def billed(self, handle: str, lease: CredentialLease) -> Decimal | None:
+        """USD that a job that has ended is billed, None where the provider does not say.
+
+        Raises:
+            Unavailable: The provider does not answer.
+        """
+
+
+@runtime_checkable
+class LimitsSpending(Protocol):
+    """A backend whose provider checks caps of its own on every job: a second wall behind our budgets."""
+
     def spending_limits(self, lease: CredentialLease) -> tuple[SpendingLimit, ...]:
-        """The provider's own caps on this device, whoever set them; empty where it has none.
+        """The caps on this device, whoever set them; empty where it has none.
 
         Raises:
             Unavailable: The provider does not answer.
@@ -239,6 +332,6 @@ class Backend(Protocol):
         """Sets the cap of a period, or changes the one that was set for it; repeating changes nothing.
 
         Raises:
-            Denied: The provider has no caps, or refuses.
+            Denied: The provider refuses.
             Unavailable: The provider does not answer.
         """

@@ -1,7 +1,7 @@
 """The submission journal: an intent with its payload and its reservation before the call, the handle after it.
 
 At most one paid job per key ``run:round:job:fallback``, whatever dies when. A row goes intended -> submitted -> settled, or
-intended -> refused, or intended -> ambiguous, where it waits for a person.
+intended -> refused, or intended -> ambiguous, where it waits for a person. Once its run has ended, whatever is open goes to closed.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from sqlalchemy import func, insert, select, update
 
 from prefect_gatehouse.canonical import sha256_bytes
 from prefect_gatehouse.errors import Denied, Superseded, Tampered
-from prefect_gatehouse.ledger.events import BudgetSet, JobSettled, JobSubmitted, SubmissionAmbiguous, SubmissionIntended, SubmissionRefused
+from prefect_gatehouse.ledger.events import BudgetSet, JobClosed, JobSettled, JobSubmitted, SubmissionAmbiguous, SubmissionIntended, SubmissionRefused
+from prefect_gatehouse.ledger.projection import OPEN
 from prefect_gatehouse.ledger.store import Transaction
 from prefect_gatehouse.ledger.tables import submissions
 from prefect_gatehouse.money.caps import require_room
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.usd import is_amount, up
 
-State = Literal["intended", "submitted", "settled", "refused", "ambiguous"]
+State = Literal["intended", "submitted", "settled", "refused", "ambiguous", "closed"]
 
 
 @dataclass(frozen=True)
@@ -212,6 +213,13 @@ def settled(attempt: Attempt, entry: Entry, result: bytes, cost: Decimal) -> Non
             _name("settled", entry.key),
             JobSettled(key=entry.key, result_sha256=sha256_bytes(result), sealed_sha256=sha256_bytes(sealed), cost_usd=cost),
         )
+
+
+def close(tx: Transaction, fact: JobClosed) -> bool:
+    """Notes what became of a job whose run has ended; False where somebody else has. The caller appends the event in the same transaction."""
+    here = (submissions.c.key == fact.key) & submissions.c.state.in_(OPEN)
+    known = {"handle": fact.job} if fact.job else {}
+    return tx.connection.execute(update(submissions).where(here).values(state="closed", settled=fact.cost_usd, **known)).rowcount == 1
 
 
 def _move(tx: Transaction, entry: Entry, state: State, **columns: object) -> None:

@@ -142,9 +142,16 @@ def _runs(plan: Plan) -> Section:
         f"{_count(circuits.count, 'circuit')} in the first round ({_sweep(circuits)}), "
         f"up to {_count(circuits.qubits, 'qubit')} and depth {circuits.depth}, "
         f"{_count(circuits.shots, 'shot')} each; at most {_count(body.rounds, 'round')}, {_count(body.jobs, 'job')}, {body.cost} USD, "
-        f"within {_duration(body.deadline_seconds)} of the approval"
+        f"within {_duration(body.deadline_seconds)} of the approval{_limits(plan)}"
     )
     return Section("Where it runs", ("Backend", "Provider", "Jobs, first round", "Cost, first round"), rows, summary)
+
+
+def _limits(plan: Plan) -> str:
+    """When a round waits although a backend is there."""
+    execution = plan.admitted.manifest.execution
+    window = f", submitted {execution.window.in_words()}" if execution.window is not None else ""
+    return window + (f", where at most {_count(execution.max_queue, 'job')} wait before" if execution.max_queue is not None else "")
 
 
 def _places(plan: Plan) -> Iterator[Section]:

@@ -18,7 +18,7 @@ from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.money.caps import require_room
 from prefect_gatehouse.money.prices import Estimate, Prices, whole_round
 from prefect_gatehouse.policy.rules import TierRules
-from prefect_gatehouse.providers.interface import Backend, BackendFacts
+from prefect_gatehouse.providers.interface import Backend, BackendFacts, LimitsSpending
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.values import ProviderLimit
 from prefect_gatehouse.secrets.lease import CredentialLease
@@ -94,8 +94,8 @@ def provider_limits(pricing: Pricing, tier: TierRules, price: Decimal, lease: Cr
     """
     if not pricing.facts.priced_as or price <= 0:
         return ()
-    now = datetime.now(UTC)
-    found = [each for each in pricing.provider.spending_limits(lease) if each.holds(now)]
+    provider, now = pricing.provider, datetime.now(UTC)
+    found = [each for each in provider.spending_limits(lease) if each.holds(now)] if isinstance(provider, LimitsSpending) else []
     if not found and tier.provider_limit == "required":
         raise Denied(
             f"the provider has no spending limit for this device, and the tier {tier.name} wants one behind the budgets",

@@ -18,7 +18,7 @@ CONFIG = "GATEHOUSE_WORKER_CONFIG"
 FOLDERS = "GATEHOUSE_WORKER_FOLDERS"
 DEPLOYMENTS = "GATEHOUSE_WORKER_DEPLOYMENTS"
 QUERY = "GATEHOUSE_WORKER_QUERY_SECONDS"
-OWN_DEPLOYMENTS = ("governed-pipeline/governed-pipeline", "clean-up/clean-up")
+OWN_DEPLOYMENTS = ("governed-pipeline/governed-pipeline", "clean-up/clean-up", "reconcile/reconcile")
 
 
 class WorkerConfiguration(Value):

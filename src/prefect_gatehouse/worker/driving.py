@@ -19,6 +19,7 @@ from prefect_gatehouse.errors import GatehouseError, InputError
 from prefect_gatehouse.flows.clean_up import clean_up
 from prefect_gatehouse.flows.crash import mark_crashed
 from prefect_gatehouse.flows.governed_pipeline import governed_pipeline
+from prefect_gatehouse.flows.reconcile import reconcile
 from prefect_gatehouse.flows.started_by import hand_over
 from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.settings import load_settings
@@ -27,7 +28,7 @@ from prefect_gatehouse.worker.configuration import WorkerConfiguration
 from prefect_gatehouse.worker.orders import Asked, Work, work_of
 from prefect_gatehouse.worker.protocol import Drive, NoteCrash
 
-_FLOWS: dict[str, Flow[..., Any]] = {"governed-pipeline": governed_pipeline, "clean-up": clean_up}
+_FLOWS: dict[str, Flow[..., Any]] = {"governed-pipeline": governed_pipeline, "clean-up": clean_up, "reconcile": reconcile}
 
 
 def drive(configuration: WorkerConfiguration, order: Drive) -> None:

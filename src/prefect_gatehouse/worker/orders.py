@@ -24,6 +24,7 @@ OWN_VARIABLES: tuple[dict[str, Any], ...] = ({}, {"env": {"PYTHONHASHSEED": "0"}
 OWN_FLOWS = {
     "governed-pipeline": "prefect_gatehouse.flows.governed_pipeline.governed_pipeline",
     "clean-up": "prefect_gatehouse.flows.clean_up.clean_up",
+    "reconcile": "prefect_gatehouse.flows.reconcile.reconcile",
 }
 """The flows that there are to run, by name, with the entry point that a deployment of ours has."""
 

@@ -23,7 +23,7 @@ class Receipt:
         target: The table.
         rows: How many.
         rows_digest: Of the rows as they left the workload.
-        label: Whether a fallback backend answered.
+        label: Which backend answered (``vocabulary.Label``).
         data_class: Of the rows, so that whoever finds the table knows how to treat it.
     """
 

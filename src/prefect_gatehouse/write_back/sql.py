@@ -66,7 +66,7 @@ def publish(
         run_id: Enters the receipt and every row.
         plan_digest: Enters the receipt.
         rows_digest: Of the rows as they left the workload.
-        label: Whether a fallback backend answered.
+        label: Which backend answered (``vocabulary.Label``).
         data_class: Of the rows; enters the receipt, so that whoever finds the table knows how to treat it.
 
     Raises:

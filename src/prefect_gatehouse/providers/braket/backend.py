@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 
 from prefect_gatehouse.errors import Denied, JobFailed, Unavailable
 from prefect_gatehouse.manifest.models import Purpose
@@ -19,15 +19,27 @@ from prefect_gatehouse.providers.braket.sent import SentPayloads
 from prefect_gatehouse.providers.braket.session import Absent, Busy, Clients, NotAllowed, Refusal, Unknown, connect, reading, understood
 from prefect_gatehouse.providers.braket.spending import read_limits, set_limit
 from prefect_gatehouse.providers.braket.submission import KEY_TAG, Submitter
-from prefect_gatehouse.providers.interface import BackendFacts, Connection, JobResult, JobStatus, Progress, SpendingLimit
+from prefect_gatehouse.providers.interface import (
+    BackendFacts,
+    Connection,
+    DeviceState,
+    JobResult,
+    JobState,
+    JobStatus,
+    Progress,
+    SeenJob,
+    SpendingLimit,
+)
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.settings import load_settings
 from prefect_gatehouse.workload import plain_form
 from prefect_gatehouse.workload.batch import CircuitBatch, require_fit, require_terminal_measurements
 
 _WIDEST = 1000  # qubits, before the device is asked
-State = Literal["queued", "running", "ready", "failed", "cancelled"]
-_STATES: dict[str, State] = {
+_ROUNDED = timedelta(seconds=1)  # times of the service may be rounded up
+_WEEK = timedelta(days=7)
+_ALONE = 10  # tasks that are asked for one by one in a call of ``statuses``: what a search does not show yet, the next call asks again
+_STATES: dict[str, JobState] = {
     "CREATED": "queued",
     "QUEUED": "queued",
     "RUNNING": "running",
@@ -37,16 +49,7 @@ _STATES: dict[str, State] = {
 }
 
 
-@dataclass(frozen=True)
-class SeenTask:
-    """A task that a search has shown: its handle, the key that it was made for, and where it is."""
-
-    handle: str
-    key: str
-    state: State
-
-
-def _state(status: str) -> State:
+def _state(status: str) -> JobState:
     return _STATES.get(status, "failed")
 
 
@@ -85,6 +88,11 @@ class BraketBackend:
     def device(self, lease: CredentialLease) -> Capabilities:
         """Status, queue, gates and calibration, asked now."""
         return self._asked(lease)
+
+    def state(self, lease: CredentialLease) -> DeviceState:
+        """Whether the device is online, its queue and its calibration."""
+        found = self._asked(lease)
+        return DeviceState(found.status == "ONLINE", found.queued, found.calibrated, found.calibration)
 
     def price(self, circuits: int, shots: int, lease: CredentialLease) -> Decimal:
         """Worst case: as few tasks as the device allows, every shot, the longest time.
@@ -156,7 +164,7 @@ class BraketBackend:
             advice = "give the command again; repeating changes nothing"
             raise Unavailable(f"Amazon Braket does not answer ({error})", where=self._name, advice=advice, retry=True) from None
 
-    def tasks_since(self, since: datetime, lease: CredentialLease) -> tuple[SeenTask, ...]:
+    def tasks_since(self, since: datetime, lease: CredentialLease) -> tuple[SeenJob, ...]:
         """Every task of ours on this device that was made since then, a hundred in a call; a lagging search may leave out the newest.
 
         Raises:
@@ -164,11 +172,35 @@ class BraketBackend:
         """
         with reading(self._name):
             ours = [task for task in self._submitter(lease).tasks(since) if KEY_TAG in task.get("tags", {})]
-        return tuple(SeenTask(task["quantumTaskArn"], task["tags"][KEY_TAG], _state(task["status"])) for task in ours)
+        return tuple(SeenJob(task["quantumTaskArn"], task["tags"][KEY_TAG], _state(task["status"])) for task in ours)
+
+    def statuses(self, handles: Sequence[str], lease: CredentialLease) -> Mapping[str, JobStatus]:
+        """The oldest task is asked for, which says since when to search; of the rest, what the search does not show is asked for, a few in a call."""
+        found: dict[str, JobStatus] = {}
+        if len(handles) > _ALONE:
+            oldest = self._known(handles[0], lease)
+            since = oldest["createdAt"] - _ROUNDED if oldest is not None else datetime.now(UTC) - _WEEK
+            seen = {each.handle: JobStatus(each.state) for each in self.tasks_since(since, lease)}
+            found = {handle: seen[handle] for handle in handles if handle in seen}
+        for handle in [each for each in handles if each not in found][:_ALONE]:
+            task = self._known(handle, lease)
+            if task is not None:
+                found[handle] = self._where(handle, task)
+        return found
+
+    def billed(self, handle: str, lease: CredentialLease) -> Decimal | None:
+        """By the price table: nothing for a task that never ran, otherwise the task and the shots that were taken; None by the minute."""
+        task, price = self._task(handle, lease), Prices(load_settings().prices).get(self._place.device_arn)
+        shots, completed = int(task.get("numSuccessfulShots") or 0), task["status"] == "COMPLETED"
+        if price is None or not (completed or task["status"] in {"FAILED", "CANCELLED"}) or (completed and price.per_minute):
+            return None
+        return price.billed(shots, Decimal(0)) if completed or shots else Decimal(0)
 
     def status(self, handle: str, lease: CredentialLease) -> JobStatus:
         """Where a task is."""
-        task = self._task(handle, lease)
+        return self._where(handle, self._task(handle, lease))
+
+    def _where(self, handle: str, task: dict[str, Any]) -> JobStatus:
         if task["status"] in {"RUNNING", "COMPLETED"}:
             self._started.setdefault(handle, time.time())  # the service has no time of start
         position = str(task.get("queueInfo", {}).get("position", ""))
@@ -228,6 +260,18 @@ class BraketBackend:
         except (Refusal, Busy, Unknown, NotAllowed) as error:
             return f"the task's files can't be removed ({error})"
         return ""
+
+    def _known(self, handle: str, lease: CredentialLease) -> dict[str, Any] | None:
+        """A task, None where the service has none of this name."""
+        with reading(self._name):
+            try:
+                with understood():
+                    found: dict[str, Any] = self._connected(lease).braket.get_quantum_task(
+                        quantumTaskArn=handle, additionalAttributeNames=["QueueInfo"]
+                    )
+            except Absent:
+                return None
+        return found
 
     def _task(self, handle: str, lease: CredentialLease) -> dict[str, Any]:
         with reading(self._name):

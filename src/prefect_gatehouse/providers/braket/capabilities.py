@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from prefect_gatehouse.canonical import digest
@@ -29,6 +30,7 @@ class Capabilities:
         gates: Names of the gates that it takes, in lower case.
         queue: Tasks that wait there, as the service writes it; None where it does not say.
         calibration: The raw calibration, empty where there is none.
+        calibrated: When the service updated it, None where there is none or nobody says.
         version: Digest of what it takes and how it is built; a new calibration is no new version.
     """
 
@@ -41,7 +43,14 @@ class Capabilities:
     gates: frozenset[str]
     queue: str | None
     calibration: bytes
+    calibrated: datetime | None
     version: str
+
+    @property
+    def queued(self) -> int | None:
+        """Tasks that wait there, at least: the service writes what is more than it counts as ``>4000``."""
+        number = (self.queue or "").removeprefix(">")
+        return int(number) if number.isdecimal() else None
 
     def require(self, batch: CircuitBatch, shots: int, where: str) -> None:
         """Stops circuits that the device can't run.
@@ -97,7 +106,16 @@ def read_capabilities(answer: dict[str, Any], where: str) -> Capabilities:
             gates=frozenset(name.lower() for name in program["supportedOperations"]),
             queue=queues.get("Normal"),
             calibration=json.dumps(measured, sort_keys=True, separators=(",", ":")).encode() if measured else b"",
+            calibrated=_moment(document["service"].get("updatedAt")) if measured else None,
             version=digest({name: document[name] for name in ("action", "paradigm")})[:12],
         )
     except (KeyError, ValueError, TypeError, AttributeError):
         raise Unavailable("the device's capabilities do not read", where=where, advice="update amazon-braket-schemas") from None
+
+
+def _moment(text: str | None) -> datetime | None:
+    """A time of the document; one without a zone is UTC."""
+    if text is None:
+        return None
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from importlib.metadata import version
 from typing import ClassVar
 
-from prefect_gatehouse.errors import Denied
-from prefect_gatehouse.providers.interface import BackendFacts, Connection, JobResult, JobStatus, Progress, SpendingLimit
+from prefect_gatehouse.providers.interface import BackendFacts, Connection, DeviceState, JobResult, JobStatus, Progress
 from prefect_gatehouse.providers.simulator.job_store import JobStore
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.workload import plain_form
@@ -50,6 +48,10 @@ class LocalSimulator(ABC):
         """What the backend is."""
         return BackendFacts(self.name, self.package, version(self.package), self.qubits, True, self.circuits_per_job)
 
+    def state(self, lease: CredentialLease) -> DeviceState:
+        """Always there, without a queue and without a calibration."""
+        return DeviceState(online=True, queue=0, calibrated=None, calibration=b"")
+
     def price(self, circuits: int, shots: int, lease: CredentialLease) -> Decimal:
         """A local simulator bills nothing."""
         return Decimal(0)
@@ -75,6 +77,10 @@ class LocalSimulator(ABC):
         """There is no queue: a job that is there runs when its result is asked for."""
         return self._jobs.status(handle)
 
+    def statuses(self, handles: Sequence[str], lease: CredentialLease) -> Mapping[str, JobStatus]:
+        """Each is a look at a file."""
+        return {handle: self._jobs.status(handle) for handle in handles}
+
     def result(self, handle: str, lease: CredentialLease, progress: Progress | None = None) -> JobResult:
         """Runs the job if it has not run, and returns its counts."""
         return self._jobs.result(handle, self._run, progress)
@@ -90,15 +96,3 @@ class LocalSimulator(ABC):
     def delete(self, handle: str, lease: CredentialLease) -> str:
         """Removes the job."""
         return self._jobs.delete(handle)
-
-    def spending_limits(self, lease: CredentialLease) -> tuple[SpendingLimit, ...]:
-        """None: nothing is billed."""
-        return ()
-
-    def limit_spending(self, amount: Decimal, start: datetime, end: datetime, lease: CredentialLease) -> None:
-        """Nothing is billed, so there is nothing to limit.
-
-        Raises:
-            Denied: Always.
-        """
-        raise Denied("a simulator on this machine bills nothing", where=self.name, advice="name a device")
