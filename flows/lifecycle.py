@@ -63,7 +63,8 @@ def drive(pipeline: Callable[[Attempt], object]) -> State[None]:
         if not state.is_completed():
             leave_as(state)
         return state
-    go_on_here()
+    if waits.state is not None and waits.state.state_details.run_input_keyset:
+        go_on_here()  # people may answer within the minute; a provider's queue, or whoever suspended the run by hand, does not
     raise waits
 
 
