@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -42,6 +43,28 @@ class BackendFacts:
     """How long to wait before a job that is not ready is asked for again."""
     priced_as: str = ""
     """The provider's own name of the device, by which the price table has it; empty where nothing is billed."""
+    job_minutes: Decimal | None = None
+    """After so many minutes on the device the provider ends a job, because it was told to; None where the price table says when."""
+
+
+@dataclass(frozen=True)
+class DeviceState:
+    """How a device is now.
+
+    Attributes:
+        online: Whether it takes jobs now.
+        queue: Jobs that wait there, at least so many; None where nobody says.
+        calibrated: When it was calibrated, None where nobody says.
+        calibration: What was calibrated, raw; empty where there is none.
+    """
+
+    online: bool
+    queue: int | None
+    calibrated: datetime | None
+    calibration: bytes
+
+
+JobState = Literal["queued", "running", "ready", "failed", "cancelled"]
 
 
 @dataclass(frozen=True)
@@ -53,8 +76,28 @@ class JobStatus:
         position: Jobs before it in the queue, None where nobody says.
     """
 
-    state: Literal["queued", "running", "ready", "failed", "cancelled"]
+    state: JobState
     position: int | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more becomes of it."""
+        return self.state not in {"queued", "running"}
+
+
+@dataclass(frozen=True)
+class SeenJob:
+    """A job of ours that a provider shows.
+
+    Attributes:
+        handle: The provider's name of it.
+        key: The key that it was made for.
+        state: Where it is.
+    """
+
+    handle: str
+    key: str
+    state: JobState
 
 
 @dataclass(frozen=True)
@@ -110,6 +153,30 @@ class JobResult:
     run_seconds: float
     calibration: bytes
     cost: Decimal
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A batch as it will be sent, before anybody approves it.
+
+    Attributes:
+        batch: What ``encode`` is given: the same circuits in the same order, over the same classical bits, in gates and on qubits of the device.
+        settings: How it came to be: transpiler, optimisation level, seed, basis, digest of the coupling, versions. Whoever has the same settings and
+            the same circuits gets the same batch.
+        depth_before: Of the deepest template as the workload yielded it.
+        depth_after: Of the deepest one as it will be sent.
+        two_qubit_before: Gates on two qubits or more, of the template that has most of them, as yielded.
+        two_qubit_after: The same, as it will be sent.
+        quality: Estimated chance that a shot is free of error, of the worst circuit; None where the calibration allows no estimate.
+    """
+
+    batch: CircuitBatch
+    settings: Mapping[str, Json]
+    depth_before: int
+    depth_after: int
+    two_qubit_before: int
+    two_qubit_after: int
+    quality: float | None
 
 
 class Provider(Protocol):

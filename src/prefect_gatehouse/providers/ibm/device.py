@@ -1,0 +1,148 @@
+"""A device as its documents tell it: what it can do, what circuits must be written for, and how well it is calibrated."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from prefect_gatehouse.canonical import digest
+from prefect_gatehouse.errors import Denied, Unavailable
+from prefect_gatehouse.workload.batch import CircuitBatch, Template
+
+_EXECUTIONS = 10_000_000  # shots of all circuits of a job: IBM's guide to job limits
+_HALF = 0.5
+_BUILT = ("n_qubits", "basis_gates", "coupling_map", "supported_instructions", "processor_type")
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device.
+
+    Attributes:
+        name: The backend's, in a manifest.
+        configuration: As the service tells it.
+        properties: Its calibration, as the service tells it; empty where it has none.
+    """
+
+    name: str
+    configuration: Mapping[str, Any]
+    properties: Mapping[str, Any]
+
+    @cached_property
+    def qubits(self) -> int:
+        """How many it has."""
+        return int(self.configuration["n_qubits"])
+
+    @property
+    def simulator(self) -> bool:
+        """Whether it is one."""
+        return bool(self.configuration.get("simulator", False))
+
+    @cached_property
+    def version(self) -> str:
+        """Digest of how it is built; a new calibration is no new version."""
+        return digest({name: self.configuration.get(name) for name in _BUILT})[:12]
+
+    @cached_property
+    def coupling_digest(self) -> str:
+        """Of which pairs of qubits gates may be written for."""
+        return digest(sorted(list(pair) for pair in self.frame.build_coupling_map().get_edges()))
+
+    @property
+    def basis(self) -> list[str]:
+        """Names of the gates that circuits are written in."""
+        return sorted(self.target.operation_names)
+
+    @cached_property
+    def target(self) -> Any:
+        """What circuits must be written for, as the SDK makes it: without what is faulty, and without gates of which only some angles run."""
+        from qiskit_ibm_runtime.utils.backend_converter import convert_to_target
+        from qiskit_ibm_runtime.utils.backend_decoder import configuration_from_server_data, properties_from_server_data
+
+        configuration = configuration_from_server_data(copy.deepcopy(dict(self.configuration)), use_fractional_gates=False)
+        if configuration is None:
+            raise Unavailable("the device's configuration does not read", where=self.name, advice="update qiskit-ibm-runtime")
+        properties = properties_from_server_data(copy.deepcopy(dict(self.properties)), use_fractional_gates=False) if self.properties else None
+        return convert_to_target(configuration, properties, include_control_flow=False)
+
+    @cached_property
+    def frame(self) -> Any:
+        """The same without errors, and without what fails as often as not: a new calibration moves no circuit to other qubits."""
+        from qiskit.transpiler import Target
+
+        full = self.target
+        dead = {qubits[0] for name in ("measure", "sx", "x") for qubits, known in _known(full, name) if _fails(known)}
+        frame = Target(num_qubits=full.num_qubits)
+        for name in sorted(full.operation_names):
+            places = {qubits: None for qubits, known in _known(full, name) if not dead.intersection(qubits) and not _fails(known)}
+            frame.add_instruction(full.operation_from_name(name), places or None, name=name)
+        return frame
+
+    def require(self, batch: CircuitBatch, shots: int, circuits: int) -> None:
+        """Stops circuits that the device can't run.
+
+        Args:
+            batch: The circuits.
+            shots: Of each.
+            circuits: Most in a job.
+
+        Raises:
+            Denied: Says what it can't.
+        """
+        width = max(len(used_qubits(template)) for template in batch.templates)
+        if width > self.qubits:
+            raise Denied(f"a circuit uses {width} qubits, the device has {self.qubits}", where=self.name, advice="use another backend")
+        if len(batch) > circuits:
+            raise Denied(f"the backend's block allows {circuits} circuits in a job", where=self.name, advice="raise circuits in the backend's block")
+        if "reset" not in self.configuration.get("supported_instructions", ["reset"]) and any(
+            name == "reset" for template in batch.templates for name, _, _ in template.gates
+        ):
+            raise Denied("the device does not take reset", where=self.name, advice="use another backend")
+        self.require_shots(len(batch), shots)
+
+    def require_shots(self, circuits: int, shots: int) -> None:
+        """Stops a job of more shots than the service takes, for a circuit or in all.
+
+        Raises:
+            Denied: Says how many it takes.
+        """
+        most = int(self.configuration.get("max_shots", _EXECUTIONS))
+        if not 1 <= shots <= most:
+            raise Denied(f"the device takes from 1 to {most} shots", where=self.name, advice="change execution.shots")
+        if circuits * shots > _EXECUTIONS:
+            advice = f"set circuits to {_EXECUTIONS // shots} in the backend's block, or lower execution.shots"
+            raise Denied(f"the service takes {_EXECUTIONS} shots in a job", where=self.name, advice=advice)
+
+
+def _known(target: Any, name: str) -> list[tuple[tuple[int, ...], Any]]:
+    """Where an operation may be done, and how well."""
+    places = target[name] if name in target.operation_names else None
+    return sorted(((qubits, known) for qubits, known in (places or {}).items() if qubits is not None), key=lambda item: item[0])
+
+
+def _fails(known: Any) -> bool:
+    error = getattr(known, "error", None)
+    return error is not None and error >= _HALF
+
+
+def used_qubits(template: Template) -> list[int]:
+    """The qubits that anything is done to, in order."""
+    return sorted({qubit for _, qubits, _ in template.gates for qubit in qubits})
+
+
+def calibration_of(properties: Mapping[str, Any]) -> bytes:
+    """A calibration's raw bytes, one spelling for the same content."""
+    return json.dumps(properties, sort_keys=True, separators=(",", ":")).encode() if properties else b""
+
+
+def calibrated_at(properties: Mapping[str, Any]) -> datetime | None:
+    """When a calibration was made, where it says."""
+    try:
+        return datetime.fromisoformat(str(properties["last_update_date"]))
+    except (KeyError, ValueError):
+        return None
