@@ -34,6 +34,7 @@ class IBMDevice(Block):
     plan: str = _FIELDS["plan"]  # type: ignore[assignment]
     endpoint: str | None = _FIELDS["endpoint"]  # type: ignore[assignment]
     tags: list[str] = _FIELDS["tags"]  # type: ignore[assignment]
+    qubits: list[int] = _FIELDS["qubits"]  # type: ignore[assignment]
     circuits: int = _FIELDS["circuits"]  # type: ignore[assignment]
     job_minutes: Decimal = _FIELDS["job_minutes"]  # type: ignore[assignment]
     grace_seconds: float = _FIELDS["grace_seconds"]  # type: ignore[assignment]

@@ -155,7 +155,7 @@ class Service:
             raise Fault("BXNIM0415E", "Provided API key could not be found.", 400)
         now = int(time.time())
         parts = [{"alg": "none", "typ": "JWT"}, {"iat": now, "exp": now + _TOKEN_SECONDS, "jti": secrets.token_hex(8)}]
-        token = ".".join([*(urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts), "signature"])
+        token = ".".join([*(urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts), "c2lnbmF0dXJl"])
         self.tokens.add(token)
         times = {"expires_in": _TOKEN_SECONDS, "expiration": now + _TOKEN_SECONDS}
         return {"access_token": token, "refresh_token": "not_supported", "token_type": "Bearer", "scope": "ibm openid", **times}

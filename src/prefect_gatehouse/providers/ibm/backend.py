@@ -289,7 +289,7 @@ class IBMBackend:
         if self._device is None or time.monotonic() - self._device[0] > _REMEMBERED:
             with reading(self._name):
                 backend = runtime.backend(self._place.device)
-                self._device = (time.monotonic(), Device(self._name, backend.configuration(), backend.properties() or {}))
+                self._device = (time.monotonic(), Device(self._name, backend.configuration(), backend.properties() or {}, tuple(self._place.qubits)))
         return self._device[1]
 
     def _submitter(self, lease: CredentialLease) -> Submitter:

@@ -15,7 +15,7 @@ from prefect_gatehouse.errors import Denied, Unavailable
 from prefect_gatehouse.workload.batch import CircuitBatch, Template
 
 _EXECUTIONS = 10_000_000  # shots of all circuits of a job: IBM's guide to job limits
-_HALF = 0.5
+_FAILING = 0.1  # errors per use; a machine has few parts near it, and some far above
 _BUILT = ("n_qubits", "basis_gates", "coupling_map", "supported_instructions", "processor_type")
 
 
@@ -27,11 +27,13 @@ class Device:
         name: The backend's, in a manifest.
         configuration: As the service tells it.
         properties: Its calibration, as the service tells it; empty where it has none.
+        chosen: The qubits that may be used; empty where that is left to the calibration.
     """
 
     name: str
     configuration: Mapping[str, Any]
     properties: Mapping[str, Any]
+    chosen: tuple[int, ...] = ()
 
     @cached_property
     def qubits(self) -> int:
@@ -51,7 +53,7 @@ class Device:
     @cached_property
     def coupling_digest(self) -> str:
         """Of which pairs of qubits gates may be written for."""
-        return digest(sorted(list(pair) for pair in self.frame.build_coupling_map().get_edges()))
+        return digest(sorted([self.live[left], self.live[right]] for left, right in self.frame.build_coupling_map().get_edges()))
 
     @property
     def basis(self) -> list[str]:
@@ -71,17 +73,39 @@ class Device:
         return convert_to_target(configuration, properties, include_control_flow=False)
 
     @cached_property
+    def live(self) -> tuple[int, ...]:
+        """The qubits that circuits are written for: those that were chosen, or those that do not fail one time in ten."""
+        measured = {qubits[0] for qubits, _ in _known(self.target, "measure")}
+        if self.chosen:
+            return tuple(sorted(measured.intersection(self.chosen)))
+        return tuple(
+            sorted(measured - {qubits[0] for name in ("measure", "sx", "x") for qubits, known in _known(self.target, name) if _fails(known)})
+        )
+
+    @cached_property
     def frame(self) -> Any:
-        """The same without errors, and without what fails as often as not: a new calibration moves no circuit to other qubits."""
+        """The live qubits alone, numbered without gaps, and without errors: a new calibration moves no circuit, unless another part fails."""
         from qiskit.transpiler import Target
 
-        full = self.target
-        dead = {qubits[0] for name in ("measure", "sx", "x") for qubits, known in _known(full, name) if _fails(known)}
-        frame = Target(num_qubits=full.num_qubits)
-        for name in sorted(full.operation_names):
-            places = {qubits: None for qubits, known in _known(full, name) if not dead.intersection(qubits) and not _fails(known)}
-            frame.add_instruction(full.operation_from_name(name), places or None, name=name)
+        place = {qubit: number for number, qubit in enumerate(self.live)}
+        frame = Target(num_qubits=len(self.live))
+        for name in sorted(self.target.operation_names):
+            places = {
+                tuple(place[q] for q in qubits): None
+                for qubits, known in _known(self.target, name)
+                if place.keys() >= set(qubits) and not _fails(known)
+            }
+            if places:
+                frame.add_instruction(self.target.operation_from_name(name), places, name=name)
         return frame
+
+    def takes(self, template: Template) -> bool:
+        """Whether a template is written for the live qubits already, over all of the device's."""
+        place = {qubit: number for number, qubit in enumerate(self.live)}
+        return template.qubits == self.qubits and all(
+            place.keys() >= set(qubits) and self.frame.instruction_supported(name, tuple(place[q] for q in qubits))
+            for name, qubits, _ in template.gates
+        )
 
     def require(self, batch: CircuitBatch, shots: int, circuits: int) -> None:
         """Stops circuits that the device can't run.
@@ -95,8 +119,12 @@ class Device:
             Denied: Says what it can't.
         """
         width = max(len(used_qubits(template)) for template in batch.templates)
-        if width > self.qubits:
-            raise Denied(f"a circuit uses {width} qubits, the device has {self.qubits}", where=self.name, advice="use another backend")
+        if width > len(self.live):
+            raise Denied(
+                f"a circuit uses {width} qubits, of the device's {self.qubits} {len(self.live)} may be used",
+                where=self.name,
+                advice="use another backend",
+            )
         if len(batch) > circuits:
             raise Denied(f"the backend's block allows {circuits} circuits in a job", where=self.name, advice="raise circuits in the backend's block")
         if "reset" not in self.configuration.get("supported_instructions", ["reset"]) and any(
@@ -127,7 +155,7 @@ def _known(target: Any, name: str) -> list[tuple[tuple[int, ...], Any]]:
 
 def _fails(known: Any) -> bool:
     error = getattr(known, "error", None)
-    return error is not None and error >= _HALF
+    return error is not None and error >= _FAILING
 
 
 def used_qubits(template: Template) -> list[int]:

@@ -44,7 +44,7 @@ class Written:
 
 def write_for(batch: CircuitBatch, device: Device) -> Written:
     """A batch for a device; one that is written for it already is left as it is."""
-    after = batch if all(_is_written_for(template, device.frame) for template in batch.templates) else _transpiled(batch, device.frame)
+    after = batch if all(map(device.takes, batch.templates)) else _transpiled(batch, device)
     qualities = [_quality(template, device.target) for template in after.templates]
     known = [quality for quality in qualities if quality is not None]
     return Written(
@@ -55,15 +55,11 @@ def write_for(batch: CircuitBatch, device: Device) -> Written:
     )
 
 
-def _is_written_for(template: Template, frame: Any) -> bool:
-    return template.qubits == frame.num_qubits and all(frame.instruction_supported(name, qubits) for name, qubits, _ in template.gates)
-
-
-def _transpiled(batch: CircuitBatch, frame: Any) -> CircuitBatch:
+def _transpiled(batch: CircuitBatch, device: Device) -> CircuitBatch:
     from qiskit.transpiler import generate_preset_pass_manager
 
-    manager = generate_preset_pass_manager(optimization_level=LEVEL, target=frame, seed_transpiler=SEED)
-    found = [_template(template, table, manager) for template, table in zip(batch.templates, batch.angles, strict=True)]
+    manager = generate_preset_pass_manager(optimization_level=LEVEL, target=device.frame, seed_transpiler=SEED)
+    found = [_template(template, table, manager, device) for template, table in zip(batch.templates, batch.angles, strict=True)]
     # Two templates may have become one, so the batch is put together anew, in the circuits' order.
     taken = [0] * len(found)
     pieces = []
@@ -80,7 +76,7 @@ def runs_of(order: NDArray[np.int32]) -> list[tuple[int, int]]:
     return [(int(order[start]), int(count)) for start, count in zip(starts, np.diff([*starts, len(order)]), strict=True)]
 
 
-def _template(template: Template, table: NDArray[np.float64], manager: Any) -> tuple[Template, NDArray[np.float64]]:
+def _template(template: Template, table: NDArray[np.float64], manager: Any, device: Device) -> tuple[Template, NDArray[np.float64]]:
     """One template over the device's qubits, with the angles that its settings have there."""
     from qiskit.circuit import Parameter
 
@@ -90,7 +86,8 @@ def _template(template: Template, table: NDArray[np.float64], manager: Any) -> t
     # One setting alone is transpiled with its numbers, which lets more gates be merged.
     alone = len(table) == 1
     after, angles = read_circuit(manager.run(build_circuit(narrow, table[0].tolist() if alone else free)), free=not alone)
-    return after, _evaluated(angles, free, table)
+    gates = tuple((name, tuple(device.live[q] for q in qubits), bits) for name, qubits, bits in after.gates)
+    return Template(device.qubits, template.clbits, gates), _evaluated(angles, free, table)
 
 
 def _evaluated(angles: Sequence[Any], free: list[Any], table: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -35,6 +35,12 @@ class Place(BaseModel):
         None, title="Endpoint", description="Of another server that speaks for IBM, in tests and drills.", pattern=r"^https?://[^\s@/?#]+/?$"
     )
     tags: list[_TAG] = Field(default_factory=list, title="Tags", description="More tags for every job.", max_length=5)
+    qubits: list[Annotated[int, Field(ge=0)]] = Field(
+        default_factory=list,
+        title="Qubits",
+        description="Of the device, that circuits may use; those that the calibration does not call bad unless given.",
+        max_length=1000,
+    )
     circuits: int = Field(5000, title="Circuits", description="In a job, each setting of a sweep counted.", ge=1, le=1_000_000)
     job_minutes: Decimal = Field(
         Decimal(10), title="Longest job", description="Minutes on the device after which the service ends a job.", gt=0, le=MOST_MINUTES
