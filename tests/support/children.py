@@ -37,6 +37,7 @@ class Child:
             except ProcessLookupError:
                 return int(self._ended.read_text()) if self._ended.exists() else None
             time.sleep(0.02)
+        os.kill(self.pid, signal.SIGKILL)
         raise TimeoutError
 
 
