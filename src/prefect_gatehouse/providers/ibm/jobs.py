@@ -33,7 +33,7 @@ def params_of(batch: CircuitBatch, shots: int) -> dict[str, Json]:
     from qiskit_ibm_runtime import RuntimeEncoder
 
     places = _places(batch)
-    pubs = []
+    pubs: list[Any] = []
     for template, table, ours in zip(batch.templates, batch.angles, places, strict=True):
         for circuit, values, runs in _circuits(template, table, ours):
             circuit.name, circuit.metadata = f"p{len(pubs)}", {_PLACES: runs}
