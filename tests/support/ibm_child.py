@@ -29,7 +29,7 @@ def warm() -> None:
     from tests.support.circuit_lists import batch_of
 
     folder = files("qiskit_ibm_runtime") / "fake_provider" / "backends" / "torino"
-    assert Device("warm", *(json.loads((folder / f"{name}_torino.json").read_text()) for name in ("conf", "props"))).live
+    assert Device("warm", *(json.loads((folder / f"{name}_torino.json").read_text()) for name in ("conf", "props"))).parts
     batch_of([flipped(3, 0), flipped(3, 2)])
 
 

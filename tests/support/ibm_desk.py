@@ -13,6 +13,7 @@ from prefect_gatehouse.providers.interface import Connection, JobResult
 from prefect_gatehouse.secrets.lease import CredentialLease, SecretText
 from prefect_gatehouse.store.run_keys import RunKeys
 from prefect_gatehouse.testing import IBMEmulator
+from prefect_gatehouse.workload.batch import CircuitBatch
 from tests.support.circuit_lists import batch_of
 
 
@@ -41,7 +42,7 @@ class IBMDesk:
         assert isinstance(found, IBMBackend)
         return found
 
-    def submit(self, circuits: Sequence[object], key: str = "run:0:0:0", shots: int = 50) -> str:
+    def submit(self, circuits: Sequence[object] | CircuitBatch, key: str = "run:0:0:0", shots: int = 50) -> str:
         backend = self.backend()
         return backend.submit(backend.encode(batch_of(circuits), shots), key, self.lease)
 

@@ -20,6 +20,7 @@ from prefect_gatehouse.providers.ibm.device import Device
 from prefect_gatehouse.providers.ibm.isa import write_for
 from prefect_gatehouse.providers.ibm.jobs import params_of
 from prefect_gatehouse.workload import plain_form
+from prefect_gatehouse.workload.batch import CircuitBatch
 from prefect_gatehouse.workload.circuits import build_circuit
 from prefect_gatehouse.workload.gates import gate_shapes
 from tests.providers.circuits import flipped
@@ -33,6 +34,13 @@ def device() -> Device:
     folder = files("qiskit_ibm_runtime") / "fake_provider" / "backends" / "torino"
     conf, props = (json.loads((folder / f"{name}_torino.json").read_text()) for name in ("conf", "props"))
     return Device("ibm/torino", conf, props)
+
+
+def wide(width: int) -> CircuitBatch:
+    circuit = QuantumCircuit(width, width)
+    circuit.h(range(width))
+    circuit.measure(range(width), range(width))
+    return batch_of([circuit])
 
 
 @pytest.mark.parametrize("width", [1, 3, 5])
@@ -97,18 +105,18 @@ def test_a_sweep_is_one_pub_with_an_array(desk: IBMDesk) -> None:
     assert (job["pubs"], job["circuits"], job["executions"]) == (4, 9, 90)
 
 
-def test_thousands_of_settings_are_one_job(desk: IBMDesk) -> None:
-    """4,000 settings of a circuit with entangling gates: one PUB, each setting its own counts."""
+def test_a_thousand_settings_are_one_pub(desk: IBMDesk) -> None:
+    """1,000 settings of a circuit with entangling gates: one PUB, each setting its own counts."""
     circuit = QuantumCircuit(2, 2)
     angle = ParameterVector("t", 1)
     circuit.ry(angle[0], 0)
     circuit.cx(0, 1)
     circuit.measure(range(2), range(2))
-    values = np.where(np.arange(4000) % 3 == 0, math.pi, 0.0)[:, None]
+    values = np.where(np.arange(1000) % 3 == 0, math.pi, 0.0)[:, None]
     found = desk.run((circuit, values), shots=5)
-    assert found == tuple({"11" if place % 3 == 0 else "00": 5} for place in range(4000))
+    assert found == tuple({"11" if place % 3 == 0 else "00": 5} for place in range(1000))
     (job,) = desk.emulator.jobs()
-    assert (job["pubs"], job["circuits"]) == (1, 4000)
+    assert (job["pubs"], job["circuits"]) == (1, 1000)
 
 
 def test_every_standard_gate_in_the_machine_s(device: Device) -> None:
@@ -182,14 +190,20 @@ def test_what_is_prepared_is_sent_as_it_is(desk: IBMDesk) -> None:
 def test_what_fails_is_not_used(device: Device) -> None:
     """The snapshot holds pairs and read-outs that are calibrated as failing; nothing is written for them, unless somebody chose the qubits."""
     failing = {qubits for qubits, known in device.target["cz"].items() if known.error is not None and known.error >= 0.1}
-    used = {tuple(device.live[qubit] for qubit in pair) for pair in device.frame["cz"]}
-    assert failing and not failing & used and len(used) > 150 and 100 < len(device.live) < 133
+    best, wider = device.parts
+    assert failing and not failing & {tuple(pair) for pair in best.pairs} and 60 < len(best.qubits) < 100 < len(wider.qubits) < 133
+    assert device.part_for(wide(60).templates[0]) is best and device.part_for(wide(120).templates[0]) is wider
     chosen = Device(device.name, device.configuration, device.properties, (0, 1, 2, 15))
-    assert chosen.live == (0, 1, 2, 15) and not set(chosen.live) <= set(device.live)
+    assert chosen.parts[0].qubits == (0, 1, 2, 15) and 0 not in best.qubits
     (template,) = write_for(batch_of([flipped(4, 2)]), chosen).batch.templates
     assert {qubit for _, qubits, _ in template.gates for qubit in qubits} == {0, 1, 2, 15}
     with pytest.raises(Denied, match="uses 5 qubits"):
         chosen.require(batch_of([flipped(5)]), 1, 1)
+    apart = QuantumCircuit(2, 2)
+    apart.cx(0, 1)
+    apart.measure(range(2), range(2))
+    with pytest.raises(Denied, match="can't be written"):
+        write_for(batch_of([apart]), Device(device.name, device.configuration, device.properties, (0, 2)))
 
 
 def test_another_host_reads_the_result(desk: IBMDesk, tmp_path: Any) -> None:
@@ -219,24 +233,19 @@ def test_what_a_job_costs_and_how_good_the_machine_is(desk: IBMDesk) -> None:
     assert b"2026-11-29" in state.calibration
 
 
-def wide() -> QuantumCircuit:
-    circuit = QuantumCircuit(134, 134)
-    circuit.h(range(134))
-    circuit.measure(range(134), range(134))
-    return circuit
-
-
 @pytest.mark.parametrize(
     ("circuits", "shots", "message"),
     [
-        ([wide()], 50, "uses 134 qubits"),
+        (wide(134), 50, "uses 134 qubits"),
         ([flipped(1)], 100_001, "100000 shots"),
         ([flipped(1)] * 5001, 50, "5000 circuits"),
         ([flipped(1)] * 4000, 5000, "10000000 shots"),
     ],
     ids=["qubits", "shots", "circuits", "shots-in-all"],
 )
-def test_what_this_device_can_not_is_refused_by_capability(desk: IBMDesk, circuits: list[QuantumCircuit], shots: int, message: str) -> None:
+def test_what_this_device_can_not_is_refused_by_capability(
+    desk: IBMDesk, circuits: list[QuantumCircuit] | CircuitBatch, shots: int, message: str
+) -> None:
     """Refused before anything is sent or noted."""
     with pytest.raises(Denied, match=message):
         desk.submit(circuits, shots=shots)

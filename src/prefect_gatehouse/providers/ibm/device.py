@@ -15,8 +15,36 @@ from prefect_gatehouse.errors import Denied, Unavailable
 from prefect_gatehouse.workload.batch import CircuitBatch, Template
 
 _EXECUTIONS = 10_000_000  # shots of all circuits of a job: IBM's guide to job limits
-_FAILING = 0.1  # errors per use; a machine has few parts near it, and some far above
+_LIMITS = (0.1, 0.5)  # errors per use: what a machine has few parts near to, and what is no use to anybody
+_PAIR = 2
 _BUILT = ("n_qubits", "basis_gates", "coupling_map", "supported_instructions", "processor_type")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of a device's qubits, as what circuits are written for: without errors, so that a calibration moves no circuit unless other parts fail.
+
+    Attributes:
+        qubits: The device's numbers of them.
+        target: On the same qubits, numbered without gaps.
+    """
+
+    qubits: tuple[int, ...]
+    target: Any
+
+    @cached_property
+    def pairs(self) -> list[list[int]]:
+        """Neighbours, by the device's numbers."""
+        coupling = self.target.build_coupling_map()
+        return sorted([self.qubits[left], self.qubits[right]] for left, right in (coupling.get_edges() if coupling else ()))
+
+    @cached_property
+    def _numbers(self) -> dict[int, int]:
+        return {qubit: place for place, qubit in enumerate(self.qubits)}
+
+    def supports(self, name: str, qubits: tuple[int, ...]) -> bool:
+        """Whether an operation may be done on these of the device's qubits."""
+        return self._numbers.keys() >= set(qubits) and bool(self.target.instruction_supported(name, tuple(self._numbers[qubit] for qubit in qubits)))
 
 
 @dataclass(frozen=True)
@@ -52,8 +80,8 @@ class Device:
 
     @cached_property
     def coupling_digest(self) -> str:
-        """Of which pairs of qubits gates may be written for."""
-        return digest(sorted([self.live[left], self.live[right]] for left, right in self.frame.build_coupling_map().get_edges()))
+        """Of which qubits and pairs circuits may be written for."""
+        return digest([[list(part.qubits), part.pairs] for part in self.parts])
 
     @property
     def basis(self) -> list[str]:
@@ -73,39 +101,44 @@ class Device:
         return convert_to_target(configuration, properties, include_control_flow=False)
 
     @cached_property
-    def live(self) -> tuple[int, ...]:
-        """The qubits that circuits are written for: those that were chosen, or those that do not fail one time in ten."""
-        measured = {qubits[0] for qubits, _ in _known(self.target, "measure")}
-        if self.chosen:
-            return tuple(sorted(measured.intersection(self.chosen)))
-        return tuple(
-            sorted(measured - {qubits[0] for name in ("measure", "sx", "x") for qubits, known in _known(self.target, name) if _fails(known)})
-        )
+    def parts(self) -> tuple[Part, ...]:
+        """What circuits may be written for, the best first: the chosen qubits, or the largest connected part of what errs seldom enough."""
+        return (self._part(None),) if self.chosen else tuple(self._part(limit) for limit in _LIMITS)
 
-    @cached_property
-    def frame(self) -> Any:
-        """The live qubits alone, numbered without gaps, and without errors: a new calibration moves no circuit, unless another part fails."""
-        from qiskit.transpiler import Target
-
-        place = {qubit: number for number, qubit in enumerate(self.live)}
-        frame = Target(num_qubits=len(self.live))
-        for name in sorted(self.target.operation_names):
-            places = {
-                tuple(place[q] for q in qubits): None
-                for qubits, known in _known(self.target, name)
-                if place.keys() >= set(qubits) and not _fails(known)
-            }
-            if places:
-                frame.add_instruction(self.target.operation_from_name(name), places, name=name)
-        return frame
+    def part_for(self, template: Template) -> Part:
+        """The best part that has room for a template; the last one where none has."""
+        width = len(used_qubits(template))
+        return next((part for part in self.parts if len(part.qubits) >= width), self.parts[-1])
 
     def takes(self, template: Template) -> bool:
-        """Whether a template is written for the live qubits already, over all of the device's."""
-        place = {qubit: number for number, qubit in enumerate(self.live)}
-        return template.qubits == self.qubits and all(
-            place.keys() >= set(qubits) and self.frame.instruction_supported(name, tuple(place[q] for q in qubits))
-            for name, qubits, _ in template.gates
-        )
+        """Whether a template is written for the device already, over all of its qubits."""
+        return template.qubits == self.qubits and all(self.parts[-1].supports(name, qubits) for name, qubits, _ in template.gates)
+
+    def _part(self, limit: float | None) -> Part:
+        import rustworkx
+        from qiskit.transpiler import Target
+
+        def seldom(known: Any) -> bool:
+            error = getattr(known, "error", None)
+            return limit is None or error is None or error < limit
+
+        places = {name: {qubits for qubits, known in _known(self.target, name) if seldom(known)} for name in sorted(self.target.operation_names)}
+        whole = set.intersection(*({qubits[0] for qubits in places.get(name, ())} for name in ("measure", "sx", "x") if name in places))
+        whole &= set(self.chosen) or whole
+        pairs = [qubits for found in places.values() for qubits in found if len(qubits) == _PAIR and whole.issuperset(qubits)]
+        if limit is not None:
+            graph = rustworkx.PyGraph()
+            graph.add_nodes_from(range(self.qubits))
+            graph.add_edges_from_no_data(pairs)
+            whole &= max(rustworkx.connected_components(graph), key=lambda part: (len(part & whole), -min(part)))
+        qubits = tuple(sorted(whole))
+        number = {qubit: place for place, qubit in enumerate(qubits)}
+        target = Target(num_qubits=len(qubits))
+        for name, found in places.items():
+            kept = {tuple(number[qubit] for qubit in each): None for each in sorted(found) if whole.issuperset(each)}
+            if kept:
+                target.add_instruction(self.target.operation_from_name(name), kept, name=name)
+        return Part(qubits, target)
 
     def require(self, batch: CircuitBatch, shots: int, circuits: int) -> None:
         """Stops circuits that the device can't run.
@@ -119,12 +152,10 @@ class Device:
             Denied: Says what it can't.
         """
         width = max(len(used_qubits(template)) for template in batch.templates)
-        if width > len(self.live):
-            raise Denied(
-                f"a circuit uses {width} qubits, of the device's {self.qubits} {len(self.live)} may be used",
-                where=self.name,
-                advice="use another backend",
-            )
+        usable = len(self.parts[-1].qubits)
+        if width > usable:
+            what = f"a circuit uses {width} qubits, of the device's {self.qubits} {usable} may be used"
+            raise Denied(what, where=self.name, advice="use another backend, or choose other qubits in the backend's block")
         if len(batch) > circuits:
             raise Denied(f"the backend's block allows {circuits} circuits in a job", where=self.name, advice="raise circuits in the backend's block")
         if "reset" not in self.configuration.get("supported_instructions", ["reset"]) and any(
@@ -151,11 +182,6 @@ def _known(target: Any, name: str) -> list[tuple[tuple[int, ...], Any]]:
     """Where an operation may be done, and how well."""
     places = target[name] if name in target.operation_names else None
     return sorted(((qubits, known) for qubits, known in (places or {}).items() if qubits is not None), key=lambda item: item[0])
-
-
-def _fails(known: Any) -> bool:
-    error = getattr(known, "error", None)
-    return error is not None and error >= _FAILING
 
 
 def used_qubits(template: Template) -> list[int]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.providers.ibm.device import Device, used_qubits
 from prefect_gatehouse.workload.batch import CircuitBatch, Template, joined
 from prefect_gatehouse.workload.circuits import build_circuit, read_circuit
@@ -56,10 +57,21 @@ def write_for(batch: CircuitBatch, device: Device) -> Written:
 
 
 def _transpiled(batch: CircuitBatch, device: Device) -> CircuitBatch:
-    from qiskit.transpiler import generate_preset_pass_manager
+    from qiskit.transpiler import TranspilerError, generate_preset_pass_manager
 
-    manager = generate_preset_pass_manager(optimization_level=LEVEL, target=device.frame, seed_transpiler=SEED)
-    found = [_template(template, table, manager, device) for template, table in zip(batch.templates, batch.angles, strict=True)]
+    managers: dict[int, Any] = {}  # one for each part that is needed, whichever templates are written for it
+    found = []
+    for template, table in zip(batch.templates, batch.angles, strict=True):
+        part = device.part_for(template)
+        if id(part) not in managers:
+            managers[id(part)] = generate_preset_pass_manager(optimization_level=LEVEL, target=part.target, seed_transpiler=SEED)
+        try:
+            after, angles = _template(template, table, managers[id(part)])
+        except TranspilerError:
+            advice = "use fewer qubits or another backend, or choose other qubits in the backend's block"
+            raise Denied("a circuit can't be written for the device", where=device.name, advice=advice) from None
+        gates = tuple((name, tuple(part.qubits[qubit] for qubit in qubits), bits) for name, qubits, bits in after.gates)
+        found.append((Template(device.qubits, template.clbits, gates), angles))
     # Two templates may have become one, so the batch is put together anew, in the circuits' order.
     taken = [0] * len(found)
     pieces = []
@@ -76,8 +88,8 @@ def runs_of(order: NDArray[np.int32]) -> list[tuple[int, int]]:
     return [(int(order[start]), int(count)) for start, count in zip(starts, np.diff([*starts, len(order)]), strict=True)]
 
 
-def _template(template: Template, table: NDArray[np.float64], manager: Any, device: Device) -> tuple[Template, NDArray[np.float64]]:
-    """One template over the device's qubits, with the angles that its settings have there."""
+def _template(template: Template, table: NDArray[np.float64], manager: Any) -> tuple[Template, NDArray[np.float64]]:
+    """One template over the qubits of a part, with the angles that its settings have there."""
     from qiskit.circuit import Parameter
 
     place = {qubit: number for number, qubit in enumerate(used_qubits(template))}
@@ -86,8 +98,7 @@ def _template(template: Template, table: NDArray[np.float64], manager: Any, devi
     # One setting alone is transpiled with its numbers, which lets more gates be merged.
     alone = len(table) == 1
     after, angles = read_circuit(manager.run(build_circuit(narrow, table[0].tolist() if alone else free)), free=not alone)
-    gates = tuple((name, tuple(device.live[q] for q in qubits), bits) for name, qubits, bits in after.gates)
-    return Template(device.qubits, template.clbits, gates), _evaluated(angles, free, table)
+    return after, _evaluated(angles, free, table)
 
 
 def _evaluated(angles: Sequence[Any], free: list[Any], table: NDArray[np.float64]) -> NDArray[np.float64]:
