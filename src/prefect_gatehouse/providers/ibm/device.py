@@ -125,12 +125,12 @@ class Device:
         places = {name: {qubits for qubits, known in _known(self.target, name) if seldom(known)} for name in sorted(self.target.operation_names)}
         whole = set.intersection(*({qubits[0] for qubits in places.get(name, ())} for name in ("measure", "sx", "x") if name in places))
         whole &= set(self.chosen) or whole
-        pairs = [qubits for found in places.values() for qubits in found if len(qubits) == _PAIR and whole.issuperset(qubits)]
         if limit is not None:
-            graph = rustworkx.PyGraph()
+            graph: Any = rustworkx.PyGraph()
             graph.add_nodes_from(range(self.qubits))
-            graph.add_edges_from_no_data(pairs)
-            whole &= max(rustworkx.connected_components(graph), key=lambda part: (len(part & whole), -min(part)))
+            graph.add_edges_from_no_data([each for found in places.values() for each in found if len(each) == _PAIR and whole.issuperset(each)])
+            connected: list[set[int]] = rustworkx.connected_components(graph)
+            whole &= max(connected, key=lambda part: len(part & whole))
         qubits = tuple(sorted(whole))
         number = {qubit: place for place, qubit in enumerate(qubits)}
         target = Target(num_qubits=len(qubits))

@@ -75,10 +75,10 @@ def _transpiled(batch: CircuitBatch, device: Device) -> CircuitBatch:
     # Two templates may have become one, so the batch is put together anew, in the circuits' order.
     taken = [0] * len(found)
     pieces = []
-    for template, count in runs_of(batch.order):
-        after, table = found[template]
-        pieces.append((after, table[taken[template] : taken[template] + count]))
-        taken[template] += count
+    for number, count in runs_of(batch.order):
+        after, table = found[number]
+        pieces.append((after, table[taken[number] : taken[number] + count]))
+        taken[number] += count
     return joined(pieces)
 
 
