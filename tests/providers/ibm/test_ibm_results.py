@@ -180,6 +180,7 @@ def test_what_is_prepared_is_sent_as_it_is(desk: IBMDesk) -> None:
     assert (prepared.depth_before, prepared.two_qubit_before, prepared.two_qubit_after) == (batch.depth, 1, 1) and prepared.depth_after > 3
     assert prepared.quality is not None and 0.5 < prepared.quality < 1
     assert prepared.settings["seed"] and prepared.settings["qiskit"] and "cz" in str(prepared.settings["basis"])
+    assert len(backend.prepare(batch_of([flipped(1)] * 5001), 50, desk.lease).batch) == 5001  # a round may be more than one job
     payload = backend.encode(prepared.batch, 50)
     again = backend.prepare(plain_form.decode(payload)[0], 50, desk.lease)
     assert plain_form.write(again.batch, 50) == payload

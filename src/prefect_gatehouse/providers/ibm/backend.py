@@ -117,7 +117,7 @@ class IBMBackend:
             Unavailable: The service does not answer.
         """
         device = self._asked(lease)
-        device.require(batch, shots, self._place.circuits)
+        device.require_circuits(batch)  # a round, which may be several jobs
         written = write_for(batch, device)
         settings: dict[str, Json] = {
             "transpiler": "qiskit generate_preset_pass_manager",
@@ -221,12 +221,13 @@ class IBMBackend:
             text, metrics = adapter.results(), adapter.metadata()
             times = {name: datetime.fromisoformat(moment) for name, moment in metrics["timestamps"].items() if moment}
             started = times.get("running") or times["finished"]
+            queued = max(0.0, (started - times["created"]).total_seconds())
             calibration = calibration_of(self._connected(lease).backend(self._place.device).properties(datetime=started))
-        counts = counts_of(job["params"], text, self._name, handle)
+        counts = counts_of(job.get("params"), text, self._name, handle)
         if progress is not None:
             progress(len(counts), len(counts))
         cost = self._bill(metrics) + self._others(job, handle, lease)
-        return JobResult(counts, max(0.0, (started - times["created"]).total_seconds()), float(_seconds(metrics) or 0), calibration, cost)
+        return JobResult(counts, queued, float(_seconds(metrics) or 0), calibration, cost)
 
     def billed(self, handle: str, lease: CredentialLease) -> Decimal | None:
         """What a job that has ended is billed, None where the service has not reckoned it yet.
@@ -267,13 +268,19 @@ class IBMBackend:
         return True
 
     def delete(self, handle: str, lease: CredentialLease) -> str:
-        """Has the service forget the job, with what was sent and what came back; empty if gone, otherwise why not."""
+        """Has the service forget the job, with what was sent and what came back; empty if gone, otherwise why not.
+
+        Other jobs of its key hold the same, and go first: as long as it is there, the key is known.
+        """
         try:
             with understood():
-                job = self._job(handle, lease)
-                if _state(job.get(exclude_params=True)) in {"queued", "running"}:
-                    return "the job has not ended, its result may still be written"
-                job.delete()
+                key = key_of(self._job(handle, lease).get(exclude_params=True))
+                same = [str(each["id"]) for each in self._submitter(lease).jobs(key)] if key is not None else []
+                for name in [*(each for each in same if each != handle), handle]:
+                    job = self._job(name, lease)
+                    if _state(job.get(exclude_params=True)) in {"queued", "running"}:
+                        return "the job has not ended, its result may still be written"
+                    job.delete()
         except Absent:
             return ""
         except (Refusal, Busy, Unknown, NotAllowed) as error:
@@ -289,7 +296,10 @@ class IBMBackend:
         if self._device is None or time.monotonic() - self._device[0] > _REMEMBERED:
             with reading(self._name):
                 backend = runtime.backend(self._place.device)
-                self._device = (time.monotonic(), Device(self._name, backend.configuration(), backend.properties() or {}, tuple(self._place.qubits)))
+                device = Device(self._name, backend.configuration(), backend.properties() or {}, tuple(self._place.qubits))
+                if device.qubits < 1:
+                    raise ValueError
+            self._device = (time.monotonic(), device)
         return self._device[1]
 
     def _submitter(self, lease: CredentialLease) -> Submitter:

@@ -94,11 +94,12 @@ class Device:
         from qiskit_ibm_runtime.utils.backend_converter import convert_to_target
         from qiskit_ibm_runtime.utils.backend_decoder import configuration_from_server_data, properties_from_server_data
 
-        configuration = configuration_from_server_data(copy.deepcopy(dict(self.configuration)), use_fractional_gates=False)
-        if configuration is None:
-            raise Unavailable("the device's configuration does not read", where=self.name, advice="update qiskit-ibm-runtime")
-        properties = properties_from_server_data(copy.deepcopy(dict(self.properties)), use_fractional_gates=False) if self.properties else None
-        return convert_to_target(configuration, properties, include_control_flow=False)
+        try:
+            configuration = configuration_from_server_data(copy.deepcopy(dict(self.configuration)), use_fractional_gates=False)
+            properties = properties_from_server_data(copy.deepcopy(dict(self.properties)), use_fractional_gates=False) if self.properties else None
+            return convert_to_target(configuration, properties, include_control_flow=False)
+        except Exception:  # noqa: BLE001 - whatever the SDK says of what a service sent
+            raise Unavailable("the device's documents do not read", where=self.name, advice="update qiskit-ibm-runtime") from None
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
@@ -141,28 +142,34 @@ class Device:
         return Part(qubits, target)
 
     def require(self, batch: CircuitBatch, shots: int, circuits: int) -> None:
-        """Stops circuits that the device can't run.
+        """Stops a job that the device can't run.
 
         Args:
-            batch: The circuits.
+            batch: Its circuits.
             shots: Of each.
             circuits: Most in a job.
 
         Raises:
             Denied: Says what it can't.
         """
-        width = max(len(used_qubits(template)) for template in batch.templates)
-        usable = len(self.parts[-1].qubits)
+        self.require_circuits(batch)
+        if len(batch) > circuits:
+            raise Denied(f"the backend's block allows {circuits} circuits in a job", where=self.name, advice="raise circuits in the backend's block")
+        self.require_shots(len(batch), shots)
+
+    def require_circuits(self, batch: CircuitBatch) -> None:
+        """Stops circuits that the device can't run, however many there are.
+
+        Raises:
+            Denied: Says what it can't.
+        """
+        width, usable = max(len(used_qubits(template)) for template in batch.templates), len(self.parts[-1].qubits)
         if width > usable:
             what = f"a circuit uses {width} qubits, of the device's {self.qubits} {usable} may be used"
             raise Denied(what, where=self.name, advice="use another backend, or choose other qubits in the backend's block")
-        if len(batch) > circuits:
-            raise Denied(f"the backend's block allows {circuits} circuits in a job", where=self.name, advice="raise circuits in the backend's block")
-        if "reset" not in self.configuration.get("supported_instructions", ["reset"]) and any(
-            name == "reset" for template in batch.templates for name, _, _ in template.gates
-        ):
+        operations = {name for template in batch.templates for name, _, _ in template.gates}
+        if "reset" in operations and "reset" not in self.configuration.get("supported_instructions", ["reset"]):
             raise Denied("the device does not take reset", where=self.name, advice="use another backend")
-        self.require_shots(len(batch), shots)
 
     def require_shots(self, circuits: int, shots: int) -> None:
         """Stops a job of more shots than the service takes, for a circuit or in all.
