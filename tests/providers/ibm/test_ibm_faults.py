@@ -320,7 +320,7 @@ def test_not_deleted_while_it_may_still_run(desk: IBMDesk) -> None:
     assert desk.backend().delete(handle, desk.lease) == ""
 
 
-@pytest.mark.parametrize("kind", ["error", "drop-before", "drop-after", "throttle"])
+@pytest.mark.parametrize("kind", ["error", "drop-after"])
 def test_reads_are_tried_again(desk: IBMDesk, kind: str) -> None:
     """Once or twice wrong is no outage for what only reads; the result is read as often as it takes."""
     handle = desk.submit([flipped(2, 0)])

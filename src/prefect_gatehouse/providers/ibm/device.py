@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from prefect_gatehouse.canonical import digest
@@ -91,13 +90,8 @@ class Device:
     @cached_property
     def target(self) -> Any:
         """What circuits must be written for, as the SDK makes it: without what is faulty, and without gates of which only some angles run."""
-        from qiskit_ibm_runtime.utils.backend_converter import convert_to_target
-        from qiskit_ibm_runtime.utils.backend_decoder import configuration_from_server_data, properties_from_server_data
-
         try:
-            configuration = configuration_from_server_data(copy.deepcopy(dict(self.configuration)), use_fractional_gates=False)
-            properties = properties_from_server_data(copy.deepcopy(dict(self.properties)), use_fractional_gates=False) if self.properties else None
-            return convert_to_target(configuration, properties, include_control_flow=False)
+            return _target(json.dumps(self.configuration), json.dumps(self.properties))
         except Exception:  # noqa: BLE001 - whatever the SDK says of what a service sent
             raise Unavailable("the device's documents do not read", where=self.name, advice="update qiskit-ibm-runtime") from None
 
@@ -183,6 +177,20 @@ class Device:
         if circuits * shots > _EXECUTIONS:
             advice = f"set circuits to {_EXECUTIONS // shots} in the backend's block, or lower execution.shots"
             raise Denied(f"the service takes {_EXECUTIONS} shots in a job", where=self.name, advice=advice)
+
+
+@lru_cache(maxsize=4)
+def _target(configuration: str, properties: str) -> Any:
+    """The SDK's target; half a second, so one process makes it once of the same documents."""
+    from qiskit_ibm_runtime.utils.backend_converter import convert_to_target
+    from qiskit_ibm_runtime.utils.backend_decoder import configuration_from_server_data, properties_from_server_data
+
+    calibration = json.loads(properties)
+    return convert_to_target(
+        configuration_from_server_data(json.loads(configuration), use_fractional_gates=False),
+        properties_from_server_data(calibration, use_fractional_gates=False) if calibration else None,
+        include_control_flow=False,
+    )
 
 
 def _known(target: Any, name: str) -> list[tuple[tuple[int, ...], Any]]:
