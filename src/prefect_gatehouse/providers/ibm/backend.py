@@ -116,6 +116,7 @@ class IBMBackend:
             Denied: The device can't run them.
             Unavailable: The service does not answer.
         """
+        require_fit(batch, self._name, _WIDEST)
         device = self._asked(lease)
         device.require_circuits(batch)  # a round, which may be several jobs
         written = write_for(batch, device)
