@@ -147,3 +147,11 @@ def test_a_device_that_nobody_knows_a_price_of(tmp_path: Path) -> None:
     assert pricing(table(tmp_path, 'per_task: "0"')).round(1, 1, lease).upper == 0
     with pytest.raises(Denied, match="no amount of money"):
         pricing(table(tmp_path), own="NaN").round(1, 1, lease)
+
+
+def test_a_job_that_the_provider_ends_when_it_is_told_to(tmp_path: Path) -> None:
+    """Its limit is the worst case, not the longest that the provider would let a job take."""
+    lease: Any = None
+    by_the_minute = pricing(table(tmp_path, 'per_minute: "96", longest_minutes: 180'))
+    limited = replace(by_the_minute, facts=replace(by_the_minute.facts, job_minutes=Decimal(10)))
+    assert (by_the_minute.round(1, 1, lease).upper, limited.round(150, 1, lease).upper) == (17280, 1920)

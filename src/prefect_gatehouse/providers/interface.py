@@ -43,6 +43,8 @@ class BackendFacts:
     """How long to wait before a job that is not ready is asked for again."""
     priced_as: str = ""
     """The provider's own name of the device, by which the price table has it; empty where nothing is billed."""
+    job_minutes: Decimal | None = None
+    """After so many minutes on the device the provider ends a job, because it was told to; None where the price table says when."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,30 @@ class SpendingLimit:
     def holds(self, at: datetime) -> bool:
         """Whether its period has begun and not ended."""
         return self.start <= at < self.end
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A batch as it will be sent, before anybody approves it.
+
+    Attributes:
+        batch: What ``encode`` is given: the same circuits in the same order, over the same classical bits, in gates and on qubits of the device.
+        settings: How it came to be: transpiler, optimisation level, seed, basis, digest of the coupling, versions. Whoever has the same settings and
+            the same circuits gets the same batch.
+        depth_before: Of the deepest template as the workload yielded it.
+        depth_after: Of the deepest one as it will be sent.
+        two_qubit_before: Gates on two qubits or more, of the template that has most of them, as yielded.
+        two_qubit_after: The same, as it will be sent.
+        quality: Estimated chance that a shot is free of error, of the worst circuit; None where the calibration allows no estimate.
+    """
+
+    batch: CircuitBatch
+    settings: Mapping[str, Json]
+    depth_before: int
+    depth_after: int
+    two_qubit_before: int
+    two_qubit_after: int
+    quality: float | None
 
 
 class Provider(Protocol):

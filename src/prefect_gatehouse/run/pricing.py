@@ -57,7 +57,7 @@ class Pricing:
         figure = Estimate(up(own), "the provider's own figure" if own else "")
         listed = Prices(self.table).get(self.facts.priced_as) if self.facts.priced_as else None
         if listed is not None:
-            by_table = listed.estimate(1, circuits * shots)
+            by_table = listed.estimate(1, circuits * shots, self.facts.job_minutes)
             return by_table if by_table.upper >= figure.upper else figure
         if not own and not self.facts.simulator and self.tier != "prototype":
             raise Denied(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from prefect_gatehouse.emulators.braket.devices import Noise
-from prefect_gatehouse.emulators.braket.wire import Fault
+from prefect_gatehouse.emulators.faults import Fault
 
 SET = "braket.ir.openqasm.program_set"
 PROGRAM = "braket.ir.openqasm.program"

@@ -17,9 +17,9 @@ from typing import Any
 
 from prefect_gatehouse.emulators.braket import wire
 from prefect_gatehouse.emulators.braket.devices import devices
-from prefect_gatehouse.emulators.braket.faults import CallFault, Dropped, Faults
 from prefect_gatehouse.emulators.braket.service import Service
 from prefect_gatehouse.emulators.braket.tasks import Conduct, Task
+from prefect_gatehouse.emulators.faults import CallFault, Dropped, Fault, Faults
 
 CONTROL = "/_emulator/"
 ACCESS_KEY, SECRET_KEY = "testing", "testing-secret-key"
@@ -47,7 +47,7 @@ class Emulator:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._server = make_server("127.0.0.1", port, self._answer, threaded=True, request_handler=Quiet)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self.faults = Faults()
+        self.faults = Faults("ThrottlingException")
         self._shape = (maximum_executables, noise)
         self.service = Service(devices(maximum_executables, noise=noise), self._store, self._has_bucket)
 
@@ -102,7 +102,7 @@ class Emulator:
             call = wire.read(*asked)
             operation = call.operation
             found = self.faults.around(operation.name, lambda: self.service.act(call, region))
-        except wire.Fault as fault:
+        except Fault as fault:
             return wire.refusal(operation, fault)
         status, answer = wire.answer(operation, found)
         return status, {}, answer

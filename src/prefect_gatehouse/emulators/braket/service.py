@@ -13,7 +13,8 @@ from prefect_gatehouse.emulators.braket.devices import Device
 from prefect_gatehouse.emulators.braket.execute import SET, Action, read_action
 from prefect_gatehouse.emulators.braket.spending import Limits
 from prefect_gatehouse.emulators.braket.tasks import ENDED, Conduct, Store, Task, Tasks, digest_of
-from prefect_gatehouse.emulators.braket.wire import Call, Fault, knows_error
+from prefect_gatehouse.emulators.braket.wire import Call, knows_error
+from prefect_gatehouse.emulators.faults import Fault
 
 Answer = dict[str, Any]
 _PAGE = 100

@@ -10,7 +10,7 @@ from typing import Any
 
 from prefect_gatehouse.emulators.braket.devices import ACCOUNT
 from prefect_gatehouse.emulators.braket.tasks import ENDED, Task
-from prefect_gatehouse.emulators.braket.wire import Fault
+from prefect_gatehouse.emulators.faults import Fault
 
 
 @dataclass

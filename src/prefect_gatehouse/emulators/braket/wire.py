@@ -15,19 +15,7 @@ from urllib.parse import parse_qs, unquote
 
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 
-
-class Fault(Exception):
-    """An error of the service, by the name that its model gives it.
-
-    Args:
-        code: Name of the error's shape.
-        message: What the service says.
-        status: Where the model has no such error; otherwise the model's own status is taken.
-    """
-
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.code, self.message, self.status = code, message, status
+from prefect_gatehouse.emulators.faults import Fault
 
 
 @dataclass(frozen=True)

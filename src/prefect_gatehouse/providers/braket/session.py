@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from prefect_gatehouse.errors import InputError, Unavailable
+from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.manifest.models import Purpose
+from prefect_gatehouse.providers.answers import Absent, Busy, NotAllowed, Refusal, Unknown, reading_from
 from prefect_gatehouse.providers.braket.place import Place
 from prefect_gatehouse.secrets.lease import CredentialLease
+
+__all__ = ["Absent", "Busy", "Clients", "NotAllowed", "Refusal", "Unknown", "connect", "reading", "understood"]
 
 _THROTTLED = {"ThrottlingException", "TooManyRequestsException", "SlowDown", "RequestLimitExceeded"}
 _CREDENTIAL = {
@@ -29,26 +32,6 @@ _NAMES = {
     "aws_secret_access_key": ("SecretAccessKey", "aws_secret_access_key", "secret_key"),
     "aws_session_token": ("SessionToken", "aws_session_token", "security_token"),
 }
-
-
-class Refusal(Exception):
-    """The service says no: nothing was made."""
-
-
-class Busy(Exception):
-    """Nothing was made, and the same call may be repeated."""
-
-
-class Absent(Exception):
-    """What was asked for is not there."""
-
-
-class NotAllowed(Exception):
-    """The credential is not valid, or no longer."""
-
-
-class Unknown(Exception):
-    """Nobody can tell what the service did."""
 
 
 @contextmanager
@@ -82,25 +65,13 @@ def _meaning(code: str, status: int) -> type[Exception]:
     return Refusal if 400 <= status < 500 else Unknown
 
 
-@contextmanager
-def reading(where: str) -> Iterator[None]:
+def reading(where: str) -> AbstractContextManager[None]:
     """Around calls that change nothing.
 
     Raises:
         Unavailable: The service does not answer, or does not let us ask.
     """
-    try:
-        with understood():
-            yield
-    except NotAllowed:
-        raise Unavailable("the credential is not valid", where=where, advice="check the secret, then resume the run") from None
-    except (Busy, Unknown) as error:
-        raise Unavailable(f"Amazon Braket does not answer ({error})", where=where, advice="resume the run later", retry=True) from None
-    except Absent as error:
-        raise Unavailable(f"Amazon Braket does not have what was asked for ({error})", where=where, advice="check the backend's block") from None
-    except Refusal as error:
-        advice = "check the backend's block and what its credential may do"
-        raise Unavailable(f"Amazon Braket refuses to tell ({error})", where=where, advice=advice) from None
+    return reading_from("Amazon Braket", where, understood)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What is told to go wrong: at a call, at a task, or at a device."""
+"""What is told to go wrong at a service's calls."""
 
 from __future__ import annotations
 
@@ -7,10 +7,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
-from prefect_gatehouse.emulators.braket.wire import Fault
-
-Kind = Literal["error", "throttle", "drop-before", "drop-after", "slow-before", "slow-after", "hold-before", "hold-after", "lose"]
+Kind = Literal["error", "error-after", "throttle", "drop-before", "drop-after", "slow-before", "slow-after", "hold-before", "hold-after", "lose"]
 _HELD_AT_MOST = 120.0  # seconds; a test that died must not hold a thread for ever
+
+
+class Fault(Exception):
+    """An error of a service, by the name or number that the service gives it.
+
+    Args:
+        code: The service's own.
+        message: What the service says.
+        status: HTTP's, where the service's model has none for the code.
+    """
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.code, self.message, self.status = code, message, status
 
 
 @dataclass
@@ -19,7 +31,8 @@ class CallFault:
 
     Attributes:
         operation: The operation's name.
-        kind: ``error`` answers with ``code`` and ``status``, ``throttle`` with 429, and nothing is done. ``drop-before`` closes the connection
+        kind: ``error`` answers with ``code`` and ``status``, ``throttle`` with 429, and nothing is done; ``error-after`` answers so when
+            it is done. ``drop-before`` closes the connection
             before anything is done, ``drop-after`` afterwards. ``slow-before`` and ``slow-after`` wait ``seconds``. ``hold-before`` and
             ``hold-after`` wait until they are released. ``lose`` waits until it is released and then does nothing at all.
         times: How many calls it hits.
@@ -51,9 +64,14 @@ class Dropped(Exception):
 
 
 class Faults:
-    """The faults that wait for their calls; for many threads."""
+    """The faults that wait for their calls; for many threads.
 
-    def __init__(self) -> None:
+    Args:
+        throttle: The service's code for too many calls.
+    """
+
+    def __init__(self, throttle: str) -> None:
+        self._throttle = throttle
         self._waiting: list[CallFault] = []
         self._lock = threading.Lock()
         self._release = threading.Event()
@@ -89,6 +107,8 @@ class Faults:
         result = act()
         if fault.kind == "drop-after":
             raise Dropped
+        if fault.kind == "error-after":
+            raise Fault(fault.code, fault.message, fault.status)
         if fault.kind == "slow-after":
             self._release.wait(fault.seconds)
         if fault.kind == "hold-after":
@@ -97,7 +117,7 @@ class Faults:
 
     def _before(self, fault: CallFault) -> None:
         if fault.kind == "throttle":
-            raise Fault("ThrottlingException", "slow down", 429)
+            raise Fault(self._throttle, "slow down", 429)
         if fault.kind == "error":
             raise Fault(fault.code, fault.message, fault.status)
         if fault.kind == "drop-before":

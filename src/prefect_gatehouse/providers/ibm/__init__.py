@@ -1,0 +1,1 @@
+"""IBM Quantum: devices by the sampler of its service."""
