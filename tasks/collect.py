@@ -9,7 +9,7 @@ from prefect_gatehouse.canonical import digest, sha256_bytes
 from prefect_gatehouse.errors import JobFailed, Tampered
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.providers.interface import Backend, Progress
-from prefect_gatehouse.run import counts, journal
+from prefect_gatehouse.run import counts, journal, reproducible
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.credentials import Fetch
 from prefect_gatehouse.run.values import AdmittedRun, Job, RoundOutcome, Submission
@@ -43,6 +43,7 @@ def collect(attempt: Attempt, submission: Submission, fetch: Fetch) -> RoundOutc
                 queue, run, cost = max(queue, result.queue_seconds), run + result.run_seconds, cost + result.cost
                 if result.calibration:
                     calibrations.append(sha256_bytes(result.calibration))
+                reproducible.keep(attempt, entry, result)
                 journal.settled(attempt, entry, counts.to_bytes(result.counts), result.cost)
             done += job.circuits
             report(done, total)

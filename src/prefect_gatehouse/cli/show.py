@@ -16,6 +16,7 @@ from prefect_gatehouse.cli.output import console, emit, gatehouse_command, plain
 if TYPE_CHECKING:
     from prefect_gatehouse.ledger.projection import RunRow
     from prefect_gatehouse.ledger.store import Ledger
+    from prefect_gatehouse.run.round_view import RoundView
     from prefect_gatehouse.settings import Settings
 
 
@@ -63,7 +64,8 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
     from prefect_gatehouse.cli.plan import print_plan
     from prefect_gatehouse.evidence.questions import attempts_of, find_run, passages, re_identifications, reason_of, recorded_plan
     from prefect_gatehouse.ledger.events import AnswerRefused, ReportWritten
-    from prefect_gatehouse.run.chain import Chain
+    from prefect_gatehouse.run.reader import RunReader
+    from prefect_gatehouse.run.round_view import rounds_in_the_terminal
     from prefect_gatehouse.run.values import CleanupReceipt, WriteBackReceipt
 
     with _ledger() as (settings, ledger):
@@ -71,8 +73,9 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         row, passed, plan = ledger.run(run_id), passages(ledger, run_id), recorded_plan(ledger, run_id)
         turned_back = re_identifications(ledger, run_id)
         written = sorted({event.fact.path for event in ledger.facts(ReportWritten, run_id=run_id)})
-        chain = Chain(ledger, run_id)
-        receipts = (chain.read("write_back", WriteBackReceipt), chain.read("clean_up", CleanupReceipt))
+        reader = RunReader(settings, ledger, run_id)
+        receipts = (reader.chain.read("write_back", WriteBackReceipt), reader.chain.read("clean_up", CleanupReceipt))
+        rounds = rounds_in_the_terminal(reader)
         ends = {receipt.gate: receipt.model_dump(mode="json") for receipt in receipts if receipt is not None}
         reason = reason_of(ledger, run_id)
         form = _form(ledger, row)
@@ -86,6 +89,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         out = console()
         out.print(f"[bold]{escape(plain(row.pipeline))}[/] run {row.run_id}: {state_of(row)}" + (escape(plain(f" - {because}")) if because else ""))
         out.print(gate_table(passed))
+        _print_rounds(rounds)
         if with_plan and plan is not None:
             out.print()
             print_plan(plan)
@@ -105,6 +109,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
     data = {
         "run": {**_as_dict(row), "reason": reason},
         "gates": [asdict(item) for item in passed],
+        "rounds": [each.as_dict() for each in rounds],
         "receipts": ends,
         "re_identified": [act.as_dict() for act in turned_back],
         "answers_refused": refused,
@@ -115,6 +120,22 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
     if with_plan and plan is not None:
         data["plan"] = plan.model_dump(mode="json", by_alias=True)
     emit(data, as_json, render)
+
+
+def _print_rounds(rounds: list[RoundView]) -> None:
+    """A line for each, and the newest one's counts as far as they may be shown."""
+    from prefect_gatehouse.run.round_view import HEADERS
+
+    if not rounds:
+        return
+    console().print()
+    table("Rounds", HEADERS, [each.cells() for each in rounds])
+    newest = rounds[-1]
+    told = [part for part in (newest.shape, newest.note) if part]
+    if told:
+        _say(f"round {newest.number}: {'; '.join(told)}")
+    for line in newest.histogram.lines if newest.histogram is not None else ():
+        _say(f"  {line}")
 
 
 def _form(ledger: Ledger, row: RunRow | None) -> list[str]:

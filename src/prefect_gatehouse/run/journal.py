@@ -10,20 +10,41 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 from sqlalchemy import func, insert, select, update
 
 from prefect_gatehouse.canonical import sha256_bytes
 from prefect_gatehouse.errors import Denied, Superseded, Tampered
-from prefect_gatehouse.ledger.events import BudgetSet, JobSettled, JobSubmitted, SubmissionAmbiguous, SubmissionIntended, SubmissionRefused
-from prefect_gatehouse.ledger.store import Transaction
+from prefect_gatehouse.ledger.events import BudgetSet, Fact, JobSettled, JobSubmitted, SubmissionAmbiguous, SubmissionIntended, SubmissionRefused
+from prefect_gatehouse.ledger.store import Event, Ledger, Transaction
 from prefect_gatehouse.ledger.tables import submissions
 from prefect_gatehouse.money.caps import require_room
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.store.sealer import Sealer
 from prefect_gatehouse.usd import is_amount, up
 
+F = TypeVar("F", bound=Fact)
 State = Literal["intended", "submitted", "settled", "refused", "ambiguous"]
+
+
+class Reads(Protocol):
+    """Who may read a run's journal: an attempt, or somebody who only looks (``run/reader.py``)."""
+
+    @property
+    def run_id(self) -> str:
+        """The run."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """The open ledger."""
+
+    @property
+    def sealer(self) -> Sealer:
+        """Opens what the run sealed."""
+
+    def find(self, name: str, kind: type[F]) -> Event[F] | None:
+        """An event of the run."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +69,7 @@ class Entry:
 _COLUMNS = tuple(submissions.c[name] for name in Entry.__dataclass_fields__)
 
 
-def entries(attempt: Attempt, round_number: int | None = None) -> list[Entry]:
+def entries(attempt: Reads, round_number: int | None = None) -> list[Entry]:
     """The run's rows, of one round where given, in order of round, job and fallback."""
     query = select(*_COLUMNS).where(submissions.c.run_id == attempt.run_id)
     if round_number is not None:
@@ -58,7 +79,7 @@ def entries(attempt: Attempt, round_number: int | None = None) -> list[Entry]:
         return [Entry(**row._asdict()) for row in connection.execute(query.order_by(*order))]
 
 
-def payload_of(attempt: Attempt, entry: Entry) -> bytes:
+def payload_of(attempt: Reads, entry: Entry) -> bytes:
     """The payload as it was intended, opened with the run's key."""
     with attempt.ledger.reading() as connection:
         sealed = connection.scalar(select(submissions.c.payload).where(submissions.c.key == entry.key))
@@ -70,7 +91,7 @@ def _name(what: str, key: str) -> str:
     return f"{what}:{key.partition(':')[2]}"
 
 
-def _opened(attempt: Attempt, sealed: bytes | None, event_name: str, kind: type[SubmissionIntended | JobSettled], field: str) -> bytes:
+def _opened(attempt: Reads, sealed: bytes | None, event_name: str, kind: type[SubmissionIntended | JobSettled], field: str) -> bytes:
     """Sealed bytes, if they are the ones whose digest the chained event has."""
     data = attempt.sealer.open(sealed or b"")
     event = attempt.find(event_name, kind)
@@ -79,7 +100,7 @@ def _opened(attempt: Attempt, sealed: bytes | None, event_name: str, kind: type[
     return data
 
 
-def results_of(attempt: Attempt, round_number: int) -> list[bytes]:
+def results_of(attempt: Reads, round_number: int) -> list[bytes]:
     """The stored results of a round's settled jobs, in order of job, opened with the run's key."""
     query = (
         select(submissions.c.key, submissions.c.result)
