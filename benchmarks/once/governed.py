@@ -164,6 +164,7 @@ def act(order: dict[str, Any]) -> None:
         {"handles": [job.handle for job in submission.jobs], "counts": {bits[::-1]: number for bits, number in counts.items()}},
     )
     attempt.release()
+    attempt.ledger.close()
 
 
 def _batch(piece: int) -> Any:
@@ -228,13 +229,10 @@ def main() -> None:
         order = json.loads(sys.argv[1])
         Installation(Path(order["folder"]), order["block"], order["credential"]).approve()
         return
-    from prefect_gatehouse.providers.braket.jobs import action_of
-    from prefect_gatehouse.providers.braket.session import _models
+    import prefect_gatehouse.flows.rounds
+    import prefect_gatehouse.providers.braket.backend  # noqa: F401
 
-    action_of(_batch(1)).json()
-    _models().load_service_model("braket", "service-2")
-    _models().load_service_model("s3", "service-2")
-    serve(act)
+    serve(act, first_here=True)
 
 
 if __name__ == "__main__":

@@ -176,7 +176,7 @@ def _connect(run: Desk, braket: BraketEmulator) -> None:
     braket.create_bucket("again")
     run.blocks["braket-device/garnet-eu"] = braket.settings("again", grace_seconds=1.0, call_seconds=0.8)
     run.change("credentials:\n", "credentials:\n  submit: secret/aws\n")
-    run.change("shots: 64", "shots: 2000")
+    run.change("shots: 64", "shots: 1000")
     run.manifest.write_text(run.manifest.read_text() + "reproduce: {}\n")
     run.secrets["secret/aws"] = braket.credential
     tiers = run.settings.tiers
