@@ -161,7 +161,7 @@ def test_a_machine_with_its_calibration(tmp_path: Path) -> None:
         assert job.calibrated.startswith(b"{") and job.device.startswith("amazon-braket ")
         found = reproduce(run.settings, run.ledger, RUN, lambda _: job.calibrated.replace(b"0.99", b"0.95"))
         assert (found.verdict, found.jobs[0].model) == ("expected", "calibration")
-        assert "two-qubit gates 0.008 -> " in found.jobs[0].change
+        assert "two-qubit gates 0.0079 -> " in found.jobs[0].change
         ideal = reproduce_without_errors(run, job)
         assert ideal.verdict != "expected"
 
