@@ -63,6 +63,10 @@ class Side:
         order: What each of them is told.
         piece_of: The piece of a task, by its tags.
         books: Of its emulator.
+        kills: Processes that were killed.
+        late: Those of which there was a task by then.
+        starts: Processes in all.
+        seconds: That the drill took.
     """
 
     name: str
@@ -73,6 +77,7 @@ class Side:
     piece_of: Callable[[dict[str, str]], int]
     books: Books = field(default_factory=Books)
     kills: int = 0
+    late: int = 0
     starts: int = 0
     seconds: float = 0.0
 
@@ -96,6 +101,7 @@ class Side:
             kill_after = fate.kills[start] * calm if start < len(fate.kills) else None
             ended = self.warm.run(piece=number, kill_after=kill_after, answers=str(self.answers), **self.order)
             self.starts, self.kills, took = self.starts + 1, self.kills + ended.killed, ended.seconds
+            self.late += ended.killed and any(self.piece_of(task["tags"]) == number for task in self.emulator.tasks())
             if ended.code == 0:
                 break
         self._close_books()
@@ -225,11 +231,21 @@ def _guarded(side: Side, plan: list[Fate], failed: list[BaseException]) -> None:
         failed.append(error)
 
 
-_HEAD = ("side", "killed", "submitted", "billed", "USD", "duplicated", "lost", "orphans", "seconds")
+_HEAD = ("side", "killed", "with a task", "submitted", "billed", "USD", "duplicated", "lost", "orphans", "seconds")
 
 
 def _row(side: Side, count: Count) -> tuple[str, ...]:
-    numbers = (side.kills, count.submitted, count.billed, f"{count.usd:.2f}", count.duplicates, count.lost, count.orphans, f"{side.seconds:.0f}")
+    numbers = (
+        side.kills,
+        side.late,
+        count.submitted,
+        count.billed,
+        f"{count.usd:.2f}",
+        count.duplicates,
+        count.lost,
+        count.orphans,
+        f"{side.seconds:.0f}",
+    )
     return (side.name, *map(str, numbers))
 
 
@@ -253,8 +269,9 @@ def markdown(sides: list[Side], counts: dict[str, Count], seed: int) -> str:
         f"{pieces} pieces of work on the emulator of Amazon Braket, {CALM_PIECES} of them calm, the others with at least one SIGKILL at a random "
         "moment of the time that a calm one takes; two in three meet a fault of the service as well: a connection that is dropped before or after "
         "the task is made, throttling, 500, 503, slow answers. Client tokens are forgotten and new tasks hidden from searches at random.",
-        "*Killed*: processes. *Submitted* and *billed*: tasks, as the service has them. *Duplicated*: tasks more than one for a piece. *Lost*: "
-        "pieces whose right result nobody got after eight starts. *Orphans*: tasks that run or are billed and that nobody knows.",
+        "*Killed*: processes, and how many of them when the service had made their task. *Submitted* and *billed*: tasks, as the service has them. "
+        "*Duplicated*: tasks more than one for a piece. *Lost*: pieces whose right result nobody got after eight starts. *Orphans*: tasks that run "
+        "or are billed and that nobody knows.",
         "The bare SDK and prefect-qiskit are used as their documentation shows: a flow that is restarted runs its task again, and the task's handle "
         "was in the process that died. prefect-qiskit waits one second between its tries instead of 300.",
         f"Written by `benchmarks/exactly_once.py`, seed {seed}.",

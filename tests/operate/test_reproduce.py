@@ -19,11 +19,15 @@ from prefect_gatehouse.cli.main import main
 from prefect_gatehouse.errors import Denied, InputError, StorageError, Tampered
 from prefect_gatehouse.flows.ending import end
 from prefect_gatehouse.flows.rounds import run_rounds
+from prefect_gatehouse.ledger.events import PolicyDecided
 from prefect_gatehouse.ledger.note import VerifierKey
 from prefect_gatehouse.ledger.verify import verify
+from prefect_gatehouse.operate.device_now import DeviceNow
 from prefect_gatehouse.operate.reproduce import reproduce
+from prefect_gatehouse.providers.braket.backend import BraketBackend
 from prefect_gatehouse.run.plan_view import sections
 from prefect_gatehouse.run.reproducible import delete_due, read_kept, sample
+from prefect_gatehouse.secrets.lease import SecretText
 from prefect_gatehouse.store.run_keys import RunKeys
 from prefect_gatehouse.testing import BraketEmulator
 
@@ -136,13 +140,10 @@ def test_which_circuits(circuits: int, most: int, places: tuple[int, ...]) -> No
 
 
 BACKEND = "braket/garnet-eu"
-DEEP = """
+BELL = """
 def solve(features, parameters):
     made = QuantumCircuit(2, 2)
     made.h(0)
-    for _ in range(6):
-        made.cx(0, 1)
-        made.cx(0, 1)
     made.cx(0, 1)
     made.measure([0, 1], [0, 1])
     counts = yield [made] * 3
@@ -150,20 +151,36 @@ def solve(features, parameters):
 """
 
 
-def test_a_machine_with_its_calibration(tmp_path: Path) -> None:
-    """Its own errors are expected; without them the same counts are more than chance; what has changed of the device since is told."""
+def test_a_machine_with_its_calibration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own errors are expected; without them the same counts are more than chance; what has changed of the device since is told.
+
+    The provider is asked under the policy, whose decision is in the ledger before the secret is read.
+    """
     from prefect_gatehouse.testing import braket_emulator
 
-    with braket_emulator() as braket, closing((run := Desk(tmp_path, DEEP, rounds=1, backends=BACKEND)).ledger):
+    with braket_emulator() as braket, closing((run := Desk(tmp_path, BELL, rounds=1, backends=BACKEND)).ledger):
         _connect(run, braket)
         finished(run)
         (job,) = read_kept(run.settings, run.ledger, RUN)
         assert job.calibrated.startswith(b"{") and job.device.startswith("amazon-braket ")
         found = reproduce(run.settings, run.ledger, RUN, lambda _: job.calibrated.replace(b"0.99", b"0.95"))
-        assert (found.verdict, found.jobs[0].model) == ("expected", "calibration")
+        # An honest device is outside once in a hundred, so what is asked here is a distance that chance never gives.
+        assert (found.whole.distance < 0.04, found.jobs[0].model) == (True, "calibration") and found.verdict != "incident"
         assert "two-qubit gates 0.0079 -> " in found.jobs[0].change
+        assert found.jobs[0].as_dict()["change"] == found.jobs[0].change
+        decided: list[int] = []
+
+        def secret(block: str) -> SecretText:
+            decided.append(len([each for each in run.ledger.facts(PolicyDecided, RUN) if each.fact.action == "read_secret"]))
+            return SecretText(braket.credential)
+
+        monkeypatch.setattr("prefect_gatehouse.operate.device_now.read_secret", secret)
+        # The state that a backend tells is more than this; the calibration is what is compared.
+        monkeypatch.setattr(BraketBackend, "state", BraketBackend.device, raising=False)
+        assert reproduce(run.settings, run.ledger, RUN, DeviceNow(run.settings, run.ledger, RUN)).jobs[0].change == "the same calibration"
+        assert decided == [1]
         ideal = reproduce_without_errors(run, job)
-        assert ideal.verdict != "expected"
+        assert ideal.verdict != "expected" and ideal.whole.distance > 0.045
 
 
 def reproduce_without_errors(run: Desk, job: Any) -> Any:

@@ -112,6 +112,11 @@ def results_of(attempt: Reads, round_number: int) -> list[bytes]:
     return [_opened(attempt, row.result, _name("settled", row.key), JobSettled, "result_sha256") for row in rows]
 
 
+def cost_of(attempt: Reads, round_number: int) -> Decimal:
+    """USD that a round's jobs were billed, whichever process settled them."""
+    return sum((entry.settled for entry in entries(attempt, round_number) if entry.settled is not None), Decimal(0))
+
+
 def spent(tx: Transaction, run_id: str) -> Decimal:
     """USD that the run has reserved or settled so far, over all its backends."""
     worst = func.coalesce(submissions.c.settled, submissions.c.reserved)

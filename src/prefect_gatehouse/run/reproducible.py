@@ -233,8 +233,8 @@ def _name(key: str) -> str:
 
 
 def _folder(settings: Settings, run_id: str) -> Path:
-    return settings.folder("reproduce") / safe_name(run_id, "the run id")
+    return settings.home / "reproduce" / safe_name(run_id, "the run id")
 
 
 def _keys(settings: Settings) -> Path:
-    return settings.folder("reproduce-keys")
+    return settings.home / "reproduce-keys"

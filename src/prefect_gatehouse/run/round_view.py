@@ -15,7 +15,7 @@ from typing import Any
 from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.run.counts import counts_of
-from prefect_gatehouse.run.journal import Reads, entries
+from prefect_gatehouse.run.journal import Reads, cost_of
 from prefect_gatehouse.run.reader import RunReader
 from prefect_gatehouse.run.values import AdmittedRun, RoundOutcome, Submission
 from prefect_gatehouse.workload.histogram import Histogram, histogram
@@ -98,7 +98,7 @@ def view_of(reads: Reads, submission: Submission, outcome: RoundOutcome | None) 
         view,
         queue_seconds=outcome.queue_seconds,
         run_seconds=outcome.run_seconds,
-        settled=sum((entry.settled for entry in entries(reads, submission.round) if entry.settled is not None), Decimal(0)),
+        settled=cost_of(reads, submission.round),
         calibration=outcome.calibration_sha256[:12],
     )
 
