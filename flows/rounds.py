@@ -10,6 +10,7 @@ from prefect_gatehouse.run.values import ApprovedPlan, RawOutcome, RoundOutcome
 from prefect_gatehouse.tasks.collect import collect
 from prefect_gatehouse.tasks.conclude import conclude
 from prefect_gatehouse.tasks.fetch_credential import fetch_credential
+from prefect_gatehouse.tasks.round_page import show_round
 from prefect_gatehouse.tasks.submit import submit
 from prefect_gatehouse.workload.angles import on_grid
 from prefect_gatehouse.workload.batch import CircuitBatch
@@ -62,7 +63,11 @@ def _one_round(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, nu
     submission = submit.in_round(number, attempt, approved, batch, summary, number, fetch_credential)
     if submission.circuits.digest != summary.digest:
         raise _changed(number)
-    return collect.in_round(number, attempt, submission, fetch_credential)
+    known = collect.kept(attempt, number) is not None
+    outcome = collect.in_round(number, attempt, submission, fetch_credential)
+    if not known:
+        show_round(attempt, outcome)
+    return outcome
 
 
 def _changed(number: int) -> WorkloadFailed:

@@ -17,7 +17,7 @@ from prefect_gatehouse.ledger.tables import artifacts
 from prefect_gatehouse.manifest.endpoints import endpoint_of
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.providers.registry import split
-from prefect_gatehouse.run import journal
+from prefect_gatehouse.run import journal, reproducible
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.credentials import Fetch
 from prefect_gatehouse.run.left_jobs import LeftJobs, NoKey, PutAway
@@ -52,7 +52,8 @@ def clean_up(attempt: Attempt, ending: Ending, fetch: Fetch) -> CleanupReceipt:
         obligations += _empty_staging(attempt, admitted, fetch)
     obligations += [f"lease {item.lease_id} of {item.block} was not revoked; it ends by itself" for item in unrevoked]
     with attempt.ledger.reading() as connection:
-        owned = set(connection.scalars(select(artifacts.c.uri).where(artifacts.c.run_id == attempt.run_id)))
+        uris = connection.scalars(select(artifacts.c.uri).where(artifacts.c.run_id == attempt.run_id))
+        owned = {uri for uri in uris if not uri.startswith(reproducible.SCHEME)}  # what is kept to run again has a retention of its own
     deletions = [attempt.store.delete(uri) for uri in sorted(owned | set(attempt.store.uris(attempt.run_id)))]
     deletions += _forget_here(attempt, admitted)
     left = [item.uri for item in deletions if not item.deleted]

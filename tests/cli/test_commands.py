@@ -145,6 +145,7 @@ def test_wrong_words(words: list[str]) -> None:
 # Words, and what must be said: exit code, error's code, a piece of where, a piece of the advice.
 ERRORS: dict[str, tuple[list[str], int, str, str, str]] = {
     "show": (["show", "beef"], 2, "input", "RUN", "gatehouse runs"),
+    "reproduce": (["reproduce", "beef"], 2, "input", "RUN", "gatehouse runs"),
     "who": (["who", "beef"], 2, "input", "", "gatehouse"),
     "approve": (["approve", "beef", "--yes"], 2, "input", "RUN", "gatehouse runs"),
     "reject": (["reject", "beef", "--yes"], 2, "input", "RUN", "gatehouse runs"),

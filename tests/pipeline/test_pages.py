@@ -36,6 +36,8 @@ def test_three_gates_leave_a_page_and_an_artifact(pipeline: Any) -> None:
     tables = {artifact.key: str(artifact.data) for artifact in shown}
     assert {"suite-validate-input", "suite-validate-output"} <= set(tables)
     assert all("\u2713 passed" in tables[f"suite-validate-{side}"] for side in ("input", "output"))
+    # A round's place, times and cost; of its counts, which are not public here, nothing.
+    assert "| aer | primary |" in tables["round"] and "svg" not in tables["round"] and "distinct" not in tables["round"]
     plan_page = pipeline.home / written[1].data["path"]
     planned = recorded_plan(pipeline.ledger, run_id)
     assert planned is not None and planned.digest in plan_page.read_text() and planned.digest in tables["plan"]

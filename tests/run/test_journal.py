@@ -54,7 +54,9 @@ def test_a_row_s_whole_way(desk: Desk) -> None:
     (now,) = journal.entries(desk.attempt)
     assert (now.state, now.handle, now.settled) == ("submitted", "handle-1", None)
     assert journal.results_of(desk.attempt, 0) == []
+    assert journal.cost_of(desk.attempt, 0) == 0
     journal.settled(desk.attempt, now, b"[{}]", Decimal("0.3"))
+    assert (journal.cost_of(desk.next_attempt(), 0), journal.cost_of(desk.attempt, 1)) == (Decimal("0.3"), 0)
     (now,) = journal.entries(desk.attempt)
     assert (now.state, now.handle, now.reserved, now.settled) == ("settled", "handle-1", Decimal("0.5"), Decimal("0.3"))
     assert journal.results_of(desk.attempt, 0) == [b"[{}]"]

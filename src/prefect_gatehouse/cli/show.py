@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from prefect_gatehouse.ledger.events import JobClosed
     from prefect_gatehouse.ledger.projection import RunRow
     from prefect_gatehouse.ledger.store import Ledger
+    from prefect_gatehouse.run.round_view import RoundView
     from prefect_gatehouse.settings import Settings
 
 
@@ -73,7 +74,8 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         recorded_plan,
     )
     from prefect_gatehouse.ledger.events import AnswerRefused, ReportWritten
-    from prefect_gatehouse.run.chain import Chain
+    from prefect_gatehouse.run.reader import RunReader
+    from prefect_gatehouse.run.round_view import rounds_in_the_terminal
     from prefect_gatehouse.run.values import CleanupReceipt, WriteBackReceipt
 
     with _ledger() as (settings, ledger):
@@ -81,8 +83,9 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         row, passed, plan = ledger.run(run_id), passages(ledger, run_id), recorded_plan(ledger, run_id)
         turned_back = re_identifications(ledger, run_id)
         written = sorted({event.fact.path for event in ledger.facts(ReportWritten, run_id=run_id)})
-        chain = Chain(ledger, run_id)
-        receipts = (chain.read("write_back", WriteBackReceipt), chain.read("clean_up", CleanupReceipt))
+        reader = RunReader(settings, ledger, run_id)
+        receipts = (reader.chain.read("write_back", WriteBackReceipt), reader.chain.read("clean_up", CleanupReceipt))
+        rounds = rounds_in_the_terminal(reader)
         ends = {receipt.gate: receipt.model_dump(mode="json") for receipt in receipts if receipt is not None}
         closed = closed_jobs(ledger, run_id)
         obligations = open_obligations(ledger, run_id, ends.get("clean_up", {}).get("obligations", []))
@@ -99,6 +102,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         out = console()
         out.print(f"[bold]{escape(plain(row.pipeline))}[/] run {row.run_id}: {state_of(row)}" + (escape(plain(f" - {because}")) if because else ""))
         out.print(gate_table(passed))
+        _print_rounds(rounds)
         if with_plan and plan is not None:
             out.print()
             print_plan(plan)
@@ -118,6 +122,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
     data = {
         "run": {**_as_dict(row), "reason": reason},
         "gates": [asdict(item) for item in passed],
+        "rounds": [each.as_dict() for each in rounds],
         "receipts": ends,
         "jobs_closed": [job.model_dump(mode="json") for job in closed],
         "obligations": obligations,
@@ -136,6 +141,22 @@ def _closed(job: JobClosed) -> str:
     """What became of a job of an ended run."""
     cost = f"{job.cost_usd.normalize():f} USD" + (", as reserved" if job.basis == "reserved" else "")
     return f"job {job.key} at {job.backend}: {job.outcome}, {cost}"
+
+
+def _print_rounds(rounds: list[RoundView]) -> None:
+    """A line for each, and the newest one's counts as far as they may be shown."""
+    from prefect_gatehouse.run.round_view import HEADERS
+
+    if not rounds:
+        return
+    console().print()
+    table("Rounds", HEADERS, [each.cells() for each in rounds])
+    newest = rounds[-1]
+    told = [part for part in (newest.shape, newest.note) if part]
+    if told:
+        _say(f"round {newest.number}: {'; '.join(told)}")
+    for line in newest.histogram.lines if newest.histogram is not None else ():
+        _say(f"  {line}")
 
 
 def _form(ledger: Ledger, row: RunRow | None) -> list[str]:

@@ -592,6 +592,17 @@ class ReportDeleted(Fact):
     sha256: Digest
 
 
+class RunReproduced(Fact):
+    """What was kept of a run was run again on a model of its devices and compared."""
+
+    kind = "run-reproduced"
+    verdict: Literal["expected", "drift", "incident"]
+    jobs: int
+    distance: float = Field(description="Total variation, mean over the circuits.")
+    low: float = Field(description="Where chance alone puts it: from")
+    high: float = Field(description="to")
+
+
 class SyntheticRecorded(Fact):
     """The digest of a file that counts as synthetic."""
 
@@ -617,7 +628,7 @@ KINDS: Mapping[str, type[Fact]] = {
         SubmissionIntended, JobSubmitted, SubmissionRefused, SubmissionAmbiguous, JobSettled,
         JobClosed, JobLeft, JobGone, JobUnknown, ProviderAsked, BackendPassedOver,
         BudgetSet, ProviderLimitSet, SpendingDiffered,
-        ArtifactStored, ArtifactsDeleted, ReportWritten, ReportDeleted, SyntheticRecorded,
+        ArtifactStored, ArtifactsDeleted, ReportWritten, ReportDeleted, RunReproduced, SyntheticRecorded,
     )
 }  # fmt: skip
 """Every kind that is written, by name."""

@@ -188,6 +188,15 @@ class Retention(Strict):
     evidence: Duration = Field(default=timedelta(days=3650), description="Ledger entries; at least this long.")
 
 
+class Reproduce(Strict):
+    """What stays of each job, so that it can be run again on a model of its device: a few circuits as they left, their counts, the calibration."""
+
+    keep: Duration = Field(
+        default=timedelta(days=3), description="From the job's result, whatever becomes of the run; at most what the class of the output allows."
+    )
+    circuits: Annotated[int, Field(ge=1, le=20)] = Field(4, description="Of each job, evenly spread; with their angles, which the data is in.")
+
+
 class Manifest(Strict):
     """One pipeline."""
 
@@ -207,6 +216,7 @@ class Manifest(Strict):
     credentials: Credentials = Credentials()
     output: Output
     retention: Retention = Retention()
+    reproduce: Reproduce | None = Field(None, description="Nothing stays beyond the run unless this is there.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:

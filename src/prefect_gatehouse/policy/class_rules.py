@@ -72,14 +72,16 @@ def refuse_long_retention(manifest: Manifest, rules: ClassRules) -> None:
     Raises:
         Denied: Names the field of the manifest.
     """
-    for field, wanted, longest in (
-        ("artifacts", manifest.retention.artifacts, rules.artifacts_seconds),
-        ("evidence", manifest.retention.evidence, rules.evidence_seconds),
+    again = manifest.reproduce.keep if manifest.reproduce is not None else timedelta(0)
+    for what, field, wanted, longest in (
+        ("artifacts", "retention.artifacts", manifest.retention.artifacts, rules.artifacts_seconds),
+        ("evidence", "retention.evidence", manifest.retention.evidence, rules.evidence_seconds),
+        ("circuits to run again", "reproduce.keep", again, rules.artifacts_seconds),
     ):
         if wanted > timedelta(seconds=longest):
             raise Denied(
-                f"{field} of class {rules.data_class} stay at most {_words(longest)}, the manifest asks for more",
-                where=f"retention.{field}",
+                f"{what} of class {rules.data_class} stay at most {_words(longest)}, the manifest asks for more",
+                where=field,
                 advice="ask for less, or have the class of the columns looked at",
             )
 

@@ -7,7 +7,6 @@ import json
 from prefect_gatehouse.canonical import digest, sha256_bytes
 from prefect_gatehouse.errors import Tampered
 from prefect_gatehouse.run import journal
-from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.values import RoundOutcome
 from prefect_gatehouse.workload.counts import Counts
 
@@ -17,7 +16,7 @@ def to_bytes(counts: tuple[Counts, ...] | list[Counts]) -> bytes:
     return json.dumps([dict(item) for item in counts]).encode()
 
 
-def digest_of(attempt: Attempt, number: int) -> str:
+def digest_of(attempt: journal.Reads, number: int) -> str:
     """Names a round's counts: SHA-256 over what the journal holds for it."""
     return _digest(journal.results_of(attempt, number))
 
@@ -27,7 +26,7 @@ def _digest(parts: list[bytes]) -> str:
     return digest([sha256_bytes(part) for part in parts])
 
 
-def counts_of(attempt: Attempt, outcome: RoundOutcome) -> list[Counts]:
+def counts_of(attempt: journal.Reads, outcome: RoundOutcome) -> list[Counts]:
     """The counts that a round's outcome names.
 
     Raises:

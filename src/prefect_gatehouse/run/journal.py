@@ -10,21 +10,51 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 from sqlalchemy import func, insert, select, update
 
 from prefect_gatehouse.canonical import sha256_bytes
 from prefect_gatehouse.errors import Denied, Superseded, Tampered
-from prefect_gatehouse.ledger.events import BudgetSet, JobClosed, JobSettled, JobSubmitted, SubmissionAmbiguous, SubmissionIntended, SubmissionRefused
+from prefect_gatehouse.ledger.events import (
+    BudgetSet,
+    Fact,
+    JobClosed,
+    JobSettled,
+    JobSubmitted,
+    SubmissionAmbiguous,
+    SubmissionIntended,
+    SubmissionRefused,
+)
 from prefect_gatehouse.ledger.projection import OPEN
-from prefect_gatehouse.ledger.store import Transaction
+from prefect_gatehouse.ledger.store import Event, Ledger, Transaction
 from prefect_gatehouse.ledger.tables import submissions
 from prefect_gatehouse.money.caps import require_room
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.store.sealer import Sealer
 from prefect_gatehouse.usd import is_amount, up
 
+F = TypeVar("F", bound=Fact)
 State = Literal["intended", "submitted", "settled", "refused", "ambiguous", "closed"]
+
+
+class Reads(Protocol):
+    """Who may read a run's journal: an attempt, or somebody who only looks (``run/reader.py``)."""
+
+    @property
+    def run_id(self) -> str:
+        """The run."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """The open ledger."""
+
+    @property
+    def sealer(self) -> Sealer:
+        """Opens what the run sealed."""
+
+    def find(self, name: str, kind: type[F]) -> Event[F] | None:
+        """An event of the run."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +79,7 @@ class Entry:
 _COLUMNS = tuple(submissions.c[name] for name in Entry.__dataclass_fields__)
 
 
-def entries(attempt: Attempt, round_number: int | None = None) -> list[Entry]:
+def entries(attempt: Reads, round_number: int | None = None) -> list[Entry]:
     """The run's rows, of one round where given, in order of round, job and fallback."""
     query = select(*_COLUMNS).where(submissions.c.run_id == attempt.run_id)
     if round_number is not None:
@@ -59,7 +89,7 @@ def entries(attempt: Attempt, round_number: int | None = None) -> list[Entry]:
         return [Entry(**row._asdict()) for row in connection.execute(query.order_by(*order))]
 
 
-def payload_of(attempt: Attempt, entry: Entry) -> bytes:
+def payload_of(attempt: Reads, entry: Entry) -> bytes:
     """The payload as it was intended, opened with the run's key."""
     with attempt.ledger.reading() as connection:
         sealed = connection.scalar(select(submissions.c.payload).where(submissions.c.key == entry.key))
@@ -71,7 +101,7 @@ def _name(what: str, key: str) -> str:
     return f"{what}:{key.partition(':')[2]}"
 
 
-def _opened(attempt: Attempt, sealed: bytes | None, event_name: str, kind: type[SubmissionIntended | JobSettled], field: str) -> bytes:
+def _opened(attempt: Reads, sealed: bytes | None, event_name: str, kind: type[SubmissionIntended | JobSettled], field: str) -> bytes:
     """Sealed bytes, if they are the ones whose digest the chained event has."""
     data = attempt.sealer.open(sealed or b"")
     event = attempt.find(event_name, kind)
@@ -80,7 +110,7 @@ def _opened(attempt: Attempt, sealed: bytes | None, event_name: str, kind: type[
     return data
 
 
-def results_of(attempt: Attempt, round_number: int) -> list[bytes]:
+def results_of(attempt: Reads, round_number: int) -> list[bytes]:
     """The stored results of a round's settled jobs, in order of job, opened with the run's key."""
     query = (
         select(submissions.c.key, submissions.c.result)
@@ -90,6 +120,11 @@ def results_of(attempt: Attempt, round_number: int) -> list[bytes]:
     with attempt.ledger.reading() as connection:
         rows = connection.execute(query).all()
     return [_opened(attempt, row.result, _name("settled", row.key), JobSettled, "result_sha256") for row in rows]
+
+
+def cost_of(attempt: Reads, round_number: int) -> Decimal:
+    """USD that a round's jobs were billed, whichever process settled them."""
+    return sum((entry.settled for entry in entries(attempt, round_number) if entry.settled is not None), Decimal(0))
 
 
 def spent(tx: Transaction, run_id: str) -> Decimal:

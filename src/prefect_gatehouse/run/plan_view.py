@@ -194,8 +194,18 @@ def _written(plan: Plan) -> Section:
         ("Rows", f"{output.mode} by {output.key}"),
         ("Columns", ", ".join(output.names)),
         ("Artifacts", "deleted when the run ends, their key first"),
+        *_kept(plan),
     )
     return Section("What will be written", ("", ""), rows)
+
+
+def _kept(plan: Plan) -> Iterator[tuple[str, str]]:
+    """What outlives the run because the manifest says so."""
+    again = plan.admitted.manifest.reproduce
+    if again is not None:
+        days = _duration(int(again.keep.total_seconds()))
+        circuits = _count(again.circuits, "circuit")
+        yield "Kept to run again", f"up to {circuits} of each job, with angles and counts, under a key of their own, for {days} from the result"
 
 
 _MOST_FILES = 20  # of each kind that are named

@@ -92,7 +92,7 @@ class Emulator:
             status, headers, answer = self._braket(asked, scope.group(1))
         except Dropped:
             environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-            return [b""]
+            raise ConnectionAbortedError from None  # the server takes it for a client that has left, and says nothing
         start(f"{status} {'OK' if status < 300 else 'ERROR'}", [("Content-Type", "application/json"), *headers.items()])
         return [answer]
 

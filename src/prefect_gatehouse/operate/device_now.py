@@ -1,0 +1,82 @@
+"""A device's calibration as it is now, for a run that has ended: under the policy and with the credential that submitted its jobs."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Protocol, runtime_checkable
+
+from prefect_gatehouse.blocks.reader import read_secret
+from prefect_gatehouse.errors import StorageError, Tampered, Unavailable
+from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.manifest.models import Purpose
+from prefect_gatehouse.policy.cedar import load_policy
+from prefect_gatehouse.providers.interface import Connection
+from prefect_gatehouse.providers.registry import connect
+from prefect_gatehouse.run.chain import Chain
+from prefect_gatehouse.run.policy_questions import ask_secret
+from prefect_gatehouse.run.reproducible import KeptJob
+from prefect_gatehouse.run.values import Plan
+from prefect_gatehouse.secrets.lease import CredentialLease
+from prefect_gatehouse.settings import Settings
+
+
+class _Calibrated(Protocol):
+    @property
+    def calibration(self) -> bytes:
+        """Raw."""
+
+
+@runtime_checkable
+class _TellsState(Protocol):
+    def state(self, lease: CredentialLease) -> _Calibrated:
+        """How the device is now."""
+
+
+class _Sealed:
+    """Nothing of the run is opened to ask a device."""
+
+    def seal(self, data: bytes) -> bytes:
+        raise StorageError("nothing is sealed here", where="reproduce")
+
+    def open(self, sealed: bytes) -> bytes:
+        raise StorageError("nothing is opened here", where="reproduce")
+
+
+class DeviceNow:
+    """Asks the devices of one run.
+
+    Args:
+        settings: The installation's.
+        ledger: The open ledger, which gets the policy's decision before the credential is read.
+        run_id: The run.
+    """
+
+    def __init__(self, settings: Settings, ledger: Ledger, run_id: str) -> None:
+        self._settings, self._ledger, self._run_id = settings, ledger, run_id
+
+    def __call__(self, job: KeptJob) -> bytes:
+        """The raw calibration of a job's device now; empty where it has none.
+
+        Raises:
+            Denied: The policy says no.
+            Unavailable: The provider does not answer, or tells no calibration.
+            Tampered: The run has no plan.
+        """
+        plan = Chain(self._ledger, self._run_id).read(Plan.gate, Plan)
+        if plan is None:
+            raise Tampered("the run has jobs and no plan", where=self._run_id, advice="run: gatehouse verify")
+        settings = next((each.as_set() for each in plan.body.backends if each.name == job.backend), {})
+        backend = connect(job.backend, Connection(self._settings.folder("providers"), _Sealed(), settings))
+        if not isinstance(backend, _TellsState):
+            raise Unavailable("its provider tells no state", where=job.backend)
+        with self._lease(plan) as lease:
+            return backend.state(lease).calibration
+
+    def _lease(self, plan: Plan) -> CredentialLease:
+        admitted, environment = plan.admitted, self._settings.environment
+        block = admitted.manifest.credentials.submit
+        decision = ask_secret(load_policy(self._settings.policies), admitted, Purpose.SUBMIT, environment)
+        with self._ledger.transaction() as tx:
+            tx.append(f"{self._run_id}:decided-again:{secrets.token_hex(4)}", self._run_id, decision.fact())
+        secret = read_secret(block) if block is not None else None
+        return CredentialLease(Purpose.SUBMIT, block, secret, environment=environment, tenant=admitted.manifest.tenant)
