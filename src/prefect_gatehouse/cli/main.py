@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "clean-up": ("clean_up:command", "Sweep once: end what expired, was cancelled or was not resumed."),
     "worker": ("worker:command", "Start the worker that takes no orders from Prefect's API."),
     "doctor": ("doctor:command", "Look over work pools and deployments on the Prefect server."),
+    "provider": ("provider:command", "Prove that a provider conforms; look whether it has changed."),
     "emulator": ("emulator:command", "Start a server that a provider's unmodified SDK talks to."),
     "demo": ("demo:command", "Run the main job end to end on this machine."),
 }

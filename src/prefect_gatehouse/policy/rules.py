@@ -29,6 +29,7 @@ class TierRules(Value):
     rehearsal: Literal["required", "optional"] = Field("required", description="Whether a manifest may say that its workload is not rehearsed.")
     worker: WorkerKind = Field("gatehouse", description="The weakest worker that may start a run's processes.")
     cell: CellName = Field("bubblewrap", description="The weakest cell that a workload may run in.")
+    drift: Literal["stop", "tell"] = Field("stop", description="What comes of a provider that is not as somebody approved it.")
 
 
 class ClassRules(Value):

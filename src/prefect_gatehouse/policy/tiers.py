@@ -38,6 +38,7 @@ class _Tier(Strict):
     rehearsal: Literal["required", "optional"] = "required"
     worker: WorkerKind = "gatehouse"
     cell: CellName = "bubblewrap"
+    drift: Literal["stop", "tell"] = "stop"
 
 
 def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
@@ -76,6 +77,7 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             rehearsal=tier.rehearsal,
             worker=tier.worker,
             cell=tier.cell,
+            drift=tier.drift,
         )
         for name, tier in tiers.items()
     }

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from prefect_gatehouse.canonical import Json
 from prefect_gatehouse.secrets.lease import CredentialLease
@@ -112,6 +112,30 @@ class JobResult:
     cost: Decimal
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A batch as it will be sent, before anybody approves it.
+
+    Attributes:
+        batch: What ``encode`` is given: the same circuits in the same order, over the same classical bits, in gates and on qubits of the device.
+        settings: How it came to be: transpiler, optimisation level, seed, basis, digest of the coupling, versions. Whoever has the same settings and
+            the same circuits gets the same batch.
+        depth_before: Of the deepest template as the workload yielded it.
+        depth_after: Of the deepest one as it will be sent.
+        two_qubit_before: Gates on two qubits or more, of the template that has most of them, as yielded.
+        two_qubit_after: The same, as it will be sent.
+        quality: Estimated chance that a shot is free of error, of the worst circuit; None where the calibration allows no estimate.
+    """
+
+    batch: CircuitBatch
+    settings: Mapping[str, Json]
+    depth_before: int
+    depth_after: int
+    two_qubit_before: int
+    two_qubit_after: int
+    quality: float | None
+
+
 class Provider(Protocol):
     """One vendor.
 
@@ -144,6 +168,17 @@ class Backend(Protocol):
 
     def price(self, circuits: int, shots: int, lease: CredentialLease) -> Decimal:
         """Worst-case price in USD of circuits x shots."""
+
+    def prepare(self, batch: CircuitBatch, shots: int, lease: CredentialLease) -> Prepared:
+        """Transpiles a round's templates for this device, with a fixed seed, before anybody approves it.
+
+        The same circuits give the same batch as long as the settings are the same, in any process. What errs differently every day, the
+        calibration, decides the estimate of the quality alone.
+
+        Raises:
+            Denied: A circuit does not fit the device.
+            Unavailable: The provider does not answer.
+        """
 
     def encode(self, batch: CircuitBatch, shots: int) -> bytes:
         """One job's payload: numbers and gates, no name or metadata of the workload's.
@@ -194,3 +229,15 @@ class Backend(Protocol):
 
     def delete(self, handle: str, lease: CredentialLease) -> str:
         """Deletes the provider's copy; empty if gone, otherwise why it can't be."""
+
+
+@runtime_checkable
+class Described(Protocol):
+    """What a backend has beside the rest where it can tell, item by item, what people should know has changed (``providers/description.py``)."""
+
+    def described(self, lease: CredentialLease) -> Mapping[str, Json]:
+        """What the provider is like now, without what changes every day: by item, in words that people read; large things by their digest.
+
+        Raises:
+            Unavailable: The provider does not answer.
+        """
