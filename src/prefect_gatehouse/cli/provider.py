@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -119,18 +119,7 @@ def _check(names: tuple[str, ...], credential: str | None, approve: bool, reason
         looked = provider_check.look(settings, ledger, names, credential)
         events = [provider_check.approve(settings, ledger, each, reason) for each in looked] if approve and reason else []
     data = {
-        "providers": [
-            {
-                "backend": each.name,
-                "good": each.good,
-                "approved": None
-                if each.approved is None
-                else {"person": each.approved.fact.person, "at": each.approved.at, "event": each.approved.seq},
-                "found": dict(each.found),
-                "drift": [item.model_dump(mode="json") for item in each.drift],
-            }
-            for each in looked
-        ],
+        "providers": [_as_dict(each) for each in looked],
         "signed": [{"backend": each.fact.backend, "person": each.fact.person, "event": each.seq} for each in events],
     }
 
@@ -143,6 +132,17 @@ def _check(names: tuple[str, ...], credential: str | None, approve: bool, reason
     emit(data, as_json, render)
     if not events and not all(each.good for each in looked):
         raise SystemExit(1)
+
+
+def _as_dict(each: Looked) -> dict[str, Any]:
+    known = each.approved
+    return {
+        "backend": each.name,
+        "good": each.good,
+        "approved": None if known is None else {"person": known.fact.person, "at": known.at, "event": known.seq},
+        "found": dict(each.found),
+        "drift": [item.model_dump(mode="json") for item in each.drift],
+    }
 
 
 def _show(looked: Looked, *, full: bool) -> None:

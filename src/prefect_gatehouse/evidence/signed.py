@@ -10,17 +10,17 @@ from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.ledger.events import BudgetSet, ProviderApproved
 from prefect_gatehouse.ledger.store import Ledger
 
-_WHAT = {BudgetSet: "budget", ProviderApproved: "provider's approval"}
-
 
 def problems(ledger: Ledger) -> Iterator[str]:
     """What is wrong with them; no registry is needed, a signature names its key."""
-    for event in (*ledger.facts(BudgetSet), *ledger.facts(ProviderApproved)):
-        what = _WHAT[type(event.fact)]
+    acts: list[tuple[int, BudgetSet | ProviderApproved]] = [(event.seq, event.fact) for event in ledger.facts(BudgetSet)]
+    acts += [(event.seq, event.fact) for event in ledger.facts(ProviderApproved)]
+    for seq, fact in acts:
+        what = "budget" if isinstance(fact, BudgetSet) else "provider's approval"
         try:
-            key = sshsig.verify(event.fact.signature, canonical(event.fact.statement))
+            key = sshsig.verify(fact.signature, canonical(fact.statement))
         except GatehouseError:
-            yield f"event {event.seq}: the {what} is not signed, or not what was signed"
+            yield f"event {seq}: the {what} is not signed, or not what was signed"
             continue
-        if key.fingerprint != event.fact.key:
-            yield f"event {event.seq}: the {what} names another key than it was signed with"
+        if key.fingerprint != fact.key:
+            yield f"event {seq}: the {what} names another key than it was signed with"

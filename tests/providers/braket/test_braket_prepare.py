@@ -149,8 +149,8 @@ def test_what_the_machine_is_asked_to_do(tmp_path: Path, braket: BraketEmulator)
     batch = batch_of([(circuit, values)])
     found = desk.backend().prepare(batch, 50, desk.lease)
     assert found.settings["compiler"] == "gatehouse" and found.settings["basis"] == ["cz", "prx"]
-    assert (found.depth_before, found.two_qubit_before) == (5, 4)
-    assert found.two_qubit_after >= 4 and found.depth_after > 5 and found.quality is not None and 0.7 < found.quality < 0.97
+    assert (found.depth_before, found.two_qubit_before) == (6, 4)
+    assert found.two_qubit_after >= 4 and found.depth_after > 6 and found.quality is not None and 0.7 < found.quality < 0.97
     right = [max(each, key=lambda key: each[key]) for each in ideals(batch)]
     backend = desk.backend()
     handle = backend.submit(backend.encode(found.batch, 50), "run:0:0:0", desk.lease)
