@@ -25,7 +25,7 @@ from prefect_gatehouse.testing import BraketEmulator
 from prefect_gatehouse.testing.conformance import bench_of, subject_of, with_secret
 from tests.providers.circuits import LEASE
 
-OURS = {"aer": 4000, "braket-local": 30, "braket/garnet-eu": 250}
+OURS = {"aer": 4000, "braket-local": 30, "braket/garnet-eu": 110}  # of the last one two tasks
 
 
 @pytest.fixture(scope="module", params=OURS)
