@@ -67,6 +67,13 @@ def test_a_whole_run(run: Desk, braket: BraketEmulator) -> None:
     assert set(run.frame(outcome)["score"]) <= set(range(101)) and run.entries()[0][2:] == (BACKEND, "settled")
 
 
+def test_a_grid_of_angles(run: Desk, braket: BraketEmulator) -> None:
+    """The transpiler's own angles are put on the grid too: what is sent passes the boundary, which refuses any angle beside it."""
+    run.change("  shots: 64\n", "  shots: 64\n  angle_step: 1.0e-4\n")
+    run_rounds(run.attempt, run.approved())
+    assert [task["executables"] for task in braket.tasks()] == [3, 1]
+
+
 def test_another_machine_than_was_prepared_for(run: Desk, braket: BraketEmulator) -> None:
     """Pairs of the machine went away while the run waited: the circuits would come out as others, so nothing is sent."""
     approved = run.approved()

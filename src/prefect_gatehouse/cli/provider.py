@@ -52,9 +52,18 @@ def _conformance(
             if not as_json:
                 _tell(verdict)
     failed = sum(not each.passed for each in verdicts)
-    data = {"backend": name, "passed": not failed, "spent_usd": str(bench.spent), "left": bench.left, "checks": [asdict(each) for each in verdicts]}
+    data = {
+        "backend": name,
+        "passed": not failed,
+        "spent_usd": str(bench.spent),
+        "left": bench.left,
+        "refused_gates": bench.refused,
+        "checks": [asdict(each) for each in verdicts],
+    }
 
     def render() -> None:
+        if bench.refused:
+            click.echo(plain(f"gates that it does not take: {', '.join(bench.refused)}"))
         for each in bench.left:
             click.echo(plain(f"left at the provider: {each}"))
         cost = f", at most {bench.spent} USD" if bench.spent else ""

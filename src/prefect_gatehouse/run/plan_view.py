@@ -163,16 +163,16 @@ def _places(plan: Plan) -> Iterator[Section]:
 
 def _prepared(plan: Plan) -> Iterator[Section]:
     """How circuits are made ready for each backend, and what that makes of them."""
-    known = [(item.name, item.prepared) for item in plan.body.backends if item.prepared is not None]
+    known = [(item, item.prepared) for item in plan.body.backends if item.prepared is not None]
     rows = tuple(
         (
-            name,
+            item.name,
             _printable("; ".join(f"{key}: {_word(value)}" for key, value in each.settings.items())),
             f"{each.depth_before} -> {each.depth_after}",
             f"{each.two_qubit_before} -> {each.two_qubit_after}",
-            "not known" if each.quality is None else f"{each.quality:.1%}",
+            f"{each.quality:.1%}" if each.quality is not None else "it simulates" if item.simulator else "not known",
         )
-        for name, each in known
+        for item, each in known
     )
     if rows:
         yield Section(

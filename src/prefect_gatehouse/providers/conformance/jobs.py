@@ -8,6 +8,7 @@ from decimal import Decimal
 from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.providers.conformance.bench import Bench, Nonconformant, batch_of, require
 from prefect_gatehouse.providers.conformance.counting import flipped
+from prefect_gatehouse.providers.interface import Described
 from prefect_gatehouse.usd import is_amount
 from prefect_gatehouse.workload import plain_form
 
@@ -19,6 +20,9 @@ def facts(bench: Bench) -> None:
     require(bool(found.provider and found.version), "it has no provider, or no version")
     require(found.qubits >= 1 and found.circuits_per_job >= 1, "it has no qubit, or takes no circuit in a job")
     require(found.grace_seconds >= 0 and found.poll_seconds >= 0, "a wait is below zero")
+    if isinstance(bench.backend, Described):
+        told = bench.backend.described(bench.lease)
+        require(told == bench.subject.connect().described(bench.lease), "it is described otherwise at once")  # type: ignore[attr-defined]
 
 
 def price(bench: Bench) -> None:
