@@ -114,14 +114,18 @@ class Bench:
         """A key that no job has, in the form of the journal's."""
         return f"{self._run}:0:{next(self._numbers)}:0"
 
-    def payload(self, circuits: Sequence[object], shots: int = 100) -> bytes:
-        """One job's payload."""
-        return self.backend.encode(batch_of(circuits), shots)
+    def prepared(self, batch: CircuitBatch, shots: int) -> CircuitBatch:
+        """A batch as a run would send it."""
+        return self.backend.prepare(batch, shots, self.lease).batch
 
-    def submit(self, circuits: CircuitBatch, shots: int, key: str) -> str:
+    def payload(self, circuits: Sequence[object], shots: int = 100) -> bytes:
+        """One job's payload, as a run makes it: prepared, then encoded."""
+        return self.backend.encode(self.prepared(batch_of(circuits), shots), shots)
+
+    def submit(self, circuits: Sequence[object], key: str, shots: int = 100) -> str:
         """Makes a job, within the cap."""
-        payload = self.backend.encode(circuits, shots)
-        self.reserve(len(circuits), shots)
+        payload = self.payload(circuits, shots)
+        self.reserve(len(batch_of(circuits)), shots)
         return self.send(self.backend, payload, key)
 
     def reserve(self, circuits: int, shots: int) -> None:
@@ -155,18 +159,27 @@ class Bench:
         require(found.state == "ready", f"a job that nobody cancelled is {found.state}")
 
     def run(self, *circuits: object, shots: int | None = None, progress: Progress | None = None) -> list[Counts]:
-        """The counts of circuits and PUBs, as ``run_batch``."""
-        return self.run_batch(batch_of(circuits), shots, progress)
+        """The counts of circuits and PUBs, prepared, as ``run_batch``."""
+        each = shots or self.extent.shots
+        return self.run_batch(self.prepared(batch_of(circuits), each), each, progress)
 
-    def run_batch(self, batch: CircuitBatch, shots: int | None = None, progress: Progress | None = None) -> list[Counts]:
-        """The counts of a batch, in as many jobs as the backend needs, each over the full width.
+    def run_batch(self, batch: CircuitBatch, each: int, progress: Progress | None = None) -> list[Counts]:
+        """The counts of a prepared batch, in as many jobs as the backend needs, each over the full width.
+
+        Args:
+            batch: The circuits.
+            each: Shots of each of them.
+            progress: Told of each job.
 
         Raises:
             Nonconformant: There are not as many counts as circuits.
         """
-        each = shots or self.extent.shots
         parts = list(batch.parts(self.facts.circuits_per_job))
-        handles = [self.submit(part, each, self.key()) for part in parts]
+        handles = []
+        for part in parts:
+            payload = self.backend.encode(part, each)
+            self.reserve(len(part), each)
+            handles.append(self.send(self.backend, payload, self.key()))
         counts: list[Counts] = []
         for handle, part in zip(handles, parts, strict=True):
             self.wait(handle)

@@ -74,7 +74,7 @@ def prepared_circuits(bench: Bench) -> None:
     require(found.settings == again.settings and bytes_of(found.batch) == bytes_of(again.batch), "another process prepares other circuits")
     require(list(found.batch.clbits()) == list(batch.clbits()), "prepared circuits have other classical bits, or are not as many")
     require(found.quality is None or 0 <= found.quality <= 1, "the estimated quality is no chance")
-    counts = bench.run_batch(found.batch)
+    counts = bench.run_batch(found.batch, bench.extent.shots)
     for circuit, each in zip(asymmetric(), counts, strict=False):
         right = ideal(circuit)
         _require_near(each, right, order_bound(right, bench.extent.shots, noisy=bench.noisy))

@@ -44,7 +44,9 @@ def payload(bench: Bench) -> None:
         require(plain == plain_form.write(plain_form.read(plain)[0], 100), "the plain form of a payload has another spelling, or other shots")
     except plain_form.Malformed as fault:
         raise Nonconformant(f"the plain form of a payload does not read: {fault}") from None
-    require(plain == plain_form.write(batch_of([one]), 100), "the plain form of a payload is not the circuits that were encoded")
+    require(
+        plain == plain_form.write(bench.prepared(batch_of([one]), 100), 100), "the plain form of a payload is not the circuits that were prepared"
+    )
 
 
 def refusals(bench: Bench) -> None:
@@ -67,10 +69,10 @@ def refusals(bench: Bench) -> None:
 
 def same_key(bench: Bench) -> None:
     """A key has one job, however often and from however many processes it is submitted, and is found by it; another key's is another."""
-    key, circuits = bench.key(), batch_of([flipped(3, 1)])
+    key, circuits = bench.key(), [flipped(3, 1)]
     require(bench.backend.find_by_key(key, bench.lease) is None, "a key that nobody used has a job")
-    handle = bench.submit(circuits, 100, key)
-    sent = bench.backend.encode(circuits, 100)
+    handle = bench.submit(circuits, key)
+    sent = bench.payload(circuits)
     for who, backend in (("the same object", bench.backend), ("another process", bench.subject.connect())):
         again = bench.send(backend, sent, key)
         require(again == handle, f"{who} submitted the same key and bytes again and has a second job")
@@ -87,7 +89,7 @@ def same_key(bench: Bench) -> None:
 def other_bytes(bench: Bench) -> None:
     """Other bytes under a key that has a job are refused; the job stays what it was."""
     key = bench.key()
-    handle = bench.submit(batch_of([flipped(2, 0)]), 100, key)
+    handle = bench.submit([flipped(2, 0)], key)
     other = bench.payload([flipped(2, 1)])
     _refused(lambda: bench.send(bench.backend, other, key), "another payload under the same key")
     require(bench.backend.find_by_key(key, bench.lease) == handle, "the key has lost its job")
@@ -98,7 +100,7 @@ def other_bytes(bench: Bench) -> None:
 
 def unknown_handle(bench: Bench) -> None:
     """A handle that no job has is one error of the library's, or a job that failed; never a result, and never a foreign exception."""
-    handle = bench.submit(batch_of([flipped(1)]), 100, bench.key())
+    handle = bench.submit([flipped(1)], bench.key())
     strange = _other(handle)
     _refused(lambda: bench.backend.result(strange, bench.lease), "the result of a handle that no job has")
     try:
@@ -110,14 +112,14 @@ def unknown_handle(bench: Bench) -> None:
 
 def cancel(bench: Bench) -> None:
     """A job that was cancelled gives no result, one that was too late to cancel gives its own, and both are told apart."""
-    handle = bench.submit(batch_of([flipped(1)]), 100, bench.key())
+    handle = bench.submit([flipped(1)], bench.key())
     cancelled = bench.backend.cancel(handle, bench.lease)
     require(type(cancelled) is bool, "cancelling does not say whether it did")
     if cancelled:
         state = bench.backend.status(handle, bench.lease).state
         require(state in {"cancelled", "failed", "running"}, f"a job that was cancelled is {state}")
         _refused(lambda: bench.backend.result(handle, bench.lease), "the result of a cancelled job")
-    done = bench.submit(batch_of([flipped(2, 1)]), 100, bench.key())
+    done = bench.submit([flipped(2, 1)], bench.key())
     bench.wait(done)
     counts = bench.backend.result(done, bench.lease).counts
     require(bench.backend.cancel(done, bench.lease) is False, "a job whose result was read counts as cancelled")
@@ -126,7 +128,7 @@ def cancel(bench: Bench) -> None:
 
 def delete(bench: Bench) -> None:
     """A copy is gone, or the reason is told; deleting again is no error, and another job's copy stays."""
-    one, other = (bench.submit(batch_of([flipped(2, qubit)]), 100, bench.key()) for qubit in range(2))
+    one, other = (bench.submit([flipped(2, qubit)], bench.key()) for qubit in range(2))
     for handle in (one, other):
         bench.wait(handle)
     kept = bench.backend.result(other, bench.lease).counts
