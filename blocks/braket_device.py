@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Literal
 
 from prefect.blocks.core import Block
 
@@ -40,4 +41,5 @@ class BraketDevice(Block):
     call_seconds: float = _FIELDS["call_seconds"]  # type: ignore[assignment]
     patience_seconds: float = _FIELDS["patience_seconds"]  # type: ignore[assignment]
     poll_seconds: float = _FIELDS["poll_seconds"]  # type: ignore[assignment]
+    compiler: Literal["gatehouse", "service"] = _FIELDS["compiler"]  # type: ignore[assignment]
     task_minutes: Decimal = _FIELDS["task_minutes"]  # type: ignore[assignment]

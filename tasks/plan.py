@@ -15,11 +15,13 @@ from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.boundary import guard_payload
 from prefect_gatehouse.run.cells import cell_of, driven, start_ahead
 from prefect_gatehouse.run.credentials import Fetch
+from prefect_gatehouse.run.drift import refuse_drift
 from prefect_gatehouse.run.later_rounds import LaterRounds
 from prefect_gatehouse.run.leaving import leaving_of
 from prefect_gatehouse.run.minimised import formless_tokens
 from prefect_gatehouse.run.plan import present_digests
 from prefect_gatehouse.run.preflight import preflight
+from prefect_gatehouse.run.prepared import digest_of, prepare, record
 from prefect_gatehouse.run.pricing import Pricing, provider_limits, require_budget
 from prefect_gatehouse.run.rehearsal import rehearse
 from prefect_gatehouse.run.since import since_last_approval
@@ -34,6 +36,7 @@ from prefect_gatehouse.workload.batch import CircuitBatch
 from prefect_gatehouse.workload.drawing import draw
 from prefect_gatehouse.workload.plain_form import summarise
 from prefect_gatehouse.workload.rounds import Finished
+from prefect_gatehouse.workload.summary import CircuitsSummary
 
 
 @gate(Plan)
@@ -71,11 +74,11 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
     summary = summarise(batch, manifest.execution.shots)
     with fetch(attempt, minimised.admitted, Purpose.SUBMIT) as lease:
         facts = {name: attempt.backend(name).facts(lease) for name in manifest.execution.backends}
-        backends = tuple(_snapshot(attempt, name, each, batch, minimised, lease) for name, each in facts.items())
+        backends = tuple(_snapshot(attempt, name, each, batch, summary, minimised, lease) for name, each in facts.items())
     output_suite = attempt.parts.output_suite(minimised.admitted)
     require_present(output_suite, (manifest.output.key, *manifest.output.names), "output.suite")
-    later = LaterRounds(attempt, minimised, facts, batch, leaving)
-    rehearsal = rehearse(attempt, minimised, summary, cell=cell, suite=output_suite, target=table, later=later)
+    with LaterRounds(attempt, minimised, facts, batch, leaving, fetch) as later:
+        rehearsal = rehearse(attempt, minimised, summary, cell=cell, suite=output_suite, target=table, later=later)
     present = present_digests(attempt.settings, minimised.admitted, attempt.policy.digest)
     body = PlanBody(
         run_id=attempt.run_id,
@@ -117,13 +120,21 @@ def _publish(attempt: Attempt, made: Plan, batch: CircuitBatch) -> None:
 
 
 def _snapshot(
-    attempt: Attempt, name: str, facts: BackendFacts, batch: CircuitBatch, minimised: MinimisedData, lease: CredentialLease
+    attempt: Attempt,
+    name: str,
+    facts: BackendFacts,
+    batch: CircuitBatch,
+    summary: CircuitsSummary,
+    minimised: MinimisedData,
+    lease: CredentialLease,
 ) -> BackendSnapshot:
     execution = minimised.admitted.manifest.execution
     provider = attempt.backend(name)
     if batch.qubits > facts.qubits:
         raise Denied(f"{name} has {facts.qubits} qubits, the circuits need {batch.qubits}", where="execution.backends", advice="name another backend")
-    first_job = provider.encode(next(batch.parts(facts.circuits_per_job)), execution.shots)
+    refuse_drift(attempt, minimised.admitted.tier, name, provider, lease)
+    prepared = prepare(provider, batch, execution.shots, execution.angle_step, lease, where=name)
+    first_job = provider.encode(next(prepared.batch.parts(facts.circuits_per_job)), execution.shots)
     guard_payload(first_job, provider, where=name, tokens=formless_tokens(attempt, minimised), step=execution.angle_step)
     jobs = -(-len(batch) // facts.circuits_per_job)
     if jobs > execution.envelope.jobs:
@@ -141,6 +152,7 @@ def _snapshot(
             advice="raise the cost or drop this backend",
         )
     require_budget(attempt, minimised.admitted.manifest, first.upper)
+    both = facts.circuits_per_job > 1 and bool(facts.priced_as)
     return BackendSnapshot(
         name=name,
         provider=facts.provider,
@@ -153,6 +165,8 @@ def _snapshot(
         cost_basis=pricing.basis(first),
         limits=provider_limits(pricing, minimised.admitted.tier, first.upper, lease),
         settings=_settings(attempt, name),
+        prepared=record(prepared, digest_of(prepared, batch, summary)),
+        cost_apart=pricing.apart(len(batch), execution.shots, lease).upper if both else None,
     )
 
 

@@ -14,9 +14,11 @@ from prefect_gatehouse.run.approvals import require_approved
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.boundary import guard_payload, require_key
 from prefect_gatehouse.run.credentials import Fetch
+from prefect_gatehouse.run.drift import refuse_drift
 from prefect_gatehouse.run.leaving import require_approved_bits
 from prefect_gatehouse.run.minimised import formless_tokens
 from prefect_gatehouse.run.policy_questions import ask_submit
+from prefect_gatehouse.run.prepared import digest_of, prepare, refuse_other
 from prefect_gatehouse.run.pricing import Pricing
 from prefect_gatehouse.run.values import ApprovedPlan, Job, Submission
 from prefect_gatehouse.run.willing import AGAIN_SECONDS, label_of, passed_over
@@ -131,10 +133,15 @@ def _intend(
     body = approved.plan.body
     shots = body.circuits.shots
     facts = provider.facts(lease)
+    refuse_drift(attempt, body.tier, body.backends[position].name, provider, lease)
     pricing = Pricing(body.backends[position].name, provider, facts, body.tier.name, attempt.settings.prices)
-    parts = list(batch.parts(facts.circuits_per_job))
+    step = approved.plan.admitted.manifest.execution.angle_step
+    prepared = prepare(provider, batch, shots, step, lease, where=body.backends[position].name)
+    digest = digest_of(prepared, batch, summary)
+    refuse_other(body.backends[position], prepared, digest, number)
+    parts = list(prepared.batch.parts(facts.circuits_per_job))
     try:
-        digests = [summary.digest] if len(parts) == 1 else [summarise(part, shots).digest for part in parts]
+        digests = [digest] if len(parts) == 1 else [summarise(part, shots).digest for part in parts]
         payloads = [(provider.encode(part, shots), len(part), digest) for part, digest in zip(parts, digests, strict=True)]
     except InputError as error:
         raise Denied(error.message, where=error.where or "submit", advice=error.advice) from None

@@ -16,7 +16,7 @@ from prefect_gatehouse.cli.quiet import QUIET
 from tests.support.logs import DELETED, ENDED_ITSELF, TOLD_TO_STOP, unknown_errors
 
 # The emulators' fixtures, taken as a user takes them.
-pytest_plugins = ["prefect_gatehouse.testing.fixtures"]
+pytest_plugins = ["prefect_gatehouse.testing.fixtures", "prefect_gatehouse.testing.conformance"]
 
 # Before anything imports Prefect: no test reads or writes the caller's profile, and none phones home.
 os.environ.update(QUIET)

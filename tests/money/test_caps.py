@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import update
 
 from prefect_gatehouse.errors import Denied, InputError
-from prefect_gatehouse.evidence.budgets import problems
+from prefect_gatehouse.evidence.signed import problems
 from prefect_gatehouse.ledger.charges import month_of
 from prefect_gatehouse.ledger.events import BudgetSet
 from prefect_gatehouse.ledger.note import VerifierKey

@@ -14,7 +14,7 @@ from tests.providers.circuits import flipped
 from tests.support.braket_desk import BraketDesk
 
 from prefect_gatehouse.errors import Denied, InputError, Unavailable
-from prefect_gatehouse.evidence.budgets import problems
+from prefect_gatehouse.evidence.signed import problems
 from prefect_gatehouse.ledger.events import ProviderLimitSet, SpendingDiffered
 from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.ledger.store import Ledger

@@ -1,4 +1,4 @@
-"""Circuits whose results are known, and one simulator with everything it needs to run them."""
+"""Circuits whose results are known, as the suite of providers has them, and one simulator with everything it needs to run them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect_gatehouse.manifest.models import Purpose
+from prefect_gatehouse.providers.conformance.bounds import distance as distance
+from prefect_gatehouse.providers.conformance.counting import flipped as flipped
 from prefect_gatehouse.providers.interface import Backend, Connection, JobResult, Progress
 from prefect_gatehouse.providers.registry import connect
 from prefect_gatehouse.secrets.lease import CredentialLease
@@ -15,8 +17,6 @@ from prefect_gatehouse.workload.counts import Counts
 from tests.support.circuit_lists import batch_of
 
 if TYPE_CHECKING:
-    from qiskit import QuantumCircuit
-
     from prefect_gatehouse.workload.batch import CircuitBatch
 
 BACKENDS = ["aer", "braket-local"]
@@ -47,20 +47,3 @@ class Desk:
 
     def files(self) -> list[Path]:
         return sorted(path for path in self.spool.rglob("*") if path.is_file())
-
-
-def flipped(width: int, *qubits: int) -> QuantumCircuit:
-    """X on some qubits, each qubit measured into its own bit."""
-    from qiskit import QuantumCircuit
-
-    circuit = QuantumCircuit(width, width)
-    for qubit in qubits:
-        circuit.x(qubit)
-    circuit.measure(range(width), range(width))
-    return circuit
-
-
-def distance(counts: Counts, probabilities: dict[str, float]) -> float:
-    """Total variation distance between what was measured and what is right."""
-    shots = sum(counts.values())
-    return sum(abs(counts.get(key, 0) / shots - probabilities.get(key, 0.0)) for key in {*counts, *probabilities}) / 2

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
+from qiskit import QuantumCircuit
 from qiskit.circuit import Gate, Parameter
-from qiskit.circuit.library import GlobalPhaseGate, get_standard_gate_name_mapping
+from qiskit.circuit.library import GlobalPhaseGate
 from qiskit.quantum_info import Statevector, random_unitary
 
 from prefect_gatehouse.errors import GatehouseError, InputError, JobFailed, WorkloadFailed
@@ -46,17 +46,6 @@ def test_an_unknown_backend(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError) as caught:
         connect(name, Connection(tmp_path, Desk(tmp_path, "aer").sealer))
     assert "aer" in caught.value.advice and "braket-local" in caught.value.advice
-
-
-@pytest.mark.parametrize("width", [2, 3, 5])
-def test_qubit_0_is_rightmost(desk: Desk, width: int) -> None:
-    """X on one qubit only, for each qubit in turn: the 1 stands where Qiskit's state vector has it."""
-    for qubit in range(width):
-        circuit = flipped(width, qubit)
-        (counts,) = desk.run(circuit, key=f"k{qubit}")
-        right = Statevector(circuit.remove_final_measurements(inplace=False)).probabilities_dict()
-        assert counts == {"0" * (width - 1 - qubit) + "1" + "0" * qubit: 100}
-        assert set(counts) == {key for key, probability in right.items() if probability > 0.5}
 
 
 @st.composite
@@ -93,35 +82,6 @@ def test_any_classical_circuit(made: tuple[QuantumCircuit, str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for backend in BACKENDS:
             assert Desk(Path(folder), backend).run(circuit, shots=7) == ({right: 7},), backend
-
-
-def test_several_registers_are_one_string(desk: Desk) -> None:
-    """Two named registers come back as one string of the full width, the second one leftmost, no space between."""
-    quantum, low, high = QuantumRegister(3, "patients"), ClassicalRegister(1, "low"), ClassicalRegister(2, "high")
-    circuit = QuantumCircuit(quantum, low, high)
-    circuit.x(0)
-    circuit.x(2)
-    circuit.measure([0, 1, 2], [0, 1, 2])
-    assert desk.run(circuit) == ({"101": 100},)
-
-
-def test_every_standard_gate(desk: Desk) -> None:
-    """Each gate of Qiskit's library, between rotations that make its direction and its order of qubits visible, agrees with Statevector."""
-    gates = {name: gate for name, gate in get_standard_gate_name_mapping().items() if gate.num_qubits and name not in ("measure", "reset", "delay")}
-    assert len(gates) >= 50
-    for name, gate in gates.items():
-        width = gate.num_qubits + 1
-        circuit = QuantumCircuit(width, width)
-        for qubit in range(width):
-            circuit.ry(0.4 + 0.3 * qubit, qubit)
-        circuit.append(gate.base_class(*(0.3 + 0.5 * place for place in range(len(gate.params)))), range(gate.num_qubits))
-        for qubit in range(width):
-            circuit.rx(0.9 - 0.2 * qubit, qubit)
-        right = Statevector(circuit).probabilities_dict()
-        circuit.measure(range(width), range(width))
-        (counts,) = desk.run(circuit, key=name, shots=4000)
-        # Sampling noise alone is about sqrt(outcomes / (2 pi shots)), 0.036 for 32 outcomes.
-        assert distance(counts, right) < 0.07, name
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -167,17 +127,6 @@ def test_results_come_in_the_order_of_the_circuits(desk: Desk) -> None:
     assert [dict(counts) for counts in result.counts] == [{format(value, "09b"): 3} for value in range(number)]
     assert told == sorted(told) and told[-1] == (number, number)
     assert result.cost == 0 and result.calibration == b"" and result.queue_seconds == 0
-
-
-def test_equal_circuits_have_noise_of_their_own(desk: Desk) -> None:
-    """A job's circuits do not share one sequence of random numbers: of thirty equal coins, many differ, and all are fair."""
-    coin = QuantumCircuit(1, 1)
-    coin.h(0)
-    coin.measure(0, 0)
-    heads = [counts["0"] for counts in desk.run(*[coin] * 30, shots=1000)]
-    assert len(set(heads)) > 12
-    # Six standard deviations of a mean of 30 000 throws.
-    assert abs(sum(heads) / 30 - 500) < 6 * math.sqrt(1000 / 4 / 30)
 
 
 def test_the_caller_s_random_numbers_stay(desk: Desk) -> None:

@@ -104,6 +104,7 @@ def tier_rules(**change: Any) -> TierRules:
         "backends": ("aer", "braket-local"),
         "approval_window_seconds": 3600,
         "resume_window_seconds": 3600,
+        "drift": "tell",
     }
     return TierRules.model_validate(fields | change)
 

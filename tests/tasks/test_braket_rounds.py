@@ -8,11 +8,17 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from tests.money.tills import treasurer
+from tests.support.braket_desk import lease_of
 from tests.support.gates import Desk, Fetching
 
 from prefect_gatehouse.errors import PlanChanged, Unavailable
 from prefect_gatehouse.flows.rounds import run_rounds
+from prefect_gatehouse.ledger.events import ProviderDrifted, SubmissionIntended
+from prefect_gatehouse.operate import provider_check
+from prefect_gatehouse.providers.description import describe
 from prefect_gatehouse.run.parts import Parts
+from prefect_gatehouse.run.plan_view import sections
 from prefect_gatehouse.tasks.clean_up import clean_up
 from prefect_gatehouse.tasks.submit import submit
 from prefect_gatehouse.testing import BraketEmulator
@@ -42,13 +48,69 @@ def test_a_whole_run(run: Desk, braket: BraketEmulator) -> None:
     approved = run.approved()
     (snapshot,) = approved.plan.body.backends
     assert (snapshot.name, snapshot.simulator) == (BACKEND, False)
+    assert snapshot.prepared is not None and snapshot.prepared.settings["sent"] == "verbatim"
+    assert (snapshot.prepared.two_qubit_before, snapshot.prepared.two_qubit_after) == (1, 1)
+    assert snapshot.prepared.quality is not None and 0.9 < snapshot.prepared.quality < 0.99
+    assert snapshot.cost_apart is not None and snapshot.cost_apart - snapshot.cost_first_round == Decimal("0.60")
+    shown = {section.title: section.rows for section in sections(approved.plan)}
+    ((_, how, depth, gates, quality),) = shown["How circuits are prepared"]
+    assert "basis: cz, prx" in how and (depth.split()[0], gates, quality[-1]) == ("3", "1 -> 1", "%")
+    assert [row[2] for row in shown["What each way would cost, first round"]] == ["1", "3"]
     outcome = run_rounds(run.attempt, approved)
     tasks = braket.tasks()
     assert [task["executables"] for task in tasks] == [3, 1]
+    intended = run.ledger.facts(SubmissionIntended)
+    assert intended[0].fact.circuits_digest == snapshot.prepared.circuits_digest != approved.plan.body.circuits.digest
     settled = [Decimal(event.data["cost_usd"]) for event in run.ledger.events(run.attempt.run_id, "job-settled")]
     assert settled == [Decimal(task["billed"]) for task in tasks]
     assert [task["tags"]["gatehouse-key"] for task in tasks] == [f"{run.attempt.run_id}:{number}:0:0" for number in range(2)]
     assert set(run.frame(outcome)["score"]) <= set(range(101)) and run.entries()[0][2:] == (BACKEND, "settled")
+
+
+def test_a_grid_of_angles(run: Desk, braket: BraketEmulator) -> None:
+    """The transpiler's own angles are put on the grid too: what is sent passes the boundary, which refuses any angle beside it."""
+    run.change("  shots: 64\n", "  shots: 64\n  angle_step: 1.0e-4\n")
+    run_rounds(run.attempt, run.approved())
+    assert [task["executables"] for task in braket.tasks()] == [3, 1]
+
+
+def test_another_machine_than_was_prepared_for(run: Desk, braket: BraketEmulator) -> None:
+    """Pairs of the machine went away while the run waited: the circuits would come out as others, so nothing is sent."""
+    approved = run.approved()
+    graph = {str(qubit): [str(other) for other in (qubit - 1, qubit + 1) if 0 <= other < 20] for qubit in range(20)}
+    braket.device(capabilities={"paradigm": {"connectivity": {"connectivityGraph": graph}}})
+    with pytest.raises(PlanChanged, match=r"how circuits are prepared for braket/garnet-eu \(coupling\)"):
+        run_rounds(run.attempt, approved)
+    assert (braket.tasks(), run.entries()) == ([], [])
+
+
+def approve(run: Desk) -> None:
+    """What `gatehouse provider check --approve` does, with the blocks of this desk."""
+    if not run.settings.identity_key().exists():
+        treasurer(run.settings)
+    backend, lease = run.attempt.backend(BACKEND), lease_of(run.secrets["secret/aws"])
+    found = describe(backend, run.settings.prices, lease)
+    provider_check.approve(run.settings, run.ledger, provider_check.Looked(BACKEND, found, None, ()), "A test")
+
+
+def test_a_tier_that_stops_on_drift(run: Desk, braket: BraketEmulator) -> None:
+    """Nobody approved the provider: no plan. It changes later: nothing is sent, the ledger tells what, and a new look lets the run go on."""
+    run.settings.tiers.write_text(run.settings.tiers.read_text().replace("drift: tell", "drift: stop"))
+    with pytest.raises(Unavailable, match="nobody approved this one"):
+        run.approved()
+    approve(run)
+    run.attempt = run.next_attempt()
+    approved = run.approved()
+    braket.device(capabilities={"service": {"shotsRange": [1, 500]}})
+    with pytest.raises(Unavailable, match="not what was approved: shots of a circuit"):
+        run_rounds(run.attempt, approved)
+    (drift,) = run.ledger.facts(ProviderDrifted)
+    assert [(each.item, each.approved, each.found) for each in drift.fact.items] == [("shots of a circuit", [20000], [500])]
+    assert (braket.tasks(), run.entries()) == ([], [])
+    approve(run)
+    run.attempt = run.next_attempt()
+    run_rounds(run.attempt, approved)
+    assert len(braket.tasks()) == 2
 
 
 def test_answers_that_are_lost(run: Desk, braket: BraketEmulator) -> None:

@@ -13,7 +13,7 @@ from tests.money.tills import set_budget
 from tests.support.gates import Desk, Fetching
 
 from prefect_gatehouse.errors import Denied
-from prefect_gatehouse.evidence.budgets import problems
+from prefect_gatehouse.evidence.signed import problems
 from prefect_gatehouse.ledger.note import VerifierKey
 from prefect_gatehouse.ledger.verify import verify
 from prefect_gatehouse.operate.budgets import explain, overview, this_month

@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reconcile": ("reconcile:command", "Look once after jobs that wait at providers, and after what ended runs left."),
     "worker": ("worker:command", "Start the worker that takes no orders from Prefect's API."),
     "doctor": ("doctor:command", "Look over work pools and deployments on the Prefect server."),
+    "provider": ("provider:command", "Prove that a provider conforms; look whether it has changed."),
     "emulator": ("emulator:command", "Start a server that a provider's unmodified SDK talks to."),
     "demo": ("demo:command", "Run the main job end to end on this machine."),
 }

@@ -17,7 +17,7 @@ from prefect_gatehouse.plurals import counted
 def _verify(key: Path | None, expected: str | None, as_json: bool) -> None:
     """Recompute every hash, the chain, the Merkle tree and every signature of the ledger, and the digests of what is kept beside it."""
     from prefect_gatehouse.errors import InputError
-    from prefect_gatehouse.evidence import budgets, kept
+    from prefect_gatehouse.evidence import kept, signed
     from prefect_gatehouse.evidence.approvals import problems
     from prefect_gatehouse.ledger.note import VerifierKey
     from prefect_gatehouse.ledger.opening import open_ledger
@@ -40,7 +40,7 @@ def _verify(key: Path | None, expected: str | None, as_json: bool) -> None:
         found = verify(ledger, trusted, newest_copy(settings.home, trusted))
         if found.ok:  # what an approval says counts only where the events are what was written
             found.problems.extend(problems(ledger))
-            found.problems.extend(budgets.problems(ledger))
+            found.problems.extend(signed.problems(ledger))
             found.problems.extend(kept.problems(settings, ledger))
         unsealed = count_unsealed(ledger)
         if found.heads and (settings.home / "ledger.key").exists() and newest_copy(settings.home, trusted) is None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, ClassVar, Literal, cast
 
-from pydantic import AwareDatetime, Field, ValidationError
+from pydantic import AwareDatetime, Field, JsonValue, ValidationError
 
 from prefect_gatehouse.canonical import Json
 from prefect_gatehouse.errors import Tampered
@@ -553,6 +553,53 @@ class SpendingDiffered(Fact):
     ours_usd: Decimal = Field(description="Settled, and reserved where nothing is settled yet.")
 
 
+# Providers
+
+
+class ProviderApproved(Fact):
+    """Somebody signed what a backend's provider was like when they looked; the newest one counts."""
+
+    kind = "provider-approved"
+    action: Literal["approve-provider"]
+    backend: str
+    items: dict[str, JsonValue] = Field(description="Service model, capabilities, gates, price: each by name, large ones by their digest.")
+    reason: str
+    environment: str
+    act: str = Field(description="Names this act, so that its signature serves no other.")
+    person: str
+    key: str = Field(description="Fingerprint of the key that signed.")
+    signature: str
+
+    @property
+    def statement(self) -> dict[str, Json]:
+        """What was signed."""
+        return {
+            "action": self.action,
+            "backend": self.backend,
+            "items": cast(Json, self.items),
+            "reason": self.reason,
+            "environment": self.environment,
+            "act": self.act,
+        }
+
+
+class Drift(Value):
+    """One thing about a provider that is not as it was approved."""
+
+    item: str
+    approved: JsonValue = Field(None, description="None where it was not there.")
+    found: JsonValue = Field(None, description="None where it is not there any more.")
+
+
+class ProviderDrifted(Fact):
+    """A backend's provider is not as it was approved."""
+
+    kind = "provider-drifted"
+    backend: str
+    act: str = Field(description="Of the approval that it was compared with.")
+    items: tuple[Drift, ...]
+
+
 # What is kept
 
 
@@ -627,7 +674,7 @@ KINDS: Mapping[str, type[Fact]] = {
         LeaseNotRevoked, WorkersReadKeys, WorkloadRan, ReIdentified, KeyRotationDecided, KeysRotated,
         SubmissionIntended, JobSubmitted, SubmissionRefused, SubmissionAmbiguous, JobSettled,
         JobClosed, JobLeft, JobGone, JobUnknown, ProviderAsked, BackendPassedOver,
-        BudgetSet, ProviderLimitSet, SpendingDiffered,
+        BudgetSet, ProviderLimitSet, SpendingDiffered, ProviderApproved, ProviderDrifted,
         ArtifactStored, ArtifactsDeleted, ReportWritten, ReportDeleted, RunReproduced, SyntheticRecorded,
     )
 }  # fmt: skip

@@ -12,10 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import select
 
-from prefect_gatehouse.canonical import canonical
-from prefect_gatehouse.errors import Denied, InputError
-from prefect_gatehouse.identity import sshsig
-from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.ledger.charges import Account, month_of
 from prefect_gatehouse.ledger.events import BudgetSet
 from prefect_gatehouse.ledger.seal import seal_home
@@ -23,6 +20,7 @@ from prefect_gatehouse.ledger.store import Event, Ledger, Transaction
 from prefect_gatehouse.ledger.tables import charges, runs, submissions
 from prefect_gatehouse.manifest.fields import Line, Name
 from prefect_gatehouse.money.caps import Standing, scope_name, standings
+from prefect_gatehouse.operate.signing import signed
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.usd import in_usd, is_amount, up
 
@@ -54,16 +52,7 @@ def set_budget(settings: Settings, ledger: Ledger, *, tenant: str, billing_code:
         "environment": settings.environment,
         "budget": str(uuid.uuid4()),
     }
-    signature = sshsig.sign(settings.identity_key(), canonical(statement))
-    key = sshsig.verify(signature, canonical(statement)).fingerprint
-    owner = People(settings.people_folder()).owner_of(key)
-    if owner is None or "approver" not in owner.roles:
-        raise Denied(
-            "a budget is set by somebody who may approve, and this key is nobody's who may",
-            where=str(settings.identity_key()),
-            advice="ask an approver, or be registered as one: gatehouse people add NAME --role approver --key FILE.pub",
-        )
-    fact = BudgetSet.model_validate({**statement, "person": owner.person, "key": key, "signature": signature})
+    fact = BudgetSet.model_validate({**statement, **signed(settings, statement, "a budget is set")})
     name = f"budget-set:{statement['budget']}"
     with ledger.transaction() as tx:
         tx.append(name, LEDGER, fact)

@@ -9,10 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from prefect_gatehouse.canonical import canonical
-from prefect_gatehouse.errors import Denied, InputError
-from prefect_gatehouse.identity import sshsig
-from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.ledger.charges import month_of
 from prefect_gatehouse.ledger.events import ProviderLimitSet, SpendingDiffered
 from prefect_gatehouse.ledger.seal import seal_home
@@ -20,6 +17,7 @@ from prefect_gatehouse.ledger.spending import used_on
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.operate.budgets import LEDGER, amount_of, line_of
+from prefect_gatehouse.operate.signing import signed
 from prefect_gatehouse.providers.interface import Connection, LimitsSpending, SettingsReader, SpendingLimit
 from prefect_gatehouse.providers.registry import block_of, connect
 from prefect_gatehouse.secrets.lease import CredentialLease
@@ -137,16 +135,7 @@ def set_wall(settings: Settings, ledger: Ledger, device: Device, *, month_usd: s
         "environment": settings.environment,
         "limit": str(uuid.uuid4()),
     }
-    signature = sshsig.sign(settings.identity_key(), canonical(statement))
-    key = sshsig.verify(signature, canonical(statement)).fingerprint
-    owner = People(settings.people_folder()).owner_of(key)
-    if owner is None or "approver" not in owner.roles:
-        raise Denied(
-            "a limit is set by somebody who may approve, and this key is nobody's who may",
-            where=str(settings.identity_key()),
-            advice="ask an approver, or be registered as one: gatehouse people add NAME --role approver --key FILE.pub",
-        )
-    fact = ProviderLimitSet.model_validate({**statement, "person": owner.person, "key": key, "signature": signature})
+    fact = ProviderLimitSet.model_validate({**statement, **signed(settings, statement, "a provider's limit is set")})
     name = f"provider-limit-set:{statement['limit']}"
     with ledger.transaction() as tx:
         tx.append(name, LEDGER, fact)

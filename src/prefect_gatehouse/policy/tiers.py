@@ -40,6 +40,7 @@ class _Tier(Strict):
     worker: WorkerKind = "gatehouse"
     cell: CellName = "bubblewrap"
     fallback: Literal["allowed", "forbidden"] = "forbidden"
+    drift: Literal["stop", "tell"] = "stop"
 
 
 def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
@@ -80,6 +81,7 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             worker=tier.worker,
             cell=tier.cell,
             fallback=tier.fallback,
+            drift=tier.drift,
         )
         for name, tier in tiers.items()
     }

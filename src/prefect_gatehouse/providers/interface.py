@@ -251,6 +251,17 @@ class Backend(Protocol):
     def price(self, circuits: int, shots: int, lease: CredentialLease) -> Decimal:
         """Worst-case price in USD of circuits x shots."""
 
+    def prepare(self, batch: CircuitBatch, shots: int, lease: CredentialLease) -> Prepared:
+        """Transpiles a round's templates for this device, with a fixed seed, before anybody approves it.
+
+        The same circuits give the same batch as long as the settings are the same, in any process. What errs differently every day, the
+        calibration, decides the estimate of the quality alone.
+
+        Raises:
+            Denied: A circuit does not fit the device.
+            Unavailable: The provider does not answer.
+        """
+
     def encode(self, batch: CircuitBatch, shots: int) -> bytes:
         """One job's payload: numbers and gates, no name or metadata of the workload's.
 
@@ -359,5 +370,17 @@ class LimitsSpending(Protocol):
 
         Raises:
             Denied: The provider refuses.
+            Unavailable: The provider does not answer.
+        """
+
+
+@runtime_checkable
+class Described(Protocol):
+    """What a backend has beside the rest where it can tell, item by item, what people should know has changed (``providers/description.py``)."""
+
+    def described(self, lease: CredentialLease) -> Mapping[str, Json]:
+        """What the provider is like now, without what changes every day: by item, in words that people read; large things by their digest.
+
+        Raises:
             Unavailable: The provider does not answer.
         """

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
 
 from prefect_gatehouse.errors import UnusableAnswer
+from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.providers.interface import BackendFacts
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.boundary import guard_payload
+from prefect_gatehouse.run.credentials import Fetch
 from prefect_gatehouse.run.minimised import formless_tokens
+from prefect_gatehouse.run.prepared import prepare
 from prefect_gatehouse.run.values import Leaving, MinimisedData
+from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.workload.batch import CircuitBatch
 from prefect_gatehouse.workload.capacity import capacity
 
 
-class LaterRounds:
-    """Looks at round after round.
+class LaterRounds(AbstractContextManager["LaterRounds"]):
+    """Looks at round after round; leaving ends the lease that it asks the backends with.
 
     Args:
         attempt: The attempt.
@@ -23,9 +28,15 @@ class LaterRounds:
         facts: The backends of the plan, by name.
         first: The first round, which was looked at when the backends were asked.
         leaving: How much a round may carry.
+        fetch: Fetches the credential, once there is a round to look at.
     """
 
-    def __init__(self, attempt: Attempt, minimised: MinimisedData, facts: Mapping[str, BackendFacts], first: CircuitBatch, leaving: Leaving) -> None:
+    def __init__(
+        self, attempt: Attempt, minimised: MinimisedData, facts: Mapping[str, BackendFacts], first: CircuitBatch, leaving: Leaving, fetch: Fetch
+    ) -> None:
+        self._open = ExitStack()
+        self._fetch = fetch
+        self._lease: CredentialLease | None = None
         self._attempt = attempt
         self._minimised = minimised
         self._facts = facts
@@ -49,7 +60,8 @@ class LaterRounds:
                     advice="mend the workload and resume the run, or start a new run with another backend",
                 )
             provider = self._attempt.backend(name)
-            job = provider.encode(next(batch.parts(facts.circuits_per_job)), execution.shots)
+            found = prepare(provider, batch, execution.shots, execution.angle_step, self._leased(), where=name)
+            job = provider.encode(next(found.batch.parts(facts.circuits_per_job)), execution.shots)
             guard_payload(job, provider, where=name, tokens=formless_tokens(self._attempt, self._minimised), step=execution.angle_step)
             self._jobs[name] += _jobs(batch, facts)
         bits = capacity(batch, execution.angle_step).bits
@@ -59,6 +71,15 @@ class LaterRounds:
                 where="execution.envelope.round_bits",
                 advice="name a larger envelope.round_bits in a new run, or yield fewer circuits and resume the run",
             )
+
+    def _leased(self) -> CredentialLease:
+        """One lease for all rounds: a rehearsal lasts a minute or so, and most have no second round."""
+        if self._lease is None:
+            self._lease = self._open.enter_context(self._fetch(self._attempt, self._minimised.admitted, Purpose.SUBMIT))
+        return self._lease
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
 
     def doubts(self) -> list[str]:
         """Backends on which the rounds so far need more jobs than the envelope has; with other counts there may be fewer rounds."""

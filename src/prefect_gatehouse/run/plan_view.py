@@ -42,7 +42,19 @@ _PURPOSES = {
 
 def sections(plan: Plan) -> list[Section]:
     """Who asks, what leaves, where it runs, what it costs, which secrets are used, what is written where, which code runs, how much could leave."""
-    return [_who(plan), _leaves(plan), _stays(plan), _runs(plan), *_places(plan), _secrets(plan), _written(plan), _code(plan), _leaving(plan)]
+    return [
+        _who(plan),
+        _leaves(plan),
+        _stays(plan),
+        _runs(plan),
+        *_places(plan),
+        *_prepared(plan),
+        *_ways(plan),
+        _secrets(plan),
+        _written(plan),
+        _code(plan),
+        _leaving(plan),
+    ]
 
 
 def _who(plan: Plan) -> Section:
@@ -165,6 +177,46 @@ def _places(plan: Plan) -> Iterator[Section]:
         yield Section(
             "Where jobs are sent", ("Backend", "Setting", "Value"), tuple(rows), "As its block said; a block that says something else stops the run"
         )
+
+
+def _prepared(plan: Plan) -> Iterator[Section]:
+    """How circuits are made ready for each backend, and what that makes of them."""
+    known = [(item, item.prepared) for item in plan.body.backends if item.prepared is not None]
+    rows = tuple(
+        (
+            item.name,
+            _printable("; ".join(f"{key}: {_word(value)}" for key, value in each.settings.items())),
+            f"{each.depth_before} -> {each.depth_after}",
+            f"{each.two_qubit_before} -> {each.two_qubit_after}",
+            f"{each.quality:.1%}" if each.quality is not None else "it simulates" if item.simulator else "not known",
+        )
+        for item, each in known
+    )
+    if rows:
+        yield Section(
+            "How circuits are prepared",
+            ("Backend", "Settings", "Depth", "Gates on two qubits", "Shots free of error"),
+            rows,
+            "Of the first round's deepest and worst circuit, as yielded -> as sent; every later round is prepared with the same settings. "
+            "The last column is the product of the calibrated fidelities of gates and read-outs: idling costs more",
+        )
+
+
+def _word(value: object) -> str:
+    """A setting in few words; digests are shown by their beginning, the plan digest covers all of them."""
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text[:12] if len(text) == 64 and set(text) <= set("0123456789abcdef") else text
+
+
+def _ways(plan: Plan) -> Iterator[Section]:
+    """What the first round costs in as few jobs as the backend allows, and what it would cost in one for each circuit."""
+    rows: list[tuple[str, ...]] = []
+    for item in plan.body.backends:
+        if item.cost_apart is not None:
+            rows.append((item.name, "as few jobs as the backend allows: so it is sent", f"{item.jobs:,}", f"{item.cost_first_round} USD"))
+            rows.append((item.name, "a job for each circuit", f"{plan.body.circuits.count:,}", f"{item.cost_apart} USD"))
+    if rows:
+        yield Section("What each way would cost, first round", ("Backend", "Way", "Jobs", "At most"), tuple(rows))
 
 
 def _sweep(circuits: CircuitsSummary) -> str:

@@ -6,7 +6,7 @@ The higher of the two is the worst case. A provider whose device bills and of wh
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -72,6 +72,10 @@ class Pricing:
         full, rest = divmod(circuits, self.facts.circuits_per_job)
         jobs = [self.job(self.facts.circuits_per_job, shots, lease)] * full if full else []
         return whole_round([*jobs, self.job(rest, shots, lease)] if rest else jobs)
+
+    def apart(self, circuits: int, shots: int, lease: CredentialLease) -> Estimate:
+        """What the same round would cost with a job for each circuit."""
+        return replace(self, facts=replace(self.facts, circuits_per_job=1)).round(circuits, shots, lease)
 
     def basis(self, estimate: Estimate, today: date | None = None) -> str:
         """How an estimate was reckoned, with what people should know before they approve."""

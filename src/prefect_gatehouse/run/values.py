@@ -189,6 +189,18 @@ class ProviderLimit(Value):
     until: AwareDatetime
 
 
+class Preparation(Value):
+    """How the first round is prepared for a backend, and what it is then."""
+
+    settings: dict[str, JsonValue] = Field(description="Transpiler, level, seed, basis, digest of the coupling; the same for every later round.")
+    circuits_digest: Digest = Field(description="SHA-256 over the plain form of the circuits as they will be sent, shots left aside.")
+    depth_before: int = Field(description="Of the deepest circuit, as the workload yielded it.")
+    depth_after: int = Field(description="Of the deepest circuit, as it will be sent.")
+    two_qubit_before: int = Field(description="Gates on two qubits or more, of the circuit that has most of them.")
+    two_qubit_after: int
+    quality: float | None = Field(description="Estimated chance that a shot is free of error, worst circuit; None where no calibration tells.")
+
+
 class BackendSnapshot(Value):
     """A backend as the provider described it when the plan was made."""
 
@@ -203,6 +215,10 @@ class BackendSnapshot(Value):
     cost_basis: str = Field("", description="How the first round's cost was reckoned, with source and date; empty where nothing is billed.")
     limits: tuple[ProviderLimit, ...] = Field((), description="The provider's own caps that hold this device now.")
     settings: tuple[Setting, ...] = Field((), description="Of its block: device, region, bucket, and whatever else is set there.")
+    prepared: Preparation | None = Field(None, description="None only where nobody prepared anything, and then nothing is submitted.")
+    cost_apart: Decimal | None = Field(
+        None, description="USD, were each circuit of the first round a job of its own; None where that is all there is."
+    )
 
     @property
     def place(self) -> tuple[tuple[str, str], ...]:

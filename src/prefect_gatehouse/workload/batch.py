@@ -53,6 +53,11 @@ class Template:
         return max(ends.values(), default=0)
 
     @cached_property
+    def two_qubit_gates(self) -> int:
+        """Gates on two qubits or more."""
+        return sum(len(qubits) > 1 for _, qubits, _ in self.gates)
+
+    @cached_property
     def measures(self) -> bool:
         """Whether anything is measured."""
         return any(name == "measure" for name, _, _ in self.gates)
@@ -98,6 +103,11 @@ class CircuitBatch:
     def depth(self) -> int:
         """Of the deepest circuit."""
         return max(template.depth for template in self.templates)
+
+    @property
+    def two_qubit_gates(self) -> int:
+        """Gates on two qubits or more, of the circuit that has most of them."""
+        return max(template.two_qubit_gates for template in self.templates)
 
     def clbits(self) -> Iterator[int]:
         """Classical bits of each circuit."""

@@ -22,14 +22,6 @@ from tests.providers.circuits import distance, flipped
 from tests.support.braket_desk import BraketDesk
 
 
-@pytest.mark.parametrize("width", [1, 3, 5])
-def test_qubit_0_is_rightmost(desk: BraketDesk, width: int) -> None:
-    """X on one qubit only, for each qubit in turn, as one program set: the 1 stands where Qiskit has it."""
-    found = desk.run(*(flipped(width, qubit) for qubit in range(width)))
-    assert found == tuple({"0" * (width - 1 - qubit) + "1" + "0" * qubit: 50} for qubit in range(width))
-    assert len(desk.emulator.tasks()) == 1
-
-
 def test_sparse_bits_subsets_and_registers(desk: BraketDesk) -> None:
     """Some qubits, measured crosswise into some bits of two registers; idle qubits, idle bits, and a qubit that only is measured."""
     quantum, low, high = QuantumRegister(9), ClassicalRegister(3, "low"), ClassicalRegister(5, "high")

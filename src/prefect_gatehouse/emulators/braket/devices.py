@@ -132,7 +132,7 @@ def _machine(maximum_executables: int, *, noise: bool) -> Device:
         "braketSchemaHeader": {"name": "braket.device_schema.iqm.iqm_device_capabilities", "version": "1"},
         "service": _service([1, 20_000], {"price": 0.00145, "unit": "shot"}, "Espoo, Finland"),
         "action": {
-            "braket.ir.openqasm.program": _program(_GATES),
+            "braket.ir.openqasm.program": _program(_GATES) | {"supportedPragmas": ["verbatim"], "supportPhysicalQubits": True},
             "braket.ir.openqasm.program_set": {
                 "actionType": "braket.ir.openqasm.program_set",
                 "version": ["1"],

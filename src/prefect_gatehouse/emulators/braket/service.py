@@ -13,6 +13,7 @@ from prefect_gatehouse.emulators.braket.devices import Device
 from prefect_gatehouse.emulators.braket.execute import SET, Action, read_action
 from prefect_gatehouse.emulators.braket.spending import Limits
 from prefect_gatehouse.emulators.braket.tasks import ENDED, Conduct, Store, Task, Tasks, digest_of
+from prefect_gatehouse.emulators.braket.verbatim import require_native
 from prefect_gatehouse.emulators.braket.wire import Call, knows_error
 from prefect_gatehouse.emulators.faults import Fault
 
@@ -116,6 +117,7 @@ class Service:
         limits = device.capabilities["action"].get(action.kind)
         if limits is None:
             raise Fault("ValidationException", "the device does not support this action")
+        require_native(action, device)
         if action.kind == SET:
             if action.executables > limits["maximumExecutables"] or asked["shots"] > limits["maximumTotalShots"]:
                 raise Fault("ValidationException", "the program set has too many executables or shots")

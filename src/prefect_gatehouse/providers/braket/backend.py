@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from prefect_gatehouse.canonical import Json, digest
 from prefect_gatehouse.errors import Denied, JobFailed, Unavailable
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.money.prices import Price, Prices
@@ -16,7 +17,18 @@ from prefect_gatehouse.providers.braket.capabilities import Capabilities, read_c
 from prefect_gatehouse.providers.braket.jobs import action_of, counts_of
 from prefect_gatehouse.providers.braket.place import Place
 from prefect_gatehouse.providers.braket.sent import SentPayloads
-from prefect_gatehouse.providers.braket.session import Absent, Busy, Clients, NotAllowed, Refusal, Unknown, connect, reading, understood
+from prefect_gatehouse.providers.braket.session import (
+    Absent,
+    Busy,
+    Clients,
+    NotAllowed,
+    Refusal,
+    Unknown,
+    connect,
+    reading,
+    service_model,
+    understood,
+)
 from prefect_gatehouse.providers.braket.spending import read_limits, set_limit
 from prefect_gatehouse.providers.braket.submission import KEY_TAG, Submitter
 from prefect_gatehouse.providers.interface import (
@@ -26,6 +38,7 @@ from prefect_gatehouse.providers.interface import (
     JobResult,
     JobState,
     JobStatus,
+    Prepared,
     Progress,
     SeenJob,
     SpendingLimit,
@@ -94,6 +107,22 @@ class BraketBackend:
         found = self._asked(lease)
         return DeviceState(found.status == "ONLINE", found.queued, found.calibrated, found.calibration)
 
+    def described(self, lease: CredentialLease) -> Mapping[str, Json]:
+        """The service's model in this SDK, what the device can, its gates and how it is built."""
+        found = self._asked(lease)
+        return {
+            "service model": service_model(),
+            "device": self._place.device_arn,
+            "version": found.version,
+            "circuits in a task": found.executables,
+            "shots in a task": found.total_shots,
+            "shots of a circuit": list(found.shots),
+            "gates": sorted(found.gates),
+            "native gates": sorted(found.native),
+            "connectivity": digest(sorted(list(pair) for pair in found.pairs)),
+            "takes verbatim circuits": found.verbatim,
+        }
+
     def price(self, circuits: int, shots: int, lease: CredentialLease) -> Decimal:
         """Worst case: as few tasks as the device allows, every shot, the longest time.
 
@@ -110,12 +139,25 @@ class BraketBackend:
     def _price(self) -> Price:
         return Prices(load_settings().prices).of(self._place.device_arn)
 
+    def prepare(self, batch: CircuitBatch, shots: int, lease: CredentialLease) -> Prepared:
+        """For a machine in its own gates on its own qubits, where it takes such circuits and the block does not leave it to the service."""
+        require_fit(batch, self._name, _WIDEST)
+        require_terminal_measurements(batch, self._name)
+        found = self._asked(lease)
+        from prefect_gatehouse.providers.braket.prepare import prepared
+
+        return prepared(batch, found, self._place.compiler, self._name)
+
+    def _verbatim(self, found: Capabilities, batch: CircuitBatch) -> bool:
+        """Whether circuits are sent as they stand: those that were prepared, and those that a workload wrote for this machine's own pairs."""
+        return self._place.compiler == "gatehouse" and found.sends_verbatim(batch)
+
     def encode(self, batch: CircuitBatch, shots: int) -> bytes:
         """The plain form; what no device of Braket runs is refused here, what this one does not take as soon as it has been asked."""
         require_fit(batch, self._name, _WIDEST)
         require_terminal_measurements(batch, self._name)
         if self._capabilities is not None:
-            self._capabilities.require(batch, shots, self._name)
+            self._capabilities.require(batch, shots, self._name, verbatim=self._verbatim(self._capabilities, batch))
         return plain_form.write(batch, shots)
 
     def plain_form(self, payload: bytes) -> bytes:
@@ -131,8 +173,10 @@ class BraketBackend:
             Ambiguous: Nobody can tell whether a task exists.
         """
         batch, shots = plain_form.decode(payload)
-        self._asked(lease).require(batch, shots, self._name)
-        return self._submitter(lease).submit(key, payload, str(action_of(batch).json()), shots * len(batch))
+        found = self._asked(lease)
+        verbatim = self._verbatim(found, batch)
+        found.require(batch, shots, self._name, verbatim=verbatim)
+        return self._submitter(lease).submit(key, payload, str(action_of(batch, verbatim=verbatim).json()), shots * len(batch))
 
     def find_by_key(self, key: str, lease: CredentialLease) -> str | None:
         """The task of a key; one that was sent a moment ago is waited for."""

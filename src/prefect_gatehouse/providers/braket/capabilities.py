@@ -10,6 +10,7 @@ from typing import Any
 from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.errors import Denied, Unavailable
 from prefect_gatehouse.providers.braket.jobs import gates_of, width_of
+from prefect_gatehouse.providers.braket.verbatim import NATIVE, is_native, pairs_of
 from prefect_gatehouse.workload.batch import CircuitBatch
 
 _PROGRAM = "braket.ir.openqasm.program"
@@ -32,6 +33,9 @@ class Capabilities:
         calibration: The raw calibration, empty where there is none.
         calibrated: When the service updated it, None where there is none or nobody says.
         version: Digest of what it takes and how it is built; a new calibration is no new version.
+        native: Names of the gates that the machine itself does; empty where nobody says.
+        pairs: Qubits that a native gate joins, each pair once, the lower number first; empty where every two are joined or nobody says.
+        verbatim: Whether a program may name the machine's own gates and qubits, and is run as it stands.
     """
 
     status: str
@@ -45,6 +49,9 @@ class Capabilities:
     calibration: bytes
     calibrated: datetime | None
     version: str
+    native: frozenset[str] = frozenset()
+    pairs: frozenset[tuple[int, int]] = frozenset()
+    verbatim: bool = False
 
     @property
     def queued(self) -> int | None:
@@ -52,13 +59,25 @@ class Capabilities:
         number = (self.queue or "").removeprefix(">")
         return int(number) if number.isdecimal() else None
 
-    def require(self, batch: CircuitBatch, shots: int, where: str) -> None:
+    def sends_verbatim(self, batch: CircuitBatch) -> bool:
+        """Whether circuits are in the machine's own gates on its own pairs, so that they are run as they stand."""
+        return (
+            self.verbatim and self.native >= NATIVE and all(is_native(template) and pairs_of(template) <= self.pairs for template in batch.templates)
+        )
+
+    def require(self, batch: CircuitBatch, shots: int, where: str, *, verbatim: bool = False) -> None:
         """Stops circuits that the device can't run.
+
+        Args:
+            batch: The circuits.
+            shots: Of each.
+            where: The backend's name.
+            verbatim: Whether they are sent as they stand, in the machine's own gates.
 
         Raises:
             Denied: Says what it can't.
         """
-        missing = sorted(gates_of(batch) - self.gates)
+        missing = sorted((NATIVE if verbatim else gates_of(batch)) - self.gates)
         if missing:
             raise Denied(f"the device does not take {', '.join(missing)}", where=where, advice="use another backend")
         if width_of(batch) > self.qubits:
@@ -108,6 +127,9 @@ def read_capabilities(answer: dict[str, Any], where: str) -> Capabilities:
             calibration=json.dumps(measured, sort_keys=True, separators=(",", ":")).encode() if measured else b"",
             calibrated=_moment(document["service"].get("updatedAt")) if measured else None,
             version=digest({name: document[name] for name in ("action", "paradigm")})[:12],
+            native=frozenset(name.lower() for name in document["paradigm"].get("nativeGateSet") or ()),
+            pairs=_pairs(document["paradigm"].get("connectivity") or {}),
+            verbatim=any("verbatim" in name for name in program.get("supportedPragmas") or ()),
         )
     except (KeyError, ValueError, TypeError, AttributeError):
         raise Unavailable("the device's capabilities do not read", where=where, advice="update amazon-braket-schemas") from None
@@ -119,3 +141,11 @@ def _moment(text: str | None) -> datetime | None:
         return None
     found = datetime.fromisoformat(text)
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def _pairs(connectivity: dict[str, Any]) -> frozenset[tuple[int, int]]:
+    """The graph tells each qubit's neighbours, some machines' in one direction only."""
+    if connectivity.get("fullyConnected"):
+        return frozenset()
+    graph = connectivity.get("connectivityGraph") or {}
+    return frozenset((min(pair), max(pair)) for qubit, others in graph.items() for other in others for pair in [(int(qubit), int(other))])

@@ -10,6 +10,7 @@ import numpy as np
 
 from prefect_gatehouse.errors import JobFailed
 from prefect_gatehouse.providers.braket.openqasm import Lowered, lowered
+from prefect_gatehouse.providers.braket.verbatim import Verbatim
 from prefect_gatehouse.workload.batch import CircuitBatch
 from prefect_gatehouse.workload.counts import Counts
 
@@ -21,13 +22,19 @@ Fetch = Callable[[str], dict[str, Any]]
 """Reads a JSON document that lies beside the result."""
 
 
-def action_of(batch: CircuitBatch) -> Program | ProgramSet:
+def action_of(batch: CircuitBatch, *, verbatim: bool = False) -> Program | ProgramSet:
     """One circuit as a program with its numbers, more as a program set: of each template one program, with a list for every angle.
 
     A program without angles runs once however often it is wanted, so it stands in the set as often as it comes.
+
+    Args:
+        batch: What to run.
+        verbatim: Whether it is in the machine's own gates, and is to be run as it stands.
     """
     from braket.ir.openqasm import Program, ProgramSet
 
+    if verbatim:
+        return _verbatim(batch)
     if len(batch) == 1:
         form = lowered(batch.templates[0])
         return Program(source=form.source({place: repr(float(turn[0])) for place, turn in form.turns(batch.angles[0]).items()}))
@@ -42,6 +49,22 @@ def action_of(batch: CircuitBatch) -> Program | ProgramSet:
         else:
             programs += [Program(source=source)] * len(table)
     return ProgramSet(programs=programs)
+
+
+def _verbatim(batch: CircuitBatch) -> Program | ProgramSet:
+    from braket.ir.openqasm import Program, ProgramSet
+
+    programs = []
+    for template, table in zip(batch.templates, batch.angles, strict=True):
+        form = Verbatim(template)
+        turns = form.turns(table)
+        names = {place: f"a{number}" for number, place in enumerate(turns)}
+        source = form.source({**form.fixed(table), **names})
+        if turns:
+            programs.append(Program(source=source, inputs={names[place]: turn.tolist() for place, turn in turns.items()}))
+        else:
+            programs += [Program(source=source)] * len(table)
+    return programs[0] if len(batch) == 1 else ProgramSet(programs=programs)
 
 
 def gates_of(batch: CircuitBatch) -> set[str]:
@@ -103,7 +126,7 @@ def _executables(result: dict[str, Any], fetch: Fetch) -> Iterator[dict[str, Any
 
 
 def _counted(form: Lowered, clbits: int, shots: int, executable: dict[str, Any]) -> Counter[str]:
-    place = {qubit: column for column, qubit in enumerate(executable["measuredQubits"])}
+    place = _columns(form, executable["measuredQubits"])
     rows, weights = _rows(executable, shots)
     # Columns of the bits from the highest to the lowest; a bit that nothing was measured into reads 0, from a column behind the last.
     columns = [rows.shape[1]] * clbits
@@ -115,6 +138,21 @@ def _counted(form: Lowered, clbits: int, shots: int, executable: dict[str, Any])
     for row, weight in zip(full, weights, strict=True):
         counts[(row + ord("0")).tobytes().decode()] += weight
     return counts
+
+
+def _columns(form: Lowered, numbers: list[int]) -> dict[int, int]:
+    """The column of each measured qubit.
+
+    A verbatim program is told by the machine's numbers, another one by the program's own, which leave no gap. Both rise with the template's
+    places, so that the order tells which is which; where more was read than was asked for, only the program's own numbers are understood.
+    """
+    asked = sorted(qubit for qubit, _ in form.measured)
+    columns = {qubit: column for column, qubit in enumerate(numbers)}
+    if len(columns) == len(asked):
+        return {qubit: columns[number] for qubit, number in zip(asked, sorted(columns), strict=True)}
+    if form.native:
+        raise ValueError
+    return columns
 
 
 def _rows(executable: dict[str, Any], shots: int) -> tuple[NDArray[np.uint8], list[int]]:

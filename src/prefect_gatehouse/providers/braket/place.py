@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -34,6 +34,11 @@ class Place(BaseModel):
     call_seconds: float = Field(20.0, title="Call timeout", description="How long an answer is waited for; below the grace.", gt=0)
     patience_seconds: float = Field(120.0, title="Patience", description="How long a throttled submission is tried again.", ge=0)
     poll_seconds: float = Field(5.0, title="Poll", description="Between two looks at a task that is not ready.", gt=0)
+    compiler: Literal["gatehouse", "service"] = Field(
+        "gatehouse",
+        title="Compiler",
+        description="Who chooses gates and qubits of a machine: gatehouse, before the approval, or the service, after it.",
+    )
     task_minutes: Decimal = Field(
         Decimal(360), title="Longest task", description="Minutes that a task may take at most, where the device bills by the minute.", gt=0
     )

@@ -14,6 +14,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
+from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.providers.answers import Absent, Busy, NotAllowed, Refusal, Unknown, reading_from
@@ -125,6 +126,12 @@ def _models() -> Any:
     import botocore.session
 
     return botocore.session.Session().get_component("data_loader")
+
+
+@cache
+def service_model() -> str:
+    """Digest of what this SDK knows of the service: its operations with their members and errors."""
+    return digest(json.loads(json.dumps(_models().load_service_model("braket", "service-2"))))
 
 
 def _credential(lease: CredentialLease, where: str) -> dict[str, str]:

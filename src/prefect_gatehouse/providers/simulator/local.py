@@ -8,7 +8,8 @@ from decimal import Decimal
 from importlib.metadata import version
 from typing import ClassVar
 
-from prefect_gatehouse.providers.interface import BackendFacts, Connection, DeviceState, JobResult, JobStatus, Progress
+from prefect_gatehouse.providers.interface import BackendFacts, Connection, DeviceState, JobResult, JobStatus, Prepared, Progress
+from prefect_gatehouse.providers.preparation import as_it_is
 from prefect_gatehouse.providers.simulator.job_store import JobStore
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.workload import plain_form
@@ -55,6 +56,10 @@ class LocalSimulator(ABC):
     def price(self, circuits: int, shots: int, lease: CredentialLease) -> Decimal:
         """A local simulator bills nothing."""
         return Decimal(0)
+
+    def prepare(self, batch: CircuitBatch, shots: int, lease: CredentialLease) -> Prepared:
+        """Nothing is transpiled: the simulator runs every standard gate, on any qubits."""
+        return as_it_is(batch, "a simulator runs every standard gate on any qubits")
 
     def encode(self, batch: CircuitBatch, shots: int) -> bytes:
         """One job's payload; what the backend can't run is refused here, before anything is intended."""
