@@ -38,7 +38,7 @@ class IBMDesk:
     def backend(self, **more: Any) -> IBMBackend:
         """An object of its own at every call, as every process has."""
         sealer = RunKeys(self.folder / "keys").obtain("run").sealer()
-        found = IBMProvider().connect("torino", Connection(self.folder / "spool", sealer, self.settings | more))
+        found = IBMProvider().connect("torino", Connection(self.folder / "spool", sealer, self.settings | more, lambda: {"run": "run"}))
         assert isinstance(found, IBMBackend)
         return found
 

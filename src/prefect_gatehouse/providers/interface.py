@@ -129,11 +129,13 @@ class Connection:
         settings: Of the block that the manifest names; empty where there is none.
         folder: Where this side may keep what belongs to the run; deleted when the run ends.
         sealer: Encrypts what is kept there.
+        labels: Gives what the provider's own record of each job is to say of the run (``run/labels.py``); the same each time.
     """
 
     folder: Path
     sealer: Sealer
     settings: Mapping[str, Json] = field(default_factory=dict)
+    labels: Callable[[], Mapping[str, str]] = dict
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,36 @@ class JobResult:
     run_seconds: float
     calibration: bytes
     cost: Decimal
+
+
+@dataclass(frozen=True)
+class SpendingLimit:
+    """A cap that the provider itself checks on every job of a device.
+
+    Attributes:
+        name: The provider's name of it.
+        amount: USD.
+        queued: USD that waiting and running jobs may cost.
+        spent: USD.
+        start: Of its period.
+        end: Of its period.
+    """
+
+    name: str
+    amount: Decimal
+    queued: Decimal
+    spent: Decimal
+    start: datetime
+    end: datetime
+
+    @property
+    def left(self) -> Decimal:
+        """USD that the provider still lets pass."""
+        return max(Decimal(0), self.amount - self.queued - self.spent)
+
+    def holds(self, at: datetime) -> bool:
+        """Whether its period has begun and not ended."""
+        return self.start <= at < self.end
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 from prefect_gatehouse.canonical import Json
-from prefect_gatehouse.errors import JobFailed, Unavailable
+from prefect_gatehouse.errors import Denied, JobFailed, Unavailable
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.money.prices import Price, Prices
 from prefect_gatehouse.providers.answers import Absent, Busy, NotAllowed, Refusal, Unknown
@@ -31,6 +31,7 @@ from prefect_gatehouse.providers.interface import (
     Prepared,
     Progress,
     SeenJob,
+    SpendingLimit,
 )
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.settings import load_settings
@@ -61,7 +62,7 @@ class IBMBackend:
     """
 
     def __init__(self, name: str, place: Place, connection: Connection) -> None:
-        self._name, self._place = name, place
+        self._name, self._place, self._labels = name, place, connection.labels
         self._sent = Sent(connection.folder, connection.sealer)
         self._runtime: tuple[CredentialLease, Any] | None = None
         self._device: tuple[float, Device] | None = None
@@ -288,6 +289,18 @@ class IBMBackend:
             return f"the service does not delete the job ({error})"
         return ""
 
+    def spending_limits(self, lease: CredentialLease) -> tuple[SpendingLimit, ...]:
+        """None: an instance's limit counts seconds over its whole life, on all of its devices, and has no period."""
+        return ()
+
+    def limit_spending(self, amount: Decimal, start: datetime, end: datetime, lease: CredentialLease) -> None:
+        """There is no limit of a device and a period to set.
+
+        Raises:
+            Denied: Always.
+        """
+        raise Denied("IBM Quantum has no limit of a device and a period", where=self._name, advice="set the instance's limit at IBM")
+
     def _job(self, handle: str, lease: CredentialLease) -> Any:
         return self._connected(lease).program_job(handle)
 
@@ -304,7 +317,7 @@ class IBMBackend:
         return self._device[1]
 
     def _submitter(self, lease: CredentialLease) -> Submitter:
-        return Submitter(self._name, self._place, self._connected(lease), self._sent)
+        return Submitter(self._name, self._place, self._connected(lease), self._sent, self._labels)
 
     def _connected(self, lease: CredentialLease) -> Any:
         """The lease's adapters, as long as the lease lasts."""

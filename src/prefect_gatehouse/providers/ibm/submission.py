@@ -12,7 +12,7 @@ once more: of several jobs the oldest stays, the others are cancelled while they
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,16 +24,12 @@ from prefect_gatehouse.providers.ibm.sent import Sent, now
 from prefect_gatehouse.providers.ibm.session import SERVICE, reading, understood
 
 OURS = "gatehouse"
-_KEY, _RUN = "gatehouse-key:", "gatehouse-run:"
+"""The tag of every job of ours; beside it stand the key, the run's labels and the tags of the block."""
+_KEY = "gatehouse-key:"
 PAGE = 200  # jobs in a list: the service's default, and the most that it is known to give
 _PAUSES = (0.5, 20.0)  # seconds between two tries of a throttled call: the first, and the longest
 _STALE = 2.0  # seconds after which a look is too old to send on
 _SENDINGS = 2  # whose answers may be lost before a person has to look
-
-
-def tags_of(key: str) -> list[str]:
-    """The tags of a key's job: short, for nobody says how long a tag may be."""
-    return [OURS, f"{_KEY}{key}", f"{_RUN}{key.partition(':')[0]}"]
 
 
 def key_of(job: Mapping[str, Any]) -> str | None:
@@ -64,10 +60,11 @@ class Submitter:
         place: Where it is.
         runtime: The SDK's REST adapter, of a lease.
         sent: What was sent.
+        labels: Gives what a job's tags say of the run.
     """
 
-    def __init__(self, name: str, place: Place, runtime: Any, sent: Sent) -> None:
-        self._name, self._place, self._runtime, self._sent = name, place, runtime, sent
+    def __init__(self, name: str, place: Place, runtime: Any, sent: Sent, labels: Callable[[], Mapping[str, str]]) -> None:
+        self._name, self._place, self._runtime, self._sent, self._labels = name, place, runtime, sent, labels
 
     def submit(self, key: str, payload: bytes, params: dict[str, Json]) -> str:
         """Makes the job of a key, or finds it.
@@ -83,13 +80,15 @@ class Submitter:
             Ambiguous: Nobody can tell whether a job exists, or there are several.
             Tampered: Something else was sent under this key.
         """
+        # Nothing slow is left for the moment between a look and a sending.
+        tags = [OURS, f"{_KEY}{key}", *(f"gatehouse-{name}:{value}" for name, value in self._labels().items()), *self._place.tags]
         until, (pause, longest), doubts = time.monotonic() + self._place.patience_seconds, _PAUSES, list[str]()
         while len(doubts) < _SENDINGS:
             turn = self._turn(key, payload)
             if turn.handle is not None:
                 return turn.handle
             try:
-                return self._only(key, self._create(key, params, turn))
+                return self._only(key, self._create(params, tags, turn))
             except (NotAllowed, Busy) as error:
                 self._sent.take_back(key, turn.number)
                 if isinstance(error, NotAllowed) or time.monotonic() + pause > until:
@@ -116,7 +115,7 @@ class Submitter:
             if handle is not None or self._sent.note(key, turn.number, payload):
                 return turn
 
-    def _create(self, key: str, params: dict[str, Json], turn: _Turn) -> str:
+    def _create(self, params: dict[str, Json], tags: list[str], turn: _Turn) -> str:
         with understood():
             if now() - turn.looked > _STALE:
                 raise Busy("this process was stopped")  # before anything was sent: it looks again
@@ -124,7 +123,7 @@ class Submitter:
                 program_id="sampler",
                 backend_name=self._place.device,
                 params=params,
-                job_tags=[*tags_of(key), *self._place.tags],
+                job_tags=tags,
                 max_execution_time=self._place.longest_seconds,
             )
             return str(answer["id"])
