@@ -32,13 +32,14 @@ class IBMDesk:
     """
 
     def __init__(self, folder: Path, emulator: IBMEmulator, **more: Any) -> None:
+        self.labels: dict[str, str] = {}
         self.emulator, self.folder, self.settings = emulator, folder, emulator.settings(**more)
         self.lease = lease_of(emulator.credential)
 
     def backend(self, **more: Any) -> IBMBackend:
         """An object of its own at every call, as every process has."""
         sealer = RunKeys(self.folder / "keys").obtain("run").sealer()
-        found = IBMProvider().connect("torino", Connection(self.folder / "spool", sealer, self.settings | more, lambda: {"run": "run"}))
+        found = IBMProvider().connect("torino", Connection(self.folder / "spool", sealer, self.settings | more, lambda: self.labels))
         assert isinstance(found, IBMBackend)
         return found
 

@@ -38,10 +38,12 @@ def notes(desk: IBMDesk) -> list[str]:
 def test_the_key_is_a_tag(desk: IBMDesk) -> None:
     """The same key gives the same job, another key another one, and the tags say which, with those of the block."""
     desk.settings["tags"] = ["physics"]
+    desk.labels = {"run": "run", "tenant": "clinic", "environment": "local", "ticket": "CHG-7", "requester": "a" * 32, "service": "b" * 32}
     first = desk.submit([flipped(1)])
     assert desk.submit([flipped(1)]) == first != desk.submit([flipped(1)], key="run:0:1:0")
     one, other = desk.emulator.jobs()
-    assert one["tags"] == ["gatehouse", "gatehouse-key:run:0:0:0", "gatehouse-run:run", "physics"]
+    by = [f"gatehouse-by:{'a' * 32}/{'b' * 32}", "gatehouse-for:CHG-7/local/clinic"]
+    assert one["tags"] == ["gatehouse", "gatehouse-key:run:0:0:0", "gatehouse-run:run", *by, "physics"]
     backend = desk.backend()
     assert backend.find_by_key("run:0:1:0", desk.lease) == other["id"] and backend.find_by_key("run:0:2:0", desk.lease) is None
 

@@ -62,8 +62,8 @@ class IBMBackend:
     """
 
     def __init__(self, name: str, place: Place, connection: Connection) -> None:
-        self._name, self._place, self._labels = name, place, connection.labels
-        self._sent = Sent(connection.folder, connection.sealer)
+        self._name, self._place = name, place
+        self._sent, self._labels = Sent(connection.folder, connection.sealer), connection.labels
         self._runtime: tuple[CredentialLease, Any] | None = None
         self._device: tuple[float, Device] | None = None
 

@@ -34,7 +34,7 @@ class Place(BaseModel):
     endpoint: str | None = Field(
         None, title="Endpoint", description="Of another server that speaks for IBM, in tests and drills.", pattern=r"^https?://[^\s@/?#]+/?$"
     )
-    tags: list[_TAG] = Field(default_factory=list, title="Tags", description="More tags for every job.", max_length=5)
+    tags: list[_TAG] = Field(default_factory=list, title="Tags", description="More tags for every job.", max_length=3)
     qubits: list[Annotated[int, Field(ge=0)]] = Field(
         default_factory=list,
         title="Qubits",

@@ -24,12 +24,24 @@ from prefect_gatehouse.providers.ibm.sent import Sent, now
 from prefect_gatehouse.providers.ibm.session import SERVICE, reading, understood
 
 OURS = "gatehouse"
-"""The tag of every job of ours; beside it stand the key, the run's labels and the tags of the block."""
-_KEY = "gatehouse-key:"
+_KEY, _RUN = "gatehouse-key:", "gatehouse-run:"
+_LONGEST = 86  # characters of a tag: as many as the service's own reference has been seen to allow
 PAGE = 200  # jobs in a list: the service's default, and the most that it is known to give
 _PAUSES = (0.5, 20.0)  # seconds between two tries of a throttled call: the first, and the longest
 _STALE = 2.0  # seconds after which a look is too old to send on
 _SENDINGS = 2  # whose answers may be lost before a person has to look
+
+
+def tags_of(key: str) -> list[str]:
+    """The tags of a key's job: short, for nobody says how long a tag may be."""
+    return [OURS, f"{_KEY}{key}", f"{_RUN}{key.partition(':')[0]}"]
+
+
+def tags_for(labels: Mapping[str, str]) -> list[str]:
+    """What the tags say of the run, in two of them, where there is something to say."""
+    by = [labels[name] for name in ("requester", "service") if name in labels]
+    told = [labels[name] for name in ("ticket", "environment", "billing-code", "tenant") if name in labels]
+    return [f"{name}:{'/'.join(values)}"[:_LONGEST] for name, values in (("gatehouse-by", by), ("gatehouse-for", told)) if values]
 
 
 def key_of(job: Mapping[str, Any]) -> str | None:
@@ -80,15 +92,13 @@ class Submitter:
             Ambiguous: Nobody can tell whether a job exists, or there are several.
             Tampered: Something else was sent under this key.
         """
-        # Nothing slow is left for the moment between a look and a sending.
-        tags = [OURS, f"{_KEY}{key}", *(f"gatehouse-{name}:{value}" for name, value in self._labels().items()), *self._place.tags]
         until, (pause, longest), doubts = time.monotonic() + self._place.patience_seconds, _PAUSES, list[str]()
         while len(doubts) < _SENDINGS:
             turn = self._turn(key, payload)
             if turn.handle is not None:
                 return turn.handle
             try:
-                return self._only(key, self._create(params, tags, turn))
+                return self._only(key, self._create(key, params, turn))
             except (NotAllowed, Busy) as error:
                 self._sent.take_back(key, turn.number)
                 if isinstance(error, NotAllowed) or time.monotonic() + pause > until:
@@ -115,7 +125,7 @@ class Submitter:
             if handle is not None or self._sent.note(key, turn.number, payload):
                 return turn
 
-    def _create(self, params: dict[str, Json], tags: list[str], turn: _Turn) -> str:
+    def _create(self, key: str, params: dict[str, Json], turn: _Turn) -> str:
         with understood():
             if now() - turn.looked > _STALE:
                 raise Busy("this process was stopped")  # before anything was sent: it looks again
@@ -123,7 +133,7 @@ class Submitter:
                 program_id="sampler",
                 backend_name=self._place.device,
                 params=params,
-                job_tags=tags,
+                job_tags=[*tags_of(key), *tags_for(self._labels()), *self._place.tags],
                 max_execution_time=self._place.longest_seconds,
             )
             return str(answer["id"])
