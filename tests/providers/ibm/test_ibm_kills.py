@@ -108,15 +108,17 @@ def test_a_clock_that_is_wrong(desk: IBMDesk, children: Children) -> None:
     require_one(desk)
 
 
-def test_a_process_that_was_stopped_before_it_sent(desk: IBMDesk, children: Children) -> None:
+@pytest.mark.parametrize("shown", LISTS)
+def test_a_process_that_was_stopped_before_it_sent(desk: IBMDesk, children: Children, shown: str) -> None:
     """What cannot be excluded, 1: its request lies at the service while another process takes over. It sees both jobs and cancels its own."""
-    desk.emulator.conduct(queue_seconds=4)
+    desk.emulator.conduct(queue_seconds=4, **LISTS[shown])
     desk.emulator.fault(CREATE, "hold-before")
     stopped = children.start(desk, journal=str(desk.folder / "journal-2"))
     desk.emulator.wait(lambda state: state["held"] == 1)
     os.kill(stopped.pid, signal.SIGSTOP)
     other = children.start(desk)
     desk.emulator.wait(lambda state: len(state["jobs"]) == 1)
+    time.sleep(LISTS[shown].get("search_lag_seconds", 0.0))
     desk.emulator.release()
     desk.emulator.wait(lambda state: len(state["jobs"]) == 2)
     os.kill(stopped.pid, signal.SIGCONT)

@@ -145,15 +145,17 @@ class Submitter:
                 alive = self._alive(key)
         except (Refusal, Busy, Absent, NotAllowed, Unknown):
             return handle  # ours exists; whether another does is looked for again when its result is read
-        if len(alive) < 2:
+        if all(job["id"] == handle for job in alive):
             return handle
-        for job in alive[1:]:
+        # One that is not listed yet is younger than those that are.
+        names = [str(job["id"]) for job in alive]
+        for name in [*names, *([handle] if handle not in names else [])][1:]:
             try:
                 with understood():
-                    self._runtime.program_job(job["id"]).cancel()
+                    self._runtime.program_job(name).cancel()
             except (Refusal, Busy, Absent, NotAllowed, Unknown):
                 raise self._several(key, alive) from None
-        return str(alive[0]["id"])
+        return names[0]
 
     def _refused(self, key: str, number: int, reason: str) -> str:
         """A refusal says that no job exists only where an earlier sending can't have made one."""
@@ -175,7 +177,7 @@ class Submitter:
 
     def _several(self, key: str, jobs: list[dict[str, Any]]) -> Ambiguous:
         advice = "cancel all but one at the provider, then resume the run"
-        return Ambiguous(f"{len(jobs)} jobs carry the tag of one key", where=key, advice=advice, job_id=str(jobs[0]["id"]))
+        return Ambiguous(f"{max(2, len(jobs))} jobs carry the tag of one key", where=key, advice=advice, job_id=str(jobs[0]["id"]))
 
     def _found(self, key: str) -> str | None:
         """The job of a key of which something was sent."""
