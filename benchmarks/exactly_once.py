@@ -1,9 +1,9 @@
 """Who pays twice: processes are killed and the service errs at random, on Gatehouse, the bare SDK and prefect-qiskit.
 
 A piece is one job on a device of the Braket emulator, in a fresh process (forked from a warm one) that submits it, waits and has its result on the
-disk. At a random moment of the time that this takes when all is calm, SIGKILL ends it, every fifth time the second process as well; whoever owns the
-work starts it again until it is done, eight times at most. Meanwhile the emulator drops connections before or after it has made a task, throttles,
-answers 5xx, is slow, forgets client tokens, or hides new tasks from searches. All sides meet the same fates; each has an emulator of its own.
+disk. At a random moment of the time that processes take, SIGKILL ends it, every fifth time the second process as well; whoever owns the work starts
+it again until it is done, eight times at most. Meanwhile the emulator drops connections before or after it has made a task, throttles, answers 5xx,
+is slow, forgets client tokens, or hides new tasks from searches. All sides meet the same fates; each has an emulator of its own.
 
 Gatehouse: one approved run of as many rounds as there are pieces; a process passes gates 6 to 8 as they are, on a ledger on SQLite. Bare SDK:
 ``AwsDevice.run(...).result()`` in a task with three retries, begun anew by a restart. prefect-qiskit 0.2.1: a flow with a ``QuantumRuntime`` over a
@@ -24,6 +24,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -67,6 +68,7 @@ class Side:
         late: Those of which there was a task by then.
         starts: Processes in all.
         seconds: That the drill took.
+        took: Seconds of the newest processes that came to their end.
     """
 
     name: str
@@ -80,32 +82,33 @@ class Side:
     late: int = 0
     starts: int = 0
     seconds: float = 0.0
+    took: deque[float] = field(default_factory=lambda: deque(maxlen=9))
 
     def drill(self, plan: list[Fate]) -> None:
-        """All pieces, the calm ones first."""
+        """All pieces, the calm ones first; the very first finds everything cold and tells nothing of how long a process takes."""
         self.warm.ready()
         began = time.monotonic()
-        times = [self._piece(number, CALM, 0.0) for number in range(CALM_PIECES)]
-        calm = statistics.median(times[1:])  # the first one finds the service cold
-        for number, fate in enumerate(plan, CALM_PIECES):
-            self._piece(number, fate, calm)
+        self._piece(0, CALM)
+        self.took.clear()
+        for number, fate in enumerate([CALM] * (CALM_PIECES - 1) + plan, 1):
+            self._piece(number, fate)
         self.seconds = time.monotonic() - began
 
-    def _piece(self, number: int, fate: Fate, calm: float) -> float:
+    def _piece(self, number: int, fate: Fate) -> None:
         """One piece of work to its end, or to where its owner gives up."""
         self.emulator.conduct(**fate.conduct)
         for fault in fate.faults:
             self.emulator.fault(**fault)
-        took = 0.0
         for start in range(STARTS):
-            kill_after = fate.kills[start] * calm if start < len(fate.kills) else None
+            # Of the time that the newest processes took: the machine may be busier than it was at the beginning.
+            kill_after = fate.kills[start] * statistics.median(self.took) if start < len(fate.kills) else None
             ended = self.warm.run(piece=number, kill_after=kill_after, answers=str(self.answers), **self.order)
-            self.starts, self.kills, took = self.starts + 1, self.kills + ended.killed, ended.seconds
+            self.starts, self.kills = self.starts + 1, self.kills + ended.killed
             self.late += ended.killed and any(self.piece_of(task["tags"]) == number for task in self.emulator.tasks())
             if ended.code == 0:
+                self.took.append(ended.seconds)
                 break
         self._close_books()
-        return took
 
     def _close_books(self) -> None:
         """Enters what there is once all has ended, and begins with an empty service; a task that a slow call makes later is found the next time."""
@@ -267,7 +270,7 @@ def markdown(sides: list[Side], counts: dict[str, Count], seed: int) -> str:
     lines += [f"| {' | '.join(_row(side, counts[side.name])[:-1])} |" for side in sides]
     notes = (
         f"{pieces} pieces of work on the emulator of Amazon Braket, {CALM_PIECES} of them calm, the others with at least one SIGKILL at a random "
-        "moment of the time that a calm one takes; two in three meet a fault of the service as well: a connection that is dropped before or after "
+        "moment of the time that processes take; two in three meet a fault of the service as well: a connection that is dropped before or after "
         "the task is made, throttling, 500, 503, slow answers. Client tokens are forgotten and new tasks hidden from searches at random.",
         "*Killed*: processes, and how many of them when the service had made their task. *Submitted* and *billed*: tasks, as the service has them. "
         "*Duplicated*: tasks more than one for a piece. *Lost*: pieces whose right result nobody got after eight starts. *Orphans*: tasks that run "

@@ -25,7 +25,7 @@ MEMORIES: tuple[dict[str, Any], ...] = (
     {"search_lag_seconds": 0.4},
     {"forget_tokens": True, "search_lag_seconds": 0.4},
 )
-QUEUES = (0.0, 0.0, 0.2)  # seconds that a task waits before it runs
+QUEUES = (0.0, 0.4, 0.8)  # seconds that a task waits before it runs
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Fate:
     """Of one piece of work.
 
     Attributes:
-        kills: When the first processes are killed, as parts of the time that a calm one takes; the process after them is left alone.
+        kills: When the first processes are killed, as parts of the time that one takes; the process after them is left alone.
         faults: Of the service's calls.
         conduct: Of the service.
     """
