@@ -67,6 +67,28 @@ def refusals(bench: Bench) -> None:
         require(bench.backend.find_by_key(key, bench.lease) is None, f"{what} was refused, and has a job")
 
 
+def state(bench: Bench) -> None:
+    """Whether the device takes jobs can be asked; its queue is a number or unknown, and a calibration has a time."""
+    found = bench.backend.state(bench.lease)
+    require(type(found.online) is bool, "it does not say whether it takes jobs")
+    require(found.queue is None or found.queue >= 0, "its queue is shorter than empty")
+    require(isinstance(found.calibration, bytes), "its calibration is no bytes")
+    require(found.calibrated is None or found.calibrated.tzinfo is not None, "the time of its calibration has no zone")
+
+
+def many_statuses(bench: Bench) -> None:
+    """Many jobs are asked for at once: each has the status that it has by itself, and a handle that no job has is left out or failed."""
+    handles = [bench.submit([flipped(2, qubit)], bench.key()) for qubit in range(2)]
+    for handle in handles:
+        bench.wait(handle)
+    strange = _other(handles[0])
+    found = bench.backend.statuses([*handles, strange], bench.lease)
+    require(all(handle in found and found[handle].state == "ready" for handle in handles), "a job that is ready is not told as ready")
+    require(strange not in found or found[strange].state in {"failed", "cancelled"}, "a handle that no job has is told as a job")
+    require(not set(found) - {*handles, strange}, "jobs are told of that nobody asked for")
+    require(bench.backend.statuses([], bench.lease) == {}, "asked for nothing, it tells something")
+
+
 def same_key(bench: Bench) -> None:
     """A key has one job, however often and from however many processes it is submitted, and is found by it; another key's is another."""
     key, circuits = bench.key(), [flipped(3, 1)]

@@ -16,6 +16,7 @@ Check = Callable[[Bench], None]
 CHECKS: dict[str, Check] = {
     "facts": jobs.facts,
     "price": jobs.price,
+    "state": jobs.state,
     "payload": jobs.payload,
     "refusals": jobs.refusals,
     "bit-order": counting.bit_order,
@@ -32,6 +33,7 @@ CHECKS: dict[str, Check] = {
     "one-circuit": counting.one_circuit,
     "many-circuits": counting.many_circuits,
     "same-key": jobs.same_key,
+    "many-statuses": jobs.many_statuses,
     "other-bytes": jobs.other_bytes,
     "unknown-handle": jobs.unknown_handle,
     "cancel": jobs.cancel,
