@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from tests.support.gates import Desk, Fetching
 
-from prefect_gatehouse.errors import Cancelled, JobFailed, Superseded, Tampered, Waiting
+from prefect_gatehouse.errors import Cancelled, InputError, JobFailed, Superseded, Tampered, Waiting
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.providers.interface import JobResult, JobStatus
 from prefect_gatehouse.providers.simulator.aer import AerBackend
 from prefect_gatehouse.run.counts import counts_of
 from prefect_gatehouse.run.values import RoundOutcome, Submission
-from prefect_gatehouse.secrets.lease import CredentialLease
+from prefect_gatehouse.secrets.lease import LEASE_TIME, CredentialLease
 from prefect_gatehouse.tasks.collect import collect
 from prefect_gatehouse.tasks.submit import submit
 
@@ -122,3 +123,11 @@ def test_taken_over_while_it_waits(desk: Desk, monkeypatch: pytest.MonkeyPatch) 
     desk.next_attempt()
     with pytest.raises(Superseded):
         collect.body(old, submission, lambda *_: CredentialLease(Purpose.SUBMIT, None, None, environment="local", tenant="t"))
+
+
+def test_no_process_waits_for_longer_than_its_credential(desk: Desk) -> None:
+    """Refused in the manifest, where otherwise a lease would end in the middle of the wait and the run with it."""
+    desk.change("  shots: 64\n", "  shots: 64\n  queue_wait: 11m\n")
+    with pytest.raises(InputError, match="queue_wait"):
+        desk.admitted()
+    assert timedelta(minutes=10) < LEASE_TIME

@@ -106,8 +106,9 @@ class Execution(Strict):
         "required", description="Whether the workload is run to its end on a simulator before anybody is asked; a tier may demand it."
     )
 
-    queue_wait: Duration = Field(
-        timedelta(minutes=3), description="How long a process waits for jobs in a provider's queue before the run is suspended."
+    # Less than a credential is held (secrets/lease.py), with time to read the results.
+    queue_wait: Annotated[Duration, Field(le=timedelta(minutes=10))] = Field(
+        timedelta(minutes=3), description="How long a process waits for jobs in a provider's queue before the run is suspended; 10m at most."
     )
     max_queue: Annotated[int, Field(ge=0, le=1_000_000)] | None = Field(
         None, description="A backend in whose queue more jobs wait is passed over; no limit unless set."
