@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
+import sys
+from functools import cache
+from importlib.metadata import EntryPoints, entry_points
 from typing import cast
 
 from prefect_gatehouse.errors import InputError
@@ -11,6 +13,16 @@ from prefect_gatehouse.providers.interface import Backend, Connection, Provider
 GROUP = "prefect_gatehouse.providers"
 LOCAL = "simulator"
 """The provider whose devices a manifest names without it: ``aer`` is ``simulator/aer``."""
+
+
+def _points() -> EntryPoints:
+    """The installed providers; looking for them reads every package's metadata, a tenth of a second."""
+    return _found_on(tuple(sys.path))
+
+
+@cache
+def _found_on(path: tuple[str, ...]) -> EntryPoints:  # noqa: ARG001 - what is installed is found along it
+    return entry_points(group=GROUP)
 
 
 def split(backend: str) -> tuple[str, str]:
@@ -22,7 +34,7 @@ def split(backend: str) -> tuple[str, str]:
 def backend_names() -> tuple[str, ...]:
     """Every backend that is known without asking a provider."""
     names: list[str] = []
-    for provider in sorted(entry_points(group=GROUP).names):
+    for provider in sorted(_points().names):
         devices = _load(provider).devices()
         names += devices if provider == LOCAL else [f"{provider}/{device}" for device in devices]
     return tuple(sorted(names))
@@ -50,7 +62,7 @@ def block_of(backend: str) -> tuple[str, tuple[str, ...]] | None:
 def is_installed(backend: str) -> bool:
     """Whether a backend's provider is here and, where it lists its devices, knows this one."""
     provider, device = split(backend)
-    if provider not in entry_points(group=GROUP).names:
+    if provider not in _points().names:
         return False
     devices = _load(provider).devices()
     return not devices or device in devices
@@ -58,13 +70,13 @@ def is_installed(backend: str) -> bool:
 
 def _provider_of(backend: str) -> Provider:
     provider = split(backend)[0]
-    if provider not in entry_points(group=GROUP).names:
+    if provider not in _points().names:
         raise InputError(f"there is no backend {backend}", where="execution.backends", advice=f"installed are {', '.join(backend_names())}")
     return _load(provider)
 
 
 def _load(provider: str) -> Provider:
-    (found,) = entry_points(group=GROUP, name=provider)
+    (found,) = _points().select(name=provider)
     try:
         return cast("Provider", found.load()())
     except (ImportError, AttributeError):
