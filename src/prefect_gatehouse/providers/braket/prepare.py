@@ -26,7 +26,7 @@ from prefect_gatehouse.providers.braket.capabilities import Capabilities
 from prefect_gatehouse.providers.braket.openqasm import lowered
 from prefect_gatehouse.providers.braket.verbatim import NATIVE
 from prefect_gatehouse.providers.interface import Prepared
-from prefect_gatehouse.providers.preparation import as_it_is, replaced
+from prefect_gatehouse.providers.preparation import as_it_is, in_one_order, replaced
 from prefect_gatehouse.workload.batch import CircuitBatch, Gate, Template
 from prefect_gatehouse.workload.circuits import read_circuit
 
@@ -129,7 +129,7 @@ def _transpiled(template: Template, pairs: frozenset[tuple[int, int]]) -> tuple[
     laid, angles = read_circuit(ready, free=True)
     rows = np.array([_row(angle, free, template.angles) for angle in angles]).reshape(len(angles), template.angles + 1)
     rows = np.round(rows, _DIGITS)  # another host's last bit makes no other plan
-    made, pulses = _in_order(*_pulses(laid.gates, rows, labels))
+    made, pulses = in_one_order(*_pulses(laid.gates, rows, labels))
     return Template(max(labels) + 1, template.clbits, made), pulses
 
 
@@ -221,25 +221,6 @@ def _pulses(gates: Sequence[Gate], rows: NDArray[np.float64], labels: list[int])
             pulsed.update(qubits)
             made.append((name, tuple(labels[each] for each in qubits), bits))
     return tuple(made), np.array(angles).reshape(len(angles), width)
-
-
-def _in_order(gates: Sequence[Gate], rows: NDArray[np.float64]) -> tuple[tuple[Gate, ...], NDArray[np.float64]]:
-    """The same circuit with its gates in the one order that follows from it: by layers, in a layer by qubits.
-
-    In which order the transpiler writes gates that do not touch each other differs from process to process.
-    """
-    ends: dict[int, int] = {}
-    keys, places, taken = [], [], 0
-    for name, qubits, bits in gates:
-        layer = 1 + max(ends.get(qubit, 0) for qubit in qubits)
-        ends.update(dict.fromkeys(qubits, layer))
-        keys.append((layer, qubits, bits, name))
-        count = 2 if name == "r" else 0
-        places.append(list(range(taken, taken + count)))
-        taken += count
-    order = sorted(range(len(gates)), key=keys.__getitem__)
-    picked = [row for place in order for row in places[place]]
-    return tuple(gates[place] for place in order), rows[picked]
 
 
 def _row(angle: Any, free: Mapping[Any, NDArray[np.float64]], width: int) -> NDArray[np.float64]:
