@@ -77,6 +77,7 @@ WRONG = [
     ("leaving_bits: 5000000", "leaving_bits: 0", "business.leaving_bits"),
     ("leaving_bits: 5000000", "leaving_bits: all", "business.leaving_bits"),
     ("rehearsal: optional", "rehearsal: never", "prototype.rehearsal"),
+    ("drift: tell", "drift: perhaps", "prototype.drift"),
     ("approvers: 2", "approvers: 2\n  approver: 2", "business.approver"),
     ("business:", "production:", "production"),
     ("approvers: 2", "approvers: 2026-13-45", "tiers.yaml"),
@@ -169,3 +170,10 @@ def test_nothing_lowers_the_class_of_what_leaves(pairs: list[tuple[str, DataClas
     whole = effective_class(treated(*pairs)).rank
     for number in range(len(pairs)):
         assert effective_class(treated(*pairs[:number], *pairs[number + 1 :])).rank <= whole
+
+
+def test_a_tier_that_says_nothing_of_drift_stops_on_it(path: Path) -> None:
+    """As everything that is left out asks for the most; of those that ship the prototype tier alone leaves it to the command."""
+    assert {name: tier.drift for name, tier in load_tiers(path).items()} == {"prototype": "tell", "integration": "stop", "business": "stop"}
+    path.write_text(path.read_text().replace("  drift: tell\n", ""))
+    assert load_tiers(path)["prototype"].drift == "stop"

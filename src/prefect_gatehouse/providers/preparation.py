@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from prefect_gatehouse.canonical import Json
 from prefect_gatehouse.providers.interface import Prepared
-from prefect_gatehouse.workload.batch import CircuitBatch, Template, joined
+from prefect_gatehouse.workload.batch import CircuitBatch, Gate, Template, joined
+from prefect_gatehouse.workload.gates import gate_shapes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,3 +41,29 @@ def replaced(batch: CircuitBatch, transpile: Transpile) -> CircuitBatch:
     # Two that differed are the same now: rows come in the order of the circuits.
     rows = [iter(table) for table in tables]
     return joined([(templates[place], next(rows[place])[np.newaxis]) for place in batch.order.tolist()])
+
+
+def in_one_order(gates: Sequence[Gate], rows: NDArray[np.float64]) -> tuple[tuple[Gate, ...], NDArray[np.float64]]:
+    """The same circuit with its gates in the one order that follows from it: by layers, in a layer by qubits.
+
+    In which order a transpiler writes gates that do not touch each other differs from process to process.
+
+    Args:
+        gates: Of a template.
+        rows: Something for each of its angles, in order.
+    """
+    ends: dict[tuple[str, int], int] = {}
+    keys: list[tuple[int, tuple[int, ...], tuple[int, ...], str]] = []
+    places: list[range] = []
+    taken = 0
+    for name, qubits, clbits in gates:
+        wires = [*(("q", place) for place in qubits), *(("c", place) for place in clbits)]
+        layer = 1 + max(ends.get(wire, 0) for wire in wires)
+        ends.update(dict.fromkeys(wires, layer))
+        keys.append((layer, qubits, clbits, name))
+        end = taken + gate_shapes()[name][2]
+        places.append(range(taken, end))
+        taken = end
+    order = sorted(range(len(gates)), key=keys.__getitem__)
+    picked = [row for place in order for row in places[place]]
+    return tuple(gates[place] for place in order), rows[picked]

@@ -11,7 +11,7 @@ submitted as it was approved.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -23,18 +23,21 @@ import numpy as np
 from prefect_gatehouse.canonical import Json, digest
 from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.providers.braket.capabilities import Capabilities
+from prefect_gatehouse.providers.braket.openqasm import lowered
 from prefect_gatehouse.providers.braket.verbatim import NATIVE
 from prefect_gatehouse.providers.interface import Prepared
-from prefect_gatehouse.providers.preparation import as_it_is, replaced
+from prefect_gatehouse.providers.preparation import as_it_is, in_one_order, replaced
 from prefect_gatehouse.workload.batch import CircuitBatch, Gate, Template
-from prefect_gatehouse.workload.circuits import build_circuit, read_circuit
+from prefect_gatehouse.workload.circuits import read_circuit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from qiskit import QuantumCircuit
 
 LEVEL = 2  # of 3: the highest one tries re-synthesis, which takes long and brings little for circuits of this size
 SEED = 20_261_129  # of the layout and the routing, which try at random; any number does, as long as it stays
 _TURN = 2 * np.pi
+_DIGITS = 12  # of a factor and of an angle; far below what a pulse resolves, far above what rounding does
 
 
 def prepared(batch: CircuitBatch, found: Capabilities, compiler: str, where: str) -> Prepared:
@@ -107,20 +110,84 @@ def touched(template: Template) -> list[int]:
 def _transpiled(template: Template, pairs: frozenset[tuple[int, int]]) -> tuple[Template, NDArray[np.float64]]:
     """One template, once in a process: the rounds of a variational workload share theirs."""
     from qiskit import transpile
-    from qiskit.circuit import ParameterVector
     from qiskit.transpiler import CouplingMap
 
-    free = list(ParameterVector("t", template.angles))
-    place = {qubit: number for number, qubit in enumerate(touched(template))}
-    gates = tuple((name, tuple(place[qubit] for qubit in qubits), clbits) for name, qubits, clbits in template.gates)
-    circuit = build_circuit(Template(len(place), template.clbits, gates), free)
+    circuit, free = _turns(template)
     labels = sorted({qubit for pair in pairs for qubit in pair})
     number = {label: each for each, label in enumerate(labels)}
     coupling = CouplingMap([(number[one], number[other]) for pair in sorted(pairs) for one, other in (pair, pair[::-1])])
-    ready = transpile(circuit, basis_gates=["rx", "rz", "cz"], coupling_map=coupling, optimization_level=LEVEL, seed_transpiler=SEED, num_processes=1)
+    # Layout by SABRE: the search for a perfect one, VF2, places qubits that nothing joins in another way in every process.
+    ready = transpile(
+        circuit,
+        basis_gates=["rx", "rz", "cz"],
+        coupling_map=coupling,
+        layout_method="sabre",
+        optimization_level=LEVEL,
+        seed_transpiler=SEED,
+        num_processes=1,
+    )
     laid, angles = read_circuit(ready, free=True)
-    made, rows = _pulses(laid.gates, np.array([_row(angle, free) for angle in angles]).reshape(len(angles), len(free) + 1), labels)
-    return Template(max(labels) + 1, template.clbits, made), rows
+    rows = np.array([_row(angle, free, template.angles) for angle in angles]).reshape(len(angles), template.angles + 1)
+    rows = np.round(rows, _DIGITS)  # another host's last bit makes no other plan
+    made, pulses = in_one_order(*_pulses(laid.gates, rows, labels))
+    return Template(max(labels) + 1, template.clbits, made), pulses
+
+
+def _turns(template: Template) -> tuple[QuantumCircuit, dict[Any, NDArray[np.float64]]]:
+    """A template in turns about x and z and ``cz``, with a parameter for each angle that is free, and what each of these is.
+
+    Lowered by the table that the service's gates have: Qiskit's own search for this basis takes minutes where gates have free angles.
+    """
+    from qiskit import QuantumCircuit
+    from qiskit.circuit import Parameter
+
+    form = lowered(template)
+    circuit = QuantumCircuit(form.qubits, template.clbits)
+    free: dict[Any, NDArray[np.float64]] = {}
+    for step in form.steps:
+        for name, angle in _IN_TURNS[step.gate]:
+            if name == "cz":
+                circuit.cz(*step.qubits)
+                continue
+            turn: Any = angle
+            if turn is None:
+                row = np.array(step.turn)
+                turn = Parameter(f"t{len(free)}") if row[:-1].any() else float(row[-1])
+                if row[:-1].any():
+                    free[turn] = row
+            qubit = step.qubits[-1] if name.endswith("target") else step.qubits[0]
+            (circuit.rx if name.startswith("rx") else circuit.rz)(turn, qubit)
+    for qubit, bits in form.measured:
+        for bit in bits:
+            circuit.measure(qubit, bit)
+    return circuit, free
+
+
+_HALF = np.pi / 2
+_H: tuple[tuple[str, float | None], ...] = (("rz", _HALF), ("rx", _HALF), ("rz", _HALF))
+_H_TARGET = tuple((f"{name} target", angle) for name, angle in _H)
+_CNOT: tuple[tuple[str, float | None], ...] = (*_H_TARGET, ("cz", None), *_H_TARGET)
+_TONC: tuple[tuple[str, float | None], ...] = (*_H, ("cz", None), *_H)  # the same with control and target exchanged
+# The service's gates, up to a global phase, in the order in which they are done; None is the gate's own angle.
+_IN_TURNS: dict[str, tuple[tuple[str, float | None], ...]] = {
+    "i": (),
+    "x": (("rx", np.pi),),
+    "y": (("rz", np.pi), ("rx", np.pi)),
+    "z": (("rz", np.pi),),
+    "h": _H,
+    "s": (("rz", _HALF),),
+    "si": (("rz", -_HALF),),
+    "t": (("rz", _HALF / 2),),
+    "ti": (("rz", -_HALF / 2),),
+    "v": (("rx", _HALF),),
+    "vi": (("rx", -_HALF),),
+    "rx": (("rx", None),),
+    "ry": (("rz", -_HALF), ("rx", None), ("rz", _HALF)),
+    "rz": (("rz", None),),
+    "cz": (("cz", None),),
+    "cnot": _CNOT,
+    "swap": (*_CNOT, *_TONC, *_CNOT),
+}
 
 
 def _pulses(gates: Sequence[Gate], rows: NDArray[np.float64], labels: list[int]) -> tuple[tuple[Gate, ...], NDArray[np.float64]]:
@@ -156,19 +223,21 @@ def _pulses(gates: Sequence[Gate], rows: NDArray[np.float64], labels: list[int])
     return tuple(made), np.array(angles).reshape(len(angles), width)
 
 
-def _row(angle: Any, free: list[Any]) -> NDArray[np.float64]:
-    """An angle as factors of the free ones and a constant: the transpiler adds and scales, and does nothing else with them."""
-    row = np.zeros(len(free) + 1)
+def _row(angle: Any, free: Mapping[Any, NDArray[np.float64]], width: int) -> NDArray[np.float64]:
+    """An angle as factors of the template's and a constant: the transpiler adds and scales parameters, and does nothing else with them."""
+    row = np.zeros(width + 1)
     if isinstance(angle, float | int):
         row[-1] = angle
         return row
-    own = [name for name in free if name in angle.parameters]
-    row[-1] = float(angle.bind(dict.fromkeys(own, 0.0)))
-    for name in own:
-        row[free.index(name)] = float(angle.bind({each: float(each is name) for each in own})) - row[-1]
-    probe = dict(zip(own, np.linspace(0.3, 1.7, len(own)).tolist(), strict=True))
-    if abs(float(angle.bind(probe)) - sum(row[free.index(name)] * value for name, value in probe.items()) - row[-1]) > 1e-9:
+    own = sorted(angle.parameters, key=lambda each: int(each.name[1:]))  # a set, in another order in every process
+    constant = float(angle.bind(dict.fromkeys(own, 0.0)))
+    factors = [float(angle.bind({each: float(each is name) for each in own})) - constant for name in own]
+    probe = np.linspace(0.3, 1.7, len(own))
+    if abs(float(angle.bind(dict(zip(own, probe.tolist(), strict=True)))) - probe @ np.array(factors) - constant) > 1e-9:
         raise AssertionError("the transpiler has made an angle that is not linear")
+    row[-1] = constant
+    for name, factor in zip(own, factors, strict=True):
+        row += factor * free[name]
     return row
 
 
