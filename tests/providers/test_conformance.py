@@ -21,11 +21,11 @@ from prefect_gatehouse.providers.conformance.suite import CHECKS, run
 from prefect_gatehouse.providers.interface import Connection, JobResult
 from prefect_gatehouse.providers.simulator.aer import AerBackend
 from prefect_gatehouse.store.run_keys import RunKeysInMemory
-from prefect_gatehouse.testing import braket_emulator
+from prefect_gatehouse.testing import braket_emulator, ibm_emulator
 from prefect_gatehouse.testing.conformance import bench_of, subject_of, with_secret
 from tests.providers.circuits import LEASE
 
-OURS = {"aer": 4000, "braket-local": 30, "braket/garnet-eu": 60}  # of the last one two tasks
+OURS = {"aer": 4000, "braket-local": 30, "braket/garnet-eu": 60, "ibm/torino": 60}  # of Braket two tasks
 
 
 @pytest.fixture(scope="module", params=OURS)
@@ -34,12 +34,15 @@ def conformance_bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.T
     name, folder = request.param, tmp_path_factory.mktemp("jobs")
     settings, leases = {}, None
     with ExitStack() as open_:
-        if "/" in name:
+        if name.startswith("ibm/"):
+            ibm = open_.enter_context(ibm_emulator())
+            settings, leases = ibm.settings(), with_secret(ibm.credential)
+        if name.startswith("braket/"):
             braket = open_.enter_context(braket_emulator(maximum_executables=50))
             braket.create_bucket("conformance")
             settings, leases = braket.settings("conformance"), with_secret(braket.credential)
         subject = subject_of(name, folder, settings, leases)
-        with bench_of(subject, circuits=OURS[name], most_usd=10_000, patience_seconds=120) as bench:
+        with bench_of(subject, circuits=OURS[name], most_usd=1_000_000, patience_seconds=120) as bench:
             yield bench
     assert (bench.left, bench.refused) == ([], [])
 

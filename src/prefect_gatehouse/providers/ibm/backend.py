@@ -15,7 +15,7 @@ from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.money.prices import Price, Prices
 from prefect_gatehouse.providers.answers import Absent, Busy, NotAllowed, Refusal, Unknown
 from prefect_gatehouse.providers.ibm.device import Device, calibrated_at, calibration_of
-from prefect_gatehouse.providers.ibm.isa import LEVEL, SEED, write_for
+from prefect_gatehouse.providers.ibm.isa import LAYOUT, LEVEL, SEED, write_for
 from prefect_gatehouse.providers.ibm.jobs import counts_of, params_of
 from prefect_gatehouse.providers.ibm.place import Place
 from prefect_gatehouse.providers.ibm.sent import Sent
@@ -125,6 +125,7 @@ class IBMBackend:
             "transpiler": "qiskit generate_preset_pass_manager",
             "optimization_level": LEVEL,
             "seed": SEED,
+            "layout": LAYOUT,
             "basis": device.basis,
             "coupling_sha256": device.coupling_digest,
             "qiskit": version("qiskit"),

@@ -16,13 +16,14 @@ import numpy as np
 
 from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.providers.ibm.device import Device, used_qubits
+from prefect_gatehouse.providers.preparation import in_one_order
 from prefect_gatehouse.workload.batch import CircuitBatch, Template, joined
 from prefect_gatehouse.workload.circuits import build_circuit, read_circuit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LEVEL, SEED = 2, 20_26
+LEVEL, SEED, LAYOUT = 2, 20_26, "sabre"  # the layout by VF2 that Qiskit tries otherwise differs between processes, whatever the seed
 _VIRTUAL = {"rz"}  # a change of phase, made without a pulse
 
 
@@ -64,7 +65,7 @@ def _transpiled(batch: CircuitBatch, device: Device) -> CircuitBatch:
     for template, table in zip(batch.templates, batch.angles, strict=True):
         part = device.part_for(template)
         if id(part) not in managers:
-            managers[id(part)] = generate_preset_pass_manager(optimization_level=LEVEL, target=part.target, seed_transpiler=SEED)
+            managers[id(part)] = generate_preset_pass_manager(LEVEL, target=part.target, layout_method=LAYOUT, seed_transpiler=SEED)
         try:
             after, angles = _template(template, table, managers[id(part)])
         except TranspilerError:
@@ -98,7 +99,8 @@ def _template(template: Template, table: NDArray[np.float64], manager: Any) -> t
     # One setting alone is transpiled with its numbers, which lets more gates be merged.
     alone = len(table) == 1
     after, angles = read_circuit(manager.run(build_circuit(narrow, table[0].tolist() if alone else free)), free=not alone)
-    return after, _evaluated(angles, free, table)
+    gates, rows = in_one_order(after.gates, _evaluated(angles, free, table).T)
+    return Template(after.qubits, after.clbits, gates), np.ascontiguousarray(rows.T)
 
 
 def _evaluated(angles: Sequence[Any], free: list[Any], table: NDArray[np.float64]) -> NDArray[np.float64]:
