@@ -21,7 +21,7 @@ from prefect_gatehouse.testing import IBMEmulator
 from tests.support.children import KEY, Children, warm_children
 from tests.support.ibm_desk import IBMDesk
 
-_GRACE = 1.2
+_GRACE = 1.0
 CREATE = "create_job"
 SECONDS = 2  # that the machine is held by two circuits of 20 shots
 

@@ -77,7 +77,7 @@ class IBMBackend:
             device.qubits,
             device.simulator,
             place.circuits,
-            place.grace_seconds,
+            place.waits_seconds,
             place.poll_seconds,
             priced_as=place.priced_as,
             job_minutes=place.job_minutes,

@@ -45,7 +45,9 @@ class Place(BaseModel):
     job_minutes: Decimal = Field(
         Decimal(10), title="Longest job", description="Minutes on the device after which the service ends a job.", gt=0, le=MOST_MINUTES
     )
-    grace_seconds: float = Field(120.0, title="Grace", description="How long a job whose answer was lost is looked for.", ge=0)
+    grace_seconds: float = Field(
+        120.0, title="Grace", description="How long a job whose answer was lost is looked for, beyond the call's timeout.", ge=0
+    )
     call_seconds: float = Field(30.0, title="Call timeout", description="How long an answer is waited for; below the grace.", gt=0)
     patience_seconds: float = Field(180.0, title="Patience", description="How long a throttled submission is tried again.", ge=0)
     poll_seconds: float = Field(5.0, title="Poll", description="Between two looks at a job that is not ready.", gt=0)
@@ -54,6 +56,11 @@ class Place(BaseModel):
     def priced_as(self) -> str:
         """By which the price table has it."""
         return f"ibm/{self.plan}"
+
+    @property
+    def waits_seconds(self) -> float:
+        """How long after a sending began its job may still be missing from lists: as long as an answer is waited for, and the grace."""
+        return self.call_seconds + self.grace_seconds
 
     @property
     def longest_seconds(self) -> int:

@@ -1,8 +1,8 @@
 """One job per key, whatever dies when, at a service that knows no idempotency token.
 
 A key is a tag of its job. Whoever wants to send notes it first (``sent.py``), which only one process of a host can. Nobody sends before having
-looked for the tag, at once where nothing was ever sent from here, otherwise until the grace since the last sending is over; and between that look and
-the sending nothing slow is done. What follows a lost answer is another look, not another sending.
+looked for the tag, at once where nothing was ever sent from here, otherwise until the last sending's timeout and the grace are over; and between
+that look and the sending nothing slow is done. What follows a lost answer is another look, not another sending.
 
 What this cannot exclude: a request that reaches the service later than the grace after it was sent, and a process that is stopped between its
 last look and its sending for longer than that, while another one takes over. Each makes a second job. So after every sending the tag is looked for
@@ -189,14 +189,14 @@ class Submitter:
     def find(self, key: str) -> str | None:
         """The job of a key, by its tag.
 
-        Where something was sent from here less than the grace ago it is looked for until the grace is over, otherwise once.
+        What was sent from here a moment ago is looked for until its timeout and the grace are over, anything else once.
 
         Raises:
             Unavailable: The service does not answer.
             Ambiguous: There are several.
         """
         before = self._sent.last(key)
-        until = now() + (self._place.grace_seconds - before.age if before is not None else 0.0)
+        until = now() + (self._place.waits_seconds - before.age if before is not None else 0.0)
         with reading(self._name):
             while True:
                 found = self._one(key)
