@@ -45,8 +45,8 @@ from prefect_gatehouse.testing.braket import MACHINE
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "benchmarks" / "exactly_once.md"
-RUNS, QUICK, SEED = 500, 10, 20261129
-CALM_PIECES = 4  # before the first death: they tell how long a process takes
+RUNS, QUICK, SEED = 500, 5, 20261129
+CALM_PIECES = 3  # before the first death: they tell how long a process takes
 STARTS = 8
 GATEHOUSE, BARE, PEER = "Gatehouse", "bare SDK", "prefect-qiskit"
 BUCKET = "results"
