@@ -33,7 +33,7 @@ demo: $(READY)
 
 test: $(READY)
 	@ls $${GATEHOUSE_TEST_CACHE:-$$HOME/.cache/gatehouse-tests}/vault-* >/dev/null 2>&1 || echo "the first run builds a Vault server with go: some minutes more"
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not drill"
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not drill" --durations=40
 
 drill: $(READY)
 	$(BIN)/pytest -m drill -s

@@ -7,7 +7,6 @@ have ended.
 from __future__ import annotations
 
 import time
-from decimal import Decimal
 
 from prefect_gatehouse.canonical import digest, sha256_bytes
 from prefect_gatehouse.errors import JobFailed, Superseded, Tampered, Waiting
@@ -20,6 +19,7 @@ from prefect_gatehouse.run.credentials import Fetch
 from prefect_gatehouse.run.values import AdmittedRun, Job, RoundOutcome, Submission
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.tasks.gate import gate, refuse_if_cancelled
+from prefect_gatehouse.tasks.round_page import Queue
 from prefect_gatehouse.tasks.tagging import tag_flow_run
 
 _LOOK_SECONDS = 5.0  # between two looks whether the run was cancelled: as soon as a person would look again
@@ -37,7 +37,6 @@ def collect(attempt: Attempt, submission: Submission, fetch: Fetch) -> RoundOutc
     """
     tag_flow_run(attempt, (submission,))
     queue = run = 0.0
-    cost = Decimal(0)
     calibrations: list[str] = []
     report = attempt.progress(f"round {submission.round + 1}: circuits executed")
     total, done = submission.circuits.count, 0
@@ -52,7 +51,7 @@ def collect(attempt: Attempt, submission: Submission, fetch: Fetch) -> RoundOutc
                 backend = backends[job.backend]
                 patience.until_ready(backend, job, lease, len(open_entries))
                 result = backend.result(job.handle, lease, _offset(report, done, total))
-                queue, run, cost = max(queue, result.queue_seconds), run + result.run_seconds, cost + result.cost
+                queue, run = max(queue, result.queue_seconds), run + result.run_seconds
                 if result.calibration:
                     calibrations.append(sha256_bytes(result.calibration))
                 reproducible.keep(attempt, entry, result)
@@ -67,7 +66,7 @@ def collect(attempt: Attempt, submission: Submission, fetch: Fetch) -> RoundOutc
         queue_seconds=queue,
         run_seconds=run,
         calibration_sha256=digest(calibrations) if calibrations else "",
-        cost=cost,
+        cost=journal.cost_of(attempt, submission.round),
     )
 
 
@@ -93,7 +92,9 @@ class _Patience:
             Superseded: Another process drives the run, or it was closed.
             JobFailed: The job failed, or somebody cancelled it.
         """
+        queue = Queue(job)
         while not (status := backend.status(job.handle, lease)).ended:
+            queue.tell(status)
             if time.monotonic() >= self._until:
                 place = f", {status.position} before it" if status.position is not None else ""
                 message = f"waits for {counted(left, 'job')} at {job.backend} ({status.state}{place})"

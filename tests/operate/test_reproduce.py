@@ -24,7 +24,6 @@ from prefect_gatehouse.ledger.note import VerifierKey
 from prefect_gatehouse.ledger.verify import verify
 from prefect_gatehouse.operate.device_now import DeviceNow
 from prefect_gatehouse.operate.reproduce import reproduce
-from prefect_gatehouse.providers.braket.backend import BraketBackend
 from prefect_gatehouse.run.plan_view import sections
 from prefect_gatehouse.run.reproducible import delete_due, read_kept, sample
 from prefect_gatehouse.secrets.lease import SecretText
@@ -176,7 +175,6 @@ def test_a_machine_with_its_calibration(tmp_path: Path, monkeypatch: pytest.Monk
 
         monkeypatch.setattr("prefect_gatehouse.operate.device_now.read_secret", secret)
         # The state that a backend tells is more than this; the calibration is what is compared.
-        monkeypatch.setattr(BraketBackend, "state", BraketBackend.device, raising=False)
         assert reproduce(run.settings, run.ledger, RUN, DeviceNow(run.settings, run.ledger, RUN)).jobs[0].change == "the same calibration"
         assert decided == [1]
         ideal = reproduce_without_errors(run, job)

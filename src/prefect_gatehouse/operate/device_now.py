@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from typing import Protocol, runtime_checkable
 
 from prefect_gatehouse.blocks.reader import read_secret
-from prefect_gatehouse.errors import StorageError, Tampered, Unavailable
+from prefect_gatehouse.errors import StorageError, Tampered
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.policy.cedar import load_policy
@@ -18,18 +17,6 @@ from prefect_gatehouse.run.reproducible import KeptJob
 from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.settings import Settings
-
-
-class _Calibrated(Protocol):
-    @property
-    def calibration(self) -> bytes:
-        """Raw."""
-
-
-@runtime_checkable
-class _TellsState(Protocol):
-    def state(self, lease: CredentialLease) -> _Calibrated:
-        """How the device is now."""
 
 
 class _Sealed:
@@ -67,8 +54,6 @@ class DeviceNow:
             raise Tampered("the run has jobs and no plan", where=self._run_id, advice="run: gatehouse verify")
         settings = next((each.as_set() for each in plan.body.backends if each.name == job.backend), {})
         backend = connect(job.backend, Connection(self._settings.folder("providers"), _Sealed(), settings))
-        if not isinstance(backend, _TellsState):
-            raise Unavailable("its provider tells no state", where=job.backend)
         with self._lease(plan) as lease:
             return backend.state(lease).calibration
 

@@ -29,7 +29,7 @@ from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.providers.interface import JobResult
 from prefect_gatehouse.run import journal
 from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.run.values import AdmittedRun, Plan
+from prefect_gatehouse.run.values import AdmittedRun, BackendSnapshot, Plan
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.store.artifact import Deletion
 from prefect_gatehouse.store.run_keys import RunKeys
@@ -75,14 +75,13 @@ class KeptJob(Value):
         return base64.b64decode(self.calibration)
 
 
-def keep(attempt: Attempt, entry: journal.Entry, result: JobResult, settings: dict[str, JsonValue] | None = None) -> None:
+def keep(attempt: Attempt, entry: journal.Entry, result: JobResult) -> None:
     """Keeps a job whose result has come, if the manifest says so; called before the job is settled, and again changes nothing.
 
     Args:
         attempt: Who collects.
         entry: The job.
         result: What it gave.
-        settings: How its circuits were transpiled on this side.
 
     Raises:
         StorageError: The disk does not take it; the job is collected again when the run is resumed.
@@ -90,20 +89,20 @@ def keep(attempt: Attempt, entry: journal.Entry, result: JobResult, settings: di
     admitted = attempt.chain.read(AdmittedRun.gate, AdmittedRun)
     if admitted is None or admitted.manifest.reproduce is None:
         return
-    backend = attempt.backend(entry.backend)
+    found, backend = _planned(attempt, entry.backend), attempt.backend(entry.backend)
     batch, shots = plain_form.decode(backend.plain_form(journal.payload_of(attempt, entry)))
     places = sample(len(batch), admitted.manifest.reproduce.circuits)
     made = KeptJob(
         key=entry.key,
         backend=entry.backend,
-        device=_device(attempt, entry.backend),
+        device=f"{found.provider} {found.version}" if found is not None else "",
         handle=entry.handle or "",
         shots=shots,
         circuits=len(batch),
         places=places,
         payload=base64.b64encode(plain_form.write(_only(batch, places), shots)).decode(),
         counts=tuple(dict(result.counts[place]) for place in places),
-        settings=settings or {},
+        settings=found.prepared.settings if found is not None and found.prepared is not None else {},
         versions=dict(_versions()),
         calibration=base64.b64encode(result.calibration).decode(),
         queue_seconds=result.queue_seconds,
@@ -216,10 +215,10 @@ def _only(batch: CircuitBatch, places: Sequence[int]) -> CircuitBatch:
     return joined([(template, row[np.newaxis]) for place, (template, row) in enumerate(batch.settings()) if place in wanted])
 
 
-def _device(attempt: Attempt, backend: str) -> str:
+def _planned(attempt: Attempt, backend: str) -> BackendSnapshot | None:
+    """A backend as the plan has it."""
     plan = attempt.chain.read(Plan.gate, Plan)
-    found = next((each for each in plan.body.backends if each.name == backend), None) if plan is not None else None
-    return f"{found.provider} {found.version}" if found is not None else ""
+    return next((each for each in plan.body.backends if each.name == backend), None) if plan is not None else None
 
 
 def _versions() -> Iterator[tuple[str, str]]:
