@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "synthesise": ("synthesise:command", "Write synthetic data like a file's, measured, and record its digest."),
     "plan": ("plan:command", "Dry run up to the plan; nothing leaves."),
     "run": ("run:command", "Sign a request and start a run."),
+    "inbox": ("inbox:command", "List what waits for your approval."),
     "approve": ("approve:approve", "Show a run's plan, sign it, and resume the run."),
     "reject": ("approve:reject", "Reject a run's plan; the run ends and cleans up."),
     "resume": ("resume:resume", "Go on with a run that failed for an operational reason."),

@@ -1,0 +1,102 @@
+"""``gatehouse inbox``: what waits for an approval, and for whose."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from prefect_gatehouse.cli.output import emit, gatehouse_command, table
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from prefect_gatehouse.operate.inbox import Waiting
+
+
+@click.option("--all", "everything", is_flag=True, help="Also what you can't answer, and why not.")
+def _inbox(everything: bool, as_json: bool) -> None:
+    """List the runs that wait for your approval, the one that closes first in front: who asks, for what, at what cost, for how long.
+
+    Who you are is told by your key (GATEHOUSE_IDENTITY). Approve one with: gatehouse approve RUN.
+    """
+    from datetime import UTC, datetime
+
+    from prefect_gatehouse.ledger.opening import open_ledger
+    from prefect_gatehouse.operate.inbox import inbox
+    from prefect_gatehouse.settings import load_settings
+
+    settings, now = load_settings(), datetime.now(UTC)
+    with open_ledger(settings) as ledger:
+        person, found = inbox(settings, ledger)
+    mine = [each for each in found if not each.not_mine]
+    shown = found if everything else mine
+
+    def render() -> None:
+        who = person.person if person is not None else "nobody in the registry"
+        if shown:
+            headers = (
+                "Run",
+                "Pipeline",
+                "Ticket",
+                "Requester",
+                "Worst cost",
+                "Approvals",
+                "Age",
+                "Closes in",
+                *(("Not yours",) if everything else ()),
+            )
+            table(f"Waiting for {who}" if not everything else f"Waiting; you are {who}", headers, [_row(each, now, everything) for each in shown])
+        else:
+            others = f"; {len(found)} wait for others: gatehouse inbox --all" if found else ""
+            click.echo(f"nothing waits for {who}{others}")
+
+    emit([_as_dict(each) for each in shown], as_json, render)
+
+
+def _row(each: Waiting, now: datetime, everything: bool) -> tuple[str, ...]:
+    admitted = each.plan.admitted
+    manifest = admitted.manifest
+    cells = (
+        each.plan.body.run_id[:8],
+        manifest.name,
+        manifest.ticket,
+        admitted.requester.person,
+        each.worst_cost,
+        f"{len(each.standing.approvals)} of {each.standing.needed}",
+        _span(now - each.since),
+        _span(each.until - now),
+    )
+    return (*cells, each.not_mine) if everything else cells
+
+
+def _span(span: timedelta) -> str:
+    """A span of time in its largest unit."""
+    seconds = max(0, int(span.total_seconds()))
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def _as_dict(each: Waiting) -> dict[str, object]:
+    admitted = each.plan.admitted
+    manifest = admitted.manifest
+    return {
+        "run": each.plan.body.run_id,
+        "pipeline": manifest.name,
+        "ticket": manifest.ticket,
+        "tenant": manifest.tenant,
+        "tier": manifest.tier,
+        "requester": admitted.requester.person,
+        "cost_usd": str(each.plan.body.cost),
+        "approvals": [approval.person for approval in each.standing.approvals],
+        "needed": each.standing.needed,
+        "since": each.since.isoformat(),
+        "until": each.until.isoformat(),
+        "mine": not each.not_mine,
+        "not_mine": each.not_mine,
+    }
+
+
+command = gatehouse_command("inbox", "List what waits for your approval.")(_inbox)
