@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import re
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from prefect_gatehouse.canonical import digest
+from prefect_gatehouse.canonical import canonical, digest
 from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.fields import DataClass
@@ -18,7 +20,7 @@ from prefect_gatehouse.manifest.treatment import Treatment
 from prefect_gatehouse.run.approvals import ask, standing, words_of
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.plan_view import Section, as_markdown, sections
-from prefect_gatehouse.run.values import Plan, Preflight, Setting, Since, SourceFile, SystemAddress
+from prefect_gatehouse.run.values import Plan, PlanBody, Preflight, Preparation, ProviderLimit, Setting, Since, SourceFile, SystemAddress
 from prefect_gatehouse.secrets.lease import SecretText
 from tests.run.project import Project
 from tests.support.plans import RUN
@@ -98,6 +100,18 @@ def test_every_backend_and_the_whole_envelope_are_shown(project: Project) -> Non
         assert words in runs.summary
     machine = project.plan.body.backends[0].model_copy(update={"simulator": False})
     assert sections(with_body(project.plan, backends=(machine,)))[3].rows[0][1] == "test 1"
+
+
+def test_the_ledger_s_plan_reads_as_the_one_that_was_asked_about(project: Project) -> None:
+    """A canonical form puts keys in another order: a form that came out otherwise would look as if somebody had changed it in Prefect."""
+    settings = {"transpiler": "none", "because": "a test", "basis": ["prx", "cz"], "seed": 7}
+    numbers = {"depth_before": 3, "depth_after": 5, "two_qubit_before": 1, "two_qubit_after": 2, "quality": 0.123456}
+    prepared = Preparation.model_validate({"settings": settings, "circuits_digest": "0" * 64, **numbers})
+    limit = ProviderLimit(amount=Decimal("50.00"), left=Decimal("49.6"), until=datetime(2026, 12, 1, tzinfo=UTC))
+    change = {"prepared": prepared, "limits": (limit,), "cost_basis": "a table", "cost_apart": Decimal("1.50")}
+    plan = with_body(project.plan, backends=(project.plan.body.backends[0].model_copy(update=change), project.plan.body.backends[1]))
+    again = PlanBody.model_validate_json(canonical(plan.body.model_dump(mode="json")))
+    assert form(project, plan.model_copy(update={"body": again})) == form(project, plan)
 
 
 def test_where_jobs_are_sent_is_shown_and_signed(project: Project) -> None:

@@ -185,7 +185,7 @@ def _prepared(plan: Plan) -> Iterator[Section]:
     rows = tuple(
         (
             item.name,
-            _printable("; ".join(f"{key}: {_word(value)}" for key, value in each.settings.items())),
+            _printable("; ".join(f"{key}: {_word(value)}" for key, value in sorted(each.settings.items()))),
             f"{each.depth_before} -> {each.depth_after}",
             f"{each.two_qubit_before} -> {each.two_qubit_after}",
             f"{each.quality:.1%}" if each.quality is not None else "it simulates" if item.simulator else "not known",
