@@ -48,7 +48,8 @@ def test_the_scheduler_makes_the_runs_of_the_file(worker: None) -> None:
     times = sorted(run.expected_start_time for run in scheduled("clean-up"))
     assert {moment.minute for moment in times} == {17}
     assert {(later - earlier).total_seconds() for earlier, later in pairwise(times)} == {3600.0}
-    assert times[0] > datetime.now(UTC) - timedelta(minutes=5)
+    # One that fell due before any worker was there is late, and stays the scheduler's; the next ones are ahead.
+    assert sum(moment > datetime.now(UTC) - timedelta(minutes=5) for moment in times) >= 2
 
 
 def test_a_scheduled_sweep_runs_and_ends_what_is_over(worker: None, stack: Any, ledger: Ledger, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import random
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args
@@ -21,7 +22,19 @@ from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.policy.rules import ClassedColumn, ClassRules, RunClasses, TierRules
 from prefect_gatehouse.run.plan import present_digests
-from prefect_gatehouse.run.values import BackendSnapshot, CredentialNeed, Plan, PlanBody, Preflight, Setting, Since, SourceFile, SystemAddress
+from prefect_gatehouse.run.values import (
+    BackendSnapshot,
+    CredentialNeed,
+    Plan,
+    PlanBody,
+    Preflight,
+    Preparation,
+    ProviderLimit,
+    Setting,
+    Since,
+    SourceFile,
+    SystemAddress,
+)
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import CellName
 from prefect_gatehouse.workload.summary import CircuitsSummary
@@ -159,12 +172,30 @@ def others(value: Any) -> list[Any]:
         return [not value]
     if isinstance(value, int):
         return [value + 1]
+    if isinstance(value, float):
+        return [value + 1e-6]
     if value is None:
         return ["secret/other", 7]
     flipped = ("0" if value[:1] != "0" else "1") + value[1:]
     with contextlib.suppress(ArithmeticError):
         return [str(Decimal(value) + Decimal("0.0001")), flipped]
-    return [flipped, value + "x", *Purpose, *DataClass, *get_args(CellName), "requester", "auditor", "integration", "ssh", "optional", "process"]
+    return [
+        flipped,
+        value + "x",
+        *Purpose,
+        *DataClass,
+        *get_args(CellName),
+        "requester",
+        "auditor",
+        "integration",
+        "ssh",
+        "optional",
+        "process",
+        "allowed",
+        "forbidden",
+        "stop",
+        "tell",
+    ]
 
 
 def fields_of(model: type[BaseModel]) -> set[str]:
@@ -181,7 +212,11 @@ def fields_of(model: type[BaseModel]) -> set[str]:
 def test_any_single_change_gives_another_digest(project: Project) -> None:
     """Each value of the body in turn, at every depth, is changed as little as its type allows; no two results share a digest."""
     settings = (Setting(name="region", value="eu-north-1", shown=True), Setting(name="grace_seconds", value=60, shown=False))
-    backends = tuple(each.model_copy(update={"settings": settings}) for each in project.plan.body.backends)
+    numbers = {"depth_before": 3, "depth_after": 5, "two_qubit_before": 1, "two_qubit_after": 2, "quality": 0.5}
+    prepared = Preparation.model_validate({"settings": {"version": "2"}, "circuits_digest": "0" * 64, **numbers})
+    limit = ProviderLimit(amount=Decimal(50), left=Decimal(49), until=datetime(2026, 12, 1, tzinfo=UTC))
+    more = {"settings": settings, "prepared": prepared, "limits": (limit,), "cost_apart": Decimal("1.5")}
+    backends = tuple(each.model_copy(update=more) for each in project.plan.body.backends)
     body = project.plan.body.model_copy(update={"backends": backends})
     places = list(leaves(dumped(body)))
     assert {step for where in places for step in where if isinstance(step, str)} == fields_of(PlanBody)
