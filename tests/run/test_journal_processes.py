@@ -84,12 +84,13 @@ def test_two_processes_drive_two_runs(desk: Desk) -> None:
 
 
 MORTAL = """
-import os, signal, sys
+import os, shutil, signal, sys
 from decimal import Decimal
 from pathlib import Path
 import sqlalchemy as sa
 from prefect_gatehouse.run import journal
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.under import packages_cache, packages_of
 from prefect_gatehouse.secrets.lease import SecretText
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.settings import Settings
@@ -117,9 +118,15 @@ def live(home, fatal):
     for entry in made:
         journal.settled(attempt, entry, b"result %d" % entry.job, Decimal("0.2"))
 
+# Read once: reading twenty thousand installed files anew is nothing that a death has to do with.
+kept = Settings(home=Path(sys.argv[1]) / "kept")
+kept.folder("")
+packages_of(kept)
+
 for fatal in range(1, 200):
     home = Path(sys.argv[1]) / str(fatal)
     home.mkdir()
+    shutil.copy(packages_cache(kept), packages_cache(Settings(home=home)))
     child = os.fork()
     if child == 0:
         try:
