@@ -7,21 +7,18 @@ from collections.abc import Iterator
 from prefect_gatehouse.canonical import canonical
 from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.identity import sshsig
-from prefect_gatehouse.ledger.events import BudgetSet, ProviderApproved, ProviderLimitSet
+from prefect_gatehouse.ledger.events import SignedAct
 from prefect_gatehouse.ledger.store import Ledger
 
 
 def problems(ledger: Ledger) -> Iterator[str]:
     """What is wrong with them; no registry is needed, a signature names its key."""
-    acts: list[tuple[int, BudgetSet | ProviderApproved | ProviderLimitSet]] = [(event.seq, event.fact) for event in ledger.facts(BudgetSet)]
-    acts += [(event.seq, event.fact) for event in ledger.facts(ProviderApproved)]
-    acts += [(event.seq, event.fact) for event in ledger.facts(ProviderLimitSet)]
-    for seq, fact in acts:
-        what = {BudgetSet: "budget", ProviderApproved: "provider's approval", ProviderLimitSet: "provider's limit"}[type(fact)]
+    for event in ledger.facts(SignedAct):
+        what, fact = event.fact.words, event.fact
         try:
             key = sshsig.verify(fact.signature, canonical(fact.statement))
         except GatehouseError:
-            yield f"event {seq}: the {what} is not signed, or not what was signed"
+            yield f"event {event.seq}: the {what} is not signed, or not what was signed"
             continue
         if key.fingerprint != fact.key:
-            yield f"event {seq}: the {what} names another key than it was signed with"
+            yield f"event {event.seq}: the {what} names another key than it was signed with"

@@ -483,10 +483,26 @@ class JobSettled(Fact):
 # Money
 
 
-class BudgetSet(Fact):
+class SignedAct(Fact):
+    """What somebody who may approve has signed at the command line."""
+
+    words: ClassVar[str] = ""
+    """What it is, for people."""
+    person: str
+    key: str = Field(description="Fingerprint of the key that signed.")
+    signature: str
+
+    @property
+    def statement(self) -> dict[str, Json]:
+        """What was signed: all but by whom."""
+        return cast(dict[str, Json], json.loads(self.model_dump_json(exclude=set(SignedAct.model_fields))))
+
+
+class BudgetSet(SignedAct):
     """Somebody signed how much a tenant, or one of its billing codes, may spend in a month; the newest one counts."""
 
     kind = "budget-set"
+    words = "budget"
     action: Literal["set-budget"]
     tenant: str
     billing_code: str = Field("", description="Empty where it is the whole tenant's.")
@@ -494,28 +510,13 @@ class BudgetSet(Fact):
     reason: str
     environment: str
     budget: str = Field(description="Names this act, so that its signature serves no other.")
-    person: str
-    key: str = Field(description="Fingerprint of the key that signed.")
-    signature: str
-
-    @property
-    def statement(self) -> dict[str, Json]:
-        """What was signed."""
-        return {
-            "action": self.action,
-            "tenant": self.tenant,
-            "billing_code": self.billing_code,
-            "month_usd": str(self.month_usd),
-            "reason": self.reason,
-            "environment": self.environment,
-            "budget": self.budget,
-        }
 
 
-class ProviderLimitSet(Fact):
+class ProviderLimitSet(SignedAct):
     """Somebody signed what a provider's own spending limit of a device is to be for a month; it is set after this."""
 
     kind = "provider-limit-set"
+    words = "provider's limit"
     action: Literal["set-provider-limit"]
     backend: str
     month: str
@@ -523,22 +524,6 @@ class ProviderLimitSet(Fact):
     reason: str
     environment: str
     limit: str = Field(description="Names this act, so that its signature serves no other.")
-    person: str
-    key: str = Field(description="Fingerprint of the key that signed.")
-    signature: str
-
-    @property
-    def statement(self) -> dict[str, Json]:
-        """What was signed."""
-        return {
-            "action": self.action,
-            "backend": self.backend,
-            "month": self.month,
-            "month_usd": str(self.month_usd),
-            "reason": self.reason,
-            "environment": self.environment,
-            "limit": self.limit,
-        }
 
 
 class SpendingDiffered(Fact):
@@ -556,31 +541,17 @@ class SpendingDiffered(Fact):
 # Providers
 
 
-class ProviderApproved(Fact):
+class ProviderApproved(SignedAct):
     """Somebody signed what a backend's provider was like when they looked; the newest one counts."""
 
     kind = "provider-approved"
+    words = "provider's approval"
     action: Literal["approve-provider"]
     backend: str
     items: dict[str, JsonValue] = Field(description="Service model, capabilities, gates, price: each by name, large ones by their digest.")
     reason: str
     environment: str
     act: str = Field(description="Names this act, so that its signature serves no other.")
-    person: str
-    key: str = Field(description="Fingerprint of the key that signed.")
-    signature: str
-
-    @property
-    def statement(self) -> dict[str, Json]:
-        """What was signed."""
-        return {
-            "action": self.action,
-            "backend": self.backend,
-            "items": cast(Json, self.items),
-            "reason": self.reason,
-            "environment": self.environment,
-            "act": self.act,
-        }
 
 
 class Drift(Value):

@@ -15,17 +15,13 @@ from sqlalchemy import select
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.ledger.charges import Account, month_of
 from prefect_gatehouse.ledger.events import BudgetSet
-from prefect_gatehouse.ledger.seal import seal_home
 from prefect_gatehouse.ledger.store import Event, Ledger, Transaction
 from prefect_gatehouse.ledger.tables import charges, runs, submissions
 from prefect_gatehouse.manifest.fields import Line, Name
 from prefect_gatehouse.money.caps import Standing, scope_name, standings
-from prefect_gatehouse.operate.signing import signed
+from prefect_gatehouse.operate.signing import record
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.usd import in_usd, is_amount, up
-
-LEDGER = "ledger"
-"""The run of events that belong to none."""
 
 
 def set_budget(settings: Settings, ledger: Ledger, *, tenant: str, billing_code: str = "", month_usd: str, reason: str) -> Event[BudgetSet]:
@@ -52,14 +48,7 @@ def set_budget(settings: Settings, ledger: Ledger, *, tenant: str, billing_code:
         "environment": settings.environment,
         "budget": str(uuid.uuid4()),
     }
-    fact = BudgetSet.model_validate({**statement, **signed(settings, statement, "a budget is set")})
-    name = f"budget-set:{statement['budget']}"
-    with ledger.transaction() as tx:
-        tx.append(name, LEDGER, fact)
-    seal_home(settings.folder(""), ledger)
-    recorded = ledger.find(name, BudgetSet)
-    assert recorded is not None  # appended above
-    return recorded
+    return record(settings, ledger, BudgetSet, statement, statement["budget"], "a budget is set")
 
 
 def line_of(text: str, where: str) -> str:

@@ -6,18 +6,14 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pydantic import TypeAdapter, ValidationError
-
 from prefect_gatehouse.canonical import Json, digest
 from prefect_gatehouse.data.scratch import scratch_home
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.ledger.events import Drift, ProviderApproved, ProviderDrifted
-from prefect_gatehouse.ledger.seal import seal_home
 from prefect_gatehouse.ledger.store import Event, Ledger
-from prefect_gatehouse.manifest.fields import Line
-from prefect_gatehouse.operate.budgets import LEDGER
+from prefect_gatehouse.operate.budgets import line_of
 from prefect_gatehouse.operate.conformance import leases_of
-from prefect_gatehouse.operate.signing import signed
+from prefect_gatehouse.operate.signing import LEDGER, record
 from prefect_gatehouse.providers.conformance.subject import subject_of
 from prefect_gatehouse.providers.description import compare, describe, may_change
 from prefect_gatehouse.providers.registry import block_of
@@ -104,23 +100,13 @@ def approve(settings: Settings, ledger: Ledger, looked: Looked, reason: str) -> 
         InputError: The reason is no line of text, or the caller has no usable signing key.
         Denied: The caller's key belongs to nobody who may approve.
     """
-    try:
-        because = TypeAdapter(Line).validate_python(reason)
-    except ValidationError:
-        raise InputError("this is no reason", where="--reason", advice="say why in one line") from None
+    act = str(uuid.uuid4())
     statement: dict[str, Json] = {
         "action": "approve-provider",
         "backend": looked.name,
         "items": dict(looked.found),
-        "reason": because,
+        "reason": line_of(reason, "--reason"),
         "environment": settings.environment,
-        "act": str(uuid.uuid4()),
+        "act": act,
     }
-    fact = ProviderApproved.model_validate({**statement, **signed(settings, statement, "a provider is approved")})
-    name = f"provider-approved:{fact.act}"
-    with ledger.transaction() as tx:
-        tx.append(name, LEDGER, fact)
-    seal_home(settings.folder(""), ledger)
-    recorded = ledger.find(name, ProviderApproved)
-    assert recorded is not None  # appended above
-    return recorded
+    return record(settings, ledger, ProviderApproved, statement, act, "a provider is approved")

@@ -1,28 +1,51 @@
-"""An act of somebody who may approve, signed with their own key before it holds."""
+"""An act of somebody who may approve, signed with their own key and in the ledger before it holds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 from prefect_gatehouse.canonical import Json, canonical
 from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.ledger.events import SignedAct
+from prefect_gatehouse.ledger.seal import seal_home
+from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.settings import Settings
 
+LEDGER = "ledger"
+"""The run of events that belong to none."""
+A = TypeVar("A", bound=SignedAct)
 
-def signed(settings: Settings, statement: Mapping[str, Json], what: str) -> dict[str, str]:
-    """Person, key and signature of a statement.
+
+def record(settings: Settings, ledger: Ledger, kind: type[A], statement: Mapping[str, Json], act: str, what: str) -> Event[A]:
+    """Signs a statement and records it, under a signed head.
 
     Args:
         settings: The installation; its identity is the caller's.
-        statement: What is signed.
+        ledger: The open ledger.
+        kind: Of the event.
+        statement: Its fields but for who signed.
+        act: The statement's own name for this act.
         what: What it is about, in words.
 
     Raises:
         InputError: The caller has no usable signing key.
         Denied: The caller's key belongs to nobody who may approve.
     """
+    fact = kind.model_validate({**statement, **_signed(settings, statement, what)})
+    name = f"{kind.kind}:{act}"
+    with ledger.transaction() as tx:
+        tx.append(name, LEDGER, fact)
+    seal_home(settings.folder(""), ledger)
+    recorded = ledger.find(name, kind)
+    assert recorded is not None  # appended above
+    return recorded
+
+
+def _signed(settings: Settings, statement: Mapping[str, Json], what: str) -> dict[str, str]:
+    """Person, key and signature of a statement."""
     message = canonical(dict(statement))
     signature = sshsig.sign(settings.identity_key(), message)
     key = sshsig.verify(signature, message).fingerprint

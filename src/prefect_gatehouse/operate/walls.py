@@ -9,15 +9,15 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.ledger.charges import month_of
 from prefect_gatehouse.ledger.events import ProviderLimitSet, SpendingDiffered
-from prefect_gatehouse.ledger.seal import seal_home
 from prefect_gatehouse.ledger.spending import used_on
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.models import Purpose
-from prefect_gatehouse.operate.budgets import LEDGER, amount_of, line_of
-from prefect_gatehouse.operate.signing import signed
+from prefect_gatehouse.operate.budgets import amount_of, line_of
+from prefect_gatehouse.operate.signing import LEDGER, record
 from prefect_gatehouse.providers.interface import Connection, LimitsSpending, SettingsReader, SpendingLimit
 from prefect_gatehouse.providers.registry import block_of, connect
 from prefect_gatehouse.secrets.lease import CredentialLease
@@ -108,8 +108,7 @@ def _note(ledger: Ledger, backend: str, wall: Wall) -> None:
     limit = wall.limit
     fact = SpendingDiffered(backend=backend, limit=limit.name, start=limit.start, end=limit.end, theirs_usd=wall.theirs, ours_usd=wall.ours)
     with ledger.transaction() as tx:
-        if not any(event.fact == fact for event in tx.facts(SpendingDiffered)[-20:]):
-            tx.append(f"spending-differed:{uuid.uuid4()}", LEDGER, fact)
+        tx.append(f"spending-differed:{digest(fact.data())[:32]}", LEDGER, fact)
 
 
 def set_wall(settings: Settings, ledger: Ledger, device: Device, *, month_usd: str, reason: str) -> Event[ProviderLimitSet]:
@@ -125,7 +124,7 @@ def set_wall(settings: Settings, ledger: Ledger, device: Device, *, month_usd: s
     now = datetime.now(UTC)
     start = datetime(now.year, now.month, 1, tzinfo=UTC)
     end = datetime(now.year + now.month // 12, now.month % 12 + 1, 1, tzinfo=UTC)
-    amount = amount_of(month_usd)
+    amount, act = amount_of(month_usd), str(uuid.uuid4())
     statement = {
         "action": "set-provider-limit",
         "backend": device.name,
@@ -133,14 +132,8 @@ def set_wall(settings: Settings, ledger: Ledger, device: Device, *, month_usd: s
         "month_usd": str(amount),
         "reason": line_of(reason, "--reason"),
         "environment": settings.environment,
-        "limit": str(uuid.uuid4()),
+        "limit": act,
     }
-    fact = ProviderLimitSet.model_validate({**statement, **signed(settings, statement, "a provider's limit is set")})
-    name = f"provider-limit-set:{statement['limit']}"
-    with ledger.transaction() as tx:
-        tx.append(name, LEDGER, fact)
-    seal_home(settings.folder(""), ledger)
+    event = record(settings, ledger, ProviderLimitSet, statement, act, "a provider's limit is set")
     device.backend.limit_spending(amount, start, end, device.lease)
-    recorded = ledger.find(name, ProviderLimitSet)
-    assert recorded is not None  # appended above
-    return recorded
+    return event
