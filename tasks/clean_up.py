@@ -20,10 +20,11 @@ from prefect_gatehouse.providers.registry import split
 from prefect_gatehouse.run import journal, reproducible
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.credentials import Fetch
-from prefect_gatehouse.run.left_jobs import LeftJobs, NoKey, PutAway
+from prefect_gatehouse.run.left_jobs import LeftJobs, PutAway
 from prefect_gatehouse.run.values import AdmittedRun, CleanupReceipt, Plan, WriteBackReceipt
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.store.artifact import Deletion
+from prefect_gatehouse.store.sealer import NoKey
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.vocabulary import Ending
 from prefect_gatehouse.write_back import sql

@@ -17,6 +17,8 @@ from prefect_gatehouse.workload.counts import Counts
 from tests.support.circuit_lists import batch_of
 
 if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
     from prefect_gatehouse.workload.batch import CircuitBatch
 
 BACKENDS = ["aer", "braket-local"]
@@ -47,3 +49,27 @@ class Desk:
 
     def files(self) -> list[Path]:
         return sorted(path for path in self.spool.rglob("*") if path.is_file())
+
+
+def crosswise() -> QuantumCircuit:
+    """Some of nine qubits, measured crosswise into some bits of two registers; always ``10000010``."""
+    from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
+
+    quantum, low, high = QuantumRegister(9), ClassicalRegister(3, "low"), ClassicalRegister(5, "high")
+    circuit = QuantumCircuit(quantum, low, high)
+    circuit.x(7)
+    circuit.cx(7, 2)
+    circuit.measure(7, high[4])
+    circuit.measure(2, low[1])
+    circuit.measure(5, high[0])
+    return circuit
+
+
+def hardly_used() -> QuantumCircuit:
+    """200 qubits and bits of which two are used; always a 1 and then zeros."""
+    from qiskit import QuantumCircuit
+
+    circuit = QuantumCircuit(200, 200)
+    circuit.x(150)
+    circuit.measure([150, 3], [199, 0])
+    return circuit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 
 from prefect_gatehouse.blocks.reader import read_secret
-from prefect_gatehouse.errors import StorageError, Tampered
+from prefect_gatehouse.errors import Tampered
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.policy.cedar import load_policy
@@ -17,16 +17,7 @@ from prefect_gatehouse.run.reproducible import KeptJob
 from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.settings import Settings
-
-
-class _Sealed:
-    """Nothing of the run is opened to ask a device."""
-
-    def seal(self, data: bytes) -> bytes:
-        raise StorageError("nothing is sealed here", where="reproduce")
-
-    def open(self, sealed: bytes) -> bytes:
-        raise StorageError("nothing is opened here", where="reproduce")
+from prefect_gatehouse.store.sealer import NoKey
 
 
 class DeviceNow:
@@ -52,8 +43,7 @@ class DeviceNow:
         plan = Chain(self._ledger, self._run_id).read(Plan.gate, Plan)
         if plan is None:
             raise Tampered("the run has jobs and no plan", where=self._run_id, advice="run: gatehouse verify")
-        settings = next((each.as_set() for each in plan.body.backends if each.name == job.backend), {})
-        backend = connect(job.backend, Connection(self._settings.folder("providers"), _Sealed(), settings))
+        backend = connect(job.backend, Connection(self._settings.folder("providers"), NoKey(), plan.body.settings_of(job.backend)))
         with self._lease(plan) as lease:
             return backend.state(lease).calibration
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -223,10 +224,14 @@ class Attempt:
 
     def own(self, artifact: Artifact, manifest: Manifest) -> None:
         """Enters an artifact with its owner and retention, which the class of the data caps at admission; repeating changes nothing."""
+        name = artifact.uri.removeprefix(f"artifact:{self.run_id}/")
+        self.enter(artifact.uri, manifest.owner, manifest.retention.artifacts, name)
+
+    def enter(self, uri: str, owner: str, keep: timedelta, name: str) -> None:
+        """Enters what is kept, under a name of this run's; repeating changes nothing."""
         with self.effect() as tx:
-            until = time.time() + manifest.retention.artifacts.total_seconds()
-            stored = ArtifactStored(uri=artifact.uri, owner=manifest.owner, retain_until=until)
-            if self.append(tx, f"stored:{artifact.uri.removeprefix(f'artifact:{self.run_id}/')}", stored):
+            stored = ArtifactStored(uri=uri, owner=owner, retain_until=time.time() + keep.total_seconds())
+            if self.append(tx, f"stored:{name}", stored):
                 tx.connection.execute(insert(artifacts).values(run_id=self.run_id, **stored.model_dump()))
 
     def release(self) -> list[LeaseRecord]:

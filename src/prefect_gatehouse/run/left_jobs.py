@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from prefect_gatehouse.errors import GatehouseError, StorageError, Unavailable
+from prefect_gatehouse.errors import GatehouseError, Unavailable
 from prefect_gatehouse.ledger.events import JobClosed, JobGone, JobLeft
 from prefect_gatehouse.ledger.projection import OPEN
 from prefect_gatehouse.ledger.store import Ledger, Transaction
@@ -25,26 +25,6 @@ _HIDDEN_SECONDS = 3600.0
 """How long a job of which nobody knows whether it was made is looked for: far longer than any search lags behind."""
 
 Outcome = Literal["cancelled", "too-late", "failed", "never-made"]
-
-
-class NoKey:
-    """The sealer of a run whose key is gone: a provider may forget its copy, nobody may read or write one."""
-
-    def seal(self, data: bytes) -> bytes:
-        """Nothing is kept for such a run.
-
-        Raises:
-            StorageError: Always.
-        """
-        raise StorageError("the run's data key has been shredded", where="clean_up")
-
-    def open(self, sealed: bytes) -> bytes:
-        """Nothing can be read.
-
-        Raises:
-            StorageError: Always.
-        """
-        raise StorageError("the run's data key has been shredded", where="clean_up")
 
 
 @dataclass(frozen=True)

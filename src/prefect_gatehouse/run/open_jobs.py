@@ -94,18 +94,14 @@ def grouped(ledger: Ledger, jobs: Iterable[OpenJob]) -> tuple[list[Group], list[
     groups: dict[tuple[str, str, str | None, bytes], Group] = {}
     broken: list[tuple[OpenJob, GatehouseError]] = []
     of_run: dict[tuple[str, str], Group] = {}
-    distant: dict[str, bool] = {}
     for job in jobs:
         backend = job.entry.backend
         try:
             if (job.run_id, backend) not in of_run:
                 plan = _plan(ledger, job.run_id)
-                if backend not in distant:  # the entry points are read anew each time, a tenth of a second
-                    distant[backend] = block_of(backend) is not None
-                settings = next((each.as_set() for each in plan.body.backends if each.name == backend), {})
-                manifest = plan.admitted.manifest
+                settings, manifest = plan.body.settings_of(backend), plan.admitted.manifest
                 # What runs on this machine keeps each run's jobs in a folder of its own.
-                place = backend if distant[backend] else f"{backend} of {job.run_id}"
+                place = backend if block_of(backend) is not None else f"{backend} of {job.run_id}"
                 name = (place, manifest.tenant, manifest.credentials.of(Purpose.SUBMIT), canonical(settings))
                 of_run[job.run_id, backend] = groups.setdefault(name, Group(backend, plan.admitted, settings))
         except GatehouseError as error:

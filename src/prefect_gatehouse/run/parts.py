@@ -133,7 +133,7 @@ class Parts:
         """
         plan = self._chain.read(Plan.gate, Plan)
         if plan is not None:
-            return next((each.as_set() for each in plan.body.backends if each.name == name), {})
+            return plan.body.settings_of(name)
         if name not in self._of_backends:  # the plan has what its backends were asked with, though the block be edited meanwhile
             block = block_of(name)
             self._of_backends[name] = self._read_settings(block[0]) if block is not None else {}

@@ -99,7 +99,15 @@ def provider_limits(pricing: Pricing, tier: TierRules, price: Decimal, lease: Cr
     if not pricing.facts.priced_as or price <= 0:
         return ()
     provider, now = pricing.provider, datetime.now(UTC)
-    found = [each for each in provider.spending_limits(lease) if each.holds(now)] if isinstance(provider, LimitsSpending) else []
+    if not isinstance(provider, LimitsSpending):
+        if tier.provider_limit == "required":
+            raise Denied(
+                f"the provider has no spending limits of its own, and the tier {tier.name} wants one behind the budgets",
+                where=pricing.backend,
+                advice="use another backend, or have whoever keeps the tiers say provider_limit: optional",
+            )
+        return ()
+    found = [each for each in provider.spending_limits(lease) if each.holds(now)]
     if not found and tier.provider_limit == "required":
         raise Denied(
             f"the provider has no spending limit for this device, and the tier {tier.name} wants one behind the budgets",

@@ -23,7 +23,7 @@ from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.providers.interface import Backend, Connection, JobState, ListsJobs, SeenJob
 from prefect_gatehouse.providers.registry import connect, split
 from prefect_gatehouse.run.chain import Chain
-from prefect_gatehouse.run.left_jobs import LeftJobs, NoKey, PutAway
+from prefect_gatehouse.run.left_jobs import LeftJobs, PutAway
 from prefect_gatehouse.run.open_jobs import Group, OpenJob, grouped, known, open_jobs, with_handle
 from prefect_gatehouse.run.parts import Parts
 from prefect_gatehouse.run.policy_questions import ask_secret
@@ -31,6 +31,7 @@ from prefect_gatehouse.run.values import ApprovedPlan
 from prefect_gatehouse.run.willing import AGAIN_SECONDS
 from prefect_gatehouse.secrets.lease import CredentialLease, SecretReader
 from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.store.sealer import NoKey
 
 if TYPE_CHECKING:
     from prefect_gatehouse.policy.interface import Policy

@@ -8,7 +8,6 @@ Angles and counts have the class of what the workload saw: docs/adr/0027 says wh
 from __future__ import annotations
 
 import base64
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -17,19 +16,18 @@ from pathlib import Path
 
 import numpy as np
 from pydantic import Field, JsonValue, ValidationError
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 
 from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.errors import GatehouseError, StorageError, Tampered
 from prefect_gatehouse.files import replace_file, safe_name
-from prefect_gatehouse.ledger.events import ArtifactsDeleted, ArtifactStored
+from prefect_gatehouse.ledger.events import ArtifactsDeleted
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.ledger.tables import artifacts
-from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.providers.interface import JobResult
 from prefect_gatehouse.run import journal
 from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.run.values import AdmittedRun, BackendSnapshot, Plan
+from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.store.artifact import Deletion
 from prefect_gatehouse.store.run_keys import RunKeys
@@ -89,7 +87,8 @@ def keep(attempt: Attempt, entry: journal.Entry, result: JobResult) -> None:
     admitted = attempt.chain.read(AdmittedRun.gate, AdmittedRun)
     if admitted is None or admitted.manifest.reproduce is None:
         return
-    found, backend = _planned(attempt, entry.backend), attempt.backend(entry.backend)
+    plan, backend = attempt.chain.read(Plan.gate, Plan), attempt.backend(entry.backend)
+    found = plan.body.backend(entry.backend) if plan is not None else None
     batch, shots = plain_form.decode(backend.plain_form(journal.payload_of(attempt, entry)))
     places = sample(len(batch), admitted.manifest.reproduce.circuits)
     made = KeptJob(
@@ -109,7 +108,9 @@ def keep(attempt: Attempt, entry: journal.Entry, result: JobResult) -> None:
         run_seconds=result.run_seconds,
         at=datetime.now(UTC),
     )
-    _own(attempt, entry, admitted.manifest)  # first: what has no owner is never on the disk
+    keep_for = admitted.manifest.reproduce.keep
+    # First: what has no owner is never on the disk.
+    attempt.enter(f"{SCHEME}{attempt.run_id}/{_name(entry.key)}", admitted.manifest.owner, keep_for, f"{SCHEME}{_name(entry.key)}")
     sealer = RunKeys(_keys(attempt.settings)).obtain(attempt.run_id).sealer()
     path = _folder(attempt.settings, attempt.run_id) / _name(entry.key)
     try:
@@ -200,25 +201,9 @@ def _open(ledger: Ledger, run_id: str) -> list[tuple[str, float]]:
         return [(row.uri, row.retain_until) for row in connection.execute(query) if row.uri.startswith(SCHEME)]
 
 
-def _own(attempt: Attempt, entry: journal.Entry, manifest: Manifest) -> None:
-    assert manifest.reproduce is not None  # keep has looked
-    name = _name(entry.key)
-    until = time.time() + manifest.reproduce.keep.total_seconds()
-    stored = ArtifactStored(uri=f"{SCHEME}{attempt.run_id}/{name}", owner=manifest.owner, retain_until=until)
-    with attempt.effect() as tx:
-        if attempt.append(tx, f"stored:{SCHEME}{name}", stored):
-            tx.connection.execute(insert(artifacts).values(run_id=attempt.run_id, **stored.model_dump()))
-
-
 def _only(batch: CircuitBatch, places: Sequence[int]) -> CircuitBatch:
     wanted = set(places)
     return joined([(template, row[np.newaxis]) for place, (template, row) in enumerate(batch.settings()) if place in wanted])
-
-
-def _planned(attempt: Attempt, backend: str) -> BackendSnapshot | None:
-    """A backend as the plan has it."""
-    plan = attempt.chain.read(Plan.gate, Plan)
-    return next((each for each in plan.body.backends if each.name == backend), None) if plan is not None else None
 
 
 def _versions() -> Iterator[tuple[str, str]]:

@@ -312,6 +312,15 @@ class PlanBody(Value):
         """The plan digest, 64 hexadecimal digits: over the RFC 8785 form of every field."""
         return digest(json.loads(self.model_dump_json(by_alias=True)))
 
+    def backend(self, name: str) -> BackendSnapshot | None:
+        """A backend by its name; None where the plan has no such."""
+        return next((each for each in self.backends if each.name == name), None)
+
+    def settings_of(self, backend: str) -> dict[str, Json]:
+        """What is set for a backend; nothing where the plan has no such."""
+        found = self.backend(backend)
+        return found.as_set() if found is not None else {}
+
     def endpoint(self, system: str) -> str:
         """Where a declared system is, as it was approved."""
         return next(item.endpoint for item in self.systems if item.name == system)

@@ -35,6 +35,11 @@ RING = frozenset({(1, 2), (2, 4), (4, 5), (5, 7), (7, 9), (1, 9)})
 MACHINE = Machine(RING, 6, "ring")
 
 
+def capabilities_at(desk: BraketDesk) -> Capabilities:
+    """What the device says that it can."""
+    return desk.backend()._asked(desk.lease)
+
+
 def ideals(batch: CircuitBatch) -> list[dict[str, float]]:
     """Each circuit's distribution, idle qubits left out: a machine has too many of them for a state vector."""
     found = []
@@ -171,7 +176,7 @@ def test_who_else_compiles(tmp_path: Path, braket: BraketEmulator) -> None:
         found = desk.backend().prepare(batch, 50, desk.lease)
         assert found.batch is batch and found.quality is None and found.settings["transpiler"] == "none"
         why[name] = found.settings["because"]
-    plain = desk.backend().device(desk.lease)
+    plain = capabilities_at(desk)
     older = prepared(batch, replace(plain, verbatim=False), "gatehouse", "m")
     assert older.batch is batch
     assert len({*why.values(), older.settings["because"]}) == 3
@@ -189,7 +194,7 @@ def test_a_circuit_that_does_not_fit() -> None:
 def test_native_circuits_are_sent_as_they_stand_only_where_they_fit(tmp_path: Path, braket: BraketEmulator) -> None:
     """A workload's own native circuit runs either way: verbatim along the machine's pairs, compiled by the service elsewhere."""
     desk = BraketDesk(tmp_path, braket)
-    found: Capabilities = desk.backend().device(desk.lease)
+    found = capabilities_at(desk)
     for number, pair in enumerate(((0, 1), (0, 19))):
         circuit = QuantumCircuit(20, 2)
         circuit.r(np.pi, 0.0, pair[0])

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
+from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.quantum_info import Statevector
@@ -18,29 +18,20 @@ from prefect_gatehouse.errors import Denied, InputError
 from prefect_gatehouse.providers.braket.openqasm import OUTPUT_GATES
 from prefect_gatehouse.testing import BraketEmulator
 from prefect_gatehouse.testing.braket import SIMULATOR
-from tests.providers.circuits import distance, flipped
+from tests.providers.circuits import crosswise, distance, flipped, hardly_used
 from tests.support.braket_desk import BraketDesk
 
 
 def test_sparse_bits_subsets_and_registers(desk: BraketDesk) -> None:
     """Some qubits, measured crosswise into some bits of two registers; idle qubits, idle bits, and a qubit that only is measured."""
-    quantum, low, high = QuantumRegister(9), ClassicalRegister(3, "low"), ClassicalRegister(5, "high")
-    circuit = QuantumCircuit(quantum, low, high)
-    circuit.x(7)
-    circuit.cx(7, 2)
-    circuit.measure(7, high[4])
-    circuit.measure(2, low[1])
-    circuit.measure(5, high[0])
+    circuit = crosswise()
     assert desk.run(circuit) == ({"10000010": 50},)
     assert desk.run(circuit, flipped(2, 1), key="run:0:1:0") == ({"10000010": 50}, {"10": 50})
 
 
 def test_a_wide_register_of_which_little_is_used(desk: BraketDesk) -> None:
     """200 qubits and bits, two of them used, fit a machine of 20."""
-    circuit = QuantumCircuit(200, 200)
-    circuit.x(150)
-    circuit.measure([150, 3], [199, 0])
-    assert desk.run(circuit) == ({"1" + "0" * 199: 50},)
+    assert desk.run(hardly_used()) == ({"1" + "0" * 199: 50},)
 
 
 def test_a_bit_that_is_measured_twice_has_the_later_value(desk: BraketDesk) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
+from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.quantum_info import Statevector
@@ -23,7 +23,7 @@ from prefect_gatehouse.workload import plain_form
 from prefect_gatehouse.workload.batch import CircuitBatch
 from prefect_gatehouse.workload.circuits import build_circuit
 from prefect_gatehouse.workload.gates import gate_shapes
-from tests.providers.circuits import flipped
+from tests.providers.circuits import crosswise, flipped, hardly_used
 from tests.support.circuit_lists import batch_of
 from tests.support.ibm_desk import IBMDesk
 
@@ -53,23 +53,14 @@ def test_qubit_0_is_rightmost(desk: IBMDesk, width: int) -> None:
 
 def test_sparse_bits_subsets_and_registers(desk: IBMDesk) -> None:
     """Some qubits, measured crosswise into some bits of two registers; idle qubits, idle bits, and a qubit that only is measured."""
-    quantum, low, high = QuantumRegister(9), ClassicalRegister(3, "low"), ClassicalRegister(5, "high")
-    circuit = QuantumCircuit(quantum, low, high)
-    circuit.x(7)
-    circuit.cx(7, 2)
-    circuit.measure(7, high[4])
-    circuit.measure(2, low[1])
-    circuit.measure(5, high[0])
+    circuit = crosswise()
     assert desk.run(circuit) == ({"10000010": 50},)
     assert desk.run(circuit, flipped(2, 1), key="run:0:1:0") == ({"10000010": 50}, {"10": 50})
 
 
 def test_a_wide_register_of_which_little_is_used(desk: IBMDesk) -> None:
     """200 qubits and bits, two of them used, fit a machine of 133."""
-    circuit = QuantumCircuit(200, 200)
-    circuit.x(150)
-    circuit.measure([150, 3], [199, 0])
-    assert desk.run(circuit) == ({"1" + "0" * 199: 50},)
+    assert desk.run(hardly_used()) == ({"1" + "0" * 199: 50},)
 
 
 def test_measured_twice_reset_and_gone_on(desk: IBMDesk) -> None:

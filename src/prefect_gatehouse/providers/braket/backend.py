@@ -48,6 +48,7 @@ from prefect_gatehouse.settings import load_settings
 from prefect_gatehouse.workload import plain_form
 from prefect_gatehouse.workload.batch import CircuitBatch, require_fit, require_terminal_measurements
 
+_REMEMBERED = 60.0  # seconds for which a device is not asked again what it can; whether it takes jobs is always asked
 _WIDEST = 1000  # qubits, before the device is asked
 _ROUNDED = timedelta(seconds=1)  # times of the service may be rounded up
 _WEEK = timedelta(days=7)
@@ -79,10 +80,11 @@ class BraketBackend:
         self._name, self._place, self._sealer, self._labels = name, place, connection.sealer, connection.labels
         self._clients: tuple[CredentialLease, Clients] | None = None
         self._capabilities: Capabilities | None = None
+        self._asked_until = 0.0
         self._started: dict[str, float] = {}
 
     def facts(self, lease: CredentialLease) -> BackendFacts:
-        """What the device is, asked now."""
+        """What the device is."""
         found = self._asked(lease)
         number = min(found.executables, self._place.executables or found.executables)
         place = self._place
@@ -98,18 +100,14 @@ class BraketBackend:
             priced_as=place.device_arn,
         )
 
-    def device(self, lease: CredentialLease) -> Capabilities:
-        """Status, queue, gates and calibration, asked now."""
-        return self._asked(lease)
-
     def state(self, lease: CredentialLease) -> DeviceState:
         """Whether the device is online, its queue and its calibration."""
-        found = self._asked(lease)
+        found = self._asked(lease, anew=True)
         return DeviceState(found.status == "ONLINE", found.queued, found.calibrated, found.calibration)
 
     def described(self, lease: CredentialLease) -> Mapping[str, Json]:
         """The service's model in this SDK, what the device can, its gates and how it is built."""
-        found = self._asked(lease)
+        found = self._asked(lease, anew=True)
         return {
             "service model": service_model(),
             "device": self._place.device_arn,
@@ -274,7 +272,7 @@ class BraketBackend:
         seconds = float(simulated.get("executionDuration", 0)) / 1000
         started = min(ended, max(created, self._started.get(handle, ended - seconds)))
         billed = self._price.billed(shots * len(batch), Decimal(repr(seconds)) / 60)
-        calibration = self._asked(lease).calibration
+        calibration = self._asked(lease).calibration  # a minute old at most
         return JobResult(counts, started - created, seconds or ended - started, calibration, billed)
 
     def cancel(self, handle: str, lease: CredentialLease) -> bool:
@@ -310,22 +308,25 @@ class BraketBackend:
         with reading(self._name):
             try:
                 with understood():
-                    found: dict[str, Any] = self._connected(lease).braket.get_quantum_task(
-                        quantumTaskArn=handle, additionalAttributeNames=["QueueInfo"]
-                    )
+                    return self._fetched(handle, lease)
             except Absent:
                 return None
-        return found
 
     def _task(self, handle: str, lease: CredentialLease) -> dict[str, Any]:
         with reading(self._name):
-            found: dict[str, Any] = self._connected(lease).braket.get_quantum_task(quantumTaskArn=handle, additionalAttributeNames=["QueueInfo"])
+            return self._fetched(handle, lease)
+
+    def _fetched(self, handle: str, lease: CredentialLease) -> dict[str, Any]:
+        found: dict[str, Any] = self._connected(lease).braket.get_quantum_task(quantumTaskArn=handle, additionalAttributeNames=["QueueInfo"])
         return found
 
-    def _asked(self, lease: CredentialLease) -> Capabilities:
-        with reading(self._name):
-            answer = self._connected(lease).braket.get_device(deviceArn=self._place.device_arn)
-        self._capabilities = read_capabilities(answer, self._name)
+    def _asked(self, lease: CredentialLease, *, anew: bool = False) -> Capabilities:
+        """What the device can, asked with this lease and a minute ago at most: each of a round's tasks is priced, checked and sent with it."""
+        clients = self._connected(lease)
+        if anew or self._capabilities is None or time.monotonic() >= self._asked_until:
+            with reading(self._name):
+                answer = clients.braket.get_device(deviceArn=self._place.device_arn)
+            self._capabilities, self._asked_until = read_capabilities(answer, self._name), time.monotonic() + _REMEMBERED
         return self._capabilities
 
     def _sent(self, lease: CredentialLease) -> SentPayloads:
@@ -338,5 +339,5 @@ class BraketBackend:
         """The lease's clients, as long as the lease lasts."""
         lease.held(Purpose.SUBMIT)
         if self._clients is None or self._clients[0] is not lease:
-            self._clients = (lease, connect(self._place, lease, self._name))
+            self._clients, self._asked_until = (lease, connect(self._place, lease, self._name)), 0.0
         return self._clients[1]

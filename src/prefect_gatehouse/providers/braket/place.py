@@ -7,19 +7,19 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from prefect_gatehouse.canonical import Json
 from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.providers.block_settings import Place as BlockPlace
+from prefect_gatehouse.providers.block_settings import read_settings
 
 _ARN = r"arn:aws[a-z-]*:braket:(?P<region>[a-z0-9-]*)::device/[a-z-]+/[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+"
 _TAG = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[\w./=+@ -]+$")]
 
 
-class Place(BaseModel):
+class Place(BlockPlace):
     """One device of one account, and how its service is spoken to."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     device_arn: str = Field(title="Device", description="The device's ARN.", pattern=f"^{_ARN}$")
     region: str = Field(title="Region", description="AWS region; a machine is in one only.", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")
@@ -50,17 +50,9 @@ def read_place(device: str, settings: Mapping[str, Json]) -> Place:
     Raises:
         InputError: One is missing or wrong; names it.
     """
-    try:
-        place = Place.model_validate(dict(settings))
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"the setting {field} is wrong: {first['msg']}", where=f"braket/{device}", advice="edit the backend's block") from None
+    place = read_settings(Place, settings, f"braket/{device}")
     match = re.fullmatch(_ARN, place.device_arn)
     region = match["region"] if match else ""
     if region not in {"", place.region}:
         raise InputError(f"the device is in {region}", where=f"braket/{device}", advice=f"set region to {region} in the backend's block")
-    if place.call_seconds > place.grace_seconds:
-        advice = "raise grace_seconds in the backend's block"
-        raise InputError("the grace is shorter than the call's timeout", where=f"braket/{device}", advice=advice)
     return place

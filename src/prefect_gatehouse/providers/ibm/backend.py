@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 from prefect_gatehouse.canonical import Json
-from prefect_gatehouse.errors import Denied, JobFailed, Unavailable
+from prefect_gatehouse.errors import JobFailed, Unavailable
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.money.prices import Price, Prices
 from prefect_gatehouse.providers.answers import Absent, Busy, NotAllowed, Refusal, Unknown
@@ -31,7 +31,6 @@ from prefect_gatehouse.providers.interface import (
     Prepared,
     Progress,
     SeenJob,
-    SpendingLimit,
 )
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.settings import load_settings
@@ -289,18 +288,6 @@ class IBMBackend:
         except (Refusal, Busy, Unknown, NotAllowed) as error:
             return f"the service does not delete the job ({error})"
         return ""
-
-    def spending_limits(self, lease: CredentialLease) -> tuple[SpendingLimit, ...]:
-        """None: an instance's limit counts seconds over its whole life, on all of its devices, and has no period."""
-        return ()
-
-    def limit_spending(self, amount: Decimal, start: datetime, end: datetime, lease: CredentialLease) -> None:
-        """There is no limit of a device and a period to set.
-
-        Raises:
-            Denied: Always.
-        """
-        raise Denied("IBM Quantum has no limit of a device and a period", where=self._name, advice="set the instance's limit at IBM")
 
     def _job(self, handle: str, lease: CredentialLease) -> Any:
         return self._connected(lease).program_job(handle)

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from prefect_gatehouse.canonical import Json
-from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.providers.block_settings import Place as BlockPlace
+from prefect_gatehouse.providers.block_settings import read_settings
 
 _CRN = r"crn:v1:[a-z-]+:[a-z-]+:quantum-computing:[a-z0-9-]+:a/[0-9a-f]{32}:[0-9a-f-]{36}::"
 _TAG = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\w./=+@ -]+$")]
@@ -17,10 +18,8 @@ MOST_MINUTES = 180
 """How long the service lets a job hold the machine at most (max_execution_time of 10,800 seconds)."""
 
 
-class Place(BaseModel):
+class Place(BlockPlace):
     """One device as one instance of an account reaches it, and how its service is spoken to."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     device: str = Field(title="Device", description="The device's name at IBM, such as ibm_torino.", pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)+$")
     instance: str = Field(title="Instance", description="The instance's CRN; its region is in it.", pattern=f"^{_CRN}$")
@@ -74,13 +73,4 @@ def read_place(device: str, settings: Mapping[str, Json]) -> Place:
     Raises:
         InputError: One is missing or wrong; names it.
     """
-    try:
-        place = Place.model_validate(dict(settings))
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"the setting {field} is wrong: {first['msg']}", where=f"ibm/{device}", advice="edit the backend's block") from None
-    if place.call_seconds > place.grace_seconds:
-        advice = "raise grace_seconds in the backend's block"
-        raise InputError("the grace is shorter than the call's timeout", where=f"ibm/{device}", advice=advice)
-    return place
+    return read_settings(Place, settings, f"ibm/{device}")
