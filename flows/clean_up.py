@@ -13,7 +13,6 @@ from typing import Literal
 from uuid import UUID
 
 from prefect import flow
-from prefect.artifacts import create_table_artifact
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowFilter, FlowFilterId
 from prefect.client.schemas.objects import State, StateType
@@ -25,8 +24,8 @@ from prefect_gatehouse.data.scratch import remove_dead
 from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.evidence.tell import tell_outside
 from prefect_gatehouse.flows.ending import end
-from prefect_gatehouse.flows.leaving import leave_as
 from prefect_gatehouse.flows.lifecycle import resume_window, state_of
+from prefect_gatehouse.flows.looking import look_once
 from prefect_gatehouse.ledger.events import AttemptStarted, EndingDecided
 from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.ledger.projection import RunRow
@@ -34,8 +33,7 @@ from prefect_gatehouse.ledger.seal import seal_home
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.reproducible import delete_due
-from prefect_gatehouse.settings import Settings, load_settings
-from prefect_gatehouse.tasks.gate import sanitised
+from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.validation.retention import delete_expired
 from prefect_gatehouse.vocabulary import Ending
 
@@ -46,15 +44,7 @@ Claim = Literal["cancelled", "deleted", ""]
 @flow(name="clean-up", persist_result=False, retries=0, log_prints=False)
 def clean_up() -> None:
     """Looks at every open run once, ends those that are over, and signs a head of the ledger."""
-    try:
-        swept = sweep(load_settings())
-    except Exception as error:  # noqa: BLE001 - Prefect would store a foreign error's text and traceback
-        leave_as(state_of("failed", str(sanitised(error, "clean-up"))))
-    create_table_artifact(
-        key="gatehouse-clean-up",
-        table=swept or [{"run": "none", "ending": "", "note": "nothing to clean up"}],
-        description="Runs that the sweeper ended",
-    )
+    look_once("clean-up", sweep, {"run": "none", "ending": "", "note": "nothing to clean up"}, "Runs that the sweeper ended")
 
 
 def sweep(settings: Settings, now: float | None = None) -> list[dict[str, str]]:

@@ -10,7 +10,6 @@ import time
 from uuid import UUID
 
 from prefect import flow
-from prefect.artifacts import create_table_artifact
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import StateType
@@ -20,16 +19,14 @@ from prefect_gatehouse.blocks.reader import read_secret
 from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.evidence.tell import tell_outside
 from prefect_gatehouse.flows.clean_up import end_if_over
-from prefect_gatehouse.flows.leaving import leave_as
-from prefect_gatehouse.flows.lifecycle import state_of
+from prefect_gatehouse.flows.looking import look_once
 from prefect_gatehouse.flows.resuming import go_on
 from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.ledger.projection import SILENT_SECONDS, RunRow
 from prefect_gatehouse.ledger.seal import seal_home
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.run.reconciliation import Reconciliation
-from prefect_gatehouse.settings import Settings, load_settings
-from prefect_gatehouse.tasks.gate import sanitised
+from prefect_gatehouse.settings import Settings
 
 _AT_ONCE = 100  # runs in a question to Prefect: its answers have 200 at most
 
@@ -37,15 +34,8 @@ _AT_ONCE = 100  # runs in a question to Prefect: its answers have 200 at most
 @flow(name="reconcile", persist_result=False, retries=0, log_prints=False)
 def reconcile() -> None:
     """Asks each provider about all open jobs once, resumes runs that can go on, and goes on with what ended runs have left."""
-    try:
-        told = look_after(load_settings())
-    except Exception as error:  # noqa: BLE001 - Prefect would store a foreign error's text and traceback
-        leave_as(state_of("failed", str(sanitised(error, "reconcile"))))
-    create_table_artifact(
-        key="gatehouse-reconcile",
-        table=told or [{"about": "none", "done": "", "note": "nothing to do"}],
-        description="Runs that went on, jobs of ended runs, and jobs that nobody can explain",
-    )
+    nothing = {"about": "none", "done": "", "note": "nothing to do"}
+    look_once("reconcile", look_after, nothing, "Runs that went on, jobs of ended runs, and jobs that nobody can explain")
 
 
 def look_after(settings: Settings, now: float | None = None) -> list[dict[str, str]]:

@@ -23,7 +23,7 @@ def tag_flow_run(attempt: Attempt, values: Iterable[object]) -> None:
     with get_client(sync_client=True) as client, suppress(ObjectNotFound):
         present = client.read_flow_run(context.flow_run.id)
         wanted = {*present.tags, *tags_of(attempt.run_id, attempt.settings.environment, values)}
-        admitted = attempt.chain.read(AdmittedRun.gate, AdmittedRun)
-        name = run_name(admitted.manifest) if admitted is not None else present.name
-        if wanted != set(present.tags) or name != present.name:
+        if wanted != set(present.tags):
+            admitted = attempt.chain.read(AdmittedRun.gate, AdmittedRun)
+            name = run_name(admitted.manifest) if admitted is not None else present.name
             client.update_flow_run(context.flow_run.id, name=name, tags=sorted(wanted))

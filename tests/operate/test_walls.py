@@ -20,7 +20,6 @@ from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.operate.walls import Device, device_of, look, set_wall
 from prefect_gatehouse.run.pricing import Pricing, provider_limits
-from prefect_gatehouse.secrets.lease import SecretText
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.testing import BraketEmulator
 
@@ -46,8 +45,8 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def device(settings: Settings, desk: BraketDesk) -> Device:
-    return device_of(settings, BACKEND, "secret/admin", lambda block: SecretText(desk.emulator.credential), lambda block: desk.settings)
+def device(desk: BraketDesk) -> Device:
+    return Device(BACKEND, desk.backend(), desk.lease)
 
 
 def amounts(ledger: Ledger, device: Device) -> list[tuple[Decimal, Decimal]]:
@@ -80,8 +79,8 @@ def test_what_is_no_amount_or_no_reason(settings: Settings, ledger: Ledger, devi
 
 
 def test_a_simulator_has_none(settings: Settings) -> None:
-    with pytest.raises(InputError, match="bills nothing"):
-        device_of(settings, "aer", "secret/admin", lambda block: SecretText(""), lambda block: {})
+    with pytest.raises(InputError, match="bills nothing"), device_of(settings, "aer", "secret/admin"):
+        pass
 
 
 def test_the_provider_fails_after_the_decision(settings: Settings, ledger: Ledger, device: Device, desk: BraketDesk) -> None:
@@ -123,3 +122,16 @@ def test_in_the_plan(settings: Settings, ledger: Ledger, device: Device, desk: B
     assert (limit.amount, limit.left) == (Decimal("2.5"), Decimal("2.5"))
     with pytest.raises(Denied, match=r"has 2.50 of 2.50 USD left"):
         provider_limits(pricing, lax, Decimal("2.5001"), desk.lease)
+
+
+def test_a_provider_that_has_none_is_told_as_such(desk: BraketDesk, settings: Settings) -> None:
+    """No limit can be set there, so nobody is sent to set one."""
+    backend = desk.backend()
+    without: Any = SimpleNamespace()
+    pricing = Pricing("ibm/torino", without, backend.facts(desk.lease), "business", settings.prices)
+    strict: Any = SimpleNamespace(name="business", provider_limit="required")
+    lax: Any = SimpleNamespace(name="prototype", provider_limit="optional")
+    assert provider_limits(pricing, lax, Decimal(1), desk.lease) == ()
+    with pytest.raises(Denied, match="has no spending limits of its own") as caught:
+        provider_limits(pricing, strict, Decimal(1), desk.lease)
+    assert "budget wall" not in caught.value.advice

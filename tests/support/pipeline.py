@@ -11,8 +11,10 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,6 +27,7 @@ from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.operate import runs as control
 from prefect_gatehouse.run.approvals import standing
+from prefect_gatehouse.run.under import packages_cache, packages_of
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.workload.hashing import SEED
 
@@ -124,6 +127,14 @@ OUTPUT = [
 ]
 
 
+@cache
+def installed_packages() -> Path:
+    """Digests of what is installed, as an installation that has run before keeps them: reading all of it takes each new home a second."""
+    settings = Settings(home=Path(tempfile.mkdtemp()))
+    packages_of(settings)
+    return packages_cache(settings)
+
+
 class Zygote:
     """The warm process that forks a child for each run."""
 
@@ -192,6 +203,9 @@ class Pipeline:
         self.log = folder / "process.log"
         self.zone.mkdir(parents=True)
         self.settings = Settings(home=self.home, environment="local")
+        self.settings.folder("")
+        if not packages_cache(self.settings).exists():
+            shutil.copy(installed_packages(), packages_cache(self.settings))
         self.canaries = self._write_source()
         name = f"t{uuid.uuid4().hex[:10]}"
         # The file is no secret, the manifest names it; what a block adds to it might be one.

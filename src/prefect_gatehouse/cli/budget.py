@@ -159,8 +159,6 @@ def _wall(backend: str, credential: str, month_usd: str | None, reason: str, as_
 
     The provider checks its limit on every job: the second wall, behind our budgets. A difference between its figure and ours is recorded.
     """
-    from prefect_gatehouse.blocks.devices import read_settings
-    from prefect_gatehouse.blocks.reader import read_secret
     from prefect_gatehouse.cli.quiet import quiet_prefect
     from prefect_gatehouse.errors import InputError
     from prefect_gatehouse.ledger.opening import open_ledger
@@ -171,13 +169,9 @@ def _wall(backend: str, credential: str, month_usd: str | None, reason: str, as_
         raise InputError("a reason alone sets nothing", where="--reason", advice="give --month-usd as well")
     quiet_prefect()
     settings = load_settings()
-    device = walls.device_of(settings, backend, credential, read_secret, read_settings)
-    try:
-        with open_ledger(settings) as ledger:
-            event = walls.set_wall(settings, ledger, device, month_usd=month_usd, reason=reason) if month_usd is not None else None
-            found = walls.look(ledger, device)
-    finally:
-        device.lease.revoke()
+    with walls.device_of(settings, backend, credential) as device, open_ledger(settings) as ledger:
+        event = walls.set_wall(settings, ledger, device, month_usd=month_usd, reason=reason) if month_usd is not None else None
+        found = walls.look(ledger, device)
 
     def render() -> None:
         if event is not None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.errors import InputError
@@ -15,18 +15,15 @@ from prefect_gatehouse.ledger.charges import month_of
 from prefect_gatehouse.ledger.events import ProviderLimitSet, SpendingDiffered
 from prefect_gatehouse.ledger.spending import used_on
 from prefect_gatehouse.ledger.store import Event, Ledger
-from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.operate.budgets import amount_of, line_of
+from prefect_gatehouse.operate.conformance import leases_of
 from prefect_gatehouse.operate.signing import LEDGER, record
-from prefect_gatehouse.providers.interface import Connection, LimitsSpending, SettingsReader, SpendingLimit
+from prefect_gatehouse.providers.interface import Connection, LimitsSpending, SpendingLimit
 from prefect_gatehouse.providers.registry import block_of, connect
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.settings import Settings
-from prefect_gatehouse.store.run_keys import RunKeysInMemory
+from prefect_gatehouse.store.sealer import NoKey
 from prefect_gatehouse.usd import in_usd, up
-
-if TYPE_CHECKING:
-    from prefect_gatehouse.secrets.lease import Checkout
 
 
 @dataclass(frozen=True)
@@ -67,22 +64,24 @@ class Device:
     lease: CredentialLease
 
 
-def device_of(settings: Settings, name: str, credential: str, read_secret: Callable[[str], Checkout], read_settings: SettingsReader) -> Device:
+@contextmanager
+def device_of(settings: Settings, name: str, credential: str) -> Iterator[Device]:
     """A device by its name in a manifest, with a credential of an administrator's.
 
     Raises:
-        InputError: There is no such backend, or it has no block and so no bill.
+        InputError: There is no such backend, or its provider has no limits.
         Unavailable: A block is missing, or its server does not answer.
     """
+    from prefect_gatehouse.blocks.devices import read_settings
+
     block = block_of(name)
     if block is None:
         raise InputError("this backend bills nothing", where="BACKEND", advice="name a device, such as braket/NAME")
-    sealer = RunKeysInMemory().obtain("walls").sealer()
-    backend = connect(name, Connection(settings.folder("providers"), sealer, read_settings(block[0])))
+    backend = connect(name, Connection(settings.folder("providers"), NoKey(), read_settings(block[0])))
     if not isinstance(backend, LimitsSpending):
         raise InputError("this provider has no spending limits", where="BACKEND", advice="keep to the budgets: gatehouse budget set")
-    lease = CredentialLease(Purpose.SUBMIT, credential, read_secret(credential), environment=settings.environment, tenant="")
-    return Device(name, backend, lease)
+    with leases_of(credential, settings) as leases:
+        yield Device(name, backend, leases())
 
 
 def look(ledger: Ledger, device: Device, now: datetime | None = None) -> tuple[Wall, ...]:

@@ -19,9 +19,9 @@ from prefect_gatehouse.emulators.braket import wire
 from prefect_gatehouse.emulators.braket.devices import devices
 from prefect_gatehouse.emulators.braket.service import Service
 from prefect_gatehouse.emulators.braket.tasks import Conduct, Task
+from prefect_gatehouse.emulators.control import CONTROL, behave, obey
 from prefect_gatehouse.emulators.faults import CallFault, Dropped, Fault, Faults
 
-CONTROL = "/_emulator/"
 ACCESS_KEY, SECRET_KEY = "testing", "testing-secret-key"
 _SCOPE = re.compile(r"Credential=[^/]+/\d+/([a-z0-9-]+)/braket/aws4_request")
 StartResponse = Callable[..., Any]
@@ -108,36 +108,24 @@ class Emulator:
         return status, {}, answer
 
     def _control(self, environ: dict[str, Any], what: str, start: StartResponse) -> Iterable[bytes]:
-        try:
-            body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-            found: object = self._controlled(environ["REQUEST_METHOD"], what, json.loads(body) if body else {})
-            status = "200 OK"
-        except (ValueError, KeyError, TypeError) as error:
-            found, status = {"error": str(error)}, "400 BAD REQUEST"
-        start(status, [("Content-Type", "application/json")])
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        status, found = obey(environ["REQUEST_METHOD"], what, body, self._orders, self._state)
+        start("200 OK" if status == 200 else "400 BAD REQUEST", [("Content-Type", "application/json")])
         return [json.dumps(found).encode()]
 
-    def _controlled(self, method: str, what: str, given: dict[str, Any]) -> dict[str, Any]:
-        actions: dict[str, Callable[[], None]] = {
-            "fault": lambda: self.faults.add(CallFault.read(given)),
-            "conduct": lambda: self._behave(given),
-            "device": lambda: self._change_device(given),
-            "release": self.faults.release,
-            "forget-tokens": self.service.tasks.forget_tokens,
-            "reset": self._reset,
+    @property
+    def _orders(self) -> dict[str, Callable[[dict[str, Any]], None]]:
+        return {
+            "fault": lambda given: self.faults.add(CallFault.read(given)),
+            "conduct": self._behave,
+            "device": self._change_device,
+            "release": lambda _: self.faults.release(),
+            "forget-tokens": lambda _: self.service.tasks.forget_tokens(),
+            "reset": lambda _: self._reset(),
         }
-        if method == "POST" and what in actions:
-            actions[what]()
-        elif what != "state":
-            raise ValueError(f"there are GET state and POST {', '.join(actions)}")
-        return self._state()
 
     def _behave(self, given: dict[str, Any]) -> None:
-        if not set(given) <= set(asdict(self.service.conduct)):
-            raise ValueError(f"a conduct has {', '.join(asdict(self.service.conduct))}")
-        with self.service.tasks.lock:
-            for name, value in given.items():
-                setattr(self.service.conduct, name, value)
+        behave(self.service.conduct, given, self.service.tasks.lock)
         self.service.tasks.wake()
 
     def _change_device(self, given: dict[str, Any]) -> None:

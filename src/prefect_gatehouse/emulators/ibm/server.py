@@ -14,12 +14,11 @@ from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from prefect_gatehouse.emulators.control import CONTROL, behave, obey
 from prefect_gatehouse.emulators.faults import CallFault, Dropped, Fault, Faults
 from prefect_gatehouse.emulators.ibm.devices import MACHINE, devices
 from prefect_gatehouse.emulators.ibm.jobs import Conduct, Job
 from prefect_gatehouse.emulators.ibm.service import API_KEY, INSTANCE, Service, read_call
-
-CONTROL = "/_emulator/"
 
 
 class _Server(ThreadingHTTPServer):
@@ -73,6 +72,17 @@ class Emulator:
         self._noise = noise
         self.service = Service(devices(noise=noise))
 
+    @property
+    def _orders(self) -> dict[str, Callable[[dict[str, Any]], None]]:
+        return {
+            "fault": lambda given: self.faults.add(CallFault.read(given)),
+            "conduct": self._behave,
+            "device": self._change_device,
+            "release": lambda _: self.faults.release(),
+            "forget-tokens": lambda _: self.service.tokens.clear(),
+            "reset": lambda _: self._reset(),
+        }
+
     def serve(self) -> None:
         """Answers until the process ends."""
         self._server.serve_forever()
@@ -90,7 +100,7 @@ class Emulator:
         """
         path, _, query = target.partition("?")
         if path.startswith(CONTROL):
-            return self._control(method, path.removeprefix(CONTROL), body)
+            return obey(method, path.removeprefix(CONTROL), body, self._orders, self._state)
         try:
             call = read_call(method, path, query, headers, body)
             found = self.faults.around(call.operation, lambda: self.service.act(call))
@@ -102,33 +112,8 @@ class Emulator:
             return fault.status, {"errors": [error], "trace": "", **iam}
         return (204, None) if found is None else (200, found)
 
-    def _control(self, method: str, what: str, body: bytes) -> tuple[int, Any]:
-        try:
-            return 200, self._controlled(method, what, json.loads(body) if body else {})
-        except (ValueError, KeyError, TypeError) as error:
-            return 400, {"error": str(error)}
-
-    def _controlled(self, method: str, what: str, given: dict[str, Any]) -> dict[str, Any]:
-        actions: dict[str, Callable[[], None]] = {
-            "fault": lambda: self.faults.add(CallFault.read(given)),
-            "conduct": lambda: self._behave(given),
-            "device": lambda: self._change_device(given),
-            "release": self.faults.release,
-            "forget-tokens": self.service.tokens.clear,
-            "reset": self._reset,
-        }
-        if method == "POST" and what in actions:
-            actions[what]()
-        elif what != "state":
-            raise ValueError(f"there are GET state and POST {', '.join(actions)}")
-        return self._state()
-
     def _behave(self, given: dict[str, Any]) -> None:
-        if not set(given) <= set(asdict(self.service.conduct)):
-            raise ValueError(f"a conduct has {', '.join(asdict(self.service.conduct))}")
-        with self.service.jobs.lock:
-            for name, value in given.items():
-                setattr(self.service.conduct, name, value)
+        behave(self.service.conduct, given, self.service.jobs.lock)
         self.service.jobs.wake()
 
     def _change_device(self, given: dict[str, Any]) -> None:
