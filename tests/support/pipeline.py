@@ -27,6 +27,7 @@ from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.operate import runs as control
 from prefect_gatehouse.run.approvals import standing
+from prefect_gatehouse.run.packages import look_again
 from prefect_gatehouse.run.under import packages_cache, packages_of
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.workload.hashing import SEED
@@ -131,6 +132,7 @@ OUTPUT = [
 def installed_packages() -> Path:
     """Digests of what is installed, as an installation that has run before keeps them: reading all of it takes each new home a second."""
     settings = Settings(home=Path(tempfile.mkdtemp()))
+    look_again()  # what this process has seen a moment ago it would not write down
     packages_of(settings)
     return packages_cache(settings)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -39,12 +38,13 @@ def _conformance(
     from prefect_gatehouse.cli.quiet import quiet_prefect
 
     quiet_prefect()
+    from prefect_gatehouse.operate.budgets import amount_of
     from prefect_gatehouse.operate.conformance import bench_for
     from prefect_gatehouse.providers.conformance.bench import Extent
     from prefect_gatehouse.providers.conformance.suite import run
     from prefect_gatehouse.settings import load_settings
 
-    extent = Extent(shots=shots, circuits=circuits, most_usd=_amount(most_usd), patience_seconds=patience)
+    extent = Extent(shots=shots, circuits=circuits, most_usd=amount_of(most_usd, "--most-usd"), patience_seconds=patience)
     verdicts: list[Verdict] = []
     with bench_for(load_settings(), name, credential, extent) as bench:
         for verdict in run(bench, checks):
@@ -86,18 +86,6 @@ def _tell(verdict: Verdict) -> None:
     verdict_text = Text("ok", "green") if verdict.passed else Text("failed", "bold red")
     row.add_row(Text(verdict.check), verdict_text, Text(f"{verdict.seconds:.1f} s"), Text(plain(verdict.told)))
     console().print(row)
-
-
-def _amount(text: str) -> Decimal:
-    from prefect_gatehouse.usd import is_amount
-
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        value = Decimal("NaN")
-    if not is_amount(value):
-        raise InputError("this is no amount of money", where="--most-usd", advice="give dollars, such as 250")
-    return value
 
 
 command.add_command(gatehouse_command("conformance", "Run the suite that every provider has to pass.")(_conformance))

@@ -67,8 +67,8 @@ def _checked(adapter: TypeAdapter[str], value: str, where: str, advice: str) -> 
         raise InputError("the value is none that a manifest could have", where=where, advice=advice) from None
 
 
-def amount_of(text: str) -> Decimal:
-    """An amount of money as somebody gave it.
+def amount_of(text: str, where: str = "--month-usd") -> Decimal:
+    """An amount of money as somebody gave it, by the option ``where``.
 
     Raises:
         InputError: It is none.
@@ -78,7 +78,7 @@ def amount_of(text: str) -> Decimal:
     except InvalidOperation:
         value = Decimal("NaN")
     if not is_amount(value) or value != up(value):
-        raise InputError("this is no amount of money", where="--month-usd", advice="give dollars with at most four decimals, such as 250")
+        raise InputError("this is no amount of money", where=where, advice="give dollars with at most four decimals, such as 250")
     return up(value)
 
 
