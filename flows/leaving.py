@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
+from functools import cache
 from typing import NoReturn
 
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.exceptions import Abort, ObjectNotFound
 from prefect.utilities.engine import propose_state_sync
 
+from prefect_gatehouse.blocks.api import api
 from prefect_gatehouse.errors import GatehouseError
+
+
+@cache
+def end_quickly() -> None:
+    """Has the interpreter, at its end, not look for garbage among everything that was ever imported: that takes it most of a second."""
+    atexit.register(gc.freeze)
 
 
 def leave_as(state: State[None]) -> NoReturn:
@@ -27,7 +36,7 @@ def leave_as(state: State[None]) -> NoReturn:
         raise GatehouseError("this runs only as a Prefect flow", where="flow", advice="use: gatehouse run")
     signal = Abort(state.message or "")
     try:
-        with get_client(sync_client=True) as client:
+        with api() as client:
             signal.state = propose_state_sync(client, state, flow_run_id=context.flow_run.id)  # type: ignore[attr-defined]
     except ObjectNotFound:
         pass  # somebody deleted the run in Prefect: there is nothing left to set a state of

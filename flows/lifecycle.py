@@ -20,14 +20,15 @@ from prefect_gatehouse.blocks.reader import read_secret
 from prefect_gatehouse.errors import GatehouseError, Interrupted, Refused, StorageError, Superseded, Waiting
 from prefect_gatehouse.evidence.tell import tell_outside
 from prefect_gatehouse.flows.ending import decided_ending, end
-from prefect_gatehouse.flows.leaving import leave_as
-from prefect_gatehouse.flows.linger import go_on_here
+from prefect_gatehouse.flows.leaving import end_quickly, leave_as
+from prefect_gatehouse.flows.linger import go_on_here, stays
 from prefect_gatehouse.flows.started_by import take
 from prefect_gatehouse.ledger.events import RunInterrupted, RunQueued
 from prefect_gatehouse.ledger.heartbeat import beating
 from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.cells import keep_ahead
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.values import AdmittedRun, ApprovedPlan
 from prefect_gatehouse.settings import load_settings
@@ -55,6 +56,7 @@ def drive(pipeline: Callable[[Attempt], object]) -> State[None]:
         Pause: It waits.
     """
     withhold_ignored_errors()
+    end_quickly()
     try:
         state = _driven(pipeline)
     except Pause as signal:
@@ -63,8 +65,8 @@ def drive(pipeline: Callable[[Attempt], object]) -> State[None]:
         if not state.is_completed():
             leave_as(state)
         return state
-    if waits.state is not None and waits.state.state_details.run_input_keyset:
-        go_on_here()  # people may answer within the minute; a provider's queue, or whoever suspended the run by hand, does not
+    if stays(waits):
+        go_on_here()
     raise waits
 
 
@@ -90,8 +92,10 @@ def _driven(pipeline: Callable[[Attempt], object]) -> State[None]:
             return _drive(attempt, pipeline)
     except GatehouseError as error:  # the worker's proof is not good; whatever a gate says was turned into a state above
         return _resumable(attempt, error)
-    except Pause:
+    except Pause as waits:
         _suspended(attempt)
+        if stays(waits):
+            keep_ahead(attempt)
         raise
     except TerminationSignal:
         if _cancelling():

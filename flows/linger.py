@@ -12,55 +12,74 @@ import time
 from contextlib import suppress
 from contextvars import Context
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from httpx import HTTPError
+from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
-from prefect.exceptions import Abort, ObjectNotFound, TerminationSignal
+from prefect.exceptions import Abort, ObjectNotFound, Pause, TerminationSignal
 from prefect.flow_engine import run_flow
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Pending
 
 from prefect_gatehouse.flows.started_by import by_gatehouse_worker
+from prefect_gatehouse.run.ahead import drop_aside
 from prefect_gatehouse.run.packages import look_again
 from prefect_gatehouse.settings import load_settings
 
-_PAUSES = (0.2, 1.0)  # seconds between two looks at the run: the first, and the longest
+_PAUSE = 0.25  # seconds between two looks at the run, of which a server answers hundreds in a second
+
+
+def stays(waits: Pause) -> bool:
+    """Whether this process stays for what its run waits for.
+
+    For people it does, who may answer within the minute; a provider's queue, or whoever suspended the run by hand, does not. A ``gatehouse``
+    worker's process leaves at once: the next one is forked within a moment, and takes the worker's proof with it. Without a deployment Prefect
+    resumes no run.
+    """
+    context = FlowRunContext.get()
+    asked = waits.state is not None and waits.state.state_details.run_input_keyset
+    deployed = context is not None and context.flow is not None and context.flow_run is not None and context.flow_run.deployment_id is not None
+    return bool(asked) and deployed and not by_gatehouse_worker() and load_settings().linger_seconds > 0
 
 
 def go_on_here() -> None:
     """Stays until the run is answered, and drives it then; returns where nobody answered in time or somebody else drives it.
-
-    A ``gatehouse`` worker's process leaves at once: the next one is forked within a moment, and takes the worker's proof with it.
 
     Raises:
         Abort: The run went on here and has its state: there is nothing left for the engine that it began under.
         Pause: It went on here and waits again.
     """
     context = FlowRunContext.get()
-    seconds = load_settings().linger_seconds
-    if seconds == 0 or by_gatehouse_worker() or context is None or context.flow is None or context.flow_run is None:
-        return
-    if context.flow_run.deployment_id is None:  # Prefect resumes no such run
-        return
+    assert context is not None  # whoever stays is in a flow
+    assert context.flow is not None
+    assert context.flow_run is not None
     flow, taken = context.flow, None
-    # Told to stop, no server, deleted: the run waits as it would without this process.
-    with suppress(TerminationSignal, HTTPError, ObjectNotFound, Abort), get_client(sync_client=True) as client:
-        taken = _taken(client, context.flow_run.id, time.monotonic() + seconds)
-    if taken is None:
-        return
-    look_again()
-    Context().run(lambda: run_flow(flow, flow_run=taken, return_type="state"))
+    try:
+        # Told to stop, no server, deleted: the run waits as it would without this process.
+        with suppress(TerminationSignal, HTTPError, ObjectNotFound, Abort), get_client(sync_client=True) as client:
+            taken = _taken(client, context.flow_run.id, time.monotonic() + load_settings().linger_seconds)
+        if taken is None:
+            return
+        look_again()
+        Context().run(_drive, flow, taken)
+    finally:
+        drop_aside()
     raise Abort("the run went on in this process")
+
+
+def _drive(flow: Flow[..., Any], taken: FlowRun) -> None:
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):  # the engine around this one goes on telling that the process lives
+        run_flow(flow, flow_run=taken, return_type="state")
 
 
 def _taken(client: SyncPrefectClient, run_id: UUID, until: float) -> FlowRun | None:
     """The run, once it is answered and set pending by this process; None where it is not, or went another way."""
-    pause, longest = _PAUSES
     while time.monotonic() < until:
-        time.sleep(pause)
-        pause = min(pause * 1.1, longest)
+        time.sleep(_PAUSE)
         state = client.read_flow_run(run_id).state
         if state is None or not (state.is_paused() or state.is_scheduled()):
             return None

@@ -25,6 +25,7 @@ from prefect_gatehouse.run.prepared import digest_of, prepare, record
 from prefect_gatehouse.run.pricing import Pricing, provider_limits, require_budget
 from prefect_gatehouse.run.rehearsal import rehearse
 from prefect_gatehouse.run.since import since_last_approval
+from prefect_gatehouse.run.stand_in import get_ready
 from prefect_gatehouse.run.values import BackendSnapshot, CredentialNeed, MinimisedData, Plan, PlanBody, Setting, SystemAddress, ValidatedData
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.tasks.gate import gate
@@ -65,6 +66,7 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
     with driven(attempt, minimised, cell, "plan") as rounds:
         if manifest.execution.rehearsal != "skip":
             start_ahead(attempt, minimised.admitted, cell)
+            get_ready()
         step = rounds.advance(None)
     if isinstance(step, Finished):
         raise UnusableAnswer("the workload returned without a round of circuits", where="workload", advice="yield at least one list of circuits")

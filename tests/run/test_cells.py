@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from prefect_gatehouse.flows.rounds import run_rounds
-from prefect_gatehouse.run.cells import rounds_of, start_ahead
+from prefect_gatehouse.run.ahead import drop_aside
+from prefect_gatehouse.run.cells import keep_ahead, rounds_of, start_ahead
 from prefect_gatehouse.workload.runner.cell import Cell
 from tests.support.cells import require
 from tests.support.gates import TWO_ROUNDS, Desk
@@ -86,3 +87,35 @@ def test_a_cell_that_nobody_drives_ends_with_the_attempt(tmp_path: Path, started
     tiers.write_text(tiers.read_text().replace("cell: none", "cell: bubblewrap"))
     start_ahead(weak.attempt, weak.admitted())
     assert weak.attempt.ahead is None and len(started) == 1
+
+
+def test_a_cell_is_kept_for_the_same_run_and_for_nobody_else(tmp_path: Path, started: list[Cell]) -> None:
+    """What a process that stays for an answer starts, its next attempt drives; another run, another workload or a dead one starts anew."""
+    require("bubblewrap")
+    desk, other = Desk(tmp_path / "one", cell="bubblewrap", rehearsal="skip"), Desk(tmp_path / "other", cell="bubblewrap", rehearsal="skip")
+    made = desk.planned()
+    others = other.planned()
+    del started[:]
+
+    keep_ahead(desk.attempt)
+    desk.attempt.release()  # the attempt is over, the cell is not
+    assert len(started) == 1 and alive(started[0]) and desk.attempt.ahead is None
+    start_ahead(desk.attempt, made.admitted, made.body.cell)
+    outcome = run_rounds(desk.attempt, desk.approve(made))
+    assert len(outcome.rounds) == 2 and len(started) == 1 and not alive(started[0])
+
+    keep_ahead(desk.attempt)
+    start_ahead(other.attempt, others.admitted, others.body.cell)
+    assert len(started) == 3 and not alive(started[1]) and alive(started[2])
+    other.attempt.release()
+
+    keep_ahead(desk.attempt)
+    started[3]._process.kill()
+    started[3]._process.wait()
+    start_ahead(desk.attempt, made.admitted, made.body.cell)
+    assert len(started) == 5 and alive(started[4])
+    desk.attempt.release()
+
+    keep_ahead(desk.attempt)
+    drop_aside()
+    assert not any(map(alive, started))

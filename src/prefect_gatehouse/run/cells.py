@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Literal
 
 from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.ledger.events import WorkloadRan
-from prefect_gatehouse.run.ahead import Ahead, Features
+from prefect_gatehouse.run.ahead import Ahead, Features, set_aside, take_aside
 from prefect_gatehouse.run.apart import unseen
 from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.run.values import AdmittedRun, MinimisedData
+from prefect_gatehouse.run.values import AdmittedRun, MinimisedData, Plan
 from prefect_gatehouse.workload.runner.choose import choose, run_in
 from prefect_gatehouse.workload.runner.interface import Limits, Runner, Task
 
@@ -50,8 +50,24 @@ def start_ahead(attempt: Attempt, admitted: AdmittedRun, cell: CellName | None =
     with suppress(GatehouseError):
         where = cell or cell_of(attempt, admitted)
         if where != "none" and attempt.ahead is None:
-            workload, features = attempt.parts.workload(admitted), Features(_reader(attempt))
-            attempt.ahead = Ahead(where, workload, features, _start(attempt, admitted, where, workload, features))
+            workload, features = attempt.parts.workload(admitted), Features()
+            attempt.ahead = take_aside(attempt.run_id, where, workload) or Ahead(
+                attempt.run_id, where, workload, features, _start(attempt, admitted, where, workload, features)
+            )
+
+
+def keep_ahead(attempt: Attempt) -> None:
+    """Starts the cell that the run wants when it is answered, and keeps it beyond the attempt: for the next one that this process begins.
+
+    It has the workload's code and nothing that the run is about.
+    """
+    with suppress(GatehouseError):  # then the next one starts its own
+        admitted, plan = attempt.chain.read(AdmittedRun.gate, AdmittedRun), attempt.chain.read(Plan.gate, Plan)
+        if admitted is not None and plan is not None:
+            start_ahead(attempt, admitted, plan.body.cell)
+    if attempt.ahead is not None:
+        set_aside(attempt.ahead)
+        attempt.ahead = None
 
 
 def rounds_of(attempt: Attempt, minimised: MinimisedData, cell: CellName) -> Runner:
@@ -71,14 +87,14 @@ def rounds_of(attempt: Attempt, minimised: MinimisedData, cell: CellName) -> Run
     ahead, attempt.ahead = attempt.ahead, None
     if ahead is not None:
         if (ahead.cell, ahead.workload) == (cell, workload):
-            ahead.features.minimised = minimised
+            ahead.features.read = _reader(attempt, minimised)
             return ahead.runner
         ahead.close()
-    return _start(attempt, minimised.admitted, cell, workload, Features(_reader(attempt), minimised))
+    return _start(attempt, minimised.admitted, cell, workload, Features(_reader(attempt, minimised)))
 
 
-def _reader(attempt: Attempt) -> Callable[[MinimisedData], pa.Table]:
-    return lambda minimised: attempt.store.read(minimised.artifact, attempt.key)
+def _reader(attempt: Attempt, minimised: MinimisedData) -> Callable[[], pa.Table]:
+    return lambda: attempt.store.read(minimised.artifact, attempt.key)
 
 
 def _start(attempt: Attempt, admitted: AdmittedRun, cell: CellName, workload: FoundWorkload, features: Features) -> Runner:

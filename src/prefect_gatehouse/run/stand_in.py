@@ -28,6 +28,18 @@ _SEED = 20260101
 _ROWS = 4096  # distances at a time: a few megabytes
 
 
+def get_ready() -> None:
+    """Imports the simulator: most of a second, which is best spent while a cell comes to stand."""
+    if _is_there():
+        import qiskit_aer  # noqa: F401
+
+        import prefect_gatehouse.providers.simulator.aer  # noqa: F401
+
+
+def _is_there() -> bool:
+    return importlib.util.find_spec("qiskit_aer") is not None
+
+
 class StandIn:
     """Counts for one way through a workload.
 
@@ -46,7 +58,7 @@ class StandIn:
         self.simulated = 0
         self.borrowed = 0
         self.uniform = 0
-        self._circuits = _ALL_CIRCUITS if simulate and importlib.util.find_spec("qiskit_aer") is not None else 0
+        self._circuits = _ALL_CIRCUITS if simulate and _is_there() else 0
         self._work = float(_WORK)
         self._even: dict[int, Counts] = {}
         self._round = 0

@@ -6,16 +6,20 @@ for quantiles and for what repeats, and only ever for the columns that are neede
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, Union
 
-import pandas as pd
 import pyarrow as pa
+from typing_extensions import TypeIs
 
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.validation.forms import Form, computed, computed_schema
 from prefect_gatehouse.validation.pushdown.interface import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ROWS = 1 << 16
 """Rows of a batch that is cut from a table: small enough for the caches, large enough that calls do not count."""
@@ -40,7 +44,13 @@ class BatchSource(Protocol):
         """All the rows from the beginning, these columns only."""
 
 
-Data: TypeAlias = pd.DataFrame | pa.Table | BatchSource
+Data: TypeAlias = Union["pd.DataFrame", pa.Table, BatchSource]
+
+
+def is_frame(data: Data) -> TypeIs[pd.DataFrame]:
+    """Whether it is pandas' own; who hands one over has imported pandas, which nobody else need do."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(data, pandas.DataFrame)
 
 
 class Reading:
@@ -57,16 +67,16 @@ class Reading:
     def __init__(self, data: Data, where: str) -> None:
         self._data = data
         self._where = where
-        names = list(data.columns) if isinstance(data, pd.DataFrame) else list(data.schema.names)
+        names = list(data.columns) if is_frame(data) else list(data.schema.names)
         if not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):
             raise DataRefused("the columns of the data are not distinct names", where=where)
         self.names = tuple(names)
-        self.rows = len(data) if isinstance(data, pd.DataFrame) else data.num_rows if isinstance(data, pa.Table) else data.rows
+        self.rows = len(data) if is_frame(data) else data.num_rows if isinstance(data, pa.Table) else data.rows
 
     @cached_property
     def table(self) -> Table:
         """What checks may know beforehand."""
-        written = self._columns.schema if isinstance(self._data, pd.DataFrame) else self._data.schema
+        written = self._columns.schema if is_frame(self._data) else self._data.schema
         schema = computed_schema(written)
         decimals = frozenset(field.name for field in written if pa.types.is_decimal(field.type))
         return Table(self.names, dict(zip(schema.names, schema.types, strict=True)), self.rows, decimals)
@@ -74,7 +84,7 @@ class Reading:
     @cached_property
     def _columns(self) -> pa.Table:
         """The columns of a frame whose type survives the way to Arrow and back; the others are pandas' own."""
-        assert isinstance(self._data, pd.DataFrame)  # asked for nothing else
+        assert is_frame(self._data)  # asked for nothing else
         return pa.table({name: column for name in self.names if (column := _plain(self._data[name])) is not None})
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -94,14 +104,14 @@ class Reading:
             raise DataRefused("the source does not hold the rows that it declares", where=self._where)
 
     def _batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        if isinstance(self._data, pd.DataFrame | pa.Table):
-            table = self._columns if isinstance(self._data, pd.DataFrame) else self._data
-            return iter(table.select(list(columns)).to_batches(max_chunksize=ROWS))
-        return self._data(list(columns))
+        data = self._columns if is_frame(self._data) else self._data
+        if isinstance(data, pa.Table):
+            return iter(data.select(list(columns)).to_batches(max_chunksize=ROWS))
+        return data(list(columns))
 
     def frame(self, columns: Sequence[str], form: Form = OWN) -> pd.DataFrame:
         """These columns in memory, in a form; a frame is as it is."""
-        if isinstance(self._data, pd.DataFrame):
+        if is_frame(self._data):
             return self._data[list(columns)]
         if isinstance(self._data, pa.Table):
             return form.frame(self._data.select(list(columns)))
@@ -111,10 +121,12 @@ class Reading:
     @property
     def written(self) -> Mapping[str, pa.DataType]:
         """The types of the columns as they are stored; of a frame none, since pandas' own types are the library's to judge."""
-        return {} if isinstance(self._data, pd.DataFrame) else dict(zip(self._data.schema.names, self._data.schema.types, strict=True))
+        return {} if is_frame(self._data) else dict(zip(self._data.schema.names, self._data.schema.types, strict=True))
 
 
 def _plain(column: pd.Series) -> pa.Array | None:
+    import pandas as pd
+
     if column.dtype == object:
         return None
     try:

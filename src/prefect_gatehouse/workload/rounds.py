@@ -98,6 +98,11 @@ class Rounds:
         return step
 
     @property
+    def alive(self) -> bool:
+        """Always: it is where this process is."""
+        return True
+
+    @property
     def suppressed(self) -> None:
         """Nobody counts the lines here."""
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
-from pandas.core.dtypes import dtypes as pd_dtypes
 
 from prefect_gatehouse.validation.pushdown.arguments import Arguments
 from prefect_gatehouse.validation.pushdown.interface import Bind, Check, OnePass, Table, Undecided
@@ -37,6 +35,8 @@ class _Typed(OnePass):
         """Nothing to see: a gap changes no type."""
 
     def success(self) -> bool:
+        import pandas as pd
+
         # pandas is asked for the type that it gives such a column where nothing is missing.
         seen = pd.Series(pa.array([], self._type).to_pandas()).dtype.type
         if seen is np.object_:
@@ -46,6 +46,9 @@ class _Typed(OnePass):
 
 
 def _types(name: str) -> list[type]:
+    import pandas as pd
+    from pandas.core.dtypes import dtypes as pd_dtypes
+
     found: list[object] = []
     try:
         found.append(np.dtype(name).type)

@@ -99,6 +99,11 @@ class Cell:
         self.close()
 
     @property
+    def alive(self) -> bool:
+        """Whether its process is there."""
+        return not self._closed and self._process.poll() is None
+
+    @property
     def suppressed(self) -> int:
         """Lines that the workload wrote; nobody has read them."""
         return self._channel.lines

@@ -80,6 +80,10 @@ class Runner(Protocol):
         """Ends the workload where it is."""
 
     @property
+    def alive(self) -> bool:
+        """Whether it can be asked for something."""
+
+    @property
     def suppressed(self) -> int | None:
         """Lines that it wrote and nobody read; None where they are not counted."""
 
