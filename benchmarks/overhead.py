@@ -2,10 +2,10 @@
 
 All sides read the same rows, run the same circuits on Aer with the same shots against the same Prefect server on SQLite, read counts of every
 circuit and write the same rows into SQLite. A governed run is a process as a process worker starts it; the time that people take for their answer
-is left out, three seconds where its process stays; beside it a gatehouse worker runs the same, each process forked from a warm one, its polling counted, the
-others cold. A process whose run is answered within a minute stays for the answer and goes on; answered later, it takes a second process, which is
-measured as well. The plain flow runs once more with Prefect's own wait for an answer, which makes it two processes as well. The order turns from
-pair to pair. prefect-qiskit runs in an environment of its own (benchmarks/peers).
+is left out, three seconds where its process stays; beside it a gatehouse worker runs the same, each process forked from a warm one, its polling
+counted, the others cold. A process whose run is answered within a minute stays for the answer and goes on; answered later, it takes a second
+process, which is measured as well. The plain flow runs once more with Prefect's own wait for an answer, which makes it two processes as well. The
+order turns from pair to pair. prefect-qiskit runs in an environment of its own (benchmarks/peers).
 
 Beside that: a gate that does nothing and an empty task of Prefect, in turn, in one flow run; and a round of 100,000 settings of one template
 of 16 gates from the workload's ``yield`` to its payload in the journal, in a fresh process.
