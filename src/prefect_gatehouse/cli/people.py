@@ -12,7 +12,9 @@ from prefect_gatehouse.cli.paths import PATH
 from prefect_gatehouse.errors import InputError
 
 if TYPE_CHECKING:
-    from prefect_gatehouse.identity.people import People
+    from datetime import datetime
+
+    from prefect_gatehouse.identity.people import People, PersonKey
     from prefect_gatehouse.vocabulary import Role
 
 
@@ -28,6 +30,17 @@ def _registry() -> People:
     return People(load_settings().people_folder())
 
 
+def _moment(option: str, text: str | None) -> datetime | None:
+    from prefect_gatehouse.identity.allowed_signers import read_time
+
+    if text is None:
+        return None
+    try:
+        return read_time(text)
+    except InputError as error:
+        raise InputError(error.message, where=option, advice=error.advice) from None
+
+
 @click.argument("person")
 @click.option("--role", "roles", multiple=True, required=True, type=click.Choice(["requester", "approver", "auditor"]), help="May be repeated.")
 @click.option("--key", type=PATH, help="OpenSSH public key file (.pub).")
@@ -37,7 +50,18 @@ def _registry() -> People:
     type=click.Choice(["public", "internal", "confidential", "restricted"]),
     help="Highest class of data that PERSON may read, from now on; public unless it was ever given.",
 )
-def _add(person: str, roles: tuple[Role, ...], key: Path | None, totp: bool, clearance: str | None, as_json: bool) -> None:
+@click.option("--valid-after", metavar="TIME", help="From when the key signs: 20270101Z, 202701010800Z; without Z it is this machine's zone.")
+@click.option("--valid-before", metavar="TIME", help="Until when it signs; the last moment counts.")
+def _add(
+    person: str,
+    roles: tuple[Role, ...],
+    key: Path | None,
+    totp: bool,
+    clearance: str | None,
+    valid_after: str | None,
+    valid_before: str | None,
+    as_json: bool,
+) -> None:
     """Add PERSON, or keys, roles and a clearance to one who is there."""
     from prefect_gatehouse.identity.keys import parse_public
     from prefect_gatehouse.identity.people import identifier
@@ -54,7 +78,15 @@ def _add(person: str, roles: tuple[Role, ...], key: Path | None, totp: bool, cle
         except (OSError, UnicodeDecodeError):
             raise InputError("the public key can't be read", where=str(key), advice="give the .pub file") from None
     people = _registry()
-    secret = people.add(person, key=line, roles=frozenset(roles), totp=totp, clearance=DataClass(clearance) if clearance else None)
+    secret = people.add(
+        person,
+        key=line,
+        roles=frozenset(roles),
+        totp=totp,
+        clearance=DataClass(clearance) if clearance else None,
+        valid_after=_moment("--valid-after", valid_after),
+        valid_before=_moment("--valid-before", valid_before),
+    )
     known = people.get(identifier(person))
     cleared = str(known.clearance) if known is not None else "public"
     uri = provisioning_uri(person, secret) if secret else None
@@ -67,6 +99,11 @@ def _add(person: str, roles: tuple[Role, ...], key: Path | None, totp: bool, cle
     emit({"person": person, "roles": list(roles), "clearance": cleared, "totp_uri": uri}, as_json, render)
 
 
+def _validity(key: PersonKey) -> str:
+    times = (("from", key.valid_after), ("until", key.valid_before))
+    return "".join(f" {word} {when:%Y-%m-%d %H:%M} UTC" for word, when in times if when is not None)
+
+
 def _list(as_json: bool) -> None:
     """List everybody."""
     everybody = _registry().all()
@@ -75,7 +112,7 @@ def _list(as_json: bool) -> None:
             item.person,
             ", ".join(sorted(item.roles)),
             str(item.clearance),
-            ", ".join(key.fingerprint for key in item.keys) or "-",
+            ", ".join(key.fingerprint + _validity(key) for key in item.keys) or "-",
             "yes" if item.totp else "no",
         )
         for item in everybody

@@ -7,15 +7,16 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 
 from prefect_gatehouse.errors import GatehouseError, InputError, StorageError, Tampered
 from prefect_gatehouse.files import replace_file
+from prefect_gatehouse.identity.allowed_signers import NotUnderstood, Signer, is_blank, read_line
 from prefect_gatehouse.identity.keys import parse_public
 from prefect_gatehouse.identity.requester import Requester
-from prefect_gatehouse.identity.sshsig import NAMESPACE
 from prefect_gatehouse.identity.totp import new_secret
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.value import Value
@@ -26,10 +27,16 @@ _PERSON = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,118}[a-z0-9])?")
 
 
 class PersonKey(Value):
-    """One public key of a person."""
+    """One public key of a person, and when it signs."""
 
     line: str
     fingerprint: str
+    valid_after: AwareDatetime | None = None
+    valid_before: AwareDatetime | None = None
+
+    def valid_at(self, moment: datetime) -> bool:
+        """Whether it signed at a time; both ends count, as ssh-keygen has it."""
+        return (self.valid_after is None or moment >= self.valid_after) and (self.valid_before is None or moment <= self.valid_before)
 
 
 class Person(Value):
@@ -68,14 +75,9 @@ def identifier(person: str) -> str:
     return name
 
 
-def _read_line(line: str) -> tuple[str, PersonKey | None]:
-    """Person and key of a line of ``allowed_signers``; no key where it is not one of ours."""
-    name, _, rest = line.partition(f' namespaces="{NAMESPACE}" ')
-    try:
-        kind, blob, fingerprint = parse_public(rest)
-    except InputError:
-        return name, None
-    return name, PersonKey(line=f"{kind} {blob}", fingerprint=fingerprint)
+def _signer(line: str) -> Signer | None:
+    """What a line says, None where it is a comment; the lines have been read before."""
+    return None if is_blank(line) else read_line(line)
 
 
 class People:
@@ -97,10 +99,17 @@ class People:
         entries = self._entries()
         keys: dict[str, list[PersonKey]] = {name: [] for name in entries}
         owners: dict[str, str] = {}
-        for number, line in enumerate(self._lines(), 1):
-            name, key = _read_line(line)
-            if key is None or name not in keys or owners.setdefault(key.fingerprint, name) != name:
-                raise Tampered("a line of the registry is not understood", where=f"allowed_signers:{number}", advice="restore the file")
+        for number, signer in self._signers():
+            name = signer.person
+            if name not in keys or owners.setdefault(signer.fingerprint, name) != name:
+                why = "is of nobody in people.json" if name not in keys else "has another person's key"
+                raise Tampered(f"a line of the registry {why}", where=f"allowed_signers:{number}", advice="restore the file")
+            key = PersonKey(
+                line=f"{signer.kind} {signer.blob}",
+                fingerprint=signer.fingerprint,
+                valid_after=signer.valid_after,
+                valid_before=signer.valid_before,
+            )
             keys[name].append(key)
         return tuple(
             Person(person=name, roles=frozenset(entry.roles), keys=tuple(keys[name]), totp=entry.totp, clearance=entry.clearance)
@@ -112,9 +121,18 @@ class People:
         wanted = person.strip().casefold()
         return next((known for known in self.all() if known.person == wanted), None)
 
-    def owner_of(self, fingerprint: str) -> Person | None:
-        """Whose key this is."""
-        return next((person for person in self.all() if any(key.fingerprint == fingerprint for key in person.keys)), None)
+    def owner_of(self, fingerprint: str, at: datetime | None = None) -> Person | None:
+        """Whose key this was at a time, now unless given; nobody's before it is valid, nor after.
+
+        Args:
+            fingerprint: The key's.
+            at: Aware time.
+        """
+        moment = at or datetime.now(UTC)
+        return next(
+            (person for person in self.all() if any(key.fingerprint == fingerprint and key.valid_at(moment) for key in person.keys)),
+            None,
+        )
 
     def clearance(self, requester: Requester, unverified: DataClass) -> DataClass:
         """Highest class that a requester may read, as the registry says now: public for somebody who is not in it any more.
@@ -139,7 +157,15 @@ class People:
             return None
 
     def add(
-        self, person: str, *, key: str | None = None, roles: frozenset[Role], totp: bool = False, clearance: DataClass | None = None
+        self,
+        person: str,
+        *,
+        key: str | None = None,
+        roles: frozenset[Role],
+        totp: bool = False,
+        clearance: DataClass | None = None,
+        valid_after: datetime | None = None,
+        valid_before: datetime | None = None,
     ) -> str | None:
         """Adds a person, or keys and roles to one who is there.
 
@@ -149,25 +175,35 @@ class People:
             roles: Roles to add.
             totp: Whether to make a shared secret for one-time codes.
             clearance: Highest class of data that the person may read from now on; as before unless given, public for somebody new.
+            valid_after: Aware time from which the key signs; as before unless given, at once for a new one.
+            valid_before: Aware time until which it signs; as before unless given, for ever for a new one.
 
         Returns:
             The new shared secret, where one was made.
 
         Raises:
-            InputError: The identifier or key is malformed, or the key is another person's.
+            InputError: The identifier or key is malformed, the key is another person's, or its times are none.
         """
         name = identifier(person)
         if not roles <= set(ROLES):
             raise InputError("there is no such role", where="role", advice=f"use {', '.join(ROLES)}")
         kind_blob = parse_public(key) if key is not None else None
+        if kind_blob is None and (valid_after or valid_before):
+            raise InputError("a time is a key's, and none is given", where="key", advice="give the .pub file")
+        if valid_after and valid_before and valid_before <= valid_after:
+            raise InputError("the key would never be valid", where="valid-before", advice="give a later time than valid-after")
         with self._locked():
+            self.all()  # nothing is added to what is not understood
             entries, lines = self._entries(), self._lines()
             if kind_blob is not None:
-                owner = self.owner_of(kind_blob[2])
-                if owner is not None and owner.person != name:
+                present = {signer.fingerprint: (place, signer) for place, line in enumerate(lines) if (signer := _signer(line)) is not None}
+                place, before_it = present.get(kind_blob[2], (None, None))
+                if before_it is not None and before_it.person != name:
                     raise InputError("this key is another person's", where="key", advice="one key belongs to one person; make a new one")
-                if owner is None:
-                    lines.append(f'{name} namespaces="{NAMESPACE}" {kind_blob[0]} {kind_blob[1]}')
+                if place is None or before_it is None:
+                    lines.append(Signer(name, *kind_blob, valid_after, valid_before).line())
+                elif valid_after or valid_before:
+                    lines[place] = Signer(name, *kind_blob, valid_after or before_it.valid_after, valid_before or before_it.valid_before).line()
             before = entries.get(name)
             known_roles = set(before.roles) if before else set()
             had_totp = before is not None and before.totp
@@ -191,7 +227,7 @@ class People:
                 raise InputError("there is no such person or key", where="person", advice="run: gatehouse people list")
             # By fingerprint, not by text: a line written by hand may have a comment.
             gone = {key.fingerprint for key in known.keys if fingerprint in (None, key.fingerprint)}
-            lines = [line for line in self._lines() if (key := _read_line(line)[1]) is None or key.fingerprint not in gone]
+            lines = [line for line in self._lines() if (signer := _signer(line)) is None or signer.fingerprint not in gone]
             entries = self._entries()
             if fingerprint is None:
                 entries.pop(known.person)
@@ -207,10 +243,25 @@ class People:
         except (OSError, ValidationError):
             raise Tampered("the registry of people can't be read", where=str(path), advice="restore the file from its backup") from None
 
+    def _signers(self) -> Iterator[tuple[int, Signer]]:
+        """Each line's number and what it says.
+
+        Raises:
+            Tampered: A line is not understood.
+        """
+        for number, line in enumerate(self._lines(), 1):
+            if is_blank(line):
+                continue
+            try:
+                yield number, read_line(line)
+            except NotUnderstood as error:
+                raise Tampered(f"a line of the registry {error}", where=f"allowed_signers:{number}", advice="restore the file") from None
+
     def _lines(self) -> list[str]:
+        """The file's lines as they are: comments stay where they were."""
         path = self._folder / "allowed_signers"
         try:
-            return [line for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
+            return path.read_text().splitlines()
         except FileNotFoundError:
             return []
         except (OSError, UnicodeDecodeError):

@@ -225,7 +225,7 @@ def _recheck(ledger: Ledger, event: Event[ApprovalGiven], people: People, plan: 
     method: Method = "totp"
     if event.fact.method != "totp":
         key = signer(ledger, event, plan)
-        owner = people.owner_of(key.fingerprint)
+        owner = people.owner_of(key.fingerprint, event.when)  # a key may expire behind what it signed; a revoked one is gone
         if owner is None or owner.person != person.person:
             raise Denied("a signature's key has been revoked since", where="await_approval", advice="have the plan approved again in a new run")
         method = method_of(key)
