@@ -9,7 +9,7 @@ in a fresh process: a new attempt, which takes the fence and compares everything
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from contextvars import Context
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +22,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 from prefect.exceptions import Abort, ObjectNotFound, Pause, TerminationSignal
 from prefect.flow_engine import run_flow
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.settings import get_current_settings, temporary_settings
 from prefect.states import Pending
 
 from prefect_gatehouse.flows.started_by import by_gatehouse_worker
@@ -72,8 +72,14 @@ def go_on_here() -> None:
 
 
 def _drive(flow: Flow[..., Any], taken: FlowRun) -> None:
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):  # the engine around this one goes on telling that the process lives
+    with _no_second_heartbeat():
         run_flow(flow, flow_run=taken, return_type="state")
+
+
+def _no_second_heartbeat() -> AbstractContextManager[object]:
+    """The engine around goes on telling that the process lives, and the end of a run waits for whoever tells it."""
+    flows = getattr(get_current_settings(), "flows", None)  # which Prefect has since 3.6
+    return temporary_settings({"flows.heartbeat_frequency": None}) if hasattr(flows, "heartbeat_frequency") else nullcontext()
 
 
 def _taken(client: SyncPrefectClient, run_id: UUID, until: float) -> FlowRun | None:

@@ -17,6 +17,7 @@ from prefect_gatehouse.run.apart import workload_beside
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.policy_questions import ask_request
 from prefect_gatehouse.run.preflight import refuse_unlooked
+from prefect_gatehouse.run.registry import require_as_recorded
 from prefect_gatehouse.run.values import AdmittedRun
 from prefect_gatehouse.tasks.gate import gate
 
@@ -48,13 +49,16 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
         Denied: The request is not authentic or has started a run before, the policy says no, the manifest keeps data longer than its class
             may stay, or the tier demands a pre-flight that it names no credential for, a rehearsal that it switches off, or no fallback
             where it names one.
+        Tampered: Above the prototype tier: the registry of people was changed beside `gatehouse people`.
     """
     loaded = load_manifest(Path(manifest))
     now = datetime.now(UTC)
     folder, workload = Path(manifest).parent, workload_beside(attempt.settings, loaded.manifest, Path(manifest))
     subject = subject_of(loaded.digest, str(folder), workload.digest)
-    requester = verify_request(request, attempt.people, subject_digest=subject, environment=attempt.settings.environment, now=now)
     tier = load_tiers(attempt.settings.tiers)[loaded.manifest.tier]
+    if tier.name != "prototype":
+        require_as_recorded(attempt.history, attempt.people)
+    requester = verify_request(request, attempt.people, subject_digest=subject, environment=attempt.settings.environment, now=now)
     requester = requester.model_copy(update={"clearance": attempt.people.clearance(requester, tier.unverified_class)})
     classes = classes_of(loaded.manifest, load_class_rules(attempt.settings.classes))
     refuse_long_retention(loaded.manifest, classes.rules)

@@ -134,3 +134,30 @@ def test_names_are_not_markup(home: Path, tmp_path: Path) -> None:
     assert people("add", "ada").exit_code == 2
     told = people("add", "[bold]x[/]", "--role", "approver")
     assert told.exit_code == 2
+
+
+def test_every_change_is_told(tmp_path: Path, home: Path) -> None:
+    """Who, what and why; the exit code says whether the files are as the last change left them."""
+    public, _ = key(tmp_path, "one")
+    assert (
+        people("add", "ada@example.org", "--role", "approver", "--key", public, "--valid-before", "20991231Z", "--reason", "new here").exit_code == 0
+    )
+    assert people("revoke", "ada@example.org", "--reason", "left the house").exit_code == 0
+    told = people("history", "--json")
+    assert told.exit_code == 0
+    data = json.loads(told.output)
+    assert [(each["action"], each["whom"], each["reason"]) for each in data["changes"]] == [
+        ("add-person", "ada@example.org", "new here"),
+        ("revoke-person", "ada@example.org", "left the house"),
+    ]
+    assert data["as_recorded"] is True and "left the house" in people("history").output
+    (home / "people" / "people.json").write_text('{"people": {"eve@example.org": {"roles": ["approver"]}}}')
+    assert people("history").exit_code == 1 and "NOT as" in people("history").output
+    refused = people("add", "bob@example.org", "--role", "requester")
+    assert refused.exit_code != 0 and "nobody said so" in refused.output
+    assert people("accept").exit_code == 2
+    assert people("accept", "--reason", "Eve is one of us").exit_code == 0
+    assert people("history").exit_code == 0
+    for option in ("--valid-after", "--valid-before"):
+        wrong = people("add", "ada@example.org", "--role", "approver", "--key", public, option, "tomorrow")
+        assert wrong.exit_code == 2 and option in wrong.output

@@ -19,6 +19,7 @@ from prefect_gatehouse.identity.totp import STEP_SECONDS, code_at
 from prefect_gatehouse.ledger.events import ApprovalGiven
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.operate.registry import Registrar
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.run.answer import SPENT, Answer
 from prefect_gatehouse.run.approvals import ask, judge, last_asked, refuse_late, require_approved, standing, statements, used_totp_steps
@@ -359,3 +360,19 @@ def test_a_superseded_attempt_judges_nothing(desk: Desk) -> None:
         with pytest.raises(Superseded):
             act()
     assert standing(desk.ledger, plan).answers == 0
+
+
+@pytest.mark.parametrize("key", [True, False])
+def test_revoked_and_added_again(desk: Desk, key: bool) -> None:
+    """What somebody approved before the own revocation counts no more, whoever comes back with the same key; a new approval does."""
+    line = (desk.folder / "bob.pub").read_text()
+    plan = desk.plan()
+    desk.answer(plan, "bob")
+    registrar = Registrar(desk.settings, desk.ledger, "left the house")
+    registrar.revoke("bob", fingerprint(line) if key else None)
+    registrar.add("bob", key=line, roles=frozenset({"approver"}), clearance=DataClass.RESTRICTED)
+    with pytest.raises(Denied, match="revoked since"):
+        desk.require(plan)
+    later = desk.plan(tier=tier_rules(approval_window_seconds=1801))
+    desk.answer(later, "bob")
+    assert desk.require(later) == ["bob"]

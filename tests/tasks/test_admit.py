@@ -11,13 +11,14 @@ import pytest
 from tests.support.gates import Desk
 from tests.support.plans import RUN
 
-from prefect_gatehouse.errors import Denied, GatehouseError, InputError
+from prefect_gatehouse.errors import Denied, GatehouseError, InputError, Tampered
 from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.request import SignedRequest
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.load import load_manifest
+from prefect_gatehouse.operate.registry import Registrar
 from prefect_gatehouse.operate.runs import signed_for
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.values import AdmittedRun
@@ -145,3 +146,19 @@ def test_a_tier_that_forbids_a_fallback(desk: Desk) -> None:
     with pytest.raises(Denied, match="the tier prototype forbids a fallback") as caught:
         desk.admitted()
     assert caught.value.where == "execution.backends"
+
+
+def test_a_registry_that_was_edited_by_hand(desk: Desk, request_of_ann: SignedRequest) -> None:
+    """Above the prototype tier nobody is admitted by it, once a change was recorded; until somebody says that it is right."""
+    Registrar(desk.settings, desk.ledger, "as it was").accept()
+    file = desk.settings.people_folder() / "people.json"
+    file.write_bytes(file.read_bytes().replace(b"requester", b"approver"))
+    assert admit(desk.attempt, str(desk.manifest), None).tier.name == "prototype"
+    desk.change("tier: prototype", "tier: integration")
+    other = str(uuid.uuid4())
+    with pytest.raises(Tampered, match="nobody said so"):
+        admitted_as(desk, other, desk.manifest, request_of_ann)
+    assert desk.ledger.events(other, "run-admitted") == []
+    Registrar(desk.settings, desk.ledger, "I looked").accept()
+    with pytest.raises(Denied):  # and then for what it says: ann may not ask
+        admitted_as(desk, other, desk.manifest, signed_for(desk.settings, desk.manifest))

@@ -162,7 +162,9 @@ def _identity(settings: Settings, person: str | None) -> dict[str, object]:
     """The caller's key, made if missing, and its owner in the registry, entered as requester if the key is nobody's."""
     from prefect_gatehouse.identity.keys import fingerprint, generate_key, public_line
     from prefect_gatehouse.identity.people import People, identifier
+    from prefect_gatehouse.ledger.opening import open_ledger
     from prefect_gatehouse.manifest.fields import DataClass
+    from prefect_gatehouse.operate.registry import Registrar
 
     path, registry = settings.identity_key(), People(settings.people_folder())
     wanted = identifier(person) if person is not None else None
@@ -185,7 +187,9 @@ def _identity(settings: Settings, person: str | None) -> dict[str, object]:
     found: dict[str, object] = {"person": name, "key": str(path), "fingerprint": fingerprint(line), "registered": True}
     if owner is None:
         try:
-            registry.add(name, key=line, roles=frozenset({"requester"}), clearance=DataClass(_CLEARANCE))
+            with open_ledger(settings) as ledger:
+                registrar = Registrar(settings, ledger, "gatehouse init")
+                registrar.add(name, key=line, roles=frozenset({"requester"}), clearance=DataClass(_CLEARANCE))
         except StorageError:  # a registry that somebody else keeps
             found["registered"] = False
     return found

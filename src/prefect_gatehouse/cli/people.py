@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from prefect_gatehouse.identity.people import People, PersonKey
+    from prefect_gatehouse.operate.registry import Registrar
     from prefect_gatehouse.vocabulary import Role
 
 
@@ -28,6 +32,20 @@ def _registry() -> People:
     from prefect_gatehouse.settings import load_settings
 
     return People(load_settings().people_folder())
+
+
+@contextmanager
+def _registrar(reason: str) -> Iterator[Registrar]:
+    from prefect_gatehouse.ledger.opening import open_ledger
+    from prefect_gatehouse.operate.registry import Registrar
+    from prefect_gatehouse.settings import load_settings
+
+    settings = load_settings()
+    with open_ledger(settings) as ledger:
+        yield Registrar(settings, ledger, reason)
+
+
+_REASON = click.option("--reason", default="", help="Why, in one line; it is in the ledger with the change.")
 
 
 def _moment(option: str, text: str | None) -> datetime | None:
@@ -52,6 +70,7 @@ def _moment(option: str, text: str | None) -> datetime | None:
 )
 @click.option("--valid-after", metavar="TIME", help="From when the key signs: 20270101Z, 202701010800Z; without Z it is this machine's zone.")
 @click.option("--valid-before", metavar="TIME", help="Until when it signs; the last moment counts.")
+@_REASON
 def _add(
     person: str,
     roles: tuple[Role, ...],
@@ -60,6 +79,7 @@ def _add(
     clearance: str | None,
     valid_after: str | None,
     valid_before: str | None,
+    reason: str,
     as_json: bool,
 ) -> None:
     """Add PERSON, or keys, roles and a clearance to one who is there."""
@@ -77,17 +97,17 @@ def _add(
             raise InputError(error.message, where=str(key), advice=error.advice) from None
         except (OSError, UnicodeDecodeError):
             raise InputError("the public key can't be read", where=str(key), advice="give the .pub file") from None
-    people = _registry()
-    secret = people.add(
-        person,
-        key=line,
-        roles=frozenset(roles),
-        totp=totp,
-        clearance=DataClass(clearance) if clearance else None,
-        valid_after=_moment("--valid-after", valid_after),
-        valid_before=_moment("--valid-before", valid_before),
-    )
-    known = people.get(identifier(person))
+    with _registrar(reason) as registrar:
+        secret = registrar.add(
+            person,
+            key=line,
+            roles=frozenset(roles),
+            totp=totp,
+            clearance=DataClass(clearance) if clearance else None,
+            valid_after=_moment("--valid-after", valid_after),
+            valid_before=_moment("--valid-before", valid_before),
+        )
+    known = _registry().get(identifier(person))
     cleared = str(known.clearance) if known is not None else "public"
     uri = provisioning_uri(person, secret) if secret else None
 
@@ -132,12 +152,57 @@ def _list(as_json: bool) -> None:
 
 @click.argument("person")
 @click.option("--fingerprint", help="Only this key, SHA256:...")
-def _revoke(person: str, fingerprint: str | None, as_json: bool) -> None:
-    """Take away everything PERSON may do, or one key. Approvals that wait on it no longer stand."""
-    _registry().revoke(person, fingerprint)
+@_REASON
+def _revoke(person: str, fingerprint: str | None, reason: str, as_json: bool) -> None:
+    """Take away everything PERSON may do, or one key. Approvals that wait on it no longer stand, nor do they when PERSON is added again."""
+    with _registrar(reason) as registrar:
+        registrar.revoke(person, fingerprint)
     emit({"revoked": person, "fingerprint": fingerprint}, as_json, lambda: click.echo(f"{person}: revoked"))
+
+
+def _history(as_json: bool) -> None:
+    """List every recorded change: who made it, what it was and why, and whether the registry is as the last one left it."""
+    from prefect_gatehouse.ledger.opening import open_ledger
+    from prefect_gatehouse.operate.registry import history
+    from prefect_gatehouse.run.registry import is_as_recorded
+    from prefect_gatehouse.settings import load_settings
+
+    with open_ledger(load_settings()) as ledger:
+        found, right = history(ledger), is_as_recorded(ledger, _registry())
+    edited = [False, *(each.fact.before != before.fact.after for before, each in pairwise(found))]
+
+    def render() -> None:
+        rows = [
+            (
+                each.at[:19].replace("T", " "),
+                each.fact.person or f"{each.fact.user}@{each.fact.host}" + ("" if each.fact.key else ", unsigned"),
+                each.fact.action + (", after the files had been edited" if beside else ""),
+                each.fact.whom,
+                each.fact.reason,
+            )
+            for each, beside in zip(found, edited, strict=True)
+        ]
+        if rows:
+            table("Changes of the registry", ("When (UTC)", "Who", "What", "Whose", "Why"), rows)
+        verdict = {True: "as the last recorded change left it", False: "NOT as the last recorded change left it", None: "without a recorded change"}
+        click.echo(f"the registry is {verdict[right]}")
+
+    data = [{"seq": each.seq, "at": each.at, **each.fact.data(), "edited_before": beside} for each, beside in zip(found, edited, strict=True)]
+    emit({"changes": data, "as_recorded": right}, as_json, render)
+    if right is False:
+        raise SystemExit(1)
+
+
+@click.option("--reason", required=True, help="Why, in one line; it is in the ledger.")
+def _accept(reason: str, as_json: bool) -> None:
+    """Say that the registry is right as it is, though its files were changed beside this command."""
+    with _registrar(reason) as registrar:
+        registrar.accept()
+    emit({"accepted": True}, as_json, lambda: click.echo("the registry is accepted as it is"))
 
 
 command.add_command(gatehouse_command("add", "Add a person, keys, roles or a clearance.")(_add))
 command.add_command(gatehouse_command("list", "List everybody.")(_list))
 command.add_command(gatehouse_command("revoke", "Take rights away.")(_revoke))
+command.add_command(gatehouse_command("history", "List every recorded change.")(_history))
+command.add_command(gatehouse_command("accept", "Accept a registry that was edited by hand.")(_accept))

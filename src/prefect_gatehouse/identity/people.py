@@ -5,13 +5,14 @@ from __future__ import annotations
 import fcntl
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import AwareDatetime, Field, ValidationError
 
+from prefect_gatehouse.canonical import digest, sha256_bytes
 from prefect_gatehouse.errors import GatehouseError, InputError, StorageError, Tampered
 from prefect_gatehouse.files import replace_file
 from prefect_gatehouse.identity.allowed_signers import NotUnderstood, Signer, is_blank, read_line
@@ -24,6 +25,19 @@ from prefect_gatehouse.vocabulary import Role
 
 ROLES: tuple[Role, ...] = ("requester", "approver", "auditor")
 _PERSON = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,118}[a-z0-9])?")
+
+
+_FILES = ("people.json", "allowed_signers")
+Told = Callable[[str, str], None]
+"""Is told of a change before it is made: the registry's digest, and what it will be."""
+
+
+def _nobody(before: str, after: str) -> None:
+    """Nobody is told."""
+
+
+def _digest_of(files: dict[str, bytes]) -> str:
+    return digest({name: sha256_bytes(content) for name, content in files.items()})
 
 
 class PersonKey(Value):
@@ -166,6 +180,7 @@ class People:
         clearance: DataClass | None = None,
         valid_after: datetime | None = None,
         valid_before: datetime | None = None,
+        told: Told = _nobody,
     ) -> str | None:
         """Adds a person, or keys and roles to one who is there.
 
@@ -177,6 +192,7 @@ class People:
             clearance: Highest class of data that the person may read from now on; as before unless given, public for somebody new.
             valid_after: Aware time from which the key signs; as before unless given, at once for a new one.
             valid_before: Aware time until which it signs; as before unless given, for ever for a new one.
+            told: Called with the registry's digests before and behind the change, before anything is written.
 
         Returns:
             The new shared secret, where one was made.
@@ -208,15 +224,22 @@ class People:
             known_roles = set(before.roles) if before else set()
             had_totp = before is not None and before.totp
             secret = new_secret() if totp and not had_totp else None
-            if secret is not None:
-                self._write(Path("totp") / name, secret + "\n")
             kept = before.clearance if before is not None else DataClass.PUBLIC
             entries[name] = _Entry(roles=tuple(sorted(known_roles | roles)), totp=totp or had_totp, clearance=clearance or kept)
-            self._save(entries, lines)
+            files = self._files(entries, lines)
+            told(self.digest(), _digest_of(files))
+            if secret is not None:
+                self._write(Path("totp") / name, secret + "\n")
+            self._save(files)
         return secret
 
-    def revoke(self, person: str, fingerprint: str | None = None) -> None:
+    def revoke(self, person: str, fingerprint: str | None = None, *, told: Told = _nobody) -> None:
         """Takes away one key, or everything a person may do.
+
+        Args:
+            person: Whose.
+            fingerprint: Of the key; everything unless given.
+            told: As for ``add``.
 
         Raises:
             InputError: There is no such person or key.
@@ -231,17 +254,39 @@ class People:
             entries = self._entries()
             if fingerprint is None:
                 entries.pop(known.person)
+            files = self._files(entries, lines)
+            told(self.digest(), _digest_of(files))
+            if fingerprint is None:
                 (self._folder / "totp" / known.person).unlink(missing_ok=True)
-            self._save(entries, lines)
+            self._save(files)
+
+    def digest(self) -> str:
+        """SHA-256 over the registry as it is: who may do what with which key, without secrets; the same for a folder that holds nothing.
+
+        Raises:
+            Tampered: A file can't be read.
+        """
+        return _digest_of({name: self._read(name) for name in _FILES})
+
+    def _read(self, name: str) -> bytes:
+        path = self._folder / name
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return b""
+        except OSError:
+            raise self._unreadable(name) from None
+
+    def _unreadable(self, name: str) -> Tampered:
+        return Tampered("the registry of people can't be read", where=str(self._folder / name), advice="restore the file from its backup")
 
     def _entries(self) -> dict[str, _Entry]:
-        path = self._folder / "people.json"
-        try:
-            return dict(_File.model_validate_json(path.read_bytes()).people)
-        except FileNotFoundError:
+        if not (self._folder / "people.json").exists():
             return {}
-        except (OSError, ValidationError):
-            raise Tampered("the registry of people can't be read", where=str(path), advice="restore the file from its backup") from None
+        try:
+            return dict(_File.model_validate_json(self._read("people.json")).people)
+        except ValidationError:
+            raise self._unreadable("people.json") from None
 
     def _signers(self) -> Iterator[tuple[int, Signer]]:
         """Each line's number and what it says.
@@ -259,19 +304,23 @@ class People:
 
     def _lines(self) -> list[str]:
         """The file's lines as they are: comments stay where they were."""
-        path = self._folder / "allowed_signers"
         try:
-            return path.read_text().splitlines()
-        except FileNotFoundError:
-            return []
-        except (OSError, UnicodeDecodeError):
-            raise Tampered("the registry of people can't be read", where=str(path), advice="restore the file from its backup") from None
+            return self._read("allowed_signers").decode().splitlines()
+        except UnicodeDecodeError:
+            raise self._unreadable("allowed_signers") from None
 
-    def _save(self, entries: dict[str, _Entry], lines: list[str]) -> None:
+    @staticmethod
+    def _files(entries: dict[str, _Entry], lines: list[str]) -> dict[str, bytes]:
         people = {name: {"roles": entry.roles, "totp": entry.totp, "clearance": entry.clearance} for name, entry in sorted(entries.items())}
         # Keys last when adding and first when revoking would both fail closed; a key without an entry is Tampered, a loud no.
-        self._write(Path("people.json"), json.dumps({"people": people}, indent=1) + "\n")
-        self._write(Path("allowed_signers"), "".join(f"{line}\n" for line in lines))
+        return {
+            "people.json": (json.dumps({"people": people}, indent=1) + "\n").encode(),
+            "allowed_signers": "".join(f"{line}\n" for line in lines).encode(),
+        }
+
+    def _save(self, files: dict[str, bytes]) -> None:
+        for name, content in files.items():
+            self._write(Path(name), content.decode())
 
     def _write(self, name: Path, text: str) -> None:
         path = self._folder / name

@@ -480,7 +480,7 @@ class JobSettled(Fact):
     cost_usd: Decimal
 
 
-# Money
+# People
 
 
 class SignedAct(Fact):
@@ -488,6 +488,8 @@ class SignedAct(Fact):
 
     words: ClassVar[str] = ""
     """What it is, for people."""
+    unsigned: ClassVar[bool] = False
+    """Whether it may be without a signature, which is told wherever it is shown."""
     person: str
     key: str = Field(description="Fingerprint of the key that signed.")
     signature: str
@@ -496,6 +498,35 @@ class SignedAct(Fact):
     def statement(self) -> dict[str, Json]:
         """What was signed: all but by whom."""
         return cast(dict[str, Json], json.loads(self.model_dump_json(exclude=set(SignedAct.model_fields))))
+
+
+class PeopleChanged(SignedAct):
+    """Somebody changed who may ask, approve or read; written before it takes effect. Signed where whoever did it has a key."""
+
+    kind = "people-changed"
+    words = "registry's change"
+    unsigned = True
+    person: str = Field("", description="Who did it, where the key that signed is somebody's in the registry before it.")
+    key: str = Field("", description="Fingerprint of the key that signed; empty where nobody signed.")
+    signature: str = ""
+    action: Literal["add-person", "revoke-person", "revoke-key", "accept-registry"]
+    whom: str = Field("", description="Whose entry changed.")
+    roles: tuple[str, ...] = ()
+    clearance: str = ""
+    fingerprint: str = Field("", description="Of the key that was added or revoked.")
+    totp: bool = Field(False, description="Whether one-time codes were made.")
+    valid_after: str = ""
+    valid_before: str = ""
+    reason: str = ""
+    host: str
+    user: str = Field(description="The operating system's.")
+    before: Digest = Field(description="Of the registry, without secrets.")
+    after: Digest
+    environment: str
+    change: str = Field(description="Names this act, so that its signature serves no other.")
+
+
+# Money
 
 
 class BudgetSet(SignedAct):
@@ -645,7 +676,7 @@ KINDS: Mapping[str, type[Fact]] = {
         LeaseNotRevoked, WorkersReadKeys, WorkloadRan, ReIdentified, KeyRotationDecided, KeysRotated,
         SubmissionIntended, JobSubmitted, SubmissionRefused, SubmissionAmbiguous, JobSettled,
         JobClosed, JobLeft, JobGone, JobUnknown, ProviderAsked, BackendPassedOver,
-        BudgetSet, ProviderLimitSet, SpendingDiffered, ProviderApproved, ProviderDrifted,
+        PeopleChanged, BudgetSet, ProviderLimitSet, SpendingDiffered, ProviderApproved, ProviderDrifted,
         ArtifactStored, ArtifactsDeleted, ReportWritten, ReportDeleted, RunReproduced, SyntheticRecorded,
     )
 }  # fmt: skip

@@ -13,7 +13,11 @@ from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.client.schemas.objects import WorkPool
 from prefect.client.schemas.responses import DeploymentResponse
 
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.operate.runs import server
+from prefect_gatehouse.run.registry import is_as_recorded
+from prefect_gatehouse.settings import load_settings
 from prefect_gatehouse.value import Value
 from prefect_gatehouse.worker.orders import OWN_FLOWS, OWN_VARIABLES
 from prefect_gatehouse.worker.template import is_plain
@@ -48,7 +52,7 @@ def examine() -> list[Finding]:
         flows = {each.flow_id: client.read_flow(each.flow_id).name for each in deployments}
         ours = {each.work_pool_name for each in deployments}
         found = [finding for name, pool in pools.items() if pool.type == "gatehouse" or name in ours for finding in _of_pool(pool)]
-        return [_of_cell(), *found] + [finding for each in deployments for finding in _of_deployment(flows[each.flow_id], each)]
+        return [_of_cell(), *_of_registry(), *found] + [finding for each in deployments for finding in _of_deployment(flows[each.flow_id], each)]
 
 
 def _of_cell() -> Finding:
@@ -62,6 +66,21 @@ def _of_cell() -> Finding:
     if sys.platform != "linux":
         return Finding(level="note", where="this machine", message=message, advice="run workers of the tiers that ask for a cell on Linux")
     return Finding(level="problem", where="this machine", message=message, advice=advice)
+
+
+def _of_registry() -> Iterator[Finding]:
+    settings = load_settings()
+    people = People(settings.people_folder())
+    with open_ledger(settings) as ledger:
+        right = is_as_recorded(ledger, people)
+    if right is False:
+        message = "it was changed since its last recorded change, and nobody said so: only the prototype tier still goes by it"
+        advice = "look: gatehouse people history; then restore the files, or: gatehouse people accept --reason WHY"
+        yield Finding(level="problem", where="registry of people", message=message, advice=advice)
+    elif right is None and people.all():
+        message = "none of its changes is in the ledger, so nobody could tell whether it was edited"
+        advice = "gatehouse people accept --reason WHY; from then on every change is recorded"
+        yield Finding(level="note", where="registry of people", message=message, advice=advice)
 
 
 def _of_pool(pool: WorkPool) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from prefect_gatehouse.errors import Denied, Expired, Rejected
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.sshsig import VerifiedKey, verify
 from prefect_gatehouse.identity.statement import Statement, plain_line
-from prefect_gatehouse.ledger.events import AnswerRefused, ApprovalAsked, ApprovalGiven, ApprovalRejected, PlanAnswer, SignedAnswer
+from prefect_gatehouse.ledger.events import AnswerRefused, ApprovalAsked, ApprovalGiven, ApprovalRejected, PeopleChanged, PlanAnswer, SignedAnswer
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.plurals import counted
@@ -220,6 +220,8 @@ def _recheck(ledger: Ledger, event: Event[ApprovalGiven], people: People, plan: 
     person = people.get(event.fact.person)
     if person is None or "approver" not in person.roles:
         raise Denied("an approver has been revoked since", where="await_approval", advice="have the plan approved again in a new run")
+    if _revoked_since(ledger, event):  # and added again: what was given before counts no more
+        raise Denied("an approver has been revoked since", where="await_approval", advice="have the plan approved again in a new run")
     if plan.admitted.requester.person == person.person:
         raise Denied("the requester is among the approvers", where="await_approval")
     method: Method = "totp"
@@ -233,6 +235,11 @@ def _recheck(ledger: Ledger, event: Event[ApprovalGiven], people: People, plan: 
         raise Denied("an approval claims another method than it proves", where="await_approval", advice="run: gatehouse verify")
     require_strength(method, plan.admitted.tier)
     require_cleared(person, plan.body.classes)
+
+
+def _revoked_since(ledger: Ledger, event: Event[ApprovalGiven]) -> bool:
+    gone = [change.fact for change in ledger.newest(PeopleChanged, behind=event.seq) if change.fact.whom == event.fact.person]
+    return any(each.action == "revoke-person" or (each.action == "revoke-key" and each.fingerprint == event.fact.fingerprint) for each in gone)
 
 
 def signer(ledger: Ledger, event: Event[ApprovalGiven], plan: Plan) -> VerifiedKey:

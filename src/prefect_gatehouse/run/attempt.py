@@ -198,8 +198,19 @@ class Attempt:
 
     @property
     def people(self) -> People:
-        """The registry of people."""
-        return self.parts.people
+        """The registry of people.
+
+        Raises:
+            PlanChanged: It is another one than the plan's.
+            Tampered: Above the prototype tier: it was changed beside `gatehouse people`.
+        """
+        from prefect_gatehouse.run.registry import require_as_recorded
+        from prefect_gatehouse.run.values import AdmittedRun
+
+        people, admitted = self.parts.people, self.chain.read(AdmittedRun.gate, AdmittedRun)
+        if admitted is not None and admitted.tier.name != "prototype":
+            require_as_recorded(self.history, people)
+        return people
 
     @property
     def policy(self) -> Policy:

@@ -1,0 +1,124 @@
+"""Changes of the registry: in the ledger before they take effect, signed where there is a key, and edits by hand are noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from prefect_gatehouse.errors import InputError, StorageError, Tampered
+from prefect_gatehouse.evidence import signed
+from prefect_gatehouse.identity.keys import fingerprint, generate_key
+from prefect_gatehouse.ledger.events import PeopleChanged
+from prefect_gatehouse.ledger.opening import open_ledger
+from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.operate.registry import Registrar, history
+from prefect_gatehouse.run.registry import is_as_recorded, require_as_recorded
+from prefect_gatehouse.settings import Settings
+
+ANN, BOB = "ann@example.org", "bob@example.org"
+APPROVER = frozenset({"approver"})
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """An installation without anybody."""
+    return Settings(home=tmp_path / "home", identity=tmp_path / "id", environment="local")
+
+
+@pytest.fixture
+def ledger(settings: Settings) -> Iterator[Ledger]:
+    """Its ledger."""
+    with open_ledger(settings) as opened:
+        yield opened
+
+
+def test_the_first_is_entered_by_nobody_known_and_the_next_is_signed(settings: Settings, ledger: Ledger) -> None:
+    """Who, what and why, from the registry before to the registry behind; the signatures hold."""
+    registrar = Registrar(settings, ledger, "the first approver")
+    assert is_as_recorded(ledger, registrar.people) is None
+    line = generate_key(settings.identity_key(), "x")
+    registrar.add(ANN, key=line, roles=APPROVER)
+    Registrar(settings, ledger, "").add(BOB, key=None, roles=frozenset({"requester"}), totp=True)
+    first, second = (each.fact for each in history(ledger))
+    assert (first.person, first.key, first.whom, first.reason) == ("", fingerprint(line), ANN, "the first approver")
+    assert (second.person, second.whom, second.roles, second.totp, second.reason) == (ANN, BOB, ("requester",), True, "")
+    assert (first.after, second.after) == (second.before, registrar.people.digest())
+    assert list(signed.problems(ledger)) == []
+    assert is_as_recorded(ledger, registrar.people) is True
+
+
+def test_without_a_key_it_is_told_as_unsigned(settings: Settings, ledger: Ledger) -> None:
+    Registrar(settings, ledger, "").add(ANN, key=None, roles=APPROVER)
+    (change,) = history(ledger)
+    assert (change.fact.person, change.fact.key, change.fact.signature) == ("", "", "")
+    assert change.fact.user and list(signed.problems(ledger)) == []
+
+
+@pytest.mark.parametrize("name", ["allowed_signers", "people.json"])
+def test_an_edit_by_hand_is_noticed(settings: Settings, ledger: Ledger, name: str) -> None:
+    """Nothing is added to it until somebody says that it is right; to take rights away is never stopped."""
+    registrar = Registrar(settings, ledger, "")
+    registrar.add(ANN, key=generate_key(settings.identity_key(), "x"), roles=APPROVER)
+    file = settings.people_folder() / name
+    file.write_bytes(file.read_bytes() + b"\n")
+    with pytest.raises(Tampered, match="nobody said so"):
+        require_as_recorded(ledger, registrar.people)
+    with pytest.raises(Tampered, match="nobody said so"):
+        registrar.add(BOB, key=None, roles=APPROVER)
+    with pytest.raises(InputError, match="with a reason"):
+        registrar.accept()
+    Registrar(settings, ledger, "a comment of mine").accept()
+    registrar.add(BOB, key=None, roles=APPROVER)
+    file.write_bytes(file.read_bytes() + b"\n")
+    registrar.revoke(BOB, None)
+    assert is_as_recorded(ledger, registrar.people) is True
+    assert [each.fact.action for each in history(ledger)] == ["add-person", "accept-registry", "add-person", "revoke-person"]
+
+
+def test_old_files_put_back_undo_no_revocation(settings: Settings, ledger: Ledger) -> None:
+    registrar = Registrar(settings, ledger, "")
+    registrar.add(ANN, key=generate_key(settings.identity_key(), "x"), roles=APPROVER)
+    kept = {file: file.read_bytes() for file in settings.people_folder().iterdir() if file.is_file()}
+    registrar.revoke(ANN, None)
+    for file, content in kept.items():
+        file.write_bytes(content)
+    assert registrar.people.get(ANN) is not None
+    assert is_as_recorded(ledger, registrar.people) is False
+
+
+def test_what_is_recorded_and_then_not_made_is_a_loud_no(settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event comes first: without a disk nobody is entered, and nothing goes by the registry until it is looked at."""
+    registrar = Registrar(settings, ledger, "")
+    registrar.add(ANN, key=generate_key(settings.identity_key(), "x"), roles=APPROVER)
+    with monkeypatch.context() as broken:
+        broken.setattr("prefect_gatehouse.identity.people.replace_file", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        with pytest.raises(StorageError):
+            registrar.add(BOB, key=None, roles=APPROVER)
+    assert registrar.people.get(BOB) is None and len(history(ledger)) == 2
+    assert is_as_recorded(ledger, registrar.people) is False
+
+
+def test_what_is_refused_is_no_event(settings: Settings, ledger: Ledger) -> None:
+    registrar = Registrar(settings, ledger, "")
+    with pytest.raises(InputError):
+        registrar.add("a b", key=None, roles=APPROVER)
+    with pytest.raises(InputError):
+        registrar.revoke(ANN, None)
+    with pytest.raises(InputError):
+        Registrar(settings, ledger, "two\nlines")
+    assert history(ledger) == []
+
+
+def test_a_change_that_names_another_key_is_found(settings: Settings, ledger: Ledger) -> None:
+    """By `gatehouse verify`, as every signed act; one that was signed can't pass for an unsigned one."""
+    Registrar(settings, ledger, "").add(ANN, key=generate_key(settings.identity_key(), "x"), roles=APPROVER)
+    (change,) = history(ledger)
+    with ledger.transaction() as tx:
+        tx.append(f"{PeopleChanged.kind}:forged", "ledger", change.fact.model_copy(update={"whom": BOB}))
+        tx.append(f"{PeopleChanged.kind}:named", "ledger", change.fact.model_copy(update={"signature": "", "key": "", "person": ANN}))
+    assert [problem.partition(": ")[2] for problem in signed.problems(ledger)] == [
+        "the registry's change is not signed, or not what was signed",
+        "the registry's change is not signed, or not what was signed",
+    ]
