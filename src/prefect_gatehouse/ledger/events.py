@@ -447,7 +447,7 @@ class JobUnknown(Fact):
 
 
 class ProviderAsked(Fact):
-    """A credential was fetched to ask a provider about the jobs of many runs; it belongs to none of them."""
+    """A credential was fetched to ask a provider about the jobs of many runs, or what a device has cost; it belongs to none of them."""
 
     kind = "provider-asked"
     backend: str
@@ -456,7 +456,7 @@ class ProviderAsked(Fact):
     block: str
     secret_version: str = Field("", description="At its store, where the store has versions.")
     lease: str
-    jobs: int = Field(ge=0, description="How many it was asked about.")
+    jobs: int = Field(ge=0, description="How many it was asked about; none where only its figures were wanted.")
 
 
 class BackendPassedOver(Fact):
