@@ -15,6 +15,7 @@ from tests.support.braket_gates import desk_at
 from tests.support.gates import Desk
 
 from prefect_gatehouse.errors import Denied, Tampered
+from prefect_gatehouse.evidence.kept import problems
 from prefect_gatehouse.flows.ending import end
 from prefect_gatehouse.flows.rounds import run_rounds
 from prefect_gatehouse.ledger.events import JobSettled, ResultReused, SubmissionIntended
@@ -96,6 +97,7 @@ def test_nothing_is_sent_again(tmp_path: Path, braket: BraketEmulator) -> None:
         assert desk.ledger.facts(SubmissionIntended, second.run_id) == []
         assert sum(event.fact.cost_usd for event in desk.ledger.facts(JobSettled)) == sum(Decimal(task["billed"]) for task in paid)
         assert reusable.FILES.of_run(desk.ledger, second.run_id) == []
+        assert list(problems(desk.settings, desk.ledger)) == []
         proven(desk)
 
 
