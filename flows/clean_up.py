@@ -31,8 +31,8 @@ from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.seal import seal_home
 from prefect_gatehouse.ledger.store import Ledger
-from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run import reproducible, reusable
+from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.validation.retention import delete_expired
 from prefect_gatehouse.vocabulary import Ending

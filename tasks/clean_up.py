@@ -29,7 +29,6 @@ from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.vocabulary import Ending
 from prefect_gatehouse.write_back import sql
 
-
 _KEPT = (reproducible.FILES.scheme, reusable.FILES.scheme)
 """What is kept to run again, or to answer identical requests, has a retention of its own."""
 

@@ -16,7 +16,7 @@ from prefect_gatehouse.flows.governed_pipeline import up_to_the_plan
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate.drill.outages import Outage
 from prefect_gatehouse.operate.drill.service import Account
@@ -74,8 +74,7 @@ class Installation:
         self._key = folder / "approver"
         if not self.settings.tiers.exists():
             self._make()
-        self.settings.folder("")
-        self.ledger = Ledger(self.settings.ledger())
+        self.ledger = open_ledger(self.settings)
 
     def _make(self) -> None:
         """Tiers that admit the machine, and somebody who may approve."""
