@@ -91,8 +91,10 @@ def _standing(
     attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summary: CircuitsSummary, number: int, lease: CredentialLease
 ) -> list[journal.Entry]:
     """The round's jobs where an earlier result of identical requests to the first backend stands for each; none where the round is to be sent."""
+    if approved.plan.admitted.manifest.execution.reuse is None:
+        return []
     known = journal.entries(attempt, number)
-    if known or approved.plan.admitted.manifest.execution.reuse is None:
+    if known:
         return [entry for entry in known if entry.state == "reused"]
     name = approved.plan.body.backends[0].name
     provider = attempt.backend(name)

@@ -19,7 +19,7 @@ from prefect_gatehouse.providers.interface import JobResult
 from prefect_gatehouse.run import counts, journal
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.kept_files import KeptFiles
-from prefect_gatehouse.run.values import Plan
+from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.value import Digest, Value
 
 FILES = KeptFiles("reuse", "reuse:", "what is kept to answer an identical request")
@@ -78,15 +78,16 @@ def keep(attempt: Attempt, entry: journal.Entry, result: JobResult) -> None:
     Raises:
         StorageError: The disk does not take it; the job is collected again when the run is resumed.
     """
-    plan = attempt.chain.read(Plan.gate, Plan)
-    if plan is None or plan.admitted.manifest.execution.reuse is None or entry.fallback:
+    admitted = attempt.chain.read(AdmittedRun.gate, AdmittedRun)
+    keep_for = admitted.manifest.execution.reuse if admitted is not None else None
+    if keep_for is None or entry.fallback:
         return
+    plan = attempt.chain.read(Plan.gate, Plan)
+    assert plan is not None  # what was submitted was planned
     jobs = sum(not each.fallback for each in journal.entries(attempt, entry.round))
     request = request_of(plan, entry.payload_sha256, entry.round, entry.job, jobs)
     made = KeptResult(request=request, key=entry.key, counts=tuple(dict(each) for each in result.counts), at=datetime.now(UTC))
-    manifest = plan.admitted.manifest
-    assert manifest.execution.reuse is not None  # asked above
-    FILES.write(attempt, request, manifest.owner, manifest.execution.reuse, made.model_dump_json().encode())
+    FILES.write(attempt, request, plan.admitted.manifest.owner, keep_for, made.model_dump_json().encode())
 
 
 def find(attempt: Attempt, plan: Plan, number: int, payloads: Sequence[str]) -> list[KeptResult] | None:
