@@ -25,6 +25,8 @@ from prefect_gatehouse.run import journal, reusable
 from prefect_gatehouse.run.approvals import words_of
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.plan_view import sections
+from prefect_gatehouse.run.round_view import HEADERS, view_of
+from prefect_gatehouse.run.values import RoundOutcome
 from prefect_gatehouse.store.run_keys import RunKeys
 from prefect_gatehouse.tasks.validate_output import validate_output
 from prefect_gatehouse.testing import BraketEmulator
@@ -97,6 +99,11 @@ def test_nothing_is_sent_again(tmp_path: Path, braket: BraketEmulator) -> None:
         assert desk.ledger.facts(SubmissionIntended, second.run_id) == []
         assert sum(event.fact.cost_usd for event in desk.ledger.facts(JobSettled)) == sum(Decimal(task["billed"]) for task in paid)
         assert reusable.FILES.of_run(desk.ledger, second.run_id) == []
+        collected = desk.attempt.chain.read(f"{RoundOutcome.gate}:0", RoundOutcome)
+        assert collected is not None
+        cells = dict(zip(HEADERS, view_of(desk.attempt, collected.submission, collected).cells(), strict=True))
+        assert (cells["Label"], cells["Backend"]) == ("cached", "braket/garnet-eu")
+        assert {Decimal(usd) for usd in cells["USD reserved / settled"].split(" / ")} == {Decimal(0)}
         assert list(problems(desk.settings, desk.ledger)) == []
         proven(desk)
 

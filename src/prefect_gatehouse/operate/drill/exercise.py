@@ -150,7 +150,8 @@ class _Run:
         """The first process's attempt, which leaves nothing but what it had written before."""
         self._attempt.release()
         kill_at_its_call(self._installation, self._service, self._attempt.run_id)
-        self._found.steps.append(Step("run", "its process is gone: Crashed in Prefect, and the heartbeat stops"))
+        status = self._attempt.row().status
+        self._found.steps.append(Step("run", f"its process was killed; the ledger has the run as {status}, and hears no heartbeat"))
 
     def _once(self, did: str) -> Ending | None:
         """One process's attempt, to the end of the run or to where it leaves; None where the run can go on."""
