@@ -31,8 +31,8 @@ from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.seal import seal_home
 from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.run import reproducible, reusable
 from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.run.reproducible import delete_due
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.validation.retention import delete_expired
 from prefect_gatehouse.vocabulary import Ending
@@ -48,7 +48,7 @@ def clean_up() -> None:
 
 
 def sweep(settings: Settings, now: float | None = None) -> list[dict[str, str]]:
-    """Ends every open run that is over; deletes pages and kept circuits whose retention has passed, and what killed dry runs left.
+    """Ends every open run that is over; deletes pages, kept circuits and kept results whose retention has passed, and what killed dry runs left.
 
     Args:
         settings: The installation.
@@ -67,7 +67,7 @@ def sweep(settings: Settings, now: float | None = None) -> list[dict[str, str]]:
                     swept.append({"run": row.run_id, "ending": ended[0], "note": ended[1]})
         for page in delete_expired(ledger, settings.folder("reports"), datetime.fromtimestamp(now, UTC)):
             swept.append({"run": page.uri, "ending": "retention", "note": page.note or "deleted"})
-        for item in delete_due(settings, ledger, now):
+        for item in [each for files in (reproducible.FILES, reusable.FILES) for each in files.delete_due(settings, ledger, now)]:
             swept.append({"run": item.uri, "ending": "retention", "note": item.note or "deleted"})
         remove_dead()
         seal_home(settings.folder(""), ledger)

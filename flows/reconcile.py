@@ -33,9 +33,9 @@ _AT_ONCE = 100  # runs in a question to Prefect: its answers have 200 at most
 
 @flow(name="reconcile", persist_result=False, retries=0, log_prints=False)
 def reconcile() -> None:
-    """Asks each provider about all open jobs once, resumes runs that can go on, and goes on with what ended runs have left."""
+    """Asks each provider about all open jobs once, resumes runs that can go on, goes on with what ended runs have left, and compares figures."""
     nothing = {"about": "none", "done": "", "note": "nothing to do"}
-    look_once("reconcile", look_after, nothing, "Runs that went on, jobs of ended runs, and jobs that nobody can explain")
+    look_once("reconcile", look_after, nothing, "Runs that went on, jobs of ended runs, and jobs or figures that nobody can explain")
 
 
 def look_after(settings: Settings, now: float | None = None) -> list[dict[str, str]]:

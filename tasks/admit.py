@@ -12,7 +12,7 @@ from prefect_gatehouse.ledger.store import Transaction
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.policy.class_rules import load_class_rules, refuse_long_retention
 from prefect_gatehouse.policy.classes import classes_of
-from prefect_gatehouse.policy.tiers import load_tiers, refuse_fallback, refuse_unrehearsed
+from prefect_gatehouse.policy.tiers import load_tiers, refuse_fallback, refuse_reuse, refuse_unrehearsed
 from prefect_gatehouse.run.apart import workload_beside
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.policy_questions import ask_request
@@ -47,8 +47,8 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
     Raises:
         InputError: The manifest is malformed, or its workload is not there.
         Denied: The request is not authentic or has started a run before, the policy says no, the manifest keeps data longer than its class
-            may stay, or the tier demands a pre-flight that it names no credential for, a rehearsal that it switches off, or no fallback
-            where it names one.
+            may stay, or the tier demands a pre-flight that it names no credential for, a rehearsal that it switches off, no fallback
+            where it names one, or no earlier results where it would take them.
         Tampered: Above the prototype tier: the registry of people was changed beside `gatehouse people`.
     """
     loaded = load_manifest(Path(manifest))
@@ -66,6 +66,7 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
     refuse_unlooked(loaded.manifest, tier)
     refuse_unrehearsed(loaded.manifest, tier)
     refuse_fallback(loaded.manifest, tier)
+    refuse_reuse(loaded.manifest, tier)
     return AdmittedRun(
         run_id=attempt.run_id,
         manifest=loaded.manifest,

@@ -17,7 +17,7 @@ from prefect_gatehouse.ledger.tables import artifacts
 from prefect_gatehouse.manifest.endpoints import endpoint_of
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.providers.registry import split
-from prefect_gatehouse.run import journal, reproducible
+from prefect_gatehouse.run import journal, reproducible, reusable
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.credentials import Fetch
 from prefect_gatehouse.run.left_jobs import LeftJobs, PutAway
@@ -28,6 +28,9 @@ from prefect_gatehouse.store.sealer import NoKey
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.vocabulary import Ending
 from prefect_gatehouse.write_back import sql
+
+_KEPT = (reproducible.FILES.scheme, reusable.FILES.scheme)
+"""What is kept to run again, or to answer identical requests, has a retention of its own."""
 
 
 def _close(attempt: Attempt, tx: Transaction, receipt: CleanupReceipt) -> None:
@@ -54,7 +57,7 @@ def clean_up(attempt: Attempt, ending: Ending, fetch: Fetch) -> CleanupReceipt:
     obligations += [f"lease {item.lease_id} of {item.block} was not revoked; it ends by itself" for item in unrevoked]
     with attempt.ledger.reading() as connection:
         uris = connection.scalars(select(artifacts.c.uri).where(artifacts.c.run_id == attempt.run_id))
-        owned = {uri for uri in uris if not uri.startswith(reproducible.SCHEME)}  # what is kept to run again has a retention of its own
+        owned = {uri for uri in uris if not uri.startswith(_KEPT)}
     deletions = [attempt.store.delete(uri) for uri in sorted(owned | set(attempt.store.uris(attempt.run_id)))]
     deletions += _forget_here(attempt, admitted)
     left = [item.uri for item in deletions if not item.deleted]

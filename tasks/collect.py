@@ -13,7 +13,7 @@ from prefect_gatehouse.errors import JobFailed, Superseded, Tampered, Waiting
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.providers.interface import Backend, Progress
-from prefect_gatehouse.run import counts, journal, reproducible
+from prefect_gatehouse.run import counts, journal, reproducible, reusable
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.credentials import Fetch
 from prefect_gatehouse.run.values import AdmittedRun, Job, RoundOutcome, Submission
@@ -55,6 +55,7 @@ def collect(attempt: Attempt, submission: Submission, fetch: Fetch) -> RoundOutc
                 if result.calibration:
                     calibrations.append(sha256_bytes(result.calibration))
                 reproducible.keep(attempt, entry, result)
+                reusable.keep(attempt, entry, result)
                 journal.settled(attempt, entry, counts.to_bytes(result.counts), result.cost)
                 del open_entries[job.key]
             done += job.circuits

@@ -6,10 +6,11 @@ import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from prefect_gatehouse.errors import Ambiguous, Denied, Expired, InputError, Waiting
+from prefect_gatehouse.canonical import sha256_bytes
+from prefect_gatehouse.errors import Ambiguous, Denied, Expired, InputError, PlanChanged, Waiting
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.providers.interface import Backend
-from prefect_gatehouse.run import journal
+from prefect_gatehouse.run import journal, reusable
 from prefect_gatehouse.run.approvals import require_approved
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.boundary import guard_payload, require_key
@@ -24,6 +25,7 @@ from prefect_gatehouse.run.values import ApprovedPlan, Job, Submission
 from prefect_gatehouse.run.willing import AGAIN_SECONDS, label_of, passed_over
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.tasks.gate import gate
+from prefect_gatehouse.vocabulary import Label
 from prefect_gatehouse.workload.batch import CircuitBatch
 from prefect_gatehouse.workload.plain_form import summarise
 from prefect_gatehouse.workload.summary import CircuitsSummary
@@ -31,7 +33,7 @@ from prefect_gatehouse.workload.summary import CircuitsSummary
 
 @gate(Submission)
 def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summary: CircuitsSummary, number: int, fetch: Fetch) -> Submission:
-    """Submits one round, whose circuits are summarised already.
+    """Submits one round, whose circuits are summarised already; nothing where an earlier result stands for it.
 
     Raises:
         Denied: Policy, approvals or envelope say no, the round could carry more bits than were approved, or every backend definitely refused.
@@ -52,7 +54,11 @@ def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summar
     decision = ask_submit(attempt.policy, plan, len(approvals), attempt.settings.environment, clearance)
     attempt.permit(f"decided:{attempt.number}:{number}", decision.fact())
     with fetch(attempt, plan.admitted, Purpose.SUBMIT) as lease:
-        position, entries = _on_first_willing(attempt, approved, batch, summary, number, lease)
+        label: Label = "cached"
+        entries = _standing(attempt, approved, batch, summary, number, lease)
+        if not entries:
+            position, entries = _on_first_willing(attempt, approved, batch, summary, number, lease)
+            label = label_of(plan.body.backends, position)
     return Submission(
         run_id=attempt.run_id,
         plan_digest=plan.digest,
@@ -61,7 +67,7 @@ def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summar
         leaving_bits=bits,
         jobs=tuple(Job(key=entry.key, backend=entry.backend, handle=entry.handle or "", circuits=entry.circuits) for entry in entries),
         reserved=sum((entry.reserved for entry in entries), Decimal(0)),
-        label=label_of(plan.body.backends, position),
+        label=label,
     )
 
 
@@ -79,6 +85,29 @@ def _refuse_hour(attempt: Attempt, approved: ApprovedPlan, number: int) -> None:
         raise Expired(f"jobs are submitted {window.in_words()}, and the approval's deadline comes first", where="execution.window", advice=advice)
     message = f"waits until {opens:%Y-%m-%d %H:%M} UTC: jobs are submitted {window.in_words()}"
     raise Waiting(message, where="execution.window", resume_at=opens.timestamp())
+
+
+def _standing(
+    attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summary: CircuitsSummary, number: int, lease: CredentialLease
+) -> list[journal.Entry]:
+    """The round's jobs where an earlier result of identical requests to the first backend stands for each; none where the round is to be sent."""
+    if approved.plan.admitted.manifest.execution.reuse is None:
+        return []
+    known = journal.entries(attempt, number)
+    if known:
+        return [entry for entry in known if entry.state == "reused"]
+    name = approved.plan.body.backends[0].name
+    provider = attempt.backend(name)
+    try:
+        payloads = _encoded(approved, batch, summary, number, 0, provider, lease)
+    except (PlanChanged, Denied):  # what that means is said where the round is intended, after what may have it go elsewhere
+        return []
+    found = reusable.find(attempt, approved.plan, number, [sha256_bytes(payload) for payload, _, _ in payloads])
+    if found is None:
+        return []
+    pairs = zip(payloads, found, strict=True)
+    standing = [journal.Standing(*payload, result=each.content, of=each.key, given=each.at) for payload, each in pairs]
+    return journal.reuse(attempt, standing, round_number=number, backend=name)
 
 
 def _on_first_willing(
@@ -135,16 +164,7 @@ def _intend(
     facts = provider.facts(lease)
     refuse_drift(attempt, body.tier, body.backends[position].name, provider, lease)
     pricing = Pricing(body.backends[position].name, provider, facts, body.tier.name, attempt.settings.prices)
-    step = approved.plan.admitted.manifest.execution.angle_step
-    prepared = prepare(provider, batch, shots, step, lease, where=body.backends[position].name)
-    digest = digest_of(prepared, batch, summary)
-    refuse_other(body.backends[position], prepared, digest, number)
-    parts = list(prepared.batch.parts(facts.circuits_per_job))
-    try:
-        digests = [digest] if len(parts) == 1 else [summarise(part, shots).digest for part in parts]
-        payloads = [(provider.encode(part, shots), len(part), digest) for part, digest in zip(parts, digests, strict=True)]
-    except InputError as error:
-        raise Denied(error.message, where=error.where or "submit", advice=error.advice) from None
+    payloads = _encoded(approved, batch, summary, number, position, provider, lease)
     for payload, _, _ in payloads:
         _guard(attempt, approved, payload, provider, body.backends[position].name)
     return journal.intend(
@@ -153,10 +173,32 @@ def _intend(
         round_number=number,
         fallback=position,
         backend=body.backends[position].name,
-        prices=[pricing.job(len(part), shots, lease).upper for part in parts],
+        prices=[pricing.job(circuits, shots, lease).upper for _, circuits, _ in payloads],
         cap=body.cost,
         jobs_cap=body.jobs,
     )
+
+
+def _encoded(
+    approved: ApprovedPlan, batch: CircuitBatch, summary: CircuitsSummary, number: int, position: int, provider: Backend, lease: CredentialLease
+) -> list[tuple[bytes, int, str]]:
+    """What each job of a round sends to a backend of the plan, its number of circuits and their digest.
+
+    Raises:
+        PlanChanged: They are prepared in another way than was approved.
+        Denied: The backend can't take them.
+    """
+    planned, shots = approved.plan.body.backends[position], approved.plan.body.circuits.shots
+    step = approved.plan.admitted.manifest.execution.angle_step
+    prepared = prepare(provider, batch, shots, step, lease, where=planned.name)
+    digest = digest_of(prepared, batch, summary)
+    refuse_other(planned, prepared, digest, number)
+    parts = list(prepared.batch.parts(provider.facts(lease).circuits_per_job))
+    try:
+        digests = [digest] if len(parts) == 1 else [summarise(part, shots).digest for part in parts]
+        return [(provider.encode(part, shots), len(part), digest) for part, digest in zip(parts, digests, strict=True)]
+    except InputError as error:
+        raise Denied(error.message, where=error.where or "submit", advice=error.advice) from None
 
 
 def _make_once(attempt: Attempt, approved: ApprovedPlan, provider: Backend, entry: journal.Entry, lease: CredentialLease, *, found: bool) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-Label = Literal["primary", "fallback", "substitute", "simulator"]
-"""Which backend of the manifest answered, the best first: the first one, another simulator for a simulator, another device, a simulator for a
-device. A run's is the worst of its rounds."""
+Label = Literal["primary", "cached", "fallback", "substitute", "simulator"]
+"""What gave a result, the best first: the manifest's first backend; the same when an earlier run asked it the same; another simulator for a
+simulator; another device; a simulator for a device. A run's is the worst of its rounds."""
 
 
 Ending = Literal["completed", "denied", "rejected", "expired", "cancelled", "abandoned"]

@@ -25,7 +25,7 @@ from prefect_gatehouse.ledger.verify import verify
 from prefect_gatehouse.operate.device_now import DeviceNow
 from prefect_gatehouse.operate.reproduce import reproduce
 from prefect_gatehouse.run.plan_view import sections
-from prefect_gatehouse.run.reproducible import delete_due, read_kept, sample
+from prefect_gatehouse.run.reproducible import FILES, read_kept, sample
 from prefect_gatehouse.secrets.lease import SecretText
 from prefect_gatehouse.store.run_keys import RunKeys
 from prefect_gatehouse.testing import BraketEmulator
@@ -64,10 +64,10 @@ def test_a_run_is_kept_beyond_its_end_and_not_beyond_its_retention(desk: Desk) -
     first, second = read_kept(desk.settings, desk.ledger, RUN)
     assert (first.circuits, first.places, len(first.batch), len(first.counts)) == (3, (0, 2), 2, 2)
     assert (second.places, second.shots, first.backend) == ((0,), 64, "aer") and "qiskit" in first.versions
-    assert delete_due(desk.settings, desk.ledger, time.time() + 1.9 * DAY) == []
-    deleted = delete_due(desk.settings, desk.ledger, time.time() + 2.1 * DAY)
+    assert FILES.delete_due(desk.settings, desk.ledger, time.time() + 1.9 * DAY) == []
+    deleted = FILES.delete_due(desk.settings, desk.ledger, time.time() + 2.1 * DAY)
     assert [item.deleted for item in deleted] == [True, True] and files(desk) == []
-    assert delete_due(desk.settings, desk.ledger, time.time() + 3 * DAY) == [] and read_kept(desk.settings, desk.ledger, RUN) == []
+    assert FILES.delete_due(desk.settings, desk.ledger, time.time() + 3 * DAY) == [] and read_kept(desk.settings, desk.ledger, RUN) == []
     desk.attempt.seal()
     assert verify(desk.ledger, VerifierKey.parse((desk.settings.home / "ledger.vkey").read_text())).problems == []
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,17 @@ from prefect_gatehouse.evidence.questions import open_obligations
 from prefect_gatehouse.flows.ending import end
 from prefect_gatehouse.flows.rounds import run_rounds
 from prefect_gatehouse.ledger.charges import month_of
-from prefect_gatehouse.ledger.events import JobClosed, JobGone, JobLeft, JobSubmitted, JobUnknown, ProviderAsked, RunInterrupted, RunQueued
+from prefect_gatehouse.ledger.events import (
+    JobClosed,
+    JobGone,
+    JobLeft,
+    JobSubmitted,
+    JobUnknown,
+    ProviderAsked,
+    RunInterrupted,
+    RunQueued,
+    SpendingDiffered,
+)
 from prefect_gatehouse.ledger.note import VerifierKey
 from prefect_gatehouse.ledger.spending import Used, used
 from prefect_gatehouse.ledger.verify import verify
@@ -258,3 +269,56 @@ def test_an_outage_while_it_waits(desk: Desk, braket: BraketEmulator) -> None:
     desk.attempt = desk.next_attempt()
     desk.attempt.record(f"interrupted:{desk.attempt.number}", RunInterrupted(status="failed", message="disk", until=time.time() + 9000))
     assert look(desk).ready == []
+
+
+def limit(braket: BraketEmulator) -> None:
+    """The service's own limit of the device, for this day and the next."""
+    now = datetime.now(UTC)
+    period = {"startAt": now - timedelta(days=1), "endAt": now + timedelta(days=1)}
+    braket.client("braket").create_spending_limit(clientToken="0" * 64, deviceArn=MACHINE, spendingLimit="100", timePeriod=period)
+
+
+def asked_for_figures(braket: BraketEmulator) -> int:
+    return int(braket.state()["calls"].get("SearchSpendingLimits", 0))
+
+
+def test_figures_are_compared(desk: Desk, braket: BraketEmulator) -> None:
+    """With the jobs, in one call: while ours waits and when it is billed the figures agree; a stranger's task is a difference, an event once."""
+    limit(braket)
+    braket.conduct(queue_seconds=600)
+    queue(desk)
+    before = asked_for_figures(braket)
+    assert look(desk).told == [] and asked_for_figures(braket) - before == 1
+    task(braket, desk, "elsewhere:0:0:0")
+    for _ in range(2):
+        assert [(row["about"], row["done"]) for row in look(desk).told if row["done"] != "unknown"] == [(BACKEND, "spending differs")]
+    (event,) = desk.ledger.facts(SpendingDiffered)
+    assert (event.fact.backend, event.fact.theirs_usd - event.fact.ours_usd) == (BACKEND, Decimal("0.30145"))
+    proven(desk)
+
+
+def test_figures_of_a_device_that_nobody_waits_for(desk: Desk, braket: BraketEmulator) -> None:
+    """Once an hour, and with the credential and under the policy of the run that used it last; no call where nobody used it this month."""
+    limit(braket)
+    look(desk)
+    assert asked_for_figures(braket) == 0
+    submitted(desk, braket)
+    end(desk.attempt, "cancelled")
+    before, later = asked_for_figures(braket), time.time()
+    for now in (later, later + 60, later + 3000, later + 3700):
+        assert look(desk, now).told == []
+    assert asked_for_figures(braket) - before == 2
+    assert [(event.fact.block, event.fact.jobs) for event in desk.ledger.facts(ProviderAsked)] == [("secret/aws", 0)] * 2
+    proven(desk)
+
+
+def test_figures_that_nobody_tells(desk: Desk, braket: BraketEmulator) -> None:
+    """The credential may not ask: said, and the run goes on all the same."""
+    limit(braket)
+    braket.conduct(queue_seconds=600)
+    queue(desk)
+    braket.conduct(queue_seconds=0)
+    braket.wait(lambda state: all(each["status"] == "COMPLETED" for each in state["tasks"]))
+    braket.fault("SearchSpendingLimits", "error", code="AccessDeniedException", status=403, times=5)
+    found = look(desk)
+    assert [row["done"] for row in found.told] == ["not compared"] and [row.run_id for row in found.ready] == [RUN]

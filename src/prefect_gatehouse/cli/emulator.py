@@ -27,7 +27,7 @@ def _braket(port: int, maximum_executables: int, no_noise: bool, as_json: bool) 
 
     Prints the lines that send a shell's SDKs there. Faults are ordered below /_emulator/; docs/emulators.md lists them.
     """
-    _require("moto", "emulators", "emulator braket")
+    require("moto", "emulators", "emulator braket")
     warnings.simplefilter("ignore")  # those of the packages that serve S3 are for their authors
     from prefect_gatehouse.emulators.braket.server import Emulator
 
@@ -43,7 +43,7 @@ def _ibm(port: int, no_noise: bool, as_json: bool) -> None:
 
     Prints the lines that send a shell's SDK there. Faults are ordered below /_emulator/; docs/emulators.md lists them.
     """
-    _require("qiskit_ibm_runtime", "ibm", "emulator ibm")
+    require("qiskit_ibm_runtime", "ibm", "emulator ibm")
     warnings.simplefilter("ignore")  # as above
     from prefect_gatehouse.emulators.ibm.server import Emulator
 
@@ -52,7 +52,12 @@ def _ibm(port: int, no_noise: bool, as_json: bool) -> None:
     _answer(emulator.environment(), emulator.serve, as_json=as_json)
 
 
-def _require(module: str, extra: str, where: str) -> None:
+def require(module: str, extra: str, where: str) -> None:
+    """Raises if what an emulator is built on is not there.
+
+    Raises:
+        InputError: It is not installed.
+    """
     if importlib.util.find_spec(module) is None:
         raise InputError(f"{module.replace('_', '-')} is not installed", where=where, advice=f'install "prefect-gatehouse[{extra}]"')
 

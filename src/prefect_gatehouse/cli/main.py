@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("doctor:command", "Look over work pools and deployments on the Prefect server."),
     "provider": ("provider:command", "Prove that a provider conforms; look whether it has changed."),
     "emulator": ("emulator:command", "Start a server that a provider's unmodified SDK talks to."),
+    "drill": ("drill:command", "Try what becomes of runs in an outage, on an emulator."),
     "demo": ("demo:command", "Run the main job end to end on this machine."),
 }
 

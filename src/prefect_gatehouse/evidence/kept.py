@@ -11,8 +11,8 @@ from sqlalchemy import select
 
 from prefect_gatehouse.canonical import sha256_bytes, sha256_file
 from prefect_gatehouse.errors import GatehouseError, Tampered
-from prefect_gatehouse.ledger.events import GatePassed, JobSettled, ReportWritten, SubmissionIntended
-from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.ledger.events import GatePassed, JobSettled, ReportWritten, ResultReused, SubmissionIntended
+from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.ledger.tables import submissions
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.values import MinimisedData, RawOutcome
@@ -51,7 +51,8 @@ def _artifact(chain: Chain, gate: str) -> Artifact | None:
 
 def _journal(ledger: Ledger) -> Iterator[str]:
     said = {event.fact.key: event for event in ledger.facts(SubmissionIntended)}
-    given = {event.fact.key: event for event in ledger.facts(JobSettled)}
+    given: dict[str, Event[JobSettled] | Event[ResultReused]] = {event.fact.key: event for event in ledger.facts(JobSettled)}
+    given |= {event.fact.key: event for event in ledger.facts(ResultReused)}
     try:
         with ledger.reading() as connection:
             for row in connection.execute(select(submissions.c.key, submissions.c.payload, submissions.c.result)):

@@ -37,5 +37,5 @@ def tags_of(run_id: str, environment: str, values: Iterable[object], gate: str |
             elif isinstance(part, Submission):
                 tags.add(f"plan:{part.plan_digest[:DIGEST_LENGTH]}")
             elif isinstance(part, Job):
-                tags |= {f"backend:{part.backend}", f"job:{part.handle}"}
+                tags |= {f"backend:{part.backend}", *([f"job:{part.handle}"] if part.handle else [])}
     return tags

@@ -406,6 +406,24 @@ class SubmissionAmbiguous(Fact):
     backend: str
 
 
+class ResultReused(Fact):
+    """A job was not made: an earlier run's result of the identical request stands for it."""
+
+    kind = "result-reused"
+    key: str
+    round: int
+    job: int
+    backend: str
+    circuits: int
+    circuits_digest: Digest
+    payload_sha256: Digest
+    result_sha256: Digest
+    sealed_sha256: Digest = Field(description="Of the result as the journal keeps it, encrypted.")
+    of: str = Field(description="The job that gave it: run:round:job:fallback.")
+    given: AwareDatetime = Field(description="When that result was read.")
+    intended: float
+
+
 class JobClosed(Fact):
     """A run has ended, and nothing more becomes of its job: what the provider says of it, and what it cost."""
 
@@ -447,7 +465,7 @@ class JobUnknown(Fact):
 
 
 class ProviderAsked(Fact):
-    """A credential was fetched to ask a provider about the jobs of many runs; it belongs to none of them."""
+    """A credential was fetched to ask a provider about the jobs of many runs, or what a device has cost; it belongs to none of them."""
 
     kind = "provider-asked"
     backend: str
@@ -456,7 +474,7 @@ class ProviderAsked(Fact):
     block: str
     secret_version: str = Field("", description="At its store, where the store has versions.")
     lease: str
-    jobs: int = Field(ge=0, description="How many it was asked about.")
+    jobs: int = Field(ge=0, description="How many it was asked about; none where only its figures were wanted.")
 
 
 class BackendPassedOver(Fact):
@@ -674,7 +692,7 @@ KINDS: Mapping[str, type[Fact]] = {
         RunInterrupted, RunRescheduled, EndingDecided, RunEnded,
         PolicyDecided, ApprovalAsked, FormDiffered, ApprovalGiven, ApprovalRejected, AnswerRefused,
         LeaseNotRevoked, WorkersReadKeys, WorkloadRan, ReIdentified, KeyRotationDecided, KeysRotated,
-        SubmissionIntended, JobSubmitted, SubmissionRefused, SubmissionAmbiguous, JobSettled,
+        SubmissionIntended, JobSubmitted, SubmissionRefused, SubmissionAmbiguous, JobSettled, ResultReused,
         JobClosed, JobLeft, JobGone, JobUnknown, ProviderAsked, BackendPassedOver,
         PeopleChanged, BudgetSet, ProviderLimitSet, SpendingDiffered, ProviderApproved, ProviderDrifted,
         ArtifactStored, ArtifactsDeleted, ReportWritten, ReportDeleted, RunReproduced, SyntheticRecorded,

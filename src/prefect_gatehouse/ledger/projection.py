@@ -25,6 +25,7 @@ from prefect_gatehouse.ledger.events import (
     JobLeft,
     JobSettled,
     JobSubmitted,
+    ResultReused,
     RunAdmitted,
     RunEnded,
     RunInterrupted,
@@ -152,7 +153,7 @@ class Projection:
 
     def _move(self, run_id: str, fact: Fact) -> Iterator[str]:
         match fact:
-            case SubmissionIntended():
+            case SubmissionIntended() | ResultReused():
                 self.submissions[fact.key] = submission(run_id, fact)
             case JobSubmitted():
                 yield from self._step(fact.key, "intended", state="submitted", handle=fact.job)
@@ -197,8 +198,11 @@ class Projection:
             row.update(columns)
 
 
-def submission(run_id: str, fact: SubmissionIntended) -> Columns:
-    """The journal's row of an intent, without its payload."""
+def submission(run_id: str, fact: SubmissionIntended | ResultReused) -> Columns:
+    """The journal's row of an intent, or of a job that was not made, without its payload and result."""
+    if isinstance(fact, ResultReused):
+        told = fact.model_dump(include={"round", "job", "backend", "circuits", "circuits_digest", "payload_sha256", "intended"})
+        return {"run_id": run_id, "fallback": 0, "state": "reused", "handle": None, "reserved": Decimal(0), "settled": Decimal(0), **told}
     return {
         "run_id": run_id,
         "round": fact.round,

@@ -38,6 +38,8 @@ from prefect_gatehouse.ledger.projection import RunRow, next_run, paid_for
 from prefect_gatehouse.ledger.tables import charges, events, heartbeats, metadata, outbox, runs
 
 GENESIS = "0" * 64
+LEDGER = "ledger"
+"""The run of events that belong to none."""
 # Any constant will do: it names the one lock that orders appends on PostgreSQL.
 _APPEND_LOCK = 0x6761746568
 

@@ -113,6 +113,10 @@ class Execution(Strict):
     max_queue: Annotated[int, Field(ge=0, le=1_000_000)] | None = Field(
         None, description="A backend in whose queue more jobs wait is passed over; no limit unless set."
     )
+    reuse: Duration | None = Field(
+        None,
+        description="Results are kept so long, sealed, to answer identical requests of this pipeline; the class of the output says how long at most.",
+    )
     window: Window | None = Field(None, description="Hours in which jobs are submitted; at any hour unless set.")
 
     @model_validator(mode="after")

@@ -61,12 +61,14 @@ def _about_rules(manifest: Manifest) -> Iterator[_Finding]:
 
 def _about_the_tier(manifest: Manifest) -> Iterator[_Finding]:
     """What the installation's tier demands of every manifest."""
-    from prefect_gatehouse.policy.tiers import contradicts, falls_back, load_tiers
+    from prefect_gatehouse.policy.tiers import contradicts, falls_back, load_tiers, reuses
     from prefect_gatehouse.settings import load_settings
 
     tier = load_tiers(load_settings().tiers)[manifest.tier]
     if falls_back(manifest, tier):
         yield ("execution", "backends"), f"the tier {manifest.tier} forbids a fallback", "name one backend"
+    if reuses(manifest, tier):
+        yield ("execution", "reuse"), f"the tier {manifest.tier} forbids earlier results", "leave it out"
     if contradicts(manifest, tier):
         yield ("execution", "rehearsal"), f"the tier {manifest.tier} demands a rehearsal", "write required, or leave it out"
 

@@ -12,14 +12,11 @@ from prefect_gatehouse.canonical import Json, canonical
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.events import GatePassed, KeyRotationDecided, KeysRotated
-from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.ledger.store import LEDGER, Ledger
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.secrets.lease_record import LeaseRecord
 from prefect_gatehouse.settings import Settings
-
-LEDGER = "ledger"
-"""The run of events that belong to none."""
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from prefect_gatehouse.canonical import Json, digest
 from prefect_gatehouse.data.scratch import scratch_home
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.ledger.events import Drift, ProviderApproved, ProviderDrifted
-from prefect_gatehouse.ledger.store import Event, Ledger
+from prefect_gatehouse.ledger.store import LEDGER, Event, Ledger
 from prefect_gatehouse.operate.budgets import line_of
 from prefect_gatehouse.operate.conformance import leases_of
-from prefect_gatehouse.operate.signing import LEDGER, record
+from prefect_gatehouse.operate.signing import record
 from prefect_gatehouse.providers.conformance.subject import subject_of
 from prefect_gatehouse.providers.description import compare, describe, may_change
 from prefect_gatehouse.providers.registry import block_of

@@ -11,11 +11,9 @@ from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.events import SignedAct
 from prefect_gatehouse.ledger.seal import seal_home
-from prefect_gatehouse.ledger.store import Event, Ledger
+from prefect_gatehouse.ledger.store import LEDGER, Event, Ledger
 from prefect_gatehouse.settings import Settings
 
-LEDGER = "ledger"
-"""The run of events that belong to none."""
 A = TypeVar("A", bound=SignedAct)
 
 

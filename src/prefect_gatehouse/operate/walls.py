@@ -7,46 +7,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 
-from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.ledger.charges import month_of
-from prefect_gatehouse.ledger.events import ProviderLimitSet, SpendingDiffered
-from prefect_gatehouse.ledger.spending import used_on
+from prefect_gatehouse.ledger.events import ProviderLimitSet
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.operate.budgets import amount_of, line_of
 from prefect_gatehouse.operate.conformance import leases_of
-from prefect_gatehouse.operate.signing import LEDGER, record
-from prefect_gatehouse.providers.interface import Connection, LimitsSpending, SpendingLimit
+from prefect_gatehouse.operate.signing import record
+from prefect_gatehouse.providers.interface import Connection, LimitsSpending
 from prefect_gatehouse.providers.registry import block_of, connect
+from prefect_gatehouse.run.walls import Wall, note, read
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.store.sealer import NoKey
-from prefect_gatehouse.usd import in_usd, up
-
-
-@dataclass(frozen=True)
-class Wall:
-    """A provider's limit beside our figure of the same time.
-
-    Attributes:
-        limit: The provider's.
-        ours: USD that our journal has for the backend in the limit's period.
-    """
-
-    limit: SpendingLimit
-    ours: Decimal
-
-    @property
-    def theirs(self) -> Decimal:
-        """USD that the provider has, spent and queued."""
-        return self.limit.spent + self.limit.queued
-
-    @property
-    def differs(self) -> bool:
-        """Whether the two figures are not the same."""
-        return up(self.theirs) != up(self.ours)
 
 
 @dataclass(frozen=True)
@@ -90,24 +64,11 @@ def look(ledger: Ledger, device: Device, now: datetime | None = None) -> tuple[W
     Raises:
         Unavailable: The provider does not answer.
     """
-    now = now or datetime.now(UTC)
-    walls = []
-    for limit in device.backend.spending_limits(device.lease):
-        if limit.holds(now):
-            with ledger.reading() as connection:
-                ours = in_usd(used_on(connection, device.name, limit.start.timestamp(), limit.end.timestamp()))
-            walls.append(Wall(limit, ours))
+    walls = read(ledger, device.name, device.backend, device.lease, now)
     for wall in walls:
         if wall.differs:
-            _note(ledger, device.name, wall)
-    return tuple(walls)
-
-
-def _note(ledger: Ledger, backend: str, wall: Wall) -> None:
-    limit = wall.limit
-    fact = SpendingDiffered(backend=backend, limit=limit.name, start=limit.start, end=limit.end, theirs_usd=wall.theirs, ours_usd=wall.ours)
-    with ledger.transaction() as tx:
-        tx.append(f"spending-differed:{digest(fact.data())[:32]}", LEDGER, fact)
+            note(ledger, wall)
+    return walls
 
 
 def set_wall(settings: Settings, ledger: Ledger, device: Device, *, month_usd: str, reason: str) -> Event[ProviderLimitSet]:

@@ -73,10 +73,12 @@ def refuse_long_retention(manifest: Manifest, rules: ClassRules) -> None:
         Denied: Names the field of the manifest.
     """
     again = manifest.reproduce.keep if manifest.reproduce is not None else timedelta(0)
+    reuse = manifest.execution.reuse or timedelta(0)
     for what, field, wanted, longest in (
         ("artifacts", "retention.artifacts", manifest.retention.artifacts, rules.artifacts_seconds),
         ("evidence", "retention.evidence", manifest.retention.evidence, rules.evidence_seconds),
         ("circuits to run again", "reproduce.keep", again, rules.artifacts_seconds),
+        ("results to reuse", "execution.reuse", reuse, rules.artifacts_seconds),
     ):
         if wanted > timedelta(seconds=longest):
             raise Denied(

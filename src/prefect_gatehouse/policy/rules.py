@@ -33,6 +33,7 @@ class TierRules(Value):
     worker: WorkerKind = Field("gatehouse", description="The weakest worker that may start a run's processes.")
     cell: CellName = Field("bubblewrap", description="The weakest cell that a workload may run in.")
     fallback: Literal["allowed", "forbidden"] = Field("allowed", description="Whether a manifest may name more than one backend.")
+    reuse: Literal["allowed", "forbidden"] = Field("forbidden", description="Whether an earlier result may answer an identical request.")
     drift: Literal["stop", "tell"] = Field("stop", description="What comes of a provider that is not as somebody approved it.")
 
 

@@ -40,6 +40,7 @@ class _Tier(Strict):
     worker: WorkerKind = "gatehouse"
     cell: CellName = "bubblewrap"
     fallback: Literal["allowed", "forbidden"] = "forbidden"
+    reuse: Literal["allowed", "forbidden"] = "forbidden"
     drift: Literal["stop", "tell"] = "stop"
 
 
@@ -81,6 +82,7 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             worker=tier.worker,
             cell=tier.cell,
             fallback=tier.fallback,
+            reuse=tier.reuse,
             drift=tier.drift,
         )
         for name, tier in tiers.items()
@@ -105,6 +107,21 @@ def refuse_fallback(manifest: Manifest, tier: TierRules) -> None:
     """
     if falls_back(manifest, tier):
         raise Denied(f"the tier {tier.name} forbids a fallback", where="execution.backends", advice="name one backend")
+
+
+def refuse_reuse(manifest: Manifest, tier: TierRules) -> None:
+    """Stops a manifest that would have earlier results answer in a tier that wants each asked for.
+
+    Raises:
+        Denied: So it is.
+    """
+    if reuses(manifest, tier):
+        raise Denied(f"the tier {tier.name} forbids earlier results", where="execution.reuse", advice="leave it out")
+
+
+def reuses(manifest: Manifest, tier: TierRules) -> bool:
+    """Whether a manifest would have earlier results answer, which its tier forbids."""
+    return tier.reuse == "forbidden" and manifest.execution.reuse is not None
 
 
 def falls_back(manifest: Manifest, tier: TierRules) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -108,10 +108,16 @@ def words_of(plan: Plan) -> tuple[tuple[str, str], ...]:
         ("Rows", str(minimised.artifact.rows)),
         ("Classes that leave", ", ".join(f"{each} ({counted(classes[each], 'column')})" for each in DataClass if classes[each]) or "none"),
         ("Backends", ", ".join(_backend(item) for item in body.backends)),
+        *_earlier(manifest.execution.reuse),
         ("Worst cost", f"{body.cost} USD in at most {counted(body.rounds, 'round')} and {counted(body.jobs, 'job')}"),
         ("Target", f"{target.system} at {body.endpoint(target.system)}, table {target.table}, rows of class {body.classes.output_class}"),
     )
     return tuple((name, plain_line(value)) for name, value in lines)
+
+
+def _earlier(reuse: timedelta | None) -> Iterator[tuple[str, str]]:
+    if reuse is not None:
+        yield "Earlier results", f"may stand for identical requests of this pipeline, up to {reuse} old, labelled cached"
 
 
 def _backend(item: BackendSnapshot) -> str:

@@ -1,7 +1,8 @@
 """The submission journal: an intent with its payload and its reservation before the call, the handle after it.
 
 At most one paid job per key ``run:round:job:fallback``, whatever dies when. A row goes intended -> submitted -> settled, or
-intended -> refused, or intended -> ambiguous, where it waits for a person. Once its run has ended, whatever is open goes to closed.
+intended -> refused, or intended -> ambiguous, where it waits for a person. A job that was not made because an earlier result stands for it has a
+row that is ``reused`` from the start. Once its run has ended, whatever is open goes to closed.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -22,11 +24,12 @@ from prefect_gatehouse.ledger.events import (
     JobClosed,
     JobSettled,
     JobSubmitted,
+    ResultReused,
     SubmissionAmbiguous,
     SubmissionIntended,
     SubmissionRefused,
 )
-from prefect_gatehouse.ledger.projection import OPEN
+from prefect_gatehouse.ledger.projection import OPEN, submission
 from prefect_gatehouse.ledger.store import Event, Ledger, Transaction
 from prefect_gatehouse.ledger.tables import submissions
 from prefect_gatehouse.money.caps import require_room
@@ -35,7 +38,7 @@ from prefect_gatehouse.store.sealer import Sealer
 from prefect_gatehouse.usd import is_amount, up
 
 F = TypeVar("F", bound=Fact)
-State = Literal["intended", "submitted", "settled", "refused", "ambiguous", "closed"]
+State = Literal["intended", "submitted", "settled", "refused", "ambiguous", "closed", "reused"]
 
 
 class Reads(Protocol):
@@ -79,6 +82,10 @@ class Entry:
 _COLUMNS = tuple(submissions.c[name] for name in Entry.__dataclass_fields__)
 
 
+_WITH_RESULT: dict[str, type[JobSettled | ResultReused]] = {"settled": JobSettled, "reused": ResultReused}
+"""States that have one, each with the event that has its digest under its own name."""
+
+
 def entries(attempt: Reads, round_number: int | None = None) -> list[Entry]:
     """The run's rows, of one round where given, in order of round, job and fallback."""
     query = select(*_COLUMNS).where(submissions.c.run_id == attempt.run_id)
@@ -93,7 +100,8 @@ def payload_of(attempt: Reads, entry: Entry) -> bytes:
     """The payload as it was intended, opened with the run's key."""
     with attempt.ledger.reading() as connection:
         sealed = connection.scalar(select(submissions.c.payload).where(submissions.c.key == entry.key))
-    return _opened(attempt, sealed, _name("intended", entry.key), SubmissionIntended, "payload_sha256")
+    name, kind = ("reused", ResultReused) if entry.state == "reused" else ("intended", SubmissionIntended)
+    return _opened(attempt, sealed, _name(name, entry.key), kind, "payload_sha256")
 
 
 def _name(what: str, key: str) -> str:
@@ -101,7 +109,7 @@ def _name(what: str, key: str) -> str:
     return f"{what}:{key.partition(':')[2]}"
 
 
-def _opened(attempt: Reads, sealed: bytes | None, event_name: str, kind: type[SubmissionIntended | JobSettled], field: str) -> bytes:
+def _opened(attempt: Reads, sealed: bytes | None, event_name: str, kind: type[SubmissionIntended | JobSettled | ResultReused], field: str) -> bytes:
     """Sealed bytes, if they are the ones whose digest the chained event has."""
     data = attempt.sealer.open(sealed or b"")
     event = attempt.find(event_name, kind)
@@ -111,15 +119,15 @@ def _opened(attempt: Reads, sealed: bytes | None, event_name: str, kind: type[Su
 
 
 def results_of(attempt: Reads, round_number: int) -> list[bytes]:
-    """The stored results of a round's settled jobs, in order of job, opened with the run's key."""
+    """The stored results of a round's settled jobs, and of those that an earlier result stands for, in order of job, opened with the run's key."""
     query = (
-        select(submissions.c.key, submissions.c.result)
-        .where(submissions.c.run_id == attempt.run_id, submissions.c.round == round_number, submissions.c.state == "settled")
+        select(submissions.c.key, submissions.c.state, submissions.c.result)
+        .where(submissions.c.run_id == attempt.run_id, submissions.c.round == round_number, submissions.c.state.in_(_WITH_RESULT))
         .order_by(submissions.c.job)
     )
     with attempt.ledger.reading() as connection:
         rows = connection.execute(query).all()
-    return [_opened(attempt, row.result, _name("settled", row.key), JobSettled, "result_sha256") for row in rows]
+    return [_opened(attempt, row.result, _name(row.state, row.key), _WITH_RESULT[row.state], "result_sha256") for row in rows]
 
 
 def cost_of(attempt: Reads, round_number: int) -> Decimal:
@@ -135,7 +143,7 @@ def spent(tx: Transaction, run_id: str) -> Decimal:
 
 def used_jobs(tx: Transaction, run_id: str) -> int:
     """Jobs that the run has made or may have made."""
-    counted = (submissions.c.run_id == run_id) & (submissions.c.state != "refused")
+    counted = (submissions.c.run_id == run_id) & submissions.c.state.not_in(("refused", "reused"))
     return tx.connection.scalar(select(func.count()).select_from(submissions).where(counted)) or 0
 
 
@@ -248,6 +256,53 @@ def settled(attempt: Attempt, entry: Entry, result: bytes, cost: Decimal) -> Non
             _name("settled", entry.key),
             JobSettled(key=entry.key, result_sha256=sha256_bytes(result), sealed_sha256=sha256_bytes(sealed), cost_usd=cost),
         )
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A result that stands for a job.
+
+    Attributes:
+        payload: What would be sent.
+        circuits: In it.
+        circuits_digest: Of them.
+        result: As it was settled then.
+        of: Key of the job that gave it.
+        given: When it was read.
+    """
+
+    payload: bytes
+    circuits: int
+    circuits_digest: str
+    result: bytes
+    of: str
+    given: datetime
+
+
+def reuse(attempt: Attempt, standing: Sequence[Standing], *, round_number: int, backend: str) -> list[Entry]:
+    """Writes a round whose jobs are not made: nothing is intended, reserved or charged."""
+    sealer, now = attempt.sealer, time.time()
+    with attempt.effect() as tx:
+        for job, each in enumerate(standing):
+            sealed = sealer.seal(each.result)
+            fact = ResultReused(
+                key=f"{attempt.run_id}:{round_number}:{job}:0",
+                round=round_number,
+                job=job,
+                backend=backend,
+                circuits=each.circuits,
+                circuits_digest=each.circuits_digest,
+                payload_sha256=sha256_bytes(each.payload),
+                result_sha256=sha256_bytes(each.result),
+                sealed_sha256=sha256_bytes(sealed),
+                of=each.of,
+                given=each.given,
+                intended=now,
+            )
+            row = {**submission(attempt.run_id, fact), "key": fact.key, "payload": sealer.seal(each.payload), "result": sealed}
+            tx.connection.execute(insert(submissions), row)
+            attempt.append(tx, _name("reused", fact.key), fact)
+    return entries(attempt, round_number)
 
 
 def close(tx: Transaction, fact: JobClosed) -> bool:

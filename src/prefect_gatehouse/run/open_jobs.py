@@ -111,6 +111,16 @@ def grouped(ledger: Ledger, jobs: Iterable[OpenJob]) -> tuple[list[Group], list[
     return list(groups.values()), broken
 
 
+def group_of(ledger: Ledger, run_id: str, backend: str) -> Group:
+    """No jobs, and the way to the provider that a run's plan has.
+
+    Raises:
+        Tampered: The ledger does not have the plan.
+    """
+    plan = _plan(ledger, run_id)
+    return Group(backend, plan.admitted, plan.body.settings_of(backend))
+
+
 def _plan(ledger: Ledger, run_id: str) -> Plan:
     plan = Chain(ledger, run_id).read(Plan.gate, Plan)
     if plan is None:

@@ -253,6 +253,11 @@ def _written(plan: Plan) -> Section:
 
 def _kept(plan: Plan) -> Iterator[tuple[str, str]]:
     """What outlives the run because the manifest says so."""
+    reuse = plan.admitted.manifest.execution.reuse
+    if reuse is not None:
+        days, first = _duration(int(reuse.total_seconds())), plan.body.backends[0].name
+        yield "Earlier results", f"up to {days} old, of this pipeline on {first}, stand for an identical request: not sent, free, labelled cached"
+        yield "Kept to answer", f"the counts of every job there, under a key of their own, for {days} from the result"
     again = plan.admitted.manifest.reproduce
     if again is not None:
         days = _duration(int(again.keep.total_seconds()))

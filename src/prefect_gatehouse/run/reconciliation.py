@@ -1,6 +1,8 @@
 """One look at every job that nobody waits for: which runs can go on, what is left of runs that have ended, and what nobody can explain.
 
 Each provider is asked once for all jobs of a tenant on a device, by search where it has one; a thousand jobs cost a dozen calls and hold no process.
+Where a provider has spending limits of its own, its figure is compared with ours: one call a device, in the same visit, and once an hour where there
+is nothing else to ask.
 """
 
 from __future__ import annotations
@@ -8,39 +10,46 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.files import safe_name
+from prefect_gatehouse.ledger.charges import month_of
 from prefect_gatehouse.ledger.events import GateFailed, JobUnknown, ProviderAsked, RunQueued
 from prefect_gatehouse.ledger.projection import RunRow
-from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.ledger.spending import devices_used
+from prefect_gatehouse.ledger.store import LEDGER, Ledger
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.plurals import counted
-from prefect_gatehouse.providers.interface import Backend, Connection, JobState, ListsJobs, SeenJob
+from prefect_gatehouse.providers.interface import Backend, Connection, JobState, LimitsSpending, ListsJobs, SeenJob
 from prefect_gatehouse.providers.registry import connect, split
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.left_jobs import LeftJobs, PutAway
-from prefect_gatehouse.run.open_jobs import Group, OpenJob, grouped, known, open_jobs, with_handle
+from prefect_gatehouse.run.open_jobs import Group, OpenJob, group_of, grouped, known, open_jobs, with_handle
 from prefect_gatehouse.run.parts import Parts
 from prefect_gatehouse.run.policy_questions import ask_secret
 from prefect_gatehouse.run.values import ApprovedPlan
+from prefect_gatehouse.run.walls import Wall, joined, note, read
 from prefect_gatehouse.run.willing import AGAIN_SECONDS
 from prefect_gatehouse.secrets.lease import CredentialLease, SecretReader
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.store.sealer import NoKey
+from prefect_gatehouse.usd import up
 
 if TYPE_CHECKING:
     from prefect_gatehouse.policy.interface import Policy
 
-LEDGER = "ledger"
-"""The run of events that belong to none."""
 _PUT_AWAY = 100  # jobs of ended runs in a round, a handful of calls each: a round stays shorter than the time to the next one
 _STRANGERS_SINCE = timedelta(days=1)
 _LONGEST_LIST = timedelta(days=30)  # older jobs are asked for by name: an obligation of last year must not have the year listed
+_FIGURES_SECONDS = 3600.0  # a device without open jobs: its figure moves only if somebody else uses it, or a bill is late
+_ASKED_AT_MOST = 500  # events that are read to see who was asked within that time
 _SLACK = timedelta(minutes=15)  # between this machine's clock and a provider's
 
 
@@ -79,6 +88,8 @@ class Reconciliation:
         self._found = Found()
         self._states: dict[str, JobState] = {}
         self._left_to_do = _PUT_AWAY
+        self._walls: dict[str, tuple[Wall, ...]] = {}
+        """What was read of the limits of each device, by the name that manifests have for it."""
 
     def look(self) -> Found:
         """Asks every provider, puts away what ended runs have left, and says which runs can go on."""
@@ -96,6 +107,7 @@ class Reconciliation:
                 for job in group.jobs:
                     if job.ended:
                         self._of(job).note(job.entry, error.message)
+        self._look_at_figures({group.backend for group in groups})
         self._found.ready += [row for row in waiting if self._may_go_on(row, [job for job in jobs if job.run_id == row.run_id])]
         return self._found
 
@@ -105,18 +117,62 @@ class Reconciliation:
         return Parts(self._settings, Chain(self._ledger, LEDGER), lambda: True, lambda block: {}).policy
 
     def _ask(self, group: Group) -> None:
+        with self._signed_in(group) as lease:
+            backend = self._connected(group)
+            seen = self._seen(group, backend, lease)
+            for job in self._in_turn([job for job in group.jobs if job.ended]):
+                self._put_away(job, backend, lease, seen)
+            self._read_limits(group.backend, backend, lease)
+        self._found.asked += len(group.jobs)
+
+    @contextmanager
+    def _signed_in(self, group: Group) -> Iterator[CredentialLease]:
+        """A lease of the group's credential, where the policy of the day lets it be fetched."""
         environment, manifest = self._settings.environment, group.admitted.manifest
         ask_secret(self._policy, group.admitted, Purpose.SUBMIT, environment)
         block = group.block
         secret = self._read_secret(block) if block is not None else None
         with CredentialLease(Purpose.SUBMIT, block, secret, environment=environment, tenant=manifest.tenant) as lease:
             self._tell_asked(group, lease)
-            folder = self._settings.folder("providers") / safe_name(split(group.backend)[0], "the provider") / group.jobs[0].run_id
-            backend = connect(group.backend, Connection(folder, NoKey(), group.settings))
-            seen = self._seen(group, backend, lease)
-            for job in self._in_turn([job for job in group.jobs if job.ended]):
-                self._put_away(job, backend, lease, seen)
-        self._found.asked += len(group.jobs)
+            yield lease
+
+    def _connected(self, group: Group) -> Backend:
+        folder = self._settings.folder("providers") / safe_name(split(group.backend)[0], "the provider") / group.admitted.run_id
+        return connect(group.backend, Connection(folder, NoKey(), group.settings))
+
+    def _look_at_figures(self, visited: set[str]) -> None:
+        """Compares what the providers have for devices with what we have, those that were used this month and not visited for jobs included."""
+        with self._ledger.reading() as connection:
+            devices = devices_used(connection, month_of(self._now))
+        for name in sorted(devices.keys() - visited - self._asked_lately()):
+            try:
+                group = group_of(self._ledger, devices[name], name)
+                backend = self._connected(group)
+                if isinstance(backend, LimitsSpending):
+                    with self._signed_in(group) as lease:
+                        self._read_limits(name, backend, lease)
+            except GatehouseError as error:
+                self._found.tell(name, "not compared", str(error))
+        for wall in joined(chain.from_iterable(self._walls.values())):
+            if wall.differs:
+                note(self._ledger, wall)
+                figures = f"until {wall.limit.end:%Y-%m-%d} the provider has {up(wall.theirs)} USD, we have {up(wall.ours)}"
+                self._found.tell(wall.backend, "spending differs", figures)
+
+    def _asked_lately(self) -> set[str]:
+        since = self._now - _FIGURES_SECONDS
+        newest = self._ledger.newest(ProviderAsked, limit=_ASKED_AT_MOST)
+        return {event.fact.backend for event in newest if event.when.timestamp() > since}
+
+    def _read_limits(self, name: str, backend: Backend, lease: CredentialLease) -> None:
+        """Once a round for each device; the jobs were looked after before, so what a limit's figure is made of has just been asked for."""
+        if name in self._walls or not isinstance(backend, LimitsSpending):
+            return
+        try:
+            self._walls[name] = read(self._ledger, name, backend, lease, datetime.fromtimestamp(self._now, UTC))
+        except GatehouseError as error:
+            self._walls[name] = ()
+            self._found.tell(name, "not compared", str(error))
 
     def _seen(self, group: Group, backend: Backend, lease: CredentialLease) -> dict[str, SeenJob]:
         """Where the jobs are, into ``_states`` by handle; what a search has shown once for a key, by key."""

@@ -411,7 +411,7 @@ class Job(Value):
 
     key: str = Field(description="run:round:job:fallback")
     backend: str
-    handle: str
+    handle: str = Field(description="The provider's name of it; empty where none was made and an earlier result stands for it.")
     circuits: int
 
 
