@@ -16,10 +16,9 @@ from prefect_gatehouse.identity.keys import fingerprint, public_line
 from prefect_gatehouse.identity.people import People, Told, identifier
 from prefect_gatehouse.ledger.events import PeopleChanged
 from prefect_gatehouse.ledger.seal import seal_home
-from prefect_gatehouse.ledger.store import Event, Ledger
+from prefect_gatehouse.ledger.store import LEDGER, Event, Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate.budgets import line_of
-from prefect_gatehouse.operate.signing import LEDGER
 from prefect_gatehouse.run.registry import require_as_recorded
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import Role
