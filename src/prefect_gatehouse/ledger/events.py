@@ -282,7 +282,10 @@ class AnswerRefused(PlanAnswer):
     kind = "answer-refused"
     reason: str
     advice: str = ""
-    claimed: str = Field("", description="Whose answer it claimed to be, where the registry knows that person.")
+    claimed: str = Field("", description="Whose answer it claimed to be, where the registry knows that person; unknown where it does not.")
+    wrong: bool = Field(False, description="Whether it had a proof that proved nobody; so many of them are judged, and no more.")
+    totp_step: int | None = Field(None, description="Of a right one-time code, which is spent although the answer did not count.")
+    until: AwareDatetime | None = Field(None, description="Until when no code of that person, or of the run, is judged.")
 
 
 # Credentials

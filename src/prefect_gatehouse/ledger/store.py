@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Any, Generic, Self, TypeVar, cast
 
 from sqlalchemy import Connection, delete, func, insert, inspect, select, text, update
@@ -143,7 +144,7 @@ class Transaction:
         """
         if KINDS.get(fact.kind) is not type(fact):
             raise TypeError(f"{type(fact).__name__} is no kind of event that the ledger takes")
-        if self.connection.scalar(select(events.c.seq).where(events.c.event_id == event_id)) is not None:
+        if self.has(event_id):
             return False
         at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self._chain(event_id, run_id, fact.kind, fact.version, at, attempt, fact.data())
@@ -151,10 +152,20 @@ class Transaction:
         self._charge(run_id, fact)
         return True
 
+    def has(self, event_id: str) -> bool:
+        """Whether there is an event with this identifier."""
+        return self.connection.scalar(select(events.c.seq).where(events.c.event_id == event_id)) is not None
+
     def facts(self, kind: type[G]) -> list[Event[G]]:
         """Events of a kind, or of all kinds with a common base, in order; none comes between them and what this transaction appends."""
         query = select(events.c.body, events.c.leaf).where(events.c.kind.in_(_kinds(kind))).order_by(events.c.seq)
         return cast(list[Event[G]], [read_event(row.body, row.leaf) for row in self.connection.execute(query)])
+
+    def recent(self, kind: type[G], since: datetime) -> list[Event[G]]:
+        """Events of a kind from a moment on, oldest first; older ones are not read."""
+        query = select(events.c.body, events.c.leaf).where(events.c.kind == kind.kind).order_by(events.c.seq.desc())
+        newest = (cast(Event[G], read_event(row.body, row.leaf)) for row in self.connection.execute(query))
+        return list(takewhile(lambda event: event.when >= since, newest))[::-1]
 
     def account(self, run_id: str) -> Account | None:
         """Who pays for a run, by its admission; None where it has none."""

@@ -34,6 +34,9 @@ class TierRules(Value):
     cell: CellName = Field("bubblewrap", description="The weakest cell that a workload may run in.")
     fallback: Literal["allowed", "forbidden"] = Field("allowed", description="Whether a manifest may name more than one backend.")
     drift: Literal["stop", "tell"] = Field("stop", description="What comes of a provider that is not as somebody approved it.")
+    wrong_per_person: int = Field(3, ge=1, description="Most wrong answers in somebody's name within the window; then no code of theirs is judged.")
+    wrong_per_run: int = Field(6, ge=1, description="The same of a run.")
+    wrong_window_seconds: int = Field(3600, ge=60)
 
 
 class ClassRules(Value):

@@ -41,6 +41,9 @@ class _Tier(Strict):
     cell: CellName = "bubblewrap"
     fallback: Literal["allowed", "forbidden"] = "forbidden"
     drift: Literal["stop", "tell"] = "stop"
+    wrong_per_person: Annotated[int, Field(ge=1, le=100)] = 3
+    wrong_per_run: Annotated[int, Field(ge=1, le=100)] = 6
+    wrong_window: _Window = timedelta(hours=1)
 
 
 def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
@@ -82,6 +85,9 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             cell=tier.cell,
             fallback=tier.fallback,
             drift=tier.drift,
+            wrong_per_person=tier.wrong_per_person,
+            wrong_per_run=tier.wrong_per_run,
+            wrong_window_seconds=int(tier.wrong_window.total_seconds()),
         )
         for name, tier in tiers.items()
     }

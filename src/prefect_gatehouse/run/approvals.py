@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -16,13 +15,25 @@ from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.sshsig import VerifiedKey, verify
 from prefect_gatehouse.identity.statement import Statement, plain_line
 from prefect_gatehouse.ledger.events import AnswerRefused, ApprovalAsked, ApprovalGiven, ApprovalRejected, PlanAnswer, SignedAnswer
-from prefect_gatehouse.ledger.store import Event, Ledger
+from prefect_gatehouse.ledger.store import Event, Ledger, Transaction
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.policy.classes import leaving
-from prefect_gatehouse.run.answer import SPENT, Answer, CheckedAnswer, check_answer, method_of, read_answer, require_cleared, require_strength
+from prefect_gatehouse.run.answer import (
+    Answer,
+    CheckedAnswer,
+    authenticate,
+    is_code,
+    method_of,
+    read_answer,
+    refuse_unproven,
+    require_allowed,
+    require_cleared,
+    require_strength,
+)
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.values import Approval, BackendSnapshot, Plan
+from prefect_gatehouse.run.wrong_answers import UNKNOWN, closed, closing, too_many
 from prefect_gatehouse.vocabulary import Method
 
 
@@ -134,25 +145,53 @@ def judge(attempt: Attempt, plan: Plan, key: str, given: Answer | str | None) ->
         key: The key of the asking.
         given: What came back: an answer, or the text of one as it was found; None where there is none.
     """
-    approve, reject = ask(attempt, plan, key)
-    claimed = ""
+    statement_of = dict(zip(("approve", "reject"), ask(attempt, plan, key), strict=True))
+    people = attempt.people
     try:
         answer = given if isinstance(given, Answer) else read_answer(given)
-        known = attempt.people.get(answer.approver)
-        claimed = known.person if known is not None else ""
-        checked = _check(attempt, plan, approve, reject, answer)
-        _write_down(attempt, plan, key, answer, checked, approve if checked.decision == "approve" else reject)
     except Denied as refusal:
-        fact = AnswerRefused(plan_digest=plan.digest, reason=refusal.message, advice=refusal.advice, claimed=claimed)
-        attempt.record(f"answer:{key}", fact)
+        # Nothing was tried with it, so it counts as no wrong answer.
+        attempt.record(f"answer:{key}", _refused(plan, refusal, UNKNOWN))
+        return
+    with attempt.effect() as tx:
+        # Limits, code and what it was worth in one transaction: of two runs that judge at once the second one sees what the first one wrote.
+        if not tx.has(f"{attempt.run_id}:answer:{key}"):
+            attempt.append(tx, f"answer:{key}", _worth(tx, attempt, plan, answer, statement_of[answer.decision], people))
+    if answer.decision == "approve":
+        attempt.seal()  # signed before anybody acts on it
 
 
-def _write_down(attempt: Attempt, plan: Plan, key: str, answer: Answer, checked: CheckedAnswer, statement: Statement) -> None:
-    """An answer that counts; a one-time code counts once in the ledger, also where two runs judge it at the same moment.
+def _worth(tx: Transaction, attempt: Attempt, plan: Plan, answer: Answer, statement: Statement, people: People) -> SignedAnswer | AnswerRefused:
+    """What an answer is worth."""
+    tier, now = plan.admitted.tier, datetime.now(UTC)
+    named = people.get(answer.approver)
+    claimed = named.person if named is not None else UNKNOWN
+    try:
+        refuse_unproven(answer, statement, tier, now)
+    except Denied as refusal:
+        return _refused(plan, refusal, claimed)
+    if is_code(answer) and (until := closed(tx, attempt.run_id, claimed, tier, now)) is not None:
+        return _refused(plan, too_many(until), claimed, until=until)
+    try:
+        checked = authenticate(answer, statement, people, _spent(tx) if is_code(answer) else (), now)
+    except Denied as refusal:
+        until = closed(tx, attempt.run_id, claimed, tier, now, one_more=True) if is_code(answer) else None
+        return _refused(plan, refusal if until is None else closing(refusal, until), claimed, wrong=True, until=until)
+    try:
+        require_allowed(checked, requester=plan.admitted.requester, tier=tier, classes=plan.body.classes, people=people)
+        if checked.decision == "approve" and checked.person in {each.person for each in standing(attempt.ledger, plan).approvals}:
+            raise Denied("this person has approved already; another approver is needed", advice="ask another approver")
+    except Denied as refusal:
+        return _refused(plan, refusal, checked.person, totp_step=checked.totp_step)
+    return _counted(plan, answer, checked, statement)
 
-    Raises:
-        Denied: The code has been spent meanwhile.
-    """
+
+def _refused(plan: Plan, refusal: Denied, claimed: str, **more: object) -> AnswerRefused:
+    fields = {"plan_digest": plan.digest, "reason": refusal.message, "advice": refusal.advice, "claimed": claimed}
+    return AnswerRefused.model_validate(fields | more)
+
+
+def _counted(plan: Plan, answer: Answer, checked: CheckedAnswer, statement: Statement) -> SignedAnswer:
     fields = {
         "plan_digest": plan.digest,
         "person": checked.person,
@@ -162,39 +201,14 @@ def _write_down(attempt: Attempt, plan: Plan, key: str, answer: Answer, checked:
         "statement": statement.message().decode(),
         "signature": answer.proof if checked.method != "totp" else "",
     }
-    fact = (ApprovalGiven if checked.decision == "approve" else ApprovalRejected).model_validate(fields)
-    with attempt.effect() as tx:
-        if checked.totp_step is not None and (checked.person, checked.totp_step) in _spent(tx.facts(SignedAnswer)):
-            raise Denied(SPENT, where="approval", advice="answer again with the next code")
-        attempt.append(tx, f"answer:{key}", fact)
-    if checked.decision == "approve":
-        attempt.seal()  # signed before anybody acts on it
+    return (ApprovalGiven if checked.decision == "approve" else ApprovalRejected).model_validate(fields)
 
 
-def _check(attempt: Attempt, plan: Plan, approve: Statement, reject: Statement, answer: Answer) -> CheckedAnswer:
-    checked = check_answer(
-        answer,
-        approve=approve,
-        reject=reject,
-        requester=plan.admitted.requester,
-        tier=plan.admitted.tier,
-        classes=plan.body.classes,
-        people=attempt.people,
-        used_totp_steps=used_totp_steps(attempt.ledger),
-        now=datetime.now(UTC),
-    )
-    if checked.person in {approval.person for approval in standing(attempt.ledger, plan).approvals} and checked.decision == "approve":
-        raise Denied("this person has approved already; another approver is needed", advice="ask another approver")
-    return checked
-
-
-def used_totp_steps(ledger: Ledger) -> set[tuple[str, int]]:
-    """One-time codes that are spent: person and time step."""
-    return _spent(ledger.facts(SignedAnswer))
-
-
-def _spent(answers: Iterable[Event[SignedAnswer]]) -> set[tuple[str, int]]:
-    return {(event.fact.person, event.fact.totp_step) for event in answers if event.fact.totp_step is not None}
+def _spent(tx: Transaction) -> set[tuple[str, int]]:
+    """One-time codes that are spent: person and time step; also those that were right in an answer that did not count."""
+    counted = {(event.fact.person, event.fact.totp_step) for event in tx.facts(SignedAnswer)}
+    refused = {(event.fact.claimed, event.fact.totp_step) for event in tx.facts(AnswerRefused)}
+    return {(person, step) for person, step in counted | refused if step is not None}
 
 
 def require_approved(ledger: Ledger, plan: Plan, people: People) -> tuple[Approval, ...]:
