@@ -19,7 +19,7 @@ from prefect_gatehouse.errors import Tampered
 from prefect_gatehouse.manifest.columns import Scheme
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.value import Digest, Value
-from prefect_gatehouse.vocabulary import Action, CellName, Ending, Method, WorkerKind
+from prefect_gatehouse.vocabulary import Action, CellName, Ending, Method, QuarantineScope, WorkerKind
 
 
 class Fact(Value):
@@ -574,6 +574,36 @@ class ProviderDrifted(Fact):
     items: tuple[Drift, ...]
 
 
+# Emergencies
+
+
+class QuarantineAct(SignedAct):
+    """Somebody signed that something is to stop, or may go on."""
+
+    quarantine: str = Field(description="Names the quarantine.")
+    reason: str
+    environment: str
+
+
+class QuarantineImposed(QuarantineAct):
+    """Nothing more is admitted, approved, submitted or written back for it."""
+
+    kind = "quarantine-imposed"
+    words = "quarantine"
+    action: Literal["quarantine"]
+    scope: QuarantineScope
+    name: str
+
+
+class QuarantineReleased(QuarantineAct):
+    """Another person signed that a quarantine is over; whether it counts, ``policy/quarantine.py`` says."""
+
+    kind = "quarantine-released"
+    words = "release from quarantine"
+    action: Literal["release-quarantine"]
+    act: str = Field(description="Names this act, so that its signature serves no other.")
+
+
 # What is kept
 
 
@@ -649,6 +679,7 @@ KINDS: Mapping[str, type[Fact]] = {
         SubmissionIntended, JobSubmitted, SubmissionRefused, SubmissionAmbiguous, JobSettled,
         JobClosed, JobLeft, JobGone, JobUnknown, ProviderAsked, BackendPassedOver,
         BudgetSet, ProviderLimitSet, SpendingDiffered, ProviderApproved, ProviderDrifted,
+        QuarantineImposed, QuarantineReleased,
         ArtifactStored, ArtifactsDeleted, ReportWritten, ReportDeleted, RunReproduced, SyntheticRecorded,
     )
 }  # fmt: skip

@@ -131,7 +131,7 @@ class Transaction:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self._accounts: dict[str, Account] = {}
+        self._admissions: dict[str, RunAdmitted] = {}
 
     def append(self, event_id: str, run_id: str, fact: Fact, *, attempt: int = 0) -> bool:
         """Appends an event and brings the run's row up to date; False where one with this identifier is there already (nothing is written then).
@@ -169,13 +169,18 @@ class Transaction:
 
     def account(self, run_id: str) -> Account | None:
         """Who pays for a run, by its admission; None where it has none."""
-        if run_id not in self._accounts:
+        admitted = self.admission(run_id)
+        return account_of(admitted) if admitted is not None else None
+
+    def admission(self, run_id: str) -> RunAdmitted | None:
+        """What a run was admitted as; None where it was not."""
+        if run_id not in self._admissions:
             first = select(events.c.body, events.c.leaf).where(events.c.run_id == run_id, events.c.kind == RunAdmitted.kind)
             row = self.connection.execute(first.order_by(events.c.seq).limit(1)).first()
             if row is None:
                 return None
-            self._accounts[run_id] = account_of(cast(RunAdmitted, read_event(row.body, row.leaf).fact))
-        return self._accounts[run_id]
+            self._admissions[run_id] = cast(RunAdmitted, read_event(row.body, row.leaf).fact)
+        return self._admissions[run_id]
 
     def newest(self) -> int:
         """Number of the newest event, which is this transaction's own where it has appended one; 0 in an empty ledger."""

@@ -32,6 +32,7 @@ from prefect_gatehouse.run.approvals import last_asked, statements
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.values import CleanupReceipt, run_name
 from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.vocabulary import Ending
 
 DEPLOYMENT = "governed-pipeline/governed-pipeline"
 _TRIES = 6  # the SQLite server answers 503 now and then; with the pause below that is six seconds
@@ -193,13 +194,22 @@ def abandon(settings: Settings, ledger: Ledger, run_id: str) -> CleanupReceipt:
     Raises:
         GatehouseError: Cleaning up failed; the sweeper tries again.
     """
+    return end_by_hand(settings, ledger, run_id, "abandoned", "abandoned by hand")
+
+
+def end_by_hand(settings: Settings, ledger: Ledger, run_id: str, ending: Ending, why: str) -> CleanupReceipt:
+    """Takes a run over from whatever drives it, and ends it.
+
+    Raises:
+        GatehouseError: Cleaning up failed; the sweeper tries again.
+    """
     attempt = Attempt(settings, ledger, run_id, read_secret, read_settings=read_settings)
-    receipt = end(attempt, "abandoned", "abandoned by hand")
+    receipt = end(attempt, ending, why)
     try:
         with server() as client:
             state = flow_run(client, run_id).state
             if state is None or not state.is_final():
-                client.set_flow_run_state(UUID(run_id), Cancelled(message="abandoned by hand"), force=True)
+                client.set_flow_run_state(UUID(run_id), Cancelled(message=why), force=True)
     except GatehouseError:
         pass  # the ledger has closed the run; Prefect's picture of it is not what counts
     return receipt

@@ -14,11 +14,12 @@ from prefect_gatehouse.errors import Denied, Expired, Rejected
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.sshsig import VerifiedKey, verify
 from prefect_gatehouse.identity.statement import Statement, plain_line
-from prefect_gatehouse.ledger.events import AnswerRefused, ApprovalAsked, ApprovalGiven, ApprovalRejected, PlanAnswer, SignedAnswer
+from prefect_gatehouse.ledger.events import AnswerRefused, ApprovalAsked, ApprovalGiven, ApprovalRejected, PlanAnswer, QuarantineAct, SignedAnswer
 from prefect_gatehouse.ledger.store import Event, Ledger, Transaction
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.policy.classes import leaving
+from prefect_gatehouse.policy.quarantine import Quarantines
 from prefect_gatehouse.run.answer import (
     Answer,
     CheckedAnswer,
@@ -32,6 +33,7 @@ from prefect_gatehouse.run.answer import (
     require_strength,
 )
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.quarantined import quarantines, refuse_quarantined
 from prefect_gatehouse.run.values import Approval, BackendSnapshot, Plan
 from prefect_gatehouse.run.wrong_answers import UNKNOWN, closed, closing, too_many
 from prefect_gatehouse.vocabulary import Method
@@ -178,12 +180,23 @@ def _worth(tx: Transaction, attempt: Attempt, plan: Plan, answer: Answer, statem
         until = closed(tx, attempt.run_id, claimed, tier, now, one_more=True) if is_code(answer) else None
         return _refused(plan, refusal if until is None else closing(refusal, until), claimed, wrong=True, until=until)
     try:
+        _refuse_quarantined(tx, attempt, plan, checked)
         require_allowed(checked, requester=plan.admitted.requester, tier=tier, classes=plan.body.classes, people=people)
         if checked.decision == "approve" and checked.person in {each.person for each in standing(attempt.ledger, plan).approvals}:
             raise Denied("this person has approved already; another approver is needed", advice="ask another approver")
     except Denied as refusal:
         return _refused(plan, refusal, checked.person, totp_step=checked.totp_step)
     return _counted(plan, answer, checked, statement)
+
+
+def _refuse_quarantined(tx: Transaction, attempt: Attempt, plan: Plan, checked: CheckedAnswer) -> None:
+    """Stops an answer of somebody in quarantine, and a yes to a run that is; a no to one is welcome."""
+    held = quarantines(tx, attempt)
+    held.refuse_person(checked.person)
+    if checked.decision == "approve":
+        refuse_quarantined(tx, attempt)
+        if all(held.of("backend", each.name) is not None for each in plan.body.backends):
+            held.refuse_backend(plan.body.backends[0].name)
 
 
 def _refused(plan: Plan, refusal: Denied, claimed: str, **more: object) -> AnswerRefused:
@@ -216,12 +229,15 @@ def require_approved(ledger: Ledger, plan: Plan, people: People) -> tuple[Approv
 
     Raises:
         Rejected: Somebody said no.
+        Quarantined: An approver is in quarantine.
         Denied: There are not enough, or one no longer stands.
     """
     now = standing(ledger, plan)
     if now.rejected_by is not None:
         raise Rejected(f"rejected by {now.rejected_by}", where="await_approval", advice="mend the plan and start a new run")
+    held = Quarantines(ledger.facts(QuarantineAct), people)
     for approval in now.approvals:
+        held.refuse_person(approval.person)
         event = ledger.find(approval.event_id, ApprovalGiven)
         assert event is not None  # it was just listed
         _recheck(ledger, event, people, plan)
