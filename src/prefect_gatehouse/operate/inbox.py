@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from prefect_gatehouse.errors import Denied, InputError
-from prefect_gatehouse.evidence.questions import recorded_plan
 from prefect_gatehouse.evidence.quarantine import holding, why_stopped
+from prefect_gatehouse.evidence.questions import recorded_plan
 from prefect_gatehouse.identity.keys import fingerprint, public_line
 from prefect_gatehouse.identity.people import People, Person
 from prefect_gatehouse.ledger.projection import RunRow
