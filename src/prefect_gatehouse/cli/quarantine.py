@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 class _Group(click.Group):
     """What is no subcommand is what to stop: in an emergency nobody looks a verb up."""
 
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return self.commands.get(cmd_name, self.commands["impose"])
+
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in self.commands:
             args = ["impose", *args]
