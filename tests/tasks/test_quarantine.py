@@ -331,6 +331,18 @@ def test_a_release_whose_person_was_revoked_since(yard: Yard) -> None:
     assert yard.held() == []
 
 
+def test_an_act_of_a_newer_release(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this release can't read may stop anything, so it stops everything."""
+    monkeypatch.setattr(QuarantineImposed, "version", QuarantineImposed.version + 1)
+    event = QuarantineImposed.model_construct(scope="everything")
+    monkeypatch.setattr(QuarantineImposed, "data", lambda self: {"scope": "everything"})
+    with yard.ledger.transaction() as tx:
+        tx.append("newer", "ledger", event)
+    monkeypatch.undo()
+    with pytest.raises(Quarantined, match="newer release"):
+        yard.desk.admitted()
+
+
 def test_what_can_be_meant(yard: Yard) -> None:
     """A name alone is one that is known, once; another one stops nothing, and says so."""
     yard.desk.admitted()

@@ -166,8 +166,9 @@ def carry_out(settings: Settings, ledger: Ledger, event: Event[QuarantineImposed
     What fails is told and keeps nothing else from being done.
     """
     done, fact = Done(), event.fact
-    for row in _open_runs(ledger, fact):
-        if not (row.status in _UNDER_WAY and fact.scope != "backend") and row.run_id not in _with_jobs(ledger, fact):
+    with_jobs = _with_jobs(ledger, fact)
+    for row in _open_runs(ledger, fact, with_jobs):
+        if row.run_id not in with_jobs and row.status not in _UNDER_WAY:
             done.held.append(row.run_id)
             continue
         try:
@@ -183,11 +184,11 @@ def carry_out(settings: Settings, ledger: Ledger, event: Event[QuarantineImposed
     return done
 
 
-def _open_runs(ledger: Ledger, fact: QuarantineImposed) -> list[RunRow]:
+def _open_runs(ledger: Ledger, fact: QuarantineImposed, with_jobs: set[str]) -> list[RunRow]:
+    """Open runs of what is in quarantine; of a backend those with jobs there."""
     rows = [row for row in ledger.runs() if row.ending is None]
     if fact.scope == "backend":
-        there = _with_jobs(ledger, fact)
-        return [row for row in rows if row.run_id in there]
+        return [row for row in rows if row.run_id in with_jobs]
     return [row for row in rows if {"tenant": row.tenant, "pipeline": row.pipeline, "principal": row.requester}[fact.scope] == fact.name]
 
 

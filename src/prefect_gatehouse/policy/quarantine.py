@@ -58,6 +58,9 @@ class Quarantines:
     Args:
         acts: All acts, in the ledger's order.
         people: The registry; read only where something was released.
+
+    Raises:
+        Quarantined: One of them is of a newer release than this one.
     """
 
     def __init__(self, acts: Iterable[Event[QuarantineAct]], people: People) -> None:
@@ -66,7 +69,13 @@ class Quarantines:
         for event in acts:
             if isinstance(event.fact, QuarantineImposed):
                 self._holding.setdefault(event.fact.quarantine, Quarantine(_imposed(event)))
-            elif isinstance(event.fact, QuarantineReleased) and event.fact.quarantine in self._holding:
+            elif not isinstance(event.fact, QuarantineReleased):
+                raise Quarantined(
+                    "a newer release of Gatehouse has put something into quarantine, and this one can't read what",
+                    where=f"ledger event {event.seq}",
+                    advice="use the newer release",
+                )
+            elif event.fact.quarantine in self._holding:
                 self._release(event, event.fact)
 
     def all(self) -> tuple[Quarantine, ...]:
