@@ -574,6 +574,51 @@ class ProviderDrifted(Fact):
     items: tuple[Drift, ...]
 
 
+# Exceptions to the policy
+
+
+class ExceptionAct(SignedAct):
+    """Somebody signed something about an exception."""
+
+    exception: str = Field(description="Names the exception.")
+    reason: str
+    environment: str
+
+
+class ExceptionGranted(ExceptionAct):
+    """One rule does not stop the runs of a tenant or pipeline until a day; whether it counts, ``policy/exceptions.py`` says."""
+
+    kind = "exception-granted"
+    words = "exception"
+    action: Literal["grant-exception"]
+    rule: str
+    tenant: str
+    pipeline: str = Field("", description="Empty where it is for all of the tenant's.")
+    owner: str
+    ticket: str
+    residual_risk: str
+    compensating_control: str
+    expires: AwareDatetime
+
+
+class ExceptionRevoked(ExceptionAct):
+    """It is over."""
+
+    kind = "exception-revoked"
+    words = "revocation of an exception"
+    action: Literal["revoke-exception"]
+    act: str = Field(description="Names this act, so that its signature serves no other.")
+
+
+class ExceptionReviewed(ExceptionAct):
+    """Another person has looked at it, and it stays."""
+
+    kind = "exception-reviewed"
+    words = "review of an exception"
+    action: Literal["review-exception"]
+    act: str = Field(description="Names this act, so that its signature serves no other.")
+
+
 # Emergencies
 
 
@@ -679,7 +724,7 @@ KINDS: Mapping[str, type[Fact]] = {
         SubmissionIntended, JobSubmitted, SubmissionRefused, SubmissionAmbiguous, JobSettled,
         JobClosed, JobLeft, JobGone, JobUnknown, ProviderAsked, BackendPassedOver,
         BudgetSet, ProviderLimitSet, SpendingDiffered, ProviderApproved, ProviderDrifted,
-        QuarantineImposed, QuarantineReleased,
+        QuarantineImposed, QuarantineReleased, ExceptionGranted, ExceptionRevoked, ExceptionReviewed,
         ArtifactStored, ArtifactsDeleted, ReportWritten, ReportDeleted, RunReproduced, SyntheticRecorded,
     )
 }  # fmt: skip

@@ -124,7 +124,9 @@ def words_of(plan: Plan) -> tuple[tuple[str, str], ...]:
         ("Worst cost", f"{body.cost} USD in at most {counted(body.rounds, 'round')} and {counted(body.jobs, 'job')}"),
         ("Target", f"{target.system} at {body.endpoint(target.system)}, table {target.table}, rows of class {body.classes.output_class}"),
     )
-    return tuple((name, plain_line(value)) for name, value in lines)
+    excepted = ", ".join(f"{each.rule} until {each.expires:%Y-%m-%d}" for each in body.exceptions)
+    more = (("Exceptions to the policy", excepted),) if excepted else ()
+    return tuple((name, plain_line(value)) for name, value in (*lines, *more))
 
 
 def _backend(item: BackendSnapshot) -> str:
