@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from prefect_gatehouse.errors import Denied
@@ -59,8 +59,10 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
     now = datetime.now(UTC)
     folder, workload = Path(manifest).parent, workload_beside(attempt.settings, loaded.manifest, Path(manifest))
     subject = subject_of(loaded.digest, str(folder), workload.digest)
-    requester = verify_request(request, attempt.people, subject_digest=subject, environment=attempt.settings.environment, now=now)
     tier = load_tiers(attempt.settings.tiers)[loaded.manifest.tier]
+    longest = timedelta(seconds=tier.request_age_seconds)
+    environment = attempt.settings.environment
+    requester = verify_request(request, attempt.people, subject_digest=subject, environment=environment, now=now, longest=longest)
     requester = requester.model_copy(update={"clearance": attempt.people.clearance(requester, tier.unverified_class)})
     classes = classes_of(loaded.manifest, load_class_rules(attempt.settings.classes))
     refuse_long_retention(loaded.manifest, classes.rules)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from prefect_gatehouse.ledger.events import ApprovalGiven, SignedAnswer
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.policy.rules import TierRules
+from prefect_gatehouse.run import approvals
 from prefect_gatehouse.run.answer import Answer
 from prefect_gatehouse.run.approvals import ask, judge, last_asked, refuse_late, require_approved, standing, statements
 from prefect_gatehouse.run.attempt import Attempt
@@ -254,6 +255,25 @@ def test_a_clearance_taken_away_after_approving(desk: Desk) -> None:
         desk.require(plan)
     desk.people.add("bob", roles=frozenset(), clearance=DataClass.RESTRICTED)
     assert desk.require(plan) == ["bob"]
+
+
+def test_an_approval_that_is_too_old(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the manifest's deadline is: the tier's age counts, to the second."""
+    plan = desk.plan(tier_rules(approval_age_seconds=3600))
+    desk.answer(plan, "bob")
+    (event,) = desk.ledger.facts(ApprovalGiven, RUN)
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return (event.when + timedelta(seconds=seconds)).astimezone(tz)
+
+    monkeypatch.setattr(approvals, "datetime", Later)
+    seconds = 3600
+    assert desk.require(plan) == ["bob"]
+    seconds = 3601
+    with pytest.raises(Denied, match="older than the tier prototype lets it be"):
+        desk.require(plan)
 
 
 def test_another_class_is_another_plan(desk: Desk) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
@@ -23,10 +24,11 @@ from prefect_gatehouse.errors import GatehouseError, InputError, Unavailable
 from prefect_gatehouse.evidence.questions import recorded_plan
 from prefect_gatehouse.flows.ending import end
 from prefect_gatehouse.flows.resuming import go_on
-from prefect_gatehouse.identity.request import SignedRequest, sign_request, subject_of
+from prefect_gatehouse.identity.request import LIFETIME, SignedRequest, sign_request, subject_of
 from prefect_gatehouse.identity.sshsig import sign
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.load import load_manifest
+from prefect_gatehouse.policy.tiers import load_tiers
 from prefect_gatehouse.run.apart import workload_beside
 from prefect_gatehouse.run.approvals import last_asked, statements
 from prefect_gatehouse.run.attempt import Attempt
@@ -80,7 +82,8 @@ def signed_for(settings: Settings, path: Path) -> SignedRequest:
     """
     loaded = load_manifest(path)
     workload = workload_beside(settings, loaded.manifest, path)
-    return sign_request(settings.identity_key(), subject_of(loaded.digest, str(path.parent), workload.digest), settings.environment)
+    lifetime = min(LIFETIME, timedelta(seconds=load_tiers(settings.tiers)[loaded.manifest.tier].request_age_seconds))
+    return sign_request(settings.identity_key(), subject_of(loaded.digest, str(path.parent), workload.digest), settings.environment, lifetime)
 
 
 def start(settings: Settings, manifest: Path, *, signed: bool, deployment: str = DEPLOYMENT) -> str:

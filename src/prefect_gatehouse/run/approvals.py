@@ -252,6 +252,10 @@ def _recheck(ledger: Ledger, event: Event[ApprovalGiven], people: People, plan: 
     person = people.get(event.fact.person)
     if person is None or "approver" not in person.roles:
         raise Denied("an approver has been revoked since", where="await_approval", advice="have the plan approved again in a new run")
+    longest = timedelta(seconds=plan.admitted.tier.approval_age_seconds)
+    if datetime.now(UTC) - event.when > longest:
+        advice = "have the plan approved in a new run, in smaller parts where a run takes so long"
+        raise Denied(f"an approval is older than the tier {plan.admitted.tier.name} lets it be", where="await_approval", advice=advice)
     if plan.admitted.requester.person == person.person:
         raise Denied("the requester is among the approvers", where="await_approval")
     method: Method = "totp"
