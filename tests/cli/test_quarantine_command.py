@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from click.testing import CliRunner, Result
@@ -11,6 +12,7 @@ from tests.money.tills import TENANT, admit, treasurer
 from tests.run.desk import RUN
 
 from prefect_gatehouse.cli.main import main
+from prefect_gatehouse.errors import Unavailable
 from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.events import RunSuspended
@@ -20,11 +22,15 @@ from prefect_gatehouse.secrets.lease import SecretText
 from prefect_gatehouse.settings import Settings
 
 
+def no_server() -> NoReturn:
+    raise Unavailable("no Prefect server is set", where="PREFECT_API_URL")
+
+
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """An installation with a run that waits; the caller is an approver, and Uma is another one. No Prefect server is set."""
+    """An installation with a run that waits; the caller is an approver, and Uma is another one. No Prefect server answers."""
     monkeypatch.setenv("GATEHOUSE_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setattr("prefect_gatehouse.operate.quarantine.server", no_server)
     made = Settings(home=tmp_path / "home")
     made.folder("")
     treasurer(made)

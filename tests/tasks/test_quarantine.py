@@ -27,6 +27,7 @@ from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.operate import quarantine as control
 from prefect_gatehouse.operate.budgets import set_budget
+from prefect_gatehouse.operate.inbox import inbox
 from prefect_gatehouse.providers.simulator.aer import AerBackend
 from prefect_gatehouse.run.answer import Answer
 from prefect_gatehouse.run.approvals import ask, judge, standing
@@ -354,9 +355,13 @@ def test_what_can_be_meant(yard: Yard) -> None:
         yard.release("braket-local")
 
 
+def no_server() -> Any:
+    raise Unavailable("no Prefect server is set", where="PREFECT_API_URL")
+
+
 def test_what_is_queued_is_cancelled(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run that has a job is ended: closed at its provider, key shredded; the server that is not there is told; who drove it is fenced out."""
-    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setattr(control, "server", no_server)
     plan = yard.desk.planned()
     yard.answer(plan)
     approved = await_approval(yard.desk.attempt, plan)
@@ -373,7 +378,7 @@ def test_what_is_queued_is_cancelled(yard: Yard, monkeypatch: pytest.MonkeyPatch
 
 def test_what_can_t_be_cancelled_is_an_obligation(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its provider does not answer: the run is ended all the same, and the job is left for reconcile."""
-    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setattr(control, "server", no_server)
     plan = yard.desk.planned()
     yard.answer(plan)
     approved = await_approval(yard.desk.attempt, plan)
@@ -391,9 +396,13 @@ def test_what_can_t_be_cancelled_is_an_obligation(yard: Yard, monkeypatch: pytes
 
 
 def test_a_run_that_waits_stays(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It holds nothing at a provider, and can't go on: released, it can be approved."""
-    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    """It holds nothing at a provider, and can't go on, which the inbox says: released, it can be approved."""
+    monkeypatch.setattr(control, "server", no_server)
     yard.desk.planned()
     yard.desk.attempt.record("suspended", RunSuspended(until=4e9))
     done = control.carry_out(yard.as_("tess"), yard.ledger, yard.impose())
     assert (done.held, done.ended) == ([RUN], [])
+    (waits,) = inbox(yard.as_("bob"), yard.ledger)[1]
+    assert waits.not_mine.startswith("tenant test-tenant is in quarantine [")
+    yard.release()
+    assert inbox(yard.as_("bob"), yard.ledger)[1][0].not_mine == ""
