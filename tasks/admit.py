@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from prefect_gatehouse.errors import Denied
@@ -17,6 +17,7 @@ from prefect_gatehouse.run.apart import workload_beside
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.policy_questions import ask_request
 from prefect_gatehouse.run.preflight import refuse_unlooked
+from prefect_gatehouse.run.quarantined import quarantines, refuse_quarantined
 from prefect_gatehouse.run.registry import require_as_recorded
 from prefect_gatehouse.run.values import AdmittedRun
 from prefect_gatehouse.tasks.gate import gate
@@ -34,6 +35,10 @@ def _enter(attempt: Attempt, tx: Transaction, admitted: AdmittedRun) -> None:
         billing_code=manifest.billing_code,
     )
     attempt.append(tx, "admitted", fact)
+    refuse_quarantined(tx, attempt)
+    held = quarantines(tx, attempt)
+    if all(held.of("backend", name) is not None for name in manifest.execution.backends):
+        held.refuse_backend(manifest.execution.backends[0])  # of several, those that are not are left
     request_id = admitted.requester.request_id
     # Named by the request alone: of two runs that come with it at once, one commits first, and the other finds it here.
     if request_id and not tx.append(f"request-spent:{request_id}", attempt.run_id, RequestSpent(request_id=request_id), attempt=attempt.number):
@@ -46,6 +51,7 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
 
     Raises:
         InputError: The manifest is malformed, or its workload is not there.
+        Quarantined: Tenant, pipeline, requester or every backend is in quarantine.
         Denied: The request is not authentic or has started a run before, the policy says no, the manifest keeps data longer than its class
             may stay, or the tier demands a pre-flight that it names no credential for, a rehearsal that it switches off, no fallback
             where it names one, or no earlier results where it would take them.
@@ -58,7 +64,9 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
     tier = load_tiers(attempt.settings.tiers)[loaded.manifest.tier]
     if tier.name != "prototype":
         require_as_recorded(attempt.history, attempt.people)
-    requester = verify_request(request, attempt.people, subject_digest=subject, environment=attempt.settings.environment, now=now)
+    longest = timedelta(seconds=tier.request_age_seconds)
+    environment = attempt.settings.environment
+    requester = verify_request(request, attempt.people, subject_digest=subject, environment=environment, now=now, longest=longest)
     requester = requester.model_copy(update={"clearance": attempt.people.clearance(requester, tier.unverified_class)})
     classes = classes_of(loaded.manifest, load_class_rules(attempt.settings.classes))
     refuse_long_retention(loaded.manifest, classes.rules)

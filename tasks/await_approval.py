@@ -21,6 +21,7 @@ from prefect_gatehouse.ledger.events import ApprovalAsked, FormDiffered, RunSusp
 from prefect_gatehouse.run.approvals import ask, closes_at, judge, refuse_late, require_approved, standing
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.plan_view import as_markdown
+from prefect_gatehouse.run.quarantined import refuse_quarantined_run
 from prefect_gatehouse.run.values import ApprovedPlan, Plan
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tasks.tagging import tag_flow_run
@@ -107,7 +108,9 @@ def await_approval(attempt: Attempt, plan: Plan) -> ApprovedPlan:
     Raises:
         Rejected: An approver said no.
         Denied: An approval no longer stands.
+        Quarantined: The run is in quarantine.
     """
+    refuse_quarantined_run(attempt)
     return ApprovedPlan(
         plan=plan,
         approvals=require_approved(attempt.ledger, plan, attempt.people),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from prefect_gatehouse.ledger.events import EndingDecided
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.policy_questions import ask_secret
+from prefect_gatehouse.run.quarantined import refuse_quarantined_run
 from prefect_gatehouse.run.values import AdmittedRun
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.tasks.gate import gate
@@ -23,9 +25,12 @@ def fetch_credential(attempt: Attempt, admitted: AdmittedRun, purpose: Purpose) 
     """Asks the policy, then reads the secret that the manifest names for a purpose. Where it names none, nothing is read and no event tells of it.
 
     Raises:
+        Quarantined: The run is in quarantine; it gets what it needs to be ended.
         Denied: The policy or the store says no.
         Unavailable: The store does not answer.
     """
+    if attempt.find("ending", EndingDecided) is None:
+        refuse_quarantined_run(attempt)
     block = admitted.manifest.credentials.of(purpose)
     ask_secret(attempt.policy, admitted, purpose, attempt.settings.environment)
     secret = attempt.read_secret(block) if block is not None else None

@@ -16,6 +16,7 @@ from prefect_gatehouse.run.boundary import guard_payload
 from prefect_gatehouse.run.cells import cell_of, driven, start_ahead
 from prefect_gatehouse.run.credentials import Fetch
 from prefect_gatehouse.run.drift import refuse_drift
+from prefect_gatehouse.run.excepted import exceptions_of
 from prefect_gatehouse.run.later_rounds import LaterRounds
 from prefect_gatehouse.run.leaving import leaving_of
 from prefect_gatehouse.run.minimised import formless_tokens
@@ -100,6 +101,7 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
         preflight=looked,
         tier=minimised.admitted.tier,
         since=since_last_approval(attempt.history, minimised.admitted, present["files"]),
+        exceptions=exceptions_of(attempt.policy, attempt.settings, attempt.history, minimised.admitted),
         cell=cell,
         **present,
     )

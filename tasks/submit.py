@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from prefect_gatehouse.canonical import sha256_bytes
-from prefect_gatehouse.errors import Ambiguous, Denied, Expired, InputError, PlanChanged, Waiting
+from prefect_gatehouse.errors import Ambiguous, Denied, Expired, InputError, PlanChanged, Quarantined, Waiting
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.providers.interface import Backend
 from prefect_gatehouse.run import journal, reusable
@@ -21,6 +21,7 @@ from prefect_gatehouse.run.minimised import formless_tokens
 from prefect_gatehouse.run.policy_questions import ask_submit
 from prefect_gatehouse.run.prepared import digest_of, prepare, refuse_other
 from prefect_gatehouse.run.pricing import Pricing
+from prefect_gatehouse.run.quarantined import refuse_quarantined_run
 from prefect_gatehouse.run.values import ApprovedPlan, Job, Submission
 from prefect_gatehouse.run.willing import AGAIN_SECONDS, label_of, passed_over
 from prefect_gatehouse.secrets.lease import CredentialLease
@@ -36,6 +37,7 @@ def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summar
     """Submits one round, whose circuits are summarised already; nothing where an earlier result stands for it.
 
     Raises:
+        Quarantined: The run, or each backend that is left, is in quarantine.
         Denied: Policy, approvals or envelope say no, the round could carry more bits than were approved, or every backend definitely refused.
         DataRefused: A payload holds something else than numbers and gates.
         Expired: The approval's deadline has passed, or comes before the manifest's window opens.
@@ -45,6 +47,7 @@ def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summar
         Unavailable: The block of a backend is missing, or its server does not answer.
     """
     plan = approved.plan
+    refuse_quarantined_run(attempt)
     approvals = require_approved(attempt.ledger, plan, attempt.people)
     attempt.parts.refuse_changes(plan)
     attempt.parts.refuse_other_backends(plan)
@@ -120,10 +123,11 @@ def _on_first_willing(
     max_queue = approved.plan.admitted.manifest.execution.max_queue
     known = journal.entries(attempt, number)
     begun = min((entry.fallback for entry in known if entry.state != "refused"), default=0)
+    stopped = _in_quarantine(attempt, approved, known, begun)
     not_now: list[str] = []
     for position, snapshot in enumerate(approved.plan.body.backends):
         entries = [entry for entry in known if entry.fallback == position]
-        if position < begun or any(entry.state == "refused" for entry in entries):
+        if position < begun or position in stopped or any(entry.state == "refused" for entry in entries):
             continue
         provider = attempt.backend(snapshot.name)
         found = bool(entries)
@@ -138,15 +142,33 @@ def _on_first_willing(
                 _make_once(attempt, approved, provider, entry, lease, found=found)
         except Denied as refusal:
             made = [entry for entry in journal.entries(attempt, number) if entry.fallback == position and entry.handle]
-            if made:
-                raise  # part of the round is on this backend: a person decides what becomes of it
+            if made or isinstance(refusal, Quarantined):
+                raise  # part of the round is on this backend, or may be: a person decides what becomes of it
             journal.refused(attempt, entries, refusal.message)
             continue
         return position, [entry for entry in journal.entries(attempt, number) if entry.fallback == position]
     if not_now:
         message = f"no backend takes the round now: {'; '.join(not_now)}"
         raise Waiting(message, where="submit", resume_at=time.time() + AGAIN_SECONDS)
-    raise Denied("every backend of the plan refused", where="submit", advice="look at the events of the run, then start a new one")
+    refused = Denied("every backend of the plan refused", where="submit", advice="look at the events of the run, then start a new one")
+    raise next(iter(stopped.values()), refused)
+
+
+def _in_quarantine(attempt: Attempt, approved: ApprovedPlan, known: list[journal.Entry], begun: int) -> dict[int, Quarantined]:
+    """Which of the plan's backends a round is not offered to, by their place, and why.
+
+    Raises:
+        Quarantined: The round was begun on one of them: nothing more is sent, and the end of the run cancels what was.
+    """
+    found: dict[int, Quarantined] = {}
+    for position, snapshot in enumerate(approved.plan.body.backends):
+        try:
+            refuse_quarantined_run(attempt, snapshot.name)
+        except Quarantined as quarantine:
+            if position == begun and any(entry.fallback == position and entry.state != "refused" for entry in known):
+                raise
+            found[position] = quarantine
+    return found
 
 
 def _intend(
@@ -227,7 +249,7 @@ def _sent(attempt: Attempt, approved: ApprovedPlan, provider: Backend, entry: jo
     """Sends the bytes that the journal holds, which another process may have written: they pass the boundary again."""
     payload = journal.payload_of(attempt, entry)
     _guard(attempt, approved, payload, provider, entry.backend)
-    attempt.require_fence()
+    refuse_quarantined_run(attempt, entry.backend)  # and the fence
     try:
         return provider.submit(payload, entry.key, lease)
     except Ambiguous:

@@ -17,6 +17,7 @@ from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.credentials import Fetch
 from prefect_gatehouse.run.minimised import column_of
 from prefect_gatehouse.run.policy_questions import ask_re_identify, ask_write_back
+from prefect_gatehouse.run.quarantined import refuse_quarantined_run
 from prefect_gatehouse.run.re_identification import key_versions, refuse_strange, turn_back
 from prefect_gatehouse.run.values import Plan, ValidatedOutcome, WriteBackReceipt
 from prefect_gatehouse.tasks.gate import gate
@@ -32,6 +33,7 @@ def write_back(attempt: Attempt, outcome: ValidatedOutcome, fetch: Fetch) -> Wri
     """Publishes the frame, keyed by run, so that a repeat changes nothing.
 
     Raises:
+        Quarantined: The run, or a backend that a result of it came from, is in quarantine.
         Denied: The database is not the declared system, the rows are of a class that it does not take, or the policy says no.
         PlanChanged: Something of what was approved is another one by now.
         DataRefused: The table does not fit the rows, or the frame has keys that the workload was not given.
@@ -46,9 +48,11 @@ def write_back(attempt: Attempt, outcome: ValidatedOutcome, fetch: Fetch) -> Wri
     with fetch(attempt, plan.admitted, Purpose.WRITE_BACK) as address:
         url = address.reveal(Purpose.WRITE_BACK)
         _refuse_undeclared(attempt, plan, url)
+        rows = _re_identified(attempt, plan, table, fetch)
+        refuse_quarantined_run(attempt, *sorted({job.backend for each in raw.rounds for job in each.submission.jobs}))
         published = sql.publish(
             url,
-            _re_identified(attempt, plan, table, fetch),
+            rows,
             table=output.target.table,
             key=output.key,
             columns=output.names,

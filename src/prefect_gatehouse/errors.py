@@ -4,6 +4,7 @@
     |-- InputError            a file, a flag or a field is wrong; fix it and call again
     |-- Refused               the answer is no, and the run ends with it
     |   |-- Denied            the policy, the budget or the registry of people said no
+    |   |   `-- Quarantined       somebody has stopped it in an emergency
     |   |-- Rejected          an approver said no
     |   |-- Expired           nobody decided in time
     |   |-- DataRefused       data failed minimisation, a suite or a check on what came back
@@ -87,6 +88,12 @@ class Denied(Refused):
     """The policy, the budget or the registry of people said no."""
 
     code = "denied"
+
+
+class Quarantined(Denied):
+    """Somebody has put it into quarantine."""
+
+    code = "quarantined"
 
 
 class Rejected(Refused):

@@ -26,5 +26,8 @@ Method = Literal["totp", "ssh", "ssh-fido"]
 CellName = Literal["none", "landlock", "bubblewrap"]
 """What keeps a workload apart from everything else, weakest first."""
 
+QuarantineScope = Literal["tenant", "principal", "pipeline", "backend"]
+"""What somebody may stop in an emergency."""
+
 Action = Literal["request", "submit", "read_secret", "read_source", "write_back", "re_identify"]
 """What the policy is asked about."""

@@ -189,6 +189,8 @@ def test_attacks_on_requests(people: People, tmp_path: Path) -> None:
         (sign_request(tmp_path / "mallory", DIGEST, "local"), {}, "belongs to nobody"),
         (sign_request(tmp_path / "bob", DIGEST, "local"), {}, "role requester"),
         (approved, {}, "another manifest"),
+        (sign_request(tmp_path / "ann", DIGEST, "local", timedelta(days=365)), {}, "longer than the 10 minutes of its tier"),
+        (good, {"longest": timedelta(minutes=5)}, "longer than the 5 minutes of its tier"),
     ]
     for request, change, reason in attacks:
         with pytest.raises(Denied, match=reason):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
@@ -16,13 +16,14 @@ from prefect_gatehouse.identity.keys import fingerprint, generate_key
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.statement import Statement
 from prefect_gatehouse.identity.totp import STEP_SECONDS, code_at
-from prefect_gatehouse.ledger.events import ApprovalGiven
+from prefect_gatehouse.ledger.events import ApprovalGiven, SignedAnswer
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate.registry import Registrar
 from prefect_gatehouse.policy.rules import TierRules
-from prefect_gatehouse.run.answer import SPENT, Answer
-from prefect_gatehouse.run.approvals import ask, judge, last_asked, refuse_late, require_approved, standing, statements, used_totp_steps
+from prefect_gatehouse.run import approvals
+from prefect_gatehouse.run.answer import Answer
+from prefect_gatehouse.run.approvals import ask, judge, last_asked, refuse_late, require_approved, standing, statements
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.plan import refuse_changes
 from prefect_gatehouse.run.values import Plan
@@ -219,23 +220,13 @@ def test_refused_answers_do_not_count(desk: Desk) -> None:
     assert not any("00000" in str(event.data) for event in desk.ledger.events(RUN, "answer-refused"))
 
 
-def test_a_code_that_two_runs_judge_at_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other run spent it between the look and the writing: it counts there and not here, and the refusal names whose it claimed to be."""
-    plan, code = desk.plan(), desk.code("bob")
-    desk.answer(plan, "bob", "reject", proof=code)
-    monkeypatch.setattr("prefect_gatehouse.run.approvals.used_totp_steps", lambda ledger: set())
-    other = desk.plan(tier_rules(approvers=2))
-    desk.answer(other, "bob", proof=code)
-    assert (standing(desk.ledger, other).approvals, standing(desk.ledger, other).refusals) == ((), (SPENT,))
-    assert [event.data["claimed"] for event in desk.ledger.events(RUN, "answer-refused")] == ["bob"]
-
-
 def test_replayed_one_time_code(desk: Desk) -> None:
     """A code is spent for every run and plan of the ledger, also by a rejection; the code itself is kept nowhere."""
     plan = desk.plan(tier_rules(approvers=2))
     code = desk.code("bob")
     desk.answer(plan, "bob", "reject", proof=code)
-    ((person, step),) = used_totp_steps(desk.ledger)
+    ((person, step),) = [(event.fact.person, event.fact.totp_step) for event in desk.ledger.facts(SignedAnswer)]
+    assert step is not None
     assert (person, code_at(base64.b32decode(desk.secrets["bob"]), step)) == ("bob", code)
     desk.answer(plan, "bob", proof=code)
     assert any("has been used" in reason for reason in standing(desk.ledger, plan).refusals)
@@ -265,6 +256,25 @@ def test_a_clearance_taken_away_after_approving(desk: Desk) -> None:
         desk.require(plan)
     desk.people.add("bob", roles=frozenset(), clearance=DataClass.RESTRICTED)
     assert desk.require(plan) == ["bob"]
+
+
+def test_an_approval_that_is_too_old(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the manifest's deadline is: the tier's age counts, to the second."""
+    plan = desk.plan(tier_rules(approval_age_seconds=3600))
+    desk.answer(plan, "bob")
+    (event,) = desk.ledger.facts(ApprovalGiven, RUN)
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return (event.when + timedelta(seconds=seconds)).astimezone(tz)
+
+    monkeypatch.setattr(approvals, "datetime", Later)
+    seconds = 3600
+    assert desk.require(plan) == ["bob"]
+    seconds = 3601
+    with pytest.raises(Denied, match="older than the tier prototype lets it be"):
+        desk.require(plan)
 
 
 def test_another_class_is_another_plan(desk: Desk) -> None:

@@ -27,6 +27,7 @@ from prefect_gatehouse.run.values import (
     CredentialNeed,
     Plan,
     PlanBody,
+    PlannedException,
     Preflight,
     Preparation,
     ProviderLimit,
@@ -217,7 +218,9 @@ def test_any_single_change_gives_another_digest(project: Project) -> None:
     limit = ProviderLimit(amount=Decimal(50), left=Decimal(49), until=datetime(2026, 12, 1, tzinfo=UTC))
     more = {"settings": settings, "prepared": prepared, "limits": (limit,), "cost_apart": Decimal("1.5")}
     backends = tuple(each.model_copy(update=more) for each in project.plan.body.backends)
-    body = project.plan.body.model_copy(update={"backends": backends})
+    words = ("exception", "rule", "owner", "granted_by", "ticket", "residual_risk", "compensating_control")
+    excepted = PlannedException.model_validate({**dict.fromkeys(words, "x"), "expires": datetime(2026, 12, 1, tzinfo=UTC)})
+    body = project.plan.body.model_copy(update={"backends": backends, "exceptions": (excepted,)})
     places = list(leaves(dumped(body)))
     assert {step for where in places for step in where if isinstance(step, str)} == fields_of(PlanBody)
     found = {where: PlanBody.digest(changed(body, where, others(at(dumped(body), where)))) for where in places}

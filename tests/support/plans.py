@@ -111,8 +111,9 @@ def tier_rules(**change: Any) -> TierRules:
 
 def write_tiers(path: Path, tier: TierRules) -> Path:
     """A file of tiers in which each has these rules."""
-    fields = tier.model_dump(mode="json", exclude={"name", "approval_window_seconds", "resume_window_seconds"})
-    fields |= {"approval_window": f"{tier.approval_window_seconds}s", "resume_window": f"{tier.resume_window_seconds}s"}
+    windows = ("approval_window", "resume_window", "wrong_window", "request_age", "approval_age")
+    fields = tier.model_dump(mode="json", exclude={"name", *(f"{each}_seconds" for each in windows)})
+    fields |= {each: f"{getattr(tier, f'{each}_seconds')}s" for each in windows}
     capped = fields | {"leaving_bits": fields["leaving_bits"] or 10**9}  # only the prototype tier may leave it open
     path.write_text(json.dumps({"prototype": fields, "integration": capped, "business": capped}))  # JSON is YAML
     return path

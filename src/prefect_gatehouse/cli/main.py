@@ -29,6 +29,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "keys": ("keys:command", "Make, list and rotate the root keys of the tokens."),
     "budget": ("budget:command", "Show, set and explain what tenants may spend."),
     "policy": ("policy:command", "Check the policies against what they are to decide."),
+    "exceptions": ("exceptions:command", "Grant, list, revoke and review exceptions to the policy."),
+    "quarantine": ("quarantine:command", "Stop a tenant, person, pipeline or backend at once."),
     "verify": ("verify:command", "Check the ledger against its signed heads."),
     "clean-up": ("clean_up:command", "Sweep once: end what expired, was cancelled or was not resumed."),
     "reconcile": ("reconcile:command", "Look once after jobs that wait at providers, and after what ended runs left."),

@@ -39,8 +39,12 @@ def _say(text: str) -> None:
 @click.option("--open", "only_open", is_flag=True, help="Only runs that have not ended.")
 def _runs(only_open: bool, as_json: bool) -> None:
     """List runs, newest first, and what the open ones wait for."""
-    with _ledger() as (_, ledger):
+    from prefect_gatehouse.evidence.quarantine import holding, why_stopped
+
+    with _ledger() as (settings, ledger):
         found = [row for row in ledger.runs() if not only_open or row.ending is None]
+        held = holding(settings, ledger)
+        stopped = {row.run_id: why_stopped(held, row) for row in found}
     # Eight characters of the identifier are what every command takes, and leave room on a line of 80.
     rows = [(row.run_id[:8], state_of(row), in_utc(row.started), row.pipeline, row.ticket, row.requester) for row in found]
 
@@ -48,9 +52,14 @@ def _runs(only_open: bool, as_json: bool) -> None:
         table("Runs", ("Run", "State", "Started (UTC)", "Pipeline", "Ticket", "Requester"), rows)
         for row in found:
             if row.ending is None:
-                _say(f"{row.run_id[:8]} {next_step(row)}")
+                _say(f"{row.run_id[:8]} {_goes_on(row, stopped[row.run_id])}")
 
-    emit([_as_dict(row) for row in found], as_json, render)
+    emit([{**_as_dict(row), "in_quarantine": stopped[row.run_id]} for row in found], as_json, render)
+
+
+def _goes_on(row: RunRow, stopped: list[str]) -> str:
+    """What an open run waits for; of one in quarantine that it can't go on."""
+    return f"can't go on: {'; '.join(stopped)}; look at: gatehouse quarantine list" if stopped else next_step(row)
 
 
 def _as_dict(row: RunRow) -> dict[str, object]:
@@ -63,6 +72,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
     """Show RUN: its gates with time and outcome, what came of it and why, and what it waits for."""
     from prefect_gatehouse.cli.follow import gate_table
     from prefect_gatehouse.cli.plan import print_plan
+    from prefect_gatehouse.evidence.quarantine import holding, why_stopped
     from prefect_gatehouse.evidence.questions import (
         attempts_of,
         closed_jobs,
@@ -93,7 +103,8 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         form = _form(ledger, row)
         attempts = [each.as_dict() for each in attempts_of(ledger, run_id)]
         refused = [event.fact.reason for event in ledger.facts(AnswerRefused, run_id=run_id)]
-    assert row is not None  # find_run listed it
+        assert row is not None  # find_run listed it
+        stopped = why_stopped(holding(settings, ledger), row, tuple(each.name for each in plan.body.backends) if plan is not None else ())
     left_behind = [*(_closed(job) for job in closed), *(f"still open: {item}" for item in obligations)]
     reports = [(settings.home / path).absolute() for path in written]
     because = reason if row.ending not in {None, "completed"} else row.message
@@ -117,7 +128,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         for line in left_behind:
             _say(line)
         if row.ending is None:
-            _say(f"the run {next_step(row)}")
+            _say(f"the run {_goes_on(row, stopped)}")
 
     data = {
         "run": {**_as_dict(row), "reason": reason},
@@ -128,6 +139,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         "obligations": obligations,
         "re_identified": [act.as_dict() for act in turned_back],
         "answers_refused": refused,
+        "in_quarantine": stopped,
         "form": form,
         "attempts": attempts,
         "reports": [str(path) for path in reports],

@@ -84,7 +84,7 @@ def identifier(person: str) -> str:
         raise InputError(
             "this is no identifier of a person", where="person", advice="use letters, digits and . _ @ + -, for example approver@example.org"
         )
-    if name == "unverified":
+    if name in {"unverified", "unknown"}:
         raise InputError("this identifier stands for nobody", where="person", advice="choose another")
     return name
 

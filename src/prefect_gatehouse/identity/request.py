@@ -19,6 +19,7 @@ from prefect_gatehouse.value import Value
 
 LIFETIME = timedelta(minutes=10)
 """From signing to admission: long enough for a busy worker, short enough that a copied request is soon worth nothing."""
+_SKEW = timedelta(minutes=1)  # between the signer's clock and this one
 
 
 class SignedRequest(Value):
@@ -39,13 +40,14 @@ def subject_of(manifest_digest: str, folder: str, workload_digest: str) -> str:
     return digest({"manifest": manifest_digest, "folder": folder, "workload": workload_digest})
 
 
-def sign_request(key_path: Path, subject_digest: str, environment: str) -> SignedRequest:
+def sign_request(key_path: Path, subject_digest: str, environment: str, lifetime: timedelta = LIFETIME) -> SignedRequest:
     """Signs a request with the caller's key.
 
     Args:
         key_path: The key.
         subject_digest: Of ``subject_of``.
         environment: Where it is to run.
+        lifetime: How long it is to be good for.
 
     Raises:
         InputError: There is no usable key.
@@ -56,13 +58,23 @@ def sign_request(key_path: Path, subject_digest: str, environment: str) -> Signe
         environment=environment,
         request_id=str(uuid.uuid4()),
         nonce=secrets.token_hex(16),
-        expires=datetime.now(UTC) + LIFETIME,
+        expires=datetime.now(UTC) + lifetime,
     )
     return SignedRequest(statement=statement, signature=sshsig.sign(key_path, statement.message()))
 
 
-def verify_request(request: SignedRequest | None, people: People, *, subject_digest: str, environment: str, now: datetime) -> Requester:
+def verify_request(
+    request: SignedRequest | None, people: People, *, subject_digest: str, environment: str, now: datetime, longest: timedelta = LIFETIME
+) -> Requester:
     """Who made a request; nobody signed means unverified, and the tier says whether that is enough.
+
+    Args:
+        request: The request, None where nobody signed.
+        people: The registry.
+        subject_digest: What it has to be about.
+        environment: Where this process runs.
+        now: Time of checking.
+        longest: How long it may still be good for: the signer writes the end, and a copy is worth something until then.
 
     Raises:
         Denied: A signature is there and is not good for this request.
@@ -77,6 +89,9 @@ def verify_request(request: SignedRequest | None, people: People, *, subject_dig
     if statement.expired(now):
         raise Denied("the request has expired", where="request", advice="sign again: gatehouse run")
     key = sshsig.verify(request.signature, statement.message())
+    if statement.expires > now + longest + _SKEW:
+        allowed = f"{longest.total_seconds() / 60:g} minutes"
+        raise Denied(f"the request would be good for longer than the {allowed} of its tier", where="request", advice="sign again: gatehouse run")
     owner = people.owner_of(key.fingerprint)
     if owner is None:
         advice = f"have the registry's keeper add the owner of {key.fingerprint}: gatehouse people add, --role requester and --key with its .pub file"

@@ -19,7 +19,7 @@ from prefect_gatehouse.errors import Tampered
 from prefect_gatehouse.manifest.columns import Scheme
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.value import Digest, Value
-from prefect_gatehouse.vocabulary import Action, CellName, Ending, Method, WorkerKind
+from prefect_gatehouse.vocabulary import Action, CellName, Ending, Method, QuarantineScope, WorkerKind
 
 
 class Fact(Value):
@@ -282,7 +282,10 @@ class AnswerRefused(PlanAnswer):
     kind = "answer-refused"
     reason: str
     advice: str = ""
-    claimed: str = Field("", description="Whose answer it claimed to be, where the registry knows that person.")
+    claimed: str = Field("", description="Whose answer it claimed to be, where the registry knows that person; unknown where it does not.")
+    wrong: bool = Field(False, description="Whether it had a proof that proved nobody; so many of them are judged, and no more.")
+    totp_step: int | None = Field(None, description="Of a right one-time code, which is spent although the answer did not count.")
+    until: AwareDatetime | None = Field(None, description="Until when no code of that person, or of the run, is judged.")
 
 
 # Credentials
@@ -620,6 +623,81 @@ class ProviderDrifted(Fact):
     items: tuple[Drift, ...]
 
 
+# Exceptions to the policy
+
+
+class ExceptionAct(SignedAct):
+    """Somebody signed something about an exception."""
+
+    exception: str = Field(description="Names the exception.")
+    reason: str
+    environment: str
+
+
+class ExceptionGranted(ExceptionAct):
+    """One rule does not stop the runs of a tenant or pipeline until a day; whether it counts, ``policy/exceptions.py`` says."""
+
+    kind = "exception-granted"
+    words = "exception"
+    action: Literal["grant-exception"]
+    rule: str
+    tenant: str
+    pipeline: str = Field("", description="Empty where it is for all of the tenant's.")
+    owner: str
+    ticket: str
+    residual_risk: str
+    compensating_control: str
+    expires: AwareDatetime
+
+
+class ExceptionRevoked(ExceptionAct):
+    """It is over."""
+
+    kind = "exception-revoked"
+    words = "revocation of an exception"
+    action: Literal["revoke-exception"]
+    act: str = Field(description="Names this act, so that its signature serves no other.")
+
+
+class ExceptionReviewed(ExceptionAct):
+    """Another person has looked at it, and it stays."""
+
+    kind = "exception-reviewed"
+    words = "review of an exception"
+    action: Literal["review-exception"]
+    act: str = Field(description="Names this act, so that its signature serves no other.")
+
+
+# Emergencies
+
+
+class QuarantineAct(SignedAct):
+    """Somebody signed that something is to stop, or may go on."""
+
+    quarantine: str = Field(description="Names the quarantine.")
+    reason: str
+    environment: str
+
+
+class QuarantineImposed(QuarantineAct):
+    """Nothing more is admitted, approved, submitted or written back for it."""
+
+    kind = "quarantine-imposed"
+    words = "quarantine"
+    action: Literal["quarantine"]
+    scope: QuarantineScope
+    name: str
+
+
+class QuarantineReleased(QuarantineAct):
+    """Another person signed that a quarantine is over; whether it counts, ``policy/quarantine.py`` says."""
+
+    kind = "quarantine-released"
+    words = "release from quarantine"
+    action: Literal["release-quarantine"]
+    act: str = Field(description="Names this act, so that its signature serves no other.")
+
+
 # What is kept
 
 
@@ -695,6 +773,7 @@ KINDS: Mapping[str, type[Fact]] = {
         SubmissionIntended, JobSubmitted, SubmissionRefused, SubmissionAmbiguous, JobSettled, ResultReused,
         JobClosed, JobLeft, JobGone, JobUnknown, ProviderAsked, BackendPassedOver,
         PeopleChanged, BudgetSet, ProviderLimitSet, SpendingDiffered, ProviderApproved, ProviderDrifted,
+        QuarantineImposed, QuarantineReleased, ExceptionGranted, ExceptionRevoked, ExceptionReviewed,
         ArtifactStored, ArtifactsDeleted, ReportWritten, ReportDeleted, RunReproduced, SyntheticRecorded,
     )
 }  # fmt: skip

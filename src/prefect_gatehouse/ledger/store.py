@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Any, Generic, Self, TypeVar, cast
 
 from sqlalchemy import Connection, delete, func, insert, inspect, select, text, update
@@ -132,7 +133,7 @@ class Transaction:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self._accounts: dict[str, Account] = {}
+        self._admissions: dict[str, RunAdmitted] = {}
 
     def append(self, event_id: str, run_id: str, fact: Fact, *, attempt: int = 0) -> bool:
         """Appends an event and brings the run's row up to date; False where one with this identifier is there already (nothing is written then).
@@ -145,7 +146,7 @@ class Transaction:
         """
         if KINDS.get(fact.kind) is not type(fact):
             raise TypeError(f"{type(fact).__name__} is no kind of event that the ledger takes")
-        if self.connection.scalar(select(events.c.seq).where(events.c.event_id == event_id)) is not None:
+        if self.has(event_id):
             return False
         at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self._chain(event_id, run_id, fact.kind, fact.version, at, attempt, fact.data())
@@ -153,20 +154,35 @@ class Transaction:
         self._charge(run_id, fact)
         return True
 
+    def has(self, event_id: str) -> bool:
+        """Whether there is an event with this identifier."""
+        return self.connection.scalar(select(events.c.seq).where(events.c.event_id == event_id)) is not None
+
     def facts(self, kind: type[G]) -> list[Event[G]]:
         """Events of a kind, or of all kinds with a common base, in order; none comes between them and what this transaction appends."""
         query = select(events.c.body, events.c.leaf).where(events.c.kind.in_(_kinds(kind))).order_by(events.c.seq)
         return cast(list[Event[G]], [read_event(row.body, row.leaf) for row in self.connection.execute(query)])
 
+    def recent(self, kind: type[G], since: datetime) -> list[Event[G]]:
+        """Events of a kind from a moment on, oldest first; older ones are not read."""
+        query = select(events.c.body, events.c.leaf).where(events.c.kind == kind.kind).order_by(events.c.seq.desc())
+        newest = (cast(Event[G], read_event(row.body, row.leaf)) for row in self.connection.execute(query))
+        return list(takewhile(lambda event: event.when >= since, newest))[::-1]
+
     def account(self, run_id: str) -> Account | None:
         """Who pays for a run, by its admission; None where it has none."""
-        if run_id not in self._accounts:
+        admitted = self.admission(run_id)
+        return account_of(admitted) if admitted is not None else None
+
+    def admission(self, run_id: str) -> RunAdmitted | None:
+        """What a run was admitted as; None where it was not."""
+        if run_id not in self._admissions:
             first = select(events.c.body, events.c.leaf).where(events.c.run_id == run_id, events.c.kind == RunAdmitted.kind)
             row = self.connection.execute(first.order_by(events.c.seq).limit(1)).first()
             if row is None:
                 return None
-            self._accounts[run_id] = account_of(cast(RunAdmitted, read_event(row.body, row.leaf).fact))
-        return self._accounts[run_id]
+            self._admissions[run_id] = cast(RunAdmitted, read_event(row.body, row.leaf).fact)
+        return self._admissions[run_id]
 
     def newest(self) -> int:
         """Number of the newest event, which is this transaction's own where it has appended one; 0 in an empty ledger."""

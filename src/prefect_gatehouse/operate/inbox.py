@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from prefect_gatehouse.errors import Denied, InputError
+from prefect_gatehouse.evidence.quarantine import holding, why_stopped
 from prefect_gatehouse.evidence.questions import recorded_plan
 from prefect_gatehouse.identity.keys import fingerprint, public_line
 from prefect_gatehouse.identity.people import People, Person
+from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.policy.quarantine import Quarantines
 from prefect_gatehouse.run.answer import require_cleared
 from prefect_gatehouse.run.approvals import Standing, closes_at, standing
 from prefect_gatehouse.run.values import Plan
@@ -48,12 +51,19 @@ def inbox(settings: Settings, ledger: Ledger) -> tuple[Person | None, list[Waiti
     except InputError:
         person = None  # whoever has no key still sees what waits
     found = []
+    held = holding(settings, ledger)
     for row in ledger.runs():
         plan = recorded_plan(ledger, row.run_id) if row.status == "waiting" and row.ending is None else None
         if plan is not None:
             now = standing(ledger, plan)
-            found.append(Waiting(plan, now, plan.made_at, closes_at(plan), _why_not(person, plan, now)))
+            found.append(Waiting(plan, now, plan.made_at, closes_at(plan), "; ".join(_stopped(held, row, plan)) or _why_not(person, plan, now)))
     return person, sorted(found, key=lambda each: each.until)
+
+
+def _stopped(held: Quarantines, row: RunRow, plan: Plan) -> list[str]:
+    backends = tuple(each.name for each in plan.body.backends)
+    left = [name for name in backends if held.of("backend", name) is None]
+    return why_stopped(held, row, () if left else backends)
 
 
 def _why_not(person: Person | None, plan: Plan, now: Standing) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
@@ -23,15 +24,17 @@ from prefect_gatehouse.errors import GatehouseError, InputError, Unavailable
 from prefect_gatehouse.evidence.questions import recorded_plan
 from prefect_gatehouse.flows.ending import end
 from prefect_gatehouse.flows.resuming import go_on
-from prefect_gatehouse.identity.request import SignedRequest, sign_request, subject_of
+from prefect_gatehouse.identity.request import LIFETIME, SignedRequest, sign_request, subject_of
 from prefect_gatehouse.identity.sshsig import sign
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.load import load_manifest
+from prefect_gatehouse.policy.tiers import load_tiers
 from prefect_gatehouse.run.apart import workload_beside
 from prefect_gatehouse.run.approvals import last_asked, statements
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.values import CleanupReceipt, run_name
 from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.vocabulary import Ending
 
 DEPLOYMENT = "governed-pipeline/governed-pipeline"
 _TRIES = 6  # the SQLite server answers 503 now and then; with the pause below that is six seconds
@@ -79,7 +82,8 @@ def signed_for(settings: Settings, path: Path) -> SignedRequest:
     """
     loaded = load_manifest(path)
     workload = workload_beside(settings, loaded.manifest, path)
-    return sign_request(settings.identity_key(), subject_of(loaded.digest, str(path.parent), workload.digest), settings.environment)
+    lifetime = min(LIFETIME, timedelta(seconds=load_tiers(settings.tiers)[loaded.manifest.tier].request_age_seconds))
+    return sign_request(settings.identity_key(), subject_of(loaded.digest, str(path.parent), workload.digest), settings.environment, lifetime)
 
 
 def start(settings: Settings, manifest: Path, *, signed: bool, deployment: str = DEPLOYMENT) -> str:
@@ -193,13 +197,22 @@ def abandon(settings: Settings, ledger: Ledger, run_id: str) -> CleanupReceipt:
     Raises:
         GatehouseError: Cleaning up failed; the sweeper tries again.
     """
+    return end_by_hand(settings, ledger, run_id, "abandoned", "abandoned by hand")
+
+
+def end_by_hand(settings: Settings, ledger: Ledger, run_id: str, ending: Ending, why: str) -> CleanupReceipt:
+    """Takes a run over from whatever drives it, and ends it.
+
+    Raises:
+        GatehouseError: Cleaning up failed; the sweeper tries again.
+    """
     attempt = Attempt(settings, ledger, run_id, read_secret, read_settings=read_settings)
-    receipt = end(attempt, "abandoned", "abandoned by hand")
+    receipt = end(attempt, ending, why)
     try:
         with server() as client:
             state = flow_run(client, run_id).state
             if state is None or not state.is_final():
-                client.set_flow_run_state(UUID(run_id), Cancelled(message="abandoned by hand"), force=True)
+                client.set_flow_run_state(UUID(run_id), Cancelled(message=why), force=True)
     except GatehouseError:
         pass  # the ledger has closed the run; Prefect's picture of it is not what counts
     return receipt

@@ -9,9 +9,10 @@ from prefect_gatehouse.canonical import Json, canonical
 from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.events import SignedAct
+from prefect_gatehouse.ledger.events import QuarantineAct, SignedAct
 from prefect_gatehouse.ledger.seal import seal_home
 from prefect_gatehouse.ledger.store import LEDGER, Event, Ledger
+from prefect_gatehouse.policy.quarantine import Quarantines
 from prefect_gatehouse.settings import Settings
 
 A = TypeVar("A", bound=SignedAct)
@@ -31,10 +32,12 @@ def record(settings: Settings, ledger: Ledger, kind: type[A], statement: Mapping
     Raises:
         InputError: The caller has no usable signing key.
         Denied: The caller's key belongs to nobody who may approve.
+        Quarantined: The caller is in quarantine.
     """
     fact = kind.model_validate({**statement, **_signed(settings, statement, what)})
     name = f"{kind.kind}:{act}"
     with ledger.transaction() as tx:
+        Quarantines(tx.facts(QuarantineAct), People(settings.people_folder())).refuse_person(fact.person)
         tx.append(name, LEDGER, fact)
     seal_home(settings.folder(""), ledger)
     recorded = ledger.find(name, kind)

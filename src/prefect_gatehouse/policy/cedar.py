@@ -20,7 +20,14 @@ class CedarPolicy:
     """Policies of a folder, parsed and checked against their schema."""
 
     def __init__(
-        self, policies: str, schema: str, files_digest: str, reasons: dict[str, str], ids: dict[str, str], advice: dict[str, str] | None = None
+        self,
+        policies: str,
+        schema: str,
+        files_digest: str,
+        reasons: dict[str, str],
+        ids: dict[str, str],
+        advice: dict[str, str] | None = None,
+        exceptable: frozenset[str] = frozenset(),
     ) -> None:
         self._policies = policies
         self._schema = schema
@@ -28,6 +35,7 @@ class CedarPolicy:
         self._reasons = reasons
         self._ids = ids
         self._advice = advice or {}
+        self._exceptable = exceptable
 
     @property
     def digest(self) -> str:
@@ -41,6 +49,10 @@ class CedarPolicy:
     def advise(self, reason: str) -> str:
         """What to do about a policy's no, as its file says, with names in braces."""
         return self._advice.get(reason, "")
+
+    def may_be_excepted(self, reason: str) -> bool:
+        """Whether a rule's annotation says so: @except("granted")."""
+        return reason in self._exceptable
 
     def ask(self, question: Question) -> Decision:
         """Decides; an error in the policy is a no."""
@@ -125,15 +137,17 @@ def load_policy(folder: Path) -> CedarPolicy:
     static: dict[str, Any] = parsed.get("staticPolicies", {})
     if all(policy["effect"] != "permit" for policy in static.values()):
         raise InputError("the policies permit nothing", where=str(folder), advice="add a permit")
-    ids, reasons, advice = {}, {}, {}
+    ids, reasons, advice, exceptable = {}, {}, {}, set()
     for name, policy in static.items():
         notes = policy.get("annotations", {})
         ids[name] = notes.get("id") or name
         reasons[ids[name]] = notes.get("reason") or ids[name]
         advice[ids[name]] = notes.get("advice") or ""
+        if notes.get("except") == "granted" and policy["effect"] == "forbid":
+            exceptable.add(ids[name])
     if len(set(ids.values())) != len(ids):
         raise InputError("two policies have one identifier", where=str(folder), advice="give each its own @id")
-    return CedarPolicy(policies, schema, _digest(texts), reasons, ids, advice)
+    return CedarPolicy(policies, schema, _digest(texts), reasons, ids, advice, frozenset(exceptable))
 
 
 def _uid(uid: dict[str, str]) -> str:

@@ -35,6 +35,11 @@ class TierRules(Value):
     fallback: Literal["allowed", "forbidden"] = Field("allowed", description="Whether a manifest may name more than one backend.")
     reuse: Literal["allowed", "forbidden"] = Field("forbidden", description="Whether an earlier result may answer an identical request.")
     drift: Literal["stop", "tell"] = Field("stop", description="What comes of a provider that is not as somebody approved it.")
+    wrong_per_person: int = Field(3, ge=1, description="Most wrong answers in somebody's name within the window; then no code of theirs is judged.")
+    wrong_per_run: int = Field(6, ge=1, description="The same of a run.")
+    wrong_window_seconds: int = Field(3600, ge=60)
+    request_age_seconds: int = Field(600, ge=60, description="Longest that a signed request may be good for.")
+    approval_age_seconds: int = Field(7 * 86_400, ge=60, description="How old an approval may be when something is submitted under it.")
 
 
 class ClassRules(Value):

@@ -42,6 +42,11 @@ class _Tier(Strict):
     fallback: Literal["allowed", "forbidden"] = "forbidden"
     reuse: Literal["allowed", "forbidden"] = "forbidden"
     drift: Literal["stop", "tell"] = "stop"
+    wrong_per_person: Annotated[int, Field(ge=1, le=100)] = 3
+    wrong_per_run: Annotated[int, Field(ge=1, le=100)] = 6
+    wrong_window: _Window = timedelta(hours=1)
+    request_age: _Window = timedelta(minutes=10)
+    approval_age: _Window = timedelta(days=7)
 
 
 def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
@@ -84,6 +89,11 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             fallback=tier.fallback,
             reuse=tier.reuse,
             drift=tier.drift,
+            wrong_per_person=tier.wrong_per_person,
+            wrong_per_run=tier.wrong_per_run,
+            wrong_window_seconds=int(tier.wrong_window.total_seconds()),
+            request_age_seconds=int(tier.request_age.total_seconds()),
+            approval_age_seconds=int(tier.approval_age.total_seconds()),
         )
         for name, tier in tiers.items()
     }

@@ -118,17 +118,51 @@ def check_answer(
         Denied: With the reason, in words for the operator.
     """
     statement = approve if answer.decision == "approve" else reject
+    refuse_unproven(answer, statement, tier, now)
+    checked = authenticate(answer, statement, people, used_totp_steps, now)
+    require_allowed(checked, requester=requester, tier=tier, classes=classes, people=people)
+    return checked
+
+
+def refuse_unproven(answer: Answer, statement: Statement, tier: TierRules, now: datetime) -> None:
+    """Stops an answer of which no proof need be looked at.
+
+    Raises:
+        Denied: It comes too late, has no proof, or one of a method that the tier does not take: nobody is told whether such a code is right.
+    """
     if statement.expired(now):
         _no("the approval window has passed", "start a new run")
-    proof = answer.proof.strip()
-    if not proof:
+    if not answer.proof.strip():
         _no("a proof is missing: type your one-time code, or paste the SSH signature of the statement")
-    checked = _by_code(answer, proof, people, used_totp_steps, now) if proof.isdigit() else _by_signature(answer, proof, statement, people)
+    if is_code(answer):
+        require_strength("totp", tier)
+
+
+def is_code(answer: Answer) -> bool:
+    """Whether the proof is a one-time code: of all proofs the only one that somebody could guess."""
+    return answer.proof.strip().isdigit()
+
+
+def authenticate(answer: Answer, statement: Statement, people: People, used_totp_steps: Collection[tuple[str, int]], now: datetime) -> CheckedAnswer:
+    """Whose answer it is.
+
+    Raises:
+        Denied: The proof proves nobody who may approve.
+    """
+    proof = answer.proof.strip()
+    return _by_code(answer, proof, people, used_totp_steps, now) if is_code(answer) else _by_signature(answer, proof, statement, people)
+
+
+def require_allowed(checked: CheckedAnswer, *, requester: Requester, tier: TierRules, classes: RunClasses, people: People) -> None:
+    """Stops an authentic answer of somebody who may not give it.
+
+    Raises:
+        Denied: It is the requester's own, its method is too weak, or its person is not cleared.
+    """
     if checked.person == requester.person:
         _no("the requester can't approve or reject the own run; another person has to", "have an approver answer: gatehouse people list")
     require_strength(checked.method, tier)
     require_cleared(people.get(checked.person), classes)
-    return checked
 
 
 def require_strength(method: Method, tier: TierRules) -> None:

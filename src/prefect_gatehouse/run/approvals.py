@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -15,14 +15,37 @@ from prefect_gatehouse.errors import Denied, Expired, Rejected
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.sshsig import VerifiedKey, verify
 from prefect_gatehouse.identity.statement import Statement, plain_line
-from prefect_gatehouse.ledger.events import AnswerRefused, ApprovalAsked, ApprovalGiven, ApprovalRejected, PeopleChanged, PlanAnswer, SignedAnswer
-from prefect_gatehouse.ledger.store import Event, Ledger
+from prefect_gatehouse.ledger.events import (
+    AnswerRefused,
+    ApprovalAsked,
+    ApprovalGiven,
+    ApprovalRejected,
+    PeopleChanged,
+    PlanAnswer,
+    QuarantineAct,
+    SignedAnswer,
+)
+from prefect_gatehouse.ledger.store import Event, Ledger, Transaction
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.policy.classes import leaving
-from prefect_gatehouse.run.answer import SPENT, Answer, CheckedAnswer, check_answer, method_of, read_answer, require_cleared, require_strength
+from prefect_gatehouse.policy.quarantine import Quarantines
+from prefect_gatehouse.run.answer import (
+    Answer,
+    CheckedAnswer,
+    authenticate,
+    is_code,
+    method_of,
+    read_answer,
+    refuse_unproven,
+    require_allowed,
+    require_cleared,
+    require_strength,
+)
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.quarantined import quarantines, refuse_quarantined
 from prefect_gatehouse.run.values import Approval, BackendSnapshot, Plan
+from prefect_gatehouse.run.wrong_answers import UNKNOWN, closed, closing, too_many
 from prefect_gatehouse.vocabulary import Method
 
 
@@ -112,7 +135,9 @@ def words_of(plan: Plan) -> tuple[tuple[str, str], ...]:
         ("Worst cost", f"{body.cost} USD in at most {counted(body.rounds, 'round')} and {counted(body.jobs, 'job')}"),
         ("Target", f"{target.system} at {body.endpoint(target.system)}, table {target.table}, rows of class {body.classes.output_class}"),
     )
-    return tuple((name, plain_line(value)) for name, value in lines)
+    excepted = ", ".join(f"{each.rule} until {each.expires:%Y-%m-%d}" for each in body.exceptions)
+    more = (("Exceptions to the policy", excepted),) if excepted else ()
+    return tuple((name, plain_line(value)) for name, value in (*lines, *more))
 
 
 def _earlier(reuse: timedelta | None) -> Iterator[tuple[str, str]]:
@@ -140,25 +165,64 @@ def judge(attempt: Attempt, plan: Plan, key: str, given: Answer | str | None) ->
         key: The key of the asking.
         given: What came back: an answer, or the text of one as it was found; None where there is none.
     """
-    approve, reject = ask(attempt, plan, key)
-    claimed = ""
+    statement_of = dict(zip(("approve", "reject"), ask(attempt, plan, key), strict=True))
+    people = attempt.people
     try:
         answer = given if isinstance(given, Answer) else read_answer(given)
-        known = attempt.people.get(answer.approver)
-        claimed = known.person if known is not None else ""
-        checked = _check(attempt, plan, approve, reject, answer)
-        _write_down(attempt, plan, key, answer, checked, approve if checked.decision == "approve" else reject)
     except Denied as refusal:
-        fact = AnswerRefused(plan_digest=plan.digest, reason=refusal.message, advice=refusal.advice, claimed=claimed)
-        attempt.record(f"answer:{key}", fact)
+        # Nothing was tried with it, so it counts as no wrong answer.
+        attempt.record(f"answer:{key}", _refused(plan, refusal, UNKNOWN))
+        return
+    with attempt.effect() as tx:
+        # Limits, code and what it was worth in one transaction: of two runs that judge at once the second one sees what the first one wrote.
+        if not tx.has(f"{attempt.run_id}:answer:{key}"):
+            attempt.append(tx, f"answer:{key}", _worth(tx, attempt, plan, answer, statement_of[answer.decision], people))
+    if answer.decision == "approve":
+        attempt.seal()  # signed before anybody acts on it
 
 
-def _write_down(attempt: Attempt, plan: Plan, key: str, answer: Answer, checked: CheckedAnswer, statement: Statement) -> None:
-    """An answer that counts; a one-time code counts once in the ledger, also where two runs judge it at the same moment.
+def _worth(tx: Transaction, attempt: Attempt, plan: Plan, answer: Answer, statement: Statement, people: People) -> SignedAnswer | AnswerRefused:
+    """What an answer is worth."""
+    tier, now = plan.admitted.tier, datetime.now(UTC)
+    named = people.get(answer.approver)
+    claimed = named.person if named is not None else UNKNOWN
+    try:
+        refuse_unproven(answer, statement, tier, now)
+    except Denied as refusal:
+        return _refused(plan, refusal, claimed)
+    if is_code(answer) and (until := closed(tx, attempt.run_id, claimed, tier, now)) is not None:
+        return _refused(plan, too_many(until), claimed, until=until)
+    try:
+        checked = authenticate(answer, statement, people, _spent(tx) if is_code(answer) else (), now)
+    except Denied as refusal:
+        until = closed(tx, attempt.run_id, claimed, tier, now, one_more=True) if is_code(answer) else None
+        return _refused(plan, refusal if until is None else closing(refusal, until), claimed, wrong=True, until=until)
+    try:
+        _refuse_quarantined(tx, attempt, plan, checked)
+        require_allowed(checked, requester=plan.admitted.requester, tier=tier, classes=plan.body.classes, people=people)
+        if checked.decision == "approve" and checked.person in {each.person for each in standing(attempt.ledger, plan).approvals}:
+            raise Denied("this person has approved already; another approver is needed", advice="ask another approver")
+    except Denied as refusal:
+        return _refused(plan, refusal, checked.person, totp_step=checked.totp_step)
+    return _counted(plan, answer, checked, statement)
 
-    Raises:
-        Denied: The code has been spent meanwhile.
-    """
+
+def _refuse_quarantined(tx: Transaction, attempt: Attempt, plan: Plan, checked: CheckedAnswer) -> None:
+    """Stops an answer of somebody in quarantine, and a yes to a run that is; a no to one is welcome."""
+    held = quarantines(tx, attempt)
+    held.refuse_person(checked.person)
+    if checked.decision == "approve":
+        refuse_quarantined(tx, attempt)
+        if all(held.of("backend", each.name) is not None for each in plan.body.backends):
+            held.refuse_backend(plan.body.backends[0].name)
+
+
+def _refused(plan: Plan, refusal: Denied, claimed: str, **more: object) -> AnswerRefused:
+    fields = {"plan_digest": plan.digest, "reason": refusal.message, "advice": refusal.advice, "claimed": claimed}
+    return AnswerRefused.model_validate(fields | more)
+
+
+def _counted(plan: Plan, answer: Answer, checked: CheckedAnswer, statement: Statement) -> SignedAnswer:
     fields = {
         "plan_digest": plan.digest,
         "person": checked.person,
@@ -168,39 +232,14 @@ def _write_down(attempt: Attempt, plan: Plan, key: str, answer: Answer, checked:
         "statement": statement.message().decode(),
         "signature": answer.proof if checked.method != "totp" else "",
     }
-    fact = (ApprovalGiven if checked.decision == "approve" else ApprovalRejected).model_validate(fields)
-    with attempt.effect() as tx:
-        if checked.totp_step is not None and (checked.person, checked.totp_step) in _spent(tx.facts(SignedAnswer)):
-            raise Denied(SPENT, where="approval", advice="answer again with the next code")
-        attempt.append(tx, f"answer:{key}", fact)
-    if checked.decision == "approve":
-        attempt.seal()  # signed before anybody acts on it
+    return (ApprovalGiven if checked.decision == "approve" else ApprovalRejected).model_validate(fields)
 
 
-def _check(attempt: Attempt, plan: Plan, approve: Statement, reject: Statement, answer: Answer) -> CheckedAnswer:
-    checked = check_answer(
-        answer,
-        approve=approve,
-        reject=reject,
-        requester=plan.admitted.requester,
-        tier=plan.admitted.tier,
-        classes=plan.body.classes,
-        people=attempt.people,
-        used_totp_steps=used_totp_steps(attempt.ledger),
-        now=datetime.now(UTC),
-    )
-    if checked.person in {approval.person for approval in standing(attempt.ledger, plan).approvals} and checked.decision == "approve":
-        raise Denied("this person has approved already; another approver is needed", advice="ask another approver")
-    return checked
-
-
-def used_totp_steps(ledger: Ledger) -> set[tuple[str, int]]:
-    """One-time codes that are spent: person and time step."""
-    return _spent(ledger.facts(SignedAnswer))
-
-
-def _spent(answers: Iterable[Event[SignedAnswer]]) -> set[tuple[str, int]]:
-    return {(event.fact.person, event.fact.totp_step) for event in answers if event.fact.totp_step is not None}
+def _spent(tx: Transaction) -> set[tuple[str, int]]:
+    """One-time codes that are spent: person and time step; also those that were right in an answer that did not count."""
+    counted = {(event.fact.person, event.fact.totp_step) for event in tx.facts(SignedAnswer)}
+    refused = {(event.fact.claimed, event.fact.totp_step) for event in tx.facts(AnswerRefused)}
+    return {(person, step) for person, step in counted | refused if step is not None}
 
 
 def require_approved(ledger: Ledger, plan: Plan, people: People) -> tuple[Approval, ...]:
@@ -208,12 +247,15 @@ def require_approved(ledger: Ledger, plan: Plan, people: People) -> tuple[Approv
 
     Raises:
         Rejected: Somebody said no.
+        Quarantined: An approver is in quarantine.
         Denied: There are not enough, or one no longer stands.
     """
     now = standing(ledger, plan)
     if now.rejected_by is not None:
         raise Rejected(f"rejected by {now.rejected_by}", where="await_approval", advice="mend the plan and start a new run")
+    held = Quarantines(ledger.facts(QuarantineAct), people)
     for approval in now.approvals:
+        held.refuse_person(approval.person)
         event = ledger.find(approval.event_id, ApprovalGiven)
         assert event is not None  # it was just listed
         _recheck(ledger, event, people, plan)
@@ -228,6 +270,10 @@ def _recheck(ledger: Ledger, event: Event[ApprovalGiven], people: People, plan: 
         raise Denied("an approver has been revoked since", where="await_approval", advice="have the plan approved again in a new run")
     if _revoked_since(ledger, event):  # and added again: what was given before counts no more
         raise Denied("an approver has been revoked since", where="await_approval", advice="have the plan approved again in a new run")
+    longest = timedelta(seconds=plan.admitted.tier.approval_age_seconds)
+    if datetime.now(UTC) - event.when > longest:
+        advice = "have the plan approved in a new run, in smaller parts where a run takes so long"
+        raise Denied(f"an approval is older than the tier {plan.admitted.tier.name} lets it be", where="await_approval", advice=advice)
     if plan.admitted.requester.person == person.person:
         raise Denied("the requester is among the approvers", where="await_approval")
     method: Method = "totp"

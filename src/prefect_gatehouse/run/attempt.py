@@ -214,8 +214,10 @@ class Attempt:
 
     @property
     def policy(self) -> Policy:
-        """The policy that the run is under."""
-        return self.parts.policy
+        """The policy that the run is under, with the exceptions that hold for it."""
+        from prefect_gatehouse.run.excepted import excepting
+
+        return excepting(self.parts.policy, self.settings, self.history, self.chain)
 
     def backend(self, name: str, sealer: Sealer | None = None) -> Backend:
         """A backend by its name in the manifest, with the settings of the plan, once there is one.

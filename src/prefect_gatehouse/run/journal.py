@@ -34,6 +34,7 @@ from prefect_gatehouse.ledger.store import Event, Ledger, Transaction
 from prefect_gatehouse.ledger.tables import submissions
 from prefect_gatehouse.money.caps import require_room
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.quarantined import refuse_quarantined
 from prefect_gatehouse.store.sealer import Sealer
 from prefect_gatehouse.usd import is_amount, up
 
@@ -171,6 +172,7 @@ def intend(
         jobs_cap: The envelope's jobs for the whole run.
 
     Raises:
+        Quarantined: The run or the backend is in quarantine.
         Denied: The envelope, the tenant's budget or the billing code's has no room for these jobs, or a price is none.
     """
     rows: list[dict[str, Any]] = []
@@ -198,6 +200,7 @@ def intend(
             }
         )
     with attempt.effect() as tx:
+        refuse_quarantined(tx, attempt, backend)
         if spent(tx, attempt.run_id) + sum(prices, Decimal(0)) > cap:
             raise Denied("the jobs would cost more than the approved envelope", where="submit", advice="ask for a larger envelope.cost")
         if used_jobs(tx, attempt.run_id) + len(rows) > jobs_cap:

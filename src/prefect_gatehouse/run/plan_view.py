@@ -50,6 +50,7 @@ def sections(plan: Plan) -> list[Section]:
         *_places(plan),
         *_prepared(plan),
         *_ways(plan),
+        *_exceptions(plan),
         _secrets(plan),
         _written(plan),
         _code(plan),
@@ -266,6 +267,19 @@ def _kept(plan: Plan) -> Iterator[tuple[str, str]]:
 
 
 _MOST_FILES = 20  # of each kind that are named
+
+
+def _exceptions(plan: Plan) -> list[Section]:
+    """Only where there are any."""
+    found = plan.body.exceptions
+    if not found:
+        return []
+    rows = tuple(
+        (each.rule, f"{each.expires:%Y-%m-%d %H:%M} UTC", each.owner, each.granted_by, each.ticket, each.residual_risk, each.compensating_control)
+        for each in found
+    )
+    headers = ("Rule", "Until", "Owner", "Granted by", "Ticket", "Risk that is left", "Instead of the rule")
+    return [Section("Exceptions to the policy", headers, rows, "The run may use them; one that is over or revoked by then does not count")]
 
 
 def _code(plan: Plan) -> Section:

@@ -270,6 +270,19 @@ class Since(Value):
     changed: tuple[str, ...] = ()
 
 
+class PlannedException(Value):
+    """An exception to the policy that a run may use."""
+
+    exception: str
+    rule: str
+    owner: str
+    granted_by: str
+    ticket: str
+    residual_risk: str
+    compensating_control: str
+    expires: AwareDatetime
+
+
 class Leaving(Value):
     """How much could leave, in bits at most (``run/leaving.py``)."""
 
@@ -306,6 +319,7 @@ class PlanBody(Value):
     classes: RunClasses
     systems: tuple[SystemAddress, ...] = Field(description="Every declared system.")
     preflight: Preflight
+    exceptions: tuple[PlannedException, ...] = Field((), description="Every exception to the policy that the run may use; no later one counts.")
     cell: CellName = Field("none", description="Where the workload runs, in this and in every later round.")
 
     def digest(self) -> str:

@@ -1,0 +1,191 @@
+"""Exceptions by hand: granted, revoked and reviewed by people who may approve, each act signed and in the ledger before it holds."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from pydantic import TypeAdapter, ValidationError
+
+from prefect_gatehouse.errors import Denied, InputError
+from prefect_gatehouse.identity.people import People, identifier
+from prefect_gatehouse.ledger.events import (
+    ExceptionAct,
+    ExceptionGranted,
+    ExceptionReviewed,
+    ExceptionRevoked,
+    GatePassed,
+    PolicyDecided,
+    QuarantineAct,
+)
+from prefect_gatehouse.ledger.store import Event, Ledger
+from prefect_gatehouse.manifest.fields import Name
+from prefect_gatehouse.operate.budgets import line_of
+from prefect_gatehouse.operate.signing import record
+from prefect_gatehouse.policy.cedar import load_policy
+from prefect_gatehouse.policy.exceptions import LONGEST, Granted, granted, require_exceptable, used
+from prefect_gatehouse.policy.quarantine import Quarantines
+from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.value import Value
+
+
+class Wanted(Value):
+    """An exception as somebody wants it.
+
+    Attributes:
+        rule: Identifier of the policy's rule.
+        tenant: Whose runs.
+        pipeline: Which of them; all where empty.
+        owner: Who answers for it; another person than who grants it.
+        ticket: Where it was decided.
+        risk: What is left to go wrong.
+        control: What is done instead of the rule.
+        until: The last day on which it holds, in UTC, as YYYY-MM-DD.
+        reason: Why.
+    """
+
+    rule: str
+    tenant: str
+    pipeline: str = ""
+    owner: str
+    ticket: str
+    risk: str
+    control: str
+    until: str
+    reason: str
+
+
+def grant(settings: Settings, ledger: Ledger, wanted: Wanted) -> Event[ExceptionGranted]:
+    """Signs an exception with the caller's own key and records it; it holds for plans that are made from then on.
+
+    Raises:
+        InputError: A value is malformed, the owner is not known, or the caller has no usable signing key.
+        Denied: The rule has no exceptions; the caller owns it, may not approve, or is in quarantine.
+    """
+    require_exceptable(load_policy(settings.policies), wanted.rule)
+    people = People(settings.people_folder())
+    owner = people.get(identifier(wanted.owner))
+    if owner is None:
+        raise InputError("the owner is not in the registry of people", where="--owner", advice="run: gatehouse people list")
+    statement = {
+        "action": "grant-exception",
+        "exception": str(uuid.uuid4()),
+        "rule": wanted.rule,
+        "tenant": _name(wanted.tenant, "--tenant"),
+        "pipeline": _name(wanted.pipeline, "--pipeline") if wanted.pipeline else "",
+        "owner": owner.person,
+        "ticket": line_of(wanted.ticket, "--ticket"),
+        "residual_risk": line_of(wanted.risk, "--risk"),
+        "compensating_control": line_of(wanted.control, "--control"),
+        "expires": f"{_end_of(wanted.until):%Y-%m-%dT%H:%M:%SZ}",
+        "reason": line_of(wanted.reason, "--reason"),
+        "environment": settings.environment,
+    }
+    caller = people.owner_of(_caller(settings))
+    if caller is not None and caller.person == owner.person:
+        raise Denied("an exception is granted by another person than its owner", where="--owner", advice="have another approver grant it")
+    return record(settings, ledger, ExceptionGranted, statement, statement["exception"], "an exception is granted")
+
+
+def _caller(settings: Settings) -> str:
+    from prefect_gatehouse.identity.keys import fingerprint, public_line
+
+    return fingerprint(public_line(settings.identity_key()))
+
+
+def _name(text: str, where: str) -> str:
+    adapter: TypeAdapter[str] = TypeAdapter(Name)
+    try:
+        return adapter.validate_python(text)
+    except ValidationError:
+        raise InputError("the value is none that a manifest could have", where=where, advice="as the manifests spell it") from None
+
+
+def _end_of(day: str) -> datetime:
+    """The first moment behind a day."""
+    try:
+        end = datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)
+    except (ValueError, OverflowError):
+        raise InputError("this is no day", where="--until", advice="write the last day, such as 2026-12-31") from None
+    now = datetime.now(UTC)
+    if not now < end <= now + LONGEST:
+        advice = f"an exception holds {LONGEST.days} days at most; what has to hold for longer is a rule"
+        raise InputError("the day is over, or too far away", where="--until", advice=advice)
+    return end
+
+
+@dataclass(frozen=True)
+class Known:
+    """An exception with its history.
+
+    Attributes:
+        granted: The exception, and why it does not count where it does not.
+        runs: Runs that have used it.
+        reviews: Who has looked at it since, and when.
+    """
+
+    granted: Granted
+    runs: int
+    reviews: tuple[Event[ExceptionReviewed], ...]
+
+
+def known(settings: Settings, ledger: Ledger) -> list[Known]:
+    """Every exception, newest first."""
+    acts = ledger.facts(ExceptionAct)
+    people = People(settings.people_folder())
+    found = granted(acts, people, Quarantines(ledger.facts(QuarantineAct), people), datetime.now(UTC))
+    uses = _uses(ledger) if found else Counter()
+    reviews: dict[str, list[Event[ExceptionReviewed]]] = {}
+    for event in ledger.facts(ExceptionReviewed):
+        reviews.setdefault(event.fact.exception, []).append(event)
+    return [Known(each, uses[each.event.fact.exception], tuple(reviews.get(each.event.fact.exception, ()))) for each in reversed(found)]
+
+
+def _uses(ledger: Ledger) -> Counter[str]:
+    """How many runs have used each exception, by the decisions in the ledger; that of the admission is in the gate's value."""
+    pairs = {(each, event.run_id) for event in ledger.facts(PolicyDecided) for reason in event.fact.reasons if (each := used(reason))}
+    for event in ledger.facts(GatePassed):
+        if event.fact.gate == "admit":
+            reasons = event.fact.value["decision"]["reasons"]
+            pairs |= {(each, event.run_id) for reason in reasons if (each := used(reason))}
+    return Counter(each for each, _ in pairs)
+
+
+def revoke(settings: Settings, ledger: Ledger, number: str, reason: str) -> Event[ExceptionRevoked]:
+    """Signs that an exception is over, at once; any approver may.
+
+    Raises:
+        InputError: There is none of this number, or the caller has no usable signing key.
+        Denied: The caller may not approve, or is in quarantine.
+    """
+    return record(settings, ledger, ExceptionRevoked, *_about(settings, ledger, number, "revoke-exception", reason), "an exception is revoked")
+
+
+def review(settings: Settings, ledger: Ledger, number: str, reason: str) -> Event[ExceptionReviewed]:
+    """Signs that somebody has looked at an exception and that it stays; neither its owner nor who granted it.
+
+    Raises:
+        InputError: There is none of this number, or the caller has no usable signing key.
+        Denied: The caller may not approve, owns or granted it, or is in quarantine.
+    """
+    fact = _numbered(ledger, number).fact
+    caller = People(settings.people_folder()).owner_of(_caller(settings))
+    if caller is not None and caller.person in {fact.owner, fact.person}:
+        advice = "have another approver look at it"
+        raise Denied("an exception is reviewed by another person than its owner and who granted it", where="exception", advice=advice)
+    return record(settings, ledger, ExceptionReviewed, *_about(settings, ledger, number, "review-exception", reason), "an exception is reviewed")
+
+
+def _about(settings: Settings, ledger: Ledger, number: str, action: str, reason: str) -> tuple[dict[str, str], str]:
+    fact, act = _numbered(ledger, number).fact, str(uuid.uuid4())
+    said = {"action": action, "exception": fact.exception, "reason": line_of(reason, "--reason"), "environment": settings.environment, "act": act}
+    return said, act
+
+
+def _numbered(ledger: Ledger, number: str) -> Event[ExceptionGranted]:
+    found = [event for event in ledger.facts(ExceptionGranted) if number in {str(event.seq), event.fact.exception}]
+    if not found:
+        raise InputError("there is no such exception", where="exception", advice="see them with: gatehouse exceptions list")
+    return found[0]

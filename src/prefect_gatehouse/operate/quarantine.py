@@ -1,0 +1,239 @@
+"""Quarantine by hand: signed and in the ledger first, which stops everything at once; then what is under way is put an end to, as far as it goes."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import get_args
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+from prefect.client.schemas.responses import DeploymentResponse
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import select
+
+from prefect_gatehouse.errors import Denied, GatehouseError, InputError
+from prefect_gatehouse.evidence.quarantine import holding
+from prefect_gatehouse.identity.keys import fingerprint, public_line
+from prefect_gatehouse.identity.people import People, identifier
+from prefect_gatehouse.ledger.events import QuarantineImposed, QuarantineReleased
+from prefect_gatehouse.ledger.projection import OPEN, RunRow
+from prefect_gatehouse.ledger.store import Event, Ledger
+from prefect_gatehouse.ledger.tables import submissions
+from prefect_gatehouse.manifest.fields import BackendName, Name
+from prefect_gatehouse.manifest.load import load_manifest
+from prefect_gatehouse.manifest.models import Manifest
+from prefect_gatehouse.operate.budgets import line_of
+from prefect_gatehouse.operate.runs import end_by_hand, server
+from prefect_gatehouse.operate.signing import record
+from prefect_gatehouse.policy.quarantine import Quarantine
+from prefect_gatehouse.policy.tiers import load_tiers
+from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.vocabulary import QuarantineScope
+
+SCOPES: tuple[QuarantineScope, ...] = get_args(QuarantineScope)
+_PAGE = 200  # deployments that Prefect gives at once
+_UNDER_WAY = ("running", "queued", "scheduled")
+"""Runs that hold a credential, or may take one up by themselves."""
+
+
+def impose(settings: Settings, ledger: Ledger, what: str, reason: str) -> Event[QuarantineImposed]:
+    """Signs a quarantine with the caller's own key and records it; from then on nothing of it is admitted, approved, submitted or written back.
+
+    Args:
+        settings: The installation.
+        ledger: The open ledger.
+        what: A name, or ``scope:name``.
+        reason: Why.
+
+    Raises:
+        InputError: Nobody knows the name, several things have it, or the caller has no usable signing key.
+        Denied: The caller's key belongs to nobody who may approve, or to somebody in quarantine.
+    """
+    scope, name = _meant(settings, ledger, what)
+    statement = {
+        "action": "quarantine",
+        "scope": scope,
+        "name": name,
+        "reason": line_of(reason, "--reason"),
+        "environment": settings.environment,
+        "quarantine": str(uuid.uuid4()),
+    }
+    return record(settings, ledger, QuarantineImposed, statement, statement["quarantine"], "a quarantine is imposed")
+
+
+def release(settings: Settings, ledger: Ledger, what: str, reason: str) -> list[Event[QuarantineReleased]]:
+    """Signs that quarantines are over; each must have been imposed by somebody else.
+
+    Args:
+        settings: The installation.
+        ledger: The open ledger.
+        what: A name, ``scope:name``, or the number of the event that imposed it.
+        reason: Why.
+
+    Raises:
+        InputError: There is none of it, or the caller has no usable signing key.
+        Denied: The caller imposed one of them, may not approve, or is in quarantine.
+    """
+    found = [each for each in holding(settings, ledger).all() if what in {str(each.event.seq), each.event.fact.name, _spelt(each)}]
+    if not found:
+        raise InputError("this is not in quarantine", where="quarantine", advice="see what is: gatehouse quarantine list")
+    reason = line_of(reason, "--reason")
+    caller = fingerprint(public_line(settings.identity_key()))
+    owner = People(settings.people_folder()).owner_of(caller)
+    for each in found:
+        imposed = each.event.fact
+        if imposed.key == caller or (owner is not None and owner.person == imposed.person):
+            advice = f"somebody else who may approve releases it: gatehouse quarantine release {each.event.seq}"
+            raise Denied(f"{each.name} was put into quarantine by you [{each.event.seq}]", where="quarantine", advice=advice)
+    return [_released(settings, ledger, each, reason) for each in found]
+
+
+def _released(settings: Settings, ledger: Ledger, held: Quarantine, reason: str) -> Event[QuarantineReleased]:
+    statement = {
+        "action": "release-quarantine",
+        "quarantine": held.event.fact.quarantine,
+        "reason": reason,
+        "environment": held.event.fact.environment,
+        "act": str(uuid.uuid4()),
+    }
+    return record(settings, ledger, QuarantineReleased, statement, statement["act"], "a quarantine is released")
+
+
+def _spelt(held: Quarantine) -> str:
+    return f"{held.event.fact.scope}:{held.event.fact.name}"
+
+
+def _meant(settings: Settings, ledger: Ledger, what: str) -> tuple[QuarantineScope, str]:
+    """Scope and name. A name alone must be one that is known, so that a slip of the finger stops nothing and says that nothing is stopped."""
+    scope, colon, name = what.partition(":")
+    if colon:
+        if scope not in SCOPES:
+            raise InputError("this is nothing that can be put into quarantine", where=scope, advice=f"write one of {', '.join(SCOPES)}, then :NAME")
+        return scope, _checked(scope, name)
+    found = [each for each in SCOPES if what.casefold() in {name.casefold() for name in _known(settings, ledger)[each]}]
+    if len(found) == 1:
+        return found[0], _checked(found[0], what)
+    which = f"is a {' and a '.join(found)}" if found else "is nobody's and nothing's that this installation knows"
+    raise InputError(f"{what} {which}", where="quarantine", advice=f"say what is meant, as in {(found or SCOPES)[0]}:{what}")
+
+
+def _checked(scope: QuarantineScope, name: str) -> str:
+    if scope == "principal":
+        return identifier(name)
+    adapter: TypeAdapter[str] = TypeAdapter(BackendName if scope == "backend" else Name)
+    try:
+        return adapter.validate_python(name)
+    except ValidationError:
+        raise InputError(f"no {scope} can have this name", where="quarantine", advice="as the manifests spell it") from None
+
+
+def _known(settings: Settings, ledger: Ledger) -> Mapping[QuarantineScope, set[str]]:
+    rows = ledger.runs()
+    with ledger.reading() as connection:
+        used = set(connection.scalars(select(submissions.c.backend).distinct()))
+    backends = used | {name for tier in load_tiers(settings.tiers).values() for name in tier.backends}
+    return {
+        "tenant": {row.tenant for row in rows},
+        "principal": {each.person for each in People(settings.people_folder()).all()} | {row.requester for row in rows} - {"unverified"},
+        "pipeline": {row.pipeline for row in rows},
+        "backend": backends | {name.partition("/")[0] for name in backends},
+    }
+
+
+@dataclass
+class Done:
+    """What became of what was under way.
+
+    Attributes:
+        ended: Runs that were ended, each with what is left of it: ``reconcile`` goes on with that.
+        held: Open runs that wait or failed; they stay, and can't go on while the quarantine holds.
+        paused: Deployments of Prefect that were paused.
+        not_done: What could not be done, and why.
+    """
+
+    ended: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
+    paused: list[str] = field(default_factory=list)
+    not_done: list[str] = field(default_factory=list)
+
+
+def carry_out(settings: Settings, ledger: Ledger, event: Event[QuarantineImposed]) -> Done:
+    """Ends the runs that are under way, which cancels their jobs and revokes their leases, and pauses deployments.
+
+    What fails is told and keeps nothing else from being done.
+    """
+    done, fact = Done(), event.fact
+    with_jobs = _with_jobs(ledger, fact)
+    for row in _open_runs(ledger, fact, with_jobs):
+        if row.run_id not in with_jobs and row.status not in _UNDER_WAY:
+            done.held.append(row.run_id)
+            continue
+        try:
+            receipt = end_by_hand(settings, ledger, row.run_id, "cancelled", f"{fact.scope} {fact.name} is in quarantine [{event.seq}]")
+            done.ended.append((row.run_id, receipt.obligations))
+        except GatehouseError as error:
+            done.not_done.append(f"run {row.run_id} was not ended: {error}")
+    try:
+        with server() as client:
+            _pause(client, fact, done)
+    except GatehouseError as error:
+        done.not_done.append(f"no deployment was paused: {error}")
+    return done
+
+
+def _open_runs(ledger: Ledger, fact: QuarantineImposed, with_jobs: set[str]) -> list[RunRow]:
+    """Open runs of what is in quarantine; of a backend those with jobs there."""
+    rows = [row for row in ledger.runs() if row.ending is None]
+    if fact.scope == "backend":
+        return [row for row in rows if row.run_id in with_jobs]
+    return [row for row in rows if {"tenant": row.tenant, "pipeline": row.pipeline, "principal": row.requester}[fact.scope] == fact.name]
+
+
+def _with_jobs(ledger: Ledger, fact: QuarantineImposed) -> set[str]:
+    """Runs with jobs that are not done with; of a backend, with such jobs there."""
+    query = select(submissions.c.run_id).where(submissions.c.state.in_(OPEN)).distinct()
+    if fact.scope == "backend":
+        query = query.where((submissions.c.backend == fact.name) | submissions.c.backend.startswith(f"{fact.name}/", autoescape=True))
+    with ledger.reading() as connection:
+        return set(connection.scalars(query))
+
+
+def _pause(client: SyncPrefectClient, fact: QuarantineImposed, done: Done) -> None:
+    """Pauses the deployments whose manifest is of what is in quarantine.
+
+    A deployment without a manifest of its own serves everybody: what is started there is refused at admission.
+    """
+    for each in _deployments(client):
+        path = (each.parameters or {}).get("manifest")
+        if not isinstance(path, str):
+            continue
+        try:
+            manifest = load_manifest(Path(path)).manifest
+        except GatehouseError as error:
+            done.not_done.append(f"deployment {each.name} was not looked into: {error}")
+            continue
+        if not _names(manifest, fact):
+            continue
+        try:
+            client.pause_deployment(each.id)
+        except Exception:  # noqa: BLE001 - whatever the client lets through: told, and the next one is tried
+            done.not_done.append(f"deployment {each.name} was not paused: the server did not take it")
+        else:
+            done.paused.append(each.name)
+
+
+def _deployments(client: SyncPrefectClient) -> Iterator[DeploymentResponse]:
+    only = FlowFilter(name=FlowFilterName(any_=["governed-pipeline"]))
+    offset = 0
+    while page := client.read_deployments(flow_filter=only, limit=_PAGE, offset=offset):
+        yield from page
+        offset += len(page)
+
+
+def _names(manifest: Manifest, fact: QuarantineImposed) -> bool:
+    if fact.scope == "backend":
+        return all(name == fact.name or name.startswith(f"{fact.name}/") for name in manifest.execution.backends)
+    return fact.scope != "principal" and fact.name == (manifest.tenant if fact.scope == "tenant" else manifest.name)

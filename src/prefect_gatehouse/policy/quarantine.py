@@ -1,0 +1,159 @@
+"""Quarantine: what somebody has stopped in an emergency, read from the ledger's signed acts; evaluated here and nowhere else.
+
+An act that stops counts whatever is wrong with it. An act that releases counts only where everything about it is right: its signature, its key, which
+is an approver's in the registry now, and that this is another person than who imposed the quarantine and not in quarantine either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from prefect_gatehouse.canonical import canonical
+from prefect_gatehouse.errors import GatehouseError, Quarantined
+from prefect_gatehouse.identity import sshsig
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.ledger.events import QuarantineAct, QuarantineImposed, QuarantineReleased, RunAdmitted, SignedAct
+from prefect_gatehouse.ledger.store import Event
+from prefect_gatehouse.vocabulary import QuarantineScope
+
+_NOBODY = "unverified"
+
+
+@dataclass(frozen=True)
+class Quarantine:
+    """One quarantine that holds.
+
+    Attributes:
+        event: Who imposed it, when and why.
+        void: Why releases of it do not count.
+    """
+
+    event: Event[QuarantineImposed]
+    void: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What is in it, in words."""
+        return f"{self.event.fact.scope} {self.event.fact.name}"
+
+    @property
+    def authentic(self) -> bool:
+        """Whether the person that the act names signed it, as far as its key tells; it holds all the same."""
+        return _signed(self.event.fact)
+
+    def refusal(self, because: str = "") -> Quarantined:
+        """What is told to whatever it stops; the reason stays in the ledger, which not everybody reads."""
+        by = self.event.fact.person
+        return Quarantined(
+            f"{because or f'{self.name} is in quarantine'}, by {by} since {self.event.when:%Y-%m-%d %H:%M} UTC [{self.event.seq}]",
+            where="quarantine",
+            advice=f"see why: gatehouse quarantine list; somebody else than {by} may release it: gatehouse quarantine release {self.event.seq}",
+        )
+
+
+class Quarantines:
+    """Every quarantine that holds.
+
+    Args:
+        acts: All acts, in the ledger's order.
+        people: The registry; read only where something was released.
+
+    Raises:
+        Quarantined: One of them is of a newer release than this one.
+    """
+
+    def __init__(self, acts: Iterable[Event[QuarantineAct]], people: People) -> None:
+        self._people = people
+        self._holding: dict[str, Quarantine] = {}
+        for event in acts:
+            if isinstance(event.fact, QuarantineImposed):
+                self._holding.setdefault(event.fact.quarantine, Quarantine(_imposed(event)))
+            elif not isinstance(event.fact, QuarantineReleased):
+                raise Quarantined(
+                    "a newer release of Gatehouse has put something into quarantine, and this one can't read what",
+                    where=f"ledger event {event.seq}",
+                    advice="use the newer release",
+                )
+            elif event.fact.quarantine in self._holding:
+                self._release(event, event.fact)
+
+    def all(self) -> tuple[Quarantine, ...]:
+        """In the order in which they were imposed."""
+        return tuple(self._holding.values())
+
+    def of(self, scope: QuarantineScope, name: str) -> Quarantine | None:
+        """The one that stops this; of a backend also the one of its provider."""
+        return next((each for each in self.all() if each.event.fact.scope == scope and _covers(scope, each.event.fact.name, name)), None)
+
+    def refuse(self, admitted: RunAdmitted) -> None:
+        """Stops a run whose tenant, pipeline or requester is in quarantine.
+
+        Raises:
+            Quarantined: So it is; or nobody signed the request, and a person is: it could be theirs.
+        """
+        found = self.of("tenant", admitted.tenant) or self.of("pipeline", admitted.pipeline) or self.of("principal", admitted.requester)
+        if found is not None:
+            raise found.refusal()
+        anybody = next((each for each in self.all() if each.event.fact.scope == "principal"), None)
+        if admitted.requester == _NOBODY and anybody is not None:
+            raise anybody.refusal(f"nobody signed the request, and {anybody.name}, whose it could be, is in quarantine")
+
+    def refuse_backend(self, name: str) -> None:
+        """Stops a backend that is in quarantine.
+
+        Raises:
+            Quarantined: So it is.
+        """
+        found = self.of("backend", name)
+        if found is not None:
+            raise found.refusal()
+
+    def refuse_person(self, person: str) -> None:
+        """Stops what somebody in quarantine does.
+
+        Raises:
+            Quarantined: They are.
+        """
+        found = self.of("principal", person)
+        if found is not None:
+            raise found.refusal()
+
+    def _release(self, event: Event[QuarantineAct], fact: QuarantineReleased) -> None:
+        held = self._holding[fact.quarantine]
+        why = self._void(held.event.fact, fact)
+        if why:
+            self._holding[fact.quarantine] = Quarantine(held.event, (*held.void, f"the release by {fact.person} [{event.seq}] does not count: {why}"))
+        else:
+            del self._holding[fact.quarantine]
+
+    def _void(self, imposed: QuarantineImposed, fact: QuarantineReleased) -> str:
+        """Why a release does not count."""
+        if not _signed(fact):
+            return "it is not signed, or not what was signed"
+        if fact.environment != imposed.environment:
+            return "it is of another environment"
+        owner = self._people.owner_of(fact.key)
+        if owner is None or owner.person != fact.person or "approver" not in owner.roles:
+            return "its key is not an approver's of that name"
+        if owner.person == imposed.person or fact.key == imposed.key:
+            return "whoever imposed it can't release it"
+        if self.of("principal", owner.person) is not None:
+            return "its person is in quarantine"
+        return ""
+
+
+def _imposed(event: Event[QuarantineAct]) -> Event[QuarantineImposed]:
+    assert isinstance(event.fact, QuarantineImposed)  # the caller has looked
+    return event  # type: ignore[return-value]
+
+
+def _covers(scope: QuarantineScope, held: str, name: str) -> bool:
+    return held == name or (scope == "backend" and name.startswith(f"{held}/"))
+
+
+def _signed(fact: SignedAct) -> bool:
+    try:
+        return sshsig.verify(fact.signature, canonical(fact.statement)).fingerprint == fact.key
+    except GatehouseError:
+        return False

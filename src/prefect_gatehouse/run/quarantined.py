@@ -1,0 +1,46 @@
+"""Whether a run may go on, by the quarantines that hold: asked in the transaction of what would come next, so that none comes in between."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.ledger.events import QuarantineAct
+from prefect_gatehouse.ledger.store import Transaction
+from prefect_gatehouse.policy.quarantine import Quarantines
+
+if TYPE_CHECKING:
+    from prefect_gatehouse.run.attempt import Attempt
+
+
+def quarantines(tx: Transaction, attempt: Attempt) -> Quarantines:
+    """Those that hold; for a dry run the installation's, whose own ledger is empty.
+
+    The registry is the one of now: a release is no part of a plan, and one whose person was revoked since does not stand.
+    """
+    acts = tx.facts(QuarantineAct) if attempt.history is attempt.ledger else attempt.history.facts(QuarantineAct)
+    return Quarantines(acts, People(attempt.settings.people_folder()))
+
+
+def refuse_quarantined(tx: Transaction, attempt: Attempt, *backends: str) -> None:
+    """Stops a run that is in quarantine, or one of these backends that is.
+
+    Raises:
+        Quarantined: Names what is, since when and by whom.
+    """
+    held, admitted = quarantines(tx, attempt), tx.admission(attempt.run_id)
+    if admitted is not None:
+        held.refuse(admitted)
+    for name in backends:
+        held.refuse_backend(name)
+
+
+def refuse_quarantined_run(attempt: Attempt, *backends: str) -> None:
+    """The same in a transaction of its own, right before something that writes no event.
+
+    Raises:
+        Quarantined: Names what is, since when and by whom.
+        Superseded: Another process drives the run, or it is closed.
+    """
+    with attempt.effect() as tx:
+        refuse_quarantined(tx, attempt, *backends)
