@@ -17,8 +17,9 @@ from qiskit.circuit import ParameterVector
 
 from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.providers.braket.capabilities import Capabilities
-from prefect_gatehouse.providers.braket.prepare import Machine, estimate, prepared, touched
-from prefect_gatehouse.providers.braket.verbatim import is_native, pairs_of
+from prefect_gatehouse.providers.braket.native import IQM, is_native, pairs_of, touched
+from prefect_gatehouse.providers.braket.prepare import Machine, prepared
+from prefect_gatehouse.providers.braket.quality import estimate
 from prefect_gatehouse.providers.conformance.counting import between_turns, ideal
 from prefect_gatehouse.providers.preparation import replaced
 from prefect_gatehouse.testing import BraketEmulator
@@ -32,7 +33,7 @@ from tests.support.circuit_lists import batch_of
 
 # A ring of six with a gap in its numbers: everything has to be routed, and places are no numbers of the circuit's.
 RING = frozenset({(1, 2), (2, 4), (4, 5), (5, 7), (7, 9), (1, 9)})
-MACHINE = Machine(RING, 6, "ring")
+MACHINE = Machine(RING, 6, "ring", IQM)
 
 
 def capabilities_at(desk: BraketDesk) -> Capabilities:
