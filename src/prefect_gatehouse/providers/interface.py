@@ -45,6 +45,8 @@ class BackendFacts:
     """The provider's own name of the device, by which the price table has it; empty where nothing is billed."""
     job_minutes: Decimal | None = None
     """After so many minutes on the device the provider ends a job, because it was told to; None where the price table says when."""
+    fewest_shots: int = 1
+    """Of a circuit; the device takes no job of fewer."""
 
 
 @dataclass(frozen=True)

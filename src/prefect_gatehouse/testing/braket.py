@@ -47,7 +47,7 @@ class BraketEmulator(Door):
         return self._clients[service, region]
 
     def create_bucket(self, name: str, region: str = REGION) -> None:
-        """A bucket for results; a reset leaves it."""
+        """A bucket for results; a reset leaves it. The emulator writes into it for devices of every region."""
         self.client("s3", region).create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": region})
 
     def settings(self, bucket: str, device_arn: str = MACHINE, **more: Any) -> dict[str, Any]:

@@ -99,6 +99,7 @@ class BraketBackend:
             place.grace_seconds,
             place.poll_seconds,
             priced_as=place.device_arn,
+            fewest_shots=max(1, found.shots[0]),
         )
 
     def state(self, lease: CredentialLease) -> DeviceState:

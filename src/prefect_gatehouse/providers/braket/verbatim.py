@@ -94,7 +94,10 @@ class Verbatim:
 
     def _as_they_are(self) -> Iterator[Written]:
         """One gate for each of the template's."""
-        fixed = {"sx": ("rx", (self._constant(_QUARTER),)), "x": ("rx", (self._constant(2 * _QUARTER),))}
+        fixed: dict[str, tuple[str, tuple[NDArray[np.float64], ...]]] = {
+            "sx": ("rx", (self._constant(_QUARTER),)),
+            "x": ("rx", (self._constant(2 * _QUARTER),)),
+        }
         free = {"r": ("prx", 2), "rz": ("rz", 1)} if self.kind is IQM else {"rz": ("rz", 1)}
         taken = 0
         for name, qubits, _ in self.template.gates:
