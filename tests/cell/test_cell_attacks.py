@@ -9,12 +9,14 @@ import sys
 import sysconfig
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from tests.support.cells import CELLS, LIMITS, attacked, runner, to_the_end
+from tests.support.cells import CELLS, LIMITS, all_attacked, attacked, runner, to_the_end
 from tests.support.gates import Desk
 from tests.support.plans import RUN
 
@@ -32,16 +34,27 @@ pytestmark = pytest.mark.parametrize("cell", CELLS)
 # Files
 
 
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+@contextmanager
+def waiting(folder: Path) -> Iterator[Desk]:
     """A run that waits for its approval, and somebody with a one-time code."""
-    made = Desk(tmp_path)
+    made = Desk(folder)
     made.planned()
     made.attempt.seal()
     people = People(made.settings.people_folder())
-    people.add("bob", key=generate_key(tmp_path / "bob", ""), roles=frozenset({"approver"}), totp=True, clearance=DataClass.RESTRICTED)
+    people.add("bob", key=generate_key(folder / "bob", ""), roles=frozenset({"approver"}), totp=True, clearance=DataClass.RESTRICTED)
     yield made
     made.ledger.close()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """A run that waits, of the test's own."""
+    with waiting(tmp_path) as made:
+        yield made
+
+
+Tried = Callable[[CellName], dict[str, str]]
+"""What attacks got hold of in a cell, by name; each cell is started once."""
 
 
 READ = """
@@ -57,15 +70,23 @@ HELD = {
 }
 
 
+@pytest.fixture(scope="module")
+def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, list[Path]], Tried]]:
+    """The files of a run that waits, and the end of each, as a workload reads it."""
+    with waiting(tmp_path_factory.mktemp("installation")) as made:
+        files = {what: [path for path in made.settings.home.glob(pattern) if path.is_file()] for what, pattern in HELD.items()}
+        attacks = {str(file): (READ, {"file": str(file)}) for found in files.values() for file in found}
+        yield files, cache(lambda cell: all_attacked(cell, tmp_path_factory.mktemp("reads"), attacks))
+
+
 @pytest.mark.parametrize("what", HELD)
-def test_reads_what_the_installation_holds(cell: CellName, desk: Desk, tmp_path: Path, what: str) -> None:
+def test_reads_what_the_installation_holds(cell: CellName, held: tuple[dict[str, list[Path]], Tried], what: str) -> None:
     """Keys, secrets of people, the ledger and artifacts of runs, which the process of the run reads."""
-    files = [path for path in desk.settings.home.glob(HELD[what]) if path.is_file()]
-    assert files
-    for file in files:
-        held = repr(file.read_bytes()[-8:])
-        assert attacked("none", tmp_path / "w", READ, file=str(file)) == held
-        assert attacked(cell, tmp_path / "w", READ, file=str(file)) == "None"
+    files, read = held
+    assert files[what]
+    for file in files[what]:
+        assert read("none")[str(file)] == repr(file.read_bytes()[-8:])
+        assert read(cell)[str(file)] == "None"
 
 
 def test_reads_beside_itself(cell: CellName, tmp_path: Path) -> None:
@@ -121,8 +142,10 @@ def test_looks_around(cell: CellName, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "CANARY").write_text("")
     assert attacked("none", tmp_path / "w", LIST, folder=str(tmp_path / "home")) == "['CANARY']"
-    for folder in (tmp_path / "home", tmp_path, Path.home() / ".ssh", Path("/home"), Path("/var/lib"), Path("/etc")):
-        assert attacked(cell, tmp_path / "w", LIST, folder=str(folder)) in ("None", "[]", "['ld.so.cache']")
+    folders = [str(each) for each in (tmp_path / "home", tmp_path, Path.home() / ".ssh", Path("/home"), Path("/var/lib"), Path("/etc"))]
+    found = all_attacked(cell, tmp_path / "w", {folder: (LIST, {"folder": folder}) for folder in folders})
+    for folder in folders:
+        assert found[folder] in ("None", "[]", "['ld.so.cache']"), folder
 
 
 EVENT = """
@@ -161,21 +184,38 @@ def attack(parameters):
 """
 
 
-@pytest.mark.parametrize("place", ["site-packages", "package", "code-cache", "interpreter", "shared-memory", "temporary"])
-def test_writes_where_others_read(cell: CellName, tmp_path: Path, place: str) -> None:
+READ_BY_OTHERS = {
+    "site-packages": Path(sysconfig.get_path("purelib")),
+    "package": Path(prefect_gatehouse.__file__).parent,
+    "code-cache": Path(sysconfig.get_path("stdlib")) / "__pycache__",
+    "interpreter": Path(sysconfig.get_path("stdlib")),
+    "shared-memory": Path("/dev/shm"),
+    "temporary": Path("/tmp"),
+}
+
+
+def attack_file(place: str) -> Path:
+    return READ_BY_OTHERS[place] / f"gatehouse_attack_{os.getpid()}.py"
+
+
+@pytest.fixture(scope="module")
+def there_after_writing(tmp_path_factory: pytest.TempPathFactory) -> Callable[[CellName], list[str]]:
+    """Places where a file is once each was written to in a cell."""
+
+    @cache
+    def there(cell: CellName) -> list[str]:
+        all_attacked(cell, tmp_path_factory.mktemp("writes"), {place: (WRITE, {"file": str(attack_file(place))}) for place in READ_BY_OTHERS})
+        return [place for place in READ_BY_OTHERS if attack_file(place).exists()]
+
+    return there
+
+
+@pytest.mark.parametrize("place", READ_BY_OTHERS)
+def test_writes_where_others_read(cell: CellName, there_after_writing: Callable[[CellName], list[str]], tmp_path: Path, place: str) -> None:
     """Code of the next run, compiled files, memory that is shared: nothing that is written is there afterwards."""
-    folder = {
-        "site-packages": Path(sysconfig.get_path("purelib")),
-        "package": Path(prefect_gatehouse.__file__).parent,
-        "code-cache": Path(sysconfig.get_path("stdlib")) / "__pycache__",
-        "interpreter": Path(sysconfig.get_path("stdlib")),
-        "shared-memory": Path("/dev/shm"),
-        "temporary": Path("/tmp"),
-    }[place]
-    file = folder / f"gatehouse_attack_{os.getpid()}.py"
+    file = attack_file(place)
     try:
-        attacked(cell, tmp_path / "w", WRITE, file=str(file))
-        assert not file.exists()
+        assert place not in there_after_writing(cell)
         assert attacked("none", tmp_path / "w", WRITE, file=str(file)) == "6"
         assert file.read_text() == "CANARY"
     finally:
@@ -197,12 +237,12 @@ def test_changes_a_file_s_mode(cell: CellName, tmp_path: Path) -> None:
 # The network
 
 
-@pytest.fixture
-def listening(tmp_path: Path) -> Iterator[dict[str, str]]:
+@pytest.fixture(scope="module")
+def listening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Servers on this machine that tell a canary to whoever asks, by the name of their kind."""
     streams = {
         "tcp": (socket.AF_INET, ("127.0.0.1", 0)),
-        "unix": (socket.AF_UNIX, str(tmp_path / "socket")),
+        "unix": (socket.AF_UNIX, str(tmp_path_factory.mktemp("listening") / "socket")),
         "abstract": (socket.AF_UNIX, f"\0gatehouse-{os.getpid()}"),
     }
     servers, where = [], {}
@@ -269,13 +309,19 @@ DIAL = {
 }
 
 
+@pytest.fixture(scope="module")
+def dialled(listening: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Tried:
+    """What each way to a server tells."""
+    attacks = {how: (f"def attack(parameters):\n    import socket\n    {DIAL[how]}\n", {"at": listening[how]}) for how in DIAL}
+    return cache(lambda cell: all_attacked(cell, tmp_path_factory.mktemp("dials"), attacks))
+
+
 @pytest.mark.parametrize("how", DIAL)
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-def test_opens_a_socket(cell: CellName, listening: dict[str, str], tmp_path: Path, how: str) -> None:
+def test_opens_a_socket(cell: CellName, dialled: Tried, how: str) -> None:
     """TCP, UDP (which DNS goes over), a socket in the file system, one without a name there, and an API on the loopback interface."""
-    attack = f"def attack(parameters):\n    import socket\n    {DIAL[how]}\n"
-    assert attacked("none", tmp_path / "w", attack, at=listening[how]) == "b'CANARY'"
-    assert attacked(cell, tmp_path / "w", attack, at=listening[how]) == "None"
+    assert dialled("none")[how] == "b'CANARY'"
+    assert dialled(cell)[how] == "None"
 
 
 def test_sends_a_datagram_over_a_pair(cell: CellName, tmp_path: Path) -> None:
@@ -330,14 +376,21 @@ NEIGHBOURS = {
 }
 
 
-@pytest.mark.parametrize("how", NEIGHBOURS)
-def test_attaches_to_its_parent(cell: CellName, tmp_path: Path, how: str) -> None:
-    """The process of the run is neither looked into nor signalled nor limited."""
+@pytest.fixture(scope="module")
+def attached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tried]:
+    """What each way to this process tells."""
     held = ctypes.create_string_buffer(b"CANARY")
-    attack = f"def attack(parameters):\n    {NEIGHBOURS[how]}\n"
     where = {"process": os.getpid(), "address": ctypes.addressof(held)}
-    assert attacked("none", tmp_path / "w", attack, **where) == "True"
-    assert attacked(cell, tmp_path / "w", attack, **where) in ("None", "False")
+    attacks = {how: (f"def attack(parameters):\n    {NEIGHBOURS[how]}\n", where) for how in NEIGHBOURS}
+    yield cache(lambda cell: all_attacked(cell, tmp_path_factory.mktemp("attaches"), attacks))
+    assert held.value == b"CANARY"
+
+
+@pytest.mark.parametrize("how", NEIGHBOURS)
+def test_attaches_to_its_parent(cell: CellName, attached: Tried, how: str) -> None:
+    """The process of the run is neither looked into nor signalled nor limited."""
+    assert attached("none")[how] == "True"
+    assert attached(cell)[how] in ("None", "False")
 
 
 OUTLIVE = """
@@ -371,10 +424,9 @@ def test_starts_another_program(cell: CellName, tmp_path: Path) -> None:
     """Nothing else runs in a cell, neither beside the workload nor in its place."""
     attack = "def attack(parameters):\n    import subprocess\n    return subprocess.run(['/bin/echo', 'CANARY'], capture_output=True).stdout\n"
     assert attacked("none", tmp_path / "w", attack) == r"b'CANARY\n'"
-    assert attacked(cell, tmp_path / "w", attack) == "None"
     # In its own place it would need no fork: without a cell that would be the end of this test.
-    attack = "def attack(parameters):\n    os.execv('/bin/true', ['true'])\n"
-    assert attacked(cell, tmp_path / "w", attack) == "None"
+    instead = "def attack(parameters):\n    os.execv('/bin/true', ['true'])\n    return 'still here'\n"
+    assert all_attacked(cell, tmp_path / "w", {"beside": (attack, {}), "instead": (instead, {})}) == {"beside": "None", "instead": "None"}
 
 
 def test_monkeypatches_gatehouse(cell: CellName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -401,11 +453,10 @@ def test_fills_memory(cell: CellName, tmp_path: Path) -> None:
     attack = "def attack(parameters):\n    return len(np.empty(2 << 30, np.uint8))\n"
     small = Limits(LIMITS.cpu_seconds, LIMITS.wall_seconds, 2 << 30, LIMITS.file)
     assert attacked("none", tmp_path / "w", attack) == str(2 << 30)
-    assert attacked(cell, tmp_path / "w", attack, small) == "None"
-    attack = "def attack(parameters):\n    import mmap\n    return len(mmap.mmap(-1, 2 << 30))\n"
-    assert attacked(cell, tmp_path / "w", attack, small) == "None"
-    attack = "def attack(parameters):\n    return os.memfd_create('x')\n"
-    assert attacked(cell, tmp_path / "w", attack, small) == "None"
+    mapped = "def attack(parameters):\n    import mmap\n    return len(mmap.mmap(-1, 2 << 30))\n"
+    made = "def attack(parameters):\n    return os.memfd_create('x')\n"
+    attacks: dict[str, tuple[str, dict[str, str]]] = {"array": (attack, {}), "map": (mapped, {}), "file": (made, {})}
+    assert all_attacked(cell, tmp_path / "w", attacks, small) == {"array": "None", "map": "None", "file": "None"}
 
 
 def test_fills_the_disk(cell: CellName, tmp_path: Path) -> None:
@@ -420,9 +471,9 @@ def attack(parameters):
     large = small.replace("range(20)", "range(1)").replace("1 << 20", "20 << 20")
     (tmp_path / "fill").mkdir()
     assert attacked("none", tmp_path / "w", small, folder=str(tmp_path / "fill")) == "'done'"
-    for each in (small, large):
-        for folder in ("/tmp", "/dev/shm", "/", "/dev", str(tmp_path)):
-            assert attacked(cell, tmp_path / "w", each, folder=folder) == "None", folder
+    folders = ("/tmp", "/dev/shm", "/", "/dev", str(tmp_path))
+    attacks = {f"{size} {folder}": (each, {"folder": folder}) for size, each in {"small": small, "large": large}.items() for folder in folders}
+    assert all_attacked(cell, tmp_path / "w", attacks) == dict.fromkeys(attacks, "None")
 
 
 def test_fills_the_processes(cell: CellName, tmp_path: Path) -> None:

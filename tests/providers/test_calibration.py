@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from prefect_gatehouse.emulators.braket.devices import MACHINE, devices
+from prefect_gatehouse.emulators.braket.devices import FORTE, MACHINE, devices
 from prefect_gatehouse.providers.calibration import Errors, read_errors
 
 
@@ -16,6 +16,16 @@ def test_amazon_braket_s_form() -> None:
     found = read_errors(json.dumps({"standardized": machine.capabilities["standardized"]}).encode())
     assert found is not None and machine.noise is not None
     assert (found.readout, found.one, found.two) == pytest.approx((machine.noise.readout, machine.noise.one, machine.noise.two))
+
+
+def test_one_number_for_all_ions() -> None:
+    """IonQ's machines tell no qubit apart; without the part of their own, nobody knows the gate on one ion."""
+    machine = devices()[FORTE]
+    told = {name: machine.capabilities[name] for name in ("standardized", "provider")}
+    found = read_errors(json.dumps(told).encode())
+    assert found is not None and machine.noise is not None
+    assert (found.readout, found.one, found.two) == pytest.approx((machine.noise.readout, machine.noise.one, machine.noise.two))
+    assert read_errors(json.dumps({"standardized": told["standardized"]}).encode()) is None
 
 
 def test_ibm_s_form() -> None:

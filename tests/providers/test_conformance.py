@@ -22,10 +22,13 @@ from prefect_gatehouse.providers.interface import Connection, JobResult
 from prefect_gatehouse.providers.simulator.aer import AerBackend
 from prefect_gatehouse.store.run_keys import RunKeysInMemory
 from prefect_gatehouse.testing import braket_emulator, ibm_emulator
+from prefect_gatehouse.testing.braket import ANKAA, FORTE, MACHINE
 from prefect_gatehouse.testing.conformance import bench_of, subject_of, with_secret
 from tests.providers.circuits import LEASE
 
-OURS = {"aer": 4000, "braket-local": 30, "braket/garnet-eu": 60, "ibm/torino": 60}  # of Braket two tasks
+# How many circuits; of Garnet two tasks. Ions take one circuit a task.
+OURS = {"aer": 4000, "braket-local": 30, "braket/garnet-eu": 60, "braket/ankaa": 10, "braket/forte": 5, "ibm/torino": 60}
+ON_BRAKET = {"braket/garnet-eu": MACHINE, "braket/ankaa": ANKAA, "braket/forte": FORTE}
 
 
 @pytest.fixture(scope="module", params=OURS)
@@ -40,7 +43,7 @@ def conformance_bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.T
         if name.startswith("braket/"):
             braket = open_.enter_context(braket_emulator(maximum_executables=50))
             braket.create_bucket("conformance")
-            settings, leases = braket.settings("conformance"), with_secret(braket.credential)
+            settings, leases = braket.settings("conformance", ON_BRAKET[name]), with_secret(braket.credential)
         subject = subject_of(name, folder, settings, leases)
         with bench_of(subject, circuits=OURS[name], most_usd=1_000_000, patience_seconds=120) as bench:
             yield bench

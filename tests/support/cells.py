@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +73,26 @@ def attacked(cell: CellName, folder: Path, attack: str, limits: Limits = LIMITS,
     """What an attack got hold of, as the workload tells it in its frame; ``None`` if it was denied."""
     table = to_the_end(runner(cell, folder, f"{attack}\n{ATTACK}", limits=limits, apart=apart, **parameters))
     return str(table.column("found")[0].as_py())
+
+
+ATTACKS = """
+def told(attack, given):
+    try:
+        return repr(attack(given))
+    except Exception:
+        return "None"
+
+
+def solve(features, parameters):
+    found = [told(attack, given) for attack, given in zip(attacks, parameters["each"], strict=True)]
+    yield [QuantumCircuit(1, 1)]
+    return pd.DataFrame({"found": found})
+"""
+
+
+def all_attacked(cell: CellName, folder: Path, attacks: Mapping[str, tuple[str, Mapping[str, Any]]], limits: Limits = LIMITS, /) -> dict[str, str]:
+    """What each of several attacks with its parameters got hold of, one after the other in one cell: a cell takes a second to start."""
+    functions = "".join(f"{attack}\nattacks.append(attack)\n" for attack, _ in attacks.values())
+    body = f"attacks = []\n{functions}\n{ATTACKS}"
+    table = to_the_end(runner(cell, folder, body, limits=limits, each=[dict(given) for _, given in attacks.values()]))
+    return dict(zip(attacks, table.column("found").to_pylist(), strict=True))

@@ -22,7 +22,7 @@ from prefect_gatehouse.run.plan_view import sections
 from prefect_gatehouse.tasks.clean_up import clean_up
 from prefect_gatehouse.tasks.submit import submit
 from prefect_gatehouse.testing import BraketEmulator
-from prefect_gatehouse.testing.braket import SIMULATOR
+from prefect_gatehouse.testing.braket import ANKAA, FORTE, SIMULATOR
 
 BACKEND, BLOCK = "braket/garnet-eu", "braket-device/garnet-eu"
 
@@ -72,6 +72,20 @@ def test_a_grid_of_angles(run: Desk, braket: BraketEmulator) -> None:
     run.change("  shots: 64\n", "  shots: 64\n  angle_step: 1.0e-4\n")
     run_rounds(run.attempt, run.approved())
     assert [task["executables"] for task in braket.tasks()] == [3, 1]
+
+
+@pytest.mark.parametrize(("arn", "basis", "tasks"), [(ANKAA, "iswap, rx, rz", [3, 1]), (FORTE, "gpi, gpi2, zz", [1, 1, 1, 1])])
+def test_machines_of_other_kinds(run: Desk, braket: BraketEmulator, arn: str, basis: str, tasks: list[int]) -> None:
+    """What becomes of the circuits is in the plan; with a grid of angles they are still native, which the machine refuses otherwise."""
+    run.blocks[BLOCK] |= {"device_arn": arn, "region": arn.split(":")[3]}
+    run.change("  shots: 64\n", "  shots: 100\n  angle_step: 1.0e-4\n")
+    run.change("cost: 5", "cost: 90")
+    approved = run.approved()
+    ((_, how, depth, gates, quality),) = {each.title: each.rows for each in sections(approved.plan)}["How circuits are prepared"]
+    assert f"basis: {basis}" in how and "sent: verbatim" in how
+    assert int(depth.split()[-1]) > 3 and gates == ("1 -> 2" if arn == ANKAA else "1 -> 1") and 80 < float(quality[:-1]) < 99.5
+    run_rounds(run.attempt, approved)
+    assert [task["executables"] for task in braket.tasks()] == tasks
 
 
 def test_another_machine_than_was_prepared_for(run: Desk, braket: BraketEmulator) -> None:

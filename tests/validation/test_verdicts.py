@@ -226,12 +226,13 @@ def suite_of(expectations: Sequence[Expectation]) -> Suite:
 @cache
 def loadable() -> list[Expectation]:
     """The matrix without what Great Expectations refuses to load."""
-    return [each for each in MATRIX if loads(*each)]
+    known = registry()
+    return [each for each in MATRIX if loads(known, *each)]
 
 
-def loads(kind: str, kwargs: Mapping[str, Any]) -> bool:
+def loads(known: Any, kind: str, kwargs: Mapping[str, Any]) -> bool:
     try:
-        build(registry(), kind, kwargs, "x")
+        build(known, kind, kwargs, "x")
     except InputError:
         return False
     return True
@@ -239,12 +240,12 @@ def loads(kind: str, kwargs: Mapping[str, Any]) -> bool:
 
 def by_library(expectations: Sequence[Expectation], table: pa.Table) -> list[tuple[bool, bool]]:
     """What Great Expectations says of a table, in the form in which it gets it (``forms``)."""
-    types = dict(zip(table.schema.names, table.schema.types, strict=True))
+    known, types = registry(), dict(zip(table.schema.names, table.schema.types, strict=True))
     forms = [form_of(*each, types) for each in expectations]
     results: dict[int, CheckResult] = {}
     for form in set(forms):
         places = [place for place, each in enumerate(forms) if each == form]
-        built = [build(registry(), expectations[place][0], understood(expectations[place][1], types), "x") for place in places]
+        built = [build(known, expectations[place][0], understood(expectations[place][1], types), "x") for place in places]
         results |= dict(zip(places, run(built, form.frame(table)), strict=True))
     return [(results[place].success, results[place].errored) for place in range(len(expectations))]
 

@@ -35,7 +35,7 @@ def read_errors(calibration: bytes) -> Errors | None:
     """The mean errors that a raw calibration tells; None where it is empty or of no form that is known."""
     try:
         document = json.loads(calibration)
-        found = _braket(document["standardized"]) if "standardized" in document else _ibm(document)
+        found = _braket(document) if "standardized" in document else _ibm(document)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return None
     readout, one, two = (_mean(values) for values in found)
@@ -45,13 +45,17 @@ def read_errors(calibration: bytes) -> Errors | None:
 
 
 def _braket(document: dict[str, Any]) -> tuple[list[float], list[float], list[float]]:
-    """Fidelities of one qubit and of pairs."""
+    """Fidelities of one qubit and of pairs; IonQ's machines tell one number of each kind, that of a gate on one ion in a part of their own."""
+    told = document["standardized"]
+    if not told.get("twoQubitProperties"):
+        read, two = ([1.0 - float(item["fidelity"]) for item in told[name]] for name in ("readoutFidelity", "twoQubitGateFidelity"))
+        return read, [1.0 - float(document["provider"]["fidelity"]["1Q"]["mean"])], two
     readout, one = [], []
-    for qubit in document["oneQubitProperties"].values():
+    for qubit in told["oneQubitProperties"].values():
         kinds = {item["fidelityType"]["name"]: 1.0 - float(item["fidelity"]) for item in qubit["oneQubitFidelity"]}
         readout += [error for name, error in kinds.items() if name.startswith("READOUT")][:1]
         one += [error for name, error in kinds.items() if "RANDOMIZED_BENCHMARKING" in name][:1]
-    pairs = document["twoQubitProperties"].values()
+    pairs = told["twoQubitProperties"].values()
     return readout, one, [1.0 - float(item["fidelity"]) for pair in pairs for item in pair["twoQubitGateFidelity"]]
 
 

@@ -45,6 +45,8 @@ class BackendFacts:
     """The provider's own name of the device, by which the price table has it; empty where nothing is billed."""
     job_minutes: Decimal | None = None
     """After so many minutes on the device the provider ends a job, because it was told to; None where the price table says when."""
+    fewest_shots: int = 1
+    """Of a circuit; the device takes no job of fewer."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,7 @@ class Prepared:
         settings: How it came to be: transpiler, optimisation level, seed, basis, digest of the coupling, versions. Whoever has the same settings and
             the same circuits gets the same batch.
         depth_before: Of the deepest template as the workload yielded it.
-        depth_after: Of the deepest one as it will be sent.
+        depth_after: Of the deepest one as it will be sent; turns about z that take no time on the device need not count.
         two_qubit_before: Gates on two qubits or more, of the template that has most of them, as yielded.
         two_qubit_after: The same, as it will be sent.
         quality: Estimated chance that a shot is free of error, of the worst circuit; None where the calibration allows no estimate.

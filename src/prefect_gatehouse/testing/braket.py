@@ -19,6 +19,9 @@ from typing import Any
 from prefect_gatehouse.testing.door import Door, running
 
 MACHINE = "arn:aws:braket:eu-north-1::device/qpu/iqm/Garnet"
+ANKAA = "arn:aws:braket:us-west-1::device/qpu/rigetti/Ankaa-3"
+CEPHEUS = "arn:aws:braket:us-west-1::device/qpu/rigetti/Cepheus-1-108Q"
+FORTE = "arn:aws:braket:us-east-1::device/qpu/ionq/Forte-Enterprise-1"
 SIMULATOR = "arn:aws:braket:::device/quantum-simulator/amazon/sv1"
 REGION = "eu-north-1"
 
@@ -44,13 +47,14 @@ class BraketEmulator(Door):
         return self._clients[service, region]
 
     def create_bucket(self, name: str, region: str = REGION) -> None:
-        """A bucket for results; a reset leaves it."""
+        """A bucket for results; a reset leaves it. The emulator writes into it for devices of every region."""
         self.client("s3", region).create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": region})
 
     def settings(self, bucket: str, device_arn: str = MACHINE, **more: Any) -> dict[str, Any]:
         """A block's settings for one of its devices, with waits that suit a test."""
         brief = {"grace_seconds": 2.0, "call_seconds": 2.0, "patience_seconds": 3.0, "poll_seconds": 0.05}
-        return {"device_arn": device_arn, "region": REGION, "bucket": bucket, "endpoint": self.url, **brief, **more}
+        region = device_arn.split(":")[3] or REGION
+        return {"device_arn": device_arn, "region": region, "bucket": bucket, "endpoint": self.url, **brief, **more}
 
     def device(self, arn: str = MACHINE, **more: Any) -> None:
         """Changes a device: ``status``, ``queue``, fields of its ``capabilities``."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from prefect_gatehouse.testing import BraketEmulator, braket_emulator
-from prefect_gatehouse.testing.braket import MACHINE, SIMULATOR
+from prefect_gatehouse.testing.braket import CEPHEUS, FORTE, MACHINE, SIMULATOR
 from tests.providers.circuits import distance
 
 
@@ -46,6 +47,28 @@ def test_a_circuit(environment: BraketEmulator, arn: str) -> None:
     assert result.measurement_counts == {"110": 30} and task.metadata()["tags"] == {"a": "b"}
     assert task.state() == "COMPLETED" and result.task_metadata.id == task.id
     assert task.queue_position().queue_position is None
+
+
+@pytest.mark.parametrize(
+    ("arn", "right", "wrong"),
+    [
+        (CEPHEUS, lambda box: box.rx(0, math.pi).rz(0, 0.3).cz(0, 1).rx(1, -math.pi / 2).rx(1, math.pi / 2), lambda box: box.rx(0, 0.3)),
+        (FORTE, lambda box: box.gpi(0, 0.4).zz(0, 1, math.pi / 2).gpi(1, 0).gpi(1, 0.2), lambda box: box.ms(0, 1, 0, 0)),
+    ],
+)
+def test_a_verbatim_box(environment: BraketEmulator, arn: str, right: Callable[[Any], Any], wrong: Callable[[Any], Any]) -> None:
+    """As the SDK writes one for Rigetti's and IonQ's machines, in their own regions: run as it stands, or refused before there is a task."""
+    from botocore.exceptions import ClientError
+    from braket.aws import AwsDevice
+    from braket.circuits import Circuit
+
+    device = AwsDevice(arn)
+    assert device.properties.paradigm.qubitCount == len(device.topology_graph)
+    result = device.run(Circuit().add_verbatim_box(right(Circuit())), shots=100, disable_qubit_rewiring=True).result()
+    assert result.measurement_counts == {"10": 100}
+    with pytest.raises(ClientError, match="a gate in a verbatim box"):
+        device.run(Circuit().add_verbatim_box(wrong(Circuit())), shots=100, disable_qubit_rewiring=True)
+    assert len(environment.tasks()) == 1
 
 
 def test_a_program_set(environment: BraketEmulator) -> None:

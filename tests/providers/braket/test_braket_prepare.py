@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,9 @@ from qiskit.circuit import ParameterVector
 
 from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.providers.braket.capabilities import Capabilities
-from prefect_gatehouse.providers.braket.prepare import Machine, estimate, prepared, touched
-from prefect_gatehouse.providers.braket.verbatim import is_native, pairs_of
+from prefect_gatehouse.providers.braket.native import IONQ, IQM, KINDS, is_native, pairs_of, touched
+from prefect_gatehouse.providers.braket.prepare import Machine, prepared
+from prefect_gatehouse.providers.braket.quality import estimate
 from prefect_gatehouse.providers.conformance.counting import between_turns, ideal
 from prefect_gatehouse.providers.preparation import replaced
 from prefect_gatehouse.testing import BraketEmulator
@@ -32,7 +34,8 @@ from tests.support.circuit_lists import batch_of
 
 # A ring of six with a gap in its numbers: everything has to be routed, and places are no numbers of the circuit's.
 RING = frozenset({(1, 2), (2, 4), (4, 5), (5, 7), (7, 9), (1, 9)})
-MACHINE = Machine(RING, 6, "ring")
+EVERYWHERE = frozenset(combinations((1, 2, 4, 5, 7, 9), 2))
+MACHINE = Machine(RING, 6, "ring", IQM)
 
 
 def capabilities_at(desk: BraketDesk) -> Capabilities:
@@ -106,16 +109,18 @@ _AGAIN = "from tests.providers.braket.test_braket_prepare import digest_of_many;
 
 
 def digest_of_many() -> str:
-    """Over what every gate with free angles becomes, with qubits that nothing joins and such that have to be routed."""
+    """Over what every gate with free angles becomes on each kind of machine, with qubits that nothing joins and such that have to be routed."""
     batch = batch_of([swept(name) for name, (_, _, angles) in gate_shapes().items() if angles])
-    return hashlib.sha256(write(replaced(batch, MACHINE.transpile), 1)).hexdigest()
+    machines = (Machine(EVERYWHERE if kind is IONQ else RING, 6, "m", kind) for kind in KINDS)
+    return hashlib.sha256(b"".join(write(replaced(batch, each.transpile), 1) for each in machines)).hexdigest()
 
 
 def test_another_process_prepares_the_same() -> None:
     """To the last bit of every angle, whatever hash seeds it has: a plan is submitted days later by another one. Qiskit's VF2 layout does not."""
     command = [sys.executable, "-c", _AGAIN]
-    found = [subprocess.run(command, capture_output=True, text=True, check=True, timeout=120, cwd=Path(__file__).parents[3]) for _ in range(2)]
-    assert {each.stdout.strip() for each in found} == {digest_of_many()}
+    others = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]) for _ in range(2)]
+    here = digest_of_many()
+    assert {each.communicate(timeout=120)[0].strip() for each in others} == {here}
 
 
 def calibration(**change: object) -> bytes:

@@ -1,7 +1,6 @@
-"""The devices of the emulator: a machine of 20 qubits with connectivity, native gates and a calibration, and a managed simulator.
+"""The devices of the emulator: machines of IQM's, Rigetti's and IonQ's kinds, and a managed simulator.
 
-Their capabilities are documents in the schemas of the Braket SDK, which the SDK reads as it reads a real device's. The machine is one of
-the kind that IQM has on Braket; its calibration is made up, of the size that such machines publish.
+What they tell of themselves is in ``documents``.
 """
 
 from __future__ import annotations
@@ -10,47 +9,16 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from prefect_gatehouse.emulators.braket import documents
+
 ACCOUNT = "123456789012"
 MACHINE = "arn:aws:braket:eu-north-1::device/qpu/iqm/Garnet"
+ANKAA = "arn:aws:braket:us-west-1::device/qpu/rigetti/Ankaa-3"
+CEPHEUS = "arn:aws:braket:us-west-1::device/qpu/rigetti/Cepheus-1-108Q"
+FORTE = "arn:aws:braket:us-east-1::device/qpu/ionq/Forte-Enterprise-1"
 SIMULATOR = "arn:aws:braket:::device/quantum-simulator/amazon/sv1"
 
 Status = Literal["ONLINE", "OFFLINE", "RETIRED"]
-_SIDE = 5  # the machine's qubits lie in a lattice of 4 rows of 5
-_GATES = [
-    "ccnot",
-    "cnot",
-    "cphaseshift",
-    "cphaseshift00",
-    "cphaseshift01",
-    "cphaseshift10",
-    "cswap",
-    "swap",
-    "iswap",
-    "pswap",
-    "ecr",
-    "cy",
-    "cz",
-    "xy",
-    "xx",
-    "yy",
-    "zz",
-    "h",
-    "i",
-    "phaseshift",
-    "rx",
-    "ry",
-    "rz",
-    "s",
-    "si",
-    "t",
-    "ti",
-    "v",
-    "vi",
-    "x",
-    "y",
-    "z",
-    "prx",
-]
 
 
 @dataclass
@@ -117,107 +85,39 @@ def devices(maximum_executables: int = 100, *, noise: bool = True) -> dict[str, 
     """The devices by ARN.
 
     Args:
-        maximum_executables: Of the machine.
-        noise: Whether the machine errs as its calibration says.
+        maximum_executables: Of the machines that take program sets.
+        noise: Whether machines err as their calibrations say.
     """
-    return {each.arn: each for each in (_machine(maximum_executables, noise=noise), _simulator())}
+    ankaa, cepheus = documents.ankaa(maximum_executables), documents.cepheus(maximum_executables)
+    made = [
+        _chip(MACHINE, "IQM", documents.garnet(maximum_executables), per_shot=0.00145, noise=noise),
+        _chip(ANKAA, "Rigetti", ankaa, per_shot=0.0009, noise=noise),
+        _chip(CEPHEUS, "Rigetti", cepheus, per_shot=0.000425, noise=noise),
+        _ions(FORTE, documents.forte(), per_shot=0.08, noise=noise),
+        Device(SIMULATOR, "SV1", "Amazon Braket", "SIMULATOR", documents.simulator(), per_minute=0.075),
+    ]
+    return {each.arn: each for each in made}
 
 
-def _machine(maximum_executables: int, *, noise: bool) -> Device:
-    pairs = [(qubit, other) for qubit in range(20) for other in _neighbours(qubit) if qubit < other]
-    readout = {qubit: 0.970 + 0.001 * (qubit % 7) for qubit in range(20)}
-    one = {qubit: 0.9988 + 0.0001 * (qubit % 5) for qubit in range(20)}
-    two = {pair: 0.990 + 0.0005 * (sum(pair) % 9) for pair in pairs}
-    capabilities = {
-        "braketSchemaHeader": {"name": "braket.device_schema.iqm.iqm_device_capabilities", "version": "1"},
-        "service": _service([1, 20_000], {"price": 0.00145, "unit": "shot"}, "Espoo, Finland"),
-        "action": {
-            "braket.ir.openqasm.program": _program(_GATES) | {"supportedPragmas": ["verbatim"], "supportPhysicalQubits": True},
-            "braket.ir.openqasm.program_set": {
-                "actionType": "braket.ir.openqasm.program_set",
-                "version": ["1"],
-                "maximumExecutables": maximum_executables,
-                "maximumTotalShots": 200_000,
-            },
-        },
-        "deviceParameters": {},
-        "paradigm": {
-            "braketSchemaHeader": {"name": "braket.device_schema.gate_model_qpu_paradigm_properties", "version": "1"},
-            "qubitCount": 20,
-            "nativeGateSet": ["cz", "prx"],
-            "connectivity": {
-                "fullyConnected": False,
-                "connectivityGraph": {str(qubit): [str(other) for other in _neighbours(qubit)] for qubit in range(20)},
-            },
-        },
-        "standardized": {
-            "braketSchemaHeader": {"name": "braket.device_schema.standardized_gate_model_qpu_device_properties", "version": "1"},
-            "oneQubitProperties": {str(qubit): _calibrated(readout[qubit], one[qubit]) for qubit in range(20)},
-            "twoQubitProperties": {
-                f"{left}-{right}": {
-                    "twoQubitGateFidelity": [{"gateName": "CZ", "fidelity": fidelity, "fidelityType": {"name": "RANDOMIZED_BENCHMARKING"}}]
-                }
-                for (left, right), fidelity in two.items()
-            },
-        },
-    }
-    means = Noise(1 - _mean(readout), 1 - _mean(one), 1 - _mean(two)) if noise else None
-    return Device(MACHINE, "Garnet", "IQM", "QPU", capabilities, per_task=0.30, per_shot=0.00145, queue=3, noise=means)
+def _chip(arn: str, provider: str, capabilities: dict[str, Any], *, per_shot: float, noise: bool) -> Device:
+    """A machine each of whose qubits and pairs has fidelities of its own."""
+    told = capabilities["standardized"]
+    of = [{each["fidelityType"]["name"]: each["fidelity"] for each in qubit["oneQubitFidelity"]} for qubit in told["oneQubitProperties"].values()]
+    two = [each["fidelity"] for pair in told["twoQubitProperties"].values() for each in pair["twoQubitGateFidelity"]]
+    means = Noise(1 - _mean([each["READOUT"] for each in of]), 1 - _mean([each["RANDOMIZED_BENCHMARKING"] for each in of]), 1 - _mean(two))
+    return _machine(arn, provider, capabilities, per_shot, means if noise else None)
 
 
-def _simulator() -> Device:
-    capabilities = {
-        "braketSchemaHeader": {"name": "braket.device_schema.simulators.gate_model_simulator_device_capabilities", "version": "1"},
-        "service": _service([0, 100_000], {"price": 0.075, "unit": "minute"}, "us-east-1"),
-        "action": {"braket.ir.openqasm.program": _program(_GATES)},
-        "deviceParameters": {},
-        "paradigm": {
-            "braketSchemaHeader": {"name": "braket.device_schema.simulators.gate_model_simulator_paradigm_properties", "version": "1"},
-            "qubitCount": 34,
-        },
-    }
-    return Device(SIMULATOR, "SV1", "Amazon Braket", "SIMULATOR", capabilities, per_minute=0.075)
+def _ions(arn: str, capabilities: dict[str, Any], *, per_shot: float, noise: bool) -> Device:
+    """A machine that tells one number for all of its qubits."""
+    told = capabilities["provider"]["fidelity"]
+    means = Noise(*(1 - told[name]["mean"] for name in ("spam", "1Q", "2Q")))
+    return _machine(arn, "IonQ", capabilities, per_shot, means if noise else None)
 
 
-def _service(shots: list[int], cost: dict[str, Any], location: str) -> dict[str, Any]:
-    return {
-        "braketSchemaHeader": {"name": "braket.device_schema.device_service_properties", "version": "1"},
-        "executionWindows": [{"executionDay": "Everyday", "windowStartHour": "00:00:00", "windowEndHour": "23:59:59.999999"}],
-        "shotsRange": shots,
-        "deviceCost": cost,
-        "deviceLocation": location,
-        "updatedAt": "2026-11-01T00:00:00+00:00",
-        "getTaskPollIntervalMillis": 200,
-    }
+def _machine(arn: str, provider: str, capabilities: dict[str, Any], per_shot: float, noise: Noise | None) -> Device:
+    return Device(arn, arn.rpartition("/")[2], provider, "QPU", capabilities, per_task=0.30, per_shot=per_shot, queue=3, noise=noise)
 
 
-def _program(gates: list[str]) -> dict[str, Any]:
-    return {
-        "actionType": "braket.ir.openqasm.program",
-        "version": ["1"],
-        "supportedOperations": gates,
-        "supportedResultTypes": [{"name": "Probability", "observables": None, "minShots": 1, "maxShots": 100_000}],
-        "requiresAllQubitsMeasurement": False,
-        "requiresContiguousQubitIndices": False,
-    }
-
-
-def _neighbours(qubit: int) -> list[int]:
-    row, column = divmod(qubit, _SIDE)
-    places = [(row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)]
-    return [each_row * _SIDE + each for each_row, each in places if 0 <= each_row < 20 // _SIDE and 0 <= each < _SIDE]
-
-
-def _calibrated(readout: float, gate: float) -> dict[str, Any]:
-    return {
-        "T1": {"value": 4.2e-05, "standardError": None, "unit": "s"},
-        "T2": {"value": 1.1e-05, "standardError": None, "unit": "s"},
-        "oneQubitFidelity": [
-            {"fidelityType": {"name": "RANDOMIZED_BENCHMARKING"}, "fidelity": gate, "standardError": None},
-            {"fidelityType": {"name": "READOUT"}, "fidelity": readout, "standardError": None},
-        ],
-    }
-
-
-def _mean(values: dict[Any, float]) -> float:
-    return sum(values.values()) / len(values)
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)

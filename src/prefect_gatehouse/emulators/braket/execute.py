@@ -21,6 +21,7 @@ SET = "braket.ir.openqasm.program_set"
 PROGRAM = "braket.ir.openqasm.program"
 _GATE = re.compile(r"^\s*([a-z]\w*)\s*(?:\([^;]*\))?\s+([\w$]+(?:\[\d+\])?(?:\s*,\s*[\w$]+(?:\[\d+\])?)*)\s*;", re.MULTILINE)
 _NO_GATE = {"qubit", "bit", "input", "float", "measure", "include", "barrier", "reset", "return", "output"}
+_NO_PULSE = {"rz"}  # a turn about z is a change of the frame, and nothing that could err
 
 
 @dataclass(frozen=True)
@@ -96,12 +97,17 @@ def run(action: Action, shots: int, noise: Noise | None, failing: int = 0) -> di
     return dict(result)
 
 
+def has_gates(source: str) -> bool:
+    """Whether a part of a program does anything to a qubit."""
+    return any(name not in _NO_GATE for name, _ in _GATE.findall(source))
+
+
 def _err(executable: dict[str, Any], source: str, noise: Noise | None) -> None:
     if noise is None or not executable.get("measurements"):
         return
     random = np.random.default_rng()
     bits = np.array(executable["measurements"], dtype=np.uint8)
-    kinds = [operands.count(",") for name, operands in _GATE.findall(source) if name not in _NO_GATE]
+    kinds = [operands.count(",") for name, operands in _GATE.findall(source) if name not in _NO_GATE | _NO_PULSE]
     lost = 1.0 - (1.0 - noise.one) ** sum(kind == 0 for kind in kinds) * (1.0 - noise.two) ** sum(kind > 0 for kind in kinds)
     struck = random.random(len(bits)) < lost
     bits[struck] = random.integers(0, 2, (int(struck.sum()), bits.shape[1]), dtype=np.uint8)

@@ -15,6 +15,7 @@ from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.money.prices import Price, Prices
 from prefect_gatehouse.providers.braket.capabilities import Capabilities, read_capabilities
 from prefect_gatehouse.providers.braket.jobs import action_of, counts_of
+from prefect_gatehouse.providers.braket.native import Native
 from prefect_gatehouse.providers.braket.place import Place
 from prefect_gatehouse.providers.braket.sent import SentPayloads
 from prefect_gatehouse.providers.braket.session import (
@@ -98,6 +99,7 @@ class BraketBackend:
             place.grace_seconds,
             place.poll_seconds,
             priced_as=place.device_arn,
+            fewest_shots=max(1, found.shots[0]),
         )
 
     def state(self, lease: CredentialLease) -> DeviceState:
@@ -146,16 +148,16 @@ class BraketBackend:
 
         return prepared(batch, found, self._place.compiler, self._name)
 
-    def _verbatim(self, found: Capabilities, batch: CircuitBatch) -> bool:
-        """Whether circuits are sent as they stand: those that were prepared, and those that a workload wrote for this machine's own pairs."""
-        return self._place.compiler == "gatehouse" and found.sends_verbatim(batch)
+    def _verbatim(self, found: Capabilities, batch: CircuitBatch) -> Native | None:
+        """The kind of machine whose circuits are sent as they stand: those that were prepared, and those that a workload wrote for its own pairs."""
+        return found.kind if self._place.compiler == "gatehouse" and found.sends_verbatim(batch) else None
 
     def encode(self, batch: CircuitBatch, shots: int) -> bytes:
         """The plain form; what no device of Braket runs is refused here, what this one does not take as soon as it has been asked."""
         require_fit(batch, self._name, _WIDEST)
         require_terminal_measurements(batch, self._name)
         if self._capabilities is not None:
-            self._capabilities.require(batch, shots, self._name, verbatim=self._verbatim(self._capabilities, batch))
+            self._capabilities.require(batch, shots, self._name, verbatim=self._verbatim(self._capabilities, batch) is not None)
         return plain_form.write(batch, shots)
 
     def plain_form(self, payload: bytes) -> bytes:
@@ -173,8 +175,8 @@ class BraketBackend:
         batch, shots = plain_form.decode(payload)
         found = self._asked(lease)
         verbatim = self._verbatim(found, batch)
-        found.require(batch, shots, self._name, verbatim=verbatim)
-        return self._submitter(lease).submit(key, payload, str(action_of(batch, verbatim=verbatim).json()), shots * len(batch))
+        found.require(batch, shots, self._name, verbatim=verbatim is not None)
+        return self._submitter(lease).submit(key, payload, str(action_of(batch, verbatim).json()), shots * len(batch))
 
     def find_by_key(self, key: str, lease: CredentialLease) -> str | None:
         """The task of a key; one that was sent a moment ago is waited for."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import combinations
 from typing import Any
 
 from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.errors import Denied, Unavailable
 from prefect_gatehouse.providers.braket.jobs import gates_of, width_of
-from prefect_gatehouse.providers.braket.verbatim import NATIVE, is_native, pairs_of
+from prefect_gatehouse.providers.braket.native import Native, kind_of, pairs_of, touched
 from prefect_gatehouse.workload.batch import CircuitBatch
 
 _PROGRAM = "braket.ir.openqasm.program"
@@ -34,7 +35,7 @@ class Capabilities:
         calibrated: When the service updated it, None where there is none or nobody says.
         version: Digest of what it takes and how it is built; a new calibration is no new version.
         native: Names of the gates that the machine itself does; empty where nobody says.
-        pairs: Qubits that a native gate joins, each pair once, the lower number first; empty where every two are joined or nobody says.
+        pairs: Qubits that a native gate joins, each pair once, the lower number first; empty where nobody says.
         verbatim: Whether a program may name the machine's own gates and qubits, and is run as it stands.
     """
 
@@ -59,10 +60,16 @@ class Capabilities:
         number = (self.queue or "").removeprefix(">")
         return int(number) if number.isdecimal() else None
 
+    @property
+    def kind(self) -> Native | None:
+        """Which gates are the machine's own, where it runs circuits of them as they stand; None where it does not, or they are not known."""
+        return kind_of(self.native) if self.verbatim and self.pairs else None
+
     def sends_verbatim(self, batch: CircuitBatch) -> bool:
-        """Whether circuits are in the machine's own gates on its own pairs, so that they are run as they stand."""
-        return (
-            self.verbatim and self.native >= NATIVE and all(is_native(template) and pairs_of(template) <= self.pairs for template in batch.templates)
+        """Whether circuits are in the machine's own gates on its own qubits and pairs, so that they are run as they stand."""
+        kind, there = self.kind, {qubit for pair in self.pairs for qubit in pair}
+        return kind is not None and all(
+            kind.takes(template) and pairs_of(template) <= self.pairs and there.issuperset(touched(template)) for template in batch.templates
         )
 
     def require(self, batch: CircuitBatch, shots: int, where: str, *, verbatim: bool = False) -> None:
@@ -77,7 +84,7 @@ class Capabilities:
         Raises:
             Denied: Says what it can't.
         """
-        missing = sorted((NATIVE if verbatim else gates_of(batch)) - self.gates)
+        missing = [] if verbatim else sorted(gates_of(batch) - self.gates)
         if missing:
             raise Denied(f"the device does not take {', '.join(missing)}", where=where, advice="use another backend")
         if width_of(batch) > self.qubits:
@@ -128,7 +135,7 @@ def read_capabilities(answer: dict[str, Any], where: str) -> Capabilities:
             calibrated=_moment(document["service"].get("updatedAt")) if measured else None,
             version=digest({name: document[name] for name in ("action", "paradigm")})[:12],
             native=frozenset(name.lower() for name in document["paradigm"].get("nativeGateSet") or ()),
-            pairs=_pairs(document["paradigm"].get("connectivity") or {}),
+            pairs=_pairs(document["paradigm"].get("connectivity") or {}, int(document["paradigm"]["qubitCount"])),
             verbatim=any("verbatim" in name for name in program.get("supportedPragmas") or ()),
         )
     except (KeyError, ValueError, TypeError, AttributeError):
@@ -143,9 +150,9 @@ def _moment(text: str | None) -> datetime | None:
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
-def _pairs(connectivity: dict[str, Any]) -> frozenset[tuple[int, int]]:
-    """The graph tells each qubit's neighbours, some machines' in one direction only."""
-    if connectivity.get("fullyConnected"):
-        return frozenset()
+def _pairs(connectivity: dict[str, Any], qubits: int) -> frozenset[tuple[int, int]]:
+    """The graph tells each qubit's neighbours, some machines' in one direction only; some whose qubits are all joined tell no graph."""
     graph = connectivity.get("connectivityGraph") or {}
+    if connectivity.get("fullyConnected"):
+        return frozenset(combinations(sorted(int(each) for each in graph) or range(qubits), 2))
     return frozenset((min(pair), max(pair)) for qubit, others in graph.items() for other in others for pair in [(int(qubit), int(other))])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prefect_gatehouse.errors import JobFailed
+from prefect_gatehouse.providers.braket.native import Native
 from prefect_gatehouse.providers.braket.openqasm import Lowered, lowered
 from prefect_gatehouse.providers.braket.verbatim import Verbatim
 from prefect_gatehouse.workload.batch import CircuitBatch
@@ -22,19 +23,19 @@ Fetch = Callable[[str], dict[str, Any]]
 """Reads a JSON document that lies beside the result."""
 
 
-def action_of(batch: CircuitBatch, *, verbatim: bool = False) -> Program | ProgramSet:
+def action_of(batch: CircuitBatch, verbatim: Native | None = None) -> Program | ProgramSet:
     """One circuit as a program with its numbers, more as a program set: of each template one program, with a list for every angle.
 
     A program without angles runs once however often it is wanted, so it stands in the set as often as it comes.
 
     Args:
         batch: What to run.
-        verbatim: Whether it is in the machine's own gates, and is to be run as it stands.
+        verbatim: The kind of machine whose own gates it is in, to be run as it stands; None where the service compiles it.
     """
     from braket.ir.openqasm import Program, ProgramSet
 
-    if verbatim:
-        return _verbatim(batch)
+    if verbatim is not None:
+        return _verbatim(batch, verbatim)
     if len(batch) == 1:
         form = lowered(batch.templates[0])
         return Program(source=form.source({place: repr(float(turn[0])) for place, turn in form.turns(batch.angles[0]).items()}))
@@ -51,12 +52,12 @@ def action_of(batch: CircuitBatch, *, verbatim: bool = False) -> Program | Progr
     return ProgramSet(programs=programs)
 
 
-def _verbatim(batch: CircuitBatch) -> Program | ProgramSet:
+def _verbatim(batch: CircuitBatch, kind: Native) -> Program | ProgramSet:
     from braket.ir.openqasm import Program, ProgramSet
 
     programs = []
     for template, table in zip(batch.templates, batch.angles, strict=True):
-        form = Verbatim(template)
+        form = Verbatim(template, kind)
         turns = form.turns(table)
         names = {place: f"a{number}" for number, place in enumerate(turns)}
         source = form.source({**form.fixed(table), **names})

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prefect_gatehouse.providers.braket.verbatim import is_native
+from prefect_gatehouse.providers.braket.native import is_native
 from prefect_gatehouse.workload.batch import Template
 from prefect_gatehouse.workload.gates import standard_gates
 
@@ -52,7 +52,7 @@ class Lowered:
         steps: In order, on qubits without gaps.
         measured: For each measured qubit, in the order of the program's bits, the classical bits that take its value.
         qubits: How many there are.
-        native: Whether the template is in a machine's own gates, and may have been sent as it stands.
+        native: Whether the template is in a machine's own gates on qubits of other numbers than these, and may have been sent as it stands.
     """
 
     steps: tuple[Step, ...]
@@ -104,7 +104,7 @@ def lowered(template: Template) -> Lowered:
         tuple(Step(step.gate, tuple(number[qubit] for qubit in step.qubits), step.turn) for step in steps),
         tuple((number[qubit], tuple(sorted(bit for bit, value in value_of.items() if value == qubit))) for qubit in measured),
         len(number),
-        is_native(template),
+        is_native(template) and list(number) != list(number.values()),
     )
 
 

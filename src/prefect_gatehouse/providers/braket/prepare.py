@@ -1,8 +1,7 @@
-"""Transpiling for machines whose native gates are ``prx`` and ``cz``, before anybody approves it.
+"""Transpiling for machines whose own gates are known (``native``), before anybody approves it.
 
-Qiskit lays circuits out, routes them along the machine's pairs and reduces them to turns about x and z and to ``cz``. A turn about z is no pulse
-on such a machine: it moves through ``cz`` to the measurement, where nothing sees it, and turns the axes of the pulses behind it on its way
-(McKay et al., Phys. Rev. A 96, 022330, 2017). What is left is one ``prx`` for every turn about x.
+Qiskit lays circuits out, routes them along the machine's pairs and reduces them to turns about x and z and to the machine's gate on two qubits.
+What becomes of the turns about z, which no pulse does, is in ``turns``.
 
 What is done depends on the coupling and the settings alone, never on the calibration of the day: a plan that waited for its approval overnight is
 submitted as it was approved.
@@ -10,12 +9,10 @@ submitted as it was approved.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
-from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,11 +20,13 @@ import numpy as np
 from prefect_gatehouse.canonical import Json, digest
 from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.providers.braket.capabilities import Capabilities
+from prefect_gatehouse.providers.braket.native import IQM, Native, touched
 from prefect_gatehouse.providers.braket.openqasm import lowered
-from prefect_gatehouse.providers.braket.verbatim import NATIVE
+from prefect_gatehouse.providers.braket.quality import estimate
+from prefect_gatehouse.providers.braket.turns import pulses, quarters
 from prefect_gatehouse.providers.interface import Prepared
 from prefect_gatehouse.providers.preparation import as_it_is, in_one_order, replaced
-from prefect_gatehouse.workload.batch import CircuitBatch, Gate, Template
+from prefect_gatehouse.workload.batch import CircuitBatch, Template
 from prefect_gatehouse.workload.circuits import read_circuit
 
 if TYPE_CHECKING:
@@ -56,21 +55,27 @@ def prepared(batch: CircuitBatch, found: Capabilities, compiler: str, where: str
         return as_it_is(batch, "a managed simulator runs it as it is")
     if compiler == "service":
         return as_it_is(batch, "the block leaves it to the service's compiler", compiler="service")
-    if not (found.verbatim and found.native >= NATIVE and found.pairs):
+    if found.kind is None:
         return as_it_is(batch, "the device takes no native circuits that are known here", compiler="service")
-    machine = Machine(found.pairs, found.qubits, where)
+    machine = Machine(found.pairs, found.qubits, where, found.kind)
     ready = _reduced(replaced(batch, machine.transpile))
     settings: dict[str, Json] = {
         "transpiler": f"qiskit {version('qiskit')}",
         "optimization_level": LEVEL,
         "seed": SEED,
-        "basis": sorted(NATIVE),
+        "basis": sorted(found.kind.gates),
         "coupling": digest(sorted(list(pair) for pair in found.pairs)),
         "compiler": "gatehouse",
         "sent": "verbatim",
     }
     quality = estimate(ready.templates, found.calibration)
-    return Prepared(ready, settings, batch.depth, ready.depth, batch.two_qubit_gates, ready.two_qubit_gates, quality)
+    return Prepared(ready, settings, batch.depth, _depth(ready), batch.two_qubit_gates, ready.two_qubit_gates, quality)
+
+
+def _depth(batch: CircuitBatch) -> int:
+    """Of the deepest circuit, in what takes time: turns about z take none."""
+    timed = (tuple(gate for gate in template.gates if gate[0] != "rz") for template in batch.templates)
+    return max(replace(template, gates=gates).depth for template, gates in zip(batch.templates, timed, strict=True))
 
 
 def _reduced(batch: CircuitBatch) -> CircuitBatch:
@@ -87,39 +92,38 @@ class Machine:
         pairs: Qubits that are joined.
         qubits: How many it has.
         where: The backend's name.
+        kind: Which gates are its own.
     """
 
     pairs: frozenset[tuple[int, int]]
     qubits: int
     where: str
+    kind: Native
 
     def transpile(self, template: Template) -> tuple[Template, NDArray[np.float64]]:
         """A template in native gates on the machine's qubits, and its angles as rows of factors for the first one's angles and a constant."""
         used = len(touched(template))
         if used > self.qubits:
             raise Denied(f"a circuit uses {used} qubits, the device has {self.qubits}", where=self.where, advice="use another backend")
-        return _transpiled(template, self.pairs)
-
-
-def touched(template: Template) -> list[int]:
-    """Qubits that anything is done to, measuring included."""
-    return sorted({qubit for _, qubits, _ in template.gates for qubit in qubits})
+        return _transpiled(template, self.pairs, self.kind)
 
 
 @lru_cache(maxsize=4096)
-def _transpiled(template: Template, pairs: frozenset[tuple[int, int]]) -> tuple[Template, NDArray[np.float64]]:
+def _transpiled(template: Template, pairs: frozenset[tuple[int, int]], kind: Native) -> tuple[Template, NDArray[np.float64]]:
     """One template, once in a process: the rounds of a variational workload share theirs."""
     from qiskit import transpile
     from qiskit.transpiler import CouplingMap
 
-    circuit, free = _turns(template)
+    circuit, free = _turns(template, kind)
     labels = sorted({qubit for pair in pairs for qubit in pair})
     number = {label: each for each, label in enumerate(labels)}
-    coupling = CouplingMap([(number[one], number[other]) for pair in sorted(pairs) for one, other in (pair, pair[::-1])])
+    # Where every two qubits are joined there is nothing to route, and qubits keep their numbers.
+    joined = 2 * len(pairs) == len(labels) * (len(labels) - 1)
+    coupling = None if joined else CouplingMap([(number[one], number[other]) for pair in sorted(pairs) for one, other in (pair, pair[::-1])])
     # Layout by SABRE: the search for a perfect one, VF2, places qubits that nothing joins in another way in every process.
     ready = transpile(
         circuit,
-        basis_gates=["rx", "rz", "cz"],
+        basis_gates=list(kind.transpiled),
         coupling_map=coupling,
         layout_method="sabre",
         optimization_level=LEVEL,
@@ -129,12 +133,15 @@ def _transpiled(template: Template, pairs: frozenset[tuple[int, int]]) -> tuple[
     laid, angles = read_circuit(ready, free=True)
     rows = np.array([_row(angle, free, template.angles) for angle in angles]).reshape(len(angles), template.angles + 1)
     rows = np.round(rows, _DIGITS)  # another host's last bit makes no other plan
-    made, pulses = in_one_order(*_pulses(laid.gates, rows, labels))
-    return Template(max(labels) + 1, template.clbits, made), pulses
+    turned = pulses(laid.gates, rows, labels) if kind is IQM else quarters(laid.gates, rows, labels, kind)
+    made, factors = in_one_order(*turned)
+    return Template(max(labels) + 1, template.clbits, made), factors
 
 
-def _turns(template: Template) -> tuple[QuantumCircuit, dict[Any, NDArray[np.float64]]]:
+def _turns(template: Template, kind: Native) -> tuple[QuantumCircuit, dict[Any, NDArray[np.float64]]]:
     """A template in turns about x and z and ``cz``, with a parameter for each angle that is free, and what each of these is.
+
+    Where turns about x are quarters of one, a free one is two quarters and turns about z between and around them, as every gate on one qubit is.
 
     Lowered by the table that the service's gates have: Qiskit's own search for this basis takes minutes where gates have free angles.
     """
@@ -156,11 +163,24 @@ def _turns(template: Template) -> tuple[QuantumCircuit, dict[Any, NDArray[np.flo
                 if row[:-1].any():
                     free[turn] = row
             qubit = step.qubits[-1] if name.endswith("target") else step.qubits[0]
-            (circuit.rx if name.startswith("rx") else circuit.rz)(turn, qubit)
+            if name.startswith("rz"):
+                circuit.rz(turn, qubit)
+            elif "sx" in kind.transpiled:
+                _in_quarters(circuit, turn, qubit)
+            else:
+                circuit.rx(turn, qubit)
     for qubit, bits in form.measured:
         for bit in bits:
             circuit.measure(qubit, bit)
     return circuit, free
+
+
+def _in_quarters(circuit: QuantumCircuit, turn: Any, qubit: int) -> None:
+    circuit.rz(_HALF, qubit)
+    circuit.sx(qubit)
+    circuit.rz(turn + np.pi, qubit)
+    circuit.sx(qubit)
+    circuit.rz(_HALF, qubit)
 
 
 _HALF = np.pi / 2
@@ -190,39 +210,6 @@ _IN_TURNS: dict[str, tuple[tuple[str, float | None], ...]] = {
 }
 
 
-def _pulses(gates: Sequence[Gate], rows: NDArray[np.float64], labels: list[int]) -> tuple[tuple[Gate, ...], NDArray[np.float64]]:
-    """Turns about x and z as pulses: a turn by a about z and then by t about x is one by t about the axis -a, and then the turn about z."""
-    width = rows.shape[1]
-    last = {bits[0]: place for place, (name, _, bits) in enumerate(gates) if name == "measure"}  # a bit that is read again has the later value
-    turned: dict[int, NDArray[np.float64]] = {}
-    made: list[Gate] = []
-    angles: list[NDArray[np.float64]] = []
-    left = iter(rows)
-    pulsed: set[int] = set()
-
-    def pulse(qubit: int, turn: NDArray[np.float64], axis: NDArray[np.float64]) -> None:
-        made.append(("r", (labels[qubit],), ()))
-        angles.extend((turn, axis))
-        pulsed.add(qubit)
-
-    for place, (name, qubits, bits) in enumerate(gates):
-        qubit = qubits[0]
-        if name == "rz":
-            turned[qubit] = turned.get(qubit, np.zeros(width)) + next(left)
-        elif name == "rx":
-            pulse(qubit, next(left), -turned.get(qubit, np.zeros(width)))
-        elif name == "measure" and last[bits[0]] != place:
-            continue
-        elif name == "measure":
-            if qubit not in pulsed:  # a machine counts a qubit as used where a gate touches it
-                pulse(qubit, np.zeros(width), np.zeros(width))
-            made.append((name, (labels[qubit],), bits))
-        else:
-            pulsed.update(qubits)
-            made.append((name, tuple(labels[each] for each in qubits), bits))
-    return tuple(made), np.array(angles).reshape(len(angles), width)
-
-
 def _row(angle: Any, free: Mapping[Any, NDArray[np.float64]], width: int) -> NDArray[np.float64]:
     """An angle as factors of the template's and a constant: the transpiler adds and scales parameters, and does nothing else with them."""
     row = np.zeros(width + 1)
@@ -239,31 +226,3 @@ def _row(angle: Any, free: Mapping[Any, NDArray[np.float64]], width: int) -> NDA
     for name, factor in zip(own, factors, strict=True):
         row += factor * free[name]
     return row
-
-
-def estimate(templates: Iterable[Template], calibration: bytes) -> float | None:
-    """The chance that a shot of the worst template is free of error: the product of the fidelities of its gates and read-outs.
-
-    Errors count as independent, and idling as free of error: an upper estimate.
-
-    Returns:
-        None where the calibration does not tell one of them.
-    """
-    try:
-        told = json.loads(calibration)["standardized"]
-        return min(prod(_fidelity(gate, told) for gate in template.gates) for template in templates)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def _fidelity(gate: Gate, told: dict[str, Any]) -> float:
-    name, qubits, _ = gate
-    if len(qubits) == 2:
-        low, high = sorted(qubits)
-        pairs = told["twoQubitProperties"]
-        entry = pairs.get(f"{low}-{high}") or pairs[f"{high}-{low}"]
-        return min(float(each["fidelity"]) for each in entry["twoQubitGateFidelity"] if each["gateName"].lower() == name)
-    of = told["oneQubitProperties"][str(qubits[0])]["oneQubitFidelity"]
-    if name == "measure":
-        return min(float(each["fidelity"]) for each in of if each["fidelityType"]["name"] == "READOUT")
-    return min(float(each["fidelity"]) for each in of if not each["fidelityType"]["name"].startswith("READOUT"))

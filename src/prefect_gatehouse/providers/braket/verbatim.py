@@ -1,34 +1,40 @@
 """Circuits in a machine's own gates, on its own qubits: written into a verbatim box, which no compiler of the service touches.
 
-Known are machines whose native gates are ``prx`` and ``cz``, as IQM's: ``prx`` is Qiskit's ``r``. Which qubit a value was read from stands in the
-template's measurements, so that counts come back over the workload's own classical bits.
+Which qubit a value was read from stands in the template's measurements, so that counts come back over the workload's own classical bits.
+
+IonQ's machines have no turn about z: it moves to the measurement, where nothing sees it, and turns the axes of the pulses behind it on its way. A
+``cz`` is their ``zz`` by a quarter turn and, up to a phase, such a turn about z on both qubits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
 
-from prefect_gatehouse.workload.batch import Gate, Template
+import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from prefect_gatehouse.providers.braket.native import IONQ, IQM, Native
+from prefect_gatehouse.workload.batch import Template
 
-NATIVE = frozenset({"prx", "cz"})
-_NAMES = {"r": "prx", "cz": "cz"}
-
-
-def is_native(template: Template) -> bool:
-    """Whether a template holds the machine's own gates and measurements only, and reads no bit twice."""
-    read = [clbits[0] for name, _, clbits in template.gates if name == "measure"]
-    return all(name in _NAMES or name == "measure" for name, _, _ in template.gates) and len(set(read)) == len(read)
+_QUARTER = np.pi / 2
+_TURN = 2 * np.pi
 
 
-def pairs_of(template: Template) -> set[tuple[int, int]]:
-    """Qubits that its gates join."""
-    return {(min(qubits), max(qubits)) for _, qubits, _ in template.gates if len(qubits) == 2}
+@dataclass(frozen=True)
+class Written:
+    """A gate of a verbatim box.
+
+    Attributes:
+        gate: Braket's name.
+        qubits: The machine's numbers.
+        angles: Each as a row of factors for the template's angles and, last, a constant.
+    """
+
+    gate: str
+    qubits: tuple[int, ...]
+    angles: tuple[NDArray[np.float64], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -37,41 +43,95 @@ class Verbatim:
 
     Attributes:
         template: It.
+        kind: Of the machine.
     """
 
     template: Template
+    kind: Native
 
     @property
     def measured(self) -> list[tuple[int, int]]:
         """Qubits that are read, with the program's bits in their order."""
         return [(qubits[0], place) for place, (_, qubits, _) in enumerate(gate for gate in self.template.gates if gate[0] == "measure")]
 
+    @cached_property
+    def written(self) -> tuple[Written, ...]:
+        """The gates of the box, in order."""
+        if self.kind is IONQ:
+            return tuple(self._turned())
+        return tuple(self._as_they_are())
+
     def source(self, angles: Mapping[int, str]) -> str:
         """The program's text.
 
         Args:
-            angles: What stands for each angle: a number, or the name of an input.
+            angles: What stands for each angle of the box, in order: a number, or the name of an input.
         """
         names = sorted({name for name in angles.values() if name.startswith("a")}, key=lambda name: int(name[1:]))
         lines = ["OPENQASM 3.0;", *(f"input float {name};" for name in names), f"bit[{len(self.measured)}] b;", "#pragma braket verbatim", "box{"]
         taken = 0
-        for gate in self.template.gates:
-            if gate[0] == "measure":
-                continue
-            turn = ""
-            if gate[0] == "r":
-                turn, taken = f"({angles[taken]}, {angles[taken + 1]})", taken + 2
-            lines.append(f"{_NAMES[gate[0]]}{turn} {_operands(gate)};")
+        for each in self.written:
+            end = taken + len(each.angles)
+            turn = f"({', '.join(angles[place] for place in range(taken, end))})" if each.angles else ""
+            lines.append(f"{each.gate}{turn} {', '.join(f'${qubit}' for qubit in each.qubits)};")
+            taken = end
         return "\n".join([*lines, "}", *(f"b[{bit}] = measure ${qubit};" for qubit, bit in self.measured)])
 
     def turns(self, table: NDArray[np.float64]) -> dict[int, NDArray[np.float64]]:
-        """The columns of a table of angles that differ from row to row."""
-        return {place: table[:, place] for place in range(table.shape[1]) if (table[:, place] != table[0, place]).any()}
+        """The angles that differ from row to row of a table of the template's, each as a column."""
+        return {place: column for place, column in enumerate(self._columns(table)) if (column != column[0]).any()}
 
     def fixed(self, table: NDArray[np.float64]) -> dict[int, str]:
         """The others, as numbers: most of a machine's angles are the transpiler's, the same in every setting."""
-        return {place: repr(float(table[0, place])) for place in range(table.shape[1]) if not (table[:, place] != table[0, place]).any()}
+        return {place: repr(float(column[0])) for place, column in enumerate(self._columns(table)) if not (column != column[0]).any()}
 
+    def _columns(self, table: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+        full = np.hstack([table, np.ones((len(table), 1))])
+        for row in (row for each in self.written for row in each.angles):
+            column = full @ row
+            # An axis is the same after a whole turn; sums of many turns about z are brought back to one.
+            yield (column - _TURN * np.rint(column / _TURN) if self.kind is IONQ else column) + 0.0
 
-def _operands(gate: Gate) -> str:
-    return ", ".join(f"${qubit}" for qubit in gate[1])
+    def _as_they_are(self) -> Iterator[Written]:
+        """One gate for each of the template's."""
+        fixed: dict[str, tuple[str, tuple[NDArray[np.float64], ...]]] = {
+            "sx": ("rx", (self._constant(_QUARTER),)),
+            "x": ("rx", (self._constant(2 * _QUARTER),)),
+        }
+        free = {"r": ("prx", 2), "rz": ("rz", 1)} if self.kind is IQM else {"rz": ("rz", 1)}
+        taken = 0
+        for name, qubits, _ in self.template.gates:
+            if name == "measure":
+                continue
+            gate, angles = fixed.get(name, (name, ()))
+            if name in free:
+                gate, count = free[name]
+                angles = tuple(self._own(place) for place in range(taken, taken + count))
+                taken += count
+            yield Written(gate, qubits, angles)
+
+    def _turned(self) -> Iterator[Written]:
+        """Pulses about the axes that the turns about z before them leave: after a turn by a about z, a pulse about x is one about the axis -a."""
+        turned: dict[int, NDArray[np.float64]] = {}
+        taken = 0
+        for name, qubits, _ in self.template.gates:
+            before = [turned.get(qubit, self._constant(0.0)) for qubit in qubits]
+            if name == "rz":
+                turned[qubits[0]] = before[0] + self._own(taken)
+                taken += 1
+            elif name == "cz":
+                yield Written("zz", qubits, (self._constant(_QUARTER),))
+                turned |= {qubit: each - self._constant(_QUARTER) for qubit, each in zip(qubits, before, strict=True)}
+            elif name != "measure":
+                yield Written({"sx": "gpi2", "x": "gpi"}[name], qubits, (-before[0],))
+
+    def _own(self, place: int) -> NDArray[np.float64]:
+        """An angle of the template's."""
+        row = np.zeros(self.template.angles + 1)
+        row[place] = 1.0
+        return row
+
+    def _constant(self, value: float) -> NDArray[np.float64]:
+        row = np.zeros(self.template.angles + 1)
+        row[-1] = value
+        return row

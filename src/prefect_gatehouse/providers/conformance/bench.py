@@ -110,6 +110,10 @@ class Bench:
         """Whether its results err: no simulator's do."""
         return not self.facts.simulator
 
+    def shots(self, wanted: int) -> int:
+        """So many shots of a circuit, or as many as the device takes at least."""
+        return max(wanted, self.facts.fewest_shots)
+
     def key(self) -> str:
         """A key that no job has, in the form of the journal's."""
         return f"{self._run}:0:{next(self._numbers)}:0"
@@ -160,7 +164,7 @@ class Bench:
 
     def run(self, *circuits: object, shots: int | None = None, progress: Progress | None = None) -> list[Counts]:
         """The counts of circuits and PUBs, prepared, as ``run_batch``."""
-        each = shots or self.extent.shots
+        each = self.shots(shots or self.extent.shots)
         return self.run_batch(self.prepared(batch_of(circuits), each), each, progress)
 
     def run_batch(self, batch: CircuitBatch, each: int, progress: Progress | None = None) -> list[Counts]:

@@ -19,6 +19,7 @@ def facts(bench: Bench) -> None:
     require(found.name == bench.subject.name, f"it calls itself {found.name}")
     require(bool(found.provider and found.version), "it has no provider, or no version")
     require(found.qubits >= 1 and found.circuits_per_job >= 1, "it has no qubit, or takes no circuit in a job")
+    require(found.fewest_shots >= 1, "it takes jobs without a shot")
     require(found.grace_seconds >= 0 and found.poll_seconds >= 0, "a wait is below zero")
     if isinstance(bench.backend, Described):
         told = bench.backend.described(bench.lease)
@@ -27,7 +28,7 @@ def facts(bench: Bench) -> None:
 
 def price(bench: Bench) -> None:
     """The worst case is an amount of money, and more of anything is not cheaper."""
-    little, more, most = (bench.backend.price(circuits, shots, bench.lease) for circuits, shots in ((1, 10), (1, 100), (2, 100)))
+    little, more, most = (bench.backend.price(circuits, bench.shots(shots), bench.lease) for circuits, shots in ((1, 10), (1, 110), (2, 110)))
     require(all(type(each) is Decimal and is_amount(each) for each in (little, more, most)), "a price is no amount of money")
     require(little <= more <= most, f"more costs less: {little}, {more}, {most} USD")
 
