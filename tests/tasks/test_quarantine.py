@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -329,6 +331,17 @@ def test_a_release_whose_person_was_revoked_since(yard: Yard) -> None:
     (held,) = holding(yard.desk.settings, yard.ledger).all()
     assert "not an approver's" in held.void[-1]
     yard.release(who="bob")
+    assert yard.held() == []
+
+
+def test_a_release_whose_key_has_expired_since(yard: Yard) -> None:
+    """What was signed while the key was valid stands, as an approval does; with the key revoked it would not."""
+    yard.impose()
+    yard.release()
+    end = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
+    yard.people.add("uma", key=public_line(yard.folder / "uma"), roles=frozenset(), valid_before=end)
+    time.sleep(1.5)
+    assert yard.people.owner_of(fingerprint(public_line(yard.folder / "uma"))) is None
     assert yard.held() == []
 
 

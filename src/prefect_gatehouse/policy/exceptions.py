@@ -85,7 +85,7 @@ def _void(
         signed = False
     if not signed:
         return "not signed, or not what was signed"
-    owner = people.owner_of(fact.key)
+    owner = people.owner_of(fact.key, event.when)  # it may expire later; a revoked one is gone
     if owner is None or owner.person != fact.person or "approver" not in owner.roles:
         return "its key is not an approver's of that name"
     if fact.person == fact.owner:

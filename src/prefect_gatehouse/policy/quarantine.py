@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from prefect_gatehouse.canonical import canonical
 from prefect_gatehouse.errors import GatehouseError, Quarantined
@@ -121,19 +122,19 @@ class Quarantines:
 
     def _release(self, event: Event[QuarantineAct], fact: QuarantineReleased) -> None:
         held = self._holding[fact.quarantine]
-        why = self._void(held.event.fact, fact)
+        why = self._void(held.event.fact, fact, event.when)
         if why:
             self._holding[fact.quarantine] = Quarantine(held.event, (*held.void, f"the release by {fact.person} [{event.seq}] does not count: {why}"))
         else:
             del self._holding[fact.quarantine]
 
-    def _void(self, imposed: QuarantineImposed, fact: QuarantineReleased) -> str:
+    def _void(self, imposed: QuarantineImposed, fact: QuarantineReleased, at: datetime) -> str:
         """Why a release does not count."""
         if not _signed(fact):
             return "it is not signed, or not what was signed"
         if fact.environment != imposed.environment:
             return "it is of another environment"
-        owner = self._people.owner_of(fact.key)
+        owner = self._people.owner_of(fact.key, at)  # it may expire later; a revoked one is gone
         if owner is None or owner.person != fact.person or "approver" not in owner.roles:
             return "its key is not an approver's of that name"
         if owner.person == imposed.person or fact.key == imposed.key:
