@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 
-from prefect_gatehouse.blocks.api import api
 from prefect_gatehouse.errors import Denied, GatehouseError, Unavailable
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def read_document(place: str) -> dict[str, Any]:
         Unavailable: It is missing, or the Prefect server does not give it.
     """
     block_type, _, name = place.partition("/")
-    with _asking(place), api() as client:
+    with _asking(place), get_client(sync_client=True) as client:
         return dict(client.read_block_document_by_name(name, block_type, include_secrets=False).data)
 
 

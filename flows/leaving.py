@@ -7,12 +7,12 @@ import gc
 from functools import cache
 from typing import NoReturn
 
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.exceptions import Abort, ObjectNotFound
 from prefect.utilities.engine import propose_state_sync
 
-from prefect_gatehouse.blocks.api import api
 from prefect_gatehouse.errors import GatehouseError
 
 
@@ -36,7 +36,7 @@ def leave_as(state: State[None]) -> NoReturn:
         raise GatehouseError("this runs only as a Prefect flow", where="flow", advice="use: gatehouse run")
     signal = Abort(state.message or "")
     try:
-        with api() as client:
+        with get_client(sync_client=True) as client:
             signal.state = propose_state_sync(client, state, flow_run_id=context.flow_run.id)  # type: ignore[attr-defined]
     except ObjectNotFound:
         pass  # somebody deleted the run in Prefect: there is nothing left to set a state of

@@ -8,6 +8,7 @@ from http.client import NOT_FOUND
 from typing import Literal, Self
 from uuid import UUID
 
+from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.flow_runs import suspend_flow_run
@@ -16,7 +17,6 @@ from prefect.input.actions import ensure_flow_run_id
 from prefect.states import Suspended
 from pydantic import Field, PrivateAttr
 
-from prefect_gatehouse.blocks.api import api
 from prefect_gatehouse.ledger.events import ApprovalAsked, FormDiffered, RunSuspended
 from prefect_gatehouse.run.approvals import ask, closes_at, judge, refuse_late, require_approved, standing
 from prefect_gatehouse.run.attempt import Attempt
@@ -92,7 +92,7 @@ def _parsed(stored: str | None) -> object:
 
 def _stored(key: str, flow_run_id: UUID | None) -> str | None:
     """The text of one of the run's inputs as it is; Prefect's own function reads it as JSON, and anybody may write what is none."""
-    with api() as client:
+    with get_client(sync_client=True) as client:
         try:
             return client.read_flow_run_input(ensure_flow_run_id(flow_run_id), key)
         except PrefectHTTPStatusError as error:

@@ -17,12 +17,12 @@ from typing import Concatenate, Generic, ParamSpec, TypeVar
 import httpx
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed, Failed
 
-from prefect_gatehouse.blocks.api import api
 from prefect_gatehouse.errors import Cancelled, GatehouseError, Interrupted, StorageError, Superseded, Unavailable, Waiting
 from prefect_gatehouse.evidence.tags import tags_of
 from prefect_gatehouse.foreign import builtin_name, own_place
@@ -153,7 +153,7 @@ def refuse_if_cancelled(attempt: Attempt, where: str) -> None:
     context = FlowRunContext.get()
     if context is None or context.flow_run is None or str(context.flow_run.id) != attempt.run_id:
         return
-    with api() as client:
+    with get_client(sync_client=True) as client:
         try:
             state = client.read_flow_run(context.flow_run.id).state
         except ObjectNotFound:

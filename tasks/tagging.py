@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 
+from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound
 
-from prefect_gatehouse.blocks.api import api
 from prefect_gatehouse.evidence.tags import tags_of
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.values import AdmittedRun, run_name
@@ -20,7 +20,7 @@ def tag_flow_run(attempt: Attempt, values: Iterable[object]) -> None:
     if context is None or context.flow_run is None:
         return
     # A run that somebody deleted in Prefect has no tags any more, and still ends in the ledger as it should.
-    with api() as client, suppress(ObjectNotFound):
+    with get_client(sync_client=True) as client, suppress(ObjectNotFound):
         present = client.read_flow_run(context.flow_run.id)
         wanted = {*present.tags, *tags_of(attempt.run_id, attempt.settings.environment, values)}
         if wanted != set(present.tags):
