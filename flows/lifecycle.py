@@ -21,7 +21,7 @@ from prefect_gatehouse.errors import GatehouseError, Interrupted, Refused, Stora
 from prefect_gatehouse.evidence.tell import tell_outside
 from prefect_gatehouse.flows.ending import decided_ending, end
 from prefect_gatehouse.flows.leaving import end_quickly, leave_as
-from prefect_gatehouse.flows.linger import go_on_here, stays
+from prefect_gatehouse.flows.linger import go_on_here, leave, stays
 from prefect_gatehouse.flows.started_by import take
 from prefect_gatehouse.ledger.events import RunInterrupted, RunQueued
 from prefect_gatehouse.ledger.heartbeat import beating
@@ -95,7 +95,10 @@ def _driven(pipeline: Callable[[Attempt], object]) -> State[None]:
     except Pause as waits:
         _suspended(attempt)
         if stays(waits):
-            keep_ahead(attempt)
+            try:
+                keep_ahead(attempt)
+            except TerminationSignal:
+                leave()
         raise
     except TerminationSignal:
         if _cancelling():

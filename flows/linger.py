@@ -33,6 +33,15 @@ from prefect_gatehouse.settings import load_settings
 _PAUSE = 0.25  # seconds between two looks at the run, of which a server answers hundreds in a second
 
 
+_told_to_stop: list[bool] = []
+
+
+def leave() -> None:
+    """Has this process not stay: it was told to stop while it got ready to."""
+    drop_aside()
+    _told_to_stop[:] = [True]
+
+
 def stays(waits: Pause) -> bool:
     """Whether this process stays for what its run waits for.
 
@@ -43,7 +52,7 @@ def stays(waits: Pause) -> bool:
     context = FlowRunContext.get()
     asked = waits.state is not None and waits.state.state_details.run_input_keyset
     deployed = context is not None and context.flow is not None and context.flow_run is not None and context.flow_run.deployment_id is not None
-    return bool(asked) and deployed and not by_gatehouse_worker() and load_settings().linger_seconds > 0
+    return bool(asked) and deployed and not by_gatehouse_worker() and not _told_to_stop and load_settings().linger_seconds > 0
 
 
 def go_on_here() -> None:

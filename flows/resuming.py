@@ -13,9 +13,11 @@ from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
 from prefect.states import Scheduled
 
 from prefect_gatehouse.errors import InputError, Unavailable
+from prefect_gatehouse.evidence.quarantine import holding, why_stopped
 from prefect_gatehouse.flows.lifecycle import resume_window
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.settings import load_settings
 
 _SETTLE_SECONDS = 3.0
 """After a death Prefect's late CRASHED can still arrive; a restart before it would be marked dead while it lives."""
@@ -38,6 +40,7 @@ def go_on(client: SyncPrefectClient, ledger: Ledger, run_id: str, *, dead: bool 
     """
     row, state = ledger.run(run_id), client.read_flow_run(UUID(run_id)).state
     _refuse(row, state, run_id, dead=dead)
+    _refuse_quarantined(ledger, row)
     if state is not None:
         age = (datetime.now(UTC) - state.timestamp).total_seconds()
         time.sleep(max(0.0, _SETTLE_SECONDS - age))
@@ -68,6 +71,13 @@ def _refuse(row: RunRow | None, state: State[Any] | None, run_id: str, *, dead: 
     if state.type is StateType.PAUSED:
         advice = "its process leaves after the gate that it is in; then resume it, or add --dead if you know that it is dead"
         raise InputError(f"the run was suspended by hand a moment ago, and {silent}", where=run_id, advice=advice)
+
+
+def _refuse_quarantined(ledger: Ledger, row: RunRow | None) -> None:
+    """A run in quarantine that went on would be denied at its next gate, and end: it waits for the release."""
+    why = why_stopped(holding(load_settings(), ledger), row) if row is not None else []
+    if why:
+        raise InputError("; ".join(why), where="quarantine", advice="see why: gatehouse quarantine list; resume the run when it is released")
 
 
 def _schedule(client: SyncPrefectClient, run_id: str) -> bool:

@@ -63,7 +63,7 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
     subject = subject_of(loaded.digest, str(folder), workload.digest)
     tier = load_tiers(attempt.settings.tiers)[loaded.manifest.tier]
     if tier.name != "prototype":
-        require_as_recorded(attempt.history, attempt.people)
+        require_as_recorded(attempt.settings, attempt.history, attempt.people)
     longest = timedelta(seconds=tier.request_age_seconds)
     environment = attempt.settings.environment
     requester = verify_request(request, attempt.people, subject_digest=subject, environment=environment, now=now, longest=longest)

@@ -102,8 +102,9 @@ def _standing(
     name = approved.plan.body.backends[0].name
     provider = attempt.backend(name)
     try:
+        refuse_quarantined_run(attempt, name)
         payloads = _encoded(approved, batch, summary, number, 0, provider, lease)
-    except (PlanChanged, Denied):  # what that means is said where the round is intended, after what may have it go elsewhere
+    except (PlanChanged, Denied, Quarantined):  # what that means is said where the round is intended, after what may have it go elsewhere
         return []
     found = reusable.find(attempt, approved.plan, number, [sha256_bytes(payload) for payload, _, _ in payloads])
     if found is None:

@@ -152,9 +152,9 @@ def test_every_change_is_told(tmp_path: Path, home: Path) -> None:
     ]
     assert data["as_recorded"] is True and "left the house" in people("history").output
     (home / "people" / "people.json").write_text('{"people": {"eve@example.org": {"roles": ["approver"]}}}')
-    assert people("history").exit_code == 1 and "NOT as" in people("history").output
+    assert people("history").exit_code == 1 and "NOT what" in people("history").output
     refused = people("add", "bob@example.org", "--role", "requester")
-    assert refused.exit_code != 0 and "nobody said so" in refused.output
+    assert refused.exit_code != 0 and "not what its recorded changes" in refused.output
     assert people("accept").exit_code == 2
     assert people("accept", "--reason", "Eve is one of us").exit_code == 0
     assert people("history").exit_code == 0

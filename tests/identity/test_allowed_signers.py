@@ -168,3 +168,17 @@ def test_a_key_is_its_owner_s_while_it_is_valid(key: Path, tmp_path: Path) -> No
         people.add(ANN, key=line, roles=APPROVER, valid_after=NOON, valid_before=NOON)
     with pytest.raises(InputError, match="a time is a key's"):
         people.add(ANN, roles=APPROVER, valid_before=NOON)
+
+
+def test_times_that_would_make_the_registry_unreadable(key: Path, tmp_path: Path) -> None:
+    """An end that is there and a new beginning behind it, and the other way round; a year that is written with three digits."""
+    people = People(tmp_path / "people")
+    line = key.with_suffix(".pub").read_text()
+    people.add(ANN, key=line, roles=APPROVER, valid_before=NOON)
+    for times in ({"valid_after": NOON.replace(year=2028)}, {"valid_after": datetime(999, 1, 1, tzinfo=UTC)}):
+        with pytest.raises(InputError):
+            people.add(ANN, key=line, roles=APPROVER, **times)
+    people.add(ANN, key=line, roles=APPROVER, valid_after=NOON.replace(hour=1))
+    with pytest.raises(InputError):
+        people.add(ANN, key=line, roles=APPROVER, valid_before=NOON.replace(hour=0))
+    assert people.owner_of(fingerprint(line), NOON.replace(hour=5)) is not None

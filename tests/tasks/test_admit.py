@@ -156,7 +156,7 @@ def test_a_registry_that_was_edited_by_hand(desk: Desk, request_of_ann: SignedRe
     assert admit(desk.attempt, str(desk.manifest), None).tier.name == "prototype"
     desk.change("tier: prototype", "tier: integration")
     other = str(uuid.uuid4())
-    with pytest.raises(Tampered, match="nobody said so"):
+    with pytest.raises(Tampered, match="not what its recorded changes"):
         admitted_as(desk, other, desk.manifest, request_of_ann)
     assert desk.ledger.events(other, "run-admitted") == []
     Registrar(desk.settings, desk.ledger, "I looked").accept()

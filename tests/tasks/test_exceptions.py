@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -25,6 +27,9 @@ from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate import exceptions as control
 from prefect_gatehouse.operate import quarantine
 from prefect_gatehouse.operate.runs import signed_for
+from prefect_gatehouse.policy.cedar import CedarPolicy, load_policy
+from prefect_gatehouse.policy.exceptions import Excepting
+from prefect_gatehouse.policy.interface import Question
 from prefect_gatehouse.run import excepted
 from prefect_gatehouse.run.approvals import ask, standing, words_of
 from prefect_gatehouse.run.plan_view import as_markdown
@@ -259,3 +264,24 @@ def test_who_reviews(bureau: Bureau) -> None:
     assert [(each.fact.person, each.fact.reason) for each in known.reviews] == [("uma", "Still needed")]
     with pytest.raises(InputError, match="no such exception"):
         control.revoke(bureau.as_("uma"), bureau.ledger, "99", "x")
+
+
+def test_an_exception_replaces_no_permit(bureau: Bureau, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the rule that it is about nothing says no; where the policies permit nothing there either, the answer stays no."""
+    asked: list[Question] = []
+    ask_ = CedarPolicy.ask
+    monkeypatch.setattr(CedarPolicy, "ask", lambda self, question: asked.append(question) or ask_(self, question))
+    bureau.grant()
+    bureau.admitted()
+    question = next(each for each in asked if each.action == "request")
+    folder = bureau.folder / "policies"
+    shutil.copytree(bureau.settings.policies, folder)
+    file, granted = folder / "gatehouse.cedar", excepted._granted(bureau.settings, bureau.ledger)
+    wide = load_policy(folder)
+    assert not wide.ask(question).allowed and Excepting(wide, granted).ask(question).allowed
+    permit = re.search(r"permit\s*\([^;]*\);", file.read_text())
+    assert permit is not None
+    file.write_text(file.read_text().replace(permit[0], permit[0].removesuffix(";") + ' when { resource.tier == "business" };'))
+    narrow = load_policy(folder)
+    assert narrow.ask(question).reasons == wide.ask(question).reasons
+    assert not Excepting(narrow, granted).ask(question).allowed

@@ -19,7 +19,7 @@ from prefect_gatehouse.canonical import canonical
 from prefect_gatehouse.errors import Denied, InputError, Quarantined, Unavailable
 from prefect_gatehouse.evidence.quarantine import holding
 from prefect_gatehouse.evidence.signed import problems
-from prefect_gatehouse.flows import rounds
+from prefect_gatehouse.flows import resuming, rounds
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.keys import fingerprint, generate_key, public_line
 from prefect_gatehouse.identity.people import People
@@ -33,6 +33,7 @@ from prefect_gatehouse.operate.inbox import inbox
 from prefect_gatehouse.providers.simulator.aer import AerBackend
 from prefect_gatehouse.run.answer import Answer
 from prefect_gatehouse.run.approvals import ask, judge, standing
+from prefect_gatehouse.run.reconciliation import Reconciliation
 from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.tasks import submit as submitting
@@ -244,9 +245,9 @@ def test_between_the_intent_and_the_call(yard: Yard, monkeypatch: pytest.MonkeyP
     assert yard.desk.entries() == [(0, 0, "aer", "intended")]
 
 
-@pytest.mark.parametrize("what", [TENANT, "backend:aer"])
+@pytest.mark.parametrize("what", [TENANT, "backend:aer", "principal:bob"])
 def test_write_back(yard: Yard, what: str) -> None:
-    """Whatever was computed, and where it was computed: no row of it arrives."""
+    """Whatever was computed, where it was computed, and who approved it: no row of it arrives."""
     plan = yard.desk.planned()
     yard.answer(plan)
     outcome = validate_output(yard.desk.attempt, rounds.run_rounds(yard.desk.attempt, await_approval(yard.desk.attempt, plan)))
@@ -387,6 +388,39 @@ def test_what_is_queued_is_cancelled(yard: Yard, monkeypatch: pytest.MonkeyPatch
     row = yard.ledger.run(RUN)
     assert row is not None and row.ending == "cancelled"
     assert yard.desk.entries() == [(0, 0, "aer", "closed")] and len(yard.ledger.facts(JobClosed)) == 1
+
+
+def test_whoever_approved_it_ends_it_as_well(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what a server says in the middle of it keeps nothing else from being done, nor does it quote anybody."""
+
+    def broken() -> None:
+        raise RuntimeError("secret words")
+
+    monkeypatch.setattr(control, "server", broken)
+    plan = yard.desk.planned()
+    yard.answer(plan)
+    approved = await_approval(yard.desk.attempt, plan)
+    circuits, summary = yard.desk.first_round(plan)
+    submit.in_round(0, yard.desk.attempt, approved, circuits, summary, 0, Fetching())
+    done = control.carry_out(yard.as_("tess"), yard.ledger, yard.impose("principal:bob"))
+    assert [run_id for run_id, _ in done.ended] == [RUN]
+    assert done.not_done == ["no deployment was paused: RuntimeError"]
+
+
+def test_nothing_resumes_a_run_in_quarantine(yard: Yard) -> None:
+    """By hand or by reconcile it would be denied at its next gate, and end."""
+    plan = yard.desk.planned()
+    row = yard.ledger.run(RUN)
+    resuming._refuse_quarantined(yard.ledger, row)
+    looking = Reconciliation(yard.desk.settings, yard.ledger, lambda block: None)  # type: ignore[arg-type,return-value]
+    where = plan.admitted.manifest
+    assert looking._stopped(where.tenant, where.name, "ann", "aer") == ""
+    event = yard.impose()
+    with pytest.raises(InputError, match="is in quarantine") as caught:
+        resuming._refuse_quarantined(yard.ledger, row)
+    assert "released" in str(caught.value)
+    again = Reconciliation(yard.desk.settings, yard.ledger, lambda block: None)  # type: ignore[arg-type,return-value]
+    assert again._stopped(where.tenant, where.name, "ann", "aer") == f"{TENANT.replace(':', ' ')} is in quarantine [{event.seq}]"
 
 
 def test_what_can_t_be_cancelled_is_an_obligation(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,9 +18,12 @@ from prefect_gatehouse.errors import Denied, Tampered
 from prefect_gatehouse.evidence.kept import problems
 from prefect_gatehouse.flows.ending import end
 from prefect_gatehouse.flows.rounds import run_rounds
+from prefect_gatehouse.identity.keys import generate_key
+from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.events import JobSettled, ResultReused, SubmissionIntended
 from prefect_gatehouse.ledger.note import VerifierKey
 from prefect_gatehouse.ledger.verify import verify
+from prefect_gatehouse.operate import quarantine
 from prefect_gatehouse.run import journal, reusable
 from prefect_gatehouse.run.approvals import words_of
 from prefect_gatehouse.run.attempt import Attempt
@@ -130,6 +133,22 @@ def test_only_the_identical(desk: Desk, change: str) -> None:
     assert (found.label, found.states) == ("primary", ["settled", "settled"])
 
 
+@pytest.mark.parametrize("what", ["backend:aer", "pipeline:small"])
+def test_what_has_been_in_quarantine_since(desk: Desk, tmp_path: Path, what: str) -> None:
+    """Released or not: its reason may be these counts. What is computed after it answers again."""
+    run(desk)
+    tess, uma = (desk.settings.model_copy(update={"identity": tmp_path / name}) for name in ("tess", "uma"))
+    for who in (tess, uma):
+        line = generate_key(who.identity_key(), "")
+        People(desk.settings.people_folder()).add(who.identity_key().name, key=line, roles=frozenset({"approver"}))
+    quarantine.impose(tess, desk.ledger, what, "wrong counts since Tuesday")
+    quarantine.release(uma, desk.ledger, what, "mended")
+    another(desk)
+    assert run(desk).label == "primary"
+    another(desk)
+    assert run(desk).label == "cached"
+
+
 def test_a_run_that_did_not_complete(desk: Desk) -> None:
     """Its counts need not have passed gate 9: they answer for nothing."""
     run(desk, "abandoned")
@@ -190,3 +209,19 @@ def test_a_class_that_lets_nothing_stay_so_long(desk: Desk) -> None:
     desk.change("reuse: 1d", "reuse: 400d")
     with pytest.raises(Denied, match="results to reuse of class"):
         desk.planned()
+
+
+def test_counts_of_a_weaker_cell_answer_for_nothing(desk: Desk) -> None:
+    """A workload that runs in the run's own process may make them up."""
+    plan = desk.planned()
+    mine = reusable.request_of(plan, "0" * 64, 0, 0, 1)
+    assert mine == reusable.request_of(plan, "0" * 64, 0, 0, 1)
+    tier = plan.body.tier
+    others = [
+        {"cell": "landlock"},
+        {"tier": tier.model_copy(update={"name": "integration"})},
+        {"tier": tier.model_copy(update={"worker": "gatehouse"})},
+    ]
+    for change in others:
+        other = plan.model_copy(update={"body": plan.body.model_copy(update=change)})
+        assert reusable.request_of(other, "0" * 64, 0, 0, 1) != mine

@@ -143,6 +143,8 @@ def _stack(say: Callable[[str], None]) -> Iterator[Desk]:
         if stack is not None:
             say(f"starting a Prefect server on {stack.url} and a worker; state and logs are in {folder}")
             stack.start_server()
+            for own_place in ("GATEHOUSE_PEOPLE", "GATEHOUSE_LEDGER_URL"):  # nobody's real registry and ledger hold the demo's people
+                os.environ.pop(own_place, None)
             os.environ.update(stack.environment)
             os.environ["PREFECT_LOGGING_LEVEL"] = "ERROR"
         desk = make_desk(folder, load_settings())
@@ -168,19 +170,22 @@ def _stack(say: Callable[[str], None]) -> Iterator[Desk]:
 
 def _forget_people(desk: Desk) -> None:
     """Somebody's own registry keeps no approver whose key lies in a folder of the demo."""
-    from prefect_gatehouse.identity.people import People
+    from prefect_gatehouse.ledger.opening import open_ledger
+    from prefect_gatehouse.operate.registry import Registrar
 
-    people = People(desk.settings.people_folder())
-    for person in (REQUESTER, APPROVER):
-        if people.get(person) is not None:
-            people.revoke(person)
+    with open_ledger(desk.settings) as ledger:
+        registrar = Registrar(desk.settings, ledger, "gatehouse demo")
+        for person in (REQUESTER, APPROVER):
+            if registrar.people.get(person) is not None:
+                registrar.revoke(person, None)
 
 
 def make_desk(folder: Path, settings: Settings) -> Desk:
     """Lays out the example with a fresh source, two identities with keys of their own, and a registry that knows both."""
     from prefect_gatehouse.identity.keys import generate_key, public_line
-    from prefect_gatehouse.identity.people import People
+    from prefect_gatehouse.ledger.opening import open_ledger
     from prefect_gatehouse.manifest.fields import DataClass
+    from prefect_gatehouse.operate.registry import Registrar
 
     requester, approver = (settings.model_copy(update={"identity": folder / who / "id_ed25519"}) for who in ("requester", "approver"))
     desk = Desk(folder, requester, approver)
@@ -189,17 +194,18 @@ def make_desk(folder: Path, settings: Settings) -> Desk:
         shutil.rmtree(place)
     shutil.copytree(_EXAMPLE, place, ignore=shutil.ignore_patterns("*.sqlite*", "__pycache__", "source.csv"))
     _write_source(place)
-    people = People(settings.people_folder())
-    for person, role, owner in ((REQUESTER, "requester", desk.settings), (APPROVER, "approver", desk.approver)):
-        key = owner.identity_key()
-        line = public_line(key) if key.exists() else generate_key(key, person)
-        people.add(
-            person,
-            key=line,
-            roles=frozenset({role}),  # type: ignore[arg-type]
-            totp=role == "approver",
-            clearance=DataClass.RESTRICTED,  # the example holds identifiers and birth dates
-        )
+    with open_ledger(settings) as ledger:
+        registrar = Registrar(settings, ledger, "gatehouse demo")
+        for person, role, owner in ((REQUESTER, "requester", desk.settings), (APPROVER, "approver", desk.approver)):
+            key = owner.identity_key()
+            line = public_line(key) if key.exists() else generate_key(key, person)
+            registrar.add(
+                person,
+                key=line,
+                roles=frozenset({role}),  # type: ignore[arg-type]
+                totp=role == "approver",
+                clearance=DataClass.RESTRICTED,  # the example holds identifiers and birth dates
+            )
     return desk
 
 

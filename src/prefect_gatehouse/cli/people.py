@@ -163,12 +163,12 @@ def _revoke(person: str, fingerprint: str | None, reason: str, as_json: bool) ->
 def _history(as_json: bool) -> None:
     """List every recorded change: who made it, what it was and why, and whether the registry is as the last one left it."""
     from prefect_gatehouse.ledger.opening import open_ledger
-    from prefect_gatehouse.operate.registry import history
-    from prefect_gatehouse.run.registry import is_as_recorded
+    from prefect_gatehouse.run.registry import changes, is_as_recorded
     from prefect_gatehouse.settings import load_settings
 
-    with open_ledger(load_settings()) as ledger:
-        found, right = history(ledger), is_as_recorded(ledger, _registry())
+    settings = load_settings()
+    with open_ledger(settings) as ledger:
+        found, right = changes(settings, ledger), is_as_recorded(settings, ledger, _registry())
     edited = [False, *(each.fact.before != before.fact.after for before, each in pairwise(found))]
 
     def render() -> None:
@@ -184,7 +184,8 @@ def _history(as_json: bool) -> None:
         ]
         if rows:
             table("Changes of the registry", ("When (UTC)", "Who", "What", "Whose", "Why"), rows)
-        verdict = {True: "as the last recorded change left it", False: "NOT as the last recorded change left it", None: "without a recorded change"}
+        made = "what its recorded changes have made of it"
+        verdict = {True: made, False: f"NOT {made}", None: "without a recorded change"}
         click.echo(f"the registry is {verdict[right]}")
 
     data = [{"seq": each.seq, "at": each.at, **each.fact.data(), "edited_before": beside} for each, beside in zip(found, edited, strict=True)]

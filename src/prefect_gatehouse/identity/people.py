@@ -89,6 +89,22 @@ def identifier(person: str) -> str:
     return name
 
 
+def _line_of(signer: Signer) -> str:
+    """As the file has it.
+
+    Raises:
+        InputError: It would not be understood again: nobody could read the registry any more.
+    """
+    line = signer.line()
+    try:
+        read_line(line)
+    except NotUnderstood:
+        raise InputError(
+            "the key would never be valid, or its times can't be written", where="valid-after, valid-before", advice="give others"
+        ) from None
+    return line
+
+
 def _signer(line: str) -> Signer | None:
     """What a line says, None where it is a comment; the lines have been read before."""
     return None if is_blank(line) else read_line(line)
@@ -206,8 +222,6 @@ class People:
         kind_blob = parse_public(key) if key is not None else None
         if kind_blob is None and (valid_after or valid_before):
             raise InputError("a time is a key's, and none is given", where="key", advice="give the .pub file")
-        if valid_after and valid_before and valid_before <= valid_after:
-            raise InputError("the key would never be valid", where="valid-before", advice="give a later time than valid-after")
         with self._locked():
             self.all()  # nothing is added to what is not understood
             entries, lines = self._entries(), self._lines()
@@ -217,14 +231,15 @@ class People:
                 if before_it is not None and before_it.person != name:
                     raise InputError("this key is another person's", where="key", advice="one key belongs to one person; make a new one")
                 if place is None or before_it is None:
-                    lines.append(Signer(name, *kind_blob, valid_after, valid_before).line())
+                    lines.append(_line_of(Signer(name, *kind_blob, valid_after, valid_before)))
                 elif valid_after or valid_before:
-                    lines[place] = Signer(name, *kind_blob, valid_after or before_it.valid_after, valid_before or before_it.valid_before).line()
-            before = entries.get(name)
-            known_roles = set(before.roles) if before else set()
-            had_totp = before is not None and before.totp
+                    after, before = valid_after or before_it.valid_after, valid_before or before_it.valid_before
+                    lines[place] = _line_of(Signer(name, *kind_blob, after, before))
+            entry = entries.get(name)
+            known_roles = set(entry.roles) if entry else set()
+            had_totp = entry is not None and entry.totp
             secret = new_secret() if totp and not had_totp else None
-            kept = before.clearance if before is not None else DataClass.PUBLIC
+            kept = entry.clearance if entry is not None else DataClass.PUBLIC
             entries[name] = _Entry(roles=tuple(sorted(known_roles | roles)), totp=totp or had_totp, clearance=clearance or kept)
             files = self._files(entries, lines)
             told(self.digest(), _digest_of(files))
@@ -266,14 +281,15 @@ class People:
         Raises:
             Tampered: A file can't be read.
         """
-        return _digest_of({name: self._read(name) for name in _FILES})
+        return _digest_of({name: self._read(name) or b"" for name in _FILES})
 
-    def _read(self, name: str) -> bytes:
+    def _read(self, name: str) -> bytes | None:
+        """A file's content, None where there is none."""
         path = self._folder / name
         try:
             return path.read_bytes()
         except FileNotFoundError:
-            return b""
+            return None
         except OSError:
             raise self._unreadable(name) from None
 
@@ -281,10 +297,11 @@ class People:
         return Tampered("the registry of people can't be read", where=str(self._folder / name), advice="restore the file from its backup")
 
     def _entries(self) -> dict[str, _Entry]:
-        if not (self._folder / "people.json").exists():
+        content = self._read("people.json")
+        if content is None:
             return {}
         try:
-            return dict(_File.model_validate_json(self._read("people.json")).people)
+            return dict(_File.model_validate_json(content).people)
         except ValidationError:
             raise self._unreadable("people.json") from None
 
@@ -305,7 +322,7 @@ class People:
     def _lines(self) -> list[str]:
         """The file's lines as they are: comments stay where they were."""
         try:
-            return self._read("allowed_signers").decode().splitlines()
+            return (self._read("allowed_signers") or b"").decode().splitlines()
         except UnicodeDecodeError:
             raise self._unreadable("allowed_signers") from None
 

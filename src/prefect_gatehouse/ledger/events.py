@@ -541,6 +541,7 @@ class PeopleChanged(SignedAct):
     reason: str = ""
     host: str
     user: str = Field(description="The operating system's.")
+    registry: str = Field(description="Where the registry is, links followed.")
     before: Digest = Field(description="Of the registry, without secrets.")
     after: Digest
     environment: str

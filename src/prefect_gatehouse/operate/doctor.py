@@ -72,10 +72,10 @@ def _of_registry() -> Iterator[Finding]:
     settings = load_settings()
     people = People(settings.people_folder())
     with open_ledger(settings) as ledger:
-        right = is_as_recorded(ledger, people)
+        right = is_as_recorded(settings, ledger, people)
     if right is False:
-        message = "it was changed since its last recorded change, and nobody said so: only the prototype tier still goes by it"
-        advice = "look: gatehouse people history; then restore the files, or: gatehouse people accept --reason WHY"
+        message = "it is not what its recorded changes have made of it: only the prototype tier still goes by it"
+        advice = "look: gatehouse people history; then, where it is right: gatehouse people accept --reason WHY"
         yield Finding(level="problem", where="registry of people", message=message, advice=advice)
     elif right is None and people.all():
         message = "none of its changes is in the ledger, so nobody could tell whether it was edited"

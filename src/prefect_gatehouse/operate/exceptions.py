@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pydantic import TypeAdapter, ValidationError
 
 from prefect_gatehouse.errors import Denied, InputError
+from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.people import People, identifier
 from prefect_gatehouse.ledger.events import (
     ExceptionAct,
@@ -90,9 +91,9 @@ def grant(settings: Settings, ledger: Ledger, wanted: Wanted) -> Event[Exception
 
 
 def _caller(settings: Settings) -> str:
-    from prefect_gatehouse.identity.keys import fingerprint, public_line
-
-    return fingerprint(public_line(settings.identity_key()))
+    """The fingerprint of the key that signs, whatever lies beside it."""
+    probe = b"who signs"
+    return sshsig.verify(sshsig.sign(settings.identity_key(), probe), probe).fingerprint
 
 
 def _name(text: str, where: str) -> str:

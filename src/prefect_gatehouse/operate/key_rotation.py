@@ -15,6 +15,7 @@ from prefect_gatehouse.ledger.events import GatePassed, KeyRotationDecided, Keys
 from prefect_gatehouse.ledger.store import LEDGER, Ledger
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.policy.quarantine import Quarantines
+from prefect_gatehouse.run.registry import require_as_recorded
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.secrets.lease_record import LeaseRecord
 from prefect_gatehouse.settings import Settings
@@ -90,6 +91,7 @@ def decide(settings: Settings, ledger: Ledger, block: str, before: int, after: i
     Raises:
         InputError: The caller has no usable signing key.
         Quarantined: The caller is in quarantine.
+        Tampered: The registry was changed beside `gatehouse people`.
     """
     rotation_id = str(uuid.uuid4())
     statement: dict[str, Json] = {
@@ -100,6 +102,7 @@ def decide(settings: Settings, ledger: Ledger, block: str, before: int, after: i
         "environment": settings.environment,
         "rotation": rotation_id,
     }
+    require_as_recorded(settings, ledger, People(settings.people_folder()))
     message = canonical(statement)
     signature = sshsig.sign(settings.identity_key(), message)
     key = sshsig.verify(signature, message).fingerprint

@@ -10,16 +10,17 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from prefect_gatehouse.canonical import Json, canonical
-from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.errors import Denied, InputError, Tampered
 from prefect_gatehouse.identity import sshsig
-from prefect_gatehouse.identity.keys import fingerprint, public_line
+from prefect_gatehouse.identity.keys import fingerprint
 from prefect_gatehouse.identity.people import People, Told, identifier
-from prefect_gatehouse.ledger.events import PeopleChanged
-from prefect_gatehouse.ledger.seal import seal_home
-from prefect_gatehouse.ledger.store import LEDGER, Event, Ledger
+from prefect_gatehouse.ledger.events import PeopleChanged, QuarantineAct
+from prefect_gatehouse.ledger.store import LEDGER, Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate.budgets import line_of
-from prefect_gatehouse.run.registry import require_as_recorded
+from prefect_gatehouse.policy.quarantine import Quarantines
+from prefect_gatehouse.run.plan import registry_of
+from prefect_gatehouse.run.registry import changes, require_as_recorded
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import Role
 
@@ -58,7 +59,7 @@ class Registrar:
             InputError: As there.
             Tampered: The registry is not as its last recorded change left it.
         """
-        require_as_recorded(self._ledger, self.people)
+        require_as_recorded(self._settings, self._ledger, self.people)
         told: dict[str, Json] = {
             "action": "add-person",
             "whom": identifier(person),
@@ -81,7 +82,7 @@ class Registrar:
         )
 
     def revoke(self, person: str, key: str | None) -> None:
-        """As ``People.revoke``; also where the registry was edited by hand, since nobody gains anything by it.
+        """As ``People.revoke``; also where the registry was edited by hand, which goes on to be noticed.
 
         Raises:
             InputError: As there.
@@ -90,7 +91,7 @@ class Registrar:
         self.people.revoke(person, key, told=self._tell(told))
 
     def accept(self) -> None:
-        """Says that the registry is right as it is, though its files were changed in another way.
+        """Says that the registry is right as it is, though its files were changed in another way, or a recorded change was not made.
 
         Raises:
             InputError: There is no reason.
@@ -104,11 +105,15 @@ class Registrar:
 
     def _tell(self, told: Mapping[str, Json]) -> Told:
         def tell(before: str, after: str) -> None:
+            found = changes(self._settings, self._ledger)
+            if told["action"] == "add-person" and found and found[-1].fact.after != before:
+                raise Tampered("somebody else has changed the registry", where="people", advice="look: gatehouse people history; then add again")
             statement: dict[str, Json] = {
                 **told,
                 "reason": self._reason,
                 "host": socket.gethostname(),
                 "user": _user(),
+                "registry": registry_of(self._settings),
                 "before": before,
                 "after": after,
                 "environment": self._settings.environment,
@@ -117,25 +122,40 @@ class Registrar:
             fact = PeopleChanged.model_validate(statement)
             fact = fact.model_copy(update=self._signed(fact))
             with self._ledger.transaction() as tx:
+                if told["action"] != "revoke-person" and told["action"] != "revoke-key":
+                    _refuse_quarantined(Quarantines(tx.facts(QuarantineAct), self.people), fact)
+                # The next head covers it, not one that is signed here: another machine of this ledger may not have its key.
                 tx.append(f"{fact.kind}:{fact.change}", LEDGER, fact)
-            seal_home(self._settings.folder(""), self._ledger)
 
         return tell
 
     def _signed(self, fact: PeopleChanged) -> dict[str, str]:
         """Person, key and signature; nothing where the caller has no key, as nobody has who enters the first."""
+        message = canonical(fact.statement)
         try:
-            mark = fingerprint(public_line(self._settings.identity_key()))
-            signature = sshsig.sign(self._settings.identity_key(), canonical(fact.statement))
+            signature = sshsig.sign(self._settings.identity_key(), message)
         except InputError:
             return {}
+        mark = sshsig.verify(signature, message).fingerprint  # of what signed, whatever lies beside it
         owner = self.people.owner_of(mark)
         return {"person": owner.person if owner is not None else "", "key": mark, "signature": signature}
 
 
-def history(ledger: Ledger) -> list[Event[PeopleChanged]]:
-    """Every recorded change, oldest first."""
-    return ledger.facts(PeopleChanged)
+def _refuse_quarantined(held: Quarantines, fact: PeopleChanged) -> None:
+    """While a person is in quarantine, nobody enters people who might be that person.
+
+    Raises:
+        Quarantined: The person is in quarantine.
+        Denied: Nobody says who it is.
+    """
+    if fact.person:
+        held.refuse_person(fact.person)
+    elif any(each.event.fact.scope == "principal" for each in held.all()):
+        raise Denied(
+            "a person is in quarantine, and nobody known signed this change",
+            where="people",
+            advice="have it made by somebody of the registry, with their own key",
+        )
 
 
 def _user() -> str:

@@ -9,10 +9,11 @@ from prefect_gatehouse.canonical import Json, canonical
 from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.events import QuarantineAct, SignedAct
+from prefect_gatehouse.ledger.events import QuarantineAct, QuarantineImposed, SignedAct
 from prefect_gatehouse.ledger.seal import seal_home
 from prefect_gatehouse.ledger.store import LEDGER, Event, Ledger
 from prefect_gatehouse.policy.quarantine import Quarantines
+from prefect_gatehouse.run.registry import require_as_recorded
 from prefect_gatehouse.settings import Settings
 
 A = TypeVar("A", bound=SignedAct)
@@ -33,7 +34,10 @@ def record(settings: Settings, ledger: Ledger, kind: type[A], statement: Mapping
         InputError: The caller has no usable signing key.
         Denied: The caller's key belongs to nobody who may approve.
         Quarantined: The caller is in quarantine.
+        Tampered: The registry was changed beside `gatehouse people`.
     """
+    if not issubclass(kind, QuarantineImposed):  # an emergency is stopped whatever has become of the registry
+        require_as_recorded(settings, ledger, People(settings.people_folder()))
     fact = kind.model_validate({**statement, **_signed(settings, statement, what)})
     name = f"{kind.kind}:{act}"
     with ledger.transaction() as tx:

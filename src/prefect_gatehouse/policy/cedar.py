@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,18 @@ class CedarPolicy:
 
     def ask(self, question: Question) -> Decision:
         """Decides; an error in the policy is a no."""
+        return self._decide(question, self._policies, self._ids)
+
+    def permits_without(self, question: Question, rules: Collection[str]) -> bool:
+        """Whether the answer were yes if these rules, which may be excepted, were not there: that nothing else says no permits nothing yet."""
+        import cedarpy
+
+        gone = self._exceptable & set(rules)
+        parsed = json.loads(cedarpy.policies_to_json_str(self._policies))
+        kept = {name: each for name, each in parsed["staticPolicies"].items() if self._ids[name] not in gone}
+        return self._decide(question, cedarpy.policies_from_json_str(json.dumps({**parsed, "staticPolicies": kept})), {}).allowed
+
+    def _decide(self, question: Question, policies: str, ids: dict[str, str]) -> Decision:
         import cedarpy
 
         principal = {"type": f"{_NAMESPACE}::Person", "id": question.person}
@@ -76,10 +89,10 @@ class CedarPolicy:
         }
         try:
             # With the schema the request itself is validated; without it a forbid that errors would be skipped.
-            answer = cedarpy.is_authorized(request, self._policies, entities, schema=self._schema)
+            answer = cedarpy.is_authorized(request, policies, entities, schema=self._schema)
             errors = list(answer.diagnostics.errors)
             allowed = bool(answer.allowed) and not errors and answer.decision == cedarpy.Decision.Allow
-            reasons = tuple(sorted(self._ids.get(item, item) for item in answer.diagnostics.reasons))
+            reasons = tuple(sorted(ids.get(item, item) for item in answer.diagnostics.reasons))
         except Exception:  # noqa: BLE001 - whatever the engine does, the answer to an error is no
             return Decision(action=question.action, allowed=False, reasons=("policy-error",), policy_digest=self._digest)
         if errors:

@@ -120,6 +120,10 @@ class Excepting:
         """What to do about a policy's no, by its identifier."""
         return self._policy.advise(reason)
 
+    def permits_without(self, question: Question, rules: Collection[str]) -> bool:
+        """As of the policy itself."""
+        return self._policy.permits_without(question, rules)
+
     def may_be_excepted(self, reason: str) -> bool:
         """Whether the policy's author lets a rule be excepted."""
         return self._policy.may_be_excepted(reason)
@@ -130,7 +134,7 @@ class Excepting:
         if decision.allowed:
             return decision
         covered = {each.event.fact.rule: each for each in self._exceptions if each.covers(question)}
-        if not set(decision.reasons) <= covered.keys():
+        if not set(decision.reasons) <= covered.keys() or not self._policy.permits_without(question, decision.reasons):
             return decision
         reasons = tuple(f"{_MARK}:{rule}:{covered[rule].event.fact.exception}" for rule in decision.reasons)
         return decision.model_copy(update={"allowed": True, "reasons": reasons})

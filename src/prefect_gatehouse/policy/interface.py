@@ -6,7 +6,7 @@ names the policies that decided. ``cedar.py`` is the one that ships.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -50,6 +50,9 @@ class Policy(Protocol):
 
     def ask(self, question: Question) -> Decision:
         """Decides; an error in the policy is a no."""
+
+    def permits_without(self, question: Question, rules: Collection[str]) -> bool:
+        """Whether the answer were yes if these rules, by their identifiers, were not there; of those only that may be excepted."""
 
     def explain(self, reason: str) -> str:
         """A policy's sentence for people, by its identifier."""

@@ -209,7 +209,7 @@ class Attempt:
 
         people, admitted = self.parts.people, self.chain.read(AdmittedRun.gate, AdmittedRun)
         if admitted is not None and admitted.tier.name != "prototype":
-            require_as_recorded(self.history, people)
+            require_as_recorded(self.settings, self.history, people)
         return people
 
     @property

@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.events import QuarantineAct
-from prefect_gatehouse.ledger.store import Transaction
+from prefect_gatehouse.ledger.events import ApprovalGiven, QuarantineAct
+from prefect_gatehouse.ledger.store import Ledger, Transaction
 from prefect_gatehouse.policy.quarantine import Quarantines
+from prefect_gatehouse.settings import Settings
 
 if TYPE_CHECKING:
     from prefect_gatehouse.run.attempt import Attempt
+
+
+def held_now(settings: Settings, ledger: Ledger) -> Quarantines:
+    """Those that hold, for whoever drives no run."""
+    return Quarantines(ledger.facts(QuarantineAct), People(settings.people_folder()))
 
 
 def quarantines(tx: Transaction, attempt: Attempt) -> Quarantines:
@@ -36,11 +42,16 @@ def refuse_quarantined(tx: Transaction, attempt: Attempt, *backends: str) -> Non
 
 
 def refuse_quarantined_run(attempt: Attempt, *backends: str) -> None:
-    """The same in a transaction of its own, right before something that writes no event.
+    """The same in a transaction of its own, right before something that writes no event; and what somebody in quarantine approved carries nothing.
 
     Raises:
         Quarantined: Names what is, since when and by whom.
         Superseded: Another process drives the run, or it is closed.
     """
+    approvers = {event.fact.person for event in attempt.ledger.facts(ApprovalGiven, attempt.run_id)}
     with attempt.effect() as tx:
         refuse_quarantined(tx, attempt, *backends)
+        if approvers:
+            held = quarantines(tx, attempt)
+            for person in sorted(approvers):
+                held.refuse_person(person)

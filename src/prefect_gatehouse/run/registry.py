@@ -2,33 +2,58 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+from itertools import pairwise
+
 from prefect_gatehouse.errors import Tampered
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.events import PeopleChanged
-from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.ledger.store import Event, Ledger
+from prefect_gatehouse.run.plan import registry_of
+from prefect_gatehouse.settings import Settings
+
+_SETTLES = 2.0
+"""Seconds after which files are as a change has recorded them, which is recorded first; longer only where whoever made it died."""
 
 
-def is_as_recorded(ledger: Ledger, people: People) -> bool | None:
-    """Whether the registry is what its last recorded change left; None where none is recorded.
+def changes(settings: Settings, ledger: Ledger) -> list[Event[PeopleChanged]]:
+    """Every recorded change of this installation's registry, oldest first; other environments and registries may share the ledger."""
+    here = (registry_of(settings), settings.environment)
+    return [event for event in ledger.facts(PeopleChanged) if (event.fact.registry, event.fact.environment) == here]
 
-    What it was before that is not enough: whoever puts old files back undoes a revocation.
+
+def is_as_recorded(settings: Settings, ledger: Ledger, people: People) -> bool | None:
+    """Whether the registry is what its recorded changes have made of it; None where none is recorded.
+
+    Since it was last accepted each change has to begin where the one before it ended: a change that is recorded over an edit does not
+    make the edit one. What it was before the newest change is not enough either: whoever puts old files back undoes a revocation.
 
     Raises:
         Tampered: The registry can't be read.
     """
-    newest = ledger.newest(PeopleChanged, limit=1)
-    return people.digest() == newest[0].fact.after if newest else None
+    found = changes(settings, ledger)
+    return found[-1].fact.after == people.digest() and not edited(found) if found else None
 
 
-def require_as_recorded(ledger: Ledger, people: People) -> None:
+def edited(found: Sequence[Event[PeopleChanged]]) -> list[Event[PeopleChanged]]:
+    """The changes before which the files had been edited, since the registry was last accepted."""
+    accepted = max((place for place, event in enumerate(found) if event.fact.action == "accept-registry"), default=0)
+    return [after for before, after in pairwise(found[accepted:]) if after.fact.before != before.fact.after]
+
+
+def require_as_recorded(settings: Settings, ledger: Ledger, people: People) -> None:
     """Stops where the registry was changed beside `gatehouse people`, once that has recorded a change.
 
     Raises:
         Tampered: It was, or can't be read.
     """
-    if is_as_recorded(ledger, people) is False:
-        raise Tampered(
-            "the registry of people was changed since its last recorded change, and nobody said so",
-            where="people",
-            advice="compare gatehouse people list with gatehouse people history; then restore the files, or: gatehouse people accept --reason WHY",
-        )
+    until = time.monotonic() + _SETTLES
+    while is_as_recorded(settings, ledger, people) is False:  # a change is recorded a moment before it is made
+        if time.monotonic() > until:
+            raise Tampered(
+                "the registry of people is not what its recorded changes have made of it",
+                where="people",
+                advice="compare gatehouse people list with gatehouse people history; then, where it is right: gatehouse people accept --reason WHY",
+            )
+        time.sleep(0.1)

@@ -1,8 +1,9 @@
 """Results that answer an identical request of the same pipeline without anything being sent, where the manifest says ``execution.reuse``.
 
 A request is identical if its bytes are, for the same device with the same settings and preparation, with as many shots, at the same place of the run
-(round and job), of the same tenant, pipeline, environment and class. What answers is proven by the ledger: the run that paid for it has completed,
-so its counts have passed every check, and the digest of the counts is the one in its ``job-settled`` event.
+(round and job), of the same tenant, pipeline, environment, class, tier, cell and worker. What answers is proven by the ledger: the run that paid for
+it has completed, so its counts have passed every check, the digest of the counts is the one in its ``job-settled`` event, and nothing that it came
+from has been in quarantine since.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pydantic import Field, ValidationError
 
 from prefect_gatehouse.canonical import digest, sha256_bytes
 from prefect_gatehouse.errors import StorageError, Tampered
-from prefect_gatehouse.ledger.events import JobSettled
+from prefect_gatehouse.ledger.events import JobSettled, QuarantineImposed
 from prefect_gatehouse.providers.interface import JobResult
 from prefect_gatehouse.run import counts, journal
 from prefect_gatehouse.run.attempt import Attempt
@@ -62,6 +63,8 @@ def request_of(plan: Plan, payload_sha256: str, number: int, job: int, jobs: int
             "pipeline": manifest.name,
             "environment": manifest.environment,
             "class": body.classes.output_class.value,
+            # Counts are worth what kept the workload from making them up.
+            "under": [body.tier.name, body.cell, body.tier.worker],
             "backend": [device.name, device.provider, device.version],
             "settings": device.as_set(),
             "prepared": device.prepared.settings if device.prepared is not None else None,
@@ -113,7 +116,8 @@ def find(attempt: Attempt, plan: Plan, number: int, payloads: Sequence[str]) -> 
     for run_id in first:
         if all(run_id in runs for runs in others) and _may_answer(attempt, plan, run_id):
             found = [_read(attempt, run_id, request) for request in requests]
-            whole = [each for each in found if each is not None and now - each.at <= longest]
+            doubtful = _doubted_since(attempt, plan, run_id)
+            whole = [each for each in found if each is not None and now - each.at <= longest and (doubtful is None or each.at > doubtful)]
             if len(whole) == len(requests):
                 return whole
     return None
@@ -124,6 +128,21 @@ def _may_answer(attempt: Attempt, plan: Plan, run_id: str) -> bool:
     row, manifest = attempt.ledger.run(run_id), plan.admitted.manifest
     ours = (manifest.tenant, manifest.name, manifest.environment)
     return row is not None and row.ending == "completed" and (row.tenant, row.pipeline, row.environment) == ours
+
+
+def _doubted_since(attempt: Attempt, plan: Plan, run_id: str) -> datetime | None:
+    """When device, tenant, pipeline or whoever asked for the run were last put into quarantine, released since or not: what is older may be why."""
+    row, manifest = attempt.ledger.run(run_id), plan.admitted.manifest
+    device = plan.body.backends[0].name
+    about = {
+        ("tenant", manifest.tenant),
+        ("pipeline", manifest.name),
+        ("principal", row.requester if row is not None else ""),
+        ("backend", device),
+        ("backend", device.partition("/")[0]),
+    }
+    imposed = [event.when for event in attempt.ledger.facts(QuarantineImposed) if (event.fact.scope, event.fact.name) in about]
+    return max(imposed, default=None)
 
 
 def _read(attempt: Attempt, run_id: str, request: str) -> KeptResult | None:

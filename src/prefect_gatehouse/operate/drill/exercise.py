@@ -246,5 +246,7 @@ class _Run:
             found.problems.append("a job is still open")
         if found.label and not self._installation.is_right(self._outage):
             found.problems.append("the rows are not the right ones")
+        if not self._outage.result and (found.label or found.billed):
+            found.problems.append(f"a {found.label} result where there should be none" if found.label else f"paid {found.billed} USD for nothing")
         if self._outage.result and not found.label:
             found.problems.append("the result is lost")
