@@ -92,6 +92,7 @@ class Reconciliation:
         self._left_to_do = _PUT_AWAY
         self._walls: dict[str, tuple[Wall, ...]] = {}
         """What was read of the limits of each device, by the name that manifests have for it."""
+        self._unread: set[str] = set()
 
     def look(self) -> Found:
         """Asks every provider, puts away what ended runs have left, and says which runs can go on."""
@@ -159,10 +160,14 @@ class Reconciliation:
         return connect(group.backend, Connection(folder, NoKey(), group.settings))
 
     def _look_at_figures(self, visited: set[str]) -> None:
-        """Compares what the providers have for devices with what we have, those that were used this month and not visited for jobs included."""
+        """Compares what the providers have for devices with what we have, those that were used this month and not visited for jobs included.
+
+        Several names may mean one device, whose limit is about all of them: a provider's figures are compared where all of its devices were read.
+        """
         with self._ledger.reading() as connection:
             devices = devices_used(connection, month_of(self._now))
-        for name in sorted(devices.keys() - visited - self._asked_lately()):
+        due = {split(name)[0] for name in visited | (devices.keys() - self._asked_lately())}
+        for name in sorted(each for each in devices.keys() - visited if split(each)[0] in due):
             try:
                 group = group_of(self._ledger, devices[name], name)
                 manifest = group.admitted.manifest
@@ -174,7 +179,8 @@ class Reconciliation:
                         self._read_limits(name, backend, lease)
             except GatehouseError as error:
                 self._found.tell(name, "not compared", str(error))
-        for wall in joined(chain.from_iterable(self._walls.values())):
+        unread = {split(name)[0] for name in devices if name not in self._walls or name in self._unread}
+        for wall in joined(chain.from_iterable(walls for name, walls in self._walls.items() if split(name)[0] not in unread)):
             if wall.differs:
                 note(self._ledger, wall)
                 figures = f"until {wall.limit.end:%Y-%m-%d} the provider has {up(wall.theirs)} USD, we have {up(wall.ours)}"
@@ -193,6 +199,7 @@ class Reconciliation:
             self._walls[name] = read(self._ledger, name, backend, lease, datetime.fromtimestamp(self._now, UTC))
         except GatehouseError as error:
             self._walls[name] = ()
+            self._unread.add(name)
             self._found.tell(name, "not compared", str(error))
 
     def _seen(self, group: Group, backend: Backend, lease: CredentialLease) -> dict[str, SeenJob]:
