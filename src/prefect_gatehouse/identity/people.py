@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -110,6 +110,11 @@ def _signer(line: str) -> Signer | None:
     return None if is_blank(line) else read_line(line)
 
 
+def owner_among(people: Iterable[Person], fingerprint: str, at: datetime) -> Person | None:
+    """Who of these has a key that is valid at a time."""
+    return next((person for person in people if any(key.fingerprint == fingerprint and key.valid_at(at) for key in person.keys)), None)
+
+
 class People:
     """The registry in a folder: ``allowed_signers``, ``people.json``, ``totp/<person>``.
 
@@ -158,11 +163,7 @@ class People:
             fingerprint: The key's.
             at: Aware time.
         """
-        moment = at or datetime.now(UTC)
-        return next(
-            (person for person in self.all() if any(key.fingerprint == fingerprint and key.valid_at(moment) for key in person.keys)),
-            None,
-        )
+        return owner_among(self.all(), fingerprint, at or datetime.now(UTC))
 
     def clearance(self, requester: Requester, unverified: DataClass) -> DataClass:
         """Highest class that a requester may read, as the registry says now: public for somebody who is not in it any more.

@@ -13,7 +13,7 @@ from datetime import datetime
 from prefect_gatehouse.canonical import canonical
 from prefect_gatehouse.errors import GatehouseError, Quarantined
 from prefect_gatehouse.identity import sshsig
-from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.people import People, Person, owner_among
 from prefect_gatehouse.ledger.events import QuarantineAct, QuarantineImposed, QuarantineReleased, RunAdmitted, SignedAct
 from prefect_gatehouse.ledger.store import Event
 from prefect_gatehouse.vocabulary import QuarantineScope
@@ -66,6 +66,7 @@ class Quarantines:
 
     def __init__(self, acts: Iterable[Event[QuarantineAct]], people: People) -> None:
         self._people = people
+        self._everybody: tuple[Person, ...] | None = None  # read once, however much was released
         self._holding: dict[str, Quarantine] = {}
         for event in acts:
             if isinstance(event.fact, QuarantineImposed):
@@ -134,7 +135,9 @@ class Quarantines:
             return "it is not signed, or not what was signed"
         if fact.environment != imposed.environment:
             return "it is of another environment"
-        owner = self._people.owner_of(fact.key, at)  # it may expire later; a revoked one is gone
+        if self._everybody is None:
+            self._everybody = self._people.all()
+        owner = owner_among(self._everybody, fact.key, at)  # it may expire later; a revoked one is gone
         if owner is None or owner.person != fact.person or "approver" not in owner.roles:
             return "its key is not an approver's of that name"
         if owner.person == imposed.person or fact.key == imposed.key:
