@@ -20,6 +20,8 @@ from tests.services import free_port, unavailable
 from prefect_gatehouse import __version__
 from prefect_gatehouse.cli.main import COMMANDS, main
 from prefect_gatehouse.cli.output import UNEXPECTED, gatehouse_command
+from prefect_gatehouse.ledger.opening import open_ledger
+from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.workload.runner.choose import strongest
 
 HEAVY = (
@@ -283,7 +285,8 @@ def test_everything_that_check_knows_is_told_at_once(command: str, home: Path, t
     assert all(line in " ".join(told.stderr.split()) for line in lines), told.stderr
     assert all(line in json.loads(as_json.stdout)["advice"] for line in lines)
     assert "CANARY" not in told.output + as_json.output + checked.output
-    assert not (home / "ledger.sqlite").exists()
+    with open_ledger(Settings(home=home)) as ledger:  # it has who was entered, and nothing of a run
+        assert [event.kind for event in ledger.events()] == ["people-changed"] and ledger.runs() == []
 
 
 # By the setting of the cell.
