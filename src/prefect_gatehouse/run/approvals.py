@@ -177,7 +177,7 @@ def judge(attempt: Attempt, plan: Plan, key: str, given: Answer | str | None) ->
         # Limits, code and what it was worth in one transaction: of two runs that judge at once the second one sees what the first one wrote.
         if not tx.has(f"{attempt.run_id}:answer:{key}"):
             attempt.append(tx, f"answer:{key}", _worth(tx, attempt, plan, answer, statement_of[answer.decision], people))
-    if answer.decision == "approve":
+    if answer.decision == "approve" and standing(attempt.ledger, plan).approvals:
         attempt.seal()  # signed before anybody acts on it
 
 
