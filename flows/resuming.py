@@ -13,10 +13,10 @@ from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
 from prefect.states import Scheduled
 
 from prefect_gatehouse.errors import InputError, Unavailable
-from prefect_gatehouse.evidence.quarantine import holding, why_stopped
 from prefect_gatehouse.flows.lifecycle import resume_window
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.run.holding import holding, why_stopped
 from prefect_gatehouse.settings import load_settings
 
 _SETTLE_SECONDS = 3.0
@@ -75,7 +75,7 @@ def _refuse(row: RunRow | None, state: State[Any] | None, run_id: str, *, dead: 
 
 def _refuse_quarantined(ledger: Ledger, row: RunRow | None) -> None:
     """A run in quarantine that went on would be denied at its next gate, and end: it waits for the release."""
-    why = why_stopped(holding(load_settings(), ledger), row) if row is not None else []
+    why = why_stopped(holding(load_settings(), ledger), row) if row is not None and row.ending is None else []
     if why:
         raise InputError("; ".join(why), where="quarantine", advice="see why: gatehouse quarantine list; resume the run when it is released")
 

@@ -23,7 +23,7 @@ from prefect_gatehouse.identity.totp import STEP_SECONDS, code_at
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.policy.class_rules import load_class_rules
 from prefect_gatehouse.policy.rules import RunClasses
-from prefect_gatehouse.run.answer import Answer, CheckedAnswer, check_answer
+from prefect_gatehouse.run.answer import Answer, CheckedAnswer, authenticate, refuse_unproven, require_allowed
 from prefect_gatehouse.settings import Settings
 from tests.support.plans import tier_rules
 
@@ -89,17 +89,12 @@ class Desk:
         now: datetime = NOW,
         classes: RunClasses = CLASSES,
     ) -> CheckedAnswer:
-        return check_answer(
-            Answer(decision=decision, approver=approver, proof=proof),  # type: ignore[arg-type]
-            approve=APPROVE,
-            reject=REJECT,
-            requester=Requester(person=requester, method="ssh"),
-            tier=tier_rules(weakest_method=weakest),
-            classes=classes,
-            people=self.people,
-            used_totp_steps=used,
-            now=now,
-        )
+        answer = Answer(decision=decision, approver=approver, proof=proof)  # type: ignore[arg-type]
+        statement, tier = APPROVE if decision == "approve" else REJECT, tier_rules(weakest_method=weakest)
+        refuse_unproven(answer, statement, tier, now)
+        checked = authenticate(answer, statement, self.people, used, now)
+        require_allowed(checked, requester=Requester(person=requester, method="ssh"), tier=tier, classes=classes, people=self.people)
+        return checked
 
     def refused(self, reason: str, proof: str, **how: object) -> None:
         with pytest.raises(Denied, match=reason):

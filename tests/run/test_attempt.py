@@ -18,7 +18,7 @@ from tests.support.plans import admitted_run, write_project
 
 ACTS: dict[str, Callable[[Attempt], object]] = {
     "record": lambda attempt: attempt.record("late", GateEntered(gate="submit")),
-    "fence": lambda attempt: attempt.require_fence(),
+    "fence": lambda attempt: attempt.effect().__enter__(),
     "permit": lambda attempt: attempt.permit("decided", decided()),
     "again": lambda attempt: Attempt(attempt.settings, attempt.ledger, RUN, attempt.read_secret, after=attempt.number),
 }

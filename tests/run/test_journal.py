@@ -287,6 +287,12 @@ def test_the_budget_holds_whatever_happens(steps: list[tuple[str, int, int]]) ->
 # --- the fence
 
 
+def _nothing(attempt: Attempt) -> None:
+    """Looks whether it may act, and writes nothing."""
+    with attempt.effect():
+        return
+
+
 def acts(attempt: Attempt, entry: journal.Entry) -> dict[str, Callable[[], object]]:
     """Everything that writes the journal."""
     return {
@@ -296,11 +302,11 @@ def acts(attempt: Attempt, entry: journal.Entry) -> dict[str, Callable[[], objec
         "ambiguous": lambda: journal.ambiguous(attempt, entry),
         "settled": lambda: journal.settled(attempt, entry, b"late", Decimal(0)),
         "record": lambda: attempt.record("late", told("late")),
-        "require_fence": attempt.require_fence,
+        "effect": lambda: _nothing(attempt),
     }
 
 
-@pytest.mark.parametrize("act", ["intend", "submitted", "refused", "ambiguous", "settled", "record", "require_fence"])
+@pytest.mark.parametrize("act", ["intend", "submitted", "refused", "ambiguous", "settled", "record", "effect"])
 def test_a_superseded_attempt_writes_nothing(desk: Desk, act: str) -> None:
     """Once a newer attempt has begun, each act of the older one is refused and leaves rows and ledger as they were; the newer one goes on."""
     old = desk.attempt
@@ -316,7 +322,7 @@ def test_a_superseded_attempt_writes_nothing(desk: Desk, act: str) -> None:
     acts(new, entry)[act]()
 
 
-@pytest.mark.parametrize("act", ["intend", "submitted", "refused", "ambiguous", "settled", "record", "require_fence"])
+@pytest.mark.parametrize("act", ["intend", "submitted", "refused", "ambiguous", "settled", "record", "effect"])
 def test_a_closed_run_is_written_no_more(desk: Desk, act: str) -> None:
     """When the ledger has closed the run, the attempt that drives it is refused too, and no new one begins."""
     (entry,) = intend(desk.attempt, "0.25")

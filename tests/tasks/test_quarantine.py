@@ -8,22 +8,24 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from prefect.client.schemas.responses import SetStateStatus
+from prefect.states import Failed
 from sqlalchemy import create_engine, inspect
 from tests.support.gates import Desk, Fetching
 from tests.support.plans import RUN
 
 from prefect_gatehouse.canonical import canonical
 from prefect_gatehouse.errors import Denied, InputError, Quarantined, Unavailable
-from prefect_gatehouse.evidence.quarantine import holding
 from prefect_gatehouse.evidence.signed import problems
-from prefect_gatehouse.flows import resuming, rounds
+from prefect_gatehouse.flows import reconcile, resuming, rounds
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.keys import fingerprint, generate_key, public_line
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.events import JobClosed, JobLeft, QuarantineImposed, QuarantineReleased, RunSuspended
+from prefect_gatehouse.ledger.events import JobClosed, JobLeft, QuarantineImposed, QuarantineReleased, RunQueued, RunSuspended
 from prefect_gatehouse.ledger.store import Event
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.models import Purpose
@@ -33,7 +35,7 @@ from prefect_gatehouse.operate.inbox import inbox
 from prefect_gatehouse.providers.simulator.aer import AerBackend
 from prefect_gatehouse.run.answer import Answer
 from prefect_gatehouse.run.approvals import ask, judge, standing
-from prefect_gatehouse.run.reconciliation import Reconciliation
+from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.tasks import submit as submitting
@@ -75,6 +77,14 @@ class Yard:
         proof = sshsig.sign(self.folder / who, (approve if decision == "approve" else reject).message())
         judge(self.desk.attempt, plan, f"k{self.asked}", Answer(decision=decision, proof=proof))
         return standing(self.ledger, plan).refusals
+
+    def submitted(self) -> None:
+        """Approved by Bob, its first round sent."""
+        plan = self.desk.planned()
+        self.answer(plan)
+        approved = await_approval(self.desk.attempt, plan)
+        circuits, summary = self.desk.first_round(plan)
+        submit.in_round(0, self.desk.attempt, approved, circuits, summary, 0, Fetching())
 
     def forge(self, imposed: QuarantineImposed, **change: Any) -> None:
         """Writes a release as somebody with the database could; signed with a key of their own unless they have another one's signature."""
@@ -369,6 +379,20 @@ def test_what_can_be_meant(yard: Yard) -> None:
         yard.release("braket-local")
 
 
+class Server:
+    """As much of Prefect's client as going on needs; the run waits there for nobody."""
+
+    def __init__(self) -> None:
+        self.scheduled = 0
+
+    def read_flow_run(self, _: Any) -> Any:
+        return SimpleNamespace(state=Failed(timestamp=datetime.now(UTC) - timedelta(minutes=5)))
+
+    def set_flow_run_state(self, _: Any, state: Any) -> Any:
+        self.scheduled += 1
+        return SimpleNamespace(status=SetStateStatus.ACCEPT)
+
+
 def no_server() -> Any:
     raise Unavailable("no Prefect server is set", where="PREFECT_API_URL")
 
@@ -376,11 +400,7 @@ def no_server() -> Any:
 def test_what_is_queued_is_cancelled(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run that has a job is ended: closed at its provider, key shredded; the server that is not there is told; who drove it is fenced out."""
     monkeypatch.setattr(control, "server", no_server)
-    plan = yard.desk.planned()
-    yard.answer(plan)
-    approved = await_approval(yard.desk.attempt, plan)
-    circuits, summary = yard.desk.first_round(plan)
-    submit.in_round(0, yard.desk.attempt, approved, circuits, summary, 0, Fetching())
+    yard.submitted()
     event = yard.impose("backend:aer")
     done = control.carry_out(yard.as_("tess"), yard.ledger, event)
     assert [run_id for run_id, _ in done.ended] == [RUN] and done.paused == [] and len(done.not_done) == 1
@@ -397,40 +417,35 @@ def test_whoever_approved_it_ends_it_as_well(yard: Yard, monkeypatch: pytest.Mon
         raise RuntimeError("secret words")
 
     monkeypatch.setattr(control, "server", broken)
-    plan = yard.desk.planned()
-    yard.answer(plan)
-    approved = await_approval(yard.desk.attempt, plan)
-    circuits, summary = yard.desk.first_round(plan)
-    submit.in_round(0, yard.desk.attempt, approved, circuits, summary, 0, Fetching())
+    yard.submitted()
     done = control.carry_out(yard.as_("tess"), yard.ledger, yard.impose("principal:bob"))
     assert [run_id for run_id, _ in done.ended] == [RUN]
     assert done.not_done == ["no deployment was paused: RuntimeError"]
 
 
-def test_nothing_resumes_a_run_in_quarantine(yard: Yard) -> None:
-    """By hand or by reconcile it would be denied at its next gate, and end."""
-    plan = yard.desk.planned()
+def test_nothing_resumes_a_run_in_quarantine(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand or by reconcile it would be denied at its next gate, and end; released, it goes on."""
+    monkeypatch.setenv("GATEHOUSE_HOME", str(yard.desk.settings.home))
+    server = Server()
+    yard.desk.planned()
+    yard.desk.attempt.record("queued:1", RunQueued(message="waits", resume_at=time.time(), until=time.time() + 900))
+    yard.impose()
+    with pytest.raises(InputError, match="tenant test-tenant is in quarantine") as caught:
+        resuming.go_on(server, yard.ledger, RUN)  # type: ignore[arg-type]
+    assert "when it is released" in caught.value.advice
     row = yard.ledger.run(RUN)
-    resuming._refuse_quarantined(yard.ledger, row)
-    looking = Reconciliation(yard.desk.settings, yard.ledger, lambda block: None)  # type: ignore[arg-type,return-value]
-    where = plan.admitted.manifest
-    assert looking._stopped(where.tenant, where.name, "ann", "aer") == ""
-    event = yard.impose()
-    with pytest.raises(InputError, match="is in quarantine") as caught:
-        resuming._refuse_quarantined(yard.ledger, row)
-    assert "released" in str(caught.value)
-    again = Reconciliation(yard.desk.settings, yard.ledger, lambda block: None)  # type: ignore[arg-type,return-value]
-    assert again._stopped(where.tenant, where.name, "ann", "aer") == f"{TENANT.replace(':', ' ')} is in quarantine [{event.seq}]"
+    assert row is not None
+    assert reconcile._resumed(server, yard.ledger, row, time.time())[0] == "not resumed"  # type: ignore[arg-type]
+    assert server.scheduled == 0
+    yard.release()
+    assert reconcile._resumed(server, yard.ledger, row, time.time())[0] == "resumed"  # type: ignore[arg-type]
+    assert server.scheduled == 1
 
 
 def test_what_can_t_be_cancelled_is_an_obligation(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its provider does not answer: the run is ended all the same, and the job is left for reconcile."""
     monkeypatch.setattr(control, "server", no_server)
-    plan = yard.desk.planned()
-    yard.answer(plan)
-    approved = await_approval(yard.desk.attempt, plan)
-    circuits, summary = yard.desk.first_round(plan)
-    submit.in_round(0, yard.desk.attempt, approved, circuits, summary, 0, Fetching())
+    yard.submitted()
 
     def away(*args: object) -> bool:
         raise Unavailable("the provider does not answer", where="aer")

@@ -9,6 +9,9 @@ import click
 from prefect_gatehouse.cli.output import emit, gatehouse_command, table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prefect_gatehouse.ledger.store import Event
     from prefect_gatehouse.operate.exceptions import Known
 
 
@@ -47,30 +50,29 @@ def _grant(as_json: bool, **wanted: str) -> None:
 @click.option("--reason", required=True, help="Why, for whoever asks later.")
 def _revoke(exception: str, reason: str, as_json: bool) -> None:
     """End EXCEPTION, named by its event's number, at once; a run that needs it is denied at its next question."""
-    from prefect_gatehouse.ledger.opening import open_ledger
     from prefect_gatehouse.operate.exceptions import revoke
-    from prefect_gatehouse.settings import load_settings
 
-    settings = load_settings()
-    with open_ledger(settings) as ledger:
-        event = revoke(settings, ledger, exception, reason)
-    data = {"exception": event.fact.exception, "event": event.seq, "person": event.fact.person}
-    emit(data, as_json, lambda: click.echo(f"exception {exception} is revoked; signed by {event.fact.person} [{event.seq}]"))
+    _act(revoke, exception, reason, "is revoked", as_json)
 
 
 @click.argument("exception")
 @click.option("--reason", required=True, help="What you found.")
 def _review(exception: str, reason: str, as_json: bool) -> None:
     """Sign that you have looked at EXCEPTION and that it stays; neither its owner nor who granted it may."""
-    from prefect_gatehouse.ledger.opening import open_ledger
     from prefect_gatehouse.operate.exceptions import review
+
+    _act(review, exception, reason, "was reviewed", as_json)
+
+
+def _act(act: Callable[..., Event[Any]], exception: str, reason: str, done: str, as_json: bool) -> None:
+    from prefect_gatehouse.ledger.opening import open_ledger
     from prefect_gatehouse.settings import load_settings
 
     settings = load_settings()
     with open_ledger(settings) as ledger:
-        event = review(settings, ledger, exception, reason)
+        event = act(settings, ledger, exception, reason)
     data = {"exception": event.fact.exception, "event": event.seq, "person": event.fact.person}
-    emit(data, as_json, lambda: click.echo(f"exception {exception} was reviewed; signed by {event.fact.person} [{event.seq}]"))
+    emit(data, as_json, lambda: click.echo(f"exception {exception} {done}; signed by {event.fact.person} [{event.seq}]"))
 
 
 @click.option("--all", "everything", is_flag=True, help="Also those that do not count any more, and why.")

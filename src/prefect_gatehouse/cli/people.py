@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -163,24 +162,24 @@ def _revoke(person: str, fingerprint: str | None, reason: str, as_json: bool) ->
 def _history(as_json: bool) -> None:
     """List every recorded change: who made it, what it was and why, and whether the registry is as the last one left it."""
     from prefect_gatehouse.ledger.opening import open_ledger
-    from prefect_gatehouse.run.registry import changes, is_as_recorded
+    from prefect_gatehouse.run.registry import changes, edited, is_as_recorded
     from prefect_gatehouse.settings import load_settings
 
     settings = load_settings()
     with open_ledger(settings) as ledger:
         found, right = changes(settings, ledger), is_as_recorded(settings, ledger, _registry())
-    edited = [False, *(each.fact.before != before.fact.after for before, each in pairwise(found))]
+    beside = edited(found)
 
     def render() -> None:
         rows = [
             (
                 each.at[:19].replace("T", " "),
                 each.fact.person or f"{each.fact.user}@{each.fact.host}" + ("" if each.fact.key else ", unsigned"),
-                each.fact.action + (", after the files had been edited" if beside else ""),
+                each.fact.action + (", after the files had been edited" if was_edited else ""),
                 each.fact.whom,
                 each.fact.reason,
             )
-            for each, beside in zip(found, edited, strict=True)
+            for each, was_edited in zip(found, beside, strict=True)
         ]
         if rows:
             table("Changes of the registry", ("When (UTC)", "Who", "What", "Whose", "Why"), rows)
@@ -188,7 +187,7 @@ def _history(as_json: bool) -> None:
         verdict = {True: made, False: f"NOT {made}", None: "without a recorded change"}
         click.echo(f"the registry is {verdict[right]}")
 
-    data = [{"seq": each.seq, "at": each.at, **each.fact.data(), "edited_before": beside} for each, beside in zip(found, edited, strict=True)]
+    data = [{"seq": each.seq, "at": each.at, **each.fact.data(), "edited_before": was_edited} for each, was_edited in zip(found, beside, strict=True)]
     emit({"changes": data, "as_recorded": right}, as_json, render)
     if right is False:
         raise SystemExit(1)

@@ -101,9 +101,9 @@ def _release(name: str, reason: str, as_json: bool) -> None:
     from prefect_gatehouse.cli.quiet import quiet_prefect
 
     quiet_prefect()
-    from prefect_gatehouse.evidence.quarantine import holding
     from prefect_gatehouse.ledger.opening import open_ledger
     from prefect_gatehouse.operate.quarantine import release
+    from prefect_gatehouse.run.holding import holding
     from prefect_gatehouse.settings import load_settings
 
     settings = load_settings()
@@ -124,8 +124,8 @@ def _release(name: str, reason: str, as_json: bool) -> None:
 
 def _list(as_json: bool) -> None:
     """List what is in quarantine: since when, by whom, why, and why a release of it does not count."""
-    from prefect_gatehouse.evidence.quarantine import holding
     from prefect_gatehouse.ledger.opening import open_ledger
+    from prefect_gatehouse.run.holding import holding
     from prefect_gatehouse.settings import load_settings
 
     settings = load_settings()

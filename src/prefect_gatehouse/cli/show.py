@@ -39,12 +39,12 @@ def _say(text: str) -> None:
 @click.option("--open", "only_open", is_flag=True, help="Only runs that have not ended.")
 def _runs(only_open: bool, as_json: bool) -> None:
     """List runs, newest first, and what the open ones wait for."""
-    from prefect_gatehouse.evidence.quarantine import holding, why_stopped
+    from prefect_gatehouse.run.holding import holding, why_stopped
 
     with _ledger() as (settings, ledger):
         found = [row for row in ledger.runs() if not only_open or row.ending is None]
         held = holding(settings, ledger)
-        stopped = {row.run_id: why_stopped(held, row) for row in found}
+        stopped = {row.run_id: why_stopped(held, row) if row.ending is None else [] for row in found}
     # Eight characters of the identifier are what every command takes, and leave room on a line of 80.
     rows = [(row.run_id[:8], state_of(row), in_utc(row.started), row.pipeline, row.ticket, row.requester) for row in found]
 
@@ -72,7 +72,6 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
     """Show RUN: its gates with time and outcome, what came of it and why, and what it waits for."""
     from prefect_gatehouse.cli.follow import gate_table
     from prefect_gatehouse.cli.plan import print_plan
-    from prefect_gatehouse.evidence.quarantine import holding, why_stopped
     from prefect_gatehouse.evidence.questions import (
         attempts_of,
         closed_jobs,
@@ -84,6 +83,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         recorded_plan,
     )
     from prefect_gatehouse.ledger.events import AnswerRefused, ReportWritten
+    from prefect_gatehouse.run.holding import holding, why_stopped
     from prefect_gatehouse.run.reader import RunReader
     from prefect_gatehouse.run.round_view import rounds_in_the_terminal
     from prefect_gatehouse.run.values import CleanupReceipt, WriteBackReceipt
@@ -104,7 +104,8 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         attempts = [each.as_dict() for each in attempts_of(ledger, run_id)]
         refused = [event.fact.reason for event in ledger.facts(AnswerRefused, run_id=run_id)]
         assert row is not None  # find_run listed it
-        stopped = why_stopped(holding(settings, ledger), row, tuple(each.name for each in plan.body.backends) if plan is not None else ())
+        backends = [each.name for each in plan.body.backends] if plan is not None else []
+        stopped = why_stopped(holding(settings, ledger), row, backends) if row.ending is None else []
     left_behind = [*(_closed(job) for job in closed), *(f"still open: {item}" for item in obligations)]
     reports = [(settings.home / path).absolute() for path in written]
     because = reason if row.ending not in {None, "completed"} else row.message

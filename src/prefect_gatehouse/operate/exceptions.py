@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pydantic import TypeAdapter, ValidationError
 
 from prefect_gatehouse.errors import Denied, InputError
-from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.people import People, identifier
 from prefect_gatehouse.ledger.events import (
     ExceptionAct,
@@ -19,7 +18,6 @@ from prefect_gatehouse.ledger.events import (
     ExceptionRevoked,
     GatePassed,
     PolicyDecided,
-    QuarantineAct,
 )
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.fields import Name
@@ -27,7 +25,7 @@ from prefect_gatehouse.operate.budgets import line_of
 from prefect_gatehouse.operate.signing import record
 from prefect_gatehouse.policy.cedar import load_policy
 from prefect_gatehouse.policy.exceptions import LONGEST, Granted, granted, require_exceptable, used
-from prefect_gatehouse.policy.quarantine import Quarantines
+from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.value import Value
 
@@ -66,8 +64,7 @@ def grant(settings: Settings, ledger: Ledger, wanted: Wanted) -> Event[Exception
         Denied: The rule has no exceptions; the caller owns it, may not approve, or is in quarantine.
     """
     require_exceptable(load_policy(settings.policies), wanted.rule)
-    people = People(settings.people_folder())
-    owner = people.get(identifier(wanted.owner))
+    owner = People(settings.people_folder()).get(identifier(wanted.owner))
     if owner is None:
         raise InputError("the owner is not in the registry of people", where="--owner", advice="run: gatehouse people list")
     statement = {
@@ -84,16 +81,12 @@ def grant(settings: Settings, ledger: Ledger, wanted: Wanted) -> Event[Exception
         "reason": line_of(wanted.reason, "--reason"),
         "environment": settings.environment,
     }
-    caller = people.owner_of(_caller(settings))
-    if caller is not None and caller.person == owner.person:
-        raise Denied("an exception is granted by another person than its owner", where="--owner", advice="have another approver grant it")
-    return record(settings, ledger, ExceptionGranted, statement, statement["exception"], "an exception is granted")
 
+    def refuse(fact: ExceptionGranted) -> None:
+        if fact.person == fact.owner:
+            raise Denied("an exception is granted by another person than its owner", where="--owner", advice="have another approver grant it")
 
-def _caller(settings: Settings) -> str:
-    """The fingerprint of the key that signs, whatever lies beside it."""
-    probe = b"who signs"
-    return sshsig.verify(sshsig.sign(settings.identity_key(), probe), probe).fingerprint
+    return record(settings, ledger, ExceptionGranted, statement, statement["exception"], "an exception is granted", refuse)
 
 
 def _name(text: str, where: str) -> str:
@@ -135,8 +128,7 @@ class Known:
 def known(settings: Settings, ledger: Ledger) -> list[Known]:
     """Every exception, newest first."""
     acts = ledger.facts(ExceptionAct)
-    people = People(settings.people_folder())
-    found = granted(acts, people, Quarantines(ledger.facts(QuarantineAct), people), datetime.now(UTC))
+    found = granted(acts, People(settings.people_folder()), holding(settings, ledger), datetime.now(UTC))
     uses = _uses(ledger) if found else Counter()
     reviews: dict[str, list[Event[ExceptionReviewed]]] = {}
     for event in ledger.facts(ExceptionReviewed):
@@ -171,12 +163,16 @@ def review(settings: Settings, ledger: Ledger, number: str, reason: str) -> Even
         InputError: There is none of this number, or the caller has no usable signing key.
         Denied: The caller may not approve, owns or granted it, or is in quarantine.
     """
-    fact = _numbered(ledger, number).fact
-    caller = People(settings.people_folder()).owner_of(_caller(settings))
-    if caller is not None and caller.person in {fact.owner, fact.person}:
-        advice = "have another approver look at it"
-        raise Denied("an exception is reviewed by another person than its owner and who granted it", where="exception", advice=advice)
-    return record(settings, ledger, ExceptionReviewed, *_about(settings, ledger, number, "review-exception", reason), "an exception is reviewed")
+    granted_ = _numbered(ledger, number).fact
+
+    def refuse(fact: ExceptionReviewed) -> None:
+        if fact.person in {granted_.owner, granted_.person}:
+            advice = "have another approver look at it"
+            raise Denied("an exception is reviewed by another person than its owner and who granted it", where="exception", advice=advice)
+
+    return record(
+        settings, ledger, ExceptionReviewed, *_about(settings, ledger, number, "review-exception", reason), "an exception is reviewed", refuse
+    )
 
 
 def _about(settings: Settings, ledger: Ledger, number: str, action: str, reason: str) -> tuple[dict[str, str], str]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from prefect_gatehouse.errors import Denied, InputError
-from prefect_gatehouse.evidence.quarantine import holding, why_stopped
 from prefect_gatehouse.evidence.questions import recorded_plan
 from prefect_gatehouse.identity.keys import fingerprint, public_line
 from prefect_gatehouse.identity.people import People, Person
@@ -15,6 +14,7 @@ from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.policy.quarantine import Quarantines
 from prefect_gatehouse.run.answer import require_cleared
 from prefect_gatehouse.run.approvals import Standing, closes_at, standing
+from prefect_gatehouse.run.holding import holding, why_stopped
 from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.settings import Settings
 

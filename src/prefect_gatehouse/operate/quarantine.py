@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
@@ -15,8 +15,6 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import select
 
 from prefect_gatehouse.errors import Denied, GatehouseError, InputError
-from prefect_gatehouse.evidence.quarantine import holding
-from prefect_gatehouse.identity.keys import fingerprint, public_line
 from prefect_gatehouse.identity.people import People, identifier
 from prefect_gatehouse.ledger.events import ApprovalGiven, QuarantineImposed, QuarantineReleased
 from prefect_gatehouse.ledger.projection import OPEN, RunRow
@@ -30,6 +28,7 @@ from prefect_gatehouse.operate.runs import end_by_hand, server
 from prefect_gatehouse.operate.signing import record
 from prefect_gatehouse.policy.quarantine import Quarantine
 from prefect_gatehouse.policy.tiers import load_tiers
+from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import QuarantineScope
 
@@ -81,17 +80,19 @@ def release(settings: Settings, ledger: Ledger, what: str, reason: str) -> list[
     if not found:
         raise InputError("this is not in quarantine", where="quarantine", advice="see what is: gatehouse quarantine list")
     reason = line_of(reason, "--reason")
-    caller = fingerprint(public_line(settings.identity_key()))
-    owner = People(settings.people_folder()).owner_of(caller)
-    for each in found:
-        imposed = each.event.fact
-        if imposed.key == caller or (owner is not None and owner.person == imposed.person):
-            advice = f"somebody else who may approve releases it: gatehouse quarantine release {each.event.seq}"
-            raise Denied(f"{each.name} was put into quarantine by you [{each.event.seq}]", where="quarantine", advice=advice)
-    return [_released(settings, ledger, each, reason) for each in found]
+
+    def refuse(fact: QuarantineReleased) -> None:
+        for each in found:
+            if each.event.fact.key == fact.key or each.event.fact.person == fact.person:
+                advice = f"somebody else who may approve releases it: gatehouse quarantine release {each.event.seq}"
+                raise Denied(f"{each.name} was put into quarantine by you [{each.event.seq}]", where="quarantine", advice=advice)
+
+    return [_released(settings, ledger, each, reason, refuse) for each in found]
 
 
-def _released(settings: Settings, ledger: Ledger, held: Quarantine, reason: str) -> Event[QuarantineReleased]:
+def _released(
+    settings: Settings, ledger: Ledger, held: Quarantine, reason: str, refuse: Callable[[QuarantineReleased], None]
+) -> Event[QuarantineReleased]:
     statement = {
         "action": "release-quarantine",
         "quarantine": held.event.fact.quarantine,
@@ -99,7 +100,7 @@ def _released(settings: Settings, ledger: Ledger, held: Quarantine, reason: str)
         "environment": held.event.fact.environment,
         "act": str(uuid.uuid4()),
     }
-    return record(settings, ledger, QuarantineReleased, statement, statement["act"], "a quarantine is released")
+    return record(settings, ledger, QuarantineReleased, statement, statement["act"], "a quarantine is released", refuse)
 
 
 def _spelt(held: Quarantine) -> str:

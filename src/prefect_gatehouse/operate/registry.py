@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import socket
 import uuid
 from collections.abc import Mapping
@@ -21,6 +19,7 @@ from prefect_gatehouse.operate.budgets import line_of
 from prefect_gatehouse.policy.quarantine import Quarantines
 from prefect_gatehouse.run.plan import registry_of
 from prefect_gatehouse.run.registry import changes, require_as_recorded
+from prefect_gatehouse.run.under import this_user
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import Role
 
@@ -112,7 +111,7 @@ class Registrar:
                 **told,
                 "reason": self._reason,
                 "host": socket.gethostname(),
-                "user": _user(),
+                "user": this_user(),
                 "registry": registry_of(self._settings),
                 "before": before,
                 "after": after,
@@ -156,10 +155,3 @@ def _refuse_quarantined(held: Quarantines, fact: PeopleChanged) -> None:
             where="people",
             advice="have it made by somebody of the registry, with their own key",
         )
-
-
-def _user() -> str:
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name  # not from the environment, which says what it likes
-    except KeyError:
-        return str(os.getuid())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from prefect_gatehouse.canonical import Json, canonical
@@ -19,7 +19,19 @@ from prefect_gatehouse.settings import Settings
 A = TypeVar("A", bound=SignedAct)
 
 
-def record(settings: Settings, ledger: Ledger, kind: type[A], statement: Mapping[str, Json], act: str, what: str) -> Event[A]:
+def _anybody(fact: SignedAct) -> None:
+    """Whoever may approve."""
+
+
+def record(
+    settings: Settings,
+    ledger: Ledger,
+    kind: type[A],
+    statement: Mapping[str, Json],
+    act: str,
+    what: str,
+    refuse: Callable[[A], None] = _anybody,
+) -> Event[A]:
     """Signs a statement and records it, under a signed head.
 
     Args:
@@ -29,6 +41,7 @@ def record(settings: Settings, ledger: Ledger, kind: type[A], statement: Mapping
         statement: Its fields but for who signed.
         act: The statement's own name for this act.
         what: What it is about, in words.
+        refuse: Raises where it is not for this person or key to sign; called with the signed act, before anything is written.
 
     Raises:
         InputError: The caller has no usable signing key.
@@ -39,6 +52,7 @@ def record(settings: Settings, ledger: Ledger, kind: type[A], statement: Mapping
     if not issubclass(kind, QuarantineImposed):  # an emergency is stopped whatever has become of the registry
         require_as_recorded(settings, ledger, People(settings.people_folder()))
     fact = kind.model_validate({**statement, **_signed(settings, statement, what)})
+    refuse(fact)
     name = f"{kind.kind}:{act}"
     with ledger.transaction() as tx:
         Quarantines(tx.facts(QuarantineAct), People(settings.people_folder())).refuse_person(fact.person)

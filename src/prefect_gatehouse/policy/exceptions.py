@@ -11,12 +11,11 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from prefect_gatehouse.canonical import canonical
-from prefect_gatehouse.errors import Denied, GatehouseError
-from prefect_gatehouse.identity import sshsig
-from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.errors import Denied
+from prefect_gatehouse.identity.people import People, Person
 from prefect_gatehouse.ledger.events import ExceptionAct, ExceptionGranted, ExceptionRevoked
 from prefect_gatehouse.ledger.store import Event
+from prefect_gatehouse.policy.acts import why_void
 from prefect_gatehouse.policy.decision import Decision
 from prefect_gatehouse.policy.interface import Policy, Question
 from prefect_gatehouse.policy.quarantine import Quarantines
@@ -63,15 +62,21 @@ def granted(acts: Iterable[Event[ExceptionAct]], people: People, quarantines: Qu
     acts = list(acts)
     # By its kind: a revocation of a newer release, which this one can't read whole, is one all the same; a grant of one is none.
     revoked = {str(event.data.get("exception")) for event in acts if event.kind == ExceptionRevoked.kind}
+    everybody = people.all()
     return [
-        Granted(event, _void(event, event.fact, people, quarantines, now, revoked))  # type: ignore[arg-type]
+        Granted(event, _void(event, event.fact, everybody, quarantines, now, revoked))  # type: ignore[arg-type]
         for event in acts
         if isinstance(event.fact, ExceptionGranted)
     ]
 
 
 def _void(
-    event: Event[ExceptionAct], fact: ExceptionGranted, people: People, quarantines: Quarantines, now: datetime, revoked: Collection[str]
+    event: Event[ExceptionAct],
+    fact: ExceptionGranted,
+    everybody: Collection[Person],
+    quarantines: Quarantines,
+    now: datetime,
+    revoked: Collection[str],
 ) -> str:
     if fact.exception in revoked:
         return "revoked"
@@ -79,18 +84,12 @@ def _void(
         return "expired"
     if fact.expires - event.when > LONGEST:
         return f"longer than {LONGEST.days} days"
-    try:
-        signed = sshsig.verify(fact.signature, canonical(fact.statement)).fingerprint == fact.key
-    except GatehouseError:
-        signed = False
-    if not signed:
-        return "not signed, or not what was signed"
-    owner = people.owner_of(fact.key, event.when)  # it may expire later; a revoked one is gone
-    if owner is None or owner.person != fact.person or "approver" not in owner.roles:
-        return "its key is not an approver's of that name"
+    void = why_void(event, everybody)
+    if void:
+        return void
     if fact.person == fact.owner:
         return "its owner granted it"
-    if people.get(fact.owner) is None:
+    if all(each.person != fact.owner for each in everybody):
         return "its owner is not in the registry"
     return "its person is in quarantine" if quarantines.of("principal", fact.person) is not None else ""
 

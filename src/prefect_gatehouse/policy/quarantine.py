@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 
-from prefect_gatehouse.canonical import canonical
-from prefect_gatehouse.errors import GatehouseError, Quarantined
-from prefect_gatehouse.identity import sshsig
-from prefect_gatehouse.identity.people import People, Person, owner_among
-from prefect_gatehouse.ledger.events import QuarantineAct, QuarantineImposed, QuarantineReleased, RunAdmitted, SignedAct
+from prefect_gatehouse.errors import Quarantined
+from prefect_gatehouse.identity.people import People, Person
+from prefect_gatehouse.ledger.events import QuarantineAct, QuarantineImposed, QuarantineReleased, RunAdmitted
 from prefect_gatehouse.ledger.store import Event
+from prefect_gatehouse.policy.acts import is_signed, why_void
 from prefect_gatehouse.vocabulary import QuarantineScope
 
 _NOBODY = "unverified"
@@ -41,7 +39,7 @@ class Quarantine:
     @property
     def authentic(self) -> bool:
         """Whether the person that the act names signed it, as far as its key tells; it holds all the same."""
-        return _signed(self.event.fact)
+        return is_signed(self.event.fact)
 
     def refusal(self, because: str = "") -> Quarantined:
         """What is told to whatever it stops; the reason stays in the ledger, which not everybody reads."""
@@ -123,28 +121,24 @@ class Quarantines:
 
     def _release(self, event: Event[QuarantineAct], fact: QuarantineReleased) -> None:
         held = self._holding[fact.quarantine]
-        why = self._void(held.event.fact, fact, event.when)
+        why = self._void(held.event.fact, event, fact)
         if why:
             self._holding[fact.quarantine] = Quarantine(held.event, (*held.void, f"the release by {fact.person} [{event.seq}] does not count: {why}"))
         else:
             del self._holding[fact.quarantine]
 
-    def _void(self, imposed: QuarantineImposed, fact: QuarantineReleased, at: datetime) -> str:
+    def _void(self, imposed: QuarantineImposed, event: Event[QuarantineAct], fact: QuarantineReleased) -> str:
         """Why a release does not count."""
-        if not _signed(fact):
-            return "it is not signed, or not what was signed"
         if fact.environment != imposed.environment:
             return "it is of another environment"
         if self._everybody is None:
             self._everybody = self._people.all()
-        owner = owner_among(self._everybody, fact.key, at)  # it may expire later; a revoked one is gone
-        if owner is None or owner.person != fact.person or "approver" not in owner.roles:
-            return "its key is not an approver's of that name"
-        if owner.person == imposed.person or fact.key == imposed.key:
+        void = why_void(event, self._everybody)
+        if void:
+            return void
+        if fact.person == imposed.person or fact.key == imposed.key:
             return "whoever imposed it can't release it"
-        if self.of("principal", owner.person) is not None:
-            return "its person is in quarantine"
-        return ""
+        return "its person is in quarantine" if self.of("principal", fact.person) is not None else ""
 
 
 def _imposed(event: Event[QuarantineAct]) -> Event[QuarantineImposed]:
@@ -154,10 +148,3 @@ def _imposed(event: Event[QuarantineAct]) -> Event[QuarantineImposed]:
 
 def _covers(scope: QuarantineScope, held: str, name: str) -> bool:
     return held == name or (scope == "backend" and name.startswith(f"{held}/"))
-
-
-def _signed(fact: SignedAct) -> bool:
-    try:
-        return sshsig.verify(fact.signature, canonical(fact.statement)).fingerprint == fact.key
-    except GatehouseError:
-        return False

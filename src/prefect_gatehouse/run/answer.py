@@ -89,41 +89,6 @@ def _no(reason: str, advice: str = "answer again") -> NoReturn:
     raise Denied(reason, where="approval", advice=advice)
 
 
-def check_answer(
-    answer: Answer,
-    *,
-    approve: Statement,
-    reject: Statement,
-    requester: Requester,
-    tier: TierRules,
-    classes: RunClasses,
-    people: People,
-    used_totp_steps: Collection[tuple[str, int]],
-    now: datetime,
-) -> CheckedAnswer:
-    """Checks an answer against the statements that were asked about.
-
-    Args:
-        answer: What came back.
-        approve: The statement that approves exactly this plan.
-        reject: The one that rejects it.
-        requester: Who asked for the run; never among the approvers.
-        tier: Names the weakest method.
-        classes: Of the plan; who decides about data must be cleared for it.
-        people: The registry.
-        used_totp_steps: Spent one-time codes: person and time step.
-        now: Time of checking.
-
-    Raises:
-        Denied: With the reason, in words for the operator.
-    """
-    statement = approve if answer.decision == "approve" else reject
-    refuse_unproven(answer, statement, tier, now)
-    checked = authenticate(answer, statement, people, used_totp_steps, now)
-    require_allowed(checked, requester=requester, tier=tier, classes=classes, people=people)
-    return checked
-
-
 def refuse_unproven(answer: Answer, statement: Statement, tier: TierRules, now: datetime) -> None:
     """Stops an answer of which no proof need be looked at.
 

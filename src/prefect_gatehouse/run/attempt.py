@@ -112,15 +112,6 @@ class Attempt:
             self.ledger.check_fence(tx, self.run_id, self.number)
             yield tx
 
-    def require_fence(self) -> None:
-        """Looks once more, right before an effect outside.
-
-        Raises:
-            Superseded: A newer attempt drives this run, or the run is closed.
-        """
-        with self.effect():
-            return
-
     def append(self, tx: Transaction, name: str, fact: Fact) -> bool:
         """Appends an event of this run; its identifier is ``run:name``."""
         return tx.append(f"{self.run_id}:{name}", self.run_id, fact, attempt=self.number)

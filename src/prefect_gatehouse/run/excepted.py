@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.events import ExceptionAct, QuarantineAct
+from prefect_gatehouse.ledger.events import ExceptionAct
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.policy.exceptions import Excepting, Granted, granted
 from prefect_gatehouse.policy.interface import Policy
-from prefect_gatehouse.policy.quarantine import Quarantines
 from prefect_gatehouse.run.chain import Chain
+from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.values import AdmittedRun, Plan, PlannedException
 from prefect_gatehouse.settings import Settings
 
@@ -44,5 +44,4 @@ def _granted(settings: Settings, history: Ledger) -> list[Granted]:
     acts = history.facts(ExceptionAct)
     if not acts:
         return []
-    people = People(settings.people_folder())
-    return granted(acts, people, Quarantines(history.facts(QuarantineAct), people), datetime.now(UTC))
+    return granted(acts, People(settings.people_folder()), holding(settings, history), datetime.now(UTC))

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.events import ApprovalGiven, QuarantineAct
-from prefect_gatehouse.ledger.store import Ledger, Transaction
+from prefect_gatehouse.ledger.store import Transaction
 from prefect_gatehouse.policy.quarantine import Quarantines
-from prefect_gatehouse.settings import Settings
 
 if TYPE_CHECKING:
     from prefect_gatehouse.run.attempt import Attempt
-
-
-def held_now(settings: Settings, ledger: Ledger) -> Quarantines:
-    """Those that hold, for whoever drives no run."""
-    return Quarantines(ledger.facts(QuarantineAct), People(settings.people_folder()))
 
 
 def quarantines(tx: Transaction, attempt: Attempt) -> Quarantines:
@@ -34,7 +29,11 @@ def refuse_quarantined(tx: Transaction, attempt: Attempt, *backends: str) -> Non
     Raises:
         Quarantined: Names what is, since when and by whom.
     """
-    held, admitted = quarantines(tx, attempt), tx.admission(attempt.run_id)
+    _refuse(quarantines(tx, attempt), tx, attempt, backends)
+
+
+def _refuse(held: Quarantines, tx: Transaction, attempt: Attempt, backends: Collection[str]) -> None:
+    admitted = tx.admission(attempt.run_id)
     if admitted is not None:
         held.refuse(admitted)
     for name in backends:
@@ -50,8 +49,7 @@ def refuse_quarantined_run(attempt: Attempt, *backends: str) -> None:
     """
     approvers = {event.fact.person for event in attempt.ledger.facts(ApprovalGiven, attempt.run_id)}
     with attempt.effect() as tx:
-        refuse_quarantined(tx, attempt, *backends)
-        if approvers:
-            held = quarantines(tx, attempt)
-            for person in sorted(approvers):
-                held.refuse_person(person)
+        held = quarantines(tx, attempt)
+        _refuse(held, tx, attempt, backends)
+        for person in sorted(approvers):
+            held.refuse_person(person)

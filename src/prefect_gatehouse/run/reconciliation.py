@@ -30,11 +30,11 @@ from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.providers.interface import Backend, Connection, JobState, LimitsSpending, ListsJobs, SeenJob
 from prefect_gatehouse.providers.registry import connect, split
 from prefect_gatehouse.run.chain import Chain
+from prefect_gatehouse.run.holding import holding, why_stopped
 from prefect_gatehouse.run.left_jobs import LeftJobs, PutAway
 from prefect_gatehouse.run.open_jobs import Group, OpenJob, group_of, grouped, known, open_jobs, with_handle
 from prefect_gatehouse.run.parts import Parts
 from prefect_gatehouse.run.policy_questions import ask_secret
-from prefect_gatehouse.run.quarantined import held_now
 from prefect_gatehouse.run.values import ApprovedPlan
 from prefect_gatehouse.run.walls import Wall, joined, note, read
 from prefect_gatehouse.run.willing import AGAIN_SECONDS
@@ -45,7 +45,6 @@ from prefect_gatehouse.usd import up
 
 if TYPE_CHECKING:
     from prefect_gatehouse.policy.interface import Policy
-    from prefect_gatehouse.policy.quarantine import Quarantines
 
 _PUT_AWAY = 100  # jobs of ended runs in a round, a handful of calls each: a round stays shorter than the time to the next one
 _STRANGERS_SINCE = timedelta(days=1)
@@ -111,24 +110,8 @@ class Reconciliation:
                     if job.ended:
                         self._of(job).note(job.entry, error.message)
         self._look_at_figures({group.backend for group in groups})
-        ready = [row for row in waiting if self._may_go_on(row, [job for job in jobs if job.run_id == row.run_id])]
-        for row in ready:
-            why = self._stopped(row.tenant, row.pipeline, row.requester)
-            if why:
-                self._found.tell(row.run_id, "not resumed", why)  # resumed, it would be denied at its next gate, and end
-            else:
-                self._found.ready.append(row)
+        self._found.ready += [row for row in waiting if self._may_go_on(row, [job for job in jobs if job.run_id == row.run_id])]
         return self._found
-
-    @cached_property
-    def _quarantines(self) -> Quarantines:
-        return held_now(self._settings, self._ledger)
-
-    def _stopped(self, tenant: str, pipeline: str, person: str, backend: str = "") -> str:
-        """What is in quarantine of these, in words; empty where nothing is."""
-        held = self._quarantines
-        found = held.of("tenant", tenant) or held.of("pipeline", pipeline) or held.of("principal", person) or held.of("backend", backend)
-        return f"{found.name} is in quarantine [{found.event.seq}]" if found is not None else ""
 
     @cached_property
     def _policy(self) -> Policy:
@@ -166,12 +149,13 @@ class Reconciliation:
         """
         with self._ledger.reading() as connection:
             devices = devices_used(connection, month_of(self._now))
+        held = holding(self._settings, self._ledger)
         due = {split(name)[0] for name in visited | (devices.keys() - self._asked_lately())}
         for name in sorted(each for each in devices.keys() - visited if split(each)[0] in due):
             try:
                 group = group_of(self._ledger, devices[name], name)
-                manifest = group.admitted.manifest
-                if self._stopped(manifest.tenant, manifest.name, group.admitted.requester.person, name):
+                row = self._ledger.run(group.admitted.run_id)
+                if row is None or why_stopped(held, row, (name,)):
                     continue  # no credential is fetched for it but to cancel its jobs
                 backend = self._connected(group)
                 if isinstance(backend, LimitsSpending):

@@ -33,13 +33,13 @@ def is_as_recorded(settings: Settings, ledger: Ledger, people: People) -> bool |
         Tampered: The registry can't be read.
     """
     found = changes(settings, ledger)
-    return found[-1].fact.after == people.digest() and not edited(found) if found else None
-
-
-def edited(found: Sequence[Event[PeopleChanged]]) -> list[Event[PeopleChanged]]:
-    """The changes before which the files had been edited, since the registry was last accepted."""
     accepted = max((place for place, event in enumerate(found) if event.fact.action == "accept-registry"), default=0)
-    return [after for before, after in pairwise(found[accepted:]) if after.fact.before != before.fact.after]
+    return found[-1].fact.after == people.digest() and not any(edited(found)[accepted + 1 :]) if found else None
+
+
+def edited(found: Sequence[Event[PeopleChanged]]) -> list[bool]:
+    """Of each change whether the files had been edited before it, which that did not make right."""
+    return [False, *(after.fact.before != before.fact.after for before, after in pairwise(found))]
 
 
 def require_as_recorded(settings: Settings, ledger: Ledger, people: People) -> None:

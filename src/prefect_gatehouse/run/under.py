@@ -47,7 +47,7 @@ def ran_under(settings: Settings) -> RanUnder:
     packages = _or_none(lambda: packages_of(settings))
     return RanUnder(
         host=socket.gethostname(),
-        user=_user(),
+        user=this_user(),
         python=f"{platform.python_version()} {sys.executable}",
         policies=_read(settings.policies, lambda: policies_digest(settings.policies)),
         tiers=_read(settings.tiers, lambda: sha256_file(settings.tiers)),
@@ -79,7 +79,8 @@ def _or_none(read: Callable[[], T]) -> T | None:
         return None
 
 
-def _user() -> str:
+def this_user() -> str:
+    """The operating system's user of this process."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name  # not from the environment, which says what it likes
     except KeyError:  # a container's user without a name

@@ -27,6 +27,7 @@ class Native:
         turns: Qiskit's names of the gates on one qubit in a template.
         transpiled: Qiskit's names of the gates that the transpiler reduces circuits to.
         idle: What is done to a qubit that only is measured, since a machine counts a qubit as used where a gate touches it.
+        turns_axes: Whether a turn about z is nothing that is sent: it stands in the axes of the pulses behind it.
     """
 
     gates: frozenset[str]
@@ -34,6 +35,7 @@ class Native:
     turns: frozenset[str]
     transpiled: tuple[str, ...]
     idle: tuple[str, ...]
+    turns_axes: bool = False
 
     def takes(self, template: Template) -> bool:
         """Whether a template holds these gates and measurements only, reads no bit twice, and no qubit that nothing is done to."""
@@ -47,15 +49,15 @@ class Native:
 
     @property
     def _touching(self) -> set[str]:
-        return {self.pair, *self.turns} - ({"rz"} if self is IONQ else set())
+        return {self.pair, *self.turns} - ({"rz"} if self.turns_axes else set())
 
 
 _QUARTERS = frozenset({"sx", "x", "rz"})
 IQM = Native(frozenset({"prx", "cz"}), "cz", frozenset({"r"}), ("rx", "rz", "cz"), ("r",))
 RIGETTI = Native(frozenset({"rx", "rz", "cz"}), "cz", _QUARTERS, ("rz", "sx", "x", "cz"), ("rz",))
 RIGETTI_ISWAP = Native(frozenset({"rx", "rz", "iswap"}), "iswap", _QUARTERS, ("rz", "sx", "x", "iswap"), ("rz",))
-# A turn about z is nothing that is sent to IonQ's machines, it stands in the axes of the pulses behind it; two half turns are none.
-IONQ = Native(frozenset({"gpi", "gpi2", "zz"}), "cz", _QUARTERS, ("rz", "sx", "x", "cz"), ("x", "x"))
+# Two half turns are none.
+IONQ = Native(frozenset({"gpi", "gpi2", "zz"}), "cz", _QUARTERS, ("rz", "sx", "x", "cz"), ("x", "x"), turns_axes=True)
 KINDS = (IQM, RIGETTI, RIGETTI_ISWAP, IONQ)
 """In the order in which a machine that has the gates of several is taken for one."""
 

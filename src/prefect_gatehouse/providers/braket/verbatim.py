@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from prefect_gatehouse.providers.braket.native import IONQ, IQM, Native
+from prefect_gatehouse.providers.braket.native import IQM, Native
 from prefect_gatehouse.workload.batch import Template
 
 _QUARTER = np.pi / 2
@@ -57,7 +57,7 @@ class Verbatim:
     @cached_property
     def written(self) -> tuple[Written, ...]:
         """The gates of the box, in order."""
-        if self.kind is IONQ:
+        if self.kind.turns_axes:
             return tuple(self._turned())
         return tuple(self._as_they_are())
 
@@ -90,7 +90,7 @@ class Verbatim:
         for row in (row for each in self.written for row in each.angles):
             column = full @ row
             # An axis is the same after a whole turn; sums of many turns about z are brought back to one.
-            yield (column - _TURN * np.rint(column / _TURN) if self.kind is IONQ else column) + 0.0
+            yield (column - _TURN * np.rint(column / _TURN) if self.kind.turns_axes else column) + 0.0
 
     def _as_they_are(self) -> Iterator[Written]:
         """One gate for each of the template's."""

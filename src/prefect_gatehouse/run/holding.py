@@ -1,6 +1,8 @@
-"""What is in quarantine now, and what of a run is."""
+"""The quarantines that hold, for whoever drives no run: what is shown of them, and what they keep from being resumed."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.events import QuarantineAct
@@ -12,21 +14,19 @@ from prefect_gatehouse.vocabulary import QuarantineScope
 
 
 def holding(settings: Settings, ledger: Ledger) -> Quarantines:
-    """The quarantines that hold."""
+    """Those that hold, now."""
     return Quarantines(ledger.facts(QuarantineAct), People(settings.people_folder()))
 
 
-def why_stopped(held: Quarantines, row: RunRow, backends: tuple[str, ...] = ()) -> list[str]:
-    """What of an open run is in quarantine, a sentence each.
+def why_stopped(held: Quarantines, run: RunRow, backends: Collection[str] = ()) -> list[str]:
+    """What of a run is in quarantine, a sentence each.
 
     Args:
         held: The quarantines that hold.
-        row: The run.
-        backends: Those of its plan.
+        run: The run; whether it has ended is not asked.
+        backends: Those that it concerns.
     """
-    if row.ending is not None:
-        return []
-    scopes: list[tuple[QuarantineScope, str]] = [("tenant", row.tenant), ("pipeline", row.pipeline), ("principal", row.requester)]
+    scopes: list[tuple[QuarantineScope, str]] = [("tenant", run.tenant), ("pipeline", run.pipeline), ("principal", run.requester)]
     scopes += [("backend", name) for name in backends]
     found = [each for scope, name in scopes if (each := held.of(scope, name)) is not None]
     return list(dict.fromkeys(f"{each.name} is in quarantine [{each.event.seq}]" for each in found))
