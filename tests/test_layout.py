@@ -99,10 +99,6 @@ def test_what_a_run_loads_is_compared_with_its_plan() -> None:
     handed_on = {"run/answer.py", "run/approvals.py", "run/attempt.py", "run/registry.py"}
     # Who released or granted must be in the registry when it is asked, whatever the plan says.
     of_now = {"run/quarantined.py", "run/holding.py", "run/excepted.py"}
-        "run/quarantined.py",
-        "run/holding.py",
-        "run/excepted.py",
-    }  # who released or granted must be in the registry when it is asked, whatever the plan says
     assert found == {"run/parts.py", "run/apart.py"} | handed_on | of_now
 
 

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from prefect_gatehouse.errors import InputError, StorageError
 
 _PACKAGE = Path(__file__).resolve().parent
+SHIPPED_PRICES = _PACKAGE / "deployments" / "prices.yaml"
 
 
 class Settings(BaseSettings):
@@ -26,7 +27,7 @@ class Settings(BaseSettings):
     policies: Path = Field(_PACKAGE / "deployments" / "policies", description="Folder of the Cedar schema and policies.")
     tiers: Path = Field(_PACKAGE / "deployments" / "tiers.yaml", description="File of the tiers.")
     classes: Path = Field(_PACKAGE / "deployments" / "classes.yaml", description="File of the data classes: readers, retention, write-back.")
-    prices: Path = Field(_PACKAGE / "deployments" / "prices.yaml", description="File of the prices of providers' devices, each with source and date.")
+    prices: Path = Field(SHIPPED_PRICES, description="File of the prices of providers' devices, each with source and date.")
     people: Path | None = Field(None, description="Folder of the registry of people; below the home unless set.")
     lock: Path | None = Field(None, description="The lock file whose digest enters the plan; found beside the project unless set.")
     image_digest: str = Field("", description="Digest of the image that this process runs in, set by the image's build.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -30,16 +29,6 @@ def command() -> None:
     """Try what becomes of governed runs when something fails."""
 
 
-@contextmanager
-def _no_settings() -> Iterator[None]:
-    """Nothing of an installation's settings is heeded, here or in the processes that the drill starts: its prices, say, are not the emulator's."""
-    kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("GATEHOUSE_")}
-    try:
-        yield
-    finally:
-        os.environ.update(kept)
-
-
 @click.option("--provider", type=click.Choice(tuple(_PROVIDERS)), default="braket", show_default=True, help="Whose emulator.")
 @click.option("--outage", "names", multiple=True, metavar="NAME", help="Only this outage; may be given several times.")
 @click.option("--list", "only_list", is_flag=True, help="List the outages of the provider, and drill none.")
@@ -63,7 +52,7 @@ def _outage(provider: str, names: tuple[str, ...], only_list: bool, keep: Path |
     outages = chosen(provider, names)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever is told to stop leaves no emulator and no folder behind
     require(*_PROVIDERS[provider], "drill outage")
-    with _folder(keep) as folder, _no_settings():
+    with _folder(keep) as folder:
         drilled, ledger = _drill(provider, outages, folder, as_json)
     failed = [each for each in drilled if each.problems]
     ok = not failed and not ledger

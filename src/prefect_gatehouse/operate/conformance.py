@@ -44,7 +44,7 @@ def bench_for(settings: Settings, name: str, credential: str | None, extent: Ext
     if not is_installed(name):
         raise InputError(f"there is no backend {name}", where="NAME", advice="name one as a manifest does, such as aer or braket/NAME")
     with scratch_home() as folder, leases_of(credential, settings) as leases:
-        bench = Bench(subject_of(name, folder / "jobs", read_settings(block[0]) if block is not None else {}, leases), extent)
+        bench = Bench(subject_of(name, folder / "jobs", read_settings(block[0]) if block is not None else {}, leases, settings.prices), extent)
         one = bench.backend.price(1, extent.shots, bench.lease)
         if one and not extent.most_usd:
             advice = "say with --most-usd what all its jobs may cost at worst"

@@ -43,7 +43,9 @@ class DeviceNow:
         plan = Chain(self._ledger, self._run_id).read(Plan.gate, Plan)
         if plan is None:
             raise Tampered("the run has jobs and no plan", where=self._run_id, advice="run: gatehouse verify")
-        backend = connect(job.backend, Connection(self._settings.folder("providers"), NoKey(), plan.body.settings_of(job.backend)))
+        backend = connect(
+            job.backend, Connection(self._settings.folder("providers"), NoKey(), plan.body.settings_of(job.backend), prices=self._settings.prices)
+        )
         with self._lease(plan) as lease:
             return backend.state(lease).calibration
 

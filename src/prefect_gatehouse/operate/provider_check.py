@@ -67,7 +67,7 @@ def look(settings: Settings, ledger: Ledger, names: Sequence[str], credential: s
     with scratch_home() as folder, leases_of(credential, settings) as leases:
         looked = []
         for name in asked:
-            found = describe(subject_of(name, folder, _settings_of(name), leases).connect(), settings.prices, leases())
+            found = describe(subject_of(name, folder, _settings_of(name), leases, settings.prices).connect(), settings.prices, leases())
             approved = known.get(name)
             drift = compare(approved.fact.items, found) if approved is not None else ()
             looked.append(Looked(name, found, approved, drift))

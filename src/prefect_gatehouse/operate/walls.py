@@ -51,7 +51,7 @@ def device_of(settings: Settings, name: str, credential: str) -> Iterator[Device
     block = block_of(name)
     if block is None:
         raise InputError("this backend bills nothing", where="BACKEND", advice="name a device, such as braket/NAME")
-    backend = connect(name, Connection(settings.folder("providers"), NoKey(), read_settings(block[0])))
+    backend = connect(name, Connection(settings.folder("providers"), NoKey(), read_settings(block[0]), prices=settings.prices))
     if not isinstance(backend, LimitsSpending):
         raise InputError("this provider has no spending limits", where="BACKEND", advice="keep to the budgets: gatehouse budget set")
     with leases_of(credential, settings) as leases:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from prefect_gatehouse.canonical import Json
 from prefect_gatehouse.secrets.lease import CredentialLease
+from prefect_gatehouse.settings import SHIPPED_PRICES
 from prefect_gatehouse.store.sealer import Sealer
 from prefect_gatehouse.workload.counts import Counts
 
@@ -132,12 +133,14 @@ class Connection:
         folder: Where this side may keep what belongs to the run; deleted when the run ends.
         sealer: Encrypts what is kept there.
         labels: Gives what the provider's own record of each job is to say of the run (``run/labels.py``); the same each time.
+        prices: File of the prices of devices.
     """
 
     folder: Path
     sealer: Sealer
     settings: Mapping[str, Json] = field(default_factory=dict)
     labels: Callable[[], Mapping[str, str]] = dict
+    prices: Path = SHIPPED_PRICES
 
 
 @dataclass(frozen=True)

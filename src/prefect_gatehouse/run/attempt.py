@@ -220,7 +220,8 @@ class Attempt:
         from prefect_gatehouse.run.labels import labels_of
 
         settings = self.parts.backend_settings(name)
-        return connect(name, Connection(self.kept_by(split(name)[0]), sealer or self.sealer, settings, lambda: labels_of(self.settings, self.chain)))
+        kept = self.kept_by(split(name)[0])
+        return connect(name, Connection(kept, sealer or self.sealer, settings, lambda: labels_of(self.settings, self.chain), self.settings.prices))
 
     def kept_by(self, provider: str) -> Path:
         """Where a provider may keep on this side what belongs to the run."""

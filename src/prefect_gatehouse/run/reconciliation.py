@@ -140,7 +140,7 @@ class Reconciliation:
 
     def _connected(self, group: Group) -> Backend:
         folder = self._settings.folder("providers") / safe_name(split(group.backend)[0], "the provider") / group.admitted.run_id
-        return connect(group.backend, Connection(folder, NoKey(), group.settings))
+        return connect(group.backend, Connection(folder, NoKey(), group.settings, prices=self._settings.prices))
 
     def _look_at_figures(self, visited: set[str]) -> None:
         """Compares what the providers have for devices with what we have, those that were used this month and not visited for jobs included.

@@ -45,7 +45,6 @@ from prefect_gatehouse.providers.interface import (
     SpendingLimit,
 )
 from prefect_gatehouse.secrets.lease import CredentialLease
-from prefect_gatehouse.settings import load_settings
 from prefect_gatehouse.workload import plain_form
 from prefect_gatehouse.workload.batch import CircuitBatch, require_fit, require_terminal_measurements
 
@@ -79,6 +78,7 @@ class BraketBackend:
 
     def __init__(self, name: str, place: Place, connection: Connection) -> None:
         self._name, self._place, self._sealer, self._labels = name, place, connection.sealer, connection.labels
+        self._prices = connection.prices
         self._clients: tuple[CredentialLease, Clients] | None = None
         self._capabilities: Capabilities | None = None
         self._asked_until = 0.0
@@ -137,7 +137,7 @@ class BraketBackend:
 
     @property
     def _price(self) -> Price:
-        return Prices(load_settings().prices).of(self._place.device_arn)
+        return Prices(self._prices).of(self._place.device_arn)
 
     def prepare(self, batch: CircuitBatch, shots: int, lease: CredentialLease) -> Prepared:
         """For a machine in its own gates on its own qubits, where it takes such circuits and the block does not leave it to the service."""
@@ -234,7 +234,7 @@ class BraketBackend:
 
     def billed(self, handle: str, lease: CredentialLease) -> Decimal | None:
         """By the price table: nothing for a task that never ran, otherwise the task and the shots that were taken; None by the minute."""
-        task, price = self._task(handle, lease), Prices(load_settings().prices).get(self._place.device_arn)
+        task, price = self._task(handle, lease), Prices(self._prices).get(self._place.device_arn)
         shots, completed = int(task.get("numSuccessfulShots") or 0), task["status"] == "COMPLETED"
         if price is None or not (completed or task["status"] in {"FAILED", "CANCELLED"}) or (completed and price.per_minute):
             return None

@@ -12,6 +12,7 @@ from prefect_gatehouse.providers.conformance.bench import Subject
 from prefect_gatehouse.providers.interface import Backend, Connection
 from prefect_gatehouse.providers.registry import connect
 from prefect_gatehouse.secrets.lease import Checkout, CredentialLease, SecretText
+from prefect_gatehouse.settings import SHIPPED_PRICES
 from prefect_gatehouse.store.run_keys import RunKeysInMemory
 
 _LEAST = timedelta(minutes=5)  # that a lease has left when a check begins
@@ -44,7 +45,13 @@ class Leases:
             self._lease = None
 
 
-def subject_of(name: str, folder: Path, settings: Mapping[str, Json] | None = None, leases: Callable[[], CredentialLease] | None = None) -> Subject:
+def subject_of(
+    name: str,
+    folder: Path,
+    settings: Mapping[str, Json] | None = None,
+    leases: Callable[[], CredentialLease] | None = None,
+    prices: Path = SHIPPED_PRICES,
+) -> Subject:
     """A backend that is to prove itself.
 
     Args:
@@ -52,6 +59,7 @@ def subject_of(name: str, folder: Path, settings: Mapping[str, Json] | None = No
         folder: Where this side may keep what belongs to its jobs.
         settings: What its block would hold.
         leases: Gives leases; of nothing unless given.
+        prices: File of the prices of devices.
 
     Raises:
         InputError: There is no such backend.
@@ -59,7 +67,7 @@ def subject_of(name: str, folder: Path, settings: Mapping[str, Json] | None = No
     sealer = RunKeysInMemory().obtain("conformance").sealer()
 
     def backend() -> Backend:
-        return connect(name, Connection(folder, sealer, settings or {}))
+        return connect(name, Connection(folder, sealer, settings or {}, prices=prices))
 
     backend()  # what is wrong with its settings is told before anything is run
     return Subject(name, backend, leases or Leases(None, lambda: None))

@@ -33,7 +33,6 @@ from prefect_gatehouse.providers.interface import (
     SeenJob,
 )
 from prefect_gatehouse.secrets.lease import CredentialLease
-from prefect_gatehouse.settings import load_settings
 from prefect_gatehouse.workload import plain_form
 from prefect_gatehouse.workload.batch import CircuitBatch, require_fit
 
@@ -63,6 +62,7 @@ class IBMBackend:
     def __init__(self, name: str, place: Place, connection: Connection) -> None:
         self._name, self._place = name, place
         self._sent, self._labels = Sent(connection.folder, connection.sealer), connection.labels
+        self._prices = connection.prices
         self._runtime: tuple[CredentialLease, Any] | None = None
         self._device: tuple[float, Device] | None = None
 
@@ -107,7 +107,7 @@ class IBMBackend:
 
     @property
     def _price(self) -> Price:
-        return Prices(load_settings().prices).of(self._place.priced_as)
+        return Prices(self._prices).of(self._place.priced_as)
 
     def prepare(self, batch: CircuitBatch, shots: int, lease: CredentialLease) -> Prepared:
         """Transpiles each template once, with a fixed seed; the calibration decides the estimate of the quality only.
