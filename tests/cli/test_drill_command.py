@@ -17,7 +17,9 @@ from prefect_gatehouse.cli.main import main
 def test_a_drill_from_the_command_line(tmp_path: Path) -> None:
     """A lost answer, a fallback and a process that is killed: one job each at most, paid once; the caller's own ledger is left alone."""
     mine = tmp_path / "mine.sqlite"
-    environment = os.environ | {"GATEHOUSE_LEDGER_URL": f"sqlite:///{mine}", "GATEHOUSE_HOME": str(tmp_path / "home")}
+    (tmp_path / "prices.yaml").write_text("{}\n")  # nor are the caller's prices the emulator's
+    own = {"LEDGER_URL": f"sqlite:///{mine}", "HOME": str(tmp_path / "home"), "PRICES": str(tmp_path / "prices.yaml")}
+    environment = os.environ | {f"GATEHOUSE_{name}": value for name, value in own.items()}
     words = ["--outage", "dropped-after", "--outage", "offline-fallback", "--outage", "killed-after", "--keep", str(tmp_path / "kept"), "--json"]
     command = [sys.executable, "-m", "prefect_gatehouse.cli.main", "drill", "outage", *words]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
