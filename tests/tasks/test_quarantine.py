@@ -19,7 +19,7 @@ from tests.support.gates import Desk, Fetching
 from tests.support.plans import RUN
 
 from prefect_gatehouse.canonical import canonical
-from prefect_gatehouse.errors import Denied, InputError, Quarantined, Unavailable
+from prefect_gatehouse.errors import Denied, InputError, Quarantined, Tampered, Unavailable
 from prefect_gatehouse.evidence.signed import problems
 from prefect_gatehouse.flows import reconcile, resuming, rounds
 from prefect_gatehouse.identity import sshsig
@@ -421,6 +421,21 @@ def test_whoever_approved_it_ends_it_as_well(yard: Yard, monkeypatch: pytest.Mon
     done = control.carry_out(yard.as_("tess"), yard.ledger, yard.impose("principal:bob"))
     assert [run_id for run_id, _ in done.ended] == [RUN]
     assert done.not_done == ["no deployment was paused: RuntimeError"]
+
+
+def test_a_machine_without_the_ledger_s_key_stops_it_all_the_same(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The act is recorded and carried out; whoever has the key signs the next head over it. To release is no emergency, and is told."""
+
+    def no_key(*_: object) -> None:
+        raise Tampered("the newest head is another key's", where="ledger")
+
+    monkeypatch.setattr("prefect_gatehouse.operate.signing.seal_home", no_key)
+    monkeypatch.setattr(control, "server", no_server)
+    yard.submitted()
+    done = control.carry_out(yard.as_("tess"), yard.ledger, yard.impose())
+    assert [run_id for run_id, _ in done.ended] == [RUN] and yard.held() == ["tenant test-tenant"]
+    with pytest.raises(Tampered):
+        yard.release()
 
 
 def test_nothing_resumes_a_run_in_quarantine(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:

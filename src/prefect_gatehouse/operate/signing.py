@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from typing import TypeVar
 
 from prefect_gatehouse.canonical import Json, canonical
-from prefect_gatehouse.errors import Denied
+from prefect_gatehouse.errors import Denied, GatehouseError
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.events import QuarantineAct, QuarantineImposed, SignedAct
@@ -49,7 +50,8 @@ def record(
         Quarantined: The caller is in quarantine.
         Tampered: The registry was changed beside `gatehouse people`.
     """
-    if not issubclass(kind, QuarantineImposed):  # an emergency is stopped whatever has become of the registry
+    emergency = issubclass(kind, QuarantineImposed)
+    if not emergency:  # which is stopped whatever has become of the registry
         require_as_recorded(settings, ledger, People(settings.people_folder()))
     fact = kind.model_validate({**statement, **_signed(settings, statement, what)})
     refuse(fact)
@@ -57,7 +59,9 @@ def record(
     with ledger.transaction() as tx:
         Quarantines(tx.facts(QuarantineAct), People(settings.people_folder())).refuse_person(fact.person)
         tx.append(name, LEDGER, fact)
-    seal_home(settings.folder(""), ledger)
+    # An emergency holds though this machine has not the ledger's key; what is under way has to be ended, and the next head covers the act.
+    with suppress(GatehouseError) if emergency else nullcontext():
+        seal_home(settings.folder(""), ledger)
     recorded = ledger.find(name, kind)
     assert recorded is not None  # appended above
     return recorded
