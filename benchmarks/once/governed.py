@@ -56,7 +56,8 @@ output:
   key: subject
   columns: [score]
 """
-# The rehearsal goes to the end of what the workload does by itself, one round; the rounds of the drill are its first one with other angles.
+# The rehearsal goes to the end of what the workload does by itself, one round: piece 0, which has to be the one that was approved. The rounds
+# behind it are that one with other angles.
 _WORKLOAD = f"""
 import math
 
@@ -67,7 +68,7 @@ from qiskit import QuantumCircuit
 def solve(features, parameters):
     circuit = QuantumCircuit({QUBITS}, {QUBITS})
     for qubit in range({QUBITS}):
-        circuit.rx(math.pi if qubit else 0.0, qubit)
+        circuit.rx(math.pi * int("{bits_of(0)}"[qubit]), qubit)
     circuit.measure(range({QUBITS}), range({QUBITS}))
     yield [circuit]
     return pd.DataFrame({{"subject": features["subject"], "score": 1.0}})
