@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Self
 
 import pyarrow as pa
 import pytest
@@ -246,21 +247,69 @@ def test_no_thread_reads_on_behind_a_refused_source(tmp_path: Path, attack: str,
     assert not late.wait(0.3)
 
 
-@pytest.mark.parametrize("attack", ["a key of several MiB", "fields"])
-def test_a_process_that_refuses_a_source_ends_as_it_should(tmp_path: Path, attack: str) -> None:
-    """The interpreter ends at once behind the error, several times over: no abort."""
-    (tmp_path / "p.csv").write_bytes(refusable(attack))
+@pytest.mark.parametrize("attack", [*REFUSED, "nothing"])
+def test_a_process_that_read_a_source_ends_as_it_should(tmp_path: Path, attack: str) -> None:
+    """The interpreter ends at once behind the last row or the error, and the reader's thread has been slow to leave: no abort."""
+    (tmp_path / "p.csv").write_bytes(b"id,x\n1,2\n" if attack == "nothing" else refusable(attack))
     code = (
-        "import sys; from pathlib import Path; from prefect_gatehouse.data.sources import FilesPlace, open_source\n"
+        "import sys, time; from pathlib import Path; from prefect_gatehouse.data.sources import FilesPlace, open_source\n"
+        "from prefect_gatehouse.data.sources.csv_input import CsvInput\n"
         "from prefect_gatehouse.errors import InputError\n"
+        "plain = CsvInput.read\n"
+        "def slow(self, size):\n"
+        "    data = plain(self, size)\n"
+        "    if not data: time.sleep(0.3)\n"
+        "    return data\n"
+        "CsvInput.read = slow\n"
         "try:\n"
         "    with open_source(FilesPlace(Path(sys.argv[1]), ('p.csv',))) as source:\n"
-        "        for batch in source.batches(['x']): pass\n"
+        "        for batch in source.batches(['id', 'x']): pass\n"
         "except InputError: sys.exit(3)\n"
     )
-    for _ in range(4):
-        ended = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=120, check=False)
-        assert (ended.returncode, ended.stderr) == (3, "")
+    ended = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=120, check=False)
+    assert (ended.returncode, ended.stderr) == (0 if attack == "nothing" else 3, "")
+
+
+class _Counted(bytes):
+    """Bytes that tell how many of them anybody holds."""
+
+    alive = most = 0
+
+    def __new__(cls, data: bytes) -> Self:
+        cls.alive += 1
+        cls.most = max(cls.most, cls.alive)
+        return super().__new__(cls, data)
+
+    def __del__(self) -> None:
+        type(self).alive -= 1
+
+
+def test_the_readers_threads_hold_nothing_of_pythons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that lets go of Python's bytes comes for the interpreter at a time of its own, and aborts the process that is ending."""
+    (tmp_path / "p.csv").write_bytes(b"id,x\n" + b"1,2\n" * 3_000_000)
+    plain = CsvInput.read
+    monkeypatch.setattr(CsvInput, "read", lambda self, size: _Counted(plain(self, size)))
+    with open_source(FilesPlace(tmp_path, ("p.csv",))) as source:
+        assert sum(batch.num_rows for batch in source.batches(["x"])) == 3_000_000
+    assert (_Counted.most, _Counted.alive) == (1, 0)
+
+
+def test_a_file_that_fails_in_the_middle_keeps_its_own_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the reader it ends there; whoever takes the batches gets the error, and no row that was cut off."""
+    (tmp_path / "p.csv").write_bytes(b"id,x\n" + b"12345,6\n" * 1_000_000)
+    plain = CsvInput._filled
+
+    def failing(self: CsvInput, size: int) -> bytes:
+        if self.position > 4 << 20:
+            message = "the disk is gone"
+            raise InputError(message, where="p.csv", advice="look at it")
+        return plain(self, size)
+
+    monkeypatch.setattr(CsvInput, "_filled", failing)
+    batches: list[pa.RecordBatch] = []
+    with open_source(FilesPlace(tmp_path, ("p.csv",))) as source, pytest.raises(InputError, match="the disk is gone"):
+        batches.extend(source.batches(["x"]))
+    assert {value for batch in batches for value in batch.column("x").to_pylist()} <= {"6"}
 
 
 def test_whoever_stops_in_the_middle_leaves_no_reader(tmp_path: Path) -> None:

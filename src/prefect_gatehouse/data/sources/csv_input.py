@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import codecs
 import re
+import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
@@ -24,6 +26,7 @@ MARKED = "[\ufdd0-\ufddf][\ufde0-\ufdef]"
 """What stands for a byte that was not UTF-8."""
 _MARKED = re.compile(MARKED)
 
+_BLOCK = 1 << 20
 # Blocks that the reader may be ahead of whoever takes its batches; it needs one more than it is working on.
 _AHEAD = 4
 # How long it waits for somebody to take a batch before it looks whether he waits for it.
@@ -32,6 +35,9 @@ _PATIENCE = 0.02
 _LAST_READ = 5.0
 # Where the first block was wrong, no reader was made, and its thread has either ended already or comes once more, at once.
 _FAILED = 0.5
+
+# Seconds between two looks at a thread that is about to leave.
+_MOMENT = 0.0005
 
 # The library's thread may be the last to let go of an input, and then needs the interpreter: these are held until it surely has.
 _held: deque[object] = deque(maxlen=32)
@@ -56,6 +62,46 @@ class _Ended:
 
     def read(self, size: int) -> bytes:
         return b""
+
+
+class _Thread:
+    """The library's thread that reads: the input as it knows it. Whatever the library closes, it closes nothing of ours."""
+
+    closed = False
+
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        self._read = read
+        self._ident = 0
+
+    def read(self, size: int) -> bytes:
+        """The next bytes."""
+        self._ident = threading.get_ident()
+        return self._read(size)
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def writable(self) -> bool:
+        """No."""
+        return False
+
+    def seekable(self) -> bool:
+        """No."""
+        return False
+
+    def close(self) -> None:
+        """Nothing."""
+
+    def in_python(self) -> bool:
+        """Whether it is still on its way out of ``read``."""
+        frame = sys._current_frames().get(self._ident)  # noqa: SLF001 - documented; the underscore says that it is CPython's
+        while frame is not None:
+            # The library shares its threads: this one may be reading another file by now.
+            if frame.f_locals.get("self") is self:
+                return True
+            frame = frame.f_back
+        return False
 
 
 class CsvInput:
@@ -87,6 +133,8 @@ class CsvInput:
         self._reader: csv.CSVStreamingReader | None = None
         self._begun = False  # the reader has a thread
         self._over = False  # the reader knows that there is no more
+        self._thread = _Thread(self.read)
+        self._failure: Exception | None = None
         self.closed = False
         self.marked_any = False
 
@@ -95,24 +143,37 @@ class CsvInput:
         """Bytes of the file that were read."""
         return self._source.position
 
-    def batches(self, opened: Callable[[pa.PythonFile], csv.CSVStreamingReader]) -> Iterator[pa.RecordBatch]:
+    def batches(self, opened: Callable[[pa.NativeFile], csv.CSVStreamingReader]) -> Iterator[pa.RecordBatch]:
         """What a reader makes of the input.
 
         Args:
             opened: Makes the reader.
         """
-        file = pa.PythonFile(self, mode="r")
-        _held.append(file)
-        self._reader = opened(file)
-        while self._reader is not None:
-            self._want(True)
-            try:
-                batch = self._reader.read_next_batch()
-            except StopIteration:
-                return
-            finally:
-                self._want(False)
-            yield batch
+        plain = pa.PythonFile(self._thread, mode="r")
+        # Without it the library's threads would hold Python's own bytes, and each would come for the interpreter to let go of them.
+        file = pa.BufferedInputStream(plain, _BLOCK)
+        _held.extend((plain, file))
+        try:
+            self._reader = opened(file)
+            while self._reader is not None:
+                self._want(True)
+                try:
+                    batch = self._reader.read_next_batch()
+                except StopIteration:
+                    break
+                finally:
+                    self._want(False)
+                self._raise_failure()
+                yield batch
+        except pa.ArrowException:
+            self._raise_failure()
+            raise
+        self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        """An error of the file's, which to the reader was only its end."""
+        if self._failure is not None:
+            raise self._failure
 
     def _want(self, wanted: bool) -> None:
         with self._turn:
@@ -135,6 +196,8 @@ class CsvInput:
         data = b""
         try:
             data = self._filled(size)
+        except Exception as error:  # noqa: BLE001 - for whoever takes the batches: the library's thread would keep it, and need the interpreter
+            self._failure = error
         finally:
             with self._turn:
                 self._busy = False
@@ -179,18 +242,6 @@ class CsvInput:
             self.marked_any = True
             return marked(text).encode()
 
-    def readable(self) -> bool:
-        """Yes."""
-        return True
-
-    def writable(self) -> bool:
-        """No."""
-        return False
-
-    def seekable(self) -> bool:
-        """No."""
-        return False
-
     def close(self) -> None:
         """Ends the reading, and waits until the reader knows; the file itself belongs to whoever opened it."""
         with self._turn:
@@ -199,6 +250,10 @@ class CsvInput:
             self._turn.wait_for(lambda: not self._busy)
             if self._begun:
                 self._turn.wait_for(lambda: self._over, _FAILED if self._reader is None else _LAST_READ)
+        # It has been told, and may not have gone yet.
+        until = time.monotonic() + _LAST_READ
+        while self._thread.in_python() and time.monotonic() < until:
+            time.sleep(_MOMENT)
         # Not before: a reader that is given up waits for its thread, and the thread would wait here for its turn.
         self._reader = None
         self._source, self._waiting, self._tail = _Ended(self._source.position), b"", b""
