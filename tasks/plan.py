@@ -27,6 +27,7 @@ from prefect_gatehouse.run.pricing import Pricing, provider_limits, require_budg
 from prefect_gatehouse.run.rehearsal import rehearse
 from prefect_gatehouse.run.since import since_last_approval
 from prefect_gatehouse.run.stand_in import get_ready
+from prefect_gatehouse.run.standing import planned_promotion
 from prefect_gatehouse.run.values import BackendSnapshot, CredentialNeed, MinimisedData, Plan, PlanBody, Setting, SystemAddress, ValidatedData
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.tasks.gate import gate
@@ -102,6 +103,7 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
         tier=minimised.admitted.tier,
         since=since_last_approval(attempt.history, minimised.admitted, present["files"]),
         exceptions=exceptions_of(attempt.policy, attempt.settings, attempt.history, minimised.admitted),
+        promotion=planned_promotion(attempt.settings, attempt.history, minimised.admitted, present["workload_digest"]),
         cell=cell,
         **present,
     )

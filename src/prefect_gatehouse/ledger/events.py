@@ -669,6 +669,45 @@ class ExceptionReviewed(ExceptionAct):
     act: str = Field(description="Names this act, so that its signature serves no other.")
 
 
+# Promotions
+
+
+class PromotionAct(SignedAct):
+    """Somebody signed something about a promotion."""
+
+    promotion: str = Field(description="Names the promotion.")
+    reason: str
+    environment: str
+
+
+class WorkloadPromoted(PromotionAct):
+    """A workload may run in a tier, on what it did in the tier below; whether that counts, ``policy/promotions.py`` says."""
+
+    kind = "workload-promoted"
+    words = "promotion"
+    action: Literal["promote"]
+    tenant: str
+    pipeline: str
+    workload: Digest = Field(description="Over the workload's files.")
+    tier: str
+    below: str = Field(description="The tier that the evidence is of.")
+    owner: str = Field(description="Who the manifest says the pipeline's is.")
+    ticket: str
+    runs: tuple[str, ...] = Field(description="Runs of it in the tier below that were completed.")
+    jobs: int = Field(ge=0, description="Of these runs.")
+    fallbacks: int = Field(ge=0, description="Of these jobs, those on another backend than the first.")
+    checks: int = Field(ge=0, description="Expectations that the data and the results of these runs met.")
+
+
+class PromotionWithdrawn(PromotionAct):
+    """It is over."""
+
+    kind = "promotion-withdrawn"
+    words = "withdrawal of a promotion"
+    action: Literal["withdraw-promotion"]
+    act: str = Field(description="Names this act, so that its signature serves no other.")
+
+
 # Emergencies
 
 
@@ -775,6 +814,7 @@ KINDS: Mapping[str, type[Fact]] = {
         JobClosed, JobLeft, JobGone, JobUnknown, ProviderAsked, BackendPassedOver,
         PeopleChanged, BudgetSet, ProviderLimitSet, SpendingDiffered, ProviderApproved, ProviderDrifted,
         QuarantineImposed, QuarantineReleased, ExceptionGranted, ExceptionRevoked, ExceptionReviewed,
+        WorkloadPromoted, PromotionWithdrawn,
         ArtifactStored, ArtifactsDeleted, ReportWritten, ReportDeleted, RunReproduced, SyntheticRecorded,
     )
 }  # fmt: skip

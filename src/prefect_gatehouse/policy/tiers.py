@@ -41,6 +41,10 @@ class _Tier(Strict):
     cell: CellName = "bubblewrap"
     fallback: Literal["allowed", "forbidden"] = "forbidden"
     reuse: Literal["allowed", "forbidden"] = "forbidden"
+    promotion: Literal["required", "optional"] = "required"
+    promotion_runs: Annotated[int, Field(ge=1, le=1000)] = 1
+    promotion_fallback_percent: Annotated[int, Field(ge=0, le=100)] = 10
+    simulated_first: Literal["required", "optional"] = "required"
     drift: Literal["stop", "tell"] = "stop"
     wrong_per_person: Annotated[int, Field(ge=1, le=100)] = 3
     wrong_per_run: Annotated[int, Field(ge=1, le=100)] = 6
@@ -88,6 +92,10 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             cell=tier.cell,
             fallback=tier.fallback,
             reuse=tier.reuse,
+            promotion=tier.promotion,
+            promotion_runs=tier.promotion_runs,
+            promotion_fallback_percent=tier.promotion_fallback_percent,
+            simulated_first=tier.simulated_first,
             drift=tier.drift,
             wrong_per_person=tier.wrong_per_person,
             wrong_per_run=tier.wrong_per_run,

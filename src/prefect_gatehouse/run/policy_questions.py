@@ -15,6 +15,7 @@ from prefect_gatehouse.policy.decision import Decision
 from prefect_gatehouse.policy.interface import Policy, Question
 from prefect_gatehouse.policy.rules import RunClasses, TierRules
 from prefect_gatehouse.policy.tiers import effective_class
+from prefect_gatehouse.run.standing import Standing
 from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.vocabulary import Action
 
@@ -24,18 +25,35 @@ _CLEARANCE, _SIGN = "class-above-clearance", "unverified-requester"
 _ASK = "mend the manifest or ask the owner of the policies"
 
 
-def ask_request(policy: Policy, manifest: Manifest, requester: Requester, tier: TierRules, classes: RunClasses, environment: str) -> Decision:
+def ask_request(
+    policy: Policy, manifest: Manifest, requester: Requester, tier: TierRules, classes: RunClasses, environment: str, promoted: bool
+) -> Decision:
     """May this person run this pipeline here, read what it makes, and have it written where the manifest says?
+
+    ``promoted``: the tier wants no promotion of its workload, or there is one.
 
     Raises:
         Denied: The policy says no.
     """
-    context: _Context = {"backends_in_tier": set(manifest.execution.backends) <= set(tier.backends), **_class(classes), **_system(manifest, classes)}
+    context: _Context = {
+        "backends_in_tier": set(manifest.execution.backends) <= set(tier.backends),
+        "promoted": promoted,
+        **_class(classes),
+        **_system(manifest, classes),
+    }
     return _ask(policy, "request", manifest, requester, requester.clearance, tier, environment, context, classes)
 
 
-def ask_submit(policy: Policy, plan: Plan, approvals: int, environment: str, clearance: DataClass) -> Decision:
-    """May this plan's jobs be made now? ``clearance`` is the requester's, as the registry says now.
+def ask_submit(policy: Policy, plan: Plan, approvals: int, environment: str, clearance: DataClass, standing: Standing) -> Decision:
+    """May this plan's jobs be made now?
+
+    Args:
+        policy: The policy.
+        plan: The approved plan.
+        approvals: How many there are.
+        environment: Where this process runs.
+        clearance: The requester's, as the registry says now.
+        standing: What is known of the workload by now.
 
     Raises:
         Denied: The policy says no.
@@ -52,6 +70,8 @@ def ask_submit(policy: Policy, plan: Plan, approvals: int, environment: str, cle
         "tier_synthetic_only": admitted.tier.synthetic_only,
         "cost_microdollars": ceil(worst * _MICRO),  # never less than it may cost
         "envelope_microdollars": int(plan.body.cost * _MICRO),
+        "promoted": standing.promoted,
+        "simulated": standing.simulated,
         **_class(classes),
     }
     return _ask(policy, "submit", admitted.manifest, admitted.requester, clearance, admitted.tier, environment, context, classes, admitted.run_id)

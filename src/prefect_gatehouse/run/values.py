@@ -283,6 +283,19 @@ class PlannedException(Value):
     expires: AwareDatetime
 
 
+class PlannedPromotion(Value):
+    """Who promoted the workload into the tier, on what."""
+
+    promotion: str
+    promoted_by: str
+    ticket: str
+    at: str
+    below: str
+    runs: int
+    jobs: int
+    fallbacks: int
+
+
 class Leaving(Value):
     """How much could leave, in bits at most (``run/leaving.py``)."""
 
@@ -320,6 +333,7 @@ class PlanBody(Value):
     systems: tuple[SystemAddress, ...] = Field(description="Every declared system.")
     preflight: Preflight
     exceptions: tuple[PlannedException, ...] = Field((), description="Every exception to the policy that the run may use; no later one counts.")
+    promotion: PlannedPromotion | None = Field(None, description="That the run stands on; None where its tier asks for none.")
     cell: CellName = Field("none", description="Where the workload runs, in this and in every later round.")
 
     def digest(self) -> str:

@@ -1,0 +1,163 @@
+"""Promotions by hand: an approver looks at what a workload did in the tier below and signs that it may run in the next one."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import get_args
+
+from prefect_gatehouse.canonical import Json
+from prefect_gatehouse.errors import Denied, InputError, Tampered
+from prefect_gatehouse.evidence import approvals, signed
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.ledger.events import PromotionAct, PromotionWithdrawn, WorkloadPromoted
+from prefect_gatehouse.ledger.note import VerifierKey
+from prefect_gatehouse.ledger.seal import newest_copy
+from prefect_gatehouse.ledger.store import Event, Ledger
+from prefect_gatehouse.ledger.verify import verify
+from prefect_gatehouse.manifest.load import load_manifest
+from prefect_gatehouse.manifest.models import Manifest
+from prefect_gatehouse.operate.budgets import line_of
+from prefect_gatehouse.operate.signing import record
+from prefect_gatehouse.policy.promotions import Promotion, promotions
+from prefect_gatehouse.policy.rules import TierRules
+from prefect_gatehouse.policy.tiers import load_tiers
+from prefect_gatehouse.run.apart import workload_beside
+from prefect_gatehouse.run.holding import holding
+from prefect_gatehouse.run.standing import Record, record_of
+from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.vocabulary import TierName
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A workload on its way into its manifest's tier.
+
+    Attributes:
+        manifest: That names the tier.
+        workload: Digest of its files as they are now.
+        below: The tier that it comes from.
+        record: What it did there.
+        missing: What speaks against it, a sentence each; empty where it may be promoted.
+    """
+
+    manifest: Manifest
+    workload: str
+    below: TierName
+    record: Record
+    missing: tuple[str, ...]
+
+
+def candidate(settings: Settings, ledger: Ledger, file: Path) -> Candidate:
+    """Looks at what a manifest's workload did in the tier below, by this ledger.
+
+    Args:
+        settings: The installation.
+        ledger: The open ledger.
+        file: A manifest that names the tier to come into.
+
+    Raises:
+        InputError: The manifest is malformed, of another environment, or names the lowest tier.
+        Tampered: The ledger is not what was signed, or a run's values are not.
+    """
+    manifest = load_manifest(file).manifest
+    if manifest.environment != settings.environment:
+        advice = f"promote it where GATEHOUSE_ENVIRONMENT is {manifest.environment}"
+        raise InputError("the manifest names another environment than the one this process runs in", where=f"{file}: environment", advice=advice)
+    order: tuple[TierName, ...] = get_args(TierName)
+    place = order.index(manifest.tier)
+    if not place:
+        raise InputError(f"nothing is promoted into {manifest.tier}, the lowest tier", where=f"{file}: tier", advice=f"name {order[1]}")
+    _require_sound(settings, ledger)
+    workload, below = workload_beside(settings, manifest, file).digest, order[place - 1]
+    record_ = record_of(ledger, manifest.tenant, manifest.name, workload, below)
+    return Candidate(manifest, workload, below, record_, tuple(_missing(record_, load_tiers(settings.tiers)[manifest.tier], below)))
+
+
+def _missing(found: Record, tier: TierRules, below: str) -> list[str]:
+    missing = list(found.findings)
+    if len(found.runs) < tier.promotion_runs:
+        missing.insert(0, f"{len(found.runs)} of {tier.promotion_runs} completed runs of exactly these files in the tier {below}")
+    if found.fallbacks * 100 > found.jobs * tier.promotion_fallback_percent:
+        missing.append(f"{found.fallbacks} of {found.jobs} jobs ran on another backend than the first, more than {tier.promotion_fallback_percent} %")
+    return missing
+
+
+def _require_sound(settings: Settings, ledger: Ledger) -> None:
+    path = settings.home / "ledger.vkey"
+    if not path.exists():
+        raise InputError("nothing in this ledger has been signed yet", where=str(path), advice="a head is signed when a run ends")
+    trusted = VerifierKey.parse(path.read_text())
+    sound = verify(ledger, trusted, newest_copy(settings.home, trusted)).ok
+    if not sound or any(True for _ in chain(approvals.problems(ledger), signed.problems(ledger))):
+        raise Tampered("the ledger is not what was signed, so nothing can rest on it", where="ledger", advice="run: gatehouse verify")
+
+
+def promote(settings: Settings, ledger: Ledger, file: Path, ticket: str, reason: str) -> Event[WorkloadPromoted]:
+    """Signs with the caller's own key that a workload may run in its manifest's tier, and records it with what that rests on.
+
+    Raises:
+        InputError: As of ``candidate``; or a value is malformed, or the caller has no usable signing key.
+        Denied: Something is missing; the caller may not approve, is not the owner whom the manifest names, or has asked for one of the runs.
+        Tampered: As of ``candidate``.
+    """
+    found = candidate(settings, ledger, file)
+    if found.missing:
+        raise Denied("; ".join(found.missing), where="promotion", advice=f"run it in the tier {found.below} first, and see to what is left open")
+    manifest, rests = found.manifest, found.record
+    statement: dict[str, Json] = {
+        "action": "promote",
+        "promotion": str(uuid.uuid4()),
+        "tenant": manifest.tenant,
+        "pipeline": manifest.name,
+        "workload": found.workload,
+        "tier": manifest.tier,
+        "below": found.below,
+        "owner": manifest.owner,
+        "ticket": line_of(ticket, "--ticket"),
+        "runs": list(rests.runs),
+        "jobs": rests.jobs,
+        "fallbacks": rests.fallbacks,
+        "checks": rests.checks,
+        "reason": line_of(reason, "--reason"),
+        "environment": settings.environment,
+    }
+    owner = People(settings.people_folder()).get(manifest.owner)
+    requesters = {row.requester for row in ledger.runs() if row.run_id in rests.runs}
+
+    def refuse(fact: WorkloadPromoted) -> None:
+        if owner is not None and fact.person != owner.person:
+            raise Denied("a workload is promoted by its owner, whom the manifest names", where="owner", advice=f"have it done by {owner.person}")
+        if fact.person in requesters:
+            advice = "have another approver promote it"
+            raise Denied("whoever asked for a run does not promote what it shows", where="promotion", advice=advice)
+
+    return record(settings, ledger, WorkloadPromoted, statement, str(statement["promotion"]), "a workload is promoted", refuse)
+
+
+def withdraw(settings: Settings, ledger: Ledger, number: str, reason: str) -> Event[PromotionWithdrawn]:
+    """Signs that a promotion is over, at once; any approver may.
+
+    Raises:
+        InputError: There is none of this number, or the caller has no usable signing key.
+        Denied: The caller may not approve, or is in quarantine.
+    """
+    found = [event for event in ledger.facts(WorkloadPromoted) if number in {str(event.seq), event.fact.promotion}]
+    if not found:
+        raise InputError("there is no such promotion", where="promotion", advice="see them with: gatehouse promotions list")
+    act = str(uuid.uuid4())
+    said = {
+        "action": "withdraw-promotion",
+        "promotion": found[0].fact.promotion,
+        "reason": line_of(reason, "--reason"),
+        "environment": settings.environment,
+        "act": act,
+    }
+    return record(settings, ledger, PromotionWithdrawn, said, act, "a promotion is withdrawn")
+
+
+def known(settings: Settings, ledger: Ledger) -> list[Promotion]:
+    """Every promotion, newest first."""
+    return promotions(ledger.facts(PromotionAct), People(settings.people_folder()), holding(settings, ledger))[::-1]

@@ -1,0 +1,64 @@
+"""Promotions: a workload, by its digest, may run in a tier; evaluated here and nowhere else.
+
+A promotion counts where everything about it is right at the time of asking: signed by an approver in the registry who is neither the requester nor in
+quarantine, for this environment, and nobody has withdrawn it. A withdrawal counts whatever is wrong with it. What does not count is as if it were not
+there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from prefect_gatehouse.identity.people import People, Person
+from prefect_gatehouse.ledger.events import PromotionAct, PromotionWithdrawn, WorkloadPromoted
+from prefect_gatehouse.ledger.store import Event
+from prefect_gatehouse.policy.acts import why_void
+from prefect_gatehouse.policy.quarantine import Quarantines
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """A promotion that somebody has signed.
+
+    Attributes:
+        event: Who signed it, and for what.
+        void: Why it does not count; empty where it does.
+    """
+
+    event: Event[WorkloadPromoted]
+    void: str
+
+    def covers(self, tenant: str, pipeline: str, workload: str, tier: str, environment: str, requester: str) -> bool:
+        """Whether a run stands on it; nobody's own promotion serves their own runs, nor one that nobody signed for, where ``requester`` is empty."""
+        fact = self.event.fact
+        same = (fact.tenant, fact.pipeline, fact.workload, fact.tier, fact.environment) == (tenant, pipeline, workload, tier, environment)
+        return same and requester not in {"", fact.person} and not self.void
+
+
+def promotions(acts: Iterable[Event[PromotionAct]], people: People, quarantines: Quarantines) -> list[Promotion]:
+    """Every promotion that was ever signed, oldest first, with why it does not count.
+
+    Raises:
+        Tampered: The registry can't be read.
+    """
+    acts = list(acts)
+    # By its kind: a withdrawal of a newer release, which this one can't read whole, is one all the same; a promotion of one is none.
+    withdrawn = {str(event.data.get("promotion")) for event in acts if event.kind == PromotionWithdrawn.kind}
+    everybody = people.all() if acts else ()
+    return [
+        Promotion(event, _void(event, event.fact, everybody, quarantines, withdrawn))  # type: ignore[arg-type]
+        for event in acts
+        if isinstance(event.fact, WorkloadPromoted)
+    ]
+
+
+def _void(
+    event: Event[PromotionAct], fact: WorkloadPromoted, everybody: Collection[Person], quarantines: Quarantines, withdrawn: Collection[str]
+) -> str:
+    if fact.promotion in withdrawn:
+        return "withdrawn"
+    void = why_void(event, everybody)
+    if void:
+        return void
+    return "its person is in quarantine" if quarantines.of("principal", fact.person) is not None else ""

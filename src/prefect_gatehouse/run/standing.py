@@ -1,0 +1,147 @@
+"""What is known of a workload, by its digest: whether it was promoted into a tier, what it did there, and whether a simulator has seen it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.requester import Requester
+from prefect_gatehouse.ledger.events import JobSubmitted, PromotionAct, WorkloadPromoted
+from prefect_gatehouse.ledger.projection import RunRow
+from prefect_gatehouse.ledger.store import Event, Ledger
+from prefect_gatehouse.manifest.models import Manifest
+from prefect_gatehouse.policy.promotions import promotions
+from prefect_gatehouse.run.chain import Chain
+from prefect_gatehouse.run.holding import holding
+from prefect_gatehouse.run.open_jobs import left
+from prefect_gatehouse.run.values import AdmittedRun, Plan, PlannedPromotion
+from prefect_gatehouse.settings import Settings
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the policy is told of a workload when its jobs are about to be made.
+
+    Attributes:
+        promoted: It was promoted into the tier, or the tier asks for none.
+        simulated: Every backend is a simulator, or a run of it on simulators alone was completed, or the tier asks for none.
+    """
+
+    promoted: bool
+    simulated: bool
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a workload did in a tier.
+
+    Attributes:
+        runs: Its completed runs, newest first.
+        jobs: Of these.
+        fallbacks: Of these jobs, those on another backend than the plan's first.
+        checks: Expectations that data and results met.
+        findings: What somebody still has to see to, a sentence each.
+    """
+
+    runs: tuple[str, ...]
+    jobs: int
+    fallbacks: int
+    checks: int
+    findings: tuple[str, ...]
+
+
+def promotion_of(settings: Settings, history: Ledger, manifest: Manifest, workload: str, requester: Requester) -> Event[WorkloadPromoted] | None:
+    """The newest promotion of a workload into its manifest's tier that counts for this requester."""
+    acts = history.facts(PromotionAct)
+    if not acts:
+        return None
+    who = requester.person if requester.method != "unverified" else ""
+    scope = (manifest.tenant, manifest.name, workload, manifest.tier, settings.environment, who)
+    found = promotions(acts, People(settings.people_folder()), holding(settings, history))
+    return next((each.event for each in reversed(found) if each.covers(*scope)), None)
+
+
+def planned_promotion(settings: Settings, history: Ledger, admitted: AdmittedRun, workload: str) -> PlannedPromotion | None:
+    """What people are shown of it before they approve."""
+    found = promotion_of(settings, history, admitted.manifest, workload, admitted.requester)
+    if found is None:
+        return None
+    fact = found.fact
+    return PlannedPromotion(
+        promotion=fact.promotion,
+        promoted_by=fact.person,
+        ticket=fact.ticket,
+        at=found.at,
+        below=fact.below,
+        runs=len(fact.runs),
+        jobs=fact.jobs,
+        fallbacks=fact.fallbacks,
+    )
+
+
+def standing_of(settings: Settings, history: Ledger, plan: Plan) -> Standing:
+    """What is known now of the workload of a plan."""
+    admitted, tier, workload = plan.admitted, plan.body.tier, plan.body.workload_digest
+    promoted = tier.promotion == "optional" or promotion_of(settings, history, admitted.manifest, workload, admitted.requester) is not None
+    simulated = tier.simulated_first == "optional" or all(each.simulator for each in plan.body.backends)
+    return Standing(promoted, simulated or _simulated(history, admitted.manifest, workload))
+
+
+def record_of(history: Ledger, tenant: str, pipeline: str, workload: str, tier: str) -> Record:
+    """What a workload did in a tier, by the ledger.
+
+    Raises:
+        Tampered: The ledger does not have what led to one of its runs.
+    """
+    chosen = [(row, admitted) for row, admitted in _runs(history, tenant, pipeline, workload) if row.tier == tier]
+    jobs = fallbacks = checks = 0
+    completed: list[str] = []
+    open_keys, findings = left(history), []
+    for row, _ in chosen:
+        made = [event.fact for event in history.facts(JobSubmitted, run_id=row.run_id)]
+        owed = sum(fact.key in open_keys for fact in made)
+        if row.ending is None:
+            findings.append(f"run {row.run_id} has not ended")
+        if owed:
+            findings.append(f"run {row.run_id} is not done with {owed} of its jobs at their provider")
+        plan = Chain(history, row.run_id).read(Plan.gate, Plan) if row.ending == "completed" else None
+        if plan is None:
+            continue
+        completed.append(row.run_id)
+        jobs += len(made)
+        fallbacks += sum(fact.backend != plan.body.backends[0].name for fact in made)
+        checks += _checks(history, row.run_id)
+    return Record(tuple(completed), jobs, fallbacks, checks, tuple(findings))
+
+
+def _checks(history: Ledger, run_id: str) -> int:
+    """Expectations that its suites held, of every validation that it passed."""
+    found = 0
+    for event in history.events(run_id, "gate-passed"):
+        value = event.data.get("value")
+        if event.data.get("gate") in {"validate_input", "validate_output"} and isinstance(value, dict):
+            found += len(value.get("report", {}).get("results", ()))
+    return found
+
+
+def _simulated(history: Ledger, manifest: Manifest, workload: str) -> bool:
+    """Whether a completed run of the workload had all of its jobs, and at least one, on simulators."""
+    for row, _ in _runs(history, manifest.tenant, manifest.name, workload):
+        plan = Chain(history, row.run_id).read(Plan.gate, Plan) if row.ending == "completed" else None
+        if plan is None:
+            continue
+        simulators = {each.name for each in plan.body.backends if each.simulator}
+        used = {event.fact.backend for event in history.facts(JobSubmitted, run_id=row.run_id)}
+        if used and used <= simulators:
+            return True
+    return False
+
+
+def _runs(history: Ledger, tenant: str, pipeline: str, workload: str) -> Iterator[tuple[RunRow, AdmittedRun]]:
+    """Runs of a workload, newest first."""
+    for row in history.runs():
+        if (row.tenant, row.pipeline) == (tenant, pipeline):
+            admitted = Chain(history, row.run_id).read(AdmittedRun.gate, AdmittedRun)
+            if admitted is not None and admitted.workload_digest == workload:
+                yield row, admitted
