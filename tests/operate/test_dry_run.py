@@ -31,7 +31,8 @@ def strict(tmp_path: Path) -> Pipeline:
     """A pipeline of a tier that admits signed requests only and has the pre-flight left out; its blocks exist nowhere."""
     made = Pipeline(tmp_path / "p", None, "none", tier="integration", blocks=("secret/nowhere-key", "secret/nowhere-url"))
     tiers = tmp_path / "tiers.yaml"
-    tiers.write_text(made.settings.tiers.read_text().replace("preflight: required", "preflight: never"))
+    shipped = made.settings.tiers.read_text()
+    tiers.write_text(shipped.replace("preflight: required", "preflight: never").replace("promotion: required", "promotion: optional"))
     made.settings = made.settings.model_copy(update={"tiers": tiers})
     return made
 

@@ -105,6 +105,8 @@ def tier_rules(**change: Any) -> TierRules:
         "approval_window_seconds": 3600,
         "resume_window_seconds": 3600,
         "drift": "tell",
+        "promotion": "optional",
+        "simulated_first": "optional",
     }
     return TierRules.model_validate(fields | change)
 

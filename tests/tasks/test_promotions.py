@@ -282,6 +282,7 @@ def test_evidence_of_ones_own_and_of_an_edited_ledger(house: House) -> None:
     with pytest.raises(Denied, match="whoever asked for a run"):
         house.promote("uma")
     with house.ledger.transaction() as tx:
+        tx.connection.exec_driver_sql("DROP TRIGGER gatehouse_events_no_update")
         tx.connection.exec_driver_sql("UPDATE gatehouse_events SET body = replace(body, 'completed', 'Completed')")
     with pytest.raises(Tampered):
         house.promote()
