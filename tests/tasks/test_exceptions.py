@@ -26,6 +26,7 @@ from prefect_gatehouse.ledger.store import Event
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate import exceptions as control
 from prefect_gatehouse.operate import quarantine
+from prefect_gatehouse.operate.registry import Registrar
 from prefect_gatehouse.operate.runs import signed_for
 from prefect_gatehouse.policy.cedar import CedarPolicy, load_policy
 from prefect_gatehouse.policy.exceptions import Excepting
@@ -60,6 +61,12 @@ class Bureau:
 
     def as_(self, who: str) -> Settings:
         return self.settings.model_copy(update={"identity": self.folder / who})
+
+    def again(self, who: str) -> None:
+        """Somebody goes, and comes back with the same key."""
+        registrar = Registrar(self.settings, self.ledger, "x")
+        registrar.revoke(who, None)
+        registrar.add(who, key=public_line(self.folder / who), roles=frozenset({"approver"}), clearance=DataClass.RESTRICTED)
 
     def grant(self, who: str = "tess", **change: str) -> Event[ExceptionGranted]:
         said = {
@@ -148,6 +155,7 @@ VOID: dict[str, Callable[[Bureau], None]] = {
     "in_another_s_name": lambda bureau: bureau.write("tess", key="own"),
     "revoked": lambda bureau: control.revoke(bureau.as_("uma"), bureau.ledger, str(bureau.grant().seq), "x") and None,
     "its_person_revoked": lambda bureau: bureau.grant() and bureau.people.revoke("tess"),
+    "its_person_revoked_and_added_again": lambda bureau: bureau.grant() and bureau.again("tess"),
     "its_person_in_quarantine": lambda bureau: bureau.grant() and quarantine.impose(bureau.as_("uma"), bureau.ledger, "tess", "x") and None,
 }
 

@@ -30,6 +30,7 @@ from prefect_gatehouse.ledger.events import JobSubmitted, WorkloadPromoted
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate import promotion as control
 from prefect_gatehouse.operate import quarantine
+from prefect_gatehouse.operate.registry import Registrar
 from prefect_gatehouse.operate.runs import signed_for
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.plan_view import sections
@@ -94,6 +95,12 @@ class House:
 
     def admitted(self, who: str = "ann") -> AdmittedRun:
         return admit(self.desk.attempt, str(self.file), signed_for(self.as_(who), self.file))
+
+    def again(self, who: str) -> None:
+        """Somebody goes, and comes back with the same key."""
+        registrar = Registrar(self.desk.settings, self.ledger, "x")
+        registrar.revoke(who, None)
+        registrar.add(who, key=public_line(self.folder / who), roles=frozenset({"approver"}), clearance=DataClass.RESTRICTED)
 
     def promote(self, who: str = "tess") -> int:
         return control.promote(self.as_(who), self.ledger, self.file, "CHG-9", "It behaves").seq
@@ -209,6 +216,7 @@ VOID: dict[str, Callable[[House], object]] = {
     "in_another_s_name": lambda house: house.write("tess", key="own"),
     "withdrawn": lambda house: control.withdraw(house.as_("uma"), house.ledger, str(house.promote()), "x"),
     "its_person_revoked": lambda house: house.promote() and house.people.revoke("tess"),
+    "its_person_revoked_and_added_again": lambda house: house.promote() and house.again("tess"),
     "its_person_in_quarantine": lambda house: house.promote() and quarantine.impose(house.as_("uma"), house.ledger, "tess", "x"),
 }
 

@@ -32,6 +32,7 @@ from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.operate import quarantine as control
 from prefect_gatehouse.operate.budgets import set_budget
 from prefect_gatehouse.operate.inbox import inbox
+from prefect_gatehouse.operate.registry import Registrar
 from prefect_gatehouse.providers.simulator.aer import AerBackend
 from prefect_gatehouse.run.answer import Answer
 from prefect_gatehouse.run.approvals import ask, judge, standing
@@ -343,6 +344,17 @@ def test_a_release_whose_person_was_revoked_since(yard: Yard) -> None:
     assert "not an approver's" in held.void[-1]
     yard.release(who="bob")
     assert yard.held() == []
+
+
+def test_a_release_whose_person_was_revoked_and_added_again(yard: Yard) -> None:
+    """Whoever comes back has released nothing."""
+    yard.impose()
+    yard.release()
+    registrar = Registrar(yard.desk.settings, yard.ledger, "x")
+    registrar.revoke("uma", None)
+    registrar.add("uma", key=public_line(yard.folder / "uma"), roles=frozenset({"approver"}))
+    (held,) = holding(yard.desk.settings, yard.ledger).all()
+    assert "revoked since" in held.void[-1]
 
 
 def test_a_release_whose_key_has_expired_since(yard: Yard) -> None:

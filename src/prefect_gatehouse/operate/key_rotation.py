@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from prefect_gatehouse.canonical import Json, canonical
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.events import GatePassed, KeyRotationDecided, KeysRotated, QuarantineAct
+from prefect_gatehouse.ledger.events import GatePassed, KeyRotationDecided, KeysRotated
 from prefect_gatehouse.ledger.store import LEDGER, Ledger
 from prefect_gatehouse.manifest.models import Purpose
-from prefect_gatehouse.policy.quarantine import Quarantines
+from prefect_gatehouse.policy.quarantine import quarantines_in
 from prefect_gatehouse.run.registry import require_as_recorded
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.secrets.lease_record import LeaseRecord
@@ -110,6 +110,6 @@ def decide(settings: Settings, ledger: Ledger, block: str, before: int, after: i
     person = owner.person if owner is not None else "unverified"
     decided = KeyRotationDecided.model_validate({**statement, "person": person, "key": key, "signature": signature})
     with ledger.transaction() as tx:
-        Quarantines(tx.facts(QuarantineAct), People(settings.people_folder())).refuse_person(person)
+        quarantines_in(tx, People(settings.people_folder())).refuse_person(person)
         tx.append(f"keys-rotation-decided:{rotation_id}", LEDGER, decided)
     return Rotation(rotation_id, decided)

@@ -21,6 +21,7 @@ from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.operate.budgets import line_of
 from prefect_gatehouse.operate.signing import record
+from prefect_gatehouse.policy.acts import signatories
 from prefect_gatehouse.policy.promotions import Promotion, promotions
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.policy.tiers import load_tiers
@@ -160,4 +161,4 @@ def withdraw(settings: Settings, ledger: Ledger, number: str, reason: str) -> Ev
 
 def known(settings: Settings, ledger: Ledger) -> list[Promotion]:
     """Every promotion, newest first."""
-    return promotions(ledger.facts(PromotionAct), People(settings.people_folder()), holding(settings, ledger))[::-1]
+    return promotions(ledger.facts(PromotionAct), signatories(ledger, People(settings.people_folder())), holding(settings, ledger))[::-1]

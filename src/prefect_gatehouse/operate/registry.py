@@ -12,11 +12,11 @@ from prefect_gatehouse.errors import Denied, InputError, Tampered
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.keys import fingerprint
 from prefect_gatehouse.identity.people import People, Told, identifier
-from prefect_gatehouse.ledger.events import PeopleChanged, QuarantineAct
+from prefect_gatehouse.ledger.events import PeopleChanged
 from prefect_gatehouse.ledger.store import LEDGER, Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate.budgets import line_of
-from prefect_gatehouse.policy.quarantine import Quarantines
+from prefect_gatehouse.policy.quarantine import Quarantines, quarantines_in
 from prefect_gatehouse.run.plan import registry_of
 from prefect_gatehouse.run.registry import changes, require_as_recorded
 from prefect_gatehouse.run.under import this_user
@@ -122,7 +122,7 @@ class Registrar:
             fact = fact.model_copy(update=self._signed(fact))
             with self._ledger.transaction() as tx:
                 if told["action"] != "revoke-person" and told["action"] != "revoke-key":
-                    _refuse_quarantined(Quarantines(tx.facts(QuarantineAct), self.people), fact)
+                    _refuse_quarantined(quarantines_in(tx, self.people), fact)
                 # The next head covers it, not one that is signed here: another machine of this ledger may not have its key.
                 tx.append(f"{fact.kind}:{fact.change}", LEDGER, fact)
 

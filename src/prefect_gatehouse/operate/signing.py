@@ -10,10 +10,10 @@ from prefect_gatehouse.canonical import Json, canonical
 from prefect_gatehouse.errors import Denied, GatehouseError
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.events import QuarantineAct, QuarantineImposed, SignedAct
+from prefect_gatehouse.ledger.events import QuarantineImposed, SignedAct
 from prefect_gatehouse.ledger.seal import seal_home
 from prefect_gatehouse.ledger.store import LEDGER, Event, Ledger
-from prefect_gatehouse.policy.quarantine import Quarantines
+from prefect_gatehouse.policy.quarantine import quarantines_in
 from prefect_gatehouse.run.registry import require_as_recorded
 from prefect_gatehouse.settings import Settings
 
@@ -57,7 +57,7 @@ def record(
     refuse(fact)
     name = f"{kind.kind}:{act}"
     with ledger.transaction() as tx:
-        Quarantines(tx.facts(QuarantineAct), People(settings.people_folder())).refuse_person(fact.person)
+        quarantines_in(tx, People(settings.people_folder())).refuse_person(fact.person)
         tx.append(name, LEDGER, fact)
     # An emergency holds though this machine has not the ledger's key; what is under way has to be ended, and the next head covers the act.
     with suppress(GatehouseError) if emergency else nullcontext():

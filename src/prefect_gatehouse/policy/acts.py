@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import Protocol, TypeVar
 
 from prefect_gatehouse.canonical import canonical
 from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.identity import sshsig
-from prefect_gatehouse.identity.people import Person, owner_among
-from prefect_gatehouse.ledger.events import SignedAct
+from prefect_gatehouse.identity.people import People, Person, owner_among
+from prefect_gatehouse.ledger.events import Fact, PeopleChanged, SignedAct
 from prefect_gatehouse.ledger.store import Event
+
+F = TypeVar("F", bound=Fact)
 
 
 def is_signed(fact: SignedAct) -> bool:
@@ -20,17 +24,59 @@ def is_signed(fact: SignedAct) -> bool:
         return False
 
 
-def why_void(event: Event[SignedAct], people: Iterable[Person]) -> str:
-    """Why an act is no approver's; empty where it is.
+def revoked_since(changes: Iterable[Event[PeopleChanged]], seq: int, person: str, key: str) -> bool:
+    """Whether somebody, or their key, was revoked after an event; added again, they carry nothing of what was signed before."""
+    gone = [change.fact for change in changes if change.seq > seq and change.fact.whom == person]
+    return any(each.action == "revoke-person" or (each.action == "revoke-key" and each.fingerprint == key) for each in gone)
+
+
+class Signatories:
+    """Who may have signed an act: the registry as it is now, and what has become of its people since. Read once, and only where it is asked.
 
     Args:
-        event: The act. Its key has to be valid when it was recorded, and may have expired since; a revoked one is gone.
-        people: The registry as it is now.
+        people: The registry.
+        changes: Gives its changes, as the ledger has them.
     """
-    fact = event.fact
-    if not is_signed(fact):
-        return "it is not signed, or not what was signed"
-    owner = owner_among(people, fact.key, event.when)
-    if owner is None or owner.person != fact.person or "approver" not in owner.roles:
-        return "its key is not an approver's of that name"
-    return ""
+
+    def __init__(self, people: People, changes: Callable[[], Iterable[Event[PeopleChanged]]]) -> None:
+        self._people = people
+        self._changes = changes
+
+    @cached_property
+    def everybody(self) -> tuple[Person, ...]:
+        """The people of the registry.
+
+        Raises:
+            Tampered: It can't be read.
+        """
+        return tuple(self._people.all())
+
+    @cached_property
+    def _revocations(self) -> tuple[Event[PeopleChanged], ...]:
+        return tuple(self._changes())
+
+    def why_void(self, event: Event[SignedAct]) -> str:
+        """Why an act is no approver's; empty where it is.
+
+        Args:
+            event: The act. Its key has to be valid when it was recorded, and may have expired since; a revoked one is gone.
+        """
+        fact = event.fact
+        if not is_signed(fact):
+            return "it is not signed, or not what was signed"
+        owner = owner_among(self.everybody, fact.key, event.when)
+        if owner is None or owner.person != fact.person or "approver" not in owner.roles:
+            return "its key is not an approver's of that name"
+        return "its person or key was revoked since" if revoked_since(self._revocations, event.seq, fact.person, fact.key) else ""
+
+
+class Facts(Protocol):
+    """What has events: a ledger, or a transaction of one."""
+
+    def facts(self, kind: type[F], /) -> Iterable[Event[F]]:
+        """The events of a kind, oldest first."""
+
+
+def signatories(source: Facts, people: People) -> Signatories:
+    """Those of a ledger."""
+    return Signatories(people, lambda: source.facts(PeopleChanged))

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from prefect_gatehouse.errors import Denied
-from prefect_gatehouse.identity.people import People, Person
 from prefect_gatehouse.ledger.events import ExceptionAct, ExceptionGranted, ExceptionRevoked
 from prefect_gatehouse.ledger.store import Event
-from prefect_gatehouse.policy.acts import why_void
+from prefect_gatehouse.policy.acts import Signatories
 from prefect_gatehouse.policy.decision import Decision
 from prefect_gatehouse.policy.interface import Policy, Question
 from prefect_gatehouse.policy.quarantine import Quarantines
@@ -53,7 +52,7 @@ class Granted:
         return here and requester not in {"", fact.person} and not self.void
 
 
-def granted(acts: Iterable[Event[ExceptionAct]], people: People, quarantines: Quarantines, now: datetime) -> list[Granted]:
+def granted(acts: Iterable[Event[ExceptionAct]], known: Signatories, quarantines: Quarantines, now: datetime) -> list[Granted]:
     """Every exception that was ever granted, oldest first, with why it does not count.
 
     Raises:
@@ -62,9 +61,8 @@ def granted(acts: Iterable[Event[ExceptionAct]], people: People, quarantines: Qu
     acts = list(acts)
     # By its kind: a revocation of a newer release, which this one can't read whole, is one all the same; a grant of one is none.
     revoked = {str(event.data.get("exception")) for event in acts if event.kind == ExceptionRevoked.kind}
-    everybody = people.all()
     return [
-        Granted(event, _void(event, event.fact, everybody, quarantines, now, revoked))  # type: ignore[arg-type]
+        Granted(event, _void(event, event.fact, known, quarantines, now, revoked))  # type: ignore[arg-type]
         for event in acts
         if isinstance(event.fact, ExceptionGranted)
     ]
@@ -73,7 +71,7 @@ def granted(acts: Iterable[Event[ExceptionAct]], people: People, quarantines: Qu
 def _void(
     event: Event[ExceptionAct],
     fact: ExceptionGranted,
-    everybody: Collection[Person],
+    known: Signatories,
     quarantines: Quarantines,
     now: datetime,
     revoked: Collection[str],
@@ -84,12 +82,12 @@ def _void(
         return "expired"
     if fact.expires - event.when > LONGEST:
         return f"longer than {LONGEST.days} days"
-    void = why_void(event, everybody)
+    void = known.why_void(event)
     if void:
         return void
     if fact.person == fact.owner:
         return "its owner granted it"
-    if all(each.person != fact.owner for each in everybody):
+    if all(each.person != fact.owner for each in known.everybody):
         return "its owner is not in the registry"
     return "its person is in quarantine" if quarantines.of("principal", fact.person) is not None else ""
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from prefect_gatehouse.identity.people import People, Person
 from prefect_gatehouse.ledger.events import PromotionAct, PromotionWithdrawn, WorkloadPromoted
 from prefect_gatehouse.ledger.store import Event
-from prefect_gatehouse.policy.acts import why_void
+from prefect_gatehouse.policy.acts import Signatories
 from prefect_gatehouse.policy.quarantine import Quarantines
 
 
@@ -36,7 +35,7 @@ class Promotion:
         return same and requester not in {"", fact.person} and not self.void
 
 
-def promotions(acts: Iterable[Event[PromotionAct]], people: People, quarantines: Quarantines) -> list[Promotion]:
+def promotions(acts: Iterable[Event[PromotionAct]], known: Signatories, quarantines: Quarantines) -> list[Promotion]:
     """Every promotion that was ever signed, oldest first, with why it does not count.
 
     Raises:
@@ -45,20 +44,17 @@ def promotions(acts: Iterable[Event[PromotionAct]], people: People, quarantines:
     acts = list(acts)
     # By its kind: a withdrawal of a newer release, which this one can't read whole, is one all the same; a promotion of one is none.
     withdrawn = {str(event.data.get("promotion")) for event in acts if event.kind == PromotionWithdrawn.kind}
-    everybody = people.all() if acts else ()
     return [
-        Promotion(event, _void(event, event.fact, everybody, quarantines, withdrawn))  # type: ignore[arg-type]
+        Promotion(event, _void(event, event.fact, known, quarantines, withdrawn))  # type: ignore[arg-type]
         for event in acts
         if isinstance(event.fact, WorkloadPromoted)
     ]
 
 
-def _void(
-    event: Event[PromotionAct], fact: WorkloadPromoted, everybody: Collection[Person], quarantines: Quarantines, withdrawn: Collection[str]
-) -> str:
+def _void(event: Event[PromotionAct], fact: WorkloadPromoted, known: Signatories, quarantines: Quarantines, withdrawn: Collection[str]) -> str:
     if fact.promotion in withdrawn:
         return "withdrawn"
-    void = why_void(event, everybody)
+    void = known.why_void(event)
     if void:
         return void
     return "its person is in quarantine" if quarantines.of("principal", fact.person) is not None else ""

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from prefect_gatehouse.errors import Quarantined
-from prefect_gatehouse.identity.people import People, Person
+from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.events import QuarantineAct, QuarantineImposed, QuarantineReleased, RunAdmitted
 from prefect_gatehouse.ledger.store import Event
-from prefect_gatehouse.policy.acts import is_signed, why_void
+from prefect_gatehouse.policy.acts import Facts, Signatories, is_signed, signatories
 from prefect_gatehouse.vocabulary import QuarantineScope
 
 _NOBODY = "unverified"
@@ -56,15 +56,14 @@ class Quarantines:
 
     Args:
         acts: All acts, in the ledger's order.
-        people: The registry; read only where something was released.
+        signatories: Who may have signed; asked only where something was released.
 
     Raises:
         Quarantined: One of them is of a newer release than this one.
     """
 
-    def __init__(self, acts: Iterable[Event[QuarantineAct]], people: People) -> None:
-        self._people = people
-        self._everybody: tuple[Person, ...] | None = None  # read once, however much was released
+    def __init__(self, acts: Iterable[Event[QuarantineAct]], signatories: Signatories) -> None:
+        self._signatories = signatories
         self._holding: dict[str, Quarantine] = {}
         for event in acts:
             if isinstance(event.fact, QuarantineImposed):
@@ -131,14 +130,22 @@ class Quarantines:
         """Why a release does not count."""
         if fact.environment != imposed.environment:
             return "it is of another environment"
-        if self._everybody is None:
-            self._everybody = self._people.all()
-        void = why_void(event, self._everybody)
+        void = self._signatories.why_void(event)
         if void:
             return void
         if fact.person == imposed.person or fact.key == imposed.key:
             return "whoever imposed it can't release it"
         return "its person is in quarantine" if self.of("principal", fact.person) is not None else ""
+
+
+def quarantines_in(source: Facts, people: People) -> Quarantines:
+    """Those that hold, by a ledger or a transaction of one.
+
+    Args:
+        source: Where the acts are.
+        people: The registry of now.
+    """
+    return Quarantines(source.facts(QuarantineAct), signatories(source, people))
 
 
 def _imposed(event: Event[QuarantineAct]) -> Event[QuarantineImposed]:

@@ -22,14 +22,14 @@ from prefect_gatehouse.ledger.events import (
     ApprovalRejected,
     PeopleChanged,
     PlanAnswer,
-    QuarantineAct,
     SignedAnswer,
 )
 from prefect_gatehouse.ledger.store import Event, Ledger, Transaction
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.plurals import counted
+from prefect_gatehouse.policy.acts import revoked_since
 from prefect_gatehouse.policy.classes import leaving
-from prefect_gatehouse.policy.quarantine import Quarantines
+from prefect_gatehouse.policy.quarantine import quarantines_in
 from prefect_gatehouse.run.answer import (
     Answer,
     CheckedAnswer,
@@ -253,7 +253,7 @@ def require_approved(ledger: Ledger, plan: Plan, people: People) -> tuple[Approv
     now = standing(ledger, plan)
     if now.rejected_by is not None:
         raise Rejected(f"rejected by {now.rejected_by}", where="await_approval", advice="mend the plan and start a new run")
-    held = Quarantines(ledger.facts(QuarantineAct), people)
+    held = quarantines_in(ledger, people)
     for approval in now.approvals:
         held.refuse_person(approval.person)
         event = ledger.find(approval.event_id, ApprovalGiven)
@@ -268,7 +268,7 @@ def _recheck(ledger: Ledger, event: Event[ApprovalGiven], people: People, plan: 
     person = people.get(event.fact.person)
     if person is None or "approver" not in person.roles:
         raise Denied("an approver has been revoked since", where="await_approval", advice="have the plan approved again in a new run")
-    if _revoked_since(ledger, event):  # and added again: what was given before counts no more
+    if revoked_since(ledger.newest(PeopleChanged, behind=event.seq), event.seq, event.fact.person, event.fact.fingerprint):
         raise Denied("an approver has been revoked since", where="await_approval", advice="have the plan approved again in a new run")
     longest = timedelta(seconds=plan.admitted.tier.approval_age_seconds)
     if datetime.now(UTC) - event.when > longest:
@@ -287,11 +287,6 @@ def _recheck(ledger: Ledger, event: Event[ApprovalGiven], people: People, plan: 
         raise Denied("an approval claims another method than it proves", where="await_approval", advice="run: gatehouse verify")
     require_strength(method, plan.admitted.tier)
     require_cleared(person, plan.body.classes)
-
-
-def _revoked_since(ledger: Ledger, event: Event[ApprovalGiven]) -> bool:
-    gone = [change.fact for change in ledger.newest(PeopleChanged, behind=event.seq) if change.fact.whom == event.fact.person]
-    return any(each.action == "revoke-person" or (each.action == "revoke-key" and each.fingerprint == event.fact.fingerprint) for each in gone)
 
 
 def signer(ledger: Ledger, event: Event[ApprovalGiven], plan: Plan) -> VerifiedKey:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.events import ExceptionAct
 from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.policy.acts import signatories
 from prefect_gatehouse.policy.exceptions import Excepting, Granted, granted
 from prefect_gatehouse.policy.interface import Policy
 from prefect_gatehouse.run.chain import Chain
@@ -44,4 +45,4 @@ def _granted(settings: Settings, history: Ledger) -> list[Granted]:
     acts = history.facts(ExceptionAct)
     if not acts:
         return []
-    return granted(acts, People(settings.people_folder()), holding(settings, history), datetime.now(UTC))
+    return granted(acts, signatories(history, People(settings.people_folder())), holding(settings, history), datetime.now(UTC))

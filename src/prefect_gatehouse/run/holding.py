@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.events import QuarantineAct
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.store import Ledger
-from prefect_gatehouse.policy.quarantine import Quarantines
+from prefect_gatehouse.policy.quarantine import Quarantines, quarantines_in
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import QuarantineScope
 
 
 def holding(settings: Settings, ledger: Ledger) -> Quarantines:
     """Those that hold, now."""
-    return Quarantines(ledger.facts(QuarantineAct), People(settings.people_folder()))
+    return quarantines_in(ledger, People(settings.people_folder()))
 
 
 def why_stopped(held: Quarantines, run: RunRow, backends: Collection[str] = ()) -> list[str]:

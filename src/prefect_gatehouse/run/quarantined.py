@@ -6,9 +6,9 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.events import ApprovalGiven, QuarantineAct
+from prefect_gatehouse.ledger.events import ApprovalGiven
 from prefect_gatehouse.ledger.store import Transaction
-from prefect_gatehouse.policy.quarantine import Quarantines
+from prefect_gatehouse.policy.quarantine import Quarantines, quarantines_in
 
 if TYPE_CHECKING:
     from prefect_gatehouse.run.attempt import Attempt
@@ -19,8 +19,8 @@ def quarantines(tx: Transaction, attempt: Attempt) -> Quarantines:
 
     The registry is the one of now: a release is no part of a plan, and one whose person was revoked since does not stand.
     """
-    acts = tx.facts(QuarantineAct) if attempt.history is attempt.ledger else attempt.history.facts(QuarantineAct)
-    return Quarantines(acts, People(attempt.settings.people_folder()))
+    source = tx if attempt.history is attempt.ledger else attempt.history
+    return quarantines_in(source, People(attempt.settings.people_folder()))
 
 
 def refuse_quarantined(tx: Transaction, attempt: Attempt, *backends: str) -> None:

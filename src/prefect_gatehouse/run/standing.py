@@ -11,6 +11,7 @@ from prefect_gatehouse.ledger.events import JobSubmitted, PromotionAct, Workload
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.models import Manifest
+from prefect_gatehouse.policy.acts import signatories
 from prefect_gatehouse.policy.promotions import promotions
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.holding import holding
@@ -58,7 +59,7 @@ def promotion_of(settings: Settings, history: Ledger, manifest: Manifest, worklo
         return None
     who = requester.person if requester.method != "unverified" else ""
     scope = (manifest.tenant, manifest.name, workload, manifest.tier, settings.environment, who)
-    found = promotions(acts, People(settings.people_folder()), holding(settings, history))
+    found = promotions(acts, signatories(history, People(settings.people_folder())), holding(settings, history))
     return next((each.event for each in reversed(found) if each.covers(*scope)), None)
 
 
