@@ -19,7 +19,7 @@ from prefect_gatehouse.run.policy_questions import ask_request
 from prefect_gatehouse.run.preflight import refuse_unlooked
 from prefect_gatehouse.run.quarantined import quarantines, refuse_quarantined
 from prefect_gatehouse.run.registry import require_as_recorded
-from prefect_gatehouse.run.standing import promotion_of
+from prefect_gatehouse.run.standing import standing_to_ask
 from prefect_gatehouse.run.values import AdmittedRun
 from prefect_gatehouse.tasks.gate import gate
 
@@ -71,9 +71,8 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
     requester = requester.model_copy(update={"clearance": attempt.people.clearance(requester, tier.unverified_class)})
     classes = classes_of(loaded.manifest, load_class_rules(attempt.settings.classes))
     refuse_long_retention(loaded.manifest, classes.rules)
-    promotion = promotion_of(attempt.settings, attempt.history, loaded.manifest, workload.digest, requester)
-    promoted = tier.promotion == "optional" or promotion is not None
-    decision = ask_request(attempt.policy, loaded.manifest, requester, tier, classes, environment, promoted)
+    known = standing_to_ask(attempt.settings, attempt.history, loaded.manifest, tier, folder, workload.digest, requester)
+    decision = ask_request(attempt.policy, loaded.manifest, requester, tier, classes, environment, known)
     refuse_unlooked(loaded.manifest, tier)
     refuse_unrehearsed(loaded.manifest, tier)
     refuse_fallback(loaded.manifest, tier)

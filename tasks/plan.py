@@ -14,6 +14,7 @@ from prefect_gatehouse.run import plan_page
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.boundary import guard_payload
 from prefect_gatehouse.run.cells import cell_of, driven, start_ahead
+from prefect_gatehouse.run.classified import planned_classes
 from prefect_gatehouse.run.credentials import Fetch
 from prefect_gatehouse.run.drift import refuse_drift
 from prefect_gatehouse.run.excepted import exceptions_of
@@ -103,6 +104,7 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
         tier=minimised.admitted.tier,
         since=since_last_approval(attempt.history, minimised.admitted, present["files"]),
         exceptions=exceptions_of(attempt.policy, attempt.settings, attempt.history, minimised.admitted),
+        source_classes=planned_classes(attempt.settings, attempt.history, minimised.admitted),
         promotion=planned_promotion(attempt.settings, attempt.history, minimised.admitted, present["workload_digest"]),
         cell=cell,
         **present,

@@ -11,7 +11,7 @@ simulator; another device; a simulator for a device. A run's is the worst of its
 
 Ending = Literal["completed", "denied", "rejected", "expired", "cancelled", "abandoned"]
 
-Role = Literal["requester", "approver", "auditor"]
+Role = Literal["requester", "approver", "auditor", "data-owner"]
 """What a person may be."""
 
 TierName = Literal["prototype", "integration", "business"]

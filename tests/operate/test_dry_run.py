@@ -32,7 +32,7 @@ def strict(tmp_path: Path) -> Pipeline:
     made = Pipeline(tmp_path / "p", None, "none", tier="integration", blocks=("secret/nowhere-key", "secret/nowhere-url"))
     tiers = tmp_path / "tiers.yaml"
     shipped = made.settings.tiers.read_text()
-    tiers.write_text(shipped.replace("preflight: required", "preflight: never").replace("promotion: required", "promotion: optional"))
+    tiers.write_text(shipped.replace("preflight: required", "preflight: never").replace("ion: required", "ion: optional"))
     made.settings = made.settings.model_copy(update={"tiers": tiers})
     return made
 

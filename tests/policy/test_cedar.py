@@ -25,7 +25,7 @@ EVERYWHERE = {"running_environment": "local", "tier_unverified": False}
 READ: dict[str, str | int | bool] = {"output_class": 2, "class_for_requesters": True}
 TARGET: dict[str, str | int | bool] = {"system_highest_class": 2, "class_written_back": True}
 CONTEXTS: dict[str, dict[str, str | int | bool]] = {
-    "request": {"backends_in_tier": True, "promoted": True, **READ, **TARGET},
+    "request": {"backends_in_tier": True, "promoted": True, "classes_signed": True, **READ, **TARGET},
     "submit": {
         "backends_in_tier": True,
         "data_class": 2,
@@ -35,6 +35,7 @@ CONTEXTS: dict[str, dict[str, str | int | bool]] = {
         "synthetic": False,
         "tier_synthetic_only": False,
         "promoted": True,
+        "classes_signed": True,
         "simulated": True,
         "cost_microdollars": 10,
         "envelope_microdollars": 10,
@@ -81,6 +82,8 @@ FORBIDS: list[tuple[str, str, dict[str, str | int | bool]]] = [
     ("class-above-tier", "submit", {"data_class": 3}),
     ("not-enough-approvals", "submit", {"approvals": 0}),
     ("not-synthetic", "submit", {"tier_synthetic_only": True}),
+    ("class-not-signed", "request", {"classes_signed": False}),
+    ("class-not-signed", "submit", {"classes_signed": False}),
     ("not-promoted", "request", {"promoted": False}),
     ("not-promoted", "submit", {"promoted": False}),
     ("not-simulated", "submit", {"simulated": False}),

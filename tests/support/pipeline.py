@@ -206,9 +206,9 @@ class Pipeline:
         self.zone.mkdir(parents=True)
         self.settings = Settings(home=self.home, environment="local")
         if tier != "prototype" and "GATEHOUSE_TIERS" not in self.environment:
-            # What a workload has to have done in the tier below is tests/tasks/test_promotions.py's.
+            # What a workload did in the tier below, and whose word the classes are: tests/tasks/test_promotions.py, test_classifications.py.
             tiers = folder / "tiers.yaml"
-            tiers.write_text(self.settings.tiers.read_text().replace("promotion: required", "promotion: optional"))
+            tiers.write_text(self.settings.tiers.read_text().replace("ion: required", "ion: optional"))
             self.settings = self.settings.model_copy(update={"tiers": tiers})
             self.environment["GATEHOUSE_TIERS"] = str(tiers)
         self.settings.folder("")

@@ -105,6 +105,7 @@ def tier_rules(**change: Any) -> TierRules:
         "approval_window_seconds": 3600,
         "resume_window_seconds": 3600,
         "drift": "tell",
+        "classification": "optional",
         "promotion": "optional",
         "simulated_first": "optional",
     }

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "keys": ("keys:command", "Make, list and rotate the root keys of the tokens."),
     "budget": ("budget:command", "Show, set and explain what tenants may spend."),
     "policy": ("policy:command", "Check the policies against what they are to decide."),
+    "classes": ("classes:command", "Sign, list and withdraw the classes of sources, as their data owner."),
     "promote": ("promote:promote", "Let a workload into the next tier, on what it did in the tier below."),
     "promotions": ("promote:promotions", "List and withdraw promotions."),
     "exceptions": ("exceptions:command", "Grant, list, revoke and review exceptions to the policy."),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 from pydantic import AwareDatetime, Field, ValidationError
 
@@ -23,7 +24,7 @@ from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.value import Value
 from prefect_gatehouse.vocabulary import Role
 
-ROLES: tuple[Role, ...] = ("requester", "approver", "auditor")
+ROLES: tuple[Role, ...] = get_args(Role)
 _PERSON = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,118}[a-z0-9])?")
 
 

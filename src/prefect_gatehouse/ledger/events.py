@@ -19,7 +19,7 @@ from prefect_gatehouse.errors import Tampered
 from prefect_gatehouse.manifest.columns import Scheme
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.value import Digest, Value
-from prefect_gatehouse.vocabulary import Action, CellName, Ending, Method, QuarantineScope, WorkerKind
+from prefect_gatehouse.vocabulary import Action, CellName, Ending, Method, QuarantineScope, Role, WorkerKind
 
 
 class Fact(Value):
@@ -505,10 +505,12 @@ class JobSettled(Fact):
 
 
 class SignedAct(Fact):
-    """What somebody who may approve has signed at the command line."""
+    """What somebody of a role, an approver unless said, has signed at the command line."""
 
     words: ClassVar[str] = ""
     """What it is, for people."""
+    role: ClassVar[Role] = "approver"
+    """Whose it is to sign."""
     unsigned: ClassVar[bool] = False
     """Whether it may be without a signature, which is told wherever it is shown."""
     person: str
@@ -669,6 +671,39 @@ class ExceptionReviewed(ExceptionAct):
     act: str = Field(description="Names this act, so that its signature serves no other.")
 
 
+# Classes of data
+
+
+class ClassesAct(SignedAct):
+    """A data owner signed something about the classes of a source."""
+
+    role = "data-owner"
+    classification: str = Field(description="Names the classification.")
+    reason: str
+    environment: str
+
+
+class ClassesSigned(ClassesAct):
+    """Which class each column of a source has; the newest of a source counts, where it does (``policy/classifications.py``)."""
+
+    kind = "classes-signed"
+    words = "classification"
+    action: Literal["classify"]
+    tenant: str
+    source: Digest = Field(description="Over what the manifest says of where the rows come from.")
+    named: str = Field(description="The source, for people.")
+    columns: dict[str, DataClass]
+
+
+class ClassesWithdrawn(ClassesAct):
+    """It is over: every column of the source is restricted."""
+
+    kind = "classes-withdrawn"
+    words = "withdrawal of a classification"
+    action: Literal["withdraw-classification"]
+    act: str = Field(description="Names this act, so that its signature serves no other.")
+
+
 # Promotions
 
 
@@ -814,7 +849,7 @@ KINDS: Mapping[str, type[Fact]] = {
         JobClosed, JobLeft, JobGone, JobUnknown, ProviderAsked, BackendPassedOver,
         PeopleChanged, BudgetSet, ProviderLimitSet, SpendingDiffered, ProviderApproved, ProviderDrifted,
         QuarantineImposed, QuarantineReleased, ExceptionGranted, ExceptionRevoked, ExceptionReviewed,
-        WorkloadPromoted, PromotionWithdrawn,
+        WorkloadPromoted, PromotionWithdrawn, ClassesSigned, ClassesWithdrawn,
         ArtifactStored, ArtifactsDeleted, ReportWritten, ReportDeleted, RunReproduced, SyntheticRecorded,
     )
 }  # fmt: skip

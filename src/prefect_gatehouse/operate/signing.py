@@ -16,6 +16,7 @@ from prefect_gatehouse.ledger.store import LEDGER, Event, Ledger
 from prefect_gatehouse.policy.quarantine import quarantines_in
 from prefect_gatehouse.run.registry import require_as_recorded
 from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.vocabulary import Role
 
 A = TypeVar("A", bound=SignedAct)
 
@@ -53,7 +54,7 @@ def record(
     emergency = issubclass(kind, QuarantineImposed)
     if not emergency:  # which is stopped whatever has become of the registry
         require_as_recorded(settings, ledger, People(settings.people_folder()))
-    fact = kind.model_validate({**statement, **_signed(settings, statement, what)})
+    fact = kind.model_validate({**statement, **_signed(settings, statement, what, kind.role)})
     refuse(fact)
     name = f"{kind.kind}:{act}"
     with ledger.transaction() as tx:
@@ -67,16 +68,17 @@ def record(
     return recorded
 
 
-def _signed(settings: Settings, statement: Mapping[str, Json], what: str) -> dict[str, str]:
+def _signed(settings: Settings, statement: Mapping[str, Json], what: str, role: Role) -> dict[str, str]:
     """Person, key and signature of a statement."""
     message = canonical(dict(statement))
     signature = sshsig.sign(settings.identity_key(), message)
     key = sshsig.verify(signature, message).fingerprint
     owner = People(settings.people_folder()).owner_of(key)
-    if owner is None or "approver" not in owner.roles:
+    if owner is None or role not in owner.roles:
+        may = "who may approve" if role == "approver" else f"with the role {role}"
         raise Denied(
-            f"{what} by somebody who may approve, and this key is nobody's who may",
+            f"{what} by somebody {may}, and this key is nobody's {may.removeprefix('who may approve') or 'who may'}",
             where=str(settings.identity_key()),
-            advice="ask an approver, or be registered as one: gatehouse people add NAME --role approver --key FILE.pub",
+            advice=f"ask one of them, or be registered as one: gatehouse people add NAME --role {role} --key FILE.pub",
         )
     return {"person": owner.person, "key": key, "signature": signature}

@@ -56,7 +56,7 @@ class Signatories:
         return tuple(self._changes())
 
     def why_void(self, event: Event[SignedAct]) -> str:
-        """Why an act is no approver's; empty where it is.
+        """Why an act is not of somebody whose it is to sign; empty where it is.
 
         Args:
             event: The act. Its key has to be valid when it was recorded, and may have expired since; a revoked one is gone.
@@ -65,8 +65,8 @@ class Signatories:
         if not is_signed(fact):
             return "it is not signed, or not what was signed"
         owner = owner_among(self.everybody, fact.key, event.when)
-        if owner is None or owner.person != fact.person or "approver" not in owner.roles:
-            return "its key is not an approver's of that name"
+        if owner is None or owner.person != fact.person or fact.role not in owner.roles:
+            return f"its key is not {'an' if fact.role == 'approver' else 'a'} {fact.role}'s of that name"
         return "its person or key was revoked since" if revoked_since(self._revocations, event.seq, fact.person, fact.key) else ""
 
 

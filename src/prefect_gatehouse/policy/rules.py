@@ -34,6 +34,7 @@ class TierRules(Value):
     cell: CellName = Field("bubblewrap", description="The weakest cell that a workload may run in.")
     fallback: Literal["allowed", "forbidden"] = Field("allowed", description="Whether a manifest may name more than one backend.")
     reuse: Literal["allowed", "forbidden"] = Field("forbidden", description="Whether an earlier result may answer an identical request.")
+    classification: Literal["required", "optional"] = Field("required", description="Whether a column has the class that its data owner signed.")
     promotion: Literal["required", "optional"] = Field("required", description="Whether a workload has to be promoted into the tier.")
     promotion_runs: int = Field(1, ge=1, description="Fewest runs in the tier below that a promotion rests on.")
     promotion_fallback_percent: int = Field(10, ge=0, le=100, description="Most of their jobs that may have run on another backend than the first.")

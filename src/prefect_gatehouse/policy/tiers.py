@@ -41,6 +41,7 @@ class _Tier(Strict):
     cell: CellName = "bubblewrap"
     fallback: Literal["allowed", "forbidden"] = "forbidden"
     reuse: Literal["allowed", "forbidden"] = "forbidden"
+    classification: Literal["required", "optional"] = "required"
     promotion: Literal["required", "optional"] = "required"
     promotion_runs: Annotated[int, Field(ge=1, le=1000)] = 1
     promotion_fallback_percent: Annotated[int, Field(ge=0, le=100)] = 10
@@ -92,6 +93,7 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             cell=tier.cell,
             fallback=tier.fallback,
             reuse=tier.reuse,
+            classification=tier.classification,
             promotion=tier.promotion,
             promotion_runs=tier.promotion_runs,
             promotion_fallback_percent=tier.promotion_fallback_percent,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.manifest.data import S3Objects
 from prefect_gatehouse.policy.classes import in_words, target_of
-from prefect_gatehouse.run.values import BackendSnapshot, Plan, PlannedPromotion, Since
+from prefect_gatehouse.run.values import BackendSnapshot, Plan, PlannedClasses, PlannedPromotion, Since
 from prefect_gatehouse.workload.runner.choose import denies
 from prefect_gatehouse.workload.summary import CircuitsSummary
 
@@ -282,6 +282,11 @@ def _exceptions(plan: Plan) -> list[Section]:
     return [Section("Exceptions to the policy", headers, rows, "The run may use them; one that is over or revoked by then does not count")]
 
 
+def _classes(found: PlannedClasses | None) -> Iterator[tuple[str, str]]:
+    if found is not None:
+        yield "Classes of the source", _printable(f"signed by {found.signed_by} on {found.at[:10]}")
+
+
 def _promotion(found: PlannedPromotion | None) -> Iterator[tuple[str, str]]:
     if found is not None:
         jobs = f"{_count(found.jobs, 'job')}, {found.fallbacks} of them on another backend than the first"
@@ -303,6 +308,7 @@ def _code(plan: Plan) -> Section:
         ("Folder", _printable(f"{admitted.folder}, manifest {admitted.file}")),
         ("Policy", body.policy_digest),
         ("Tier", f"{tier.name}: {_count(tier.approvers, 'approver')}, {tier.weakest_method} or stronger, data up to {tier.highest_class}"),
+        *_classes(body.source_classes),
         *_promotion(body.promotion),
         ("Registry of people", _printable(body.registry)),
         ("Installed packages", body.packages_digest),

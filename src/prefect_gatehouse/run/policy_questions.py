@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from decimal import Decimal
 from math import ceil
 
@@ -21,27 +22,26 @@ from prefect_gatehouse.vocabulary import Action
 
 _MICRO = 1_000_000
 _Context = dict[str, str | int | bool]
+_UNSIGNED = "class-not-signed"
 _CLEARANCE, _SIGN = "class-above-clearance", "unverified-requester"
 _ASK = "mend the manifest or ask the owner of the policies"
 
 
 def ask_request(
-    policy: Policy, manifest: Manifest, requester: Requester, tier: TierRules, classes: RunClasses, environment: str, promoted: bool
+    policy: Policy, manifest: Manifest, requester: Requester, tier: TierRules, classes: RunClasses, environment: str, standing: Standing
 ) -> Decision:
     """May this person run this pipeline here, read what it makes, and have it written where the manifest says?
-
-    ``promoted``: the tier wants no promotion of its workload, or there is one.
 
     Raises:
         Denied: The policy says no.
     """
     context: _Context = {
         "backends_in_tier": set(manifest.execution.backends) <= set(tier.backends),
-        "promoted": promoted,
+        **_standing(standing),
         **_class(classes),
         **_system(manifest, classes),
     }
-    return _ask(policy, "request", manifest, requester, requester.clearance, tier, environment, context, classes)
+    return _ask(policy, "request", manifest, requester, requester.clearance, tier, environment, context, classes, unsigned=standing.unsigned)
 
 
 def ask_submit(policy: Policy, plan: Plan, approvals: int, environment: str, clearance: DataClass, standing: Standing) -> Decision:
@@ -70,11 +70,12 @@ def ask_submit(policy: Policy, plan: Plan, approvals: int, environment: str, cle
         "tier_synthetic_only": admitted.tier.synthetic_only,
         "cost_microdollars": ceil(worst * _MICRO),  # never less than it may cost
         "envelope_microdollars": int(plan.body.cost * _MICRO),
-        "promoted": standing.promoted,
         "simulated": standing.simulated,
+        **_standing(standing),
         **_class(classes),
     }
-    return _ask(policy, "submit", admitted.manifest, admitted.requester, clearance, admitted.tier, environment, context, classes, admitted.run_id)
+    asked = (admitted.manifest, admitted.requester, clearance, admitted.tier, environment, context, classes, admitted.run_id)
+    return _ask(policy, "submit", *asked, unsigned=standing.unsigned)
 
 
 def ask_secret(policy: Policy, admitted: AdmittedRun, purpose: Purpose, environment: str) -> Decision:
@@ -138,6 +139,10 @@ def _ask_target(policy: Policy, action: Action, plan: Plan, declared: bool, envi
     return _ask(policy, action, admitted.manifest, admitted.requester, clearance, admitted.tier, environment, context, classes, admitted.run_id)
 
 
+def _standing(standing: Standing) -> _Context:
+    return {"promoted": standing.promoted, "classes_signed": not standing.unsigned}
+
+
 def _class(classes: RunClasses) -> _Context:
     return {"output_class": classes.output_class.rank, "class_for_requesters": "requester" in classes.rules.readers}
 
@@ -157,6 +162,7 @@ def _ask(
     context: _Context,
     classes: RunClasses,
     run: str = "",
+    unsigned: Collection[str] = (),
 ) -> Decision:
     decision = policy.ask(
         Question(
@@ -172,7 +178,6 @@ def _ask(
         )
     )
     if not decision.allowed:
-        sentences = "; ".join(f"{policy.explain(reason)} [{reason}]" for reason in decision.reasons)
         words = {
             "requester": requester.person,
             "output_class": str(classes.output_class),
@@ -183,11 +188,13 @@ def _ask(
             "environment": environment,
             "pipeline_environment": manifest.environment,
             "run": run,
+            "unsigned_columns": ", ".join(unsigned),
         }
+        sentences = "; ".join(f"{_filled(policy.explain(reason), words)} [{reason}]" for reason in decision.reasons)
         # Nobody can be cleared who is not known: such a request has to be signed first.
         reasons = [_SIGN if requester.method == "unverified" and item == _CLEARANCE else item for item in decision.reasons]
         advice = "; ".join(dict.fromkeys(_filled(policy.advise(item), words) or _ASK for item in reasons))
-        if any(item.startswith("class-") for item in decision.reasons):
+        if any(item.startswith("class-") and item != _UNSIGNED for item in decision.reasons):
             advice = f"the output is {in_words(classes.output_class, classes.because)}; {advice}"
         raise Denied(sentences, where=f"policy: {action}", advice=advice)
     return decision

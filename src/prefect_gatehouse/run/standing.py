@@ -1,9 +1,13 @@
-"""What is known of a workload, by its digest: whether it was promoted into a tier, what it did there, and whether a simulator has seen it."""
+"""What is known of a workload, by its digest: whether it was promoted into a tier, what it did there, and whether a simulator has seen it.
+
+With it goes what is known of the source: which of its columns have a class that no data owner has signed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.requester import Requester
@@ -13,7 +17,9 @@ from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.policy.acts import signatories
 from prefect_gatehouse.policy.promotions import promotions
+from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.run.chain import Chain
+from prefect_gatehouse.run.classified import unsigned_columns
 from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.open_jobs import left
 from prefect_gatehouse.run.values import AdmittedRun, Plan, PlannedPromotion
@@ -22,15 +28,17 @@ from prefect_gatehouse.settings import Settings
 
 @dataclass(frozen=True)
 class Standing:
-    """What the policy is told of a workload when its jobs are about to be made.
+    """What the policy is told of a workload and its source.
 
     Attributes:
         promoted: It was promoted into the tier, or the tier asks for none.
         simulated: Every backend is a simulator, or a run of it on simulators alone was completed, or the tier asks for none.
+        unsigned: Columns with a class that no data owner has signed; none where the tier asks for none.
     """
 
     promoted: bool
     simulated: bool
+    unsigned: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -81,12 +89,21 @@ def planned_promotion(settings: Settings, history: Ledger, admitted: AdmittedRun
     )
 
 
+def standing_to_ask(
+    settings: Settings, history: Ledger, manifest: Manifest, tier: TierRules, folder: Path, workload: str, who: Requester
+) -> Standing:
+    """What is known when a run is about to be admitted; no simulator is asked for yet."""
+    promoted = tier.promotion == "optional" or promotion_of(settings, history, manifest, workload, who) is not None
+    unsigned = () if tier.classification == "optional" else unsigned_columns(settings, history, manifest, folder, who)
+    return Standing(promoted, simulated=True, unsigned=unsigned)
+
+
 def standing_of(settings: Settings, history: Ledger, plan: Plan) -> Standing:
-    """What is known now of the workload of a plan."""
+    """What is known now of the workload of a plan, and of its source."""
     admitted, tier, workload = plan.admitted, plan.body.tier, plan.body.workload_digest
-    promoted = tier.promotion == "optional" or promotion_of(settings, history, admitted.manifest, workload, admitted.requester) is not None
+    now = standing_to_ask(settings, history, admitted.manifest, tier, Path(admitted.folder), workload, admitted.requester)
     simulated = tier.simulated_first == "optional" or all(each.simulator for each in plan.body.backends)
-    return Standing(promoted, simulated or _simulated(history, admitted.manifest, workload))
+    return replace(now, simulated=simulated or _simulated(history, admitted.manifest, workload))
 
 
 def record_of(history: Ledger, tenant: str, pipeline: str, workload: str, tier: str) -> Record:

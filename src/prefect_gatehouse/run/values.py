@@ -296,6 +296,14 @@ class PlannedPromotion(Value):
     fallbacks: int
 
 
+class PlannedClasses(Value):
+    """Who signed the classes of the source."""
+
+    classification: str
+    signed_by: str
+    at: str
+
+
 class Leaving(Value):
     """How much could leave, in bits at most (``run/leaving.py``)."""
 
@@ -333,6 +341,7 @@ class PlanBody(Value):
     systems: tuple[SystemAddress, ...] = Field(description="Every declared system.")
     preflight: Preflight
     exceptions: tuple[PlannedException, ...] = Field((), description="Every exception to the policy that the run may use; no later one counts.")
+    source_classes: PlannedClasses | None = Field(None, description="A data owner's word on the source's columns; None where there is none.")
     promotion: PlannedPromotion | None = Field(None, description="That the run stands on; None where its tier asks for none.")
     cell: CellName = Field("none", description="Where the workload runs, in this and in every later round.")
 

@@ -1,0 +1,70 @@
+"""Whose word the classes of a source's columns are: a data owner's, signed; evaluated here and nowhere else.
+
+The newest classification of a source by somebody else than the requester counts, where it is signed by a data owner in the registry who is not in
+quarantine, for this tenant and environment, and not withdrawn. One that does not count is none, and no older one takes its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from prefect_gatehouse.ledger.events import ClassesAct, ClassesSigned, ClassesWithdrawn
+from prefect_gatehouse.ledger.store import Event
+from prefect_gatehouse.manifest.columns import Drop, ShiftDates
+from prefect_gatehouse.manifest.data import Data
+from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.policy.acts import Signatories
+from prefect_gatehouse.policy.quarantine import Quarantines
+
+
+@dataclass(frozen=True)
+class Classification:
+    """The classes of a source that somebody has signed.
+
+    Attributes:
+        event: Who signed, and which.
+        void: Why it does not count; empty where it does.
+    """
+
+    event: Event[ClassesSigned]
+    void: str
+
+
+def classifications(acts: Iterable[Event[ClassesAct]], known: Signatories, quarantines: Quarantines) -> list[Classification]:
+    """Every classification that was ever signed, oldest first, with why it does not count.
+
+    Raises:
+        Tampered: The registry can't be read.
+    """
+    acts = list(acts)
+    # By its kind: a withdrawal of a newer release, which this one can't read whole, is one all the same.
+    withdrawn = {str(event.data.get("classification")) for event in acts if event.kind == ClassesWithdrawn.kind}
+    found = []
+    for event in acts:
+        fact = event.fact
+        if isinstance(fact, ClassesSigned):
+            void = "withdrawn" if fact.classification in withdrawn else known.why_void(event)
+            if not void and quarantines.of("principal", fact.person) is not None:
+                void = "its person is in quarantine"
+            found.append(Classification(event, void))  # type: ignore[arg-type]
+    return found
+
+
+def that_counts(found: Iterable[Classification], tenant: str, source: str, environment: str, requester: str) -> Classification | None:
+    """The newest of a source that somebody else than the requester has signed, where it counts; ``requester`` is empty where nobody signed."""
+    of_it = [
+        each
+        for each in found
+        if (each.event.fact.tenant, each.event.fact.source, each.event.fact.environment) == (tenant, source, environment)
+        and each.event.fact.person != requester
+    ]
+    return of_it[-1] if of_it and not of_it[-1].void else None
+
+
+def lower_than_signed(data: Data, signed: Mapping[str, DataClass]) -> tuple[str, ...]:
+    """Columns that are read, with a lower class in the manifest than was signed; one that nobody has signed for is restricted."""
+    read = {name for name, column in data.columns.items() if not isinstance(column, Drop)}
+    read |= {column.subject for column in data.columns.values() if isinstance(column, ShiftDates)}
+    declared = {name: column.data_class for name, column in data.columns.items() if name in read}
+    return tuple(name for name, data_class in declared.items() if data_class.rank < signed.get(name, DataClass.RESTRICTED).rank)
