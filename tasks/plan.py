@@ -103,6 +103,7 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
         since=since_last_approval(attempt.history, minimised.admitted, present["files"]),
         exceptions=exceptions_of(attempt.policy, attempt.settings, attempt.history, minimised.admitted),
         cell=cell,
+        bundle=attempt.parts.bundle(attempt.history, minimised.admitted.tier),
         **present,
     )
     made = Plan(validated=validated, body=body, digest=body.digest(), made_at=datetime.now(UTC), rehearsal=rehearsal)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.bundles import sign_bundle
 from tests.support.pipeline import REQUESTER, ROWS, Pipeline
 
 from prefect_gatehouse.data.scratch import remove_dead, scratch_home
@@ -33,6 +34,7 @@ def strict(tmp_path: Path) -> Pipeline:
     tiers = tmp_path / "tiers.yaml"
     tiers.write_text(made.settings.tiers.read_text().replace("preflight: required", "preflight: never"))
     made.settings = made.settings.model_copy(update={"tiers": tiers})
+    sign_bundle(made.settings, made.ledger, version=2)
     return made
 
 

@@ -32,6 +32,7 @@ from prefect_gatehouse.run.values import (
     Preparation,
     ProviderLimit,
     Setting,
+    SignedBundle,
     Since,
     SourceFile,
     SystemAddress,
@@ -220,7 +221,8 @@ def test_any_single_change_gives_another_digest(project: Project) -> None:
     backends = tuple(each.model_copy(update=more) for each in project.plan.body.backends)
     words = ("exception", "rule", "owner", "granted_by", "ticket", "residual_risk", "compensating_control")
     excepted = PlannedException.model_validate({**dict.fromkeys(words, "x"), "expires": datetime(2026, 12, 1, tzinfo=UTC)})
-    body = project.plan.body.model_copy(update={"backends": backends, "exceptions": (excepted,)})
+    bundle = SignedBundle(version=1, digest="0" * 64, signers=("ann (legal)",))
+    body = project.plan.body.model_copy(update={"backends": backends, "exceptions": (excepted,), "bundle": bundle})
     places = list(leaves(dumped(body)))
     assert {step for where in places for step in where if isinstance(step, str)} == fields_of(PlanBody)
     found = {where: PlanBody.digest(changed(body, where, others(at(dumped(body), where)))) for where in places}

@@ -46,14 +46,14 @@ def record(
 
     Raises:
         InputError: The caller has no usable signing key.
-        Denied: The caller's key belongs to nobody who may approve.
+        Denied: The caller's key belongs to nobody who may approve; of an act that asks for no approver, to nobody.
         Quarantined: The caller is in quarantine.
         Tampered: The registry was changed beside `gatehouse people`.
     """
     emergency = issubclass(kind, QuarantineImposed)
     if not emergency:  # which is stopped whatever has become of the registry
         require_as_recorded(settings, ledger, People(settings.people_folder()))
-    fact = kind.model_validate({**statement, **_signed(settings, statement, what)})
+    fact = kind.model_validate({**statement, **_signed(settings, statement, what, by_approvers=kind.by_approvers)})
     refuse(fact)
     name = f"{kind.kind}:{act}"
     with ledger.transaction() as tx:
@@ -67,13 +67,16 @@ def record(
     return recorded
 
 
-def _signed(settings: Settings, statement: Mapping[str, Json], what: str) -> dict[str, str]:
+def _signed(settings: Settings, statement: Mapping[str, Json], what: str, *, by_approvers: bool) -> dict[str, str]:
     """Person, key and signature of a statement."""
     message = canonical(dict(statement))
     signature = sshsig.sign(settings.identity_key(), message)
     key = sshsig.verify(signature, message).fingerprint
     owner = People(settings.people_folder()).owner_of(key)
-    if owner is None or "approver" not in owner.roles:
+    if owner is None and not by_approvers:
+        advice = "sign with a key of yours that the registry has (GATEHOUSE_IDENTITY), or have it added: gatehouse people add"
+        raise Denied(f"{what} by somebody in the registry, and this key is nobody's", where=str(settings.identity_key()), advice=advice)
+    if owner is None or (by_approvers and "approver" not in owner.roles):
         raise Denied(
             f"{what} by somebody who may approve, and this key is nobody's who may",
             where=str(settings.identity_key()),
