@@ -311,6 +311,28 @@ def test_an_old_registry_put_back(house: House) -> None:
     assert "registry of people" in house.refused()
 
 
+def test_a_process_that_died_before_the_files_were_written(house: House) -> None:
+    """Recorded, not made: taking away is repeated; an addition is undone by somebody who may make it, and by nobody else."""
+    people, lea = house.settings.people_folder(), as_(house.settings, "lea")
+    house.admit()
+    for change in ("revoke", "add"):
+        shutil.copytree(people, house.folder / f"before-{change}")
+        if change == "add":
+            Registrar(lea, house.ledger, "").add("cyd", key=None, roles=frozenset({"auditor"}))
+        else:
+            Registrar(house.settings, house.ledger, "").revoke("bob", None)
+        shutil.copytree(house.folder / f"before-{change}", people, dirs_exist_ok=True)
+        assert "registry of people" in house.refused()
+        if change == "add":
+            Registrar(as_(house.settings, "ann"), house.ledger, "x").accept()
+            assert "registry of people" in house.refused()
+            Registrar(lea, house.ledger, "it was not made").accept()
+        else:
+            Registrar(house.settings, house.ledger, "").revoke("bob", None)
+            Registrar(house.settings, house.ledger, "it was made twice").accept()
+        assert house.admit()
+
+
 def test_the_prototype_tier_works_unsigned_and_says_so(house: House) -> None:
     """What approvers read names version and signers, or that nobody answers for the rules."""
     assert shown(house.planned()).startswith("bundle version 1, signed by eve (engineering), lea (legal), sam (security); ")

@@ -213,7 +213,8 @@ def registry_now(bundles: Bundles, changes: Iterable[Event[PeopleChanged]]) -> s
     """The digest that the registry has by the bundle that stands and what was recorded since; None where something else was changed under it.
 
     A change that nobody who may has signed takes nothing with it. Taking away needs nobody's role; it counts always, so where it was made to
-    a registry that the bundle does not know, no older registry is right either.
+    a registry that the bundle does not know, no older registry is right either. A process may die between a change's event and its files:
+    taking away can be repeated, and somebody who may make the change may accept the registry as it was before.
 
     Args:
         bundles: The bundles; one of them stands.
@@ -221,15 +222,20 @@ def registry_now(bundles: Bundles, changes: Iterable[Event[PeopleChanged]]) -> s
     """
     current = bundles.current
     assert current is not None  # the caller has looked
-    now = current.bundle.people
+    now = before = current.bundle.people
+    whom = ""  # of the newest addition
     for event in changes:
         fact = event.fact
         if event.seq <= current.behind:
             continue
         if fact.action in REVOKES:
-            if fact.before != now:
+            if now not in {fact.before, fact.after}:
                 return None
-            now = fact.after
-        elif fact.action == "add-person" and fact.before == now and bundles.may_change_people(fact, event.when, event.seq):
-            now = fact.after
+            now = before = fact.after  # nothing leads behind it
+        elif not bundles.may_change_people(fact, event.when, event.seq):
+            continue
+        elif fact.action == "add-person" and fact.before == now:
+            now, before, whom = fact.after, fact.before, fact.whom
+        elif fact.action == "accept-registry" and fact.after == before and fact.person != whom:
+            now = before
     return now
