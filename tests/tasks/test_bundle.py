@@ -311,6 +311,15 @@ def test_an_old_registry_put_back(house: House) -> None:
     assert "registry of people" in house.refused()
 
 
+def test_an_old_registry_in_another_folder(house: House) -> None:
+    """What is recorded of an environment's registry is about all of its folders, or a copy would undo a revocation."""
+    elsewhere = house.folder / "elsewhere"
+    shutil.copytree(house.settings.people_folder(), elsewhere)
+    Registrar(house.settings, house.ledger, "left").revoke("bob", None)
+    house.settings = house.settings.model_copy(update={"people": elsewhere})
+    assert "registry of people" in house.refused()
+
+
 def test_a_process_that_died_before_the_files_were_written(house: House) -> None:
     """Recorded, not made: taking away is repeated; an addition is undone by somebody who may make it, and by nobody else."""
     people, lea = house.settings.people_folder(), as_(house.settings, "lea")
