@@ -55,7 +55,8 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
         Quarantined: Tenant, pipeline, requester or every backend is in quarantine.
         Denied: The request is not authentic or has started a run before, the policy says no, the manifest keeps data longer than its class
             may stay, or the tier demands a pre-flight that it names no credential for, a rehearsal that it switches off, no fallback
-            where it names one, or no earlier results where it would take them.
+            where it names one, or no earlier results where it would take them. Above the prototype tier: policies, tiers, classes and
+            registry are not the signed bundle that stands.
         Tampered: Above the prototype tier: the registry of people was changed beside `gatehouse people`.
     """
     loaded = load_manifest(Path(manifest))
@@ -64,6 +65,7 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
     subject = subject_of(loaded.digest, str(folder), workload.digest)
     tier = load_tiers(attempt.settings.tiers)[loaded.manifest.tier]
     if tier.name != "prototype":
+        attempt.parts.bundle(attempt.history, tier)
         require_as_recorded(attempt.settings, attempt.history, attempt.people)
     longest = timedelta(seconds=tier.request_age_seconds)
     environment = attempt.settings.environment

@@ -107,6 +107,7 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
         source_classes=planned_classes(attempt.settings, attempt.history, minimised.admitted),
         promotion=planned_promotion(attempt.settings, attempt.history, minimised.admitted, present["workload_digest"]),
         cell=cell,
+        bundle=attempt.parts.bundle(attempt.history, minimised.admitted.tier),
         **present,
     )
     made = Plan(validated=validated, body=body, digest=body.digest(), made_at=datetime.now(UTC), rehearsal=rehearsal)

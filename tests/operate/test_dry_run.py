@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.bundles import sign_bundle
 from tests.support.pipeline import REQUESTER, ROWS, Pipeline
 
 from prefect_gatehouse.data.scratch import remove_dead, scratch_home
@@ -34,6 +35,7 @@ def strict(tmp_path: Path) -> Pipeline:
     shipped = made.settings.tiers.read_text()
     tiers.write_text(shipped.replace("preflight: required", "preflight: never").replace("ion: required", "ion: optional"))
     made.settings = made.settings.model_copy(update={"tiers": tiers})
+    sign_bundle(made.settings, made.ledger, version=2)
     return made
 
 

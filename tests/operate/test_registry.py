@@ -27,7 +27,7 @@ APPROVER = frozenset({"approver"})
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A change that was recorded a moment ago is waited for; here none is under way."""
-    monkeypatch.setattr("prefect_gatehouse.run.registry._SETTLES", 0.0)
+    monkeypatch.setattr("prefect_gatehouse.run.registry.SETTLES", 0.0)
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_whoever_edited_the_registry_signs_nothing_that_lasts(settings: Settings
 
 def test_a_change_that_is_being_made_is_waited_for(settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the event and the files a run would see another registry than the recorded one."""
-    monkeypatch.setattr("prefect_gatehouse.run.registry._SETTLES", 20.0)
+    monkeypatch.setattr("prefect_gatehouse.run.registry.SETTLES", 20.0)
     registrar = Registrar(settings, ledger, "")
     registrar.add(ANN, key=generate_key(settings.identity_key(), "x"), roles=APPROVER)
     kept = {file: file.read_bytes() for file in settings.people_folder().iterdir() if file.is_file()}

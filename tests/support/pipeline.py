@@ -31,6 +31,7 @@ from prefect_gatehouse.run.packages import look_again
 from prefect_gatehouse.run.under import packages_cache, packages_of
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.workload.hashing import SEED
+from tests.support.bundles import sign_bundle
 
 REQUESTER, APPROVER, OTHER = "requester@example.org", "approver@example.org", "second-approver@example.org"
 ROWS = 40
@@ -248,6 +249,8 @@ class Pipeline:
                 clearance=DataClass.RESTRICTED,
             )
         self.ledger = Ledger(self._ledger_url())
+        if tier != "prototype":
+            sign_bundle(self.settings, self.ledger)
 
     def _ledger_url(self) -> str:
         self.settings.folder("")

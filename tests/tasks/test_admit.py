@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.support.bundles import sign_bundle
 from tests.support.gates import Desk
 from tests.support.plans import RUN
 
-from prefect_gatehouse.errors import Denied, GatehouseError, InputError, Tampered
+from prefect_gatehouse.errors import Denied, GatehouseError, InputError
 from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.request import SignedRequest
@@ -48,6 +49,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_not_admitted_leaves_no_trace_of_a_run(desk: Desk, name: str) -> None:
     """The refusal is in the ledger; no run was admitted, and nothing was read."""
+    sign_bundle(desk.settings, desk.ledger)
     old, new, words = REFUSED[name]
     desk.change(old, new)
     with pytest.raises(GatehouseError, match=words) as caught:
@@ -149,16 +151,21 @@ def test_a_tier_that_forbids_a_fallback(desk: Desk) -> None:
 
 
 def test_a_registry_that_was_edited_by_hand(desk: Desk, request_of_ann: SignedRequest) -> None:
-    """Above the prototype tier nobody is admitted by it, once a change was recorded; until somebody says that it is right."""
+    """Above the prototype tier nobody is admitted by it, though somebody says that it is right; until that is signed as the next bundle."""
+    sign_bundle(desk.settings, desk.ledger)
     Registrar(desk.settings, desk.ledger, "as it was").accept()
     file = desk.settings.people_folder() / "people.json"
     file.write_bytes(file.read_bytes().replace(b"requester", b"approver"))
     assert admit(desk.attempt, str(desk.manifest), None).tier.name == "prototype"
     desk.change("tier: prototype", "tier: integration")
     other = str(uuid.uuid4())
-    with pytest.raises(Tampered, match="not what its recorded changes"):
+    with pytest.raises(Denied, match="changed after it was signed: registry of people"):
         admitted_as(desk, other, desk.manifest, request_of_ann)
     assert desk.ledger.events(other, "run-admitted") == []
     Registrar(desk.settings, desk.ledger, "I looked").accept()
-    with pytest.raises(Denied):  # and then for what it says: ann may not ask
+    with pytest.raises(Denied, match="changed after it was signed: registry of people"):
+        admitted_as(desk, other, desk.manifest, request_of_ann)
+    sign_bundle(desk.settings, desk.ledger, version=2)
+    with pytest.raises(Denied) as caught:  # and then for what it says: ann may not ask
         admitted_as(desk, other, desk.manifest, signed_for(desk.settings, desk.manifest))
+    assert "bundle" not in str(caught.value)

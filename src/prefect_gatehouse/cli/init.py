@@ -19,7 +19,7 @@ import click
 from prefect_gatehouse import __version__
 from prefect_gatehouse.cli.output import emit, gatehouse_command
 from prefect_gatehouse.cli.paths import PATH
-from prefect_gatehouse.errors import InputError, StorageError
+from prefect_gatehouse.errors import Denied, InputError, StorageError
 
 if TYPE_CHECKING:
     from prefect_gatehouse.settings import Settings
@@ -190,7 +190,7 @@ def _identity(settings: Settings, person: str | None) -> dict[str, object]:
             with open_ledger(settings) as ledger:
                 registrar = Registrar(settings, ledger, "gatehouse init")
                 registrar.add(name, key=line, roles=frozenset({"requester"}), clearance=DataClass(_CLEARANCE))
-        except StorageError:  # a registry that somebody else keeps
+        except (StorageError, Denied):  # a registry that somebody else keeps
             found["registered"] = False
     return found
 

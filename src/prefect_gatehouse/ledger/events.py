@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, Field, JsonValue, ValidationError
 
 from prefect_gatehouse.canonical import Json
 from prefect_gatehouse.errors import Tampered
+from prefect_gatehouse.ledger.policy_bundle import PolicyBundle
 from prefect_gatehouse.manifest.columns import Scheme
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.value import Digest, Value
@@ -59,6 +60,7 @@ class RanUnder(Value):
     tiers: ReadFrom
     classes: ReadFrom
     people: ReadFrom = Field(description="The registry, without the secrets of one-time codes.")
+    bundle: ReadFrom | None = Field(None, description="What makes one signed bundle of them; left out where there is none.")
     settings: dict[str, str] = Field(description="Every other setting that is not its default, without users and passwords of addresses.")
     packages: Digest | Literal[""] = Field("", description="Over the content of everything installed; empty where it could not be read.")
 
@@ -509,8 +511,8 @@ class SignedAct(Fact):
 
     words: ClassVar[str] = ""
     """What it is, for people."""
-    role: ClassVar[Role] = "approver"
-    """Whose it is to sign."""
+    role: ClassVar[Role | None] = "approver"
+    """Whose it is to sign; None where something else than a role of the registry says who may."""
     unsigned: ClassVar[bool] = False
     """Whether it may be without a signature, which is told wherever it is shown."""
     person: str
@@ -548,6 +550,43 @@ class PeopleChanged(SignedAct):
     after: Digest
     environment: str
     change: str = Field(description="Names this act, so that its signature serves no other.")
+
+
+# The bundle of policies
+
+
+class PolicyAct(SignedAct):
+    """Somebody said something about a bundle of policies; what it comes to, ``policy/bundles.py`` says."""
+
+    reason: str
+    environment: str
+    act: str = Field(description="Names this act, so that its signature serves no other.")
+
+
+class PolicySigned(PolicyAct):
+    """A person signed a bundle, in whichever role the bundle that stands gives them."""
+
+    kind = "policy-signed"
+    words = "signature of the policies"
+    role = None
+    action: Literal["sign-policy"]
+    bundle: PolicyBundle
+
+
+class PolicyAccepted(PolicyAct):
+    """Somebody made an installation's first bundle stand, which all of its own roles have signed; every later one is judged by the one before."""
+
+    kind = "policy-accepted"
+    words = "acceptance of the policies"
+    unsigned = True
+    person: str = Field("", description="Who did it, where the key that signed is somebody's in the registry.")
+    key: str = Field("", description="Fingerprint of the key that signed; empty where nobody signed.")
+    signature: str = ""
+    action: Literal["accept-policy"]
+    bundle: Digest
+    of_version: int
+    host: str
+    user: str = Field(description="The operating system's.")
 
 
 # Money
@@ -847,7 +886,7 @@ KINDS: Mapping[str, type[Fact]] = {
         LeaseNotRevoked, WorkersReadKeys, WorkloadRan, ReIdentified, KeyRotationDecided, KeysRotated,
         SubmissionIntended, JobSubmitted, SubmissionRefused, SubmissionAmbiguous, JobSettled, ResultReused,
         JobClosed, JobLeft, JobGone, JobUnknown, ProviderAsked, BackendPassedOver,
-        PeopleChanged, BudgetSet, ProviderLimitSet, SpendingDiffered, ProviderApproved, ProviderDrifted,
+        PeopleChanged, PolicySigned, PolicyAccepted, BudgetSet, ProviderLimitSet, SpendingDiffered, ProviderApproved, ProviderDrifted,
         QuarantineImposed, QuarantineReleased, ExceptionGranted, ExceptionRevoked, ExceptionReviewed,
         WorkloadPromoted, PromotionWithdrawn, ClassesSigned, ClassesWithdrawn,
         ArtifactStored, ArtifactsDeleted, ReportWritten, ReportDeleted, RunReproduced, SyntheticRecorded,

@@ -15,6 +15,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.opening import open_ledger
+from prefect_gatehouse.operate.bundle import status
 from prefect_gatehouse.operate.runs import server
 from prefect_gatehouse.run.registry import is_as_recorded
 from prefect_gatehouse.settings import load_settings
@@ -52,7 +53,9 @@ def examine() -> list[Finding]:
         flows = {each.flow_id: client.read_flow(each.flow_id).name for each in deployments}
         ours = {each.work_pool_name for each in deployments}
         found = [finding for name, pool in pools.items() if pool.type == "gatehouse" or name in ours for finding in _of_pool(pool)]
-        return [_of_cell(), *_of_registry(), *found] + [finding for each in deployments for finding in _of_deployment(flows[each.flow_id], each)]
+        return [_of_cell(), *_of_registry(), *_of_bundle(), *found] + [
+            finding for each in deployments for finding in _of_deployment(flows[each.flow_id], each)
+        ]
 
 
 def _of_cell() -> Finding:
@@ -81,6 +84,16 @@ def _of_registry() -> Iterator[Finding]:
         message = "none of its changes is in the ledger, so nobody could tell whether it was edited"
         advice = "gatehouse people accept --reason WHY; from then on every change is recorded"
         yield Finding(level="note", where="registry of people", message=message, advice=advice)
+
+
+def _of_bundle() -> Iterator[Finding]:
+    """Only where somebody has begun one: without it the prototype tier is all that there is, and its plans say so."""
+    settings = load_settings()
+    with open_ledger(settings) as ledger:
+        now = status(settings, ledger)
+    if now.refusal is not None and (now.history or settings.bundle_file().exists()):
+        message = f"{now.refusal.message}: only the prototype tier is open"
+        yield Finding(level="problem", where="bundle of policies", message=message, advice=now.refusal.advice)
 
 
 def _of_pool(pool: WorkPool) -> Iterator[Finding]:

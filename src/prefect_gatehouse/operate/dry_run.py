@@ -56,7 +56,8 @@ def dry_run_plan(
     manifest = manifest.resolve()
     request = signed_for(settings, manifest) if signed else None
     with scratch_home() as home:
-        dry = settings.model_copy(update={"home": home, "ledger_url": "", "people": settings.people_folder(), "identity": settings.identity_key()})
+        own = {"people": settings.people_folder(), "bundle": settings.bundle_file(), "identity": settings.identity_key()}
+        dry = settings.model_copy(update={"home": home, "ledger_url": "", **own})
         ledger = open_ledger(dry)
         _know_synthetic(settings, ledger)
         key = base64.b64encode(secrets.token_bytes(32)).decode()

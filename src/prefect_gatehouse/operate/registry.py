@@ -5,18 +5,20 @@ from __future__ import annotations
 import socket
 import uuid
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from prefect_gatehouse.canonical import Json, canonical
 from prefect_gatehouse.errors import Denied, InputError, Tampered
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.keys import fingerprint
 from prefect_gatehouse.identity.people import People, Told, identifier
-from prefect_gatehouse.ledger.events import PeopleChanged
+from prefect_gatehouse.ledger.events import PeopleChanged, SignedAct
 from prefect_gatehouse.ledger.store import LEDGER, Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate.budgets import line_of
+from prefect_gatehouse.policy.bundles import LAST, Bundles
 from prefect_gatehouse.policy.quarantine import Quarantines, quarantines_in
+from prefect_gatehouse.run.bundle import bundles_of
 from prefect_gatehouse.run.plan import registry_of
 from prefect_gatehouse.run.registry import changes, require_as_recorded
 from prefect_gatehouse.run.under import this_user
@@ -57,6 +59,7 @@ class Registrar:
         Raises:
             InputError: As there.
             Tampered: The registry is not as its last recorded change left it.
+            Denied: A bundle of policies stands, which covers the registry, and the caller is nobody who may extend it.
         """
         require_as_recorded(self._settings, self._ledger, self.people)
         told: dict[str, Json] = {
@@ -119,7 +122,9 @@ class Registrar:
                 "change": str(uuid.uuid4()),
             }
             fact = PeopleChanged.model_validate(statement)
-            fact = fact.model_copy(update=self._signed(fact))
+            fact = fact.model_copy(update=signed_if_possible(self._settings, fact))
+            if fact.action == "add-person":
+                _refuse_unsigned(bundles_of(self._settings, self._ledger), fact)
             with self._ledger.transaction() as tx:
                 if told["action"] != "revoke-person" and told["action"] != "revoke-key":
                     _refuse_quarantined(quarantines_in(tx, self.people), fact)
@@ -128,16 +133,35 @@ class Registrar:
 
         return tell
 
-    def _signed(self, fact: PeopleChanged) -> dict[str, str]:
-        """Person, key and signature; nothing where the caller has no key, as nobody has who enters the first."""
-        message = canonical(fact.statement)
-        try:
-            signature = sshsig.sign(self._settings.identity_key(), message)
-        except InputError:
-            return {}
-        mark = sshsig.verify(signature, message).fingerprint  # of what signed, whatever lies beside it
-        owner = self.people.owner_of(mark)
-        return {"person": owner.person if owner is not None else "", "key": mark, "signature": signature}
+
+def signed_if_possible(settings: Settings, fact: SignedAct) -> dict[str, str]:
+    """Person, key and signature of an act; nothing where the caller has no key, as nobody has who enters the first."""
+    message = canonical(fact.statement)
+    try:
+        signature = sshsig.sign(settings.identity_key(), message)
+    except InputError:
+        return {}
+    mark = sshsig.verify(signature, message).fingerprint  # of what signed, whatever lies beside it
+    owner = People(settings.people_folder()).owner_of(mark)
+    return {"person": owner.person if owner is not None else "", "key": mark, "signature": signature}
+
+
+def _refuse_unsigned(bundles: Bundles, fact: PeopleChanged) -> None:
+    """Stops what the signed bundle that stands would not take in, so that nobody stops every run by adding somebody.
+
+    Raises:
+        Denied: The bundle gives whoever makes the change no role that changes the registry, or they would give something to themselves.
+    """
+    if bundles.may_change_people(fact, datetime.now(UTC), LAST):
+        return
+    current = bundles.current
+    assert current is not None  # without one everybody may
+    who = [each for each in bundles.registrars if each != fact.whom]
+    raise Denied(
+        f"version {current.bundle.version} of the bundle of policies covers the registry, and this change is not one that it takes in",
+        where="people",
+        advice=f"have it made by {' or '.join(who) or 'nobody: no signer is left'} with their own key (GATEHOUSE_IDENTITY)",
+    )
 
 
 def _refuse_quarantined(held: Quarantines, fact: PeopleChanged) -> None:

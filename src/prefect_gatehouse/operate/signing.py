@@ -47,7 +47,7 @@ def record(
 
     Raises:
         InputError: The caller has no usable signing key.
-        Denied: The caller's key belongs to nobody who may approve.
+        Denied: The caller's key belongs to nobody who may approve; of an act that asks for no approver, to nobody.
         Quarantined: The caller is in quarantine.
         Tampered: The registry was changed beside `gatehouse people`.
     """
@@ -68,17 +68,19 @@ def record(
     return recorded
 
 
-def _signed(settings: Settings, statement: Mapping[str, Json], what: str, role: Role) -> dict[str, str]:
+def _signed(settings: Settings, statement: Mapping[str, Json], what: str, role: Role | None) -> dict[str, str]:
     """Person, key and signature of a statement."""
     message = canonical(dict(statement))
     signature = sshsig.sign(settings.identity_key(), message)
     key = sshsig.verify(signature, message).fingerprint
     owner = People(settings.people_folder()).owner_of(key)
-    if owner is None or role not in owner.roles:
+    where = str(settings.identity_key())
+    if owner is None and role is None:
+        advice = "sign with a key of yours that the registry has (GATEHOUSE_IDENTITY), or have it added: gatehouse people add"
+        raise Denied(f"{what} by somebody in the registry, and this key is nobody's", where=where, advice=advice)
+    if owner is None or (role is not None and role not in owner.roles):
         may = "who may approve" if role == "approver" else f"with the role {role}"
-        raise Denied(
-            f"{what} by somebody {may}, and this key is nobody's {may.removeprefix('who may approve') or 'who may'}",
-            where=str(settings.identity_key()),
-            advice=f"ask one of them, or be registered as one: gatehouse people add NAME --role {role} --key FILE.pub",
-        )
+        whose = "who may" if role == "approver" else may
+        advice = f"ask one of them, or be registered as one: gatehouse people add NAME --role {role} --key FILE.pub"
+        raise Denied(f"{what} by somebody {may}, and this key is nobody's {whose}", where=where, advice=advice)
     return {"person": owner.person, "key": key, "signature": signature}

@@ -65,8 +65,9 @@ class Signatories:
         if not is_signed(fact):
             return "it is not signed, or not what was signed"
         owner = owner_among(self.everybody, fact.key, event.when)
-        if owner is None or owner.person != fact.person or fact.role not in owner.roles:
-            return f"its key is not {'an' if fact.role == 'approver' else 'a'} {fact.role}'s of that name"
+        if owner is None or owner.person != fact.person or (fact.role is not None and fact.role not in owner.roles):
+            whose = "somebody" if fact.role is None else f"{'an' if fact.role == 'approver' else 'a'} {fact.role}"
+            return f"its key is not {whose}'s of that name"
         return "its person or key was revoked since" if revoked_since(self._revocations, event.seq, fact.person, fact.key) else ""
 
 

@@ -193,11 +193,13 @@ class Attempt:
 
         Raises:
             PlanChanged: It is another one than the plan's.
+            Denied: Above the prototype tier: policies, tiers, classes and registry are not the signed bundle that stands.
             Tampered: Above the prototype tier: it was changed beside `gatehouse people`.
         """
         from prefect_gatehouse.run.registry import require_as_recorded
         from prefect_gatehouse.run.values import AdmittedRun
 
+        self.refuse_unsigned()
         people, admitted = self.parts.people, self.chain.read(AdmittedRun.gate, AdmittedRun)
         if admitted is not None and admitted.tier.name != "prototype":
             require_as_recorded(self.settings, self.history, people)
@@ -205,10 +207,31 @@ class Attempt:
 
     @property
     def policy(self) -> Policy:
-        """The policy that the run is under, with the exceptions that hold for it."""
+        """The policy that the run is under, with the exceptions that hold for it.
+
+        Raises:
+            PlanChanged: It is another one than the plan's.
+            Denied: As for ``people``.
+        """
         from prefect_gatehouse.run.excepted import excepting
 
+        self.refuse_unsigned()
         return excepting(self.parts.policy, self.settings, self.history, self.chain)
+
+    def refuse_unsigned(self) -> None:
+        """Stops a run above the prototype tier, once it is admitted, whose rules are not the signed bundle that stands, or not its plan's.
+
+        Cleaning up goes by the rules of the day.
+
+        Raises:
+            Denied: They are not what was signed.
+            PlanChanged: Another bundle stands than when the plan was made.
+        """
+        from prefect_gatehouse.run.values import AdmittedRun
+
+        admitted = self.chain.read(AdmittedRun.gate, AdmittedRun)
+        if admitted is not None:
+            self.parts.refuse_unsigned(self.history, admitted.tier)
 
     def backend(self, name: str, sealer: Sealer | None = None) -> Backend:
         """A backend by its name in the manifest, with the settings of the plan, once there is one.

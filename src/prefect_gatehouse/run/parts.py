@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING
 from prefect_gatehouse.canonical import Json, canonical
 from prefect_gatehouse.errors import InputError, PlanChanged
 from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.providers.interface import SettingsReader
 from prefect_gatehouse.providers.registry import block_of
 from prefect_gatehouse.run.apart import find_workload_of
+from prefect_gatehouse.run.bundle import require_signed, signed_or_none
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.plan import refuse_changes, refuse_other, registry_of
 from prefect_gatehouse.run.under import packages_of
-from prefect_gatehouse.run.values import AdmittedRun, Plan, SourceFile
+from prefect_gatehouse.run.values import AdmittedRun, Plan, SignedBundle, SourceFile
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.validation.suite import Suite, load_suite
 
@@ -75,6 +78,24 @@ class Parts:
         from prefect_gatehouse.policy.cedar import load_policy
 
         return load_policy(self._settings.policies)
+
+    def bundle(self, history: Ledger, tier: TierRules) -> SignedBundle | None:
+        """The signed bundle of policies, tiers, classes and registry; None in the prototype tier where nobody has signed it.
+
+        Raises:
+            Denied: Above the prototype tier: what is here is not what was signed.
+        """
+        return signed_or_none(self._settings, history) if tier.name == "prototype" else require_signed(self._settings, history)
+
+    def refuse_unsigned(self, history: Ledger, tier: TierRules) -> None:
+        """Stops what goes on under other rules than were signed, above the prototype tier, or under others than the plan's.
+
+        Raises:
+            Denied: What is here is not what was signed.
+            PlanChanged: Another bundle stands than when the plan was made.
+        """
+        if tier.name != "prototype" and not self._ends():
+            self._refuse_other(bundle=self.bundle(history, tier))
 
     @cached_property
     def people(self) -> People:

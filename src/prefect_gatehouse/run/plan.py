@@ -17,7 +17,14 @@ from prefect_gatehouse.run.values import AdmittedRun, Plan, SourceFile
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.workload.beside import LOCKS
 
-_WORDS = {"policy_digest": "policy", "packages_digest": "packages", "registry": "registry of people", "classes": "classes", "tier": "tier"}
+_WORDS = {
+    "policy_digest": "policy",
+    "packages_digest": "packages",
+    "registry": "registry of people",
+    "classes": "classes",
+    "tier": "tier",
+    "bundle": "bundle of policies",
+}
 
 
 class PresentDigests(TypedDict):

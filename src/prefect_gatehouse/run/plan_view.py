@@ -307,6 +307,7 @@ def _code(plan: Plan) -> Section:
         ("Parameters", _printable(parameters)),
         ("Folder", _printable(f"{admitted.folder}, manifest {admitted.file}")),
         ("Policy", body.policy_digest),
+        ("Bundle of policies", _bundle(plan)),
         ("Tier", f"{tier.name}: {_count(tier.approvers, 'approver')}, {tier.weakest_method} or stronger, data up to {tier.highest_class}"),
         *_classes(body.source_classes),
         *_promotion(body.promotion),
@@ -315,6 +316,14 @@ def _code(plan: Plan) -> Section:
         ("Lock, image", f"{body.lock_digest}, {_printable(body.image_digest) or 'none'}"),
     )
     return Section("Which code runs, under which rules", ("", ""), rows)
+
+
+def _bundle(plan: Plan) -> str:
+    """Who stands for the rules; that nobody does is told."""
+    bundle, tier = plan.body.bundle, plan.body.tier.name
+    if bundle is None:
+        return f"unsigned: nobody answers for policies, tiers, classes and registry, which only the {tier} tier takes"
+    return f"bundle version {bundle.version}, signed by {', '.join(bundle.signers)}; {bundle.digest}"
 
 
 def _since(since: Since) -> Iterator[tuple[str, str]]:

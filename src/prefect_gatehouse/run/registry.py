@@ -13,7 +13,7 @@ from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.run.plan import registry_of
 from prefect_gatehouse.settings import Settings
 
-_SETTLES = 2.0
+SETTLES = 2.0
 """Seconds after which files are as a change has recorded them, which is recorded first; longer only where whoever made it died."""
 
 
@@ -37,6 +37,15 @@ def is_as_recorded(settings: Settings, ledger: Ledger, people: People) -> bool |
     return found[-1].fact.after == people.digest() and not any(edited(found)[accepted + 1 :]) if found else None
 
 
+def digest_of(settings: Settings) -> str:
+    """The digest of this installation's registry as it is now.
+
+    Raises:
+        Tampered: It can't be read.
+    """
+    return People(settings.people_folder()).digest()
+
+
 def edited(found: Sequence[Event[PeopleChanged]]) -> list[bool]:
     """Of each change whether the files had been edited before it, which that did not make right."""
     return [False, *(after.fact.before != before.fact.after for before, after in pairwise(found))]
@@ -48,7 +57,7 @@ def require_as_recorded(settings: Settings, ledger: Ledger, people: People) -> N
     Raises:
         Tampered: It was, or can't be read.
     """
-    until = time.monotonic() + _SETTLES
+    until = time.monotonic() + SETTLES
     while is_as_recorded(settings, ledger, people) is False:  # a change is recorded a moment before it is made
         if time.monotonic() > until:
             raise Tampered(

@@ -23,7 +23,7 @@ from prefect_gatehouse.run.packages import Installed, installed
 from prefect_gatehouse.settings import Settings
 
 T = TypeVar("T")
-_TOLD = ("policies", "tiers", "classes", "people")
+_TOLD = ("policies", "tiers", "classes", "people", "bundle")
 _SIGNS_IN = re.compile("//[^/@]*@")
 
 
@@ -43,7 +43,7 @@ def packages_of(settings: Settings) -> Installed:
 
 def ran_under(settings: Settings) -> RanUnder:
     """What this process runs under."""
-    people = settings.people_folder()
+    people, bundle = settings.people_folder(), settings.bundle_file()
     packages = _or_none(lambda: packages_of(settings))
     return RanUnder(
         host=socket.gethostname(),
@@ -53,6 +53,7 @@ def ran_under(settings: Settings) -> RanUnder:
         tiers=_read(settings.tiers, lambda: sha256_file(settings.tiers)),
         classes=_read(settings.classes, lambda: sha256_file(settings.classes)),
         people=_read(people, lambda: digest({name: sha256_file(people / name) for name in ("allowed_signers", "people.json")})),
+        bundle=_read(bundle, lambda: sha256_file(bundle)) if bundle.exists() else None,
         settings={
             name: _SIGNS_IN.sub("//", str(value)).partition("?")[0]
             for name, value in settings.model_dump(exclude_defaults=True).items()

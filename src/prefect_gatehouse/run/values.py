@@ -270,6 +270,14 @@ class Since(Value):
     changed: tuple[str, ...] = ()
 
 
+class SignedBundle(Value):
+    """The version of policies, tiers, classes and registry that a run is under, and who signed it."""
+
+    version: int
+    digest: Digest
+    signers: tuple[str, ...] = Field(description="Each person with the role.")
+
+
 class PlannedException(Value):
     """An exception to the policy that a run may use."""
 
@@ -344,6 +352,7 @@ class PlanBody(Value):
     source_classes: PlannedClasses | None = Field(None, description="A data owner's word on the source's columns; None where there is none.")
     promotion: PlannedPromotion | None = Field(None, description="That the run stands on; None where its tier asks for none.")
     cell: CellName = Field("none", description="Where the workload runs, in this and in every later round.")
+    bundle: SignedBundle | None = Field(None, description="The signed bundle of policies; None in the prototype tier where nobody has signed it.")
 
     def digest(self) -> str:
         """The plan digest, 64 hexadecimal digits: over the RFC 8785 form of every field."""

@@ -1,0 +1,46 @@
+"""What is signed when a bundle of policies is: digests of everything in it, and the keys that sign the next one.
+
+No registry is needed to judge the next one, today or years later.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+from pydantic import AwareDatetime, Field
+
+from prefect_gatehouse.canonical import EXACT, digest
+from prefect_gatehouse.value import Digest, Value
+
+
+class PolicySigner(Value):
+    """A key that signs the next bundle, as the registry had it when this one was signed."""
+
+    role: str
+    person: str
+    key: str = Field(description="Its fingerprint.")
+    valid_after: AwareDatetime | None = None
+    valid_before: AwareDatetime | None = None
+
+    def valid_at(self, moment: datetime) -> bool:
+        """Whether it signed at a time; both ends count."""
+        return (self.valid_after is None or moment >= self.valid_after) and (self.valid_before is None or moment <= self.valid_before)
+
+
+class PolicyBundle(Value):
+    """One version of an installation's policies, tiers, classes and registry."""
+
+    version: int = Field(ge=1, le=EXACT)
+    manifest: Digest = Field(description="Of bundle.yaml.")
+    policies: Digest
+    tiers: Digest
+    classes: Digest
+    people: Digest = Field(description="Of the registry when it was signed; recorded changes extend it.")
+    change_policy: tuple[str, ...] = Field(min_length=1, description="Roles that each sign the next bundle.")
+    change_people: tuple[str, ...] = Field(min_length=1, description="Roles of which one signs each change of the registry.")
+    signers: tuple[PolicySigner, ...] = Field(min_length=1)
+
+    def digest(self) -> str:
+        """SHA-256 over the RFC 8785 form of every field, 64 hexadecimal digits."""
+        return digest(json.loads(self.model_dump_json()))
