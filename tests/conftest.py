@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from prefect_gatehouse.cli.quiet import QUIET
+from prefect_gatehouse.run import packages
 from tests.support.logs import DELETED, ENDED_ITSELF, TOLD_TO_STOP, unknown_errors
 
 # The emulators' fixtures, taken as a user takes them.
@@ -28,6 +30,10 @@ for _name in [name for name in os.environ if name.startswith(("GATEHOUSE_", "PRE
 # An example's deadline is an assertion about time, and so is how long making one takes: a busy machine breaks both.
 settings.register_profile("no-deadline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no-deadline")
+
+
+# Nobody installs anything while tests run: one look at all of it for each of their processes, not one a minute.
+packages.FRESH_SECONDS = math.inf
 
 
 @pytest.fixture(scope="session")

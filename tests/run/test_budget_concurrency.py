@@ -20,6 +20,7 @@ from prefect_gatehouse.ledger.tables import charges
 from prefect_gatehouse.ledger.verify import verify
 from tests.money.tills import CODE, TENANT, admit, set_budget
 from tests.run.desk import Desk, intend
+from tests.support.installed import know_packages
 
 PROCESSES = 16
 ROUNDS = 5
@@ -90,6 +91,7 @@ sys.exit(any([os.waitpid(child, 0)[1] for child in children]) or waiting)
 
 def spend(desk: Desk, codes: list[str]) -> list[list[str]]:
     """One run in one process for each billing code, all at once; what became of their rounds."""
+    know_packages(desk.settings.home)
     order = {"home": str(desk.settings.home), "url": desk.settings.ledger_url, "codes": codes, "rounds": ROUNDS}
     done = subprocess.run([sys.executable, "-c", SPENDERS, json.dumps(order)], capture_output=True, text=True, check=False, timeout=250)
     assert done.returncode == 0, done.stderr
