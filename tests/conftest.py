@@ -93,6 +93,16 @@ def zygote(stack: Any) -> Iterator[Any]:
     warm.stop()
 
 
+@pytest.fixture(scope="session")
+def warm_commands(prefect_home: Path) -> Iterator[Any]:
+    """The warm process that commands are forked from."""
+    from tests.support.warm_commands import WarmCommands
+
+    warm = WarmCommands()
+    yield warm
+    warm.stop()
+
+
 @pytest.fixture
 def make_pipeline(tmp_path: Path, zygote: Any, by_hand: str) -> Iterator[Callable[..., Any]]:
     """Makes pipelines in folders of their own."""

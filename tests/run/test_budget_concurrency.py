@@ -35,13 +35,16 @@ from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.secrets.lease import SecretText
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.run.under import packages_of
 from tests.money.tills import admit
+from tests.support.installed import inherit_look
 
 order = json.loads(sys.argv[1])
 ready, tell_ready = os.pipe()
 go, tell_go = os.pipe()
 
 def spend(number, code):
+    inherit_look(os.getppid())
     settings = Settings(home=Path(order["home"]), ledger_url=order["url"])
     ledger = Ledger(settings.ledger())
     attempt = Attempt(settings, ledger, f"run-{number}", lambda block: SecretText(""))
@@ -69,6 +72,7 @@ def spend(number, code):
             journal.settled(attempt, second, b"r", Decimal("0.1"))
     (Path(order["home"]) / f"told-{number}.json").write_text(json.dumps(told))
 
+packages_of(Settings(home=Path(order["home"])))
 children = []
 for number, code in enumerate(order["codes"]):
     child = os.fork()

@@ -25,6 +25,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.installed import inherit_look, look
+
 
 def _arm(order: dict[str, Any]) -> None:
     from prefect_gatehouse.tasks.gate import Gate
@@ -135,6 +137,7 @@ def _tap(file: Path) -> None:
 
 
 def _child(order: dict[str, Any]) -> None:
+    inherit_look(os.getppid())
     log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -167,6 +170,7 @@ def main() -> None:
     import prefect_gatehouse.flows.governed_pipeline  # noqa: F401
     from prefect_gatehouse.validation import gx_import  # noqa: F401
 
+    look()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     for line in sys.stdin:
