@@ -27,6 +27,16 @@ for _name in [name for name in os.environ if name.startswith(("GATEHOUSE_", "PRE
         del os.environ[_name]
 
 
+_LONGEST = ("tests/test_wheel.py", "tests/pipeline/")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Under xdist, which keeps a file's tests in one worker and in this order, the longest files begin, lest one of them ends alone."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
+
+
 # An example's deadline is an assertion about time, and so is how long making one takes: a busy machine breaks both.
 settings.register_profile("no-deadline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no-deadline")

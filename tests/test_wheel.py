@@ -16,8 +16,6 @@ import pytest
 from prefect_gatehouse import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
-# What one process needs of the whole file.
-pytestmark = pytest.mark.xdist_group("wheel")
 
 
 def _source(folder: Path) -> Path:

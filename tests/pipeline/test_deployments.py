@@ -15,8 +15,6 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "deployments" / "prefect.yaml"
 
-pytestmark = pytest.mark.xdist_group("stack-2")
-
 
 def deployed(stack: Any, name: str) -> Any:
     """A deployment of the file as the server has it."""

@@ -16,7 +16,7 @@ from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.ledger.events import FormDiffered
 from prefect_gatehouse.operate import runs as control
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 
 
 class Forger:

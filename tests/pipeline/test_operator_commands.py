@@ -21,7 +21,7 @@ from prefect_gatehouse.operate import watching
 from prefect_gatehouse.operate.answering import follow_answer
 from prefect_gatehouse.run.approvals import last_asked
 
-pytestmark = [pytest.mark.xdist_group("stack-2"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture

@@ -8,12 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
 from tests.support.pipeline import Pipeline
 
 from prefect_gatehouse.workload.hashing import SEED
-
-pytestmark = pytest.mark.xdist_group("stack")
 
 # Collections of Prefect, stores and engines that this run names none of; its suites are decided on batches and its tokens come from the cache.
 OF_NO_GATE = frozenset({"boto3", "braket", "dask", "distributed", "great_expectations", "hvac", "prefect_aws", "prefect_dask", "qiskit_ibm_runtime"})

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import pytest
 from prefect.states import Cancelling
 from tests.support.on_braket import OnBraket
 from tests.support.pipeline import ROWS
@@ -20,8 +19,6 @@ from prefect_gatehouse.ledger.note import VerifierKey
 from prefect_gatehouse.ledger.verify import verify
 from prefect_gatehouse.operate import runs as control
 from prefect_gatehouse.testing import BraketEmulator
-
-pytestmark = pytest.mark.xdist_group("stack-2")
 
 
 def reconciled(stack: Any, run: OnBraket, folder: Path) -> None:

@@ -11,8 +11,6 @@ from prefect_gatehouse.evidence.questions import passages, who
 from prefect_gatehouse.ledger.note import VerifierKey
 from prefect_gatehouse.ledger.verify import verify
 
-pytestmark = pytest.mark.xdist_group("stack")
-
 
 def test_a_run_passes_every_gate_and_leaves_nothing(pipeline: Any) -> None:
     """Rows arrive under their own identifiers, every gate is in the ledger once, the ledger verifies, nothing is left behind."""
