@@ -81,6 +81,13 @@ def stack(prefect_home: Path) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
+def deployed_stack(stack: Any) -> Any:
+    """The server with the deployments of ``deployments/prefect.yaml``, schedules and all; who needs others gives them names of their own."""
+    stack.deploy()
+    return stack
+
+
+@pytest.fixture(scope="session")
 def by_hand(stack: Any) -> str:
     """A deployment without a work pool: no worker takes its runs up, the tests run them."""
     from prefect.client.orchestration import get_client

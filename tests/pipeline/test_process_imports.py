@@ -32,9 +32,8 @@ def imported(pipeline: Pipeline, run_id: str, file: Path) -> set[str]:
     return set(file.read_text().split())
 
 
-def test_each_process_imports_what_its_gates_use(make_pipeline: Any, stack: Any, tmp_path: Path) -> None:
+def test_each_process_imports_what_its_gates_use(make_pipeline: Any, deployed_stack: Any, tmp_path: Path) -> None:
     """Before the approval no simulator, where nothing is rehearsed; on neither side a store's client, another engine or Great Expectations."""
-    stack.deploy()
     pipeline = make_pipeline(rehearsal="skip")
     pipeline.deployment = "governed-pipeline/governed-pipeline"  # with the entry point that a worker loads
     run_id = pipeline.start()
