@@ -62,7 +62,7 @@ lock:
 		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' -q -o requirements.lock
 
 wheel: $(READY)
-	$(BIN)/python -m pytest tests/test_wheel.py -s
+	GATEHOUSE_TEST_BUNDLED_PIP=1 $(BIN)/python -m pytest tests/test_wheel.py -s
 
 clean:
 	rm -rf .venv build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -35,6 +36,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Under xdist, which keeps a file's tests in one worker and in this order, the longest files begin, lest one of them ends alone."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What is imported and collected by now stays: no collection of garbage has to walk it again."""
+    gc.freeze()
 
 
 # An example's deadline is an assertion about time, and so is how long making one takes: a busy machine breaks both.

@@ -27,6 +27,7 @@ runpy.run_module("prefect.engine", run_name="__main__")
 def imported(pipeline: Pipeline, run_id: str, file: Path) -> set[str]:
     """The modules of one process of a run."""
     environment = {**os.environ, "GATEHOUSE_HOME": str(pipeline.home), "PREFECT__FLOW_RUN_ID": run_id, "PYTHONHASHSEED": SEED}
+    environment["GATEHOUSE_LINGER_SECONDS"] = "1"  # it stays for an answer, as by default, but not for a minute
     done = subprocess.run([sys.executable, "-c", ENGINE, run_id, str(file)], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return set(file.read_text().split())

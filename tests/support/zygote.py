@@ -137,7 +137,6 @@ def _tap(file: Path) -> None:
 
 
 def _child(order: dict[str, Any]) -> None:
-    inherit_look(os.getppid())
     log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -186,6 +185,7 @@ def main() -> None:
             status = 1
             try:
                 os.setpgid(0, 0)
+                inherit_look(os.getppid())
                 _child(order)
                 status = 0
             except BaseException as error:  # noqa: BLE001 - Pause and Abort are: the run is suspended, or has left in a final state
