@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from prefect_gatehouse.cli.quiet import QUIET
+from prefect_gatehouse.run import packages
 from tests.support.logs import DELETED, ENDED_ITSELF, TOLD_TO_STOP, unknown_errors
 
 # The emulators' fixtures, taken as a user takes them.
@@ -25,9 +28,28 @@ for _name in [name for name in os.environ if name.startswith(("GATEHOUSE_", "PRE
         del os.environ[_name]
 
 
+_LONGEST = ("tests/test_wheel.py", "tests/pipeline/")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Under xdist, which keeps a file's tests in one worker and in this order, the longest files begin, lest one of them ends alone."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What is imported and collected by now stays: no collection of garbage has to walk it again."""
+    gc.freeze()
+
+
 # An example's deadline is an assertion about time, and so is how long making one takes: a busy machine breaks both.
 settings.register_profile("no-deadline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no-deadline")
+
+
+# Nobody installs anything while tests run: one look at all of it for each of their processes, not one a minute.
+packages.FRESH_SECONDS = math.inf
 
 
 @pytest.fixture(scope="session")
@@ -65,6 +87,13 @@ def stack(prefect_home: Path) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
+def deployed_stack(stack: Any) -> Any:
+    """The server with the deployments of ``deployments/prefect.yaml``, schedules and all; who needs others gives them names of their own."""
+    stack.deploy()
+    return stack
+
+
+@pytest.fixture(scope="session")
 def by_hand(stack: Any) -> str:
     """A deployment without a work pool: no worker takes its runs up, the tests run them."""
     from prefect.client.orchestration import get_client
@@ -83,6 +112,16 @@ def zygote(stack: Any) -> Iterator[Any]:
     from tests.support.pipeline import Zygote
 
     warm = Zygote(stack.environment)
+    yield warm
+    warm.stop()
+
+
+@pytest.fixture(scope="session")
+def warm_commands(prefect_home: Path) -> Iterator[Any]:
+    """The warm process that commands are forked from."""
+    from tests.support.warm_commands import WarmCommands
+
+    warm = WarmCommands()
     yield warm
     warm.stop()
 

@@ -22,7 +22,7 @@ from prefect_gatehouse.blocks.reader import read_text
 from prefect_gatehouse.errors import InputError, Unavailable
 from prefect_gatehouse.providers.braket.place import Place, read_place
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.usefixtures("stack")]
+pytestmark = pytest.mark.usefixtures("stack")
 
 GOOD: dict[str, Any] = {"device_arn": "arn:aws:braket:eu-north-1::device/qpu/iqm/Garnet", "region": "eu-north-1", "bucket": "results"}
 SECRET = "canary-secret-7123"

@@ -22,7 +22,7 @@ from prefect_gatehouse.blocks.vault import VaultSecret
 from prefect_gatehouse.errors import Denied, GatehouseError, Unavailable
 from prefect_gatehouse.secrets.lease import SecretText
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.usefixtures("stack")]
+pytestmark = pytest.mark.usefixtures("stack")
 
 CANARY = "canary-value-4417"
 

@@ -18,7 +18,7 @@ from prefect_gatehouse.errors import Denied, InputError, Unavailable
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.secrets.lease import CredentialLease
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.usefixtures("stack")]
+pytestmark = pytest.mark.usefixtures("stack")
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from prefect_gatehouse.blocks.writer import write_secret
 from prefect_gatehouse.errors import Denied, GatehouseError, Unavailable
 from prefect_gatehouse.secrets.lease import SecretText
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.usefixtures("stack")]
+pytestmark = pytest.mark.usefixtures("stack")
 
 OLD, NEW, OTHER = "canary-old-key", "canary-new-key", "canary-other-key"
 

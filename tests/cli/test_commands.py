@@ -16,6 +16,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 from tests.services import free_port, unavailable
+from tests.support.installed import know_packages
 
 from prefect_gatehouse import __version__
 from prefect_gatehouse.cli.main import COMMANDS, main
@@ -70,12 +71,16 @@ def run(*words: str | Path, **more: Any) -> Result:
     return CliRunner().invoke(main, [str(word) for word in words], prog_name="gatehouse", **more)
 
 
+def clean() -> dict[str, str]:
+    """The environment without anybody's settings."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("GATEHOUSE_", "PREFECT_"))}
+
+
 def process(*words: str | Path, environment: dict[str, str], code: str | None = None) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own."""
     start = ["-m", "prefect_gatehouse.cli.main"] if code is None else ["-c", code]
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("GATEHOUSE_", "PREFECT_"))}
     command = [sys.executable, *start, *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, env={**clean, **environment}, check=False, timeout=120, stdin=subprocess.DEVNULL)
+    return subprocess.run(command, capture_output=True, text=True, env={**clean(), **environment}, check=False, timeout=120, stdin=subprocess.DEVNULL)
 
 
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
@@ -304,21 +309,22 @@ UNJUST = {
 
 
 @pytest.mark.parametrize("case", UNJUST)
-def test_a_plan_never_ends_well_without_one(case: str, tmp_path: Path) -> None:
+def test_a_plan_never_ends_well_without_one(case: str, tmp_path: Path, warm_commands: Any) -> None:
     """Whatever a workload does to the process: one message, never success; and there is no run that could be resumed, so it is no 4."""
     cell, line, code, message = UNJUST[case]
     if cell == "auto" and strongest() == "none":
         unavailable("no cell works here")
     places = {"GATEHOUSE_HOME": "home", "PREFECT_HOME": "prefect", "GATEHOUSE_TIERS": "tiers.yaml"}
-    environment = {"GATEHOUSE_CELL": cell, **{name: str(tmp_path / place) for name, place in places.items()}}
+    environment = {**clean(), "GATEHOUSE_CELL": cell, **{name: str(tmp_path / place) for name, place in places.items()}}
+    know_packages(tmp_path / "home")
     tiers = Path(__file__).resolve().parents[2] / "deployments" / "tiers.yaml"
     (tmp_path / "tiers.yaml").write_text(tiers.read_text().replace("preflight: optional", "preflight: never"))
-    assert process("init", tmp_path / "p", environment=environment).returncode == 0
+    assert warm_commands.run("init", tmp_path / "p", environment=environment).returncode == 0
     workload = tmp_path / "p" / "workload.py"
     text = workload.read_text()
     workload.write_text(text.replace("    rows = features", f"    {line}\n    rows = features"))
     for words in ((), ("--json",)):
-        done = process("plan", tmp_path / "p" / "gatehouse.yaml", *words, environment=environment)
+        done = warm_commands.run("plan", tmp_path / "p" / "gatehouse.yaml", *words, environment=environment)
         assert done.returncode == code, done.stderr
         told = json.loads(done.stdout)["message"] if words else done.stderr
         assert message in told and "Traceback" not in done.stderr

@@ -75,7 +75,6 @@ def test_new_key_goes_to_a_file_for_its_owner_alone(tmp_path: Path) -> None:
     assert keys("new").exit_code == 2
 
 
-@pytest.mark.xdist_group("stack")
 def test_rotation_keeps_old_tokens_readable_and_is_recorded(block: str, person: str) -> None:
     """After two rotations tokens of all three versions open, new ones are of the newest, and the ledger says who signed what."""
     mine = {"tenant": "t", "join_domain": "d"}
@@ -108,7 +107,6 @@ def test_rotation_keeps_old_tokens_readable_and_is_recorded(block: str, person: 
     assert not any(secret in everything for secret in [*secrets_in(root), SECRET.hex()])
 
 
-@pytest.mark.xdist_group("stack")
 def test_without_a_signing_key_nothing_happens(block: str) -> None:
     """Nobody rotates a key unsigned: the secret and the ledger stay as they are."""
     told = keys("rotate", block, "--yes", "--json")
@@ -116,7 +114,6 @@ def test_without_a_signing_key_nothing_happens(block: str) -> None:
     assert read_secret(block).reveal() == SECRET.hex()
 
 
-@pytest.mark.xdist_group("stack")
 def test_a_no_at_the_question_changes_nothing(block: str, person: str) -> None:
     """Asked, and answered with no."""
     told = CliRunner().invoke(main, ["keys", "rotate", block], input="n\n", prog_name="gatehouse")
@@ -124,7 +121,6 @@ def test_a_no_at_the_question_changes_nothing(block: str, person: str) -> None:
     assert read_secret(block).reveal() == SECRET.hex()
 
 
-@pytest.mark.xdist_group("stack")
 def test_a_block_that_holds_no_key(stack: Any, person: str) -> None:
     """A password in the block is refused and not shown, whichever command reads it."""
     name = f"root-{uuid4().hex[:8]}"

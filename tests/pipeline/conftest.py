@@ -11,12 +11,11 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def worker(stack: Any) -> Iterator[None]:
+def worker(deployed_stack: Any) -> Iterator[None]:
     """A process worker with the deployments of ``deployments/prefect.yaml``, schedules and all."""
-    stack.deploy()
-    stack.start_worker()
+    deployed_stack.start_worker()
     yield
-    stack.stop_workers()
+    deployed_stack.stop_workers()
 
 
 @pytest.fixture(scope="module")

@@ -23,8 +23,6 @@ from prefect_gatehouse.operate.dry_run import dry_run_plan
 from prefect_gatehouse.run.labels import pseudonym
 from prefect_gatehouse.testing import BraketEmulator
 
-pytestmark = pytest.mark.xdist_group("stack-2")
-
 
 @pytest.fixture
 def on_braket(make_pipeline: Any, braket: BraketEmulator, tmp_path: Path) -> OnBraket:

@@ -16,8 +16,6 @@ import pytest
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.operate import runs as control
 
-pytestmark = pytest.mark.xdist_group("stack-2")
-
 
 def test_many_runs_are_suspended_and_answered_at_once(stack: Any, by_hand: str) -> None:
     """Eight hands create, suspend and resume runs by REST, as browsers do: without a client that tries again, each call is taken."""

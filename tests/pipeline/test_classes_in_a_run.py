@@ -21,8 +21,6 @@ from prefect_gatehouse.run.boundary import kinds_in
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.workload.plain_form import read, words_of
 
-pytestmark = pytest.mark.xdist_group("stack-2")
-
 SMUGGLER = """
 import pandas as pd
 

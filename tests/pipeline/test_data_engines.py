@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("stack")
-
 
 @pytest.mark.parametrize("engine", ["processes", "dask"])
 def test_workers_minimise_and_the_ledger_says_so(pipeline: Any, engine: str) -> None:

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from tests.support.logs import TOLD_TO_STOP, unknown_errors
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 SCRIPTS = Path(sys.executable).parent
 

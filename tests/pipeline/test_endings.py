@@ -18,8 +18,6 @@ from prefect_gatehouse.flows.clean_up import sweep
 from prefect_gatehouse.ledger.projection import SILENT_SECONDS
 from prefect_gatehouse.operate import runs as control
 
-pytestmark = pytest.mark.xdist_group("stack-2")
-
 SLOW = """
 import time
 

@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from tests.support.leaks import leaks
 
-pytestmark = pytest.mark.xdist_group("stack")
-
 COLUMNS = """
     card: {class: restricted, rule: tokenise, scheme: ff1}
     number: {class: restricted, rule: tokenise, scheme: permute}

@@ -17,8 +17,6 @@ from tests.support.pipeline import ROWS, WORKLOAD
 
 from prefect_gatehouse.operate import runs as control
 
-pytestmark = pytest.mark.xdist_group("stack-2")
-
 
 def resumable(pipeline: Any, run_id: str, *words: str) -> None:
     """Failed with one line that says what, where and what to do; no traceback anywhere."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +16,7 @@ from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.ledger.events import FormDiffered
 from prefect_gatehouse.operate import runs as control
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 
 
 class Forger:
@@ -45,12 +43,10 @@ class Forger:
         self._http.close()
 
 
-def gatehouse(pipeline: Any, *words: str) -> str:
+def gatehouse(commands: Any, pipeline: Any, *words: str) -> str:
     """What a command prints."""
     environment = {**os.environ, "GATEHOUSE_HOME": str(pipeline.home), "GATEHOUSE_IDENTITY": str(pipeline.keys[APPROVER]), "COLUMNS": "400"}
-    done = subprocess.run(
-        [sys.executable, "-m", "prefect_gatehouse.cli.main", *words], env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
+    done = commands.run(*words, environment=environment)
     assert "Traceback" not in done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -59,19 +55,19 @@ def found_by(pipeline: Any, run_id: str) -> list[str]:
     return [event.fact.found_by for event in pipeline.ledger.facts(FormDiffered, run_id=run_id)]
 
 
-def test_a_form_that_shows_another_plan(pipeline: Any, stack: Any) -> None:
+def test_a_form_that_shows_another_plan(pipeline: Any, stack: Any, warm_commands: Any) -> None:
     """A harmless pipeline over the real one: ``show`` tells it, a signature of the forged words is refused, and the ledger's words count."""
     run_id = pipeline.start()
     pipeline.process(run_id)
     pipeline.wait_paused(run_id)
-    assert "the form in Prefect" not in gatehouse(pipeline, "show", run_id)
+    assert "the form in Prefect" not in gatehouse(warm_commands, pipeline, "show", run_id)
     url = stack.environment["PREFECT_API_URL"]
     forger = Forger(url, run_id)
     forged = forger.shown().replace("canary", "harmless-pipeline").replace("Rows: 40", "Rows: 1")
     assert "harmless-pipeline" in forged
     forger.show(forged)
     forger.close()
-    said = gatehouse(pipeline, "show", run_id)
+    said = gatehouse(warm_commands, pipeline, "show", run_id)
     assert "the form in Prefect was not the ledger's: somebody changed it there" in said
     assert found_by(pipeline, run_id) == ["show"]
     statement = forged.partition("printf %s '")[2].partition("'")[0]

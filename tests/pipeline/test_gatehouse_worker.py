@@ -29,7 +29,7 @@ from prefect_gatehouse.ledger.events import (
 )
 from prefect_gatehouse.operate import runs as control
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 
 # It waits for ever in its cell; nobody outside can tell it to go on.
 PATIENT = """

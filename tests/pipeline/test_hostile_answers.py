@@ -12,7 +12,7 @@ import pytest
 
 from prefect_gatehouse.operate import runs as control
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 
 HOSTILE = ["17", '"approve"', "[[[", r'"\ud800"', json.dumps({"decision": "approve", "proof": "CANARY", "more": 1})]
 

@@ -27,7 +27,7 @@ from prefect_gatehouse.operate import runs as control
 from prefect_gatehouse.operate.doctor import examine
 from prefect_gatehouse.run.approvals import last_asked, statements
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 
 SHOWN = "shown to people, read by nobody else"
 OWN = "of a run that the writer makes: unsigned or signed by its own requester, taken once, from a folder that the worker knows"

@@ -20,8 +20,6 @@ from prefect_gatehouse.ledger.verify import verify
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.testing import IBMEmulator
 
-pytestmark = pytest.mark.xdist_group("stack-2")
-
 
 def test_a_run_reaches_the_device(make_pipeline: Any, ibm: IBMEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two rounds are two jobs, billed by the second and deleted afterwards; place and bill are where people look, the key is nowhere."""

@@ -16,8 +16,6 @@ from prefect_gatehouse.flows.clean_up import sweep
 from prefect_gatehouse.ledger.note import VerifierKey
 from prefect_gatehouse.ledger.verify import verify
 
-pytestmark = pytest.mark.xdist_group("stack-2")
-
 ROUNDS = 2
 SHOTS = 64
 # Basis states: the counts, and so the rows, are the same whatever the seed.

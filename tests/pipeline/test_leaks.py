@@ -12,8 +12,6 @@ import pytest
 from tests.support.leaks import forms, leaks
 from tests.support.pipeline import GATES
 
-pytestmark = pytest.mark.xdist_group("stack")
-
 BEFORE_APPROVAL = GATES[:4]
 
 

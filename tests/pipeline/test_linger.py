@@ -17,8 +17,6 @@ from tests.support.pipeline import Pipeline
 
 from prefect_gatehouse.ledger.events import AttemptStarted, RunEnded, RunSuspended
 
-pytestmark = [pytest.mark.xdist_group("stack")]
-
 STAYS = {"GATEHOUSE_LINGER_SECONDS": "120"}
 
 

@@ -20,7 +20,7 @@ from tests.support.pipeline import APPROVER, OTHER, REQUESTER, ROWS, Pipeline
 from prefect_gatehouse.identity.totp import STEP_SECONDS, code_at
 from prefect_gatehouse.operate import runs as control
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,37 +21,31 @@ from prefect_gatehouse.operate import watching
 from prefect_gatehouse.operate.answering import follow_answer
 from prefect_gatehouse.run.approvals import last_asked
 
-pytestmark = [pytest.mark.xdist_group("stack-2"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 
-class Command:
-    """A command that runs while the test does something else."""
+@pytest.fixture
+def start(warm_commands: Any, pipeline: Any) -> Callable[..., Any]:
+    """Starts a command that runs while the test does something else."""
 
-    def __init__(self, pipeline: Any, *words: str, who: str = REQUESTER) -> None:
+    def one(*words: str, who: str = REQUESTER) -> Any:
         environment = {**os.environ, "GATEHOUSE_HOME": str(pipeline.home), "GATEHOUSE_IDENTITY": str(pipeline.keys[who]), "COLUMNS": "400"}
-        self._process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "prefect_gatehouse.cli.main", *words],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        return warm_commands.start(*words, environment=environment, merged=True)
 
-    def line(self) -> str:
-        """The next line that it prints."""
-        assert self._process.stdout is not None
-        return self._process.stdout.readline()
-
-    def end(self) -> tuple[int, str]:
-        """Its exit code and all that it printed."""
-        said, _ = self._process.communicate(timeout=400)
-        assert "Traceback" not in said, said
-        return self._process.returncode, said
+    return one
 
 
-def command(pipeline: Any, *words: str, **more: Any) -> tuple[int, str]:
-    return Command(pipeline, *words, **more).end()
+@pytest.fixture
+def command(start: Callable[..., Any]) -> Callable[..., tuple[int, str]]:
+    """A command from its start to its end."""
+    return lambda *words, **more: ended(start(*words, **more))
+
+
+def ended(running: Any) -> tuple[int, str]:
+    """Its exit code and all that it still printed."""
+    done = running.end()
+    assert "Traceback" not in done.stdout, done.stdout
+    return done.returncode, done.stdout
 
 
 def scheduled(pipeline: Any, run_id: str) -> None:
@@ -74,42 +67,42 @@ def crashed(run_id: str) -> None:
         client.set_flow_run_state(UUID(run_id), Crashed(), force=True)
 
 
-def test_a_failed_run_is_resumed_and_followed(pipeline: Any) -> None:
+def test_a_failed_run_is_resumed_and_followed(pipeline: Any, start: Callable[..., Any], command: Callable[..., tuple[int, str]]) -> None:
     """`resume --follow` waits for the new attempt, not for the failure of the one before; `show` said what to do; `approve` does the rest."""
     run_id = pipeline.start()
     pipeline.process(run_id, fail="minimise")
-    code, said = command(pipeline, "show", run_id[:8])
+    code, said = command("show", run_id[:8])
     assert code == 0
     assert f"run {run_id}: failed - minimise: unexpected" in said
     assert "mend the cause, then, until 20" in said and f"gatehouse resume {run_id[:8]}" in said
-    follower = Command(pipeline, "resume", run_id, "--follow")
+    follower = start("resume", run_id, "--follow")
     scheduled(pipeline, run_id)
     pipeline.process(run_id)
-    code, said = follower.end()
+    code, said = ended(follower)
     assert (code, "unexpected" in said, said.count("waits for approval")) == (0, False, 1), said
     assert f"gatehouse approve {run_id[:8]}" in said
 
-    code, said = command(pipeline, "abandon", run_id)
+    code, said = command("abandon", run_id)
     assert (code, "--yes" in said, pipeline.ledger.run(run_id).ending) == (2, True, None), said
 
-    approver = Command(pipeline, "approve", run_id, "--yes", who=REQUESTER)
+    approver = start("approve", run_id, "--yes", who=REQUESTER)
     scheduled(pipeline, run_id)
     pipeline.process(run_id)
-    code, said = approver.end()
+    code, said = ended(approver)
     assert code == 3
     assert "this person has not the role approver" in said
     assert f"gatehouse people add {REQUESTER} --role approver" in said
 
-    approver = Command(pipeline, "approve", run_id, "--yes", "--follow", who=APPROVER)
+    approver = start("approve", run_id, "--yes", "--follow", who=APPROVER)
     scheduled(pipeline, run_id)
     pipeline.process(run_id)
-    code, said = approver.end()
+    code, said = ended(approver)
     assert code == 0, said
     assert "approve: counted; 1 of 1 approvals, the run goes on" in said
     assert said.rstrip().endswith(f"run {run_id}: completed")
     assert len(pipeline.rows()) == ROWS
 
-    shown = json.loads(command(pipeline, "show", run_id, "--json")[1])
+    shown = json.loads(command("show", run_id, "--json")[1])
     assert shown["run"]["state"] == "completed"
     assert shown["answers_refused"] == ["this person has not the role approver"]
     assert [(Path(path).name, Path(path).is_file()) for path in shown["reports"]] == [
@@ -117,9 +110,9 @@ def test_a_failed_run_is_resumed_and_followed(pipeline: Any) -> None:
         ("validate_input.html", True),
         ("validate_output.html", True),
     ]
-    assert Path(shown["reports"][0]).as_uri() in command(pipeline, "show", run_id)[1]
+    assert Path(shown["reports"][0]).as_uri() in command("show", run_id)[1]
     for words in (("who", run_id), ("verify",)):
-        assert command(pipeline, *words)[0] == 0
+        assert command(*words)[0] == 0
 
 
 def silence(pipeline: Any, run_id: str, seconds: float) -> None:
@@ -128,21 +121,21 @@ def silence(pipeline: Any, run_id: str, seconds: float) -> None:
         tx.connection.execute(update(heartbeats).where(heartbeats.c.run_id == run_id).values(at=time.time() - seconds))
 
 
-def test_a_process_that_dies_is_told_at_once(pipeline: Any) -> None:
+def test_a_process_that_dies_is_told_at_once(pipeline: Any, start: Callable[..., Any], command: Callable[..., tuple[int, str]]) -> None:
     """A crash ends `--follow` within seconds and blames no worker; without Prefect's word the silence in the ledger tells it."""
-    follower = Command(pipeline, "run", str(pipeline.manifest), "--deployment", pipeline.deployment, "--follow")
-    run_id = follower.line().removeprefix("run ").strip()
+    follower = start("run", str(pipeline.manifest), "--deployment", pipeline.deployment, "--follow")
+    run_id = follower.stdout.readline().removeprefix("run ").strip()
     pipeline.process(run_id, kill={"event": "validate_input", "side": "before"})
     crashed(run_id)
     began = time.monotonic()
-    code, said = follower.end()
+    code, said = ended(follower)
     assert (code, "the process of the run has died" in said, f"gatehouse resume {run_id}" in said) == (4, True, True), said
     assert "worker" not in said
     assert time.monotonic() - began < 60
 
     silence(pipeline, run_id, SILENT_SECONDS + 60)
     for words in (("runs",), ("show", run_id)):
-        code, said = command(pipeline, *words)
+        code, said = command(*words)
         assert (code, "lost" in said, "no sign of life" in said, f"gatehouse resume {run_id[:8]}" in said) == (0, True, True, True), said
     pipeline.restart(run_id)
     pipeline.process(run_id)
@@ -167,13 +160,13 @@ def test_nobody_takes_the_run_up(pipeline: Any, monkeypatch: pytest.MonkeyPatch)
         follow_answer(pipeline.ledger, plan, asking, row.attempt)
 
 
-def test_a_denied_run_says_why(pipeline: Any) -> None:
+def test_a_denied_run_says_why(pipeline: Any, command: Callable[..., tuple[int, str]]) -> None:
     """`show` has the policy's sentence and the command that helps, with this run's own names in it."""
     pipeline.people.add(REQUESTER, roles=frozenset({"requester"}), clearance=DataClass.INTERNAL)
     run_id = pipeline.start()
     pipeline.process(run_id)
-    code, said = command(pipeline, "show", run_id)
+    code, said = command("show", run_id)
     assert (code, f"run {run_id}: denied - policy: request: " in said, "[class-above-clearance]" in said) == (0, True, True), said
     assert f"gatehouse people add {REQUESTER} --role requester --clearance restricted" in said
-    code, said = command(pipeline, "abandon", run_id, "--yes")
+    code, said = command("abandon", run_id, "--yes")
     assert (code, "the run has ended (denied)" in said) == (2, True)

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from prefect_gatehouse.canonical import sha256_bytes
 from prefect_gatehouse.evidence.kept import problems
 from prefect_gatehouse.evidence.questions import recorded_plan
-
-pytestmark = pytest.mark.xdist_group("stack")
 
 
 def test_three_gates_leave_a_page_and_an_artifact(pipeline: Any) -> None:

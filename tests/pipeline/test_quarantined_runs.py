@@ -12,7 +12,7 @@ from tests.support.pipeline import APPROVER, OTHER, Pipeline
 from prefect_gatehouse.flows.governed_pipeline import governed_pipeline
 from prefect_gatehouse.operate import quarantine as control
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 
 
 def deployed(pipeline: Pipeline) -> UUID:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import pytest
 from prefect.states import Cancelling
 from tests.support.on_braket import OnBraket
 from tests.support.pipeline import ROWS
@@ -20,8 +19,6 @@ from prefect_gatehouse.ledger.note import VerifierKey
 from prefect_gatehouse.ledger.verify import verify
 from prefect_gatehouse.operate import runs as control
 from prefect_gatehouse.testing import BraketEmulator
-
-pytestmark = pytest.mark.xdist_group("stack-2")
 
 
 def reconciled(stack: Any, run: OnBraket, folder: Path) -> None:
@@ -48,21 +45,20 @@ def queued(run: OnBraket, braket: BraketEmulator) -> str:
     return run_id
 
 
-def test_a_long_queue(stack: Any, make_pipeline: Any, braket: BraketEmulator, tmp_path: Path) -> None:
+def test_a_long_queue(deployed_stack: Any, make_pipeline: Any, braket: BraketEmulator, tmp_path: Path) -> None:
     """The process is gone within its patience, Prefect shows the run as suspended without an error, and nobody resumes it by hand."""
-    stack.deploy()
     run = OnBraket(make_pipeline, braket, tmp_path)
     pipeline = run.pipeline
     run_id = queued(run, braket)
     row = pipeline.ledger.run(run_id)
     assert (row.status, row.message) == ("queued", f"waits for 1 job at {run.backend} (queued, 0 before it)"), pipeline.log.read_text()[-3000:]
     assert pipeline.state(run_id).name == "Suspended" and "Traceback" not in pipeline.log.read_text()
-    reconciled(stack, run, tmp_path)
+    reconciled(deployed_stack, run, tmp_path)
     assert pipeline.state(run_id).name == "Suspended"  # its job waits still
 
     braket.conduct(queue_seconds=0)
     braket.wait(lambda state: [each["status"] for each in state["tasks"]] == ["COMPLETED"])
-    reconciled(stack, run, tmp_path)
+    reconciled(deployed_stack, run, tmp_path)
     assert pipeline.state(run_id).is_scheduled() and pipeline.ledger.run(run_id).status == "scheduled"
     pipeline.process(run_id)
     assert pipeline.ledger.run(run_id).ending == "completed", pipeline.log.read_text()[-3000:]

@@ -22,7 +22,7 @@ from prefect_gatehouse.settings import Settings
 
 FILE = Path(__file__).resolve().parents[2] / "deployments" / "prefect.yaml"
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture

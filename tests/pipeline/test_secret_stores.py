@@ -15,8 +15,6 @@ from pydantic import SecretStr
 from tests.services.moto_server import MotoServer
 from tests.services.vault_server import VaultServer
 
-pytestmark = pytest.mark.xdist_group("stack")
-
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "tumour_kernel"
 PATIENTS = 569
 

@@ -17,8 +17,6 @@ from tests.services.postgres_server import PostgresServer
 from tests.support.leaks import leaks
 from tests.support.pipeline import REQUESTER, ROWS
 
-pytestmark = pytest.mark.xdist_group("stack")
-
 
 def moved_out(pipeline: Any) -> pa.Table:
     """The rows of the pipeline's CSV, which is then gone; text stays text, x and y are numbers."""

@@ -18,8 +18,6 @@ from tests.support.pipeline import REQUESTER, ROWS
 from prefect_gatehouse.tokens import siv
 from prefect_gatehouse.tokens.keys import RootKey
 
-pytestmark = pytest.mark.xdist_group("stack")
-
 
 def store(address: str, block: str = "") -> str:
     """A block with an address; its reference."""

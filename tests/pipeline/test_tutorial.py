@@ -28,7 +28,7 @@ TUTORIAL = ROOT / "docs" / "tutorial.md"
 STAY = ("prefect server start", "prefect worker start")  # commands with a terminal of their own
 UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 
-pytestmark = [pytest.mark.xdist_group("stack-2"), pytest.mark.timeout(1500)]
+pytestmark = pytest.mark.timeout(1500)
 
 
 @dataclass

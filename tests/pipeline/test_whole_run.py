@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.support.pipeline import APPROVER, GATES, REQUESTER, ROWS
+from tests.support.pipeline import APPROVER, GATES, REQUESTER, ROWS, Pipeline
 
 from prefect_gatehouse.evidence.questions import passages, who
 from prefect_gatehouse.ledger.note import VerifierKey
 from prefect_gatehouse.ledger.verify import verify
 
-pytestmark = pytest.mark.xdist_group("stack")
+Completed = tuple[Pipeline, str]
 
 
-def test_a_run_passes_every_gate_and_leaves_nothing(pipeline: Any) -> None:
+@pytest.fixture(scope="module")
+def completed(tmp_path_factory: pytest.TempPathFactory, zygote: Any, by_hand: str) -> Iterator[Completed]:
+    """A run from its start to its end, for those who only look at it."""
+    with Pipeline(tmp_path_factory.mktemp("completed") / "p", zygote, by_hand) as pipeline:
+        yield pipeline, pipeline.complete()
+
+
+def test_a_run_passes_every_gate_and_leaves_nothing(completed: Completed) -> None:
     """Rows arrive under their own identifiers, every gate is in the ledger once, the ledger verifies, nothing is left behind."""
-    run_id = pipeline.complete()
+    pipeline, run_id = completed
     assert pipeline.state(run_id).is_completed(), pipeline.log.read_text()
     rows = pipeline.rows()
     assert len(rows) == ROWS
@@ -30,9 +38,9 @@ def test_a_run_passes_every_gate_and_leaves_nothing(pipeline: Any) -> None:
     assert found.sealed == found.events
 
 
-def test_who_answers_with_identity_secret_ticket_and_proof(pipeline: Any) -> None:
+def test_who_answers_with_identity_secret_ticket_and_proof(completed: Completed) -> None:
     """An auditor's question about a job is answered with requester, approver, environment, secret and ticket, each with its event."""
-    run_id = pipeline.complete()
+    pipeline, run_id = completed
     jobs = who(pipeline.ledger, run_id)
     assert len(jobs) == 2
     by_handle = who(pipeline.ledger, jobs[0].job)
@@ -43,14 +51,14 @@ def test_who_answers_with_identity_secret_ticket_and_proof(pipeline: Any) -> Non
     assert all(number > 0 for number in jobs[0].events.values())
 
 
-def test_tags_tell_the_lineage(pipeline: Any) -> None:
+def test_tags_tell_the_lineage(completed: Completed) -> None:
     """Flow run and task runs carry run, gate, tenant, environment, tier, dataset, plan, ticket, backend and job."""
     from uuid import UUID
 
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
-    run_id = pipeline.complete()
+    _, run_id = completed
     with get_client(sync_client=True) as client:
         shown = client.read_flow_run(UUID(run_id))
         flow_tags = {tag.partition(":")[0] for tag in shown.tags}
@@ -62,11 +70,11 @@ def test_tags_tell_the_lineage(pipeline: Any) -> None:
     assert by_gate["write_back"] >= {"run", "gate", "ticket", "plan"}
 
 
-def test_openlineage_has_start_and_complete_of_every_gate(pipeline: Any) -> None:
+def test_openlineage_has_start_and_complete_of_every_gate(completed: Completed) -> None:
     """Each gate's START is followed by its COMPLETE, with the same run id."""
     import json
 
-    pipeline.complete()
+    pipeline, _ = completed
     events = [json.loads(line) for line in (pipeline.home / "lineage" / "openlineage.ndjson").read_text().splitlines()]
     started = [(event["job"]["name"], event["run"]["runId"]) for event in events if event["eventType"] == "START"]
     completed = [(event["job"]["name"], event["run"]["runId"]) for event in events if event["eventType"] == "COMPLETE"]

@@ -13,7 +13,7 @@ from tests.support.pipeline import ROWS, WORKLOAD, Pipeline
 
 from prefect_gatehouse.operate import runs as control
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 
 HEAD, TAIL = "    for turn in range", "    return pd.DataFrame"
 # The angles are those of the set's order: in a process with other hashing the circuits are others.

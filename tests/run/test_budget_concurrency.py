@@ -20,6 +20,7 @@ from prefect_gatehouse.ledger.tables import charges
 from prefect_gatehouse.ledger.verify import verify
 from tests.money.tills import CODE, TENANT, admit, set_budget
 from tests.run.desk import Desk, intend
+from tests.support.installed import know_packages
 
 PROCESSES = 16
 ROUNDS = 5
@@ -34,13 +35,16 @@ from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.secrets.lease import SecretText
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.run.under import packages_of
 from tests.money.tills import admit
+from tests.support.installed import inherit_look
 
 order = json.loads(sys.argv[1])
 ready, tell_ready = os.pipe()
 go, tell_go = os.pipe()
 
 def spend(number, code):
+    inherit_look(os.getppid())
     settings = Settings(home=Path(order["home"]), ledger_url=order["url"])
     ledger = Ledger(settings.ledger())
     attempt = Attempt(settings, ledger, f"run-{number}", lambda block: SecretText(""))
@@ -68,6 +72,7 @@ def spend(number, code):
             journal.settled(attempt, second, b"r", Decimal("0.1"))
     (Path(order["home"]) / f"told-{number}.json").write_text(json.dumps(told))
 
+packages_of(Settings(home=Path(order["home"])))
 children = []
 for number, code in enumerate(order["codes"]):
     child = os.fork()
@@ -90,6 +95,7 @@ sys.exit(any([os.waitpid(child, 0)[1] for child in children]) or waiting)
 
 def spend(desk: Desk, codes: list[str]) -> list[list[str]]:
     """One run in one process for each billing code, all at once; what became of their rounds."""
+    know_packages(desk.settings.home)
     order = {"home": str(desk.settings.home), "url": desk.settings.ledger_url, "codes": codes, "rounds": ROUNDS}
     done = subprocess.run([sys.executable, "-c", SPENDERS, json.dumps(order)], capture_output=True, text=True, check=False, timeout=250)
     assert done.returncode == 0, done.stderr

@@ -12,6 +12,7 @@ from typing import Any
 from prefect_gatehouse.run import journal
 from prefect_gatehouse.run.attempt import Attempt
 from tests.run.desk import RUN, Desk
+from tests.support.installed import know_packages
 
 RIVAL = """
 import json, sys
@@ -47,6 +48,7 @@ print(json.dumps(told))
 
 def race(desk: Desk, orders: list[dict[str, Any]]) -> list[list[str]]:
     """Processes that start one after the other and then act at once; what became of each of their rounds."""
+    know_packages(desk.settings.home)
     common = {"home": str(desk.settings.home), "url": desk.settings.ledger_url}
     rivals = []
     for order in orders:
@@ -84,18 +86,20 @@ def test_two_processes_drive_two_runs(desk: Desk) -> None:
 
 
 MORTAL = """
-import os, shutil, signal, sys
+import os, signal, sys
 from decimal import Decimal
 from pathlib import Path
 import sqlalchemy as sa
 from prefect_gatehouse.run import journal
 from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.run.under import packages_cache, packages_of
+from prefect_gatehouse.run.under import packages_of
 from prefect_gatehouse.secrets.lease import SecretText
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.settings import Settings
+from tests.support.installed import inherit_look
 
 def live(home, fatal):
+    inherit_look(os.getppid())
     settings = Settings(home=home)
     ledger = Ledger(settings.ledger())
     attempt = Attempt(settings, ledger, "run", lambda block: SecretText(""))
@@ -119,14 +123,11 @@ def live(home, fatal):
         journal.settled(attempt, entry, b"result %d" % entry.job, Decimal("0.2"))
 
 # Read once: reading twenty thousand installed files anew is nothing that a death has to do with.
-kept = Settings(home=Path(sys.argv[1]) / "kept")
-kept.folder("")
-packages_of(kept)
+packages_of(Settings(home=Path(sys.argv[1])))
 
 for fatal in range(1, 200):
     home = Path(sys.argv[1]) / str(fatal)
     home.mkdir()
-    shutil.copy(packages_cache(kept), packages_cache(Settings(home=home)))
     child = os.fork()
     if child == 0:
         try:
@@ -141,7 +142,7 @@ for fatal in range(1, 200):
 
 def test_killed_before_every_statement(tmp_path: Path) -> None:
     """A process that dies before any statement or commit leaves row and event both or neither, and its successor ends with each job once."""
-    done = subprocess.run([sys.executable, "-c", MORTAL, str(tmp_path)], capture_output=True, text=True, check=False, timeout=250)
+    done = subprocess.run([sys.executable, "-c", MORTAL, str(know_packages(tmp_path))], capture_output=True, text=True, check=False, timeout=250)
     assert done.returncode == 0, done.stderr
     deaths = int(done.stdout)
     states = set()

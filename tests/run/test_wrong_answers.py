@@ -29,6 +29,7 @@ from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.secrets.lease import SecretText
 from prefect_gatehouse.settings import Settings
+from tests.support.installed import know_packages
 from tests.support.plans import plan_for, tier_rules, write_project
 
 RUNS = tuple(f"3f0d5a3e-0000-4000-8000-00000000000{number}" for number in range(1, 5))
@@ -215,6 +216,7 @@ for number, line in enumerate(sys.stdin):
 
 def rivals(office: Office, proofs: list[str]) -> None:
     """Two processes judge the same answers of two runs at once."""
+    know_packages(office.settings.home)
     started = []
     for run_id in RUNS[:2]:
         order = {"home": str(office.settings.home), "plan": office.plans[run_id].model_dump_json()}

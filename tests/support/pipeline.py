@@ -11,10 +11,8 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
-from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,11 +25,10 @@ from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.operate import runs as control
 from prefect_gatehouse.run.approvals import standing
-from prefect_gatehouse.run.packages import look_again
-from prefect_gatehouse.run.under import packages_cache, packages_of
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.workload.hashing import SEED
 from tests.support.bundles import sign_bundle
+from tests.support.installed import know_packages
 
 REQUESTER, APPROVER, OTHER = "requester@example.org", "approver@example.org", "second-approver@example.org"
 ROWS = 40
@@ -129,15 +126,6 @@ OUTPUT = [
 ]
 
 
-@cache
-def installed_packages() -> Path:
-    """Digests of what is installed, as an installation that has run before keeps them: reading all of it takes each new home a second."""
-    settings = Settings(home=Path(tempfile.mkdtemp()))
-    look_again()  # what this process has seen a moment ago it would not write down
-    packages_of(settings)
-    return packages_cache(settings)
-
-
 class Zygote:
     """The warm process that forks a child for each run."""
 
@@ -213,8 +201,7 @@ class Pipeline:
             self.settings = self.settings.model_copy(update={"tiers": tiers})
             self.environment["GATEHOUSE_TIERS"] = str(tiers)
         self.settings.folder("")
-        if not packages_cache(self.settings).exists():
-            shutil.copy(installed_packages(), packages_cache(self.settings))
+        know_packages(self.home)
         self.canaries = self._write_source()
         name = f"t{uuid.uuid4().hex[:10]}"
         # The file is no secret, the manifest names it; what a block adds to it might be one.

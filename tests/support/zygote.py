@@ -25,6 +25,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.installed import inherit_look, look
+
 
 def _arm(order: dict[str, Any]) -> None:
     from prefect_gatehouse.tasks.gate import Gate
@@ -167,6 +169,7 @@ def main() -> None:
     import prefect_gatehouse.flows.governed_pipeline  # noqa: F401
     from prefect_gatehouse.validation import gx_import  # noqa: F401
 
+    look()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     for line in sys.stdin:
@@ -182,6 +185,7 @@ def main() -> None:
             status = 1
             try:
                 os.setpgid(0, 0)
+                inherit_look(os.getppid())
                 _child(order)
                 status = 0
             except BaseException as error:  # noqa: BLE001 - Pause and Abort are: the run is suspended, or has left in a final state

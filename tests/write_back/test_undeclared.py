@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("stack")
-
 
 @pytest.mark.parametrize("hidden", [False, True], ids=["another-file", "behind-an-option"])
 def test_an_undeclared_database_is_refused(make_pipeline: Callable[..., Any], stack: Any, tmp_path: Path, hidden: bool) -> None:
