@@ -29,6 +29,7 @@ class Settings(BaseSettings):
     classes: Path = Field(_PACKAGE / "deployments" / "classes.yaml", description="File of the data classes: readers, retention, write-back.")
     prices: Path = Field(SHIPPED_PRICES, description="File of the prices of providers' devices, each with source and date.")
     people: Path | None = Field(None, description="Folder of the registry of people; below the home unless set.")
+    tickets: Path | None = Field(None, description="File of the tickets, or of the system that has them; tickets.yaml below the home unless set.")
     lock: Path | None = Field(None, description="The lock file whose digest enters the plan; found beside the project unless set.")
     image_digest: str = Field("", description="Digest of the image that this process runs in, set by the image's build.")
     dask_address: str = Field("", description="Dask scheduler for the data engine dask; a cluster of its own on this machine unless set.")
@@ -60,6 +61,10 @@ class Settings(BaseSettings):
     def people_folder(self) -> Path:
         """The folder that holds ``allowed_signers`` and ``people.json``."""
         return self.people or self.home / "people"
+
+    def tickets_file(self) -> Path:
+        """The file that says where tickets are looked up."""
+        return self.tickets or self.home / "tickets.yaml"
 
     def identity_key(self) -> Path:
         """The caller's own private signing key (OpenSSH format, 0600)."""

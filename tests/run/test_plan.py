@@ -196,6 +196,7 @@ def others(value: Any) -> list[Any]:
         "forbidden",
         "stop",
         "tell",
+        "file",
     ]
 
 

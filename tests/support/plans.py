@@ -114,7 +114,9 @@ def write_tiers(path: Path, tier: TierRules) -> Path:
     windows = ("approval_window", "resume_window", "wrong_window", "request_age", "approval_age")
     fields = tier.model_dump(mode="json", exclude={"name", *(f"{each}_seconds" for each in windows)})
     fields |= {each: f"{getattr(tier, f'{each}_seconds')}s" for each in windows}
-    capped = fields | {"leaving_bits": fields["leaving_bits"] or 10**9}  # only the prototype tier may leave it open
+    # Only the prototype tier may leave these open.
+    ticket = "file" if fields["ticket"] == "none" else fields["ticket"]
+    capped = fields | {"leaving_bits": fields["leaving_bits"] or 10**9, "ticket": ticket}
     path.write_text(json.dumps({"prototype": fields, "integration": capped, "business": capped}))  # JSON is YAML
     return path
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.value import Value
-from prefect_gatehouse.vocabulary import CellName, Method, Role, TierName, WorkerKind
+from prefect_gatehouse.vocabulary import CellName, Method, Role, TicketProof, TierName, WorkerKind
 
 
 class TierRules(Value):
@@ -35,6 +35,7 @@ class TierRules(Value):
     fallback: Literal["allowed", "forbidden"] = Field("allowed", description="Whether a manifest may name more than one backend.")
     reuse: Literal["allowed", "forbidden"] = Field("forbidden", description="Whether an earlier result may answer an identical request.")
     drift: Literal["stop", "tell"] = Field("stop", description="What comes of a provider that is not as somebody approved it.")
+    ticket: TicketProof = Field("none", description="The weakest that says a run's ticket is in order; none takes the key as it is typed.")
     wrong_per_person: int = Field(3, ge=1, description="Most wrong answers in somebody's name within the window; then no code of theirs is judged.")
     wrong_per_run: int = Field(6, ge=1, description="The same of a run.")
     wrong_window_seconds: int = Field(3600, ge=60)

@@ -16,7 +16,7 @@ from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.manifest.treatment import Treatment
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.policy.yaml_file import read_rules
-from prefect_gatehouse.vocabulary import CellName, Method, TierName, WorkerKind
+from prefect_gatehouse.vocabulary import CellName, Method, TicketProof, TierName, WorkerKind
 
 _Window = Annotated[Duration, Field(ge=timedelta(minutes=1))]
 
@@ -42,6 +42,7 @@ class _Tier(Strict):
     fallback: Literal["allowed", "forbidden"] = "forbidden"
     reuse: Literal["allowed", "forbidden"] = "forbidden"
     drift: Literal["stop", "tell"] = "stop"
+    ticket: TicketProof = "system"
     wrong_per_person: Annotated[int, Field(ge=1, le=100)] = 3
     wrong_per_run: Annotated[int, Field(ge=1, le=100)] = 6
     wrong_window: _Window = timedelta(hours=1)
@@ -68,6 +69,10 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
         )
     if tiers["business"].cell == "none":
         raise InputError("the tier takes workloads without a cell", where=f"{path}: business.cell", advice="ask for landlock or bubblewrap")
+    typed = sorted(name for name, tier in tiers.items() if tier.ticket == "none" and name != "prototype")
+    if typed:
+        advice = "ask for system, or for file where the installation's own file of tickets is enough"
+        raise InputError("only the prototype tier takes tickets that nobody checked", where=f"{path}: {typed[0]}.ticket", advice=advice)
     return {
         name: TierRules(
             name=name,
@@ -89,6 +94,7 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             fallback=tier.fallback,
             reuse=tier.reuse,
             drift=tier.drift,
+            ticket=tier.ticket,
             wrong_per_person=tier.wrong_per_person,
             wrong_per_run=tier.wrong_per_run,
             wrong_window_seconds=int(tier.wrong_window.total_seconds()),

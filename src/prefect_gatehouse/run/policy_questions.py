@@ -6,8 +6,9 @@ import re
 from decimal import Decimal
 from math import ceil
 
-from prefect_gatehouse.errors import Denied
+from prefect_gatehouse.errors import Denied, GatehouseError, Unavailable
 from prefect_gatehouse.identity.requester import Requester
+from prefect_gatehouse.ledger.events import PolicyDenied
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.models import Manifest, Purpose
 from prefect_gatehouse.policy.classes import in_words, leaving, target_of
@@ -16,29 +17,62 @@ from prefect_gatehouse.policy.interface import Policy, Question
 from prefect_gatehouse.policy.rules import RunClasses, TierRules
 from prefect_gatehouse.policy.tiers import effective_class
 from prefect_gatehouse.run.values import AdmittedRun, Plan
+from prefect_gatehouse.tickets.check import TicketCheck
 from prefect_gatehouse.vocabulary import Action
 
 _MICRO = 1_000_000
 _Context = dict[str, str | int | bool]
-_CLEARANCE, _SIGN = "class-above-clearance", "unverified-requester"
+_CLEARANCE, _SIGN, _UNCHECKED = "class-above-clearance", "unverified-requester", "ticket-not-checked"
 _ASK = "mend the manifest or ask the owner of the policies"
 
 
-def ask_request(policy: Policy, manifest: Manifest, requester: Requester, tier: TierRules, classes: RunClasses, environment: str) -> Decision:
+class Told(GatehouseError):
+    """Beside a type of error: it carries the policy's no, which the gate that it stops writes down."""
+
+    def __init__(self, denial: PolicyDenied, message: str, *, where: str, advice: str) -> None:
+        super().__init__(message, where=where, advice=advice)
+        self.denial = denial
+
+
+class DeniedByPolicy(Told, Denied):
+    """The policy says no."""
+
+
+class TicketUnchecked(Told, Unavailable):
+    """The policy says no for no other reason than that nothing says what the ticket is: once something does, the run can go on."""
+
+
+def ask_request(
+    policy: Policy,
+    manifest: Manifest,
+    requester: Requester,
+    tier: TierRules,
+    classes: RunClasses,
+    environment: str,
+    ticket: TicketCheck | None = None,
+    run: str = "",
+) -> Decision:
     """May this person run this pipeline here, read what it makes, and have it written where the manifest says?
 
     Raises:
         Denied: The policy says no.
+        Unavailable: It says no only because the ticket could not be checked.
     """
-    context: _Context = {"backends_in_tier": set(manifest.execution.backends) <= set(tier.backends), **_class(classes), **_system(manifest, classes)}
-    return _ask(policy, "request", manifest, requester, requester.clearance, tier, environment, context, classes)
+    context: _Context = {
+        "backends_in_tier": set(manifest.execution.backends) <= set(tier.backends),
+        **_class(classes),
+        **_system(manifest, classes),
+        **_ticket(tier, ticket),
+    }
+    return _ask(policy, "request", manifest, requester, requester.clearance, tier, environment, context, classes, run, ticket)
 
 
-def ask_submit(policy: Policy, plan: Plan, approvals: int, environment: str, clearance: DataClass) -> Decision:
+def ask_submit(policy: Policy, plan: Plan, approvals: int, environment: str, clearance: DataClass, ticket: TicketCheck | None = None) -> Decision:
     """May this plan's jobs be made now? ``clearance`` is the requester's, as the registry says now.
 
     Raises:
         Denied: The policy says no.
+        Unavailable: It says no only because the ticket could not be checked.
     """
     admitted, classes = plan.admitted, plan.body.classes
     worst = max((item.cost_first_round for item in plan.body.backends), default=Decimal(0))
@@ -53,8 +87,11 @@ def ask_submit(policy: Policy, plan: Plan, approvals: int, environment: str, cle
         "cost_microdollars": ceil(worst * _MICRO),  # never less than it may cost
         "envelope_microdollars": int(plan.body.cost * _MICRO),
         **_class(classes),
+        **_ticket(admitted.tier, ticket),
     }
-    return _ask(policy, "submit", admitted.manifest, admitted.requester, clearance, admitted.tier, environment, context, classes, admitted.run_id)
+    return _ask(
+        policy, "submit", admitted.manifest, admitted.requester, clearance, admitted.tier, environment, context, classes, admitted.run_id, ticket
+    )
 
 
 def ask_secret(policy: Policy, admitted: AdmittedRun, purpose: Purpose, environment: str) -> Decision:
@@ -126,6 +163,18 @@ def _system(manifest: Manifest, classes: RunClasses) -> _Context:
     return {"system_highest_class": target_of(manifest).highest_class.rank, "class_written_back": classes.rules.write_back}
 
 
+def _ticket(tier: TierRules, ticket: TicketCheck | None) -> _Context:
+    checked = ticket is not None and not ticket.unchecked
+    return {
+        "tier_ticket_checked": tier.ticket != "none",
+        "ticket_checked": checked,
+        "ticket_open": ticket is not None and ticket.open,
+        "ticket_approved": ticket is not None and ticket.approved,
+        "ticket_names_pipeline": ticket is not None and ticket.names_pipeline,
+        "ticket_in_window": ticket is not None and ticket.in_window,
+    }
+
+
 def _ask(
     policy: Policy,
     action: Action,
@@ -137,6 +186,7 @@ def _ask(
     context: _Context,
     classes: RunClasses,
     run: str = "",
+    ticket: TicketCheck | None = None,
 ) -> Decision:
     decision = policy.ask(
         Question(
@@ -162,6 +212,9 @@ def _ask(
             "tier_backends": ", ".join(tier.backends),
             "environment": environment,
             "pipeline_environment": manifest.environment,
+            "ticket": manifest.ticket,
+            "unchecked": f"{ticket.source}: {ticket.unchecked}".removeprefix(": ") if ticket is not None else "",
+            "pipeline": f"{manifest.tenant}/{manifest.name}",
             "run": run,
         }
         # Nobody can be cleared who is not known: such a request has to be signed first.
@@ -169,7 +222,9 @@ def _ask(
         advice = "; ".join(dict.fromkeys(_filled(policy.advise(item), words) or _ASK for item in reasons))
         if any(item.startswith("class-") for item in decision.reasons):
             advice = f"the output is {in_words(classes.output_class, classes.because)}; {advice}"
-        raise Denied(sentences, where=f"policy: {action}", advice=advice)
+        denial = PolicyDenied(**decision.model_dump(exclude={"allowed"}), message=sentences, advice=advice)
+        kind = TicketUnchecked if decision.reasons == (_UNCHECKED,) else DeniedByPolicy
+        raise kind(denial, sentences, where=f"policy: {action}", advice=advice)
     return decision
 
 
