@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from math import ceil
 
@@ -60,8 +61,8 @@ def ask_request(
     """
     context: _Context = {
         "backends_in_tier": set(manifest.execution.backends) <= set(tier.backends),
-        **_class(classes),
-        **_system(manifest, classes),
+        **class_facts(classes),
+        **system_facts(manifest, classes),
         **_ticket(tier, ticket),
     }
     return _ask(policy, "request", manifest, requester, requester.clearance, tier, environment, context, classes, run, ticket)
@@ -86,7 +87,7 @@ def ask_submit(policy: Policy, plan: Plan, approvals: int, environment: str, cle
         "tier_synthetic_only": admitted.tier.synthetic_only,
         "cost_microdollars": ceil(worst * _MICRO),  # never less than it may cost
         "envelope_microdollars": int(plan.body.cost * _MICRO),
-        **_class(classes),
+        **class_facts(classes),
         **_ticket(admitted.tier, ticket),
     }
     return _ask(
@@ -149,17 +150,38 @@ def _ask_target(policy: Policy, action: Action, plan: Plan, declared: bool, envi
         "system": admitted.manifest.output.target.system,
         "system_declared": declared,
         **more,
-        **_class(classes),
-        **_system(admitted.manifest, classes),
+        **class_facts(classes),
+        **system_facts(admitted.manifest, classes),
     }
     return _ask(policy, action, admitted.manifest, admitted.requester, clearance, admitted.tier, environment, context, classes, admitted.run_id)
 
 
-def _class(classes: RunClasses) -> _Context:
+def ask_about(
+    policy: Policy,
+    action: Action,
+    manifest: Manifest,
+    requester: Requester,
+    tier: TierRules,
+    environment: str,
+    facts: Mapping[str, str | int | bool],
+    classes: RunClasses,
+    run: str,
+) -> Decision:
+    """What the answer would be to a question with these facts; nothing happens by it, so nobody but a person who wonders calls this.
+
+    Raises:
+        DeniedByPolicy, TicketUnchecked: It would be no.
+    """
+    return _ask(policy, action, manifest, requester, requester.clearance, tier, environment, dict(facts), classes, run)
+
+
+def class_facts(classes: RunClasses) -> dict[str, str | int | bool]:
+    """What the policy is told of the output's class."""
     return {"output_class": classes.output_class.rank, "class_for_requesters": "requester" in classes.rules.readers}
 
 
-def _system(manifest: Manifest, classes: RunClasses) -> _Context:
+def system_facts(manifest: Manifest, classes: RunClasses) -> dict[str, str | int | bool]:
+    """What the policy is told of the target system."""
     return {"system_highest_class": target_of(manifest).highest_class.rank, "class_written_back": classes.rules.write_back}
 
 
@@ -213,7 +235,7 @@ def _ask(
             "environment": environment,
             "pipeline_environment": manifest.environment,
             "ticket": manifest.ticket,
-            "unchecked": f"{ticket.source}: {ticket.unchecked}".removeprefix(": ") if ticket is not None else "",
+            "unchecked": f"{ticket.source}: {ticket.unchecked}".removeprefix(": ") if ticket is not None else "nobody has looked it up",
             "pipeline": f"{manifest.tenant}/{manifest.name}",
             "run": run,
         }
