@@ -33,6 +33,8 @@ class Told(GatehouseError):
     def __init__(self, denial: PolicyDenied, message: str, *, where: str, advice: str) -> None:
         super().__init__(message, where=where, advice=advice)
         self.denial = denial
+        self.recorded = False
+        """Whether a gate has written it down: one within another passes the same error on."""
 
 
 class DeniedByPolicy(Told, Denied):
