@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from prefect_gatehouse.errors import InputError, StorageError
 
 _PACKAGE = Path(__file__).resolve().parent
+_BLOCKS = r"^([a-z0-9-]+/[a-z0-9-]+(, ?[a-z0-9-]+/[a-z0-9-]+)*)?$"
 SHIPPED_PRICES = _PACKAGE / "deployments" / "prices.yaml"
 
 
@@ -45,6 +46,13 @@ class Settings(BaseSettings):
     linger_seconds: int = Field(
         60, ge=0, le=3600, description="How long a run's process stays after it has asked for approval, to go on at once when the answer comes."
     )
+
+    notify: str = Field(
+        "", pattern=_BLOCKS, description="Prefect's notification blocks, with commas between them, that remind of a waiting approval."
+    )
+    escalate: str = Field("", pattern=_BLOCKS, description="The second group's, reminded too where an approval waits for longer.")
+    remind_minutes: int = Field(240, ge=1, le=43_200, description="How long an approval waits before each reminder.")
+    escalate_minutes: int = Field(1440, ge=1, le=43_200, description="How long it waits before the second group is reminded as well.")
 
     cell: Literal["auto", "none", "landlock", "bubblewrap"] = Field(
         "auto", description="Where workloads run: the strongest cell that works here, or this one; a tier may ask for a stronger one."

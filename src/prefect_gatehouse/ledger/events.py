@@ -270,6 +270,15 @@ class ApprovalAsked(Fact):
     expires: AwareDatetime
 
 
+class ApprovalReminded(Fact):
+    """People were told that a plan waits for them; of the plan its summary was sent, no data."""
+
+    kind = "approval-reminded"
+    plan_digest: Digest
+    block: str = Field(description="Prefect's notification block that it was sent through.")
+    escalated: bool = Field(False, description="Whether it went to the second group.")
+
+
 class FormDiffered(Fact):
     """The form in Prefect was not the one that was asked with: somebody changed it there. What it showed binds nobody."""
 
@@ -801,7 +810,7 @@ KINDS: Mapping[str, type[Fact]] = {
         RunRequested, RequestSpent, RunTaken, OrdersIgnored, PackagesInstalled,
         AttemptStarted, RunAdmitted, GateEntered, GatePassed, GateFailed, RunSuspended, RunQueued,
         RunInterrupted, RunRescheduled, EndingDecided, RunEnded,
-        PolicyDecided, PolicyDenied, TicketChecked, ApprovalAsked, FormDiffered, ApprovalGiven, ApprovalRejected, AnswerRefused,
+        PolicyDecided, PolicyDenied, TicketChecked, ApprovalAsked, ApprovalReminded, FormDiffered, ApprovalGiven, ApprovalRejected, AnswerRefused,
         LeaseNotRevoked, WorkersReadKeys, WorkloadRan, ReIdentified, KeyRotationDecided, KeysRotated,
         SubmissionIntended, JobSubmitted, SubmissionRefused, SubmissionAmbiguous, JobSettled, ResultReused,
         JobClosed, JobLeft, JobGone, JobUnknown, ProviderAsked, BackendPassedOver,
