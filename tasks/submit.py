@@ -55,7 +55,7 @@ def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summar
     bits = require_approved_bits(plan, batch, number)
     _refuse_hour(attempt, approved, number)
     clearance = attempt.people.clearance(plan.admitted.requester, plan.admitted.tier.unverified_class)
-    ticket = check_ticket(attempt, plan.admitted.manifest, plan.admitted.tier, Submission.gate, number)
+    ticket = check_ticket(attempt, plan.admitted.manifest, plan.admitted.tier, "submit", number)
     decision = ask_submit(attempt.policy, plan, len(approvals), attempt.settings.environment, clearance, ticket)
     attempt.permit(f"decided:{attempt.number}:{number}", decision.fact())
     with fetch(attempt, plan.admitted, Purpose.SUBMIT) as lease:
