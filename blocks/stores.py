@@ -20,7 +20,10 @@ _CLASSES = {
     "aws-credentials": ("prefect_aws.credentials", "AwsCredentials"),
     "aws-secret": ("prefect_aws.secrets_manager", "AwsSecret"),
     "s3-bucket": ("prefect_aws.s3", "S3Bucket"),
+    "custom-webhook": ("prefect.blocks.notifications", "CustomWebhookNotificationBlock"),
     "secret": ("prefect.blocks.system", "Secret"),
+    "sendgrid-email": ("prefect.blocks.notifications", "SendgridEmail"),
+    "slack-webhook": ("prefect.blocks.notifications", "SlackWebhook"),
     "vault-secret": ("prefect_gatehouse.blocks.vault", "VaultSecret"),
 }
 """Where the class of a block type is."""

@@ -20,6 +20,7 @@ from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.evidence.tell import tell_outside
 from prefect_gatehouse.flows.clean_up import end_if_over
 from prefect_gatehouse.flows.looking import look_once
+from prefect_gatehouse.flows.reminding import remind
 from prefect_gatehouse.flows.resuming import go_on
 from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.ledger.projection import SILENT_SECONDS, RunRow
@@ -33,7 +34,7 @@ _AT_ONCE = 100  # runs in a question to Prefect: its answers have 200 at most
 
 @flow(name="reconcile", persist_result=False, retries=0, log_prints=False)
 def reconcile() -> None:
-    """Asks each provider about all open jobs once, resumes runs that can go on, goes on with what ended runs have left, and compares figures."""
+    """Asks each provider about all open jobs once, resumes runs that can go on, puts away what ended runs left, compares figures, and reminds."""
     nothing = {"about": "none", "done": "", "note": "nothing to do"}
     look_once("reconcile", look_after, nothing, "Runs that went on, jobs of ended runs, and jobs or figures that nobody can explain")
 
@@ -60,6 +61,8 @@ def look_after(settings: Settings, now: float | None = None) -> list[dict[str, s
                 done, note = _resumed(client, ledger, row, now)
                 if done:
                     found.tell(row.run_id, done, note)
+        for about, done, note in remind(settings, ledger, now):
+            found.tell(about, done, note)
         seal_home(settings.folder(""), ledger)
         tell_outside(settings, ledger)
     return found.told

@@ -20,6 +20,7 @@ from prefect_gatehouse.run.preflight import refuse_unlooked
 from prefect_gatehouse.run.quarantined import quarantines, refuse_quarantined
 from prefect_gatehouse.run.registry import require_as_recorded
 from prefect_gatehouse.run.standing import standing_to_ask
+from prefect_gatehouse.run.ticketing import check_ticket
 from prefect_gatehouse.run.values import AdmittedRun
 from prefect_gatehouse.tasks.gate import gate
 
@@ -53,10 +54,11 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
     Raises:
         InputError: The manifest is malformed, or its workload is not there.
         Quarantined: Tenant, pipeline, requester or every backend is in quarantine.
-        Denied: The request is not authentic or has started a run before, the policy says no, the manifest keeps data longer than its class
-            may stay, or the tier demands a pre-flight that it names no credential for, a rehearsal that it switches off, no fallback
-            where it names one, or no earlier results where it would take them. Above the prototype tier: policies, tiers, classes and
+        Denied: The request is not authentic or has started a run before, the policy says no (of the ticket, too), the manifest keeps data longer
+            than its class may stay, or the tier demands a pre-flight that it names no credential for, a rehearsal that it switches off, no
+            fallback where it names one, or no earlier results where it would take them. Above the prototype tier: policies, tiers, classes and
             registry are not the signed bundle that stands.
+        Unavailable: The tier wants the ticket checked, and nothing says what it is.
         Tampered: Above the prototype tier: the registry of people was changed beside `gatehouse people`.
     """
     loaded = load_manifest(Path(manifest))
@@ -74,7 +76,8 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
     classes = classes_of(loaded.manifest, load_class_rules(attempt.settings.classes))
     refuse_long_retention(loaded.manifest, classes.rules)
     known = standing_to_ask(attempt.settings, attempt.history, loaded.manifest, tier, folder, workload.digest, requester)
-    decision = ask_request(attempt.policy, loaded.manifest, requester, tier, classes, environment, known)
+    ticket = check_ticket(attempt, loaded.manifest, tier, AdmittedRun.gate)
+    decision = ask_request(attempt.policy, loaded.manifest, requester, tier, classes, environment, known, ticket, attempt.run_id)
     refuse_unlooked(loaded.manifest, tier)
     refuse_unrehearsed(loaded.manifest, tier)
     refuse_fallback(loaded.manifest, tier)
@@ -90,5 +93,6 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
         tier=tier,
         classes=classes,
         decision=decision,
+        ticket=ticket,
         at=now,
     )

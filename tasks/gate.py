@@ -30,6 +30,7 @@ from prefect_gatehouse.ledger.events import GateEntered, GateFailed, GatePassed
 from prefect_gatehouse.ledger.store import Transaction
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.gate_value import GateValue
+from prefect_gatehouse.run.policy_questions import Told
 from prefect_gatehouse.secrets.lease import CredentialLease
 
 P = ParamSpec("P")
@@ -218,6 +219,9 @@ class Passage(Generic[V]):
 
     def _failed(self, mark: str, entered: int, error: GatehouseError) -> None:
         try:
+            if isinstance(error, Told) and not error.recorded:
+                self.attempt.record(f"denied:{mark}", error.denial)
+                error.recorded = True
             self.attempt.record(f"failed:{mark}", GateFailed(gate=self.gate.name, round=self.number, entered=entered, **error.as_dict()))
         except (StorageError, Superseded):
             return  # the first error is the one to tell; a full disk or a newer attempt can't be written down here

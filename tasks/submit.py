@@ -23,6 +23,7 @@ from prefect_gatehouse.run.prepared import digest_of, prepare, refuse_other
 from prefect_gatehouse.run.pricing import Pricing
 from prefect_gatehouse.run.quarantined import refuse_quarantined_run
 from prefect_gatehouse.run.standing import standing_of
+from prefect_gatehouse.run.ticketing import check_ticket
 from prefect_gatehouse.run.values import ApprovedPlan, Job, Submission
 from prefect_gatehouse.run.willing import AGAIN_SECONDS, label_of, passed_over
 from prefect_gatehouse.secrets.lease import CredentialLease
@@ -45,7 +46,7 @@ def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summar
         Waiting: It is not the hour, or no backend takes the round now.
         PlanChanged: What would run is not what was approved.
         Ambiguous: Nobody can tell whether a job exists.
-        Unavailable: The block of a backend is missing, or its server does not answer.
+        Unavailable: The block of a backend is missing, its server does not answer, or nothing says what the ticket is.
     """
     plan = approved.plan
     refuse_quarantined_run(attempt)
@@ -56,7 +57,8 @@ def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summar
     _refuse_hour(attempt, approved, number)
     clearance = attempt.people.clearance(plan.admitted.requester, plan.admitted.tier.unverified_class)
     standing = standing_of(attempt.settings, attempt.history, plan)
-    decision = ask_submit(attempt.policy, plan, len(approvals), attempt.settings.environment, clearance, standing)
+    ticket = check_ticket(attempt, plan.admitted.manifest, plan.admitted.tier, "submit", number)
+    decision = ask_submit(attempt.policy, plan, len(approvals), attempt.settings.environment, clearance, standing, ticket)
     attempt.permit(f"decided:{attempt.number}:{number}", decision.fact())
     with fetch(attempt, plan.admitted, Purpose.SUBMIT) as lease:
         label: Label = "cached"

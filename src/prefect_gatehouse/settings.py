@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from prefect_gatehouse.errors import InputError, StorageError
 
 _PACKAGE = Path(__file__).resolve().parent
+_BLOCKS = r"^([a-z0-9-]+/[a-z0-9-]+(, ?[a-z0-9-]+/[a-z0-9-]+)*)?$"
 SHIPPED_PRICES = _PACKAGE / "deployments" / "prices.yaml"
 
 
@@ -30,6 +31,7 @@ class Settings(BaseSettings):
     prices: Path = Field(SHIPPED_PRICES, description="File of the prices of providers' devices, each with source and date.")
     people: Path | None = Field(None, description="Folder of the registry of people; below the home unless set.")
     bundle: Path | None = Field(None, description="File that makes policies, tiers, classes and people one bundle; below the home unless set.")
+    tickets: Path | None = Field(None, description="File of the tickets, or of the system that has them; tickets.yaml below the home unless set.")
     lock: Path | None = Field(None, description="The lock file whose digest enters the plan; found beside the project unless set.")
     image_digest: str = Field("", description="Digest of the image that this process runs in, set by the image's build.")
     dask_address: str = Field("", description="Dask scheduler for the data engine dask; a cluster of its own on this machine unless set.")
@@ -45,6 +47,13 @@ class Settings(BaseSettings):
     linger_seconds: int = Field(
         60, ge=0, le=3600, description="How long a run's process stays after it has asked for approval, to go on at once when the answer comes."
     )
+
+    notify: str = Field(
+        "", pattern=_BLOCKS, description="Prefect's notification blocks, with commas between them, that remind of a waiting approval."
+    )
+    escalate: str = Field("", pattern=_BLOCKS, description="The second group's, reminded too where an approval waits for longer.")
+    remind_minutes: int = Field(240, ge=1, le=43_200, description="How long an approval waits before each reminder.")
+    escalate_minutes: int = Field(1440, ge=1, le=43_200, description="How long it waits before the second group is reminded as well.")
 
     cell: Literal["auto", "none", "landlock", "bubblewrap"] = Field(
         "auto", description="Where workloads run: the strongest cell that works here, or this one; a tier may ask for a stronger one."
@@ -65,6 +74,10 @@ class Settings(BaseSettings):
     def bundle_file(self) -> Path:
         """The manifest of the bundle of policies: its version, and which roles sign it."""
         return self.bundle or self.home / "bundle.yaml"
+
+    def tickets_file(self) -> Path:
+        """The file that says where tickets are looked up."""
+        return self.tickets or self.home / "tickets.yaml"
 
     def identity_key(self) -> Path:
         """The caller's own private signing key (OpenSSH format, 0600)."""

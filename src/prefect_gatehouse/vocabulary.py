@@ -26,6 +26,9 @@ Method = Literal["totp", "ssh", "ssh-fido"]
 CellName = Literal["none", "landlock", "bubblewrap"]
 """What keeps a workload apart from everything else, weakest first."""
 
+TicketProof = Literal["none", "file", "system"]
+"""Who says that a ticket is in order, weakest first: the manifest that names it, the installation's own file, a ticket system."""
+
 QuarantineScope = Literal["tenant", "principal", "pipeline", "backend"]
 """What somebody may stop in an emergency."""
 

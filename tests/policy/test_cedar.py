@@ -24,8 +24,16 @@ POLICY = load_policy(SHIPPED)
 EVERYWHERE = {"running_environment": "local", "tier_unverified": False}
 READ: dict[str, str | int | bool] = {"output_class": 2, "class_for_requesters": True}
 TARGET: dict[str, str | int | bool] = {"system_highest_class": 2, "class_written_back": True}
+TICKET = dict.fromkeys(("tier_ticket_checked", "ticket_checked", "ticket_open", "ticket_approved", "ticket_names_pipeline", "ticket_in_window"), True)
+OF_TICKETS = {
+    "ticket-not-checked": "ticket_checked",
+    "ticket-not-open": "ticket_open",
+    "ticket-not-approved": "ticket_approved",
+    "ticket-of-another-pipeline": "ticket_names_pipeline",
+    "ticket-outside-window": "ticket_in_window",
+}
 CONTEXTS: dict[str, dict[str, str | int | bool]] = {
-    "request": {"backends_in_tier": True, "promoted": True, "classes_signed": True, **READ, **TARGET},
+    "request": {"backends_in_tier": True, "promoted": True, "classes_signed": True, **TICKET, **READ, **TARGET},
     "submit": {
         "backends_in_tier": True,
         "data_class": 2,
@@ -39,6 +47,7 @@ CONTEXTS: dict[str, dict[str, str | int | bool]] = {
         "simulated": True,
         "cost_microdollars": 10,
         "envelope_microdollars": 10,
+        **TICKET,
         **READ,
     },
     "read_secret": {"purpose": "submit", "purpose_declared": True},
@@ -82,6 +91,7 @@ FORBIDS: list[tuple[str, str, dict[str, str | int | bool]]] = [
     ("class-above-tier", "submit", {"data_class": 3}),
     ("not-enough-approvals", "submit", {"approvals": 0}),
     ("not-synthetic", "submit", {"tier_synthetic_only": True}),
+    *((rule, action, {fact: False}) for action in ("request", "submit") for rule, fact in OF_TICKETS.items()),
     ("class-not-signed", "request", {"classes_signed": False}),
     ("class-not-signed", "submit", {"classes_signed": False}),
     ("not-promoted", "request", {"promoted": False}),

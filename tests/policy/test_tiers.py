@@ -47,6 +47,17 @@ def test_a_file_that_says_nothing_of_fallbacks(path: Path) -> None:
     assert {tier.fallback for tier in load_tiers(path).values()} == {"forbidden"}
 
 
+def test_who_says_that_a_ticket_is_in_order(path: Path) -> None:
+    """A tier that does not say asks for a ticket system; only the prototype tier takes a ticket as it is typed."""
+    assert [tier.ticket for tier in load_tiers(path).values()] == ["none", "file", "system"]
+    path.write_text(SHIPPED.replace("  ticket: file\n", ""))
+    assert load_tiers(path)["integration"].ticket == "system"
+    path.write_text(SHIPPED.replace("ticket: file", "ticket: none"))
+    with pytest.raises(InputError, match="only the prototype tier") as caught:
+        load_tiers(path)
+    assert caught.value.where == f"{path}: integration.ticket"
+
+
 # A line of the file, what stands there instead, and the field that the error names.
 WRONG = [
     ("approvers: 2", "approvers: 0", "business.approvers"),

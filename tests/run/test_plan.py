@@ -200,6 +200,7 @@ def others(value: Any) -> list[Any]:
         "forbidden",
         "stop",
         "tell",
+        "file",
     ]
 
 

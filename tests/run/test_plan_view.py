@@ -187,7 +187,7 @@ def test_who_and_why_are_shown(project: Project) -> None:
     rows = lines(sections(project.plan)[0])
     assert rows == {
         "Requester": "ann (ssh)",
-        "Ticket": "CHG-7",
+        "Ticket": "CHG-7, not checked: the tier prototype takes it as it is typed",
         "Purpose": "Hold a plan",
         "Pipeline": "small, owner test-owner",
         "Tenant": "test-tenant, billed to T-1",

@@ -91,6 +91,12 @@ output:
   columns: [score]
 """
 
+TICKETS = """
+kind: file
+tickets:
+  CHG-7: {tenant: test-tenant, pipelines: [canary], state: open, approved: true, start: "2026-01-01T00:00:00Z", end: "2126-01-01T00:00:00Z"}
+"""
+
 WORKLOAD = """
 import pandas as pd
 
@@ -202,6 +208,8 @@ class Pipeline:
             self.environment["GATEHOUSE_TIERS"] = str(tiers)
         self.settings.folder("")
         know_packages(self.home)
+        if tier != "prototype":  # whose tickets are as they are typed
+            self.settings.tickets_file().write_text(TICKETS)
         self.canaries = self._write_source()
         name = f"t{uuid.uuid4().hex[:10]}"
         # The file is no secret, the manifest names it; what a block adds to it might be one.

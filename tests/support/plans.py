@@ -77,6 +77,11 @@ output:
   key: subject
   columns: [score]
 """
+TICKETS = """
+kind: file
+tickets:
+  CHG-7: {tenant: test-tenant, pipelines: [small], state: open, approved: true, start: "2026-01-01T00:00:00Z", end: "2126-01-01T00:00:00Z"}
+"""
 SUITE = [
     {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 1, "max_value": 10}},
     {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "subject"}},
@@ -117,7 +122,9 @@ def write_tiers(path: Path, tier: TierRules) -> Path:
     windows = ("approval_window", "resume_window", "wrong_window", "request_age", "approval_age")
     fields = tier.model_dump(mode="json", exclude={"name", *(f"{each}_seconds" for each in windows)})
     fields |= {each: f"{getattr(tier, f'{each}_seconds')}s" for each in windows}
-    capped = fields | {"leaving_bits": fields["leaving_bits"] or 10**9}  # only the prototype tier may leave it open
+    # Only the prototype tier may leave these open.
+    ticket = "file" if fields["ticket"] == "none" else fields["ticket"]
+    capped = fields | {"leaving_bits": fields["leaving_bits"] or 10**9, "ticket": ticket}
     path.write_text(json.dumps({"prototype": fields, "integration": capped, "business": capped}))  # JSON is YAML
     return path
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.support.bundles import ROLES, as_, enter, key_of, own_files, sign_bundle, write_bundle
 from tests.support.gates import Desk, Fetching
-from tests.support.plans import RUN
+from tests.support.plans import RUN, TICKETS
 
 from prefect_gatehouse.errors import Denied, GatehouseError, PlanChanged
 from prefect_gatehouse.evidence import signed
@@ -55,6 +55,7 @@ class House:
         for old, new in LENIENT.items():
             head = head.replace(old, new)
         self.settings.tiers.write_text((head + business + tail).replace("ion: required", "ion: optional"))
+        self.settings.tickets_file().write_text(TICKETS)
         self.desk.change("tier: prototype", "tier: integration")
         self.people = People(self.settings.people_folder())
         for name, role in (("ann", "requester"), ("bob", "approver")):

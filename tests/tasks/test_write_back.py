@@ -53,6 +53,19 @@ def test_an_address_that_nobody_approved(collected: Collected, monkeypatch: pyte
     assert not (desk.folder / "elsewhere.sqlite").exists() and not (desk.folder / "target.sqlite").exists()
 
 
+def test_a_no_to_a_gate_within_a_gate_is_told_once(collected: Collected) -> None:
+    """Both fail with it, and one event has its rule and what would satisfy it."""
+    desk = collected.desk
+    desk.attempt = desk.next_attempt()
+    desk.attempt.settings = desk.settings.model_copy(update={"environment": "elsewhere"})
+    with pytest.raises(Denied, match="environment-mismatch"):
+        write_back(desk.attempt, validated(collected.outcome), Fetching())
+    assert desk.gates("gate-failed")[-2:] == ["fetch_credential", "write_back"]
+    (denial,) = desk.ledger.events(RUN, "policy-denied")
+    assert (denial.data["action"], denial.data["reasons"]) == ("read_secret", ["environment-mismatch"])
+    assert "GATEHOUSE_ENVIRONMENT" in denial.data["advice"]
+
+
 def test_a_key_that_the_workload_was_not_given(collected: Collected) -> None:
     """A token of somebody else's is never turned back, not even one that would open."""
     desk, fetch = collected.desk, Fetching()

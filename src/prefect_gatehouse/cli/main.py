@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("show:runs", "List runs."),
     "show": ("show:show", "Show one run: its gates, its plan, what came of it."),
     "who": ("show:who", "Who submitted a job, from where, with which secret, for which ticket."),
+    "explain": ("explain:command", "Which rule decided about a run, or would, and what would satisfy it."),
     "reproduce": ("reproduce:command", "Run what was kept of a run again, on a model of its devices, and compare."),
     "keys": ("keys:command", "Make, list and rotate the root keys of the tokens."),
     "budget": ("budget:command", "Show, set and explain what tenants may spend."),

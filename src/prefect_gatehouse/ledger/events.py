@@ -230,6 +230,38 @@ class PolicyDecided(Fact):
     policy_digest: Digest | Literal[""] = Field("", description="Empty where it is the policy by which the run was admitted.")
 
 
+class PolicyDenied(Fact):
+    """A no of the policy, which permits nothing and so needs no seal."""
+
+    kind = "policy-denied"
+    action: Action
+    reasons: tuple[str, ...]
+    message: str = Field(description="Each rule's sentence with its identifier.")
+    advice: str = Field("", description="What would satisfy them.")
+    policy_digest: Digest
+
+
+class TicketChecked(Fact):
+    """What was found of a run's ticket; of its text nothing."""
+
+    kind = "ticket-checked"
+    gate: str
+    round: int | None = None
+    ticket: str
+    source: str = Field("", description="The system that was asked; empty where none is set up.")
+    at: AwareDatetime
+    unchecked: str = Field("", description="Why it could not be checked; empty where it was.")
+    state: str = ""
+    open: bool = False
+    approved: bool = False
+    names_pipeline: bool = False
+    in_window: bool = False
+    start: AwareDatetime | None = None
+    end: AwareDatetime | None = None
+    block: str | None = None
+    credential_version: str = ""
+
+
 class ApprovalAsked(Fact):
     """A plan was put to people under a key."""
 
@@ -238,6 +270,15 @@ class ApprovalAsked(Fact):
     key: str
     nonce: str
     expires: AwareDatetime
+
+
+class ApprovalReminded(Fact):
+    """People were told that a plan waits for them; of the plan its summary was sent, no data."""
+
+    kind = "approval-reminded"
+    plan_digest: Digest
+    block: str = Field(description="Prefect's notification block that it was sent through.")
+    escalated: bool = Field(False, description="Whether it went to the second group.")
 
 
 class FormDiffered(Fact):
@@ -882,7 +923,7 @@ KINDS: Mapping[str, type[Fact]] = {
         RunRequested, RequestSpent, RunTaken, OrdersIgnored, PackagesInstalled,
         AttemptStarted, RunAdmitted, GateEntered, GatePassed, GateFailed, RunSuspended, RunQueued,
         RunInterrupted, RunRescheduled, EndingDecided, RunEnded,
-        PolicyDecided, ApprovalAsked, FormDiffered, ApprovalGiven, ApprovalRejected, AnswerRefused,
+        PolicyDecided, PolicyDenied, TicketChecked, ApprovalAsked, ApprovalReminded, FormDiffered, ApprovalGiven, ApprovalRejected, AnswerRefused,
         LeaseNotRevoked, WorkersReadKeys, WorkloadRan, ReIdentified, KeyRotationDecided, KeysRotated,
         SubmissionIntended, JobSubmitted, SubmissionRefused, SubmissionAmbiguous, JobSettled, ResultReused,
         JobClosed, JobLeft, JobGone, JobUnknown, ProviderAsked, BackendPassedOver,

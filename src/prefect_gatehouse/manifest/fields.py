@@ -46,6 +46,7 @@ _SHOWN = r"^[^\x00-\x1f\x7f-\x9f`|<>\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069
 ColumnName = Annotated[str, Field(min_length=1, max_length=128, pattern=_SHOWN)]
 Line = Annotated[str, Field(min_length=1, max_length=200, pattern=_SHOWN)]
 RelativePath = Annotated[str, Field(min_length=1, max_length=400, pattern=r"^[^\x00-\x1f\x7f]+$")]
+TicketKey = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,15}-?[0-9]{1,9}$")]
 BlockReference = Annotated[
     str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+(#[A-Za-z0-9_.-]+)?$", description="block-type/block-name, or block-type/block-name#field")
 ]

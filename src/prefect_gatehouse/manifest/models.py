@@ -28,6 +28,7 @@ from prefect_gatehouse.manifest.fields import (
     Name,
     RelativePath,
     Strict,
+    TicketKey,
 )
 from prefect_gatehouse.manifest.output_columns import OutputColumn, OutputColumns
 from prefect_gatehouse.manifest.reserved import about_column, alike, free_table
@@ -210,7 +211,7 @@ class Manifest(Strict):
     owner: Line
     tenant: Name
     billing_code: Line
-    ticket: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,15}-[0-9]{1,9}$")] = Field(description="Change or request, such as CHG-1042.")
+    ticket: TicketKey = Field(description="Change or request, such as CHG-1042 or CHG0031042.")
     purpose: Line
     environment: Name
     tier: TierName

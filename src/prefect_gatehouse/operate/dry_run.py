@@ -1,7 +1,8 @@
 """A dry run up to the plan: the real gates over the real data, in a throw-away home; nothing leaves.
 
-Only the credentials that open the source, look at the target and ask the provider are read; every other secret is a throw-away key. What the
-gates write is encrypted under one that exists in this process only: a dry run that is killed leaves nothing that anybody can read.
+Only the credentials that open the source, look at the target, ask the provider and look up the ticket are read; every other secret is a
+throw-away key. What the gates write is encrypted under one that exists in this process only: a dry run that is killed leaves nothing that anybody
+can read.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.operate.runs import signed_for
 from prefect_gatehouse.providers.interface import Progress
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.ticketing import credential_of
 from prefect_gatehouse.run.under import packages_cache
 from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.secrets.lease import Checkout, SecretText
@@ -56,15 +58,15 @@ def dry_run_plan(
     manifest = manifest.resolve()
     request = signed_for(settings, manifest) if signed else None
     with scratch_home() as home:
-        own = {"people": settings.people_folder(), "bundle": settings.bundle_file(), "identity": settings.identity_key()}
-        dry = settings.model_copy(update={"home": home, "ledger_url": "", **own})
+        rules = {"people": settings.people_folder(), "bundle": settings.bundle_file(), "tickets": settings.tickets_file()}
+        dry = settings.model_copy(update={"home": home, "ledger_url": "", "identity": settings.identity_key(), **rules})
         ledger = open_ledger(dry)
         _know_synthetic(settings, ledger)
         key = base64.b64encode(secrets.token_bytes(32)).decode()
         credentials = load_manifest(manifest).manifest.credentials
 
         # A device is asked what it is, nothing is sent to it.
-        asked = (credentials.read_source, credentials.preflight, credentials.submit)
+        asked = (credentials.read_source, credentials.preflight, credentials.submit, credential_of(dry.tickets_file()))
 
         def read(block: str) -> Checkout:
             return read_secret(block) if block in asked else SecretText(key)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.value import Value
-from prefect_gatehouse.vocabulary import CellName, Method, Role, TierName, WorkerKind
+from prefect_gatehouse.vocabulary import CellName, Method, Role, TicketProof, TierName, WorkerKind
 
 
 class TierRules(Value):
@@ -40,6 +40,7 @@ class TierRules(Value):
     promotion_fallback_percent: int = Field(10, ge=0, le=100, description="Most of their jobs that may have run on another backend than the first.")
     simulated_first: Literal["required", "optional"] = Field("required", description="Whether hardware takes only what ran on a simulator before.")
     drift: Literal["stop", "tell"] = Field("stop", description="What comes of a provider that is not as somebody approved it.")
+    ticket: TicketProof = Field("none", description="The weakest that says a run's ticket is in order; none takes the key as it is typed.")
     wrong_per_person: int = Field(3, ge=1, description="Most wrong answers in somebody's name within the window; then no code of theirs is judged.")
     wrong_per_run: int = Field(6, ge=1, description="The same of a run.")
     wrong_window_seconds: int = Field(3600, ge=60)

@@ -16,7 +16,7 @@ from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.manifest.treatment import Treatment
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.policy.yaml_file import read_rules
-from prefect_gatehouse.vocabulary import CellName, Method, TierName, WorkerKind
+from prefect_gatehouse.vocabulary import CellName, Method, TicketProof, TierName, WorkerKind
 
 _Window = Annotated[Duration, Field(ge=timedelta(minutes=1))]
 
@@ -47,6 +47,7 @@ class _Tier(Strict):
     promotion_fallback_percent: Annotated[int, Field(ge=0, le=100)] = 10
     simulated_first: Literal["required", "optional"] = "required"
     drift: Literal["stop", "tell"] = "stop"
+    ticket: TicketProof = "system"
     wrong_per_person: Annotated[int, Field(ge=1, le=100)] = 3
     wrong_per_run: Annotated[int, Field(ge=1, le=100)] = 6
     wrong_window: _Window = timedelta(hours=1)
@@ -73,6 +74,10 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
         )
     if tiers["business"].cell == "none":
         raise InputError("the tier takes workloads without a cell", where=f"{path}: business.cell", advice="ask for landlock or bubblewrap")
+    typed = sorted(name for name, tier in tiers.items() if tier.ticket == "none" and name != "prototype")
+    if typed:
+        advice = "ask for system, or for file where the installation's own file of tickets is enough"
+        raise InputError("only the prototype tier takes tickets that nobody checked", where=f"{path}: {typed[0]}.ticket", advice=advice)
     return {
         name: TierRules(
             name=name,
@@ -99,6 +104,7 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             promotion_fallback_percent=tier.promotion_fallback_percent,
             simulated_first=tier.simulated_first,
             drift=tier.drift,
+            ticket=tier.ticket,
             wrong_per_person=tier.wrong_per_person,
             wrong_per_run=tier.wrong_per_run,
             wrong_window_seconds=int(tier.wrong_window.total_seconds()),

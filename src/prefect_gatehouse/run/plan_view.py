@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.manifest.data import S3Objects
 from prefect_gatehouse.policy.classes import in_words, target_of
-from prefect_gatehouse.run.values import BackendSnapshot, Plan, PlannedClasses, PlannedPromotion, Since
+from prefect_gatehouse.run.values import AdmittedRun, BackendSnapshot, Plan, PlannedClasses, PlannedPromotion, Since
 from prefect_gatehouse.workload.runner.choose import denies
 from prefect_gatehouse.workload.summary import CircuitsSummary
 
@@ -66,7 +66,7 @@ def _who(plan: Plan) -> Section:
         asked += "; the workload was changed after the request was signed"
     rows = (
         ("Requester", asked),
-        ("Ticket", manifest.ticket),
+        ("Ticket", _printable(ticket_in_words(admitted))),
         ("Purpose", manifest.purpose),
         ("Pipeline", f"{manifest.name}, owner {manifest.owner}"),
         ("Tenant", f"{manifest.tenant}, billed to {manifest.billing_code}"),
@@ -75,6 +75,13 @@ def _who(plan: Plan) -> Section:
         ("Plan digest", plan.digest),
     )
     return Section("Who asks, and why", ("", ""), rows)
+
+
+def ticket_in_words(admitted: AdmittedRun) -> str:
+    """What was found of a run's ticket when it was admitted, or that nobody looked."""
+    if admitted.ticket is not None:
+        return admitted.ticket.in_words()
+    return f"{admitted.manifest.ticket}, not checked: the tier {admitted.tier.name} takes it as it is typed"
 
 
 def _leaves(plan: Plan) -> Section:

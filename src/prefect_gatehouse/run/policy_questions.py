@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from math import ceil
 
-from prefect_gatehouse.errors import Denied
+from prefect_gatehouse.errors import Denied, GatehouseError, Unavailable
 from prefect_gatehouse.identity.requester import Requester
+from prefect_gatehouse.ledger.events import PolicyDenied
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.models import Manifest, Purpose
 from prefect_gatehouse.policy.classes import in_words, leaving, target_of
@@ -18,33 +19,70 @@ from prefect_gatehouse.policy.rules import RunClasses, TierRules
 from prefect_gatehouse.policy.tiers import effective_class
 from prefect_gatehouse.run.standing import Standing
 from prefect_gatehouse.run.values import AdmittedRun, Plan
+from prefect_gatehouse.tickets.check import TicketCheck
 from prefect_gatehouse.vocabulary import Action
 
 _MICRO = 1_000_000
 _Context = dict[str, str | int | bool]
 _UNSIGNED = "class-not-signed"
-_CLEARANCE, _SIGN = "class-above-clearance", "unverified-requester"
+_CLEARANCE, _SIGN, _UNCHECKED = "class-above-clearance", "unverified-requester", "ticket-not-checked"
 _ASK = "mend the manifest or ask the owner of the policies"
 
 
+class Told(GatehouseError):
+    """Beside a type of error: it carries the policy's no, which the gate that it stops writes down."""
+
+    def __init__(self, denial: PolicyDenied, message: str, *, where: str, advice: str) -> None:
+        super().__init__(message, where=where, advice=advice)
+        self.denial = denial
+        self.recorded = False
+        """Whether a gate has written it down: one within another passes the same error on."""
+
+
+class DeniedByPolicy(Told, Denied):
+    """The policy says no."""
+
+
+class TicketUnchecked(Told, Unavailable):
+    """The policy says no for no other reason than that nothing says what the ticket is: once something does, the run can go on."""
+
+
 def ask_request(
-    policy: Policy, manifest: Manifest, requester: Requester, tier: TierRules, classes: RunClasses, environment: str, standing: Standing
+    policy: Policy,
+    manifest: Manifest,
+    requester: Requester,
+    tier: TierRules,
+    classes: RunClasses,
+    environment: str,
+    standing: Standing,
+    ticket: TicketCheck | None = None,
+    run: str = "",
 ) -> Decision:
     """May this person run this pipeline here, read what it makes, and have it written where the manifest says?
 
     Raises:
         Denied: The policy says no.
+        Unavailable: It says no only because the ticket could not be checked.
     """
     context: _Context = {
         "backends_in_tier": set(manifest.execution.backends) <= set(tier.backends),
         **_standing(standing),
-        **_class(classes),
-        **_system(manifest, classes),
+        **class_facts(classes),
+        **system_facts(manifest, classes),
+        **_ticket(tier, ticket),
     }
-    return _ask(policy, "request", manifest, requester, requester.clearance, tier, environment, context, classes, unsigned=standing.unsigned)
+    return _ask(policy, "request", manifest, requester, requester.clearance, tier, environment, context, classes, run, ticket, standing.unsigned)
 
 
-def ask_submit(policy: Policy, plan: Plan, approvals: int, environment: str, clearance: DataClass, standing: Standing) -> Decision:
+def ask_submit(
+    policy: Policy,
+    plan: Plan,
+    approvals: int,
+    environment: str,
+    clearance: DataClass,
+    standing: Standing,
+    ticket: TicketCheck | None = None,
+) -> Decision:
     """May this plan's jobs be made now?
 
     Args:
@@ -54,9 +92,11 @@ def ask_submit(policy: Policy, plan: Plan, approvals: int, environment: str, cle
         environment: Where this process runs.
         clearance: The requester's, as the registry says now.
         standing: What is known of the workload by now.
+        ticket: What its system says of the ticket, where somebody looked.
 
     Raises:
         Denied: The policy says no.
+        Unavailable: It says no only because the ticket could not be checked.
     """
     admitted, classes = plan.admitted, plan.body.classes
     worst = max((item.cost_first_round for item in plan.body.backends), default=Decimal(0))
@@ -72,10 +112,11 @@ def ask_submit(policy: Policy, plan: Plan, approvals: int, environment: str, cle
         "envelope_microdollars": int(plan.body.cost * _MICRO),
         "simulated": standing.simulated,
         **_standing(standing),
-        **_class(classes),
+        **class_facts(classes),
+        **_ticket(admitted.tier, ticket),
     }
-    asked = (admitted.manifest, admitted.requester, clearance, admitted.tier, environment, context, classes, admitted.run_id)
-    return _ask(policy, "submit", *asked, unsigned=standing.unsigned)
+    asked = (admitted.manifest, admitted.requester, clearance, admitted.tier, environment, context, classes, admitted.run_id, ticket)
+    return _ask(policy, "submit", *asked, standing.unsigned)
 
 
 def ask_secret(policy: Policy, admitted: AdmittedRun, purpose: Purpose, environment: str) -> Decision:
@@ -133,8 +174,8 @@ def _ask_target(policy: Policy, action: Action, plan: Plan, declared: bool, envi
         "system": admitted.manifest.output.target.system,
         "system_declared": declared,
         **more,
-        **_class(classes),
-        **_system(admitted.manifest, classes),
+        **class_facts(classes),
+        **system_facts(admitted.manifest, classes),
     }
     return _ask(policy, action, admitted.manifest, admitted.requester, clearance, admitted.tier, environment, context, classes, admitted.run_id)
 
@@ -143,12 +184,45 @@ def _standing(standing: Standing) -> _Context:
     return {"promoted": standing.promoted, "classes_signed": not standing.unsigned}
 
 
-def _class(classes: RunClasses) -> _Context:
+def ask_about(
+    policy: Policy,
+    action: Action,
+    manifest: Manifest,
+    requester: Requester,
+    tier: TierRules,
+    environment: str,
+    facts: Mapping[str, str | int | bool],
+    classes: RunClasses,
+    run: str,
+) -> Decision:
+    """What the answer would be to a question with these facts; nothing happens by it, so nobody but a person who wonders calls this.
+
+    Raises:
+        DeniedByPolicy, TicketUnchecked: It would be no.
+    """
+    return _ask(policy, action, manifest, requester, requester.clearance, tier, environment, dict(facts), classes, run)
+
+
+def class_facts(classes: RunClasses) -> dict[str, str | int | bool]:
+    """What the policy is told of the output's class."""
     return {"output_class": classes.output_class.rank, "class_for_requesters": "requester" in classes.rules.readers}
 
 
-def _system(manifest: Manifest, classes: RunClasses) -> _Context:
+def system_facts(manifest: Manifest, classes: RunClasses) -> dict[str, str | int | bool]:
+    """What the policy is told of the target system."""
     return {"system_highest_class": target_of(manifest).highest_class.rank, "class_written_back": classes.rules.write_back}
+
+
+def _ticket(tier: TierRules, ticket: TicketCheck | None) -> _Context:
+    checked = ticket is not None and not ticket.unchecked
+    return {
+        "tier_ticket_checked": tier.ticket != "none",
+        "ticket_checked": checked,
+        "ticket_open": ticket is not None and ticket.open,
+        "ticket_approved": ticket is not None and ticket.approved,
+        "ticket_names_pipeline": ticket is not None and ticket.names_pipeline,
+        "ticket_in_window": ticket is not None and ticket.in_window,
+    }
 
 
 def _ask(
@@ -162,6 +236,7 @@ def _ask(
     context: _Context,
     classes: RunClasses,
     run: str = "",
+    ticket: TicketCheck | None = None,
     unsigned: Collection[str] = (),
 ) -> Decision:
     decision = policy.ask(
@@ -187,6 +262,9 @@ def _ask(
             "tier_backends": ", ".join(tier.backends),
             "environment": environment,
             "pipeline_environment": manifest.environment,
+            "ticket": manifest.ticket,
+            "unchecked": f"{ticket.source}: {ticket.unchecked}".removeprefix(": ") if ticket is not None else "nobody has looked it up",
+            "pipeline": f"{manifest.tenant}/{manifest.name}",
             "run": run,
             "unsigned_columns": ", ".join(unsigned),
         }
@@ -196,7 +274,9 @@ def _ask(
         advice = "; ".join(dict.fromkeys(_filled(policy.advise(item), words) or _ASK for item in reasons))
         if any(item.startswith("class-") and item != _UNSIGNED for item in decision.reasons):
             advice = f"the output is {in_words(classes.output_class, classes.because)}; {advice}"
-        raise Denied(sentences, where=f"policy: {action}", advice=advice)
+        denial = PolicyDenied(**decision.model_dump(exclude={"allowed"}), message=sentences, advice=advice)
+        kind = TicketUnchecked if decision.reasons == (_UNCHECKED,) else DeniedByPolicy
+        raise kind(denial, sentences, where=f"policy: {action}", advice=advice)
     return decision
 
 

@@ -37,6 +37,7 @@ from prefect_gatehouse.policy.rules import ClassedColumn, RunClasses, TierRules
 from prefect_gatehouse.run.gate_value import GateValue, Reading, Writing
 from prefect_gatehouse.run.rehearsed import Rehearsal
 from prefect_gatehouse.store.artifact import Artifact, Deletion
+from prefect_gatehouse.tickets.check import TicketCheck
 from prefect_gatehouse.validation.report import CheckResult, SuiteReport
 from prefect_gatehouse.value import Digest, Value
 from prefect_gatehouse.vocabulary import CellName, Ending, Label, Method
@@ -63,6 +64,7 @@ class AdmittedRun(GateValue):
     tier: TierRules
     classes: RunClasses
     decision: Decision
+    ticket: TicketCheck | None = Field(None, description="What was found of the ticket; None where the tier takes it as it is typed.")
     at: datetime
 
     @field_serializer("classes", mode="wrap")

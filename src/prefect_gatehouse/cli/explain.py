@@ -1,0 +1,115 @@
+"""``gatehouse explain``: which rule decided, and what would satisfy it: of a run, or of what somebody might ask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import click
+
+from prefect_gatehouse.cli.output import console, emit, gatehouse_command, plain, table
+from prefect_gatehouse.errors import Denied, InputError
+from prefect_gatehouse.vocabulary import Action
+
+if TYPE_CHECKING:
+    from prefect_gatehouse.evidence.supposed import Supposed
+    from prefect_gatehouse.ledger.store import Ledger
+    from prefect_gatehouse.manifest.models import Manifest
+    from prefect_gatehouse.settings import Settings
+
+DENIED = Denied.exit_code
+
+
+@click.argument("run", required=False, default="")
+@click.option("--as", "person", default="", metavar="PRINCIPAL", help="Who would ask: somebody of the registry, or unverified.")
+@click.option("--action", type=click.Choice(get_args(Action)), help="What would be asked.")
+@click.option("--manifest", type=click.Path(path_type=Path), help="What would be run; RUN's own manifest unless given.")
+@click.option("--with", "given", multiple=True, metavar="FACT=VALUE", help="A fact of the question, such as approvals=0; may be repeated.")
+def _explain(run: str, person: str, action: Action | None, manifest: Path | None, given: tuple[str, ...], as_json: bool) -> None:
+    """Say of each decision about RUN which rule decided, and of a no what would satisfy it.
+
+    With --as and --action, what the policy would answer to a question about RUN or --manifest: nothing is recorded, and what nobody knows yet is
+    supposed to be in order. Exit code 3 if that is no.
+    """
+    from prefect_gatehouse.ledger.opening import open_ledger
+    from prefect_gatehouse.settings import load_settings
+
+    asked = bool(person or action)
+    if asked and not (person and action):
+        raise InputError("a question has somebody who asks, and what", where="--as, --action", advice="give both")
+    if not asked and (manifest is not None or given):
+        raise InputError("this belongs to a question", where="--manifest, --with", advice="give --as and --action, too")
+    if not run and manifest is None:
+        raise InputError("nothing is named", where="RUN", advice="name a run (gatehouse runs), or ask with --as, --action and --manifest")
+    if run and manifest is not None:
+        raise InputError("a run has its own manifest", where="--manifest", advice="name one of the two")
+    settings = load_settings()
+    with open_ledger(settings) as ledger:
+        if action is None:
+            _of_a_run(settings, ledger, run, as_json)
+            return
+        found = _of_a_question(settings, ledger, run, manifest, person, action, given)
+    emit({"as": person, "action": action, **found.as_dict()}, as_json, lambda: _show(found, person, action))
+    if not found.allowed:
+        raise click.exceptions.Exit(DENIED)
+
+
+def _of_a_run(settings: Settings, ledger: Ledger, run: str, as_json: bool) -> None:
+    from prefect_gatehouse.evidence.decisions import decisions
+    from prefect_gatehouse.evidence.questions import find_run
+    from prefect_gatehouse.policy.cedar import load_policy
+
+    run_id = find_run(ledger, run)
+    policy = load_policy(settings.policies)
+    found = decisions(ledger, policy, run_id)
+
+    def render() -> None:
+        rows = []
+        for each in found:
+            rules = "; ".join(f"{rule.sentence} [{rule.id}]" for rule in each.rules)
+            rows.append((str(each.event), f"{each.at[:16].replace('T', ' ')}", each.asked, "yes" if each.allowed else "no", rules, each.satisfy))
+        table(f"Decisions about {run_id[:8]}", ("Event", "At (UTC)", "Asked", "Answer", "Because", "What would satisfy it"), rows)
+        if not found:
+            _say("nothing has been decided about it")
+        if any(each.policies not in {"", policy.digest} for each in found):
+            _say(f"other policies decided than those installed now ({policy.digest[:12]}): the sentence of a yes is that of now")
+
+    emit({"run": run_id, "decisions": [each.as_dict() for each in found], "installed_policies": policy.digest}, as_json, render)
+
+
+def _of_a_question(settings: Settings, ledger: Ledger, run: str, path: Path | None, person: str, action: Action, given: tuple[str, ...]) -> Supposed:
+    from prefect_gatehouse.evidence.questions import find_run
+    from prefect_gatehouse.evidence.supposed import suppose
+    from prefect_gatehouse.manifest.load import load_manifest
+
+    if path is not None:
+        return suppose(settings, ledger, load_manifest(path).manifest, person, action, given)
+    run_id = find_run(ledger, run)
+    return suppose(settings, ledger, _manifest_of(ledger, run_id), person, action, given, run_id)
+
+
+def _manifest_of(ledger: Ledger, run_id: str) -> Manifest:
+    from prefect_gatehouse.run.chain import Chain
+    from prefect_gatehouse.run.values import AdmittedRun
+
+    admitted = Chain(ledger, run_id).read(AdmittedRun.gate, AdmittedRun)
+    if admitted is None:
+        raise InputError("the run was never admitted, so the ledger has not its manifest", where=run_id, advice="name it with --manifest")
+    return admitted.manifest
+
+
+def _show(found: Supposed, person: str, action: Action) -> None:
+    rows = [(rule.id, rule.sentence) for rule in found.rules]
+    table(f"{person}, {action}: {'yes' if found.allowed else 'no'}", ("Rule", "Because"), rows)
+    if found.satisfy:
+        _say(f"What would satisfy it: {found.satisfy}")
+    for words, facts in (("Given", found.given), ("Supposed to be in order", found.supposed)):
+        if facts:
+            _say(f"{words}: {', '.join(f'{name}={str(value).lower() if isinstance(value, bool) else value}' for name, value in facts.items())}")
+
+
+def _say(text: str) -> None:
+    console().print(plain(text), markup=False, soft_wrap=True)
+
+
+command = gatehouse_command("explain", "Which rule decided, and what would satisfy it.")(_explain)

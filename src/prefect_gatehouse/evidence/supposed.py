@@ -1,0 +1,181 @@
+"""What the policy would answer to somebody's question, before anybody asks: nothing is recorded, and what is not known is supposed to be in order.
+
+Facts come from the manifest, the tier, the classes and the registry as far as those tell them; those of a moment (approvals, a worst cost, a ticket)
+are supposed to be in order unless the caller says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from prefect_gatehouse.errors import InputError, Quarantined
+from prefect_gatehouse.evidence.decisions import Rule, rule_of
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.requester import Requester
+from prefect_gatehouse.ledger.events import RunAdmitted
+from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.manifest.models import Manifest
+from prefect_gatehouse.manifest.treatment import Treatment
+from prefect_gatehouse.policy.cedar import load_policy
+from prefect_gatehouse.policy.class_rules import load_class_rules
+from prefect_gatehouse.policy.classes import classes_of, leaving
+from prefect_gatehouse.policy.rules import RunClasses, TierRules
+from prefect_gatehouse.policy.tiers import effective_class, load_tiers
+from prefect_gatehouse.run.chain import Chain
+from prefect_gatehouse.run.excepted import excepting
+from prefect_gatehouse.run.holding import holding
+from prefect_gatehouse.run.policy_questions import DeniedByPolicy, TicketUnchecked, ask_about, class_facts, system_facts
+from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.vocabulary import Action
+
+Fact = str | int | bool
+_NOBODY = "unverified"
+
+
+@dataclass(frozen=True)
+class Supposed:
+    """An answer that nobody asked for yet.
+
+    Attributes:
+        allowed: The answer.
+        rules: What would decide.
+        satisfy: What would turn a no into a yes.
+        known: Facts that manifest and installation tell.
+        given: Facts that the caller gave.
+        supposed: Facts that were supposed to be in order.
+        policies: Digest of the policies.
+    """
+
+    allowed: bool
+    rules: tuple[Rule, ...]
+    satisfy: str
+    known: Mapping[str, Fact]
+    given: Mapping[str, Fact]
+    supposed: Mapping[str, Fact]
+    policies: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        facts = {name: dict(getattr(self, name)) for name in ("known", "given", "supposed")}
+        rules = [{"id": each.id, "sentence": each.sentence} for each in self.rules]
+        return {"allowed": self.allowed, "rules": rules, "satisfy": self.satisfy, "facts": facts, "policies": self.policies}
+
+
+def suppose(settings: Settings, ledger: Ledger, manifest: Manifest, person: str, action: Action, given: Iterable[str], run_id: str = "") -> Supposed:
+    """What would be answered.
+
+    Args:
+        settings: The installation.
+        ledger: Its ledger, for exceptions and quarantines.
+        manifest: What would be run.
+        person: Who would ask, as the registry has them; ``unverified`` for a request that nobody signs.
+        action: What the policy would be asked.
+        given: Facts as NAME=VALUE.
+        run_id: The run that it is about; empty for none, and then every exception that holds may be used.
+
+    Raises:
+        InputError: The registry does not have the person, or the action has no such fact.
+    """
+    tier = load_tiers(settings.tiers)[manifest.tier]
+    classes = classes_of(manifest, load_class_rules(settings.classes))
+    people = People(settings.people_folder())
+    outside: list[tuple[Rule, str]] = []
+    requester = _asker(people, person, outside)
+    requester = requester.model_copy(update={"clearance": people.clearance(requester, tier.unverified_class)})
+    _quarantined(settings, ledger, manifest, requester, outside)
+    policy = excepting(load_policy(settings.policies), settings, ledger, Chain(ledger, run_id))
+    known, supposed = _facts(action, manifest, tier, classes, settings.environment)
+    told = dict(_read(each, {**known, **supposed}, action) for each in given)
+    try:
+        facts = {**known, **supposed, **told}
+        decision = ask_about(policy, action, manifest, requester, tier, str(facts["running_environment"]), facts, classes, run_id)
+    except (DeniedByPolicy, TicketUnchecked) as no:
+        outside.insert(0, (Rule("", ""), no.denial.advice))
+        rules = [rule_of(policy, each) for each in no.denial.reasons]
+    else:
+        rules = [rule_of(policy, each) for each in decision.reasons] if not outside else []
+    return Supposed(
+        allowed=not outside,
+        rules=(*rules, *(rule for rule, _ in outside if rule.id)),
+        satisfy="; ".join(advice for _, advice in outside),
+        known={name: value for name, value in known.items() if name not in told},
+        given=told,
+        supposed={name: value for name, value in supposed.items() if name not in told},
+        policies=policy.digest,
+    )
+
+
+def _asker(people: People, person: str, outside: list[tuple[Rule, str]]) -> Requester:
+    """Who would ask; what keeps them from signing at all is no policy's, and said beside it."""
+    if person == _NOBODY:
+        return Requester(person=_NOBODY, method="unverified")
+    known = people.get(person)
+    if known is None:
+        raise InputError("the registry has nobody of this name", where="--as", advice="list them with: gatehouse people list; or unverified")
+    if "requester" not in known.roles:
+        rule = Rule("not-a-requester", "whoever signs a request has the role requester")
+        outside.append((rule, f"have the registry's keeper run: gatehouse people add {known.person} --role requester"))
+    return Requester(person=known.person, method="ssh")
+
+
+def _quarantined(settings: Settings, ledger: Ledger, manifest: Manifest, requester: Requester, outside: list[tuple[Rule, str]]) -> None:
+    asked = RunAdmitted(
+        pipeline=manifest.name,
+        tenant=manifest.tenant,
+        environment=manifest.environment,
+        tier=manifest.tier,
+        ticket=manifest.ticket,
+        requester=requester.person,
+    )
+    try:
+        holding(settings, ledger).refuse(asked)
+    except Quarantined as stopped:
+        outside.append((Rule(stopped.code, stopped.message), stopped.advice))
+
+
+def _facts(action: Action, manifest: Manifest, tier: TierRules, classes: RunClasses, environment: str) -> tuple[dict[str, Fact], dict[str, Fact]]:
+    """What is known of a question, and what is supposed: of each action what its schema demands."""
+    known: dict[str, Fact] = {"running_environment": environment, "tier_unverified": tier.unverified_requests}
+    supposed: dict[str, Fact] = {}
+    if action in {"request", "submit"}:
+        known |= {"backends_in_tier": set(manifest.execution.backends) <= set(tier.backends), "tier_ticket_checked": tier.ticket != "none"}
+        supposed |= dict.fromkeys(("ticket_checked", "ticket_open", "ticket_approved", "ticket_names_pipeline", "ticket_in_window"), True)
+        supposed |= {"promoted": True, "classes_signed": True}
+    if action == "submit":
+        columns = [Treatment(column=name, data_class=each.data_class, rule=each.rule) for name, each in manifest.data.columns.items()]
+        envelope = int(manifest.execution.envelope.cost * 1_000_000)
+        known |= {"data_class": effective_class(leaving(columns, classes.features)).rank, "tier_highest_class": tier.highest_class.rank}
+        known |= {"tier_approvers": tier.approvers, "tier_synthetic_only": tier.synthetic_only, "envelope_microdollars": envelope}
+        supposed |= {"simulated": True, "approvals": tier.approvers, "synthetic": tier.synthetic_only, "cost_microdollars": envelope}
+    if action in {"request", "submit", "write_back", "re_identify"}:
+        known |= class_facts(classes)
+    if action in {"request", "write_back", "re_identify"}:
+        known |= system_facts(manifest, classes)
+    if action in {"write_back", "re_identify"}:
+        known["system"] = manifest.output.target.system
+        supposed["system_declared"] = True
+    if action == "re_identify":
+        known["column"] = manifest.output.key
+    if action == "read_secret":
+        supposed |= {"purpose": "submit", "purpose_declared": True}
+    if action == "read_source":
+        supposed |= {"source": "source", "source_declared": True}
+    return known, supposed
+
+
+def _read(text: str, facts: Mapping[str, Fact], action: Action) -> tuple[str, Fact]:
+    """NAME=VALUE, of the type that the fact has."""
+    name, mark, value = text.partition("=")
+    if not mark or name not in facts:
+        raise InputError(f"a question of {action} has no such fact", where="--with", advice=f"write NAME=VALUE, of: {', '.join(sorted(facts))}")
+    kind = type(facts[name])
+    if kind is bool and value in {"true", "false"}:
+        return name, value == "true"
+    if kind is int and value.isascii() and value.isdecimal() and len(value) <= 18:
+        return name, int(value)
+    if kind is str and value.isprintable():
+        return name, value
+    wanted = {bool: "true or false", int: "a whole number", str: "text"}[kind]
+    raise InputError(f"{name} is {wanted}", where="--with", advice="correct it")

@@ -1,0 +1,28 @@
+"""The installation's file of tickets: the tickets themselves, or the system that has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter
+
+from prefect_gatehouse.policy.yaml_file import read_rules
+from prefect_gatehouse.tickets.file import TicketFile
+from prefect_gatehouse.tickets.interface import TicketSystem
+from prefect_gatehouse.tickets.jira import Jira
+from prefect_gatehouse.tickets.servicenow import ServiceNow
+
+Configured = Annotated[TicketFile | Jira | ServiceNow, Field(discriminator="kind")]
+_FORM: TypeAdapter[TicketFile | Jira | ServiceNow] = TypeAdapter(Configured)
+
+
+def load_tickets(path: Path) -> TicketSystem | None:
+    """Where this installation's tickets are; None where there is no such file, and then no ticket can be checked.
+
+    Raises:
+        InputError: The file can't be read or is malformed.
+    """
+    if not path.exists():
+        return None
+    return read_rules(path, _FORM, "the tickets", "GATEHOUSE_TICKETS")
