@@ -6,7 +6,7 @@ Only the prototype tier goes by what nobody has signed, and its plan says so.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from prefect_gatehouse.canonical import sha256_file
@@ -80,8 +80,13 @@ def bundles_of(settings: Settings, ledger: Ledger) -> Bundles:
     return Bundles(ledger.facts(PolicyAct), ledger.facts(PeopleChanged), settings.environment)
 
 
-def require_signed(settings: Settings, ledger: Ledger) -> SignedBundle:
+def require_signed(settings: Settings, ledger: Ledger, loaded: Callable[[], str] | None = None) -> SignedBundle:
     """The bundle that stands, which is what the files say.
+
+    Args:
+        settings: The installation.
+        ledger: The ledger with its history.
+        loaded: Gives the digest of the policies that this process decides by, which the files may have been at another moment; called last.
 
     Raises:
         Denied: They say something else, or nothing stands; says what would satisfy it.
@@ -102,6 +107,8 @@ def require_signed(settings: Settings, ledger: Ledger) -> SignedBundle:
             break
         time.sleep(0.1)
     _refuse_other(settings, ledger, bundles, current, found)
+    if loaded is not None and loaded() != current.bundle.policies:
+        raise Denied("this process has loaded policies that nobody signed", where=_WHERE, advice="see who edits them; then start a new run")
     return _signed(current)
 
 

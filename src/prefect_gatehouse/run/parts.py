@@ -85,7 +85,9 @@ class Parts:
         Raises:
             Denied: Above the prototype tier: what is here is not what was signed.
         """
-        return signed_or_none(self._settings, history) if tier.name == "prototype" else require_signed(self._settings, history)
+        if tier.name == "prototype":
+            return signed_or_none(self._settings, history)
+        return require_signed(self._settings, history, lambda: self._policy.digest)
 
     def refuse_unsigned(self, history: Ledger, tier: TierRules) -> None:
         """Stops what goes on under other rules than were signed, above the prototype tier, or under others than the plan's.
