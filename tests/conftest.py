@@ -28,14 +28,15 @@ for _name in [name for name in os.environ if name.startswith(("GATEHOUSE_", "PRE
         del os.environ[_name]
 
 
-_LONGEST = ("tests/test_wheel.py", "tests/pipeline/")
+# The search for leaks reads all that the server has stored, which is least at the beginning.
+_FIRST = ("tests/test_wheel.py", "tests/pipeline/test_leaks.py", "tests/pipeline/")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Under xdist, which keeps a file's tests in one worker and in this order, the longest files begin, lest one of them ends alone."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
+        items.sort(key=lambda item: next((place for place, start in enumerate(_FIRST) if item.nodeid.startswith(start)), len(_FIRST)))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

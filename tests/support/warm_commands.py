@@ -83,7 +83,8 @@ class WarmCommands:
     def stop(self) -> None:
         """Ends the warm process."""
         self._channel.close()
-        self._process.wait(30)
+        self._process.kill()
+        self._process.wait()
 
 
 def _become(order: dict[str, Sequence[str] | dict[str, str] | str], descriptors: Sequence[int]) -> NoReturn:
