@@ -276,6 +276,16 @@ class ApprovalRejected(SignedAnswer):
     kind = "approval-rejected"
 
 
+class LongLivedKeyUsed(Fact):
+    """A key of a file without a certificate signed where people are to sign with a proof that ends by itself: break-glass, which counts."""
+
+    kind = "long-lived-key-used"
+    act: Literal["request", "approve", "reject"]
+    person: str
+    fingerprint: str
+    tier: str
+
+
 class AnswerRefused(PlanAnswer):
     """An answer that did not count."""
 
@@ -530,7 +540,7 @@ class PeopleChanged(SignedAct):
     person: str = Field("", description="Who did it, where the key that signed is somebody's in the registry before it.")
     key: str = Field("", description="Fingerprint of the key that signed; empty where nobody signed.")
     signature: str = ""
-    action: Literal["add-person", "revoke-person", "revoke-key", "accept-registry"]
+    action: Literal["add-person", "revoke-person", "revoke-key", "accept-registry", "add-authority", "remove-authority", "revoke-certificate"]
     whom: str = Field("", description="Whose entry changed.")
     roles: tuple[str, ...] = ()
     clearance: str = ""
@@ -546,6 +556,16 @@ class PeopleChanged(SignedAct):
     after: Digest
     environment: str
     change: str = Field(description="Names this act, so that its signature serves no other.")
+
+
+class AuthorityChanged(PeopleChanged):
+    """Somebody changed whose certificates prove people; ``fingerprint`` is the authority's key."""
+
+    kind = "authority-changed"
+    names: str = Field("", description="Patterns of those whom its certificates may name.")
+    groups: dict[str, tuple[str, ...]] = Field(default_factory=dict, description="Principals that are groups, with their roles.")
+    serial: int | None = Field(None, description="Of the certificate that was revoked.")
+    revoked_key: str = Field("", description="Fingerprint of the key whose certificates were.")
 
 
 # Money
@@ -769,11 +789,11 @@ KINDS: Mapping[str, type[Fact]] = {
         RunRequested, RequestSpent, RunTaken, OrdersIgnored, PackagesInstalled,
         AttemptStarted, RunAdmitted, GateEntered, GatePassed, GateFailed, RunSuspended, RunQueued,
         RunInterrupted, RunRescheduled, EndingDecided, RunEnded,
-        PolicyDecided, ApprovalAsked, FormDiffered, ApprovalGiven, ApprovalRejected, AnswerRefused,
+        PolicyDecided, ApprovalAsked, FormDiffered, ApprovalGiven, ApprovalRejected, AnswerRefused, LongLivedKeyUsed,
         LeaseNotRevoked, WorkersReadKeys, WorkloadRan, ReIdentified, KeyRotationDecided, KeysRotated,
         SubmissionIntended, JobSubmitted, SubmissionRefused, SubmissionAmbiguous, JobSettled, ResultReused,
         JobClosed, JobLeft, JobGone, JobUnknown, ProviderAsked, BackendPassedOver,
-        PeopleChanged, BudgetSet, ProviderLimitSet, SpendingDiffered, ProviderApproved, ProviderDrifted,
+        PeopleChanged, AuthorityChanged, BudgetSet, ProviderLimitSet, SpendingDiffered, ProviderApproved, ProviderDrifted,
         QuarantineImposed, QuarantineReleased, ExceptionGranted, ExceptionRevoked, ExceptionReviewed,
         ArtifactStored, ArtifactsDeleted, ReportWritten, ReportDeleted, RunReproduced, SyntheticRecorded,
     )

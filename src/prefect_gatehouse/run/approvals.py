@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from prefect_gatehouse.errors import Denied, Expired, Rejected
+from prefect_gatehouse.identity.methods.interface import Claim, Proven
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.sshsig import VerifiedKey, verify
 from prefect_gatehouse.identity.statement import Statement, plain_line
@@ -20,6 +21,7 @@ from prefect_gatehouse.ledger.events import (
     ApprovalAsked,
     ApprovalGiven,
     ApprovalRejected,
+    LongLivedKeyUsed,
     PeopleChanged,
     PlanAnswer,
     QuarantineAct,
@@ -30,16 +32,18 @@ from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.policy.classes import leaving
 from prefect_gatehouse.policy.quarantine import Quarantines
+from prefect_gatehouse.policy.tiers import is_reported, refuse_long_lived
 from prefect_gatehouse.run.answer import (
     Answer,
     CheckedAnswer,
     authenticate,
     is_code,
-    method_of,
+    proven_approver,
     read_answer,
     refuse_unproven,
     require_allowed,
     require_cleared,
+    require_short_lived,
     require_strength,
 )
 from prefect_gatehouse.run.attempt import Attempt
@@ -176,7 +180,12 @@ def judge(attempt: Attempt, plan: Plan, key: str, given: Answer | str | None) ->
     with attempt.effect() as tx:
         # Limits, code and what it was worth in one transaction: of two runs that judge at once the second one sees what the first one wrote.
         if not tx.has(f"{attempt.run_id}:answer:{key}"):
-            attempt.append(tx, f"answer:{key}", _worth(tx, attempt, plan, answer, statement_of[answer.decision], people))
+            worth = _worth(tx, attempt, plan, answer, statement_of[answer.decision], people)
+            attempt.append(tx, f"answer:{key}", worth)
+            tier = plan.admitted.tier
+            if isinstance(worth, SignedAnswer) and is_reported(worth.method, tier):
+                used = LongLivedKeyUsed(act=answer.decision, person=worth.person, fingerprint=worth.fingerprint, tier=tier.name)
+                attempt.append(tx, f"long-lived-key:{key}", used)
     if answer.decision == "approve" and standing(attempt.ledger, plan).approvals:
         attempt.seal()  # signed before anybody acts on it
 
@@ -202,9 +211,17 @@ def _worth(tx: Transaction, attempt: Attempt, plan: Plan, answer: Answer, statem
         require_allowed(checked, requester=plan.admitted.requester, tier=tier, classes=plan.body.classes, people=people)
         if checked.decision == "approve" and checked.person in {each.person for each in standing(attempt.ledger, plan).approvals}:
             raise Denied("this person has approved already; another approver is needed", advice="ask another approver")
+        if checked.decision == "approve" and checked.fingerprint and checked.fingerprint in _keys(attempt.ledger, plan):
+            raise Denied("this key has approved already in another person's name", advice="answer with a key that is yours alone")
     except Denied as refusal:
         return _refused(plan, refusal, checked.person, totp_step=checked.totp_step)
     return _counted(plan, answer, checked, statement)
+
+
+def _keys(ledger: Ledger, plan: Plan) -> set[str]:
+    """The keys that have approved a plan: the registry gives one to one person, certificates could be made of one for two."""
+    given = [event.fact for event in ledger.facts(ApprovalGiven, run_id=plan.body.run_id)]
+    return {fact.fingerprint for fact in given if fact.plan_digest == plan.digest and fact.fingerprint}
 
 
 def _refuse_quarantined(tx: Transaction, attempt: Attempt, plan: Plan, checked: CheckedAnswer) -> None:
@@ -278,15 +295,32 @@ def _recheck(ledger: Ledger, event: Event[ApprovalGiven], people: People, plan: 
         raise Denied("the requester is among the approvers", where="await_approval")
     method: Method = "totp"
     if event.fact.method != "totp":
-        key = signer(ledger, event, plan)
-        owner = people.owner_of(key.fingerprint, event.when)  # a key may expire behind what it signed; a revoked one is gone
-        if owner is None or owner.person != person.person:
-            raise Denied("a signature's key has been revoked since", where="await_approval", advice="have the plan approved again in a new run")
-        method = method_of(key)
+        proven = _proven_again(ledger, event, people, plan)
+        if proven.person.person != person.person:
+            raise _no_more("a signature's key has been revoked since")
+        if proven.fingerprint == plan.admitted.requester.fingerprint:
+            raise Denied("the requester's key is among the approvers'", where="await_approval")
+        require_short_lived(proven.life, plan.admitted.tier)
+        method = proven.method
     if method != event.fact.method:
         raise Denied("an approval claims another method than it proves", where="await_approval", advice="run: gatehouse verify")
     require_strength(method, plan.admitted.tier)
+    refuse_long_lived(method, plan.admitted.tier, "await_approval")
     require_cleared(person, plan.body.classes)
+
+
+def _proven_again(ledger: Ledger, event: Event[ApprovalGiven], people: People, plan: Plan) -> Proven:
+    """Whose signature it was when it was given, by the registry as it is now: a key or certificate may end behind it, a revoked one is gone."""
+    key = signer(ledger, event, plan)
+    claim = Claim(event.fact.person, event.fact.signature, _message_of(ledger, event, plan), "approve", event.when)
+    try:
+        return proven_approver("signature", claim, people)
+    except Denied as denied:
+        raise _no_more(f"an approval no longer stands: {denied.message}" if key.certificate else "a signature's key has been revoked since") from None
+
+
+def _no_more(why: str) -> Denied:
+    return Denied(why, where="await_approval", advice="have the plan approved again in a new run")
 
 
 def _revoked_since(ledger: Ledger, event: Event[ApprovalGiven]) -> bool:
@@ -296,13 +330,17 @@ def _revoked_since(ledger: Ledger, event: Event[ApprovalGiven]) -> bool:
 
 def signer(ledger: Ledger, event: Event[ApprovalGiven], plan: Plan) -> VerifiedKey:
     """Whose signature an approval holds: of the statement that was asked for, not of the text that the event holds beside it."""
-    asked = ledger.find(event.event_id.replace(f"{event.run_id}:answer:", f"{event.run_id}:asked:", 1), ApprovalAsked)
     try:
-        if asked is None:
-            raise Denied("this was never asked")
-        return verify(event.fact.signature, statements(plan, asked.fact)[0].message())
+        return verify(event.fact.signature, _message_of(ledger, event, plan), certified=True)
     except Denied:
         raise Denied("an approval in the ledger is not one of exactly this plan", where="await_approval", advice="run: gatehouse verify") from None
+
+
+def _message_of(ledger: Ledger, event: Event[ApprovalGiven], plan: Plan) -> bytes:
+    asked = ledger.find(event.event_id.replace(f"{event.run_id}:answer:", f"{event.run_id}:asked:", 1), ApprovalAsked)
+    if asked is None:
+        raise Denied("this was never asked")
+    return statements(plan, asked.fact)[0].message()
 
 
 def refuse_late(plan: Plan) -> None:
