@@ -194,6 +194,7 @@ def others(value: Any) -> list[Any]:
         "process",
         "allowed",
         "forbidden",
+        "reported",
         "stop",
         "tell",
     ]

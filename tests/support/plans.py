@@ -111,7 +111,7 @@ def tier_rules(**change: Any) -> TierRules:
 
 def write_tiers(path: Path, tier: TierRules) -> Path:
     """A file of tiers in which each has these rules."""
-    windows = ("approval_window", "resume_window", "wrong_window", "request_age", "approval_age")
+    windows = ("approval_window", "resume_window", "wrong_window", "request_age", "approval_age", "proof_life")
     fields = tier.model_dump(mode="json", exclude={"name", *(f"{each}_seconds" for each in windows)})
     fields |= {each: f"{getattr(tier, f'{each}_seconds')}s" for each in windows}
     capped = fields | {"leaving_bits": fields["leaving_bits"] or 10**9}  # only the prototype tier may leave it open
