@@ -10,6 +10,7 @@ import click
 from prefect_gatehouse.cli.authorities import command as authority
 from prefect_gatehouse.cli.output import emit, gatehouse_command, table
 from prefect_gatehouse.cli.paths import PATH
+from prefect_gatehouse.cli.providers import command as provider
 from prefect_gatehouse.cli.registry import REASON, moment, open_registrar, public_key, registry
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def _history(as_json: bool) -> None:
                 each.at[:19].replace("T", " "),
                 each.fact.person or f"{each.fact.user}@{each.fact.host}" + ("" if each.fact.key else ", unsigned"),
                 each.fact.action + (", after the files had been edited" if was_edited else ""),
-                each.fact.whom or each.fact.fingerprint,
+                each.fact.whom or each.fact.fingerprint or getattr(each.fact, "issuer", ""),
                 each.fact.reason,
             )
             for each, was_edited in zip(found, beside, strict=True)
@@ -157,6 +158,7 @@ def _accept(reason: str, as_json: bool) -> None:
 
 
 command.add_command(authority)
+command.add_command(provider)
 command.add_command(gatehouse_command("add", "Add a person, keys, roles or a clearance.")(_add))
 command.add_command(gatehouse_command("list", "List everybody.")(_list))
 command.add_command(gatehouse_command("revoke", "Take rights away.")(_revoke))

@@ -10,7 +10,7 @@ from prefect_gatehouse.identity.methods.certificate import read_certificate
 from prefect_gatehouse.identity.methods.ssh import method_of
 from prefect_gatehouse.ledger.events import ApprovalAsked, ApprovalGiven
 from prefect_gatehouse.ledger.store import Event, Ledger
-from prefect_gatehouse.run.approvals import signer
+from prefect_gatehouse.run.approvals import is_token_of, signer
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.values import Plan
 
@@ -58,6 +58,9 @@ def problem_of(ledger: Ledger, plan: Plan | None, event: Event[ApprovalGiven]) -
         # A one-time code is spent: that it was asked for is all that can be looked at later.
         asked = ledger.find(event.event_id.replace(":answer:", ":asked:", 1), ApprovalAsked)
         return "" if asked is not None and asked.seq < event.seq else "was never asked for"
+    if fact.method == "oidc":
+        # Whether the provider had that key then is not here to be seen: its thumbprint is, to be compared with what the provider publishes.
+        return "" if is_token_of(ledger, plan, event) else "is not proven by its ID token, or not of what was asked for"
     try:
         key = signer(ledger, event, plan)
         if key.fingerprint != fact.fingerprint or method_of(key) != fact.method:

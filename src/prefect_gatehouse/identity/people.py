@@ -78,9 +78,20 @@ class AuthorityEntry(Value):
     revoked_keys: tuple[str, ...] = ()
 
 
+class ProviderEntry(Value):
+    """An identity provider, and whose of its subjects are people of the registry."""
+
+    audience: str
+    jwks: str = ""
+    groups_claim: str = "groups"
+    groups: Mapping[str, tuple[Role, ...]] = Field(default_factory=dict)
+    subjects: Mapping[str, str] = Field(default_factory=dict)
+
+
 class _File(Value):
     people: dict[str, _Entry] = Field(default_factory=dict)
     authorities: dict[str, AuthorityEntry] = Field(default_factory=dict)
+    providers: dict[str, ProviderEntry] = Field(default_factory=dict)
 
 
 @dataclass
@@ -89,20 +100,30 @@ class Draft:
 
     entries: dict[str, _Entry]
     authorities: dict[str, AuthorityEntry]
+    providers: dict[str, ProviderEntry]
     lines: list[str]
 
     def signers(self) -> list[tuple[int, Signer]]:
         """Each line that says something, with its place."""
         return [(place, signer) for place, line in enumerate(self.lines) if (signer := _signer(line)) is not None]
 
+    def forget(self, person: str) -> None:
+        """Takes out what providers call somebody."""
+        for issuer, entry in self.providers.items():
+            left = {subject: whose for subject, whose in entry.subjects.items() if whose != person}
+            self.providers[issuer] = entry.model_copy(update={"subjects": left})
+
     def files(self) -> dict[str, bytes]:
         """Their content."""
         people = {name: {"roles": entry.roles, "totp": entry.totp, "clearance": entry.clearance} for name, entry in sorted(self.entries.items())}
         # A registry that has none is written as it always was, so that it has the digest that was recorded.
-        known = {name: entry.model_dump(mode="json") for name, entry in sorted(self.authorities.items())}
+        whole: dict[str, object] = {"people": people}
+        for name, known in (("authorities", self.authorities), ("providers", self.providers)):
+            if known:
+                whole[name] = {each: entry.model_dump(mode="json") for each, entry in sorted(known.items())}
         # Keys last when adding and first when revoking would both fail closed; a key without an entry is Tampered, a loud no.
         return {
-            "people.json": (json.dumps({"people": people} | ({"authorities": known} if known else {}), indent=1) + "\n").encode(),
+            "people.json": (json.dumps(whole, indent=1) + "\n").encode(),
             "allowed_signers": "".join(f"{line}\n" for line in self.lines).encode(),
         }
 
@@ -309,6 +330,7 @@ class People:
             draft.lines = [line for line in draft.lines if (signer := _signer(line)) is None or signer.fingerprint not in gone]
             if fingerprint is None:
                 draft.entries.pop(known.person)
+                draft.forget(known.person)
             files = draft.files()
             told(self.digest(), _digest_of(files))
             if fingerprint is None:
@@ -342,6 +364,10 @@ class People:
         """What ``people.json`` says of authorities, by fingerprint."""
         return self._read_people().authorities
 
+    def provider_entries(self) -> Mapping[str, ProviderEntry]:
+        """The identity providers, by issuer."""
+        return self._read_people().providers
+
     def digest(self) -> str:
         """SHA-256 over the registry as it is: who may do what with which key, without secrets; the same for a folder that holds nothing.
 
@@ -365,7 +391,7 @@ class People:
 
     def _draft(self) -> Draft:
         content = self._read_people()
-        return Draft(dict(content.people), dict(content.authorities), self._lines())
+        return Draft(dict(content.people), dict(content.authorities), dict(content.providers), self._lines())
 
     def _entries(self) -> dict[str, _Entry]:
         return dict(self._read_people().people)

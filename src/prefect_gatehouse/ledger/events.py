@@ -262,6 +262,7 @@ class SignedAnswer(PlanAnswer):
     totp_step: int | None = None
     statement: str
     signature: str = Field("", description="Proves itself to an auditor; a one-time code is spent and proves nothing later.")
+    signer: str = Field("", description="The provider's public key (JWK) that an ID token in ``signature`` was verified with.")
 
 
 class ApprovalGiven(SignedAnswer):
@@ -531,6 +532,13 @@ class SignedAct(Fact):
         return cast(dict[str, Json], json.loads(self.model_dump_json(exclude=set(SignedAct.model_fields))))
 
 
+RegistryAct = Literal[
+    "add-person", "revoke-person", "revoke-key", "accept-registry",
+    "add-authority", "remove-authority", "revoke-certificate",
+    "add-provider", "remove-provider", "add-subject", "remove-subject",
+]  # fmt: skip
+
+
 class PeopleChanged(SignedAct):
     """Somebody changed who may ask, approve or read; written before it takes effect. Signed where whoever did it has a key."""
 
@@ -540,7 +548,7 @@ class PeopleChanged(SignedAct):
     person: str = Field("", description="Who did it, where the key that signed is somebody's in the registry before it.")
     key: str = Field("", description="Fingerprint of the key that signed; empty where nobody signed.")
     signature: str = ""
-    action: Literal["add-person", "revoke-person", "revoke-key", "accept-registry", "add-authority", "remove-authority", "revoke-certificate"]
+    action: RegistryAct
     whom: str = Field("", description="Whose entry changed.")
     roles: tuple[str, ...] = ()
     clearance: str = ""
@@ -566,6 +574,18 @@ class AuthorityChanged(PeopleChanged):
     groups: dict[str, tuple[str, ...]] = Field(default_factory=dict, description="Principals that are groups, with their roles.")
     serial: int | None = Field(None, description="Of the certificate that was revoked.")
     revoked_key: str = Field("", description="Fingerprint of the key whose certificates were.")
+
+
+class IdentityProviderChanged(PeopleChanged):
+    """Somebody changed whose ID tokens prove people, or who is who there."""
+
+    kind = "identity-provider-changed"
+    issuer: str = ""
+    audience: str = ""
+    jwks: Digest | Literal[""] = Field("", description="Of the keys that the registry holds; empty where the issuer is asked.")
+    groups_claim: str = ""
+    groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    subject: str = Field("", description="What the provider calls the person.")
 
 
 # Money
@@ -793,7 +813,7 @@ KINDS: Mapping[str, type[Fact]] = {
         LeaseNotRevoked, WorkersReadKeys, WorkloadRan, ReIdentified, KeyRotationDecided, KeysRotated,
         SubmissionIntended, JobSubmitted, SubmissionRefused, SubmissionAmbiguous, JobSettled, ResultReused,
         JobClosed, JobLeft, JobGone, JobUnknown, ProviderAsked, BackendPassedOver,
-        PeopleChanged, AuthorityChanged, BudgetSet, ProviderLimitSet, SpendingDiffered, ProviderApproved, ProviderDrifted,
+        PeopleChanged, AuthorityChanged, IdentityProviderChanged, BudgetSet, ProviderLimitSet, SpendingDiffered, ProviderApproved, ProviderDrifted,
         QuarantineImposed, QuarantineReleased, ExceptionGranted, ExceptionRevoked, ExceptionReviewed,
         ArtifactStored, ArtifactsDeleted, ReportWritten, ReportDeleted, RunReproduced, SyntheticRecorded,
     )

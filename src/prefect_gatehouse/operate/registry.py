@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from prefect_gatehouse.canonical import Json, canonical
@@ -12,7 +12,7 @@ from prefect_gatehouse.errors import Denied, InputError, Tampered
 from prefect_gatehouse.identity import authorities, sshsig
 from prefect_gatehouse.identity.keys import fingerprint
 from prefect_gatehouse.identity.people import People, Told, identifier
-from prefect_gatehouse.ledger.events import AuthorityChanged, PeopleChanged, QuarantineAct
+from prefect_gatehouse.ledger.events import AuthorityChanged, IdentityProviderChanged, PeopleChanged, QuarantineAct
 from prefect_gatehouse.ledger.store import LEDGER, Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate.budgets import line_of
@@ -133,6 +133,21 @@ class Registrar:
         told: dict[str, Json] = {"action": "revoke-certificate", "fingerprint": mark, "serial": serial, "revoked_key": key}
         authorities.revoke_certificates(self.people, mark, serial=serial, key=key, told=self._tell(told, AuthorityChanged))
 
+    def change_provider(self, told: Mapping[str, Json], change: Callable[[Told], None]) -> None:
+        """Another change of the identity providers.
+
+        Args:
+            told: The fields of its event.
+            change: Makes it, telling what it is handed.
+
+        Raises:
+            InputError: As ``change`` does.
+            Tampered: The registry is not as its last recorded change left it, and more is to count than did.
+        """
+        if str(told["action"]).startswith("add-"):
+            require_as_recorded(self._settings, self._ledger, self.people)
+        change(self._tell(told, IdentityProviderChanged))
+
     def accept(self) -> None:
         """Says that the registry is right as it is, though its files were changed in another way, or a recorded change was not made.
 
@@ -149,7 +164,7 @@ class Registrar:
     def _tell(self, told: Mapping[str, Json], kind: type[PeopleChanged] = PeopleChanged) -> Told:
         def tell(before: str, after: str) -> None:
             found = changes(self._settings, self._ledger)
-            if told["action"] in ("add-person", "add-authority") and found and found[-1].fact.after != before:
+            if str(told["action"]).startswith("add-") and found and found[-1].fact.after != before:
                 raise Tampered("somebody else has changed the registry", where="people", advice="look: gatehouse people history; then add again")
             statement: dict[str, Json] = {
                 **told,

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.identity.methods.choose import METHODS
 from prefect_gatehouse.identity.methods.interface import Claim, Proven
+from prefect_gatehouse.identity.methods.oidc import is_token
 from prefect_gatehouse.identity.people import People, Person
 from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.identity.statement import Statement
@@ -20,11 +21,12 @@ from prefect_gatehouse.policy.tiers import refuse_long_lived
 from prefect_gatehouse.value import Value
 from prefect_gatehouse.vocabulary import Method, ProofKind
 
-_STRENGTH: dict[Method, int] = {"totp": 0, "ssh": 1, "ssh-certificate": 2, "ssh-fido": 3}
+_STRENGTH: dict[Method, int] = {"totp": 0, "ssh": 1, "ssh-certificate": 2, "oidc": 2, "ssh-fido": 3}
 _MEANS: dict[Method, str] = {
     "totp": "a one-time code",
     "ssh": "an SSH signature",
     "ssh-certificate": "an SSH signature with a certificate",
+    "oidc": "an ID token of your identity provider",
     "ssh-fido": "a FIDO key that asks for a PIN and a touch",
 }
 _ARMOUR = "-----BEGIN SSH SIGNATURE-----"
@@ -91,6 +93,7 @@ class CheckedAnswer:
     fingerprint: str
     totp_step: int | None
     life: timedelta | None = None
+    key: str = ""
 
 
 def _no(reason: str, advice: str = "answer again") -> NoReturn:
@@ -117,7 +120,9 @@ def is_code(answer: Answer) -> bool:
 
 
 def kind_of(answer: Answer) -> ProofKind:
-    """What was given as proof: a signature stands in its armour, and what is nothing else is judged as the one proof that has no form."""
+    """What was given as proof: signature and token have a form of their own, and what has none is judged as the one proof that needs none."""
+    if is_token(answer.proof):
+        return "token"
     return "signature" if _ARMOUR in " ".join(answer.proof.split()) else "code"
 
 
@@ -132,7 +137,7 @@ def authenticate(answer: Answer, statement: Statement, people: People, used_totp
         _require_role(named, "approver" in named.roles)  # nobody else is told whether a code is right
     claim = Claim(answer.approver, answer.proof, statement.message(), answer.decision, now, used_totp_steps)
     proven = proven_approver(kind, claim, people)
-    return CheckedAnswer(proven.person.person, proven.method, answer.decision, proven.fingerprint, proven.totp_step, proven.life)
+    return CheckedAnswer(proven.person.person, proven.method, answer.decision, proven.fingerprint, proven.totp_step, proven.life, proven.key)
 
 
 def proven_approver(kind: ProofKind, claim: Claim, people: People) -> Proven:

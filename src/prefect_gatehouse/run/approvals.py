@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from prefect_gatehouse.errors import Denied, Expired, Rejected
+from prefect_gatehouse.errors import Denied, Expired, Rejected, Unavailable
 from prefect_gatehouse.identity.methods.interface import Claim, Proven
+from prefect_gatehouse.identity.methods.oidc import is_signed, prefetch
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.sshsig import VerifiedKey, verify
 from prefect_gatehouse.identity.statement import Statement, plain_line
@@ -38,6 +39,7 @@ from prefect_gatehouse.run.answer import (
     CheckedAnswer,
     authenticate,
     is_code,
+    kind_of,
     proven_approver,
     read_answer,
     refuse_unproven,
@@ -50,7 +52,7 @@ from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.quarantined import quarantines, refuse_quarantined
 from prefect_gatehouse.run.values import Approval, BackendSnapshot, Plan
 from prefect_gatehouse.run.wrong_answers import UNKNOWN, closed, closing, too_many
-from prefect_gatehouse.vocabulary import Method
+from prefect_gatehouse.vocabulary import Method, ProofKind
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,10 @@ def judge(attempt: Attempt, plan: Plan, key: str, given: Answer | str | None) ->
         # Nothing was tried with it, so it counts as no wrong answer.
         attempt.record(f"answer:{key}", _refused(plan, refusal, UNKNOWN))
         return
+    unreadable = _not_readable(answer, people)
+    if unreadable is not None:
+        attempt.record(f"answer:{key}", _refused(plan, unreadable, UNKNOWN))
+        return
     with attempt.effect() as tx:
         # Limits, code and what it was worth in one transaction: of two runs that judge at once the second one sees what the first one wrote.
         if not tx.has(f"{attempt.run_id}:answer:{key}"):
@@ -188,6 +194,19 @@ def judge(attempt: Attempt, plan: Plan, key: str, given: Answer | str | None) ->
                 attempt.append(tx, f"long-lived-key:{key}", used)
     if answer.decision == "approve" and standing(attempt.ledger, plan).approvals:
         attempt.seal()  # signed before anybody acts on it
+
+
+def _not_readable(answer: Answer, people: People) -> Denied | None:
+    """Why a token can't be judged now; its provider is asked here, outside the transaction, which then finds the keys known."""
+    if kind_of(answer) != "token":
+        return None
+    try:
+        prefetch(answer.proof, people)
+    except Denied as refusal:
+        return refusal
+    except Unavailable as error:
+        return Denied(error.message, where="approval", advice="answer again once it answers; the run waits")
+    return None
 
 
 def _worth(tx: Transaction, attempt: Attempt, plan: Plan, answer: Answer, statement: Statement, people: People) -> SignedAnswer | AnswerRefused:
@@ -248,6 +267,7 @@ def _counted(plan: Plan, answer: Answer, checked: CheckedAnswer, statement: Stat
         "totp_step": checked.totp_step,
         "statement": statement.message().decode(),
         "signature": answer.proof if checked.method != "totp" else "",
+        "signer": checked.key,
     }
     return (ApprovalGiven if checked.decision == "approve" else ApprovalRejected).model_validate(fields)
 
@@ -298,7 +318,7 @@ def _recheck(ledger: Ledger, event: Event[ApprovalGiven], people: People, plan: 
         proven = _proven_again(ledger, event, people, plan)
         if proven.person.person != person.person:
             raise _no_more("a signature's key has been revoked since")
-        if proven.fingerprint == plan.admitted.requester.fingerprint:
+        if proven.fingerprint and proven.fingerprint == plan.admitted.requester.fingerprint:
             raise Denied("the requester's key is among the approvers'", where="await_approval")
         require_short_lived(proven.life, plan.admitted.tier)
         method = proven.method
@@ -310,13 +330,19 @@ def _recheck(ledger: Ledger, event: Event[ApprovalGiven], people: People, plan: 
 
 
 def _proven_again(ledger: Ledger, event: Event[ApprovalGiven], people: People, plan: Plan) -> Proven:
-    """Whose signature it was when it was given, by the registry as it is now: a key or certificate may end behind it, a revoked one is gone."""
-    key = signer(ledger, event, plan)
+    """Whose proof it was when it was given, by the registry as it is now: a key or certificate may end behind it, a revoked one is gone.
+
+    Raises:
+        Denied: It is nobody's any more.
+        Unavailable: An identity provider's keys can't be read.
+    """
+    kind: ProofKind = "token" if event.fact.method == "oidc" else "signature"
+    by_key = kind == "signature" and not signer(ledger, event, plan).certificate
     claim = Claim(event.fact.person, event.fact.signature, _message_of(ledger, event, plan), "approve", event.when)
     try:
-        return proven_approver("signature", claim, people)
+        return proven_approver(kind, claim, people)
     except Denied as denied:
-        raise _no_more(f"an approval no longer stands: {denied.message}" if key.certificate else "a signature's key has been revoked since") from None
+        raise _no_more("a signature's key has been revoked since" if by_key else f"an approval no longer stands: {denied.message}") from None
 
 
 def _no_more(why: str) -> Denied:
@@ -334,6 +360,14 @@ def signer(ledger: Ledger, event: Event[ApprovalGiven], plan: Plan) -> VerifiedK
         return verify(event.fact.signature, _message_of(ledger, event, plan), certified=True)
     except Denied:
         raise Denied("an approval in the ledger is not one of exactly this plan", where="await_approval", advice="run: gatehouse verify") from None
+
+
+def is_token_of(ledger: Ledger, plan: Plan, event: Event[ApprovalGiven]) -> bool:
+    """Whether the ID token that an approval holds is of the statement that was asked for, and of the key that the event names."""
+    try:
+        return is_signed(event.fact.signature, event.fact.signer, _message_of(ledger, event, plan))
+    except Denied:
+        return False
 
 
 def _message_of(ledger: Ledger, event: Event[ApprovalGiven], plan: Plan) -> bytes:

@@ -53,6 +53,7 @@ class Proven:
         totp_step: Of a one-time code.
         life: How long the proof is good for in all; None where it has no end.
         roles: What the proof lets the person be; None where only the registry says.
+        key: The public key that it was made with, as a JSON Web Key, where the registry does not hold it.
     """
 
     person: Person
@@ -61,6 +62,7 @@ class Proven:
     totp_step: int | None = None
     life: timedelta | None = None
     roles: frozenset[Role] | None = None
+    key: str = ""
 
     def may(self, role: Role) -> bool:
         """Whether the person has a role, by the registry and, where the proof names roles, by the proof as well."""
