@@ -19,15 +19,18 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from prefect_gatehouse.errors import Denied, InputError, Unavailable
 from prefect_gatehouse.evidence.approvals import problem_of
-from prefect_gatehouse.identity import providers
+from prefect_gatehouse.identity import authorities, providers
 from prefect_gatehouse.identity.methods import oidc
 from prefect_gatehouse.identity.methods.oidc import nonce_of
 from prefect_gatehouse.ledger.events import AnswerRefused, ApprovalGiven, PlanAnswer
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate.sign_in import obtain_token, provider_of
 from prefect_gatehouse.run.answer import Answer
-from prefect_gatehouse.run.approvals import ask, judge, standing
+from prefect_gatehouse.run.approvals import ask, asking, judge, standing, statements
+from prefect_gatehouse.run.expected import NOTHING, expected
+from prefect_gatehouse.run.plan_view import as_markdown
 from prefect_gatehouse.run.values import Plan
+from tests.identity.certificates import Authority
 from tests.run.test_approvals import Desk as Waiting
 from tests.services.vault_oidc import OpenIdProvider
 from tests.services.vault_server import VaultServer
@@ -336,3 +339,22 @@ def test_nobody_signs_in_or_somebody_else_calls(desk: Desk, vault: VaultServer) 
 
     with pytest.raises(Unavailable, match="nobody has signed in"):
         obtain_token(provider.issuer, entry, b"x", attack, wait=1.5)
+
+
+def test_of_each_person_the_form_says_which_proof_is_expected(desk: Desk) -> None:
+    """The strongest first, of what the tier takes and the person has; not the requester, nobody without clearance; as it was when it was asked."""
+    desk.people.add("carl", roles=frozenset({"approver"}))
+    desk.people.add("emil", roles=frozenset(), clearance=DataClass.PUBLIC)
+    authorities.add_authority(desk.people, Authority(desk.folder).line, names="dora", groups={})
+    plan = desk.plan()
+    fact = asking(desk.attempt, plan, "k")
+    key_or_code = "an SSH signature, or a one-time code"
+    token = "an ID token of your identity provider, or an SSH signature with a certificate"
+    assert fact.expects == {"bob": key_or_code, "eve": key_or_code, "dora": token}
+    shown = as_markdown(plan, standing(desk.ledger, plan), *statements(plan, fact), fact.expects)
+    assert f"- `dora`: {token}\n" in shown
+    assert nonce_of(statements(plan, fact)[0].message()) in shown
+    desk.people.revoke("dora")
+    assert asking(desk.attempt, plan, "k") == fact
+    stricter = desk.plan(tier_rules(weakest_method="oidc"))
+    assert expected(desk.people, stricter) == {"bob": NOTHING, "eve": NOTHING}

@@ -81,6 +81,8 @@ def _decide(
         if not as_json:
             print_plan(plan)
             click.echo(f"\nYou decide about this:\n{statements(plan, asking)[decision == 'reject'].message().decode()}\n")
+            for person, means in sorted(asking.expects.items()):
+                click.echo(f"expected of {person}: {means}")
         if not yes:
             confirm(f"{decision.capitalize()} exactly this plan?")
         message = statements(plan, asking)[decision == "reject"].message()

@@ -236,6 +236,7 @@ class ApprovalAsked(Fact):
     key: str
     nonce: str
     expires: AwareDatetime
+    expects: dict[str, str] = Field(default_factory=dict, description="Who may answer, and by which proof, when it was asked.")
 
 
 class FormDiffered(Fact):

@@ -22,13 +22,14 @@ from prefect_gatehouse.value import Value
 from prefect_gatehouse.vocabulary import Method, ProofKind
 
 _STRENGTH: dict[Method, int] = {"totp": 0, "ssh": 1, "ssh-certificate": 2, "oidc": 2, "ssh-fido": 3}
-_MEANS: dict[Method, str] = {
+MEANS: dict[Method, str] = {
     "totp": "a one-time code",
     "ssh": "an SSH signature",
     "ssh-certificate": "an SSH signature with a certificate",
     "oidc": "an ID token of your identity provider",
     "ssh-fido": "a FIDO key that asks for a PIN and a touch",
 }
+"""What each method is called where people are asked for it."""
 _ARMOUR = "-----BEGIN SSH SIGNATURE-----"
 _SKEW = timedelta(minutes=5)  # authorities let a certificate begin a little before it is made, for clocks that are slow
 
@@ -109,7 +110,7 @@ def refuse_unproven(answer: Answer, statement: Statement, tier: TierRules, now: 
     if statement.expired(now):
         _no("the approval window has passed", "start a new run")
     if not answer.proof.strip():
-        _no("a proof is missing: type your one-time code, or paste the SSH signature of the statement")
+        _no("a proof is missing: type your one-time code, or paste the SSH signature of the statement or your ID token")
     if is_code(answer):
         require_strength("totp", tier)
 
@@ -174,7 +175,7 @@ def require_strength(method: Method, tier: TierRules) -> None:
         Denied: It is.
     """
     if _STRENGTH[method] < _STRENGTH[tier.weakest_method]:
-        _no(f"the tier {tier.name} needs {tier.weakest_method}, this proof is {method}", f"answer with {_MEANS[tier.weakest_method]}")
+        _no(f"the tier {tier.name} needs {tier.weakest_method}, this proof is {method}", f"answer with {MEANS[tier.weakest_method]}")
 
 
 def require_short_lived(life: timedelta | None, tier: TierRules) -> None:

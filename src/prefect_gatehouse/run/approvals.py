@@ -49,6 +49,7 @@ from prefect_gatehouse.run.answer import (
     require_strength,
 )
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.expected import expected
 from prefect_gatehouse.run.quarantined import quarantines, refuse_quarantined
 from prefect_gatehouse.run.values import Approval, BackendSnapshot, Plan
 from prefect_gatehouse.run.wrong_answers import UNKNOWN, closed, closing, too_many
@@ -106,10 +107,19 @@ def closes_at(plan: Plan) -> datetime:
 
 def ask(attempt: Attempt, plan: Plan, key: str) -> tuple[Statement, Statement]:
     """Records that approval was asked under a key, once, and gives the statements to sign: to approve and to reject."""
-    attempt.record(f"asked:{key}", ApprovalAsked(plan_digest=plan.digest, key=key, nonce=secrets.token_hex(16), expires=closes_at(plan)))
-    event = attempt.find(f"asked:{key}", ApprovalAsked)
-    assert event is not None  # recorded above or by an earlier attempt
-    return statements(plan, event.fact)
+    return statements(plan, asking(attempt, plan, key))
+
+
+def asking(attempt: Attempt, plan: Plan, key: str) -> ApprovalAsked:
+    """What was asked under a key: recorded now, unless an earlier attempt has."""
+    known = attempt.find(f"asked:{key}", ApprovalAsked)
+    if known is None:
+        expects = expected(attempt.people, plan)
+        fact = ApprovalAsked(plan_digest=plan.digest, key=key, nonce=secrets.token_hex(16), expires=closes_at(plan), expects=expects)
+        attempt.record(f"asked:{key}", fact)
+        known = attempt.find(f"asked:{key}", ApprovalAsked)
+        assert known is not None  # recorded above
+    return known.fact
 
 
 def statements(plan: Plan, asked: ApprovalAsked) -> tuple[Statement, Statement]:
