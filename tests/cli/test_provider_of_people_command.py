@@ -12,7 +12,10 @@ from click.testing import CliRunner, Result
 from prefect_gatehouse.cli.approve import _Proof
 from prefect_gatehouse.cli.main import main
 from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.methods.oidc import nonce_of
+from prefect_gatehouse.operate import sign_in
+from prefect_gatehouse.settings import load_settings
 
 ISSUER = "https://login.example.org"
 
@@ -71,13 +74,27 @@ def test_what_is_refused_is_not_recorded(words: tuple[str, ...], says: str) -> N
 def test_a_token_comes_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The nonce is told, the token read and told nowhere; two proofs at once are none."""
     (tmp_path / "token").write_text("a.b.c\n")
-    assert _Proof(None, str(tmp_path / "token"), False, "").of(tmp_path, b"statement") == "a.b.c"
+    settings = load_settings()
+    assert _Proof(None, str(tmp_path / "token"), False, "").of(settings, b"statement") == "a.b.c"
     told = capsys.readouterr()
     assert nonce_of(b"statement") in told.err
     assert "a.b.c" not in told.err + told.out
     with pytest.raises(InputError, match="can't be read"):
-        _Proof(None, str(tmp_path / "none"), False, "").of(tmp_path, b"")
+        _Proof(None, str(tmp_path / "none"), False, "").of(settings, b"")
     with pytest.raises(InputError, match="more than one proof"):
-        _Proof("123456", None, True, "").of(tmp_path, b"")
+        _Proof("123456", None, True, "").of(settings, b"")
     with pytest.raises(InputError, match="which identity provider"):
-        _Proof(None, None, True, "").of(tmp_path, b"")
+        _Proof(None, None, True, "").of(settings, b"")
+
+
+def test_whoever_has_no_key_signs_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the one provider, where there is one; whoever has a key signs with it, and a code is a code."""
+    settings, nothing = load_settings(), _Proof(None, None, False, "")
+    monkeypatch.setattr(sign_in, "obtain_token", lambda issuer, provider, message, show: f"{issuer} {provider.audience}")
+    assert nothing.of(settings, b"") is None  # as long as nobody has a provider: the advice is how to get a key
+    people("provider", "add", ISSUER, "--audience", "client")
+    assert nothing.of(settings, b"") == f"{ISSUER} client"
+    assert _Proof("123456", None, False, "").of(settings, b"") == "123456"
+    generate_key(settings.identity_key(), "")
+    assert nothing.of(settings, b"") is None
+    assert _Proof(None, None, True, "").of(settings, b"") == f"{ISSUER} client"

@@ -4,31 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from prefect_gatehouse.cli.output import confirm, emit, gatehouse_command
 from prefect_gatehouse.errors import InputError
 
+if TYPE_CHECKING:
+    from prefect_gatehouse.identity.people import People
+    from prefect_gatehouse.settings import Settings
+
 
 @dataclass(frozen=True)
 class _Proof:
-    """How somebody proves who they are: by a code, by a token that is given or signed in for, or else by a signature."""
+    """How somebody proves who they are: by a code, by a token that is given or signed in for, or else by a signature.
+
+    Whoever has no key on this machine and an installation with identity providers signs in at one, asked or not.
+    """
 
     code: str | None
     token_file: str | None
     sign_in: bool
     issuer: str
 
-    def of(self, registry: Path, message: bytes) -> str | None:
+    def of(self, settings: Settings, message: bytes) -> str | None:
         """Code or token; None where the caller is to sign."""
+        from prefect_gatehouse.identity.people import People
+
         if sum((self.code is not None, self.token_file is not None, self.sign_in)) > 1:
             raise InputError("more than one proof is given", where="--code, --token-file, --sign-in", advice="give one")
         if self.token_file is not None:
             return _read_token(self.token_file, message)
-        return _signed_in(registry, self.issuer, message) if self.sign_in else self.code
+        if self.code is not None:
+            return self.code
+        people = People(settings.people_folder())
+        if self.sign_in or self.issuer or (not settings.identity_key().exists() and people.provider_entries()):
+            return _signed_in(people, self.issuer, message)
+        return None
 
 
 def _read_token(path: str, message: bytes) -> str:
@@ -42,11 +55,10 @@ def _read_token(path: str, message: bytes) -> str:
         raise InputError("the token can't be read", where=path, advice="name a file that holds it, or - for the standard input") from None
 
 
-def _signed_in(registry: Path, issuer: str, message: bytes) -> str:
-    from prefect_gatehouse.identity.people import People
+def _signed_in(people: People, issuer: str, message: bytes) -> str:
     from prefect_gatehouse.operate.sign_in import obtain_token, provider_of
 
-    chosen, provider = provider_of(People(registry), issuer)
+    chosen, provider = provider_of(people, issuer)
     return obtain_token(chosen, provider, message, lambda url: click.echo(f"sign in here, for this plan alone:\n{url}", err=True))
 
 
@@ -86,7 +98,7 @@ def _decide(
         if not yes:
             confirm(f"{decision.capitalize()} exactly this plan?")
         message = statements(plan, asking)[decision == "reject"].message()
-        given = proof.of(settings.people_folder(), message) or sign_answer(settings, ledger, run_id, decision)
+        given = proof.of(settings, message) or sign_answer(settings, ledger, run_id, decision)
         row = ledger.run(run_id)
         assert row is not None  # find_run listed it
         answer(run_id, decision, approver=approver, proof=given, reason=reason)
@@ -120,7 +132,10 @@ def _proofs(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--follow", is_flag=True, help="Follow the run until it waits again or ends.")
 def _approve(run: str, approver: str, yes: bool, follow: bool, as_json: bool, **proof: Any) -> None:
-    """Show RUN's plan, sign it with your key (GATEHOUSE_IDENTITY) and its certificate, resume the run, and wait until it has judged your answer."""
+    """Show RUN's plan, sign it with your key (GATEHOUSE_IDENTITY) and its certificate, resume the run, and wait until it has judged your answer.
+
+    Without a key you sign in at the identity provider, where the registry has one.
+    """
     _decide(run, "approve", approver, _Proof(**proof), "", yes, follow, as_json)
 
 

@@ -113,7 +113,12 @@ def verify_request(
     if "requester" not in owner.roles:
         advice = f"have the registry's keeper run: gatehouse people add {owner.person} --role requester"
         raise Denied("the person who signed has not the role requester", where="request", advice=advice)
-    return Requester(person=owner.person, method="ssh", fingerprint=key.fingerprint, request_id=statement.request_id)
+    return Requester(
+        person=owner.person,
+        method="ssh-fido" if key.fido and key.user_present and key.user_verified else "ssh",
+        fingerprint=key.fingerprint,
+        request_id=statement.request_id,
+    )
 
 
 def _by_certificate(key: sshsig.VerifiedKey, request: SignedRequest, people: People, now: datetime, longest: timedelta) -> Requester:
