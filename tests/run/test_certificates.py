@@ -20,6 +20,7 @@ from prefect_gatehouse.identity.request import sign_request, verify_request
 from prefect_gatehouse.identity.sshsig import sign
 from prefect_gatehouse.ledger.events import AnswerRefused, ApprovalGiven, PlanAnswer
 from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.operate.inbox import inbox
 from prefect_gatehouse.run.answer import Answer
 from prefect_gatehouse.run.approvals import ask, judge, standing
 from prefect_gatehouse.run.values import Plan
@@ -295,3 +296,15 @@ def test_a_tier_that_became_stricter(desk: Desk) -> None:
     desk.forge(plan)
     with pytest.raises(Denied, match="long-lived key"):
         desk.require(plan)
+
+
+def test_the_inbox_knows_who_has_a_certificate(desk: Desk) -> None:
+    """By the certificate beside the key; a key that is nobody's, with a certificate that is nobody's, is nobody."""
+    settings = desk.settings.model_copy(update={"identity": desk.key})
+    assert inbox(settings, desk.ledger)[0] is None
+    desk.authority.certify(desk.key, "dora")
+    found = inbox(settings, desk.ledger)[0]
+    assert found is not None
+    assert found.person == "dora"
+    authorities.remove_authority(desk.people, desk.authority.fingerprint)
+    assert inbox(settings, desk.ledger)[0] is None
