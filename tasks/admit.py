@@ -7,12 +7,12 @@ from pathlib import Path
 
 from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.identity.request import SignedRequest, subject_of, verify_request
-from prefect_gatehouse.ledger.events import RequestSpent, RunAdmitted
+from prefect_gatehouse.ledger.events import LongLivedKeyUsed, RequestSpent, RunAdmitted
 from prefect_gatehouse.ledger.store import Transaction
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.policy.class_rules import load_class_rules, refuse_long_retention
 from prefect_gatehouse.policy.classes import classes_of
-from prefect_gatehouse.policy.tiers import load_tiers, refuse_fallback, refuse_reuse, refuse_unrehearsed
+from prefect_gatehouse.policy.tiers import is_reported, load_tiers, refuse_fallback, refuse_long_lived, refuse_reuse, refuse_unrehearsed
 from prefect_gatehouse.run.apart import workload_beside
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.policy_questions import ask_request
@@ -37,6 +37,10 @@ def _enter(attempt: Attempt, tx: Transaction, admitted: AdmittedRun) -> None:
         billing_code=manifest.billing_code,
     )
     attempt.append(tx, "admitted", fact)
+    if is_reported(admitted.requester.method, admitted.tier):
+        who = admitted.requester
+        used = LongLivedKeyUsed(act="request", person=who.person, fingerprint=who.fingerprint, tier=admitted.tier.name)
+        attempt.append(tx, "long-lived-key", used)
     refuse_quarantined(tx, attempt)
     held = quarantines(tx, attempt)
     if all(held.of("backend", name) is not None for name in manifest.execution.backends):
@@ -71,7 +75,9 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
         require_as_recorded(attempt.settings, attempt.history, attempt.people)
     longest = timedelta(seconds=tier.request_age_seconds)
     environment = attempt.settings.environment
-    requester = verify_request(request, attempt.people, subject_digest=subject, environment=environment, now=now, longest=longest)
+    life = timedelta(seconds=tier.proof_life_seconds)
+    requester = verify_request(request, attempt.people, subject_digest=subject, environment=environment, now=now, longest=longest, proof_life=life)
+    refuse_long_lived(requester.method, tier, "request")
     requester = requester.model_copy(update={"clearance": attempt.people.clearance(requester, tier.unverified_class)})
     classes = classes_of(loaded.manifest, load_class_rules(attempt.settings.classes))
     refuse_long_retention(loaded.manifest, classes.rules)

@@ -18,7 +18,7 @@ from prefect.states import Suspended
 from pydantic import Field, PrivateAttr
 
 from prefect_gatehouse.ledger.events import ApprovalAsked, FormDiffered, RunSuspended
-from prefect_gatehouse.run.approvals import ask, closes_at, judge, refuse_late, require_approved, standing
+from prefect_gatehouse.run.approvals import asking, closes_at, judge, refuse_late, require_approved, standing, statements
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.plan_view import as_markdown
 from prefect_gatehouse.run.quarantined import refuse_quarantined_run
@@ -38,7 +38,7 @@ class ApprovalForm(RunInput):
         default="", max_length=200, title="Approver", description="Your identifier in the registry of people; needed with a one-time code."
     )
     proof: str = Field(
-        default="", max_length=20_000, title="Proof", description="Your current one-time code, or the SSH signature of the statement above."
+        default="", max_length=20_000, title="Proof", description="Your one-time code, or your SSH signature or ID token of the statement above."
     )
     reason: str = Field(default="", max_length=500, title="Reason", description="Optional, for the record of a rejection.")
 
@@ -140,8 +140,8 @@ def _suspend(attempt: Attempt, plan: Plan) -> None:
     key = f"{plan.digest[:16]}-{now.answers}-{restarts}"
     keys = keyset_from_paused_state(Suspended(pause_key=key))
     asked = attempt.find(f"asked:{key}", ApprovalAsked) is not None
-    approve, reject = ask(attempt, plan, key)
-    form = ApprovalForm.with_initial_data(description=as_markdown(plan, now, approve, reject))
+    fact = asking(attempt, plan, key)
+    form = ApprovalForm.with_initial_data(description=as_markdown(plan, now, *statements(plan, fact), fact.expects))
     if form.differs(keys):
         attempt.record(f"form-differed:{key}", FormDiffered(plan_digest=plan.digest, key=key, found_by="run"))
     if asked and (given := _stored(keys["response"], None)) is not None:

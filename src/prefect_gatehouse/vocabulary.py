@@ -20,8 +20,11 @@ TierName = Literal["prototype", "integration", "business"]
 WorkerKind = Literal["process", "gatehouse"]
 """What starts the processes of a run, weakest first: Prefect's own worker, which does what its API says, or the one that takes no orders."""
 
-Method = Literal["totp", "ssh", "ssh-fido"]
-"""How an approver proves who they are, weakest first."""
+Method = Literal["totp", "ssh", "ssh-certificate", "oidc", "ssh-fido"]
+"""How an approver proves who they are, weakest first; a certificate and an ID token are worth the same."""
+
+ProofKind = Literal["code", "signature", "token"]
+"""What an approver gives as proof: what a method is told by."""
 
 CellName = Literal["none", "landlock", "bubblewrap"]
 """What keeps a workload apart from everything else, weakest first."""

@@ -42,15 +42,15 @@ HEAVY = (
 )
 
 
-def leaves() -> Iterator[tuple[str, ...]]:
-    """The words of every command that does something."""
-    for name in COMMANDS:
-        found = main.get_command(click.Context(main), name)
-        if isinstance(found, click.Group):
-            for below in found.commands:
-                yield (name, below)
-        else:
-            yield (name,)
+def leaves(command: click.Command | None = None, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every command that does something, as it is typed, below however many groups."""
+    command = command or main
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            yield from leaves(command.get_command(context, name), (*words, name))
+    else:
+        yield words
 
 
 LEAVES = list(leaves())

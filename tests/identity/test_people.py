@@ -184,7 +184,10 @@ DAMAGE = {
     "key_without_namespace": lambda key: {"allowed_signers": f"{ANN} {key}\n"},
     "key_for_another_namespace": lambda key: {"allowed_signers": f'{ANN} namespaces="git" {key}\n'},
     "key_for_every_principal": lambda key: {"allowed_signers": f'* namespaces="gatehouse" {key}\n'},
-    "certificate_authority": lambda key: {"allowed_signers": f'{ANN} cert-authority,namespaces="gatehouse" {key}\n'},
+    "authority_with_a_person_s_key": lambda key: {
+        "allowed_signers": f'{ANN} namespaces="gatehouse" {key}\n{ANN} cert-authority,namespaces="gatehouse" {key}\n'
+    },
+    "authority_without_namespace": lambda key: {"allowed_signers": f"* cert-authority {key}\n"},
     "key_of_two_persons": lambda key: {
         "allowed_signers": f'{ANN} namespaces="gatehouse" {key}\n{BOB} namespaces="gatehouse" {key}\n',
         "people.json": json.dumps({"people": {ANN: {"roles": ["requester"]}, BOB: {"roles": ["approver"]}}}),

@@ -188,3 +188,14 @@ def test_a_tier_that_says_nothing_of_drift_stops_on_it(path: Path) -> None:
     assert {name: tier.drift for name, tier in load_tiers(path).items()} == {"prototype": "tell", "integration": "stop", "business": "stop"}
     path.write_text(path.read_text().replace("  drift: tell\n", ""))
     assert load_tiers(path)["prototype"].drift == "stop"
+
+
+def test_above_prototype_a_long_lived_key_is_told() -> None:
+    """The shipped file says so of each tier, and how long a proof may be good for."""
+    tiers = load_tiers(Settings().tiers)
+    assert {name: rules.long_lived_keys for name, rules in tiers.items()} == {
+        "prototype": "allowed",
+        "integration": "reported",
+        "business": "reported",
+    }
+    assert tiers["business"].proof_life_seconds < tiers["integration"].proof_life_seconds == 86_400

@@ -198,6 +198,7 @@ def others(value: Any) -> list[Any]:
         "process",
         "allowed",
         "forbidden",
+        "reported",
         "stop",
         "tell",
         "file",

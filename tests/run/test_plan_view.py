@@ -244,7 +244,7 @@ def form(project: Project, plan: Plan) -> str:
     """The description of the resume form."""
     with contextlib.closing(Ledger(project.settings.ledger())) as ledger:
         approve, reject = ask(Attempt(project.settings, ledger, RUN, lambda block: SecretText("")), plan, "k")
-        text = as_markdown(plan, standing(ledger, plan), approve, reject)
+        text = as_markdown(plan, standing(ledger, plan), approve, reject, {})
         assert all(f"printf %s '{statement.message().decode()}'" in text for statement in (approve, reject))
     return text
 

@@ -16,6 +16,7 @@ import pytest
 
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.keys import generate_key
+from prefect_gatehouse.identity.methods.totp import SPENT
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.totp import STEP_SECONDS, code_at
 from prefect_gatehouse.ledger import store
@@ -23,7 +24,7 @@ from prefect_gatehouse.ledger.events import AnswerRefused
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.run import approvals
-from prefect_gatehouse.run.answer import SPENT, Answer
+from prefect_gatehouse.run.answer import Answer
 from prefect_gatehouse.run.approvals import ask, judge, standing
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.values import Plan

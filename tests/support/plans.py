@@ -119,7 +119,7 @@ def tier_rules(**change: Any) -> TierRules:
 
 def write_tiers(path: Path, tier: TierRules) -> Path:
     """A file of tiers in which each has these rules."""
-    windows = ("approval_window", "resume_window", "wrong_window", "request_age", "approval_age")
+    windows = ("approval_window", "resume_window", "wrong_window", "request_age", "approval_age", "proof_life")
     fields = tier.model_dump(mode="json", exclude={"name", *(f"{each}_seconds" for each in windows)})
     fields |= {each: f"{getattr(tier, f'{each}_seconds')}s" for each in windows}
     # Only the prototype tier may leave these open.

@@ -133,7 +133,7 @@ def test_from_the_grant_to_the_submission(bureau: Bureau) -> None:
     plan = bureau.planned()
     assert [(each.rule, each.owner, each.granted_by) for each in plan.body.exceptions] == [(RULE, "olga", "tess")]
     assert ("Exceptions to the policy", f"{RULE} until {event.fact.expires:%Y-%m-%d}") in words_of(plan)
-    shown = as_markdown(plan, standing(bureau.ledger, plan), *ask(bureau.desk.attempt, plan, "shown"))
+    shown = as_markdown(plan, standing(bureau.ledger, plan), *ask(bureau.desk.attempt, plan, "shown"), {})
     assert "watched" in shown and "CHG-9" in shown
     bureau.submitted(bureau.desk.approve(plan))
     assert [fact.reasons for fact in (each.fact for each in bureau.ledger.facts(PolicyDecided)) if fact.action == "submit"] == [(reason,)]

@@ -2,60 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from prefect_gatehouse.cli.authorities import command as authority
 from prefect_gatehouse.cli.output import emit, gatehouse_command, table
 from prefect_gatehouse.cli.paths import PATH
-from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.cli.providers import command as provider
+from prefect_gatehouse.cli.registry import REASON, moment, open_registrar, public_key, registry
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from prefect_gatehouse.identity.people import People, PersonKey
-    from prefect_gatehouse.operate.registry import Registrar
+    from prefect_gatehouse.identity.people import PersonKey
     from prefect_gatehouse.vocabulary import Role
 
 
 @click.group("people", short_help="Add, list and revoke people.")
 def command() -> None:
     """Add, list and revoke people: public keys, one-time codes, roles, clearances."""
-
-
-def _registry() -> People:
-    from prefect_gatehouse.identity.people import People
-    from prefect_gatehouse.settings import load_settings
-
-    return People(load_settings().people_folder())
-
-
-@contextmanager
-def _registrar(reason: str) -> Iterator[Registrar]:
-    from prefect_gatehouse.ledger.opening import open_ledger
-    from prefect_gatehouse.operate.registry import Registrar
-    from prefect_gatehouse.settings import load_settings
-
-    settings = load_settings()
-    with open_ledger(settings) as ledger:
-        yield Registrar(settings, ledger, reason)
-
-
-_REASON = click.option("--reason", default="", help="Why, in one line; it is in the ledger with the change.")
-
-
-def _moment(option: str, text: str | None) -> datetime | None:
-    from prefect_gatehouse.identity.allowed_signers import read_time
-
-    if text is None:
-        return None
-    try:
-        return read_time(text)
-    except InputError as error:
-        raise InputError(error.message, where=option, advice=error.advice) from None
 
 
 @click.argument("person")
@@ -69,7 +34,7 @@ def _moment(option: str, text: str | None) -> datetime | None:
 )
 @click.option("--valid-after", metavar="TIME", help="From when the key signs: 20270101Z, 202701010800Z; without Z it is this machine's zone.")
 @click.option("--valid-before", metavar="TIME", help="Until when it signs; the last moment counts.")
-@_REASON
+@REASON
 def _add(
     person: str,
     roles: tuple[Role, ...],
@@ -82,31 +47,22 @@ def _add(
     as_json: bool,
 ) -> None:
     """Add PERSON, or keys, roles and a clearance to one who is there."""
-    from prefect_gatehouse.identity.keys import parse_public
     from prefect_gatehouse.identity.people import identifier
     from prefect_gatehouse.identity.totp import provisioning_uri
     from prefect_gatehouse.manifest.fields import DataClass
 
-    line = None
-    if key is not None:
-        try:
-            line = key.read_text()
-            parse_public(line)
-        except InputError as error:
-            raise InputError(error.message, where=str(key), advice=error.advice) from None
-        except (OSError, UnicodeDecodeError):
-            raise InputError("the public key can't be read", where=str(key), advice="give the .pub file") from None
-    with _registrar(reason) as registrar:
+    line = public_key(key) if key is not None else None
+    with open_registrar(reason) as registrar:
         secret = registrar.add(
             person,
             key=line,
             roles=frozenset(roles),
             totp=totp,
             clearance=DataClass(clearance) if clearance else None,
-            valid_after=_moment("--valid-after", valid_after),
-            valid_before=_moment("--valid-before", valid_before),
+            valid_after=moment("--valid-after", valid_after),
+            valid_before=moment("--valid-before", valid_before),
         )
-    known = _registry().get(identifier(person))
+    known = registry().get(identifier(person))
     cleared = str(known.clearance) if known is not None else "public"
     uri = provisioning_uri(person, secret) if secret else None
 
@@ -125,7 +81,7 @@ def _validity(key: PersonKey) -> str:
 
 def _list(as_json: bool) -> None:
     """List everybody."""
-    everybody = _registry().all()
+    everybody = registry().all()
     rows = [
         (
             item.person,
@@ -151,10 +107,10 @@ def _list(as_json: bool) -> None:
 
 @click.argument("person")
 @click.option("--fingerprint", help="Only this key, SHA256:...")
-@_REASON
+@REASON
 def _revoke(person: str, fingerprint: str | None, reason: str, as_json: bool) -> None:
     """Take away everything PERSON may do, or one key. Approvals that wait on it no longer stand, nor do they when PERSON is added again."""
-    with _registrar(reason) as registrar:
+    with open_registrar(reason) as registrar:
         registrar.revoke(person, fingerprint)
     emit({"revoked": person, "fingerprint": fingerprint}, as_json, lambda: click.echo(f"{person}: revoked"))
 
@@ -167,7 +123,7 @@ def _history(as_json: bool) -> None:
 
     settings = load_settings()
     with open_ledger(settings) as ledger:
-        found, right = changes(settings, ledger), is_as_recorded(settings, ledger, _registry())
+        found, right = changes(settings, ledger), is_as_recorded(settings, ledger, registry())
     beside = edited(found)
 
     def render() -> None:
@@ -176,7 +132,7 @@ def _history(as_json: bool) -> None:
                 each.at[:19].replace("T", " "),
                 each.fact.person or f"{each.fact.user}@{each.fact.host}" + ("" if each.fact.key else ", unsigned"),
                 each.fact.action + (", after the files had been edited" if was_edited else ""),
-                each.fact.whom,
+                each.fact.whom or each.fact.fingerprint or getattr(each.fact, "issuer", ""),
                 each.fact.reason,
             )
             for each, was_edited in zip(found, beside, strict=True)
@@ -196,11 +152,13 @@ def _history(as_json: bool) -> None:
 @click.option("--reason", required=True, help="Why, in one line; it is in the ledger.")
 def _accept(reason: str, as_json: bool) -> None:
     """Say that the registry is right as it is, though its files were changed beside this command."""
-    with _registrar(reason) as registrar:
+    with open_registrar(reason) as registrar:
         registrar.accept()
     emit({"accepted": True}, as_json, lambda: click.echo("the registry is accepted as it is"))
 
 
+command.add_command(authority)
+command.add_command(provider)
 command.add_command(gatehouse_command("add", "Add a person, keys, roles or a clearance.")(_add))
 command.add_command(gatehouse_command("list", "List everybody.")(_list))
 command.add_command(gatehouse_command("revoke", "Take rights away.")(_revoke))

@@ -76,6 +76,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         attempts_of,
         closed_jobs,
         find_run,
+        long_lived_keys,
         open_obligations,
         passages,
         re_identifications,
@@ -92,6 +93,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         run_id = find_run(ledger, run)
         row, passed, plan = ledger.run(run_id), passages(ledger, run_id), recorded_plan(ledger, run_id)
         turned_back = re_identifications(ledger, run_id)
+        long_lived = long_lived_keys(ledger, run_id)
         written = sorted({event.fact.path for event in ledger.facts(ReportWritten, run_id=run_id)})
         reader = RunReader(settings, ledger, run_id)
         receipts = (reader.chain.read("write_back", WriteBackReceipt), reader.chain.read("clean_up", CleanupReceipt))
@@ -118,10 +120,8 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         if with_plan and plan is not None:
             out.print()
             print_plan(plan)
-        for line in form:
+        for line in (*form, *(f"an answer did not count: {why}" for why in refused), *(f"break-glass: {use}" for use in long_lived)):
             _say(line)
-        for why in refused:
-            _say(f"an answer did not count: {why}")
         for act in turned_back:
             _say(f"re-identified: {act.in_words()}")
         for path in reports:
@@ -140,6 +140,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         "obligations": obligations,
         "re_identified": [act.as_dict() for act in turned_back],
         "answers_refused": refused,
+        "long_lived_keys": long_lived,
         "in_quarantine": stopped,
         "form": form,
         "attempts": attempts,
@@ -218,6 +219,7 @@ def _who(job_or_run: str, as_json: bool) -> None:
                 ("Environment", f"{item.environment}, tenant {item.tenant} [{proof['submitted']}]"),
                 ("Secret", f"{f'{item.secret} {item.secret_version}'.rstrip()} [{proof['secret']}]"),
                 ("Ticket", f"{item.ticket} [{proof['admitted']}]"),
+                *(("Break-glass", use) for use in item.long_lived_keys),
                 *(("Re-identified", act.in_words()) for act in item.re_identified),
                 ("Plan", item.plan_digest),
                 ("Run", f"{item.run} ({item.pipeline})"),

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from prefect_gatehouse.errors import Denied, Tampered
+from prefect_gatehouse.identity.methods.certificate import read_certificate
+from prefect_gatehouse.identity.methods.ssh import method_of
 from prefect_gatehouse.ledger.events import ApprovalAsked, ApprovalGiven
 from prefect_gatehouse.ledger.store import Event, Ledger
-from prefect_gatehouse.run.answer import method_of
-from prefect_gatehouse.run.approvals import signer
+from prefect_gatehouse.run.approvals import is_token_of, signer
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.values import Plan
 
@@ -34,7 +35,7 @@ def approvals_of(ledger: Ledger, run_id: str) -> list[RecordedApproval]:
         Tampered: The plan in the ledger is not what was stored.
     """
     plan = Chain(ledger, run_id).read(Plan.gate, Plan)
-    return [RecordedApproval(event, _problem(ledger, plan, event)) for event in ledger.facts(ApprovalGiven, run_id=run_id)]
+    return [RecordedApproval(event, problem_of(ledger, plan, event)) for event in ledger.facts(ApprovalGiven, run_id=run_id)]
 
 
 def problems(ledger: Ledger) -> Iterator[str]:
@@ -48,7 +49,8 @@ def problems(ledger: Ledger) -> Iterator[str]:
         yield from (f"event {item.event.seq}: the approval {item.problem}" for item in found if item.problem)
 
 
-def _problem(ledger: Ledger, plan: Plan | None, event: Event[ApprovalGiven]) -> str:
+def problem_of(ledger: Ledger, plan: Plan | None, event: Event[ApprovalGiven]) -> str:
+    """Why an approval proves nothing; empty where it does."""
     fact = event.fact
     if plan is None or fact.plan_digest != plan.digest:
         return "is of another plan"
@@ -56,10 +58,15 @@ def _problem(ledger: Ledger, plan: Plan | None, event: Event[ApprovalGiven]) -> 
         # A one-time code is spent: that it was asked for is all that can be looked at later.
         asked = ledger.find(event.event_id.replace(":answer:", ":asked:", 1), ApprovalAsked)
         return "" if asked is not None and asked.seq < event.seq else "was never asked for"
+    if fact.method == "oidc":
+        # Whether the provider had that key then is not here to be seen: its thumbprint is, to be compared with what the provider publishes.
+        return "" if is_token_of(ledger, plan, event) else "is not proven by its ID token, or not of what was asked for"
     try:
         key = signer(ledger, event, plan)
         if key.fingerprint != fact.fingerprint or method_of(key) != fact.method:
             return "names another key or method than it was signed with"
+        if key.certificate and not (found := read_certificate(key.certificate)).valid_after <= event.when < found.valid_before:
+            return "was signed with a certificate that was not valid then"
     except Denied:
         return "is not signed, or not what was asked for"
     return ""

@@ -20,6 +20,7 @@ from prefect_gatehouse.ledger.events import (
     JobGone,
     JobLeft,
     JobSubmitted,
+    LongLivedKeyUsed,
     PackagesInstalled,
     RanUnder,
     ReIdentified,
@@ -136,6 +137,7 @@ class JobEvidence:
     plan_digest: str
     events: Mapping[str, int]
     re_identified: tuple[RecordedReIdentification, ...]
+    long_lived_keys: tuple[str, ...]
     problems: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -220,6 +222,13 @@ def closed_jobs(ledger: Ledger, run_id: str) -> list[JobClosed]:
     return [event.fact for event in ledger.facts(JobClosed, run_id=run_id)]
 
 
+def long_lived_keys(ledger: Ledger, run_id: str) -> list[str]:
+    """Who signed with a long-lived key where the tier has that reported, in words."""
+    did = {"request": "asked for the run", "approve": "approved it", "reject": "rejected it"}
+    found = ledger.facts(LongLivedKeyUsed, run_id=run_id)
+    return [f"{each.fact.person} {did[each.fact.act]} with the long-lived key {each.fact.fingerprint} [{each.seq}]" for each in found]
+
+
 def recorded_plan(ledger: Ledger, run_id: str) -> Plan | None:
     """The plan of a run, None before there is one.
 
@@ -278,6 +287,7 @@ def _evidence(ledger: Ledger, job: Event[JobSubmitted]) -> JobEvidence:
             "submitted": job.seq,
         },
         re_identified=re_identifications(ledger, job.run_id),
+        long_lived_keys=tuple(long_lived_keys(ledger, job.run_id)),
         problems=tuple(_missing(len(proven), admitted.tier.approvers)),
     )
 

@@ -1,7 +1,8 @@
 """Lines of OpenSSH's ``allowed_signers`` (ssh-keygen(1), ALLOWED SIGNERS): who signs with which key, and from when until when.
 
 The whole grammar is understood: blanks and quotes, options in any order and case, lists of namespaces, times with and without Z, comments, CRLF.
-Of what it allows, a registry of people takes what names one person and our namespace: no patterns, no lists of people, no certificate authorities.
+Of what it allows, a registry of people takes what names one person and our namespace: no patterns and no lists of people. Only the line of a
+certificate authority may name several, since each certificate names its own.
 """
 
 from __future__ import annotations
@@ -30,12 +31,13 @@ class Signer:
     """A line.
 
     Attributes:
-        person: Whose the key is.
+        person: Whose the key is; of an authority the patterns of those whom its certificates may name.
         kind: Type of the key.
         blob: The key, base64.
         fingerprint: OpenSSH's SHA-256 fingerprint.
         valid_after: Before this time the key signs nothing; None for always.
         valid_before: After this time neither; None for ever.
+        authority: Whether the key signs certificates, and nothing else.
     """
 
     person: str
@@ -44,11 +46,14 @@ class Signer:
     fingerprint: str
     valid_after: datetime | None = None
     valid_before: datetime | None = None
+    authority: bool = False
 
     def line(self) -> str:
         """As the registry writes it; a comment is not kept."""
         times = (("valid-after", self.valid_after), ("valid-before", self.valid_before))
         options = [f'namespaces="{NAMESPACE}"', *(f'{name}="{when.astimezone(UTC):%Y%m%d%H%M%S}Z"' for name, when in times if when is not None)]
+        if self.authority:
+            options.insert(0, "cert-authority")
         return f"{self.person} {','.join(options)} {self.kind} {self.blob}"
 
 
@@ -62,14 +67,13 @@ def read_line(line: str) -> Signer:
     """What a line says.
 
     Raises:
-        NotUnderstood: It is no such line, or names patterns, several people, an authority, or not our namespace.
+        NotUnderstood: It is no such line, or names not our namespace, or, where it is no authority's, patterns or several people.
     """
     person, rest = _word(line.strip(_BLANKS))
-    if not person or set(person) & set("*?!,"):
-        raise NotUnderstood("names no single person; patterns and lists are not taken")
     options, rest = _options(rest)
-    if "cert-authority" in options:
-        raise NotUnderstood("is a certificate authority, which a registry of people does not take")
+    authority = "cert-authority" in options
+    if not person or set(person) & set("*?!," if not authority else _BLANKS):
+        raise NotUnderstood("names no single person; patterns and lists are not taken")
     if NAMESPACE not in options.get("namespaces", "").split(","):
         raise NotUnderstood(f"is not for the namespace {NAMESPACE}")
     try:
@@ -79,7 +83,19 @@ def read_line(line: str) -> Signer:
     after, before = (_time(options[name]) if name in options else None for name in ("valid-after", "valid-before"))
     if after is not None and before is not None and before <= after:
         raise NotUnderstood("has valid-before no later than valid-after")
-    return Signer(person, kind, blob, fingerprint, after, before)
+    return Signer(person, kind, blob, fingerprint, after, before, authority)
+
+
+def matches(patterns: str, person: str) -> bool:
+    """Whether a list of patterns names somebody (ssh_config(5), PATTERNS): ``*`` and ``?`` stand for any text and any character, ``!`` takes out."""
+    found = False
+    for each in patterns.split(","):
+        wanted = "".join({"*": ".*", "?": "."}.get(letter, re.escape(letter)) for letter in each.removeprefix("!"))
+        if re.fullmatch(wanted, person, re.DOTALL):
+            if each.startswith("!"):
+                return False
+            found = True
+    return found
 
 
 def _word(text: str) -> tuple[str, str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import fcntl
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
@@ -33,7 +34,7 @@ Told = Callable[[str, str], None]
 """Is told of a change before it is made: the registry's digest, and what it will be."""
 
 
-def _nobody(before: str, after: str) -> None:
+def nobody(before: str, after: str) -> None:
     """Nobody is told."""
 
 
@@ -70,8 +71,62 @@ class _Entry(Value):
     clearance: DataClass = DataClass.PUBLIC
 
 
+class AuthorityEntry(Value):
+    """What the registry says of a certificate authority beside its line."""
+
+    groups: Mapping[str, tuple[Role, ...]] = Field(default_factory=dict)
+    revoked_serials: tuple[int, ...] = ()
+    revoked_keys: tuple[str, ...] = ()
+
+
+class ProviderEntry(Value):
+    """An identity provider, and whose of its subjects are people of the registry."""
+
+    audience: str
+    jwks: str = ""
+    groups_claim: str = "groups"
+    groups: Mapping[str, tuple[Role, ...]] = Field(default_factory=dict)
+    subjects: Mapping[str, str] = Field(default_factory=dict)
+
+
 class _File(Value):
     people: dict[str, _Entry] = Field(default_factory=dict)
+    authorities: dict[str, AuthorityEntry] = Field(default_factory=dict)
+    providers: dict[str, ProviderEntry] = Field(default_factory=dict)
+
+
+@dataclass
+class Draft:
+    """The registry's two files while they are changed."""
+
+    entries: dict[str, _Entry]
+    authorities: dict[str, AuthorityEntry]
+    providers: dict[str, ProviderEntry]
+    lines: list[str]
+
+    def signers(self) -> list[tuple[int, Signer]]:
+        """Each line that says something, with its place."""
+        return [(place, signer) for place, line in enumerate(self.lines) if (signer := _signer(line)) is not None]
+
+    def forget(self, person: str) -> None:
+        """Takes out what providers call somebody."""
+        for issuer, entry in self.providers.items():
+            left = {subject: whose for subject, whose in entry.subjects.items() if whose != person}
+            self.providers[issuer] = entry.model_copy(update={"subjects": left})
+
+    def files(self) -> dict[str, bytes]:
+        """Their content."""
+        people = {name: {"roles": entry.roles, "totp": entry.totp, "clearance": entry.clearance} for name, entry in sorted(self.entries.items())}
+        # A registry that has none is written as it always was, so that it has the digest that was recorded.
+        whole: dict[str, object] = {"people": people}
+        for name, known in (("authorities", self.authorities), ("providers", self.providers)):
+            if known:
+                whole[name] = {each: entry.model_dump(mode="json") for each, entry in sorted(known.items())}
+        # Keys last when adding and first when revoking would both fail closed; a key without an entry is Tampered, a loud no.
+        return {
+            "people.json": (json.dumps(whole, indent=1) + "\n").encode(),
+            "allowed_signers": "".join(f"{line}\n" for line in self.lines).encode(),
+        }
 
 
 def identifier(person: str) -> str:
@@ -90,7 +145,7 @@ def identifier(person: str) -> str:
     return name
 
 
-def _line_of(signer: Signer) -> str:
+def line_of(signer: Signer) -> str:
     """As the file has it.
 
     Raises:
@@ -137,6 +192,10 @@ class People:
         owners: dict[str, str] = {}
         for number, signer in self._signers():
             name = signer.person
+            if signer.authority:  # whose key signs certificates: it is nobody's own, whoever its line names
+                if owners.setdefault(signer.fingerprint, "") != "":
+                    raise Tampered("a line of the registry has a person's key", where=f"allowed_signers:{number}", advice="restore the file")
+                continue
             if name not in keys or owners.setdefault(signer.fingerprint, name) != name:
                 why = "is of nobody in people.json" if name not in keys else "has another person's key"
                 raise Tampered(f"a line of the registry {why}", where=f"allowed_signers:{number}", advice="restore the file")
@@ -198,7 +257,7 @@ class People:
         clearance: DataClass | None = None,
         valid_after: datetime | None = None,
         valid_before: datetime | None = None,
-        told: Told = _nobody,
+        told: Told = nobody,
     ) -> str | None:
         """Adds a person, or keys and roles to one who is there.
 
@@ -226,31 +285,32 @@ class People:
             raise InputError("a time is a key's, and none is given", where="key", advice="give the .pub file")
         with self._locked():
             self.all()  # nothing is added to what is not understood
-            entries, lines = self._entries(), self._lines()
+            draft = self._draft()
+            entries, lines = draft.entries, draft.lines
             if kind_blob is not None:
-                present = {signer.fingerprint: (place, signer) for place, line in enumerate(lines) if (signer := _signer(line)) is not None}
+                present = {signer.fingerprint: (place, signer) for place, signer in draft.signers()}
                 place, before_it = present.get(kind_blob[2], (None, None))
-                if before_it is not None and before_it.person != name:
+                if before_it is not None and (before_it.person != name or before_it.authority):
                     raise InputError("this key is another person's", where="key", advice="one key belongs to one person; make a new one")
                 if place is None or before_it is None:
-                    lines.append(_line_of(Signer(name, *kind_blob, valid_after, valid_before)))
+                    lines.append(line_of(Signer(name, *kind_blob, valid_after, valid_before)))
                 elif valid_after or valid_before:
                     after, before = valid_after or before_it.valid_after, valid_before or before_it.valid_before
-                    lines[place] = _line_of(Signer(name, *kind_blob, after, before))
+                    lines[place] = line_of(Signer(name, *kind_blob, after, before))
             entry = entries.get(name)
             known_roles = set(entry.roles) if entry else set()
             had_totp = entry is not None and entry.totp
             secret = new_secret() if totp and not had_totp else None
             kept = entry.clearance if entry is not None else DataClass.PUBLIC
             entries[name] = _Entry(roles=tuple(sorted(known_roles | roles)), totp=totp or had_totp, clearance=clearance or kept)
-            files = self._files(entries, lines)
+            files = draft.files()
             told(self.digest(), _digest_of(files))
             if secret is not None:
                 self._write(Path("totp") / name, secret + "\n")
             self._save(files)
         return secret
 
-    def revoke(self, person: str, fingerprint: str | None = None, *, told: Told = _nobody) -> None:
+    def revoke(self, person: str, fingerprint: str | None = None, *, told: Told = nobody) -> None:
         """Takes away one key, or everything a person may do.
 
         Args:
@@ -267,15 +327,47 @@ class People:
                 raise InputError("there is no such person or key", where="person", advice="run: gatehouse people list")
             # By fingerprint, not by text: a line written by hand may have a comment.
             gone = {key.fingerprint for key in known.keys if fingerprint in (None, key.fingerprint)}
-            lines = [line for line in self._lines() if (signer := _signer(line)) is None or signer.fingerprint not in gone]
-            entries = self._entries()
+            draft = self._draft()
+            draft.lines = [line for line in draft.lines if (signer := _signer(line)) is None or signer.fingerprint not in gone]
             if fingerprint is None:
-                entries.pop(known.person)
-            files = self._files(entries, lines)
+                draft.entries.pop(known.person)
+                draft.forget(known.person)
+            files = draft.files()
             told(self.digest(), _digest_of(files))
             if fingerprint is None:
                 (self._folder / "totp" / known.person).unlink(missing_ok=True)
             self._save(files)
+
+    def edit(self, change: Callable[[Draft], None], told: Told = nobody) -> None:
+        """Changes something else than people, under the registry's lock.
+
+        Args:
+            change: Changes the draft, or raises.
+            told: As for ``add``.
+        """
+        with self._locked():
+            self.all()  # nothing is changed of what is not understood
+            draft = self._draft()
+            change(draft)
+            files = draft.files()
+            told(self.digest(), _digest_of(files))
+            self._save(files)
+
+    def signers(self) -> list[Signer]:
+        """What the lines say, in order.
+
+        Raises:
+            Tampered: A line is not understood.
+        """
+        return [signer for _, signer in self._signers()]
+
+    def authority_entries(self) -> Mapping[str, AuthorityEntry]:
+        """What ``people.json`` says of authorities, by fingerprint."""
+        return self._read_people().authorities
+
+    def provider_entries(self) -> Mapping[str, ProviderEntry]:
+        """The identity providers, by issuer."""
+        return self._read_people().providers
 
     def digest(self) -> str:
         """SHA-256 over the registry as it is: who may do what with which key, without secrets; the same for a folder that holds nothing.
@@ -298,12 +390,19 @@ class People:
     def _unreadable(self, name: str) -> Tampered:
         return Tampered("the registry of people can't be read", where=str(self._folder / name), advice="restore the file from its backup")
 
+    def _draft(self) -> Draft:
+        content = self._read_people()
+        return Draft(dict(content.people), dict(content.authorities), dict(content.providers), self._lines())
+
     def _entries(self) -> dict[str, _Entry]:
+        return dict(self._read_people().people)
+
+    def _read_people(self) -> _File:
         content = self._read("people.json")
         if content is None:
-            return {}
+            return _File()
         try:
-            return dict(_File.model_validate_json(content).people)
+            return _File.model_validate_json(content)
         except ValidationError:
             raise self._unreadable("people.json") from None
 
@@ -327,15 +426,6 @@ class People:
             return (self._read("allowed_signers") or b"").decode().splitlines()
         except UnicodeDecodeError:
             raise self._unreadable("allowed_signers") from None
-
-    @staticmethod
-    def _files(entries: dict[str, _Entry], lines: list[str]) -> dict[str, bytes]:
-        people = {name: {"roles": entry.roles, "totp": entry.totp, "clearance": entry.clearance} for name, entry in sorted(entries.items())}
-        # Keys last when adding and first when revoking would both fail closed; a key without an entry is Tampered, a loud no.
-        return {
-            "people.json": (json.dumps({"people": people}, indent=1) + "\n").encode(),
-            "allowed_signers": "".join(f"{line}\n" for line in lines).encode(),
-        }
 
     def _save(self, files: dict[str, bytes]) -> None:
         for name, content in files.items():

@@ -12,6 +12,8 @@ from pydantic import Field
 from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.identity import sshsig
+from prefect_gatehouse.identity.methods.certificate import by_certificate, own_certificate
+from prefect_gatehouse.identity.methods.interface import Claim
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.identity.statement import Statement
@@ -20,6 +22,7 @@ from prefect_gatehouse.value import Value
 LIFETIME = timedelta(minutes=10)
 """From signing to admission: long enough for a busy worker, short enough that a copied request is soon worth nothing."""
 _SKEW = timedelta(minutes=1)  # between the signer's clock and this one
+_CLOCKS = timedelta(minutes=5)  # authorities let a certificate begin a little before it is made, for clocks that are slow
 
 
 class SignedRequest(Value):
@@ -41,7 +44,7 @@ def subject_of(manifest_digest: str, folder: str, workload_digest: str) -> str:
 
 
 def sign_request(key_path: Path, subject_digest: str, environment: str, lifetime: timedelta = LIFETIME) -> SignedRequest:
-    """Signs a request with the caller's key.
+    """Signs a request with the caller's key, and with its certificate where one lies beside it.
 
     Args:
         key_path: The key.
@@ -50,21 +53,29 @@ def sign_request(key_path: Path, subject_digest: str, environment: str, lifetime
         lifetime: How long it is to be good for.
 
     Raises:
-        InputError: There is no usable key.
+        InputError: There is no usable key, or its certificate is not usable.
     """
+    now = datetime.now(UTC)
     statement = Statement(
         action="request",
         subject_digest=subject_digest,
         environment=environment,
         request_id=str(uuid.uuid4()),
         nonce=secrets.token_hex(16),
-        expires=datetime.now(UTC) + lifetime,
+        expires=now + lifetime,
     )
-    return SignedRequest(statement=statement, signature=sshsig.sign(key_path, statement.message()))
+    return SignedRequest(statement=statement, signature=sshsig.sign(key_path, statement.message(), certificate=own_certificate(key_path, now)))
 
 
 def verify_request(
-    request: SignedRequest | None, people: People, *, subject_digest: str, environment: str, now: datetime, longest: timedelta = LIFETIME
+    request: SignedRequest | None,
+    people: People,
+    *,
+    subject_digest: str,
+    environment: str,
+    now: datetime,
+    longest: timedelta = LIFETIME,
+    proof_life: timedelta = timedelta(days=1),
 ) -> Requester:
     """Who made a request; nobody signed means unverified, and the tier says whether that is enough.
 
@@ -75,6 +86,7 @@ def verify_request(
         environment: Where this process runs.
         now: Time of checking.
         longest: How long it may still be good for: the signer writes the end, and a copy is worth something until then.
+        proof_life: How long a certificate may be good for that it is signed with.
 
     Raises:
         Denied: A signature is there and is not good for this request.
@@ -88,10 +100,12 @@ def verify_request(
         raise Denied("the request was signed for another environment", where="request", advice="sign it for this environment")
     if statement.expired(now):
         raise Denied("the request has expired", where="request", advice="sign again: gatehouse run")
-    key = sshsig.verify(request.signature, statement.message())
+    key = sshsig.verify(request.signature, statement.message(), certified=True)
     if statement.expires > now + longest + _SKEW:
         allowed = f"{longest.total_seconds() / 60:g} minutes"
         raise Denied(f"the request would be good for longer than the {allowed} of its tier", where="request", advice="sign again: gatehouse run")
+    if key.certificate:
+        return _by_certificate(key, request, people, now, proof_life)
     owner = people.owner_of(key.fingerprint)
     if owner is None:
         advice = f"have the registry's keeper add the owner of {key.fingerprint}: gatehouse people add, --role requester and --key with its .pub file"
@@ -99,4 +113,24 @@ def verify_request(
     if "requester" not in owner.roles:
         advice = f"have the registry's keeper run: gatehouse people add {owner.person} --role requester"
         raise Denied("the person who signed has not the role requester", where="request", advice=advice)
-    return Requester(person=owner.person, method="ssh", fingerprint=key.fingerprint, request_id=statement.request_id)
+    return Requester(
+        person=owner.person,
+        method="ssh-fido" if key.fido and key.user_present and key.user_verified else "ssh",
+        fingerprint=key.fingerprint,
+        request_id=statement.request_id,
+    )
+
+
+def _by_certificate(key: sshsig.VerifiedKey, request: SignedRequest, people: People, now: datetime, longest: timedelta) -> Requester:
+    statement = request.statement
+    try:
+        proven = by_certificate(key, Claim("", request.signature, statement.message(), "request", now), people)
+    except Denied as denied:
+        raise Denied(denied.message, where="request", advice="sign again with a certificate that counts: gatehouse run") from None
+    if proven.life is not None and proven.life > longest + _CLOCKS:
+        hours = f"{longest.total_seconds() / 3600:g} h"
+        raise Denied(f"the certificate is good for longer than the {hours} of its tier", where="request", advice="have one made that ends sooner")
+    if not proven.may("requester"):
+        advice = f"the registry's keeper gives it, and so does a group of the certificate's authority: gatehouse people add {proven.person.person}"
+        raise Denied("the person who signed has not the role requester", where="request", advice=f"{advice} --role requester")
+    return Requester(person=proven.person.person, method="ssh-certificate", fingerprint=proven.fingerprint, request_id=statement.request_id)

@@ -14,7 +14,7 @@ class Requester(Value):
     """Who asked."""
 
     person: str = Field(description="Identifier in the registry of people; 'unverified' where nobody signed.")
-    method: Literal["ssh", "unverified"]
+    method: Literal["ssh", "ssh-certificate", "ssh-fido", "unverified"]
     fingerprint: str = Field("", description="SHA256 fingerprint of the key that signed.")
     request_id: str = ""
     clearance: DataClass = Field(DataClass.PUBLIC, description="Highest class that they might read when the run was admitted.")

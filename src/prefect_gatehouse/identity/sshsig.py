@@ -7,7 +7,7 @@ import binascii
 import hashlib
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -29,6 +29,9 @@ _P = 2**255 - 19
 _ORDER_8 = 2707385501144840649318225287225658788936804267575313519463743609750303402022
 _SMALL_ORDER = {0, 1, _P - 1, _ORDER_8, _P - _ORDER_8}
 _TOUCHED, _VERIFIED = 0x01, 0x04  # flags of PROTOCOL.u2f
+_CERTIFIED = "-cert-v01@openssh.com"
+_KEY_STRINGS = {"ssh-ed25519": 1, "ecdsa-sha2-nistp256": 2, "ssh-rsa": 2}
+"""How many strings a key of each type is within a certificate; one of an authenticator's key is not among them: `cryptography` reads none."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,14 @@ class VerifiedKey:
         key_type: OpenSSH's name of the type.
         user_present: A FIDO key was touched.
         user_verified: A FIDO key asked for its PIN or a fingerprint.
+        certificate: The certificate that came in place of the key, unread; empty where the key came itself.
     """
 
     fingerprint: str
     key_type: str
     user_present: bool = False
     user_verified: bool = False
+    certificate: bytes = b""
 
     @property
     def fido(self) -> bool:
@@ -87,8 +92,14 @@ def _signed_data(namespace: str, algorithm: str, message: bytes) -> bytes:
     return _MAGIC + _string(namespace.encode()) + _string(b"") + _string(algorithm.encode()) + _string(digest)
 
 
-def sign(private_key_path: Path, message: bytes, *, namespace: str = NAMESPACE) -> str:
+def sign(private_key_path: Path, message: bytes, *, namespace: str = NAMESPACE, certificate: bytes = b"") -> str:
     """Signs a message with an unencrypted Ed25519 key in OpenSSH format.
+
+    Args:
+        private_key_path: The key.
+        message: What is signed.
+        namespace: What for.
+        certificate: The key's certificate, which goes with the signature in place of the key.
 
     Returns:
         The armoured signature.
@@ -109,19 +120,21 @@ def sign(private_key_path: Path, message: bytes, *, namespace: str = NAMESPACE) 
     blob = _string(b"ssh-ed25519") + _string(key.public_key().public_bytes_raw())
     raw = key.sign(_signed_data(namespace, "sha512", message))
     signature = _string(b"ssh-ed25519") + _string(raw)
-    body = _MAGIC + struct.pack(">I", 1) + _string(blob) + _string(namespace.encode()) + _string(b"") + _string(b"sha512") + _string(signature)
+    public = certificate or blob
+    body = _MAGIC + struct.pack(">I", 1) + _string(public) + _string(namespace.encode()) + _string(b"") + _string(b"sha512") + _string(signature)
     text = base64.b64encode(body).decode()
     lines = [text[start : start + 70] for start in range(0, len(text), 70)]
     return "\n".join([_BEGIN, *lines, _END, ""])
 
 
-def verify(armoured: str, message: bytes, *, namespace: str = NAMESPACE) -> VerifiedKey:
+def verify(armoured: str, message: bytes, *, namespace: str = NAMESPACE, certified: bool = False) -> VerifiedKey:
     """Checks a signature and says whose key made it; whether that key may speak for anybody is the registry's to say.
 
     Args:
         armoured: The signature; white space may have been changed by a text field.
         message: The bytes that should have been signed.
         namespace: The namespace that should have been signed for.
+        certified: Whether a certificate may stand in place of the key; whoever says so has to judge it: identity/methods/certificate.py.
 
     Raises:
         Denied: The signature is malformed, weak, of another namespace or not of this message.
@@ -137,13 +150,40 @@ def verify(armoured: str, message: bytes, *, namespace: str = NAMESPACE) -> Veri
             raise ValueError("another namespace")
         if algorithm not in (b"sha512", b"sha256"):
             raise ValueError("unknown hash")
-        return _check(blob, signature, _signed_data(namespace, algorithm.decode(), message))
+        data = _signed_data(namespace, algorithm.decode(), message)
+        if certified and is_certificate(blob):
+            return replace(_check(certified_key(blob), signature, data), certificate=blob)
+        return _check(blob, signature, data)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, struct.error):
         raise Denied(
             "the SSH signature is not a valid signature of this statement",
             where="proof",
             advice="sign exactly the statement shown, with -n gatehouse",
         ) from None
+
+
+def is_certificate(blob: bytes) -> bool:
+    """Whether a blob says that it is a certificate of an accepted type of key.
+
+    Raises:
+        ValueError: It is no blob.
+    """
+    kind = _Reader(blob).string().decode("ascii")
+    return kind.endswith(_CERTIFIED) and kind.removesuffix(_CERTIFIED) in _KEY_STRINGS
+
+
+def certified_key(blob: bytes) -> bytes:
+    """The blob of the key that a certificate is of (OpenSSH's PROTOCOL.certkeys: type, nonce, the key's own strings).
+
+    Raises:
+        ValueError: It is no certificate of an accepted type of key.
+    """
+    if not is_certificate(blob):
+        raise ValueError("no certificate")
+    reader = _Reader(blob)
+    kind = reader.string().decode("ascii").removesuffix(_CERTIFIED)
+    reader.string()
+    return _string(kind.encode()) + b"".join(_string(reader.string()) for _ in range(_KEY_STRINGS[kind]))
 
 
 def _unarmoured(armoured: str) -> bytes:

@@ -270,6 +270,7 @@ class ApprovalAsked(Fact):
     key: str
     nonce: str
     expires: AwareDatetime
+    expects: dict[str, str] = Field(default_factory=dict, description="Who may answer, and by which proof, when it was asked.")
 
 
 class ApprovalReminded(Fact):
@@ -305,6 +306,7 @@ class SignedAnswer(PlanAnswer):
     totp_step: int | None = None
     statement: str
     signature: str = Field("", description="Proves itself to an auditor; a one-time code is spent and proves nothing later.")
+    signer: str = Field("", description="The provider's public key (JWK) that an ID token in ``signature`` was verified with.")
 
 
 class ApprovalGiven(SignedAnswer):
@@ -317,6 +319,16 @@ class ApprovalRejected(SignedAnswer):
     """An authentic no."""
 
     kind = "approval-rejected"
+
+
+class LongLivedKeyUsed(Fact):
+    """A key of a file without a certificate signed where people are to sign with a proof that ends by itself: break-glass, which counts."""
+
+    kind = "long-lived-key-used"
+    act: Literal["request", "approve", "reject"]
+    person: str
+    fingerprint: str
+    tier: str
 
 
 class AnswerRefused(PlanAnswer):
@@ -566,6 +578,13 @@ class SignedAct(Fact):
         return cast(dict[str, Json], json.loads(self.model_dump_json(exclude=set(SignedAct.model_fields))))
 
 
+RegistryAct = Literal[
+    "add-person", "revoke-person", "revoke-key", "accept-registry",
+    "add-authority", "remove-authority", "revoke-certificate",
+    "add-provider", "remove-provider", "add-subject", "remove-subject",
+]  # fmt: skip
+
+
 class PeopleChanged(SignedAct):
     """Somebody changed who may ask, approve or read; written before it takes effect. Signed where whoever did it has a key."""
 
@@ -575,7 +594,7 @@ class PeopleChanged(SignedAct):
     person: str = Field("", description="Who did it, where the key that signed is somebody's in the registry before it.")
     key: str = Field("", description="Fingerprint of the key that signed; empty where nobody signed.")
     signature: str = ""
-    action: Literal["add-person", "revoke-person", "revoke-key", "accept-registry"]
+    action: RegistryAct
     whom: str = Field("", description="Whose entry changed.")
     roles: tuple[str, ...] = ()
     clearance: str = ""
@@ -591,6 +610,38 @@ class PeopleChanged(SignedAct):
     after: Digest
     environment: str
     change: str = Field(description="Names this act, so that its signature serves no other.")
+
+    @property
+    def gives(self) -> bool:
+        """Whether somebody gets something: a person, or what proves people (an authority, an identity provider, who is who there)."""
+        return self.action.startswith("add-")
+
+    @property
+    def takes(self) -> bool:
+        """Whether it only takes away."""
+        return self.action.startswith(("revoke-", "remove-"))
+
+
+class AuthorityChanged(PeopleChanged):
+    """Somebody changed whose certificates prove people; ``fingerprint`` is the authority's key."""
+
+    kind = "authority-changed"
+    names: str = Field("", description="Patterns of those whom its certificates may name.")
+    groups: dict[str, tuple[str, ...]] = Field(default_factory=dict, description="Principals that are groups, with their roles.")
+    serial: int | None = Field(None, description="Of the certificate that was revoked.")
+    revoked_key: str = Field("", description="Fingerprint of the key whose certificates were.")
+
+
+class IdentityProviderChanged(PeopleChanged):
+    """Somebody changed whose ID tokens prove people, or who is who there."""
+
+    kind = "identity-provider-changed"
+    issuer: str = ""
+    audience: str = ""
+    jwks: Digest | Literal[""] = Field("", description="Of the keys that the registry holds; empty where the issuer is asked.")
+    groups_claim: str = ""
+    groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    subject: str = Field("", description="What the provider calls the person.")
 
 
 # The bundle of policies
@@ -924,6 +975,7 @@ KINDS: Mapping[str, type[Fact]] = {
         AttemptStarted, RunAdmitted, GateEntered, GatePassed, GateFailed, RunSuspended, RunQueued,
         RunInterrupted, RunRescheduled, EndingDecided, RunEnded,
         PolicyDecided, PolicyDenied, TicketChecked, ApprovalAsked, ApprovalReminded, FormDiffered, ApprovalGiven, ApprovalRejected, AnswerRefused,
+        LongLivedKeyUsed, AuthorityChanged, IdentityProviderChanged,
         LeaseNotRevoked, WorkersReadKeys, WorkloadRan, ReIdentified, KeyRotationDecided, KeysRotated,
         SubmissionIntended, JobSubmitted, SubmissionRefused, SubmissionAmbiguous, JobSettled, ResultReused,
         JobClosed, JobLeft, JobGone, JobUnknown, ProviderAsked, BackendPassedOver,

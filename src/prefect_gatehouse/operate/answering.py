@@ -93,7 +93,7 @@ def form_differs(ledger: Ledger, run_id: str) -> bool | None:
             if error.response.status_code != codes.NOT_FOUND:
                 raise Unavailable("the Prefect server does not show the form", where=run_id, advice="try again", retry=True) from None
             shown = ""  # ours always has one
-    if _read(shown) == as_markdown(plan, standing(ledger, plan), *statements(plan, asking)):
+    if _read(shown) == as_markdown(plan, standing(ledger, plan), *statements(plan, asking), asking.expects):
         return False
     with ledger.transaction() as tx:
         # Under the name that the run itself would note it by: it is one fact, whoever finds it first.

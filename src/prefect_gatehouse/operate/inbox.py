@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from prefect_gatehouse.errors import Denied, InputError
 from prefect_gatehouse.evidence.questions import recorded_plan
 from prefect_gatehouse.identity.keys import fingerprint, public_line
+from prefect_gatehouse.identity.methods.certificate import own_certificate, person_of
 from prefect_gatehouse.identity.people import People, Person
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.store import Ledger
@@ -44,10 +45,12 @@ class Waiting:
 
 
 def inbox(settings: Settings, ledger: Ledger) -> tuple[Person | None, list[Waiting]]:
-    """Who the caller is by their key, None where they are nobody, and every plan that waits, the one that closes first in front."""
+    """Who the caller is by key or certificate, None where they are nobody, and every plan that waits, the one that closes first in front."""
     people = People(settings.people_folder())
     try:
-        person = people.owner_of(fingerprint(public_line(settings.identity_key())))
+        key, at = settings.identity_key(), datetime.now(UTC)
+        certificate = own_certificate(key, at)
+        person = person_of(certificate, people, at) if certificate else people.owner_of(fingerprint(public_line(key)))
     except InputError:
         person = None  # whoever has no key still sees what waits
     found = []

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import socket
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from prefect_gatehouse.canonical import Json, canonical
 from prefect_gatehouse.errors import Denied, InputError, Tampered
-from prefect_gatehouse.identity import sshsig
+from prefect_gatehouse.identity import authorities, sshsig
 from prefect_gatehouse.identity.keys import fingerprint
 from prefect_gatehouse.identity.people import People, Told, identifier
-from prefect_gatehouse.ledger.events import PeopleChanged, SignedAct
+from prefect_gatehouse.ledger.events import AuthorityChanged, IdentityProviderChanged, PeopleChanged, SignedAct
 from prefect_gatehouse.ledger.store import LEDGER, Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate.budgets import line_of
@@ -92,6 +92,65 @@ class Registrar:
         told: dict[str, Json] = {"action": "revoke-person" if key is None else "revoke-key", "whom": identifier(person), "fingerprint": key or ""}
         self.people.revoke(person, key, told=self._tell(told))
 
+    def add_authority(
+        self,
+        key: str,
+        *,
+        names: str,
+        groups: Mapping[str, tuple[Role, ...]],
+        valid_after: datetime | None = None,
+        valid_before: datetime | None = None,
+    ) -> str:
+        """As ``identity.authorities.add_authority``.
+
+        Raises:
+            InputError: As there.
+            Tampered: The registry is not as its last recorded change left it.
+        """
+        require_as_recorded(self._settings, self._ledger, self.people)
+        told: dict[str, Json] = {
+            "action": "add-authority",
+            "fingerprint": fingerprint(key),
+            "names": names,
+            "groups": {group: list(roles) for group, roles in groups.items()},
+            "valid_after": valid_after.isoformat() if valid_after else "",
+            "valid_before": valid_before.isoformat() if valid_before else "",
+        }
+        tell = self._tell(told, AuthorityChanged)
+        return authorities.add_authority(self.people, key, names=names, groups=groups, valid_after=valid_after, valid_before=valid_before, told=tell)
+
+    def remove_authority(self, mark: str) -> None:
+        """As ``identity.authorities.remove_authority``; also where the registry was edited by hand.
+
+        Raises:
+            InputError: As there.
+        """
+        authorities.remove_authority(self.people, mark, self._tell({"action": "remove-authority", "fingerprint": mark}, AuthorityChanged))
+
+    def revoke_certificates(self, mark: str, *, serial: int | None, key: str) -> None:
+        """As ``identity.authorities.revoke_certificates``; also where the registry was edited by hand.
+
+        Raises:
+            InputError: As there.
+        """
+        told: dict[str, Json] = {"action": "revoke-certificate", "fingerprint": mark, "serial": serial, "revoked_key": key}
+        authorities.revoke_certificates(self.people, mark, serial=serial, key=key, told=self._tell(told, AuthorityChanged))
+
+    def change_provider(self, told: Mapping[str, Json], change: Callable[[Told], None]) -> None:
+        """Another change of the identity providers.
+
+        Args:
+            told: The fields of its event.
+            change: Makes it, telling what it is handed.
+
+        Raises:
+            InputError: As ``change`` does.
+            Tampered: The registry is not as its last recorded change left it, and more is to count than did.
+        """
+        if str(told["action"]).startswith("add-"):
+            require_as_recorded(self._settings, self._ledger, self.people)
+        change(self._tell(told, IdentityProviderChanged))
+
     def accept(self) -> None:
         """Says that the registry is right as it is, though its files were changed in another way, or a recorded change was not made.
 
@@ -105,10 +164,10 @@ class Registrar:
         digest = self.people.digest()
         self._tell({"action": "accept-registry"})(digest, digest)
 
-    def _tell(self, told: Mapping[str, Json]) -> Told:
+    def _tell(self, told: Mapping[str, Json], kind: type[PeopleChanged] = PeopleChanged) -> Told:
         def tell(before: str, after: str) -> None:
             found = changes(self._settings, self._ledger)
-            if told["action"] == "add-person" and found and found[-1].fact.after != before:
+            if str(told["action"]).startswith("add-") and found and found[-1].fact.after != before:
                 raise Tampered("somebody else has changed the registry", where="people", advice="look: gatehouse people history; then add again")
             statement: dict[str, Json] = {
                 **told,
@@ -121,12 +180,12 @@ class Registrar:
                 "environment": self._settings.environment,
                 "change": str(uuid.uuid4()),
             }
-            fact = PeopleChanged.model_validate(statement)
+            fact = kind.model_validate(statement)
             fact = fact.model_copy(update=signed_if_possible(self._settings, fact))
-            if fact.action == "add-person":
+            if fact.gives:
                 _refuse_unsigned(bundles_of(self._settings, self._ledger), fact)
             with self._ledger.transaction() as tx:
-                if told["action"] != "revoke-person" and told["action"] != "revoke-key":
+                if not fact.takes:
                     _refuse_quarantined(quarantines_in(tx, self.people), fact)
                 # The next head covers it, not one that is signed here: another machine of this ledger may not have its key.
                 tx.append(f"{fact.kind}:{fact.change}", LEDGER, fact)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
@@ -24,6 +24,7 @@ from prefect_gatehouse.errors import GatehouseError, InputError, Unavailable
 from prefect_gatehouse.evidence.questions import recorded_plan
 from prefect_gatehouse.flows.ending import end
 from prefect_gatehouse.flows.resuming import go_on
+from prefect_gatehouse.identity.methods.certificate import own_certificate
 from prefect_gatehouse.identity.request import LIFETIME, SignedRequest, sign_request, subject_of
 from prefect_gatehouse.identity.sshsig import sign
 from prefect_gatehouse.ledger.store import Ledger
@@ -121,7 +122,7 @@ def flow_run(client: SyncPrefectClient, run_id: str) -> FlowRun:
 
 
 def sign_answer(settings: Settings, ledger: Ledger, run_id: str, decision: Literal["approve", "reject"]) -> str:
-    """The caller's SSH signature of the statement that a waiting run asks about.
+    """The caller's SSH signature of the statement that a waiting run asks about, with the certificate beside the key where there is one.
 
     Raises:
         InputError: The run waits for nobody, or there is no key.
@@ -131,7 +132,9 @@ def sign_answer(settings: Settings, ledger: Ledger, run_id: str, decision: Liter
     if plan is None or asked is None:
         raise InputError("the run does not wait for an approval", where=run_id, advice=f"look at: gatehouse show {run_id}")
     approve, reject = statements(plan, asked)
-    return sign(settings.identity_key(), (approve if decision == "approve" else reject).message())
+    key = settings.identity_key()
+    message = (approve if decision == "approve" else reject).message()
+    return sign(key, message, certificate=own_certificate(key, datetime.now(UTC)))
 
 
 def answer(run_id: str, decision: Literal["approve", "reject"], *, approver: str = "", proof: str, reason: str = "") -> None:

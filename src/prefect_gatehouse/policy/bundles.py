@@ -18,7 +18,8 @@ from prefect_gatehouse.ledger.policy_bundle import PolicyBundle, PolicySigner
 from prefect_gatehouse.ledger.store import Event
 from prefect_gatehouse.policy.acts import is_signed
 
-REVOKES = ("revoke-person", "revoke-key")
+_REVOKES = ("revoke-person", "revoke-key")
+"""Actions that take a signer away."""
 LAST = EXACT
 """A number behind that of every event."""
 
@@ -165,7 +166,7 @@ class Bundles:
     def _take(self, event: Event[Fact]) -> None:
         fact = event.fact
         if isinstance(fact, PeopleChanged):
-            if fact.environment == self._environment and fact.action in REVOKES:
+            if fact.environment == self._environment and fact.action in _REVOKES:
                 self._revoke(event.seq, fact.whom, fact.fingerprint)
         elif isinstance(fact, PolicySigned):
             if fact.environment == self._environment:
@@ -228,13 +229,13 @@ def registry_now(bundles: Bundles, changes: Iterable[Event[PeopleChanged]]) -> s
         fact = event.fact
         if event.seq <= current.behind:
             continue
-        if fact.action in REVOKES:
+        if fact.takes:
             if now not in {fact.before, fact.after}:
                 return None
             now = before = fact.after  # nothing leads behind it
         elif not bundles.may_change_people(fact, event.when, event.seq):
             continue
-        elif fact.action == "add-person" and fact.before == now:
+        elif fact.gives and fact.before == now:
             now, before, whom = fact.after, fact.before, fact.whom
         elif fact.action == "accept-registry" and fact.after == before and fact.person != whom:
             now = before

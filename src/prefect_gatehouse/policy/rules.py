@@ -46,6 +46,10 @@ class TierRules(Value):
     wrong_window_seconds: int = Field(3600, ge=60)
     request_age_seconds: int = Field(600, ge=60, description="Longest that a signed request may be good for.")
     approval_age_seconds: int = Field(7 * 86_400, ge=60, description="How old an approval may be when something is submitted under it.")
+    long_lived_keys: Literal["allowed", "reported", "refused"] = Field(
+        "allowed", description="What comes of a signature with a key of a file that has no certificate."
+    )
+    proof_life_seconds: int = Field(86_400, ge=60, description="Longest that a certificate may be good for that somebody signs with.")
 
 
 class ClassRules(Value):

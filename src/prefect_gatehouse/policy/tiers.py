@@ -53,6 +53,8 @@ class _Tier(Strict):
     wrong_window: _Window = timedelta(hours=1)
     request_age: _Window = timedelta(minutes=10)
     approval_age: _Window = timedelta(days=7)
+    long_lived_keys: Literal["allowed", "reported", "refused"] = "reported"
+    proof_life: _Window = timedelta(days=1)
 
 
 def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
@@ -110,6 +112,8 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             wrong_window_seconds=int(tier.wrong_window.total_seconds()),
             request_age_seconds=int(tier.request_age.total_seconds()),
             approval_age_seconds=int(tier.approval_age.total_seconds()),
+            long_lived_keys=tier.long_lived_keys,
+            proof_life_seconds=int(tier.proof_life.total_seconds()),
         )
         for name, tier in tiers.items()
     }
@@ -133,6 +137,27 @@ def refuse_fallback(manifest: Manifest, tier: TierRules) -> None:
     """
     if falls_back(manifest, tier):
         raise Denied(f"the tier {tier.name} forbids a fallback", where="execution.backends", advice="name one backend")
+
+
+def refuse_long_lived(method: str, tier: TierRules, where: str) -> None:
+    """Stops a signature with a key of a file that has no end in a tier that takes none.
+
+    Args:
+        method: How somebody proved who they are.
+        tier: The tier.
+        where: What was signed.
+
+    Raises:
+        Denied: So it is.
+    """
+    if method == "ssh" and tier.long_lived_keys == "refused":
+        advice = "sign with a certificate that ends by itself, KEY-cert.pub beside the key"
+        raise Denied(f"the tier {tier.name} takes no signature of a long-lived key", where=where, advice=advice)
+
+
+def is_reported(method: str, tier: TierRules) -> bool:
+    """Whether the use of such a key is told as one."""
+    return method == "ssh" and tier.long_lived_keys == "reported"
 
 
 def refuse_reuse(manifest: Manifest, tier: TierRules) -> None:

@@ -4,23 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, NoReturn
 
 from pydantic import Field, ValidationError
 
 from prefect_gatehouse.errors import Denied
-from prefect_gatehouse.identity import sshsig
+from prefect_gatehouse.identity.methods.choose import METHODS
+from prefect_gatehouse.identity.methods.interface import Claim, Proven
+from prefect_gatehouse.identity.methods.oidc import is_token
 from prefect_gatehouse.identity.people import People, Person
 from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.identity.statement import Statement
-from prefect_gatehouse.identity.totp import DIGITS, matching_step
 from prefect_gatehouse.policy.rules import RunClasses, TierRules
+from prefect_gatehouse.policy.tiers import refuse_long_lived
 from prefect_gatehouse.value import Value
-from prefect_gatehouse.vocabulary import Method
+from prefect_gatehouse.vocabulary import Method, ProofKind
 
-_STRENGTH: dict[Method, int] = {"totp": 0, "ssh": 1, "ssh-fido": 2}
-_MEANS: dict[Method, str] = {"totp": "a one-time code", "ssh": "an SSH signature", "ssh-fido": "a FIDO key that asks for a PIN and a touch"}
+_STRENGTH: dict[Method, int] = {"totp": 0, "ssh": 1, "ssh-certificate": 2, "oidc": 2, "ssh-fido": 3}
+MEANS: dict[Method, str] = {
+    "totp": "a one-time code",
+    "ssh": "an SSH signature",
+    "ssh-certificate": "an SSH signature with a certificate",
+    "oidc": "an ID token of your identity provider",
+    "ssh-fido": "a FIDO key that asks for a PIN and a touch",
+}
+"""What each method is called where people are asked for it."""
+_ARMOUR = "-----BEGIN SSH SIGNATURE-----"
+_SKEW = timedelta(minutes=5)  # authorities let a certificate begin a little before it is made, for clocks that are slow
 
 
 class Answer(Value):
@@ -32,7 +43,6 @@ class Answer(Value):
     reason: str = Field("", max_length=500)
 
 
-SPENT = "this one-time code has been used; wait for the next one"
 LARGEST_ANSWER = 128 * 1024
 """Characters; four times what the fields may hold, so that escapes fit."""
 _WRONG = {
@@ -83,6 +93,8 @@ class CheckedAnswer:
     decision: Literal["approve", "reject"]
     fingerprint: str
     totp_step: int | None
+    life: timedelta | None = None
+    key: str = ""
 
 
 def _no(reason: str, advice: str = "answer again") -> NoReturn:
@@ -98,14 +110,21 @@ def refuse_unproven(answer: Answer, statement: Statement, tier: TierRules, now: 
     if statement.expired(now):
         _no("the approval window has passed", "start a new run")
     if not answer.proof.strip():
-        _no("a proof is missing: type your one-time code, or paste the SSH signature of the statement")
+        _no("a proof is missing: type your one-time code, or paste the SSH signature of the statement or your ID token")
     if is_code(answer):
         require_strength("totp", tier)
 
 
 def is_code(answer: Answer) -> bool:
     """Whether the proof is a one-time code: of all proofs the only one that somebody could guess."""
-    return answer.proof.strip().isdigit()
+    return kind_of(answer) == "code"
+
+
+def kind_of(answer: Answer) -> ProofKind:
+    """What was given as proof: signature and token have a form of their own, and what has none is judged as the one proof that needs none."""
+    if is_token(answer.proof):
+        return "token"
+    return "signature" if _ARMOUR in " ".join(answer.proof.split()) else "code"
 
 
 def authenticate(answer: Answer, statement: Statement, people: People, used_totp_steps: Collection[tuple[str, int]], now: datetime) -> CheckedAnswer:
@@ -114,8 +133,23 @@ def authenticate(answer: Answer, statement: Statement, people: People, used_totp
     Raises:
         Denied: The proof proves nobody who may approve.
     """
-    proof = answer.proof.strip()
-    return _by_code(answer, proof, people, used_totp_steps, now) if is_code(answer) else _by_signature(answer, proof, statement, people)
+    kind = kind_of(answer)
+    if kind == "code" and (named := people.get(answer.approver)) is not None:
+        _require_role(named, "approver" in named.roles)  # nobody else is told whether a code is right
+    claim = Claim(answer.approver, answer.proof, statement.message(), answer.decision, now, used_totp_steps)
+    proven = proven_approver(kind, claim, people)
+    return CheckedAnswer(proven.person.person, proven.method, answer.decision, proven.fingerprint, proven.totp_step, proven.life, proven.key)
+
+
+def proven_approver(kind: ProofKind, claim: Claim, people: People) -> Proven:
+    """Which approver a proof proves.
+
+    Raises:
+        Denied: It proves nobody who may approve.
+    """
+    proven = METHODS[kind].prove(claim, people)
+    _require_role(proven.person, proven.may("approver"))
+    return proven
 
 
 def require_allowed(checked: CheckedAnswer, *, requester: Requester, tier: TierRules, classes: RunClasses, people: People) -> None:
@@ -126,7 +160,11 @@ def require_allowed(checked: CheckedAnswer, *, requester: Requester, tier: TierR
     """
     if checked.person == requester.person:
         _no("the requester can't approve or reject the own run; another person has to", "have an approver answer: gatehouse people list")
+    if checked.fingerprint and checked.fingerprint == requester.fingerprint:
+        _no("the key is the requester's, whoever its certificate names", "have an approver answer with their own key")
     require_strength(checked.method, tier)
+    require_short_lived(checked.life, tier)
+    refuse_long_lived(checked.method, tier, "approval")
     require_cleared(people.get(checked.person), classes)
 
 
@@ -137,7 +175,23 @@ def require_strength(method: Method, tier: TierRules) -> None:
         Denied: It is.
     """
     if _STRENGTH[method] < _STRENGTH[tier.weakest_method]:
-        _no(f"the tier {tier.name} needs {tier.weakest_method}, this proof is {method}", f"answer with {_MEANS[tier.weakest_method]}")
+        _no(f"the tier {tier.name} needs {tier.weakest_method}, this proof is {method}", f"answer with {MEANS[tier.weakest_method]}")
+
+
+def require_short_lived(life: timedelta | None, tier: TierRules) -> None:
+    """Stops a certificate that is good for longer than the tier lets one be.
+
+    Args:
+        life: How long it is; None for a proof that has no end, of which the tier speaks elsewhere.
+        tier: The tier.
+
+    Raises:
+        Denied: It is good for longer.
+    """
+    longest = timedelta(seconds=tier.proof_life_seconds)
+    if life is not None and life > longest + _SKEW:
+        hours = f"{longest.total_seconds() / 3600:g} h"
+        _no(f"the proof is good for longer than the {hours} of the tier {tier.name}", "have a certificate made that ends sooner, and answer again")
 
 
 def require_cleared(approver: Person | None, classes: RunClasses) -> None:
@@ -154,56 +208,8 @@ def require_cleared(approver: Person | None, classes: RunClasses) -> None:
         _no(f"this approver is not cleared for data of class {classes.output_class}", f"have the registry's keeper run: {command}; then answer again")
 
 
-def method_of(key: sshsig.VerifiedKey) -> Method:
-    """What a valid signature is worth.
-
-    Raises:
-        Denied: The key lives in an authenticator that nobody touched.
-    """
-    if key.fido and not key.user_present:
-        _no("the FIDO key was not touched")
-    return "ssh-fido" if key.fido and key.user_verified else "ssh"
-
-
-def _approver(person: Person | None) -> Person:
-    if person is None:
-        _no("this approver is not in the registry of people", "look who is: gatehouse people list")
-    if "approver" not in person.roles:
+def _require_role(person: Person, has: bool) -> None:
+    if not has:
         command = f"gatehouse people add {person.person} --role approver"
-        _no("this person has not the role approver", f"have an approver answer, or the registry's keeper run: {command}")
-    return person
-
-
-def _by_code(answer: Answer, code: str, people: People, used: Collection[tuple[str, int]], now: datetime) -> CheckedAnswer:
-    if not answer.approver.strip():
-        _no("a one-time code needs the approver's identifier", "answer again, with --as and your identifier, or the form's field Approver")
-    person = _approver(people.get(answer.approver))
-    secret = people.totp_secret(person.person)
-    if secret is None:
-        _no(
-            "this approver has no one-time codes; sign with SSH",
-            f"sign, or have codes made: gatehouse people add {person.person} --role approver --totp",
-        )
-    step = matching_step(secret, code, now) if len(code) == DIGITS else None
-    if step is None:
-        _no("the one-time code is wrong or too old")
-    if (person.person, step) in used:
-        _no(SPENT, "answer again with the next code")
-    return CheckedAnswer(person.person, "totp", answer.decision, "", step)
-
-
-def _by_signature(answer: Answer, proof: str, statement: Statement, people: People) -> CheckedAnswer:
-    try:
-        key = sshsig.verify(proof, statement.message())
-    except Denied:
-        _no(f"the SSH signature is not one of the statement to {answer.decision} exactly this plan")
-    owner = people.owner_of(key.fingerprint)
-    if owner is None:
-        _no(
-            "the signature's key belongs to nobody in the registry of people",
-            "is GATEHOUSE_IDENTITY your key? a new key is added with: gatehouse people add, --role approver and --key with its .pub file",
-        )
-    if answer.approver.strip() and answer.approver.strip().casefold() != owner.person:
-        _no("the signature's key is not the named approver's")
-    method = method_of(key)
-    return CheckedAnswer(_approver(owner).person, method, answer.decision, key.fingerprint, None)
+        more = f", or the registry's keeper run: {command}; where a certificate's authority has groups, one that has the role has to be in it too"
+        _no("this person has not the role approver", f"have an approver answer{more}")

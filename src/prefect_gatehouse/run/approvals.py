@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from prefect_gatehouse.errors import Denied, Expired, Rejected
+from prefect_gatehouse.errors import Denied, Expired, Rejected, Unavailable
+from prefect_gatehouse.identity.methods.interface import Claim, Proven
+from prefect_gatehouse.identity.methods.oidc import is_signed, prefetch
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.sshsig import VerifiedKey, verify
 from prefect_gatehouse.identity.statement import Statement, plain_line
@@ -20,6 +22,7 @@ from prefect_gatehouse.ledger.events import (
     ApprovalAsked,
     ApprovalGiven,
     ApprovalRejected,
+    LongLivedKeyUsed,
     PeopleChanged,
     PlanAnswer,
     SignedAnswer,
@@ -30,23 +33,27 @@ from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.policy.acts import revoked_since
 from prefect_gatehouse.policy.classes import leaving
 from prefect_gatehouse.policy.quarantine import quarantines_in
+from prefect_gatehouse.policy.tiers import is_reported, refuse_long_lived
 from prefect_gatehouse.run.answer import (
     Answer,
     CheckedAnswer,
     authenticate,
     is_code,
-    method_of,
+    kind_of,
+    proven_approver,
     read_answer,
     refuse_unproven,
     require_allowed,
     require_cleared,
+    require_short_lived,
     require_strength,
 )
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.expected import expected
 from prefect_gatehouse.run.quarantined import quarantines, refuse_quarantined
 from prefect_gatehouse.run.values import Approval, BackendSnapshot, Plan
 from prefect_gatehouse.run.wrong_answers import UNKNOWN, closed, closing, too_many
-from prefect_gatehouse.vocabulary import Method
+from prefect_gatehouse.vocabulary import Method, ProofKind
 
 
 @dataclass(frozen=True)
@@ -100,10 +107,19 @@ def closes_at(plan: Plan) -> datetime:
 
 def ask(attempt: Attempt, plan: Plan, key: str) -> tuple[Statement, Statement]:
     """Records that approval was asked under a key, once, and gives the statements to sign: to approve and to reject."""
-    attempt.record(f"asked:{key}", ApprovalAsked(plan_digest=plan.digest, key=key, nonce=secrets.token_hex(16), expires=closes_at(plan)))
-    event = attempt.find(f"asked:{key}", ApprovalAsked)
-    assert event is not None  # recorded above or by an earlier attempt
-    return statements(plan, event.fact)
+    return statements(plan, asking(attempt, plan, key))
+
+
+def asking(attempt: Attempt, plan: Plan, key: str) -> ApprovalAsked:
+    """What was asked under a key: recorded now, unless an earlier attempt has."""
+    known = attempt.find(f"asked:{key}", ApprovalAsked)
+    if known is None:
+        expects = expected(attempt.people, plan)
+        fact = ApprovalAsked(plan_digest=plan.digest, key=key, nonce=secrets.token_hex(16), expires=closes_at(plan), expects=expects)
+        attempt.record(f"asked:{key}", fact)
+        known = attempt.find(f"asked:{key}", ApprovalAsked)
+        assert known is not None  # recorded above
+    return known.fact
 
 
 def statements(plan: Plan, asked: ApprovalAsked) -> tuple[Statement, Statement]:
@@ -173,12 +189,34 @@ def judge(attempt: Attempt, plan: Plan, key: str, given: Answer | str | None) ->
         # Nothing was tried with it, so it counts as no wrong answer.
         attempt.record(f"answer:{key}", _refused(plan, refusal, UNKNOWN))
         return
+    unreadable = _not_readable(answer, people)
+    if unreadable is not None:
+        attempt.record(f"answer:{key}", _refused(plan, unreadable, UNKNOWN))
+        return
     with attempt.effect() as tx:
         # Limits, code and what it was worth in one transaction: of two runs that judge at once the second one sees what the first one wrote.
         if not tx.has(f"{attempt.run_id}:answer:{key}"):
-            attempt.append(tx, f"answer:{key}", _worth(tx, attempt, plan, answer, statement_of[answer.decision], people))
+            worth = _worth(tx, attempt, plan, answer, statement_of[answer.decision], people)
+            attempt.append(tx, f"answer:{key}", worth)
+            tier = plan.admitted.tier
+            if isinstance(worth, SignedAnswer) and is_reported(worth.method, tier):
+                used = LongLivedKeyUsed(act=answer.decision, person=worth.person, fingerprint=worth.fingerprint, tier=tier.name)
+                attempt.append(tx, f"long-lived-key:{key}", used)
     if answer.decision == "approve" and standing(attempt.ledger, plan).approvals:
         attempt.seal()  # signed before anybody acts on it
+
+
+def _not_readable(answer: Answer, people: People) -> Denied | None:
+    """Why a token can't be judged now; its provider is asked here, outside the transaction, which then finds the keys known."""
+    if kind_of(answer) != "token":
+        return None
+    try:
+        prefetch(answer.proof, people)
+    except Denied as refusal:
+        return refusal
+    except Unavailable as error:
+        return Denied(error.message, where="approval", advice="answer again once it answers; the run waits")
+    return None
 
 
 def _worth(tx: Transaction, attempt: Attempt, plan: Plan, answer: Answer, statement: Statement, people: People) -> SignedAnswer | AnswerRefused:
@@ -202,9 +240,17 @@ def _worth(tx: Transaction, attempt: Attempt, plan: Plan, answer: Answer, statem
         require_allowed(checked, requester=plan.admitted.requester, tier=tier, classes=plan.body.classes, people=people)
         if checked.decision == "approve" and checked.person in {each.person for each in standing(attempt.ledger, plan).approvals}:
             raise Denied("this person has approved already; another approver is needed", advice="ask another approver")
+        if checked.decision == "approve" and checked.fingerprint and checked.fingerprint in _keys(attempt.ledger, plan):
+            raise Denied("this key has approved already in another person's name", advice="answer with a key that is yours alone")
     except Denied as refusal:
         return _refused(plan, refusal, checked.person, totp_step=checked.totp_step)
     return _counted(plan, answer, checked, statement)
+
+
+def _keys(ledger: Ledger, plan: Plan) -> set[str]:
+    """The keys that have approved a plan: the registry gives one to one person, certificates could be made of one for two."""
+    given = [event.fact for event in ledger.facts(ApprovalGiven, run_id=plan.body.run_id)]
+    return {fact.fingerprint for fact in given if fact.plan_digest == plan.digest and fact.fingerprint}
 
 
 def _refuse_quarantined(tx: Transaction, attempt: Attempt, plan: Plan, checked: CheckedAnswer) -> None:
@@ -231,6 +277,7 @@ def _counted(plan: Plan, answer: Answer, checked: CheckedAnswer, statement: Stat
         "totp_step": checked.totp_step,
         "statement": statement.message().decode(),
         "signature": answer.proof if checked.method != "totp" else "",
+        "signer": checked.key,
     }
     return (ApprovalGiven if checked.decision == "approve" else ApprovalRejected).model_validate(fields)
 
@@ -278,26 +325,61 @@ def _recheck(ledger: Ledger, event: Event[ApprovalGiven], people: People, plan: 
         raise Denied("the requester is among the approvers", where="await_approval")
     method: Method = "totp"
     if event.fact.method != "totp":
-        key = signer(ledger, event, plan)
-        owner = people.owner_of(key.fingerprint, event.when)  # a key may expire behind what it signed; a revoked one is gone
-        if owner is None or owner.person != person.person:
-            raise Denied("a signature's key has been revoked since", where="await_approval", advice="have the plan approved again in a new run")
-        method = method_of(key)
+        proven = _proven_again(ledger, event, people, plan)
+        if proven.person.person != person.person:
+            raise _no_more("a signature's key has been revoked since")
+        if proven.fingerprint and proven.fingerprint == plan.admitted.requester.fingerprint:
+            raise Denied("the requester's key is among the approvers'", where="await_approval")
+        require_short_lived(proven.life, plan.admitted.tier)
+        method = proven.method
     if method != event.fact.method:
         raise Denied("an approval claims another method than it proves", where="await_approval", advice="run: gatehouse verify")
     require_strength(method, plan.admitted.tier)
+    refuse_long_lived(method, plan.admitted.tier, "await_approval")
     require_cleared(person, plan.body.classes)
+
+
+def _proven_again(ledger: Ledger, event: Event[ApprovalGiven], people: People, plan: Plan) -> Proven:
+    """Whose proof it was when it was given, by the registry as it is now: a key or certificate may end behind it, a revoked one is gone.
+
+    Raises:
+        Denied: It is nobody's any more.
+        Unavailable: An identity provider's keys can't be read.
+    """
+    kind: ProofKind = "token" if event.fact.method == "oidc" else "signature"
+    by_key = kind == "signature" and not signer(ledger, event, plan).certificate
+    claim = Claim(event.fact.person, event.fact.signature, _message_of(ledger, event, plan), "approve", event.when)
+    try:
+        return proven_approver(kind, claim, people)
+    except Denied as denied:
+        raise _no_more("a signature's key has been revoked since" if by_key else f"an approval no longer stands: {denied.message}") from None
+
+
+def _no_more(why: str) -> Denied:
+    return Denied(why, where="await_approval", advice="have the plan approved again in a new run")
 
 
 def signer(ledger: Ledger, event: Event[ApprovalGiven], plan: Plan) -> VerifiedKey:
     """Whose signature an approval holds: of the statement that was asked for, not of the text that the event holds beside it."""
-    asked = ledger.find(event.event_id.replace(f"{event.run_id}:answer:", f"{event.run_id}:asked:", 1), ApprovalAsked)
     try:
-        if asked is None:
-            raise Denied("this was never asked")
-        return verify(event.fact.signature, statements(plan, asked.fact)[0].message())
+        return verify(event.fact.signature, _message_of(ledger, event, plan), certified=True)
     except Denied:
         raise Denied("an approval in the ledger is not one of exactly this plan", where="await_approval", advice="run: gatehouse verify") from None
+
+
+def is_token_of(ledger: Ledger, plan: Plan, event: Event[ApprovalGiven]) -> bool:
+    """Whether the ID token that an approval holds is of the statement that was asked for, and of the key that the event names."""
+    try:
+        return is_signed(event.fact.signature, event.fact.signer, _message_of(ledger, event, plan))
+    except Denied:
+        return False
+
+
+def _message_of(ledger: Ledger, event: Event[ApprovalGiven], plan: Plan) -> bytes:
+    asked = ledger.find(event.event_id.replace(f"{event.run_id}:answer:", f"{event.run_id}:asked:", 1), ApprovalAsked)
+    if asked is None:
+        raise Denied("this was never asked")
+    return statements(plan, asked.fact)[0].message()
 
 
 def refuse_late(plan: Plan) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING
 
 from prefect_gatehouse.canonical import digest
+from prefect_gatehouse.identity.methods.oidc import nonce_of
 from prefect_gatehouse.manifest.data import S3Objects
 from prefect_gatehouse.policy.classes import in_words, target_of
 from prefect_gatehouse.run.values import AdmittedRun, BackendSnapshot, Plan, PlannedClasses, PlannedPromotion, Since
@@ -434,8 +435,20 @@ def tables(plan: Plan) -> list[str]:
     return lines
 
 
-def as_markdown(plan: Plan, standing: Standing, approve: Statement, reject: Statement) -> str:
-    """The description of the resume form."""
+_MOST_PEOPLE = 20  # that are named
+
+
+def _who_by_what(expects: Mapping[str, str]) -> Iterator[str]:
+    """Of whom which proof is expected."""
+    if expects:
+        yield from (f"- `{person}`: {proof}" for person, proof in sorted(expects.items())[:_MOST_PEOPLE])
+        if len(expects) > _MOST_PEOPLE:
+            yield f"- and {len(expects) - _MOST_PEOPLE} more: `gatehouse people list`"
+        yield ""
+
+
+def as_markdown(plan: Plan, standing: Standing, approve: Statement, reject: Statement, expects: Mapping[str, str]) -> str:
+    """The description of the resume form; ``expects`` says of whom which proof is expected, as it was recorded when it was asked."""
     lines = [f"# Approve {plan.admitted.manifest.name}?", ""]
     if standing.refusals:
         lines += [f"**The last answer did not count: {_cell(standing.refusals[-1])}.**", ""]
@@ -450,8 +463,11 @@ def as_markdown(plan: Plan, standing: Standing, approve: Statement, reject: Stat
         *tables(plan),
         "## How to answer",
         "",
-        f"Shortest: `gatehouse approve {plan.body.run_id}` on a machine with your key. Or fill in this form: your identifier and a one-time code, "
-        "or an SSH signature of the statement (no line end):",
+        *_who_by_what(expects),
+        f"Shortest: `gatehouse approve {plan.body.run_id}` on a machine with your key, with `--sign-in` at your identity provider. "
+        "Or fill in this form: your identifier and a one-time code, or "
+        f"an ID token with the nonce `{nonce_of(approve.message())}` (to reject: `{nonce_of(reject.message())}`), "
+        "or an SSH signature of the statement (no line end), with YOUR_KEY-cert.pub where you have a certificate:",
         "",
         "```",
         f"printf %s '{approve.message().decode()}' | ssh-keygen -Y sign -n gatehouse -f YOUR_KEY",

@@ -1,0 +1,59 @@
+"""Which proof is expected of whom: what each approver has, of what the tier takes, the strongest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from prefect_gatehouse.errors import Denied
+from prefect_gatehouse.identity.allowed_signers import matches
+from prefect_gatehouse.identity.authorities import Authority, authorities
+from prefect_gatehouse.identity.people import People, Person, ProviderEntry
+from prefect_gatehouse.policy.rules import TierRules
+from prefect_gatehouse.policy.tiers import refuse_long_lived
+from prefect_gatehouse.run.answer import MEANS, require_cleared, require_strength
+from prefect_gatehouse.run.values import Plan
+from prefect_gatehouse.vocabulary import Method
+
+NOTHING = "nothing that the tier takes"
+
+
+def expected(people: People, plan: Plan) -> dict[str, str]:
+    """Of each person who may decide about a plan what they are asked to prove it by, in words."""
+    known, entries = authorities(people), list(people.provider_entries().values())
+    found = {}
+    for person in people.all():
+        if "approver" in person.roles and person.person != plan.admitted.requester.person and _may_read(person, plan):
+            ways = [MEANS[method] for method in _has(person, known, entries) if _is_taken(method, plan.admitted.tier)]
+            found[person.person] = ", or ".join(ways) or NOTHING
+    return found
+
+
+def _has(person: Person, known: Sequence[Authority], entries: Sequence[ProviderEntry]) -> Iterator[Method]:
+    kinds = [key.line.startswith("sk-") for key in person.keys]
+    if any(kinds):
+        yield "ssh-fido"
+    if any(person.person in entry.subjects.values() for entry in entries):
+        yield "oidc"
+    if any(matches(each.names, person.person) for each in known):
+        yield "ssh-certificate"
+    if not all(kinds):
+        yield "ssh"
+    if person.totp:
+        yield "totp"
+
+
+def _may_read(person: Person, plan: Plan) -> bool:
+    try:
+        require_cleared(person, plan.body.classes)
+    except Denied:
+        return False
+    return True
+
+
+def _is_taken(method: Method, tier: TierRules) -> bool:
+    try:
+        require_strength(method, tier)
+        refuse_long_lived(method, tier, "approval")
+    except Denied:
+        return False
+    return True
