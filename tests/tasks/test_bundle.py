@@ -17,7 +17,7 @@ from prefect_gatehouse.errors import Denied, GatehouseError, PlanChanged
 from prefect_gatehouse.evidence import signed
 from prefect_gatehouse.flows.governed_pipeline import up_to_the_plan
 from prefect_gatehouse.identity import sshsig
-from prefect_gatehouse.identity.keys import generate_key, public_line
+from prefect_gatehouse.identity.keys import fingerprint, generate_key, public_line
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.events import GateFailed, PolicySigned
 from prefect_gatehouse.manifest.fields import DataClass
@@ -147,6 +147,32 @@ EDITED = {
     "people": ("home/people/people.json", "registry of people"),
     "bundle": ("home/bundle.yaml", "bundle.yaml"),
 }
+
+
+def test_another_ticket_system_during_the_wait(house: House) -> None:
+    """A list of tickets may change by the day; where tickets are is signed."""
+    approved = house.approved()
+    file = house.settings.tickets_file()
+    another = TICKETS.splitlines()[-1].replace("CHG-7", "CHG-8").replace("state: open", "state: closed")
+    file.write_text(f"{TICKETS}{another}\n")
+    assert house.admit()
+    file.write_text(
+        "kind: servicenow\nurl: https://elsewhere.example.com\ncredential: secret/x\npipelines: u_pipelines\nopen_states: {'-1': Implement}\n"
+    )
+    with pytest.raises(Denied, match="changed after it was signed: where tickets are"):
+        house.submit(approved)
+    assert house.desk.entries() == []
+
+
+def test_an_authority_that_nobody_may_add(house: House) -> None:
+    """Whoever adds one makes approvers, so it takes the same people; it extends the bundle then, and is taken away by anybody."""
+    line = generate_key(house.folder / "ca", "")
+    with pytest.raises(Denied, match="covers the registry"):
+        Registrar(as_(house.settings, "bob"), house.ledger, "").add_authority(line, names="*", groups={})
+    Registrar(as_(house.settings, "sam"), house.ledger, "").add_authority(line, names="*", groups={})
+    assert house.admit()
+    Registrar(as_(house.settings, "nobody"), house.ledger, "").remove_authority(fingerprint(line))
+    assert house.admit()
 
 
 @pytest.mark.parametrize("name", EDITED)

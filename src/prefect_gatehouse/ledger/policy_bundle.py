@@ -29,13 +29,14 @@ class PolicySigner(Value):
 
 
 class PolicyBundle(Value):
-    """One version of an installation's policies, tiers, classes and registry."""
+    """One version of an installation's policies, tiers, classes, ticket system and registry."""
 
     version: int = Field(ge=1, le=EXACT)
     manifest: Digest = Field(description="Of bundle.yaml.")
     policies: Digest
     tiers: Digest
     classes: Digest
+    tickets: Digest = Field(description="Of where tickets are looked up; not of the tickets of a list.")
     people: Digest = Field(description="Of the registry when it was signed; recorded changes extend it.")
     change_policy: tuple[str, ...] = Field(min_length=1, description="Roles that each sign the next bundle.")
     change_people: tuple[str, ...] = Field(min_length=1, description="Roles of which one signs each change of the registry.")

@@ -20,9 +20,17 @@ from prefect_gatehouse.policy.cedar import policies_digest
 from prefect_gatehouse.run import registry
 from prefect_gatehouse.run.values import SignedBundle
 from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.tickets.config import tickets_digest
 
 _WHERE = "bundle of policies"
-_WORDS = {"manifest": "bundle.yaml", "policies": "policies", "tiers": "tiers", "classes": "classes", "people": "registry of people"}
+_WORDS = {
+    "manifest": "bundle.yaml",
+    "policies": "policies",
+    "tiers": "tiers",
+    "classes": "classes",
+    "tickets": "where tickets are",
+    "people": "registry of people",
+}
 _SIGN = "each of them runs: gatehouse policy sign --reason WHY"
 
 
@@ -52,7 +60,11 @@ def find_bundle(settings: Settings) -> Found:
     """
     manifest = load_bundle_manifest(settings.bundle_file())
     files = {"manifest": settings.bundle_file(), "tiers": settings.tiers, "classes": settings.classes}
-    digests = {"policies": policies_digest(settings.policies), "people": registry.digest_of(settings)}
+    digests = {
+        "policies": policies_digest(settings.policies),
+        "people": registry.digest_of(settings),
+        "tickets": tickets_digest(settings.tickets_file()),
+    }
     for name, path in files.items():
         try:
             digests[name] = sha256_file(path)
