@@ -15,6 +15,7 @@ from prefect_gatehouse.policy.classes import classes_of
 from prefect_gatehouse.policy.tiers import is_reported, load_tiers, refuse_fallback, refuse_long_lived, refuse_reuse, refuse_unrehearsed
 from prefect_gatehouse.run.apart import workload_beside
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.bundle import refuse_unlisted
 from prefect_gatehouse.run.policy_questions import ask_request
 from prefect_gatehouse.run.preflight import refuse_unlooked
 from prefect_gatehouse.run.quarantined import quarantines, refuse_quarantined
@@ -61,7 +62,7 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
         Denied: The request is not authentic or has started a run before, the policy says no (of the ticket, too), the manifest keeps data longer
             than its class may stay, or the tier demands a pre-flight that it names no credential for, a rehearsal that it switches off, no
             fallback where it names one, or no earlier results where it would take them. Above the prototype tier: policies, tiers, classes and
-            registry are not the signed bundle that stands.
+            registry are not the signed bundle that stands, or it lists no such tenant or environment.
         Unavailable: The tier wants the ticket checked, and nothing says what it is.
         Tampered: Above the prototype tier: the registry of people was changed beside `gatehouse people`.
     """
@@ -72,6 +73,7 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
     tier = load_tiers(attempt.settings.tiers)[loaded.manifest.tier]
     if tier.name != "prototype":
         attempt.parts.bundle(attempt.history, tier)
+        refuse_unlisted(attempt.settings, attempt.history, loaded.manifest.tenant, loaded.manifest.environment)
         require_as_recorded(attempt.settings, attempt.history, attempt.people)
     longest = timedelta(seconds=tier.request_age_seconds)
     environment = attempt.settings.environment

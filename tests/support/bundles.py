@@ -27,7 +27,7 @@ def own_files(settings: Settings, folder: Path) -> Settings:
 def write_bundle(settings: Settings, version: int = 1, more: str = "", **roles: str) -> None:
     """A manifest with one person in each role: the three that are always there, or these."""
     named = "".join(f"  {role}: [{person}]\n" for role, person in (roles or ROLES).items())
-    settings.bundle_file().write_text(f"version: {version}\nchange_policy:\n{named}{more}")
+    settings.bundle_file().write_text(f"version: {version}\ntenants: [test-tenant]\nenvironments: [local]\nchange_policy:\n{named}{more}")
 
 
 def enter(settings: Settings, *persons: str) -> None:

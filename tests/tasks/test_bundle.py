@@ -273,7 +273,9 @@ def test_signed_by_one_person_twice(house: House) -> None:
     house.forge("eve", "lea")
     house.forge("eve", "lea2")
     assert "missing: engineering (eve)" in house.refused()
-    house.settings.bundle_file().write_text("version: 3\nchange_policy:\n  legal: [lea]\n  engineering: [LEA]\n")
+    house.settings.bundle_file().write_text(
+        "version: 3\ntenants: [test-tenant]\nenvironments: [local]\nchange_policy:\n  legal: [lea]\n  engineering: [LEA]\n"
+    )
     assert "lea has two roles" in house.refused()
 
 
@@ -397,6 +399,14 @@ def shown(plan: Plan) -> str:
     """What the plan's page has about the bundle."""
     (row,) = [row for section in sections(plan) for row in section.rows if row[0] == "Bundle of policies"]
     return row[1]
+
+
+@pytest.mark.parametrize("what", ["tenant", "environment"])
+def test_an_unlisted_tenant_or_environment(house: House, what: str) -> None:
+    """Nobody invents a boundary in a manifest; the next version may list it."""
+    other = {"tenant": "new-tenant", "environment": "staging"}[what]
+    house.desk.change({"tenant": "tenant: test-tenant", "environment": "environment: local"}[what], f"{what}: {other}")
+    assert f"lists no such {what} (correct the manifest" in house.refused()
 
 
 def test_a_malformed_manifest(house: House) -> None:

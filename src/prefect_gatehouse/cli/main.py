@@ -29,7 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reproduce": ("reproduce:command", "Run what was kept of a run again, on a model of its devices, and compare."),
     "keys": ("keys:command", "Make, list and rotate the root keys of the tokens."),
     "budget": ("budget:command", "Show, set and explain what tenants may spend."),
-    "policy": ("policy:command", "Check the policies against what they are to decide."),
+    "policy": ("policy:command", "Check the policies against what they are to decide; sign them."),
     "classes": ("classes:command", "Sign, list and withdraw the classes of sources, as their data owner."),
     "promote": ("promote:promote", "Let a workload into the next tier, on what it did in the tier below."),
     "promotions": ("promote:promotions", "List and withdraw promotions."),

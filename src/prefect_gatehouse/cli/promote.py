@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.argument("manifest", type=PATH)
-@click.option("--ticket", default="", help="Where it was decided.")
+@click.option("--ticket", default="", help="Where it was decided; the manifest's ticket unless given.")
 @click.option("--reason", default="", help="Why, for whoever asks later.")
 @click.option("--check", is_flag=True, help="Say what the workload did and what is missing; sign nothing.")
 def _promote(manifest: Path, ticket: str, reason: str, check: bool, as_json: bool) -> None:
@@ -31,9 +31,8 @@ def _promote(manifest: Path, ticket: str, reason: str, check: bool, as_json: boo
     from prefect_gatehouse.operate.promotion import candidate, promote
     from prefect_gatehouse.settings import load_settings
 
-    missing = next((name for name, given in (("--ticket", ticket), ("--reason", reason)) if not given), "")
-    if missing and not check:
-        raise InputError("the option is missing", where=missing, advice="or look first: gatehouse promote MANIFEST --check")
+    if not reason and not check:
+        raise InputError("the option is missing", where="--reason", advice="or look first: gatehouse promote MANIFEST --check")
     settings = load_settings()
     with open_ledger(settings) as ledger:
         if check:
@@ -65,7 +64,7 @@ def _show(found: Candidate) -> None:
     for each in found.missing:
         click.echo(f"missing: {each}")
     if not found.missing:
-        click.echo("nothing is missing: gatehouse promote MANIFEST --ticket TICKET --reason REASON")
+        click.echo("nothing is missing: gatehouse promote MANIFEST --reason REASON")
 
 
 @click.group("promotions", short_help="List and withdraw promotions.")

@@ -40,6 +40,8 @@ class PolicyBundle(Value):
     people: Digest = Field(description="Of the registry when it was signed; recorded changes extend it.")
     change_policy: tuple[str, ...] = Field(min_length=1, description="Roles that each sign the next bundle.")
     change_people: tuple[str, ...] = Field(min_length=1, description="Roles of which one signs each change of the registry.")
+    tenants: tuple[str, ...] = Field(min_length=1, description="Whose pipelines may run above the prototype tier.")
+    environments: tuple[str, ...] = Field(min_length=1, description="Where.")
     signers: tuple[PolicySigner, ...] = Field(min_length=1)
 
     def digest(self) -> str:

@@ -61,8 +61,9 @@ def bundle_of(settings: Settings) -> PolicyBundle:
     """
     found = find_bundle(settings)
     signers = tuple(_signers(settings, found.manifest))
-    roles = {"change_policy": tuple(found.manifest.change_policy), "change_people": found.manifest.change_people}
-    return PolicyBundle.model_validate({"version": found.manifest.version, **found.digests, **roles, "signers": signers})
+    manifest = found.manifest
+    lists = {name: tuple(getattr(manifest, name)) for name in ("change_policy", "change_people", "tenants", "environments")}
+    return PolicyBundle.model_validate({"version": manifest.version, **found.digests, **lists, "signers": signers})
 
 
 def _signers(settings: Settings, manifest: BundleManifest) -> list[PolicySigner]:

@@ -117,7 +117,7 @@ def promote(settings: Settings, ledger: Ledger, file: Path, ticket: str, reason:
         "tier": manifest.tier,
         "below": found.below,
         "owner": manifest.owner,
-        "ticket": line_of(ticket, "--ticket"),
+        "ticket": line_of(ticket or manifest.ticket, "--ticket"),
         "runs": list(rests.runs),
         "jobs": rests.jobs,
         "fallbacks": rests.fallbacks,

@@ -23,6 +23,8 @@ class _Manifest(Strict):
     version: Annotated[int, Field(ge=1, le=EXACT)]
     change_policy: Annotated[dict[Name, _Persons], Field(min_length=1, max_length=20)]
     change_people: _Names | None = None
+    tenants: Annotated[tuple[Name, ...], Field(min_length=1, max_length=10_000)]
+    environments: _Names
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,15 @@ class BundleManifest:
         version: Of the bundle; the next one has a higher one.
         change_policy: The people of each role, by their identifiers in the registry; one of each role signs.
         change_people: Roles of which one person signs each change of the registry that gives somebody something.
+        tenants: Whose pipelines may run above the prototype tier.
+        environments: Where.
     """
 
     version: int
     change_policy: Mapping[str, tuple[str, ...]]
     change_people: tuple[str, ...]
+    tenants: tuple[str, ...]
+    environments: tuple[str, ...]
 
 
 def load_bundle_manifest(path: Path) -> BundleManifest:
@@ -60,4 +66,4 @@ def load_bundle_manifest(path: Path) -> BundleManifest:
     unknown = sorted(set(registrars) - set(roles))
     if unknown:
         raise InputError(f"{unknown[0]} is no role of change_policy", where=f"{path}: change_people", advice="name roles that change_policy has")
-    return BundleManifest(read.version, roles, registrars)
+    return BundleManifest(read.version, roles, registrars, tuple(sorted(set(read.tenants))), tuple(sorted(set(read.environments))))

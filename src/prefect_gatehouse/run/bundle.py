@@ -124,6 +124,21 @@ def require_signed(settings: Settings, ledger: Ledger, loaded: Callable[[], str]
     return _signed(current)
 
 
+def refuse_unlisted(settings: Settings, ledger: Ledger, tenant: str, environment: str) -> None:
+    """Stops a run of a tenant, or in an environment, that the bundle which stands does not list: a boundary that nobody drew protects nobody.
+
+    Raises:
+        Denied: It lists no such, or nothing stands.
+    """
+    current = bundles_of(settings, ledger).current
+    if current is None:
+        raise Denied("there is no signed bundle that lists tenants", where=_WHERE, advice=_SIGN)
+    for what, name, listed in (("tenant", tenant, current.bundle.tenants), ("environment", environment, current.bundle.environments)):
+        if name not in listed:
+            advice = f"correct the manifest, or list it under {what}s in the next version of bundle.yaml and have that signed"
+            raise Denied(f"version {current.bundle.version} of the bundle of policies lists no such {what}", where=what, advice=advice)
+
+
 def signed_or_none(settings: Settings, ledger: Ledger) -> SignedBundle | None:
     """The same for the prototype tier; None where the files are no signed bundle."""
     if not settings.bundle_file().exists():
