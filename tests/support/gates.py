@@ -106,7 +106,12 @@ class Desk:
         self.write(body)
         # Nobody signs here, and the data is restricted: a tier that admits that.
         tiers = folder / "tiers.yaml"
-        tiers.write_text(Settings().tiers.read_text().replace("unverified_class: internal", "unverified_class: restricted"))
+        tiers.write_text(
+            Settings()
+            .tiers.read_text()
+            .replace("unverified_class: internal", "unverified_class: restricted")
+            .replace("_alone: public", "_alone: restricted")
+        )
         self.settings = Settings(home=folder / "home", tiers=tiers, cell=cell)
         self.settings.folder("")
         self.secrets = {"secret/url": f"sqlite:///{self.folder / 'target.sqlite'}"}

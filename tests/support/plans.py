@@ -111,6 +111,7 @@ def tier_rules(**change: Any) -> TierRules:
         "resume_window_seconds": 3600,
         "drift": "tell",
         "classification": "optional",
+        "unverified_alone": DataClass.RESTRICTED,
         "promotion": "optional",
         "simulated_first": "optional",
     }

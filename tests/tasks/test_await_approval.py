@@ -7,6 +7,8 @@ from tests.support.gates import Desk
 
 from prefect_gatehouse.errors import Denied, Rejected
 from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.run.plan_view import sections
 from prefect_gatehouse.tasks.await_approval import await_approval
 
 
@@ -23,6 +25,19 @@ def test_an_approved_plan_names_its_approvals(desk: Desk) -> None:
     approved = desk.approved()
     assert [(item.person, item.method) for item in approved.approvals] == [("bob", "ssh")]
     assert await_approval.kept(desk.next_attempt()) == approved
+
+
+def test_a_run_that_nobody_signed_needs_two_above_a_class(desk: Desk) -> None:
+    """Whoever approves it may have started it; the number is in what people read."""
+    tiers = desk.settings.tiers
+    tiers.write_text(tiers.read_text().replace("_alone: restricted", "_alone: confidential"))
+    made = desk.planned()
+    assert (made.admitted.requester.method, made.body.classes.output_class) == ("unverified", DataClass.RESTRICTED)
+    desk.answer(made, "approve")
+    with pytest.raises(Denied, match="1 of 2 approvals"):
+        await_approval(desk.attempt, made)
+    rows = {row[0]: row[1] for section in sections(made) for row in section.rows if len(row) == 2}
+    assert rows["Tier"].startswith("prototype: 2 approvers")
 
 
 def test_an_approval_of_another_plan(desk: Desk) -> None:

@@ -288,7 +288,7 @@ def _evidence(ledger: Ledger, job: Event[JobSubmitted]) -> JobEvidence:
         },
         re_identified=re_identifications(ledger, job.run_id),
         long_lived_keys=tuple(long_lived_keys(ledger, job.run_id)),
-        problems=tuple(_missing(len(proven), admitted.tier.approvers)),
+        problems=tuple(_missing(len(proven), admitted.approvers_needed)),
     )
 
 

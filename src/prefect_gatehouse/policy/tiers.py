@@ -26,6 +26,7 @@ class _Tier(Strict):
     weakest_method: Method
     unverified_requests: bool
     unverified_class: DataClass = DataClass.PUBLIC
+    unverified_alone: DataClass = DataClass.PUBLIC
     highest_class: DataClass
     backends: Annotated[tuple[BackendName, ...], Field(min_length=1)]
     approval_window: _Window
@@ -87,6 +88,7 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             weakest_method=tier.weakest_method,
             unverified_requests=tier.unverified_requests,
             unverified_class=tier.unverified_class,
+            unverified_alone=tier.unverified_alone,
             highest_class=tier.highest_class,
             backends=tier.backends,
             approval_window_seconds=int(tier.approval_window.total_seconds()),

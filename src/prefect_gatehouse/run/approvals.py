@@ -97,7 +97,7 @@ def standing(ledger: Ledger, plan: Plan) -> Standing:
             rejected_by = rejected_by or fact.person
         elif isinstance(fact, AnswerRefused):
             refusals.append(fact.reason)
-    return Standing(tuple(approvals.values()), plan.admitted.tier.approvers, rejected_by, tuple(refusals), answers)
+    return Standing(tuple(approvals.values()), plan.admitted.approvers_needed, rejected_by, tuple(refusals), answers)
 
 
 def closes_at(plan: Plan) -> datetime:

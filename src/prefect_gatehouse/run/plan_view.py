@@ -316,7 +316,7 @@ def _code(plan: Plan) -> Section:
         ("Folder", _printable(f"{admitted.folder}, manifest {admitted.file}")),
         ("Policy", body.policy_digest),
         ("Bundle of policies", _bundle(plan)),
-        ("Tier", f"{tier.name}: {_count(tier.approvers, 'approver')}, {tier.weakest_method} or stronger, data up to {tier.highest_class}"),
+        ("Tier", f"{tier.name}: {_count(admitted.approvers_needed, 'approver')}, {tier.weakest_method} or stronger, data up to {tier.highest_class}"),
         *_classes(body.source_classes),
         *_promotion(body.promotion),
         ("Registry of people", _printable(body.registry)),

@@ -105,7 +105,7 @@ def ask_submit(
         "data_class": effective_class(leaving(plan.validated.minimised.treatments, classes.features)).rank,
         "tier_highest_class": admitted.tier.highest_class.rank,
         "approvals": approvals,
-        "tier_approvers": admitted.tier.approvers,
+        "tier_approvers": admitted.approvers_needed,
         "synthetic": plan.validated.minimised.synthetic,
         "tier_synthetic_only": admitted.tier.synthetic_only,
         "cost_microdollars": ceil(worst * _MICRO),  # never less than it may cost

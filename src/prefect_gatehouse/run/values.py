@@ -67,6 +67,12 @@ class AdmittedRun(GateValue):
     ticket: TicketCheck | None = Field(None, description="What was found of the ticket; None where the tier takes it as it is typed.")
     at: datetime
 
+    @property
+    def approvers_needed(self) -> int:
+        """How many people have to approve: whoever started a run that nobody signed may be one of them."""
+        alone = self.requester.method != "unverified" or self.classes.output_class.rank <= self.tier.unverified_alone.rank
+        return self.tier.approvers if alone else max(2, self.tier.approvers)
+
     @field_serializer("classes", mode="wrap")
     def _by_name(self, classes: RunClasses, whole: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
         """In the ledger the columns' names alone, in their order, where the classes follow from the manifest beside them."""
