@@ -81,7 +81,7 @@ class Archive:
             generate_key(own, "")
         said = {"person": who, "key": fingerprint(public_line(own)), "signature": sshsig.sign(own, canonical(statement))}
         with self.ledger.transaction() as tx:
-            tx.append(f"written:{secrets.token_hex(8)}", "ledger", ClassesSigned.model_validate(statement | said))
+            tx.append(f"classes-signed:{statement['classification']}", "ledger", ClassesSigned.model_validate(statement | said))
 
     def admits(self, who: str = "ann") -> bool:
         try:
@@ -174,6 +174,34 @@ def test_who_may_not_and_what_is_malformed(archive: Archive) -> None:
         with pytest.raises(InputError, match="--class"):
             archive.sign("olga", text)
     assert archive.ledger.facts(ClassesSigned) == []
+
+
+def test_a_copy_of_a_milder_word(archive: Archive) -> None:
+    """Appended again behind a stricter one by whoever can write into the database, it does not come back."""
+    archive.sign()
+    archive.sign("olga", "x=restricted")
+    with archive.ledger.transaction() as tx:
+        tx.append("classes-signed:copy", "ledger", archive.ledger.facts(ClassesSigned)[0].fact)
+    assert not archive.admits()
+
+
+def test_columns_that_the_manifest_renames(archive: Archive) -> None:
+    """What was signed goes by the names that a file has when it is read so: other names are another source."""
+    archive.sign()
+    assert archive.admits()
+    archive.desk.change("data:\n", "data:\n  csv: {names: [x, subject], skip_rows: 1, header: none}\n")
+    assert not archive.admits()
+
+
+def test_a_word_of_ones_own_may_only_raise(archive: Archive) -> None:
+    """Olga has raised a class since Tom signed: for her own run it is raised, too; a run that nobody signed has nobody's word."""
+    archive.people.add("tom", key=generate_key(archive.folder / "tom", ""), roles=frozenset({"data-owner"}), clearance=DataClass.RESTRICTED)
+    archive.sign("tom")
+    assert archive.admits("olga")
+    archive.sign("olga", "x=restricted")
+    assert not archive.admits("olga")
+    with pytest.raises(Denied, match=RULE):
+        admit.body(archive.desk.attempt, str(archive.file), None)
 
 
 def test_another_query_is_another_source(archive: Archive) -> None:

@@ -102,7 +102,7 @@ class Bureau:
             generate_key(own, "")
         said = {"person": who, "key": fingerprint(public_line(own)), "signature": sshsig.sign(own, canonical(statement))}
         with self.ledger.transaction() as tx:
-            tx.append(f"written:{secrets.token_hex(8)}", "ledger", ExceptionGranted.model_validate(statement | said))
+            tx.append(f"exception-granted:{statement['exception']}", "ledger", ExceptionGranted.model_validate(statement | said))
 
     def admitted(self, who: str = "ann") -> AdmittedRun:
         return admit(self.desk.attempt, str(self.desk.manifest), signed_for(self.as_(who), self.desk.manifest))

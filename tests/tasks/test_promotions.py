@@ -36,6 +36,7 @@ from prefect_gatehouse.operate.registry import Registrar
 from prefect_gatehouse.operate.runs import signed_for
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.plan_view import sections
+from prefect_gatehouse.run.standing import record_of
 from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.tasks.admit import admit
@@ -135,8 +136,8 @@ class House:
             "below": "prototype",
             "owner": "",
             "ticket": "CHG-9",
-            "runs": [],
-            "jobs": 0,
+            "runs": list(found.record.runs),
+            "jobs": found.record.jobs,
             "fallbacks": 0,
             "checks": 0,
             "reason": "x",
@@ -148,7 +149,7 @@ class House:
             generate_key(own, "")
         said = {"person": who, "key": fingerprint(public_line(own)), "signature": sshsig.sign(own, canonical(statement))}
         with self.ledger.transaction() as tx:
-            tx.append(f"written:{secrets.token_hex(8)}", "ledger", WorkloadPromoted.model_validate(statement | said))
+            tx.append(f"workload-promoted:{statement['promotion']}", "ledger", WorkloadPromoted.model_validate(statement | said))
         self.desk.attempt.seal()
 
 
@@ -173,7 +174,7 @@ def test_from_a_run_below_to_a_run_above(house: House, monkeypatch: pytest.Monke
         house.admitted()
     house.desk.attempt.seal()
     assert control.candidate(house.desk.settings, house.ledger, house.file).missing == (
-        "0 of 1 completed runs of exactly these files in the tier prototype",
+        "0 of 1 completed runs of exactly these files in the tier prototype, signed for, with jobs",
     )
     with pytest.raises(Denied, match="0 of 1 completed runs"):
         house.promote()
@@ -224,6 +225,9 @@ def test_withdrawn_while_the_run_waits(house: House) -> None:
 
 
 VOID: dict[str, Callable[[House], object]] = {
+    "on_nothing": lambda house: house.write(runs=[]),
+    "on_a_run_that_was_not": lambda house: house.write(runs=["no-such-run"]),
+    "on_another_tier": lambda house: house.write(below="integration"),
     "another_tenant": lambda house: house.write(tenant="other"),
     "another_pipeline": lambda house: house.write(pipeline="other"),
     "another_environment": lambda house: house.write(environment="production"),
@@ -236,6 +240,27 @@ VOID: dict[str, Callable[[House], object]] = {
     "its_person_in_quarantine": lambda house: house.promote() and quarantine.impose(house.as_("uma"), house.ledger, "tess", "x"),
     "its_person_revoked_and_added_again": lambda house: house.promote("uma") and house.again("uma"),
 }
+
+
+def test_a_copy_of_what_is_over(house: House) -> None:
+    """Whoever can write into the database appends the act again, behind what ended it: it counts for nothing, and verify tells."""
+    house.ran()
+    house.into("integration")
+    house.promote("uma")
+    house.again("uma")
+    with house.ledger.transaction() as tx:
+        tx.append("workload-promoted:copy", "ledger", house.ledger.facts(WorkloadPromoted)[-1].fact)
+    assert not admits(house)
+    assert [each.partition(": ")[2] for each in problems(house.ledger)] == ["the promotion is a copy of another event's, and counts for nothing"]
+
+
+def test_evidence_is_of_one_environment(house: House) -> None:
+    """Another environment of the ledger may have rules of its own."""
+    house.ran()
+    house.into("integration")
+    found = control.candidate(house.desk.settings, house.ledger, house.file)
+    asked = (house.ledger, found.manifest.tenant, found.manifest.name, found.workload, "prototype")
+    assert len(record_of(*asked, "local").runs) == 1 and record_of(*asked, "sandbox").runs == ()
 
 
 def admits(house: House) -> bool:

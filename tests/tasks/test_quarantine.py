@@ -302,7 +302,7 @@ def _signed_by(yard: Yard, who: str, imposed: QuarantineImposed) -> None:
     person = {"second": "tess"}.get(who, who)
     said = {"person": person, "key": fingerprint(public_line(key)), "signature": sshsig.sign(key, canonical(statement))}
     with yard.ledger.transaction() as tx:
-        tx.append(f"forged:{statement['act']}", "ledger", QuarantineReleased.model_validate(statement | said))
+        tx.append(f"quarantine-released:{statement['act']}", "ledger", QuarantineReleased.model_validate(statement | said))
 
 
 def test_forged_releases(yard: Yard) -> None:
@@ -355,6 +355,18 @@ def test_a_release_whose_person_was_revoked_and_added_again(yard: Yard) -> None:
     registrar.add("uma", key=public_line(yard.folder / "uma"), roles=frozenset({"approver"}))
     (held,) = holding(yard.desk.settings, yard.ledger).all()
     assert "revoked since" in held.void[-1]
+
+
+def test_a_registry_that_nobody_can_read(yard: Yard) -> None:
+    """A line that is none stops no emergency: the quarantine is signed with the key alone, and holds; no release counts meanwhile."""
+    yard.impose()
+    yard.release()
+    with (yard.desk.settings.people_folder() / "allowed_signers").open("a") as stream:
+        stream.write("junk\n")
+    (held,) = holding(yard.desk.settings, yard.ledger).all()
+    assert "can't be read" in held.void[-1]
+    event = control.impose(yard.as_("tess"), yard.ledger, "pipeline:small", "leak")
+    assert event.fact.person == event.fact.key and len(holding(yard.desk.settings, yard.ledger).all()) == 2
 
 
 def test_a_release_whose_key_has_expired_since(yard: Yard) -> None:

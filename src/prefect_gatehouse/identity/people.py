@@ -93,6 +93,7 @@ class _File(Value):
     people: dict[str, _Entry] = Field(default_factory=dict)
     authorities: dict[str, AuthorityEntry] = Field(default_factory=dict)
     providers: dict[str, ProviderEntry] = Field(default_factory=dict)
+    revoked_keys: tuple[str, ...] = Field((), description="Keys that were somebody's: no certificate brings them back, whoever signed it.")
 
 
 @dataclass
@@ -103,6 +104,7 @@ class Draft:
     authorities: dict[str, AuthorityEntry]
     providers: dict[str, ProviderEntry]
     lines: list[str]
+    revoked_keys: set[str]
 
     def signers(self) -> list[tuple[int, Signer]]:
         """Each line that says something, with its place."""
@@ -122,6 +124,8 @@ class Draft:
         for name, known in (("authorities", self.authorities), ("providers", self.providers)):
             if known:
                 whole[name] = {each: entry.model_dump(mode="json") for each, entry in sorted(known.items())}
+        if self.revoked_keys:
+            whole["revoked_keys"] = sorted(self.revoked_keys)
         # Keys last when adding and first when revoking would both fail closed; a key without an entry is Tampered, a loud no.
         return {
             "people.json": (json.dumps(whole, indent=1) + "\n").encode(),
@@ -292,6 +296,7 @@ class People:
                 place, before_it = present.get(kind_blob[2], (None, None))
                 if before_it is not None and (before_it.person != name or before_it.authority):
                     raise InputError("this key is another person's", where="key", advice="one key belongs to one person; make a new one")
+                draft.revoked_keys.discard(kind_blob[2])
                 if place is None or before_it is None:
                     lines.append(line_of(Signer(name, *kind_blob, valid_after, valid_before)))
                 elif valid_after or valid_before:
@@ -329,6 +334,7 @@ class People:
             gone = {key.fingerprint for key in known.keys if fingerprint in (None, key.fingerprint)}
             draft = self._draft()
             draft.lines = [line for line in draft.lines if (signer := _signer(line)) is None or signer.fingerprint not in gone]
+            draft.revoked_keys |= gone
             if fingerprint is None:
                 draft.entries.pop(known.person)
                 draft.forget(known.person)
@@ -365,6 +371,10 @@ class People:
         """What ``people.json`` says of authorities, by fingerprint."""
         return self._read_people().authorities
 
+    def revoked_keys(self) -> frozenset[str]:
+        """Fingerprints of keys that were taken away from people and not given to anybody since."""
+        return frozenset(self._read_people().revoked_keys)
+
     def provider_entries(self) -> Mapping[str, ProviderEntry]:
         """The identity providers, by issuer."""
         return self._read_people().providers
@@ -392,7 +402,7 @@ class People:
 
     def _draft(self) -> Draft:
         content = self._read_people()
-        return Draft(dict(content.people), dict(content.authorities), dict(content.providers), self._lines())
+        return Draft(dict(content.people), dict(content.authorities), dict(content.providers), self._lines(), set(content.revoked_keys))
 
     def _entries(self) -> dict[str, _Entry]:
         return dict(self._read_people().people)

@@ -9,6 +9,9 @@ from pydantic import Field
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.value import Value
 
+NOBODY: Literal["unverified"] = "unverified"
+"""Who asked where nobody signed."""
+
 
 class Requester(Value):
     """Who asked."""

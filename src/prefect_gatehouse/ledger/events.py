@@ -564,6 +564,8 @@ class SignedAct(Fact):
 
     words: ClassVar[str] = ""
     """What it is, for people."""
+    named_by: ClassVar[str] = "act"
+    """The field that names the act, which its event is named after: a signature serves one event."""
     role: ClassVar[Role | None] = "approver"
     """Whose it is to sign; None where something else than a role of the registry says who may."""
     unsigned: ClassVar[bool] = False
@@ -590,6 +592,7 @@ class PeopleChanged(SignedAct):
 
     kind = "people-changed"
     words = "registry's change"
+    named_by = "change"
     unsigned = True
     person: str = Field("", description="Who did it, where the key that signed is somebody's in the registry before it.")
     key: str = Field("", description="Fingerprint of the key that signed; empty where nobody signed.")
@@ -689,6 +692,7 @@ class BudgetSet(SignedAct):
 
     kind = "budget-set"
     words = "budget"
+    named_by = "budget"
     action: Literal["set-budget"]
     tenant: str
     billing_code: str = Field("", description="Empty where it is the whole tenant's.")
@@ -703,6 +707,7 @@ class ProviderLimitSet(SignedAct):
 
     kind = "provider-limit-set"
     words = "provider's limit"
+    named_by = "limit"
     action: Literal["set-provider-limit"]
     backend: str
     month: str
@@ -773,6 +778,7 @@ class ExceptionGranted(ExceptionAct):
 
     kind = "exception-granted"
     words = "exception"
+    named_by = "exception"
     action: Literal["grant-exception"]
     rule: str
     tenant: str
@@ -819,6 +825,7 @@ class ClassesSigned(ClassesAct):
 
     kind = "classes-signed"
     words = "classification"
+    named_by = "classification"
     action: Literal["classify"]
     tenant: str
     source: Digest = Field(description="Over what the manifest says of where the rows come from.")
@@ -851,6 +858,7 @@ class WorkloadPromoted(PromotionAct):
 
     kind = "workload-promoted"
     words = "promotion"
+    named_by = "promotion"
     action: Literal["promote"]
     tenant: str
     pipeline: str
@@ -890,6 +898,7 @@ class QuarantineImposed(QuarantineAct):
 
     kind = "quarantine-imposed"
     words = "quarantine"
+    named_by = "quarantine"
     action: Literal["quarantine"]
     scope: QuarantineScope
     name: str

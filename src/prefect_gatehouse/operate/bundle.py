@@ -94,7 +94,7 @@ def accept(settings: Settings, ledger: Ledger, reason: str) -> Event[PolicyAct]:
     if bundles.current is not None:
         message = f"version {bundles.current.bundle.version} stands, and says who signs the next one; only the first bundle is accepted"
         raise Denied(message, where="bundle of policies", advice="sign: gatehouse policy sign --reason WHY")
-    candidate = candidate_of(bundles, found)
+    candidate = bundles.candidates.get(bundle_of(settings).digest())  # with the people and keys that the registry has, whatever another one names
     if candidate is None or bundles.missing(candidate.bundle):
         who = "; ".join(f"{role} ({' or '.join(people)})" for role, people in missing_roles(bundles, found).items())
         advice = f"missing: {who}; each of them runs: gatehouse policy sign --reason WHY"
@@ -111,7 +111,7 @@ def accept(settings: Settings, ledger: Ledger, reason: str) -> Event[PolicyAct]:
     )
     fact = fact.model_copy(update=signed_if_possible(settings, fact))
     with ledger.transaction() as tx:
-        quarantines_in(tx, People(settings.people_folder())).refuse_person(fact.person)
+        quarantines_in(tx, People(settings.people_folder()), settings.environment).refuse_person(fact.person)
         tx.append(f"{fact.kind}:{fact.act}", LEDGER, fact)
     seal_home(settings.folder(""), ledger)
     recorded = ledger.find(f"{fact.kind}:{fact.act}", PolicyAccepted)

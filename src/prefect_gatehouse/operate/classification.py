@@ -83,5 +83,5 @@ def withdraw(settings: Settings, ledger: Ledger, number: str, reason: str) -> Ev
 
 def known(settings: Settings, ledger: Ledger) -> list[Classification]:
     """Every classification, newest first."""
-    who = signatories(ledger, People(settings.people_folder()))
+    who = signatories(ledger, People(settings.people_folder()), settings.environment)
     return classifications(ledger.facts(ClassesAct), who, holding(settings, ledger))[::-1]

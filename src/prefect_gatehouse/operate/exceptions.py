@@ -129,7 +129,7 @@ class Known:
 def known(settings: Settings, ledger: Ledger) -> list[Known]:
     """Every exception, newest first."""
     acts = ledger.facts(ExceptionAct)
-    found = granted(acts, signatories(ledger, People(settings.people_folder())), holding(settings, ledger), datetime.now(UTC))
+    found = granted(acts, signatories(ledger, People(settings.people_folder()), settings.environment), holding(settings, ledger), datetime.now(UTC))
     uses = _uses(ledger) if found else Counter()
     reviews: dict[str, list[Event[ExceptionReviewed]]] = {}
     for event in ledger.facts(ExceptionReviewed):

@@ -110,6 +110,6 @@ def decide(settings: Settings, ledger: Ledger, block: str, before: int, after: i
     person = owner.person if owner is not None else "unverified"
     decided = KeyRotationDecided.model_validate({**statement, "person": person, "key": key, "signature": signature})
     with ledger.transaction() as tx:
-        quarantines_in(tx, People(settings.people_folder())).refuse_person(person)
+        quarantines_in(tx, People(settings.people_folder()), settings.environment).refuse_person(person)
         tx.append(f"keys-rotation-decided:{rotation_id}", LEDGER, decided)
     return Rotation(rotation_id, decided)

@@ -73,14 +73,16 @@ def candidate(settings: Settings, ledger: Ledger, file: Path) -> Candidate:
         raise InputError(f"nothing is promoted into {manifest.tier}, the lowest tier", where=f"{file}: tier", advice=f"name {order[1]}")
     _require_sound(settings, ledger)
     workload, below = workload_beside(settings, manifest, file).digest, order[place - 1]
-    record_ = record_of(ledger, manifest.tenant, manifest.name, workload, below)
+    record_ = record_of(ledger, manifest.tenant, manifest.name, workload, below, settings.environment)
     return Candidate(manifest, workload, below, record_, tuple(_missing(record_, load_tiers(settings.tiers)[manifest.tier], below)))
 
 
 def _missing(found: Record, tier: TierRules, below: str) -> list[str]:
     missing = list(found.findings)
     if len(found.runs) < tier.promotion_runs:
-        missing.insert(0, f"{len(found.runs)} of {tier.promotion_runs} completed runs of exactly these files in the tier {below}")
+        missing.insert(
+            0, f"{len(found.runs)} of {tier.promotion_runs} completed runs of exactly these files in the tier {below}, signed for, with jobs"
+        )
     if found.fallbacks * 100 > found.jobs * tier.promotion_fallback_percent:
         missing.append(f"{found.fallbacks} of {found.jobs} jobs ran on another backend than the first, more than {tier.promotion_fallback_percent} %")
     return missing
@@ -126,12 +128,11 @@ def promote(settings: Settings, ledger: Ledger, file: Path, ticket: str, reason:
         "environment": settings.environment,
     }
     owner = People(settings.people_folder()).get(manifest.owner)
-    requesters = {row.requester for row in ledger.runs() if row.run_id in rests.runs}
 
     def refuse(fact: WorkloadPromoted) -> None:
         if owner is not None and fact.person != owner.person:
             raise Denied("a workload is promoted by its owner, whom the manifest names", where="owner", advice=f"have it done by {owner.person}")
-        if fact.person in requesters:
+        if fact.person in rests.requesters:
             advice = "have another approver promote it"
             raise Denied("whoever asked for a run does not promote what it shows", where="promotion", advice=advice)
 
@@ -161,4 +162,6 @@ def withdraw(settings: Settings, ledger: Ledger, number: str, reason: str) -> Ev
 
 def known(settings: Settings, ledger: Ledger) -> list[Promotion]:
     """Every promotion, newest first."""
-    return promotions(ledger.facts(PromotionAct), signatories(ledger, People(settings.people_folder())), holding(settings, ledger))[::-1]
+    return promotions(
+        ledger.facts(PromotionAct), signatories(ledger, People(settings.people_folder()), settings.environment), holding(settings, ledger)
+    )[::-1]

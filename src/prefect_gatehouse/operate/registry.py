@@ -186,7 +186,7 @@ class Registrar:
                 _refuse_unsigned(bundles_of(self._settings, self._ledger), fact)
             with self._ledger.transaction() as tx:
                 if not fact.takes:
-                    _refuse_quarantined(quarantines_in(tx, self.people), fact)
+                    _refuse_quarantined(quarantines_in(tx, self.people, self._settings.environment), fact)
                 # The next head covers it, not one that is signed here: another machine of this ledger may not have its key.
                 tx.append(f"{fact.kind}:{fact.change}", LEDGER, fact)
 

@@ -24,10 +24,25 @@ def is_signed(fact: SignedAct) -> bool:
         return False
 
 
-def revoked_since(changes: Iterable[Event[PeopleChanged]], seq: int, person: str, key: str) -> bool:
-    """Whether somebody, or their key, was revoked after an event; added again, they carry nothing of what was signed before."""
-    gone = [change.fact for change in changes if change.seq > seq and change.fact.whom == person]
-    return any(each.action == "revoke-person" or (each.action == "revoke-key" and each.fingerprint == key) for each in gone)
+def is_original(event: Event[SignedAct]) -> bool:
+    """Whether an act's event has the act's own name: names of events are unique, so whoever copies an act behind another has none left for it."""
+    return event.event_id == f"{event.fact.kind}:{getattr(event.fact, event.fact.named_by, '')}"
+
+
+def revoked_since(changes: Iterable[Event[PeopleChanged]], seq: int, person: str, key: str, environment: str) -> bool:
+    """Whether somebody, or their key, was revoked in an environment after an event; added again, they carry nothing of what was signed before.
+
+    A change that a newer release has written may be anything, so it counts as a revocation.
+    """
+    for event in changes:
+        fact = event.fact
+        if event.seq <= seq or str(event.data.get("environment", environment)) != environment:
+            continue
+        if not isinstance(fact, PeopleChanged):
+            return True
+        if fact.whom == person and (fact.action == "revoke-person" or (fact.action == "revoke-key" and fact.fingerprint == key)):
+            return True
+    return False
 
 
 class Signatories:
@@ -35,11 +50,13 @@ class Signatories:
 
     Args:
         people: The registry.
+        environment: The installation's; others may share the ledger.
         changes: Gives its changes, as the ledger has them.
     """
 
-    def __init__(self, people: People, changes: Callable[[], Iterable[Event[PeopleChanged]]]) -> None:
+    def __init__(self, people: People, environment: str, changes: Callable[[], Iterable[Event[PeopleChanged]]]) -> None:
         self._people = people
+        self._environment = environment
         self._changes = changes
 
     @cached_property
@@ -62,13 +79,13 @@ class Signatories:
             event: The act. Its key has to be valid when it was recorded, and may have expired since; a revoked one is gone.
         """
         fact = event.fact
-        if not is_signed(fact):
+        if not is_original(event) or not is_signed(fact):
             return "it is not signed, or not what was signed"
         owner = owner_among(self.everybody, fact.key, event.when)
         if owner is None or owner.person != fact.person or (fact.role is not None and fact.role not in owner.roles):
             whose = "somebody" if fact.role is None else f"{'an' if fact.role == 'approver' else 'a'} {fact.role}"
             return f"its key is not {whose}'s of that name"
-        return "its person or key was revoked since" if revoked_since(self._revocations, event.seq, fact.person, fact.key) else ""
+        return "its person or key was revoked since" if revoked_since(self._revocations, event.seq, fact.person, fact.key, self._environment) else ""
 
 
 class Facts(Protocol):
@@ -78,6 +95,6 @@ class Facts(Protocol):
         """The events of a kind, oldest first."""
 
 
-def signatories(source: Facts, people: People) -> Signatories:
-    """Those of a ledger."""
-    return Signatories(people, lambda: source.facts(PeopleChanged))
+def signatories(source: Facts, people: People, environment: str) -> Signatories:
+    """Those of an environment, by a ledger or a transaction of one."""
+    return Signatories(people, environment, lambda: source.facts(PeopleChanged))

@@ -16,7 +16,7 @@ from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.ledger.events import Fact, PeopleChanged, PolicyAccepted, PolicyAct, PolicySigned
 from prefect_gatehouse.ledger.policy_bundle import PolicyBundle, PolicySigner
 from prefect_gatehouse.ledger.store import Event
-from prefect_gatehouse.policy.acts import is_signed
+from prefect_gatehouse.policy.acts import is_original, is_signed
 
 _REVOKES = ("revoke-person", "revoke-key")
 """Actions that take a signer away."""
@@ -146,7 +146,8 @@ class Bundles:
         current = self.current
         if current is None:
             return True
-        if not is_signed(change) or change.whom == change.person:
+        # An authority, a provider or who is who there could make its adder somebody else: that takes every role, in the next version.
+        if not is_signed(change) or change.whom == change.person or (change.gives and change.kind != PeopleChanged.kind):
             return False
         roles = set(current.bundle.change_people)
         mine = [each for each in current.bundle.signers if (each.person, each.key) == (change.person, change.key) and each.role in roles]
@@ -186,7 +187,7 @@ class Bundles:
                 self.void.append((candidate.signed.pop(role), f"{whom} or the key was revoked before the bundle stood"))
 
     def _sign(self, event: Event[PolicySigned], fact: PolicySigned) -> None:
-        role, why = self.role_of(fact, event.when) if is_signed(fact) else ("", "it is not signed, or not what was signed")
+        role, why = self.role_of(fact, event.when) if is_original(event) and is_signed(fact) else ("", "it is not signed, or not what was signed")
         if why:
             self.void.append((event, why))
             return
@@ -198,7 +199,7 @@ class Bundles:
     def _accept(self, event: Event[PolicyAct], fact: PolicyAccepted) -> None:
         candidate = self.candidates.get(fact.bundle)
         whole = candidate is not None and not self.missing(candidate.bundle)
-        if candidate is None or not whole or self.current is not None or (fact.key and not is_signed(fact)):
+        if candidate is None or not whole or self.current is not None or not is_original(event) or (fact.key and not is_signed(fact)):
             self.void.append((event, "a bundle stands already" if self.current is not None else "no bundle was signed whole, or it is not signed"))
         else:
             self._stand(candidate, event)
@@ -233,7 +234,7 @@ def registry_now(bundles: Bundles, changes: Iterable[Event[PeopleChanged]]) -> s
             if now not in {fact.before, fact.after}:
                 return None
             now = before = fact.after  # nothing leads behind it
-        elif not bundles.may_change_people(fact, event.when, event.seq):
+        elif not is_original(event) or not bundles.may_change_people(fact, event.when, event.seq):
             continue
         elif fact.gives and fact.before == now:
             now, before, whom = fact.after, fact.before, fact.whom

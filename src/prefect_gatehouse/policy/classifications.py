@@ -51,15 +51,40 @@ def classifications(acts: Iterable[Event[ClassesAct]], known: Signatories, quara
     return found
 
 
-def that_counts(found: Iterable[Classification], tenant: str, source: str, environment: str, requester: str) -> Classification | None:
-    """The newest of a source that somebody else than the requester has signed, where it counts; ``requester`` is empty where nobody signed."""
-    of_it = [
-        each
-        for each in found
-        if (each.event.fact.tenant, each.event.fact.source, each.event.fact.environment) == (tenant, source, environment)
-        and each.event.fact.person != requester
-    ]
-    return of_it[-1] if of_it and not of_it[-1].void else None
+@dataclass(frozen=True)
+class Signed:
+    """What counts of a source.
+
+    Attributes:
+        event: Who signed it.
+        columns: The classes; where the requester has signed higher ones since, those.
+    """
+
+    event: Event[ClassesSigned]
+    columns: Mapping[str, DataClass]
+
+
+def that_counts(found: Iterable[Classification], tenant: str, source: str, environment: str, requester: str) -> Signed | None:
+    """The newest of a source that somebody else than the requester has signed, where it counts; none where nobody signed the request.
+
+    Args:
+        found: Every classification, oldest first.
+        tenant: Of the run.
+        source: Digest of its source.
+        environment: Where it runs.
+        requester: Who signed the request; empty where nobody did, for it could be anybody's.
+    """
+    facts = [each for each in found if (each.event.fact.tenant, each.event.fact.source, each.event.fact.environment) == (tenant, source, environment)]
+    others = [each for each in facts if each.event.fact.person != requester]
+    if not requester or not others or others[-1].void:
+        return None
+    newest = others[-1].event
+    columns = dict(newest.fact.columns)
+    for each in facts:
+        if each.event.seq > newest.seq and not each.void:
+            for name, data_class in each.event.fact.columns.items():
+                columns[name] = max(data_class, columns.get(name, DataClass.RESTRICTED), key=lambda item: item.rank)
+    return Signed(newest, columns)
 
 
 def lower_than_signed(data: Data, signed: Mapping[str, DataClass]) -> tuple[str, ...]:

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from prefect_gatehouse.errors import Quarantined
+from prefect_gatehouse.errors import Quarantined, Tampered
 from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.requester import NOBODY
 from prefect_gatehouse.ledger.events import QuarantineAct, QuarantineImposed, QuarantineReleased, RunAdmitted
 from prefect_gatehouse.ledger.store import Event
 from prefect_gatehouse.policy.acts import Facts, Signatories, is_signed, signatories
 from prefect_gatehouse.vocabulary import QuarantineScope
-
-_NOBODY = "unverified"
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ class Quarantines:
         if found is not None:
             raise found.refusal()
         anybody = next((each for each in self.all() if each.event.fact.scope == "principal"), None)
-        if admitted.requester == _NOBODY and anybody is not None:
+        if admitted.requester == NOBODY and anybody is not None:
             raise anybody.refusal(f"nobody signed the request, and {anybody.name}, whose it could be, is in quarantine")
 
     def refuse_backend(self, name: str) -> None:
@@ -130,7 +129,10 @@ class Quarantines:
         """Why a release does not count."""
         if fact.environment != imposed.environment:
             return "it is of another environment"
-        void = self._signatories.why_void(event)
+        try:
+            void = self._signatories.why_void(event)
+        except Tampered:  # a quarantine holds whatever has become of the registry
+            return "the registry of people can't be read"
         if void:
             return void
         if fact.person == imposed.person or fact.key == imposed.key:
@@ -138,14 +140,15 @@ class Quarantines:
         return "its person is in quarantine" if self.of("principal", fact.person) is not None else ""
 
 
-def quarantines_in(source: Facts, people: People) -> Quarantines:
+def quarantines_in(source: Facts, people: People, environment: str) -> Quarantines:
     """Those that hold, by a ledger or a transaction of one.
 
     Args:
         source: Where the acts are.
         people: The registry of now.
+        environment: The installation's.
     """
-    return Quarantines(source.facts(QuarantineAct), signatories(source, people))
+    return Quarantines(source.facts(QuarantineAct), signatories(source, people, environment))
 
 
 def _imposed(event: Event[QuarantineAct]) -> Event[QuarantineImposed]:

@@ -300,7 +300,7 @@ def require_approved(ledger: Ledger, plan: Plan, people: People) -> tuple[Approv
     now = standing(ledger, plan)
     if now.rejected_by is not None:
         raise Rejected(f"rejected by {now.rejected_by}", where="await_approval", advice="mend the plan and start a new run")
-    held = quarantines_in(ledger, people)
+    held = quarantines_in(ledger, people, plan.admitted.manifest.environment)
     for approval in now.approvals:
         held.refuse_person(approval.person)
         event = ledger.find(approval.event_id, ApprovalGiven)
@@ -315,8 +315,11 @@ def _recheck(ledger: Ledger, event: Event[ApprovalGiven], people: People, plan: 
     person = people.get(event.fact.person)
     if person is None or "approver" not in person.roles:
         raise Denied("an approver has been revoked since", where="await_approval", advice="have the plan approved again in a new run")
-    if revoked_since(ledger.newest(PeopleChanged, behind=event.seq), event.seq, event.fact.person, event.fact.fingerprint):
+    changes = ledger.facts(PeopleChanged)
+    if revoked_since(changes, event.seq, event.fact.person, event.fact.fingerprint, plan.admitted.manifest.environment):
         raise Denied("an approver has been revoked since", where="await_approval", advice="have the plan approved again in a new run")
+    if any(_takes_the_ground(change, event, plan.admitted.manifest.environment) for change in changes):
+        raise _no_more("what proved an approver was taken out of the registry since")
     longest = timedelta(seconds=plan.admitted.tier.approval_age_seconds)
     if datetime.now(UTC) - event.when > longest:
         advice = "have the plan approved in a new run, in smaller parts where a run takes so long"
@@ -353,6 +356,17 @@ def _proven_again(ledger: Ledger, event: Event[ApprovalGiven], people: People, p
         return proven_approver(kind, claim, people)
     except Denied as denied:
         raise _no_more("a signature's key has been revoked since" if by_key else f"an approval no longer stands: {denied.message}") from None
+
+
+_GROUNDS = {"ssh-certificate": ("remove-authority",), "oidc": ("remove-provider", "remove-subject")}
+"""Changes of the registry behind which a proof of a method counts no more, whatever is put back."""
+
+
+def _takes_the_ground(change: Event[PeopleChanged], event: Event[ApprovalGiven], environment: str) -> bool:
+    if change.seq <= event.seq or not isinstance(change.fact, PeopleChanged) or change.fact.environment != environment:
+        return False
+    about = change.fact.whom in {"", event.fact.person}
+    return about and change.fact.action in _GROUNDS.get(event.fact.method, ())
 
 
 def _no_more(why: str) -> Denied:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
 from pathlib import Path
 
 from prefect_gatehouse.canonical import digest
@@ -12,31 +12,34 @@ from prefect_gatehouse.ledger.events import ClassesAct
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.data import S3Objects, SqlQuery
 from prefect_gatehouse.manifest.endpoints import declared_endpoint
-from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.policy.acts import signatories
-from prefect_gatehouse.policy.classifications import Classification, classifications, lower_than_signed, that_counts
+from prefect_gatehouse.policy.classifications import Signed, classifications, lower_than_signed, that_counts
 from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.values import AdmittedRun, PlannedClasses
 from prefect_gatehouse.settings import Settings
 
 
 def source_of(manifest: Manifest, folder: Path) -> tuple[str, str]:
-    """A source's digest, and its name for people: a query's text may hold values, so it is in the digest alone."""
+    """A source's digest, and its name for people: a query's text may hold values, so it is in the digest alone.
+
+    How a file is read is part of it: the names of its columns may be given there.
+    """
     source = manifest.data.source
     if isinstance(source, SqlQuery):
         system = next(each for each in manifest.systems if each.name == source.system)
         return digest({"sql": source.sql, "endpoint": declared_endpoint(system.endpoint, folder)}), f"a query on {source.system}"
+    form = json.loads(manifest.data.csv.model_dump_json())
     if isinstance(source, S3Objects):
-        return digest({"s3": source.s3, "block": manifest.credentials.read_source}), f"objects of {manifest.credentials.read_source}"
-    return digest({"file": str(folder.resolve() / source)}), str(source)
+        block = manifest.credentials.read_source
+        return digest({"s3": source.s3, "block": block, "csv": form}), f"objects of {block}"
+    return digest({"file": str(folder.resolve() / source), "csv": form}), str(source)
 
 
 def unsigned_columns(settings: Settings, history: Ledger, manifest: Manifest, folder: Path, requester: Requester) -> tuple[str, ...]:
     """Columns of a manifest whose class is lower than a data owner has signed for the source, or that nobody has signed for."""
     found = _counting(settings, history, manifest, folder, requester)
-    signed: Mapping[str, DataClass] = {} if found is None else found.event.fact.columns
-    return lower_than_signed(manifest.data, signed)
+    return lower_than_signed(manifest.data, found.columns if found is not None else {})
 
 
 def planned_classes(settings: Settings, history: Ledger, admitted: AdmittedRun) -> PlannedClasses | None:
@@ -47,10 +50,10 @@ def planned_classes(settings: Settings, history: Ledger, admitted: AdmittedRun) 
     return PlannedClasses(classification=found.event.fact.classification, signed_by=found.event.fact.person, at=found.event.at)
 
 
-def _counting(settings: Settings, history: Ledger, manifest: Manifest, folder: Path, requester: Requester) -> Classification | None:
+def _counting(settings: Settings, history: Ledger, manifest: Manifest, folder: Path, requester: Requester) -> Signed | None:
     acts = history.facts(ClassesAct)
     if not acts:
         return None
-    found = classifications(acts, signatories(history, People(settings.people_folder())), holding(settings, history))
+    found = classifications(acts, signatories(history, People(settings.people_folder()), settings.environment), holding(settings, history))
     who = requester.person if requester.method != "unverified" else ""
     return that_counts(found, manifest.tenant, source_of(manifest, folder)[0], settings.environment, who)

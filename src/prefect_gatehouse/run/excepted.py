@@ -45,4 +45,4 @@ def _granted(settings: Settings, history: Ledger) -> list[Granted]:
     acts = history.facts(ExceptionAct)
     if not acts:
         return []
-    return granted(acts, signatories(history, People(settings.people_folder())), holding(settings, history), datetime.now(UTC))
+    return granted(acts, signatories(history, People(settings.people_folder()), settings.environment), holding(settings, history), datetime.now(UTC))

@@ -14,7 +14,7 @@ from prefect_gatehouse.vocabulary import QuarantineScope
 
 def holding(settings: Settings, ledger: Ledger) -> Quarantines:
     """Those that hold, now."""
-    return quarantines_in(ledger, People(settings.people_folder()))
+    return quarantines_in(ledger, People(settings.people_folder()), settings.environment)
 
 
 def why_stopped(held: Quarantines, run: RunRow, backends: Collection[str] = ()) -> list[str]:

@@ -20,7 +20,7 @@ def quarantines(tx: Transaction, attempt: Attempt) -> Quarantines:
     The registry is the one of now: a release is no part of a plan, and one whose person was revoked since does not stand.
     """
     source = tx if attempt.history is attempt.ledger else attempt.history
-    return quarantines_in(source, People(attempt.settings.people_folder()))
+    return quarantines_in(source, People(attempt.settings.people_folder()), attempt.settings.environment)
 
 
 def refuse_quarantined(tx: Transaction, attempt: Attempt, *backends: str) -> None:

@@ -10,6 +10,7 @@ from prefect_gatehouse.errors import Tampered
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.events import PeopleChanged
 from prefect_gatehouse.ledger.store import Event, Ledger
+from prefect_gatehouse.policy.acts import is_original
 from prefect_gatehouse.run.plan import registry_of
 from prefect_gatehouse.settings import Settings
 
@@ -20,7 +21,8 @@ SETTLES = 2.0
 def changes(settings: Settings, ledger: Ledger) -> list[Event[PeopleChanged]]:
     """Every recorded change of this installation's registry, oldest first; other environments and registries may share the ledger."""
     here = (registry_of(settings), settings.environment)
-    return [event for event in ledger.facts(PeopleChanged) if (event.fact.registry, event.fact.environment) == here]
+    acts = (event for event in ledger.facts(PeopleChanged) if isinstance(event.fact, PeopleChanged) and is_original(event))
+    return [event for event in acts if (event.fact.registry, event.fact.environment) == here]
 
 
 def is_as_recorded(settings: Settings, ledger: Ledger, people: People) -> bool | None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.identity.requester import Requester
+from prefect_gatehouse.identity.requester import NOBODY, Requester
 from prefect_gatehouse.ledger.events import JobSubmitted, PromotionAct, WorkloadPromoted
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.store import Event, Ledger
@@ -24,6 +25,7 @@ from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.open_jobs import left
 from prefect_gatehouse.run.values import AdmittedRun, Plan, PlannedPromotion
 from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.vocabulary import TierName
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,12 @@ class Record:
     """What a workload did in a tier.
 
     Attributes:
-        runs: Its completed runs, newest first.
+        runs: Its completed runs that somebody had asked for by name and that made jobs, newest first.
         jobs: Of these.
         fallbacks: Of these jobs, those on another backend than the plan's first.
         checks: Expectations that data and results met.
         findings: What somebody still has to see to, a sentence each.
+        requesters: Who asked for these runs.
     """
 
     runs: tuple[str, ...]
@@ -58,22 +61,35 @@ class Record:
     fallbacks: int
     checks: int
     findings: tuple[str, ...]
+    requesters: frozenset[str]
 
 
-def promotion_of(settings: Settings, history: Ledger, manifest: Manifest, workload: str, requester: Requester) -> Event[WorkloadPromoted] | None:
-    """The newest promotion of a workload into its manifest's tier that counts for this requester."""
+def promotion_of(
+    settings: Settings, history: Ledger, manifest: Manifest, tier: TierRules, workload: str, requester: Requester
+) -> Event[WorkloadPromoted] | None:
+    """The newest promotion of a workload into its manifest's tier that counts for this requester, and rests on what it says."""
     acts = history.facts(PromotionAct)
     if not acts:
         return None
     who = requester.person if requester.method != "unverified" else ""
     scope = (manifest.tenant, manifest.name, workload, manifest.tier, settings.environment, who)
-    found = promotions(acts, signatories(history, People(settings.people_folder())), holding(settings, history))
-    return next((each.event for each in reversed(found) if each.covers(*scope)), None)
+    found = promotions(acts, signatories(history, People(settings.people_folder()), settings.environment), holding(settings, history))
+    return next((each.event for each in reversed(found) if each.covers(*scope) and _rests(history, each.event.fact, tier)), None)
+
+
+def _rests(history: Ledger, fact: WorkloadPromoted, tier: TierRules) -> bool:
+    """Whether the runs that a promotion names are what it says: whoever signs may have written it without the command that looks."""
+    order: tuple[str, ...] = get_args(TierName)
+    if fact.below != order[max(0, order.index(tier.name) - 1)] or len(set(fact.runs)) < tier.promotion_runs:
+        return False
+    record = record_of(history, fact.tenant, fact.pipeline, fact.workload, fact.below, fact.environment, frozenset(fact.runs))
+    within = record.fallbacks * 100 <= record.jobs * tier.promotion_fallback_percent
+    return set(fact.runs) == set(record.runs) and within and fact.person not in record.requesters
 
 
 def planned_promotion(settings: Settings, history: Ledger, admitted: AdmittedRun, workload: str) -> PlannedPromotion | None:
     """What people are shown of it before they approve."""
-    found = promotion_of(settings, history, admitted.manifest, workload, admitted.requester)
+    found = promotion_of(settings, history, admitted.manifest, admitted.tier, workload, admitted.requester)
     if found is None:
         return None
     fact = found.fact
@@ -93,7 +109,7 @@ def standing_to_ask(
     settings: Settings, history: Ledger, manifest: Manifest, tier: TierRules, folder: Path, workload: str, who: Requester
 ) -> Standing:
     """What is known when a run is about to be admitted; no simulator is asked for yet."""
-    promoted = tier.promotion == "optional" or promotion_of(settings, history, manifest, workload, who) is not None
+    promoted = tier.promotion == "optional" or promotion_of(settings, history, manifest, tier, workload, who) is not None
     unsigned = () if tier.classification == "optional" else unsigned_columns(settings, history, manifest, folder, who)
     return Standing(promoted, simulated=True, unsigned=unsigned)
 
@@ -106,17 +122,17 @@ def standing_of(settings: Settings, history: Ledger, plan: Plan) -> Standing:
     return replace(now, simulated=simulated or _simulated(history, admitted.manifest, workload))
 
 
-def record_of(history: Ledger, tenant: str, pipeline: str, workload: str, tier: str) -> Record:
-    """What a workload did in a tier, by the ledger.
+def record_of(history: Ledger, tenant: str, pipeline: str, workload: str, tier: str, environment: str, only: frozenset[str] | None = None) -> Record:
+    """What a workload did in a tier, by the ledger; of all of its runs, or only of some.
 
     Raises:
         Tampered: The ledger does not have what led to one of its runs.
     """
-    chosen = [(row, admitted) for row, admitted in _runs(history, tenant, pipeline, workload) if row.tier == tier]
+    chosen = [row for row, _ in _runs(history, tenant, pipeline, workload, environment, only) if row.tier == tier]
     jobs = fallbacks = checks = 0
-    completed: list[str] = []
+    completed: dict[str, str] = {}
     open_keys, findings = left(history), []
-    for row, _ in chosen:
+    for row in chosen:
         made = [event.fact for event in history.facts(JobSubmitted, run_id=row.run_id)]
         owed = sum(fact.key in open_keys for fact in made)
         if row.ending is None:
@@ -124,13 +140,13 @@ def record_of(history: Ledger, tenant: str, pipeline: str, workload: str, tier: 
         if owed:
             findings.append(f"run {row.run_id} is not done with {owed} of its jobs at their provider")
         plan = Chain(history, row.run_id).read(Plan.gate, Plan) if row.ending == "completed" else None
-        if plan is None:
+        if plan is None or not made or row.requester == NOBODY:  # answered by earlier results, or anybody's
             continue
-        completed.append(row.run_id)
+        completed[row.run_id] = row.requester
         jobs += len(made)
         fallbacks += sum(fact.backend != plan.body.backends[0].name for fact in made)
         checks += _checks(history, row.run_id)
-    return Record(tuple(completed), jobs, fallbacks, checks, tuple(findings))
+    return Record(tuple(completed), jobs, fallbacks, checks, tuple(findings), frozenset(completed.values()))
 
 
 def _checks(history: Ledger, run_id: str) -> int:
@@ -145,7 +161,7 @@ def _checks(history: Ledger, run_id: str) -> int:
 
 def _simulated(history: Ledger, manifest: Manifest, workload: str) -> bool:
     """Whether a completed run of the workload had all of its jobs, and at least one, on simulators."""
-    for row, _ in _runs(history, manifest.tenant, manifest.name, workload):
+    for row, _ in _runs(history, manifest.tenant, manifest.name, workload, manifest.environment):
         plan = Chain(history, row.run_id).read(Plan.gate, Plan) if row.ending == "completed" else None
         if plan is None:
             continue
@@ -156,10 +172,12 @@ def _simulated(history: Ledger, manifest: Manifest, workload: str) -> bool:
     return False
 
 
-def _runs(history: Ledger, tenant: str, pipeline: str, workload: str) -> Iterator[tuple[RunRow, AdmittedRun]]:
+def _runs(
+    history: Ledger, tenant: str, pipeline: str, workload: str, environment: str, only: frozenset[str] | None = None
+) -> Iterator[tuple[RunRow, AdmittedRun]]:
     """Runs of a workload, newest first."""
     for row in history.runs():
-        if (row.tenant, row.pipeline) == (tenant, pipeline):
+        if (only is None or row.run_id in only) and (row.tenant, row.pipeline, row.environment) == (tenant, pipeline, environment):
             admitted = Chain(history, row.run_id).read(AdmittedRun.gate, AdmittedRun)
             if admitted is not None and admitted.workload_digest == workload:
                 yield row, admitted

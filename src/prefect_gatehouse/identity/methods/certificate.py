@@ -95,7 +95,7 @@ def by_certificate(key: VerifiedKey, claim: Claim, people: People) -> Proven:
         refuse("the certificate is not valid yet", _AGAIN)
     if claim.at >= found.valid_before:
         refuse("the certificate has expired", _AGAIN)
-    if found.serial in authority.revoked_serials or found.fingerprint in authority.revoked_keys:
+    if found.serial in authority.revoked_serials or found.fingerprint in authority.revoked_keys | people.revoked_keys():
         refuse("the certificate, or its key, has been revoked", _AGAIN)
     person = _person(found, authority, people)
     if not claim.is_named(person.person):
