@@ -21,6 +21,7 @@ from prefect_gatehouse.identity.sshsig import sign
 from prefect_gatehouse.ledger.events import AnswerRefused, ApprovalGiven, PlanAnswer
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate.inbox import inbox
+from prefect_gatehouse.operate.registry import Registrar
 from prefect_gatehouse.run.answer import Answer
 from prefect_gatehouse.run.approvals import ask, judge, standing
 from prefect_gatehouse.run.values import Plan
@@ -220,6 +221,32 @@ def test_what_was_revoked_stays_so_when_the_authority_comes_back(desk: Desk) -> 
     authorities.remove_authority(desk.people, desk.authority.fingerprint)
     authorities.add_authority(desk.people, desk.authority.line, names="*", groups={})
     assert "has been revoked" in desk.approve(desk.plan(), certificate)
+
+
+def test_a_key_that_was_somebodys_and_was_revoked(desk: Desk) -> None:
+    """No certificate brings it back, whichever authority has signed one; the person with a new key is as good as before."""
+    line = (desk.folder / "laptop.pub").read_text()
+    desk.people.add("dora", key=line, roles=frozenset({"approver"}))
+    certificate = desk.authority.certify(desk.key, "dora")
+    desk.people.revoke("dora", fingerprint(line))
+    plan = desk.plan(tier_rules(weakest_method="ssh-certificate", approvers=2))
+    assert "has been revoked" in desk.approve(plan, certificate)
+    desk.people.revoke("dora")
+    desk.people.add("dora", roles=frozenset({"approver"}), clearance=DataClass.RESTRICTED)
+    assert "has been revoked" in desk.approve(plan, certificate)
+    generate_key(desk.folder / "phone", "")
+    assert desk.approve(plan, desk.authority.certify(desk.folder / "phone", "dora")) == ""
+
+
+def test_an_authority_that_was_taken_out_and_put_back(desk: Desk) -> None:
+    """What was approved under it before counts no more."""
+    plan = desk.plan(tier_rules(weakest_method="ssh-certificate"))
+    assert desk.approve(plan, desk.authority.certify(desk.key, "dora")) == ""
+    registrar = Registrar(desk.settings, desk.ledger, "moved")
+    registrar.remove_authority(fingerprint(desk.authority.line))
+    registrar.add_authority(desk.authority.line, names="*", groups={})
+    with pytest.raises(Denied, match="taken out of the registry since"):
+        desk.require(plan)
 
 
 def test_roles_come_from_the_groups_too(desk: Desk) -> None:
