@@ -117,6 +117,18 @@ def test_what_is_no_answer(system: TicketSystem, servers: tuple[TicketServer, Ti
     assert TOKEN not in text and "Log in" not in text and caught.value.__cause__ is None
 
 
+def test_a_proxy_of_the_environment(
+    system: TicketSystem, servers: tuple[TicketServer, TicketServer], server: TicketServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What goes without TLS goes to no proxy: it would read the credential."""
+    server.put()
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, servers[1].url)
+    assert told(system).open and servers[1].asked == []
+
+
 def test_a_server_that_is_down(system: TicketSystem, server: TicketServer) -> None:
     nowhere = system.model_copy(update={"url": "http://127.0.0.1:9"})  # type: ignore[attr-defined]
     with pytest.raises(Unavailable, match="does not answer"):

@@ -95,7 +95,9 @@ async def _in_time(url: str, params: dict[str, str], headers: dict[str, str]) ->
 
 async def _tried(url: str, params: dict[str, str], headers: dict[str, str]) -> tuple[int, bytes]:
     why = ""
-    async with httpx.AsyncClient(timeout=_CALL, follow_redirects=False) as client:
+    # Without TLS it stays on this machine: a proxy of the environment would be told the credential. With it, the environment names authorities too.
+    with_tls = httpx.URL(url).scheme == "https"
+    async with httpx.AsyncClient(timeout=_CALL, follow_redirects=False, trust_env=with_tls) as client:
         for turn in range(_TRIES):
             await asyncio.sleep(_PAUSE * turn)
             try:
