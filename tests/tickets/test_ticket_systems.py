@@ -96,6 +96,8 @@ NO_ANSWERS = {
     "redirect": "sends elsewhere",
     "compressed": "compressed",
     "busy": "answers 503",
+    "nothing_here": "is no JSON",
+    "nothing_in_words": "not of the form",
     "forbidden": "does not take the credential",
     "deep": "not of the form",
     "other_fields": "not of the form",
@@ -115,6 +117,13 @@ def test_what_is_no_answer(system: TicketSystem, servers: tuple[TicketServer, Ti
     assert other.asked == []
     text = json.dumps(caught.value.as_dict())
     assert TOKEN not in text and "Log in" not in text and caught.value.__cause__ is None
+
+
+def test_a_credential_that_is_not_taken(system: TicketSystem, server: TicketServer) -> None:
+    """Jira Cloud answers as if there were no such ticket: that says nothing about the ticket."""
+    server.put()
+    with pytest.raises(Unavailable, match="does not take the credential"):
+        system.look_up("CHG-7", f"{TOKEN}-of-yesterday")
 
 
 def test_a_proxy_of_the_environment(

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, TypeVar
 
 import httpx
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from prefect_gatehouse.errors import Unavailable
 
@@ -21,8 +21,15 @@ LARGEST = 256 * 1024
 """Bytes of an answer: the few fields that are asked for fit in a thousandth of it."""
 _TRIES, _PAUSE = 3, 0.3
 _CALL, _ALL = 5, 15  # seconds: between two bytes, and for all tries together; a run waits for this inside a gate
+_WITH_BODY = {httpx.codes.OK, httpx.codes.NOT_FOUND}
 _AGAIN = {429, 500, 502, 503, 504}
 M = TypeVar("M", bound=BaseModel)
+
+
+class Object(BaseModel):
+    """Any JSON object, of which nothing is read."""
+
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
 
 def _address(text: str) -> str:
@@ -68,7 +75,7 @@ def sign_in(user: str | None, credential: str) -> dict[str, str]:
 
 
 def get(url: str, params: Mapping[str, str], headers: Mapping[str, str], form: type[M]) -> M | None:
-    """The answer to a GET, None where there is nothing (404).
+    """The answer to a GET, None where it says that there is nothing: 404 with a JSON object, which a proxy or another site does not send.
 
     Args:
         url: The whole address.
@@ -117,7 +124,7 @@ async def _once(client: httpx.AsyncClient, url: str, params: dict[str, str], hea
     # As it is: what a few bytes on the wire unfold to is bounded by nobody.
     asked = {**headers, "Accept": "application/json", "Accept-Encoding": "identity"}
     async with client.stream("GET", url, params=params, headers=asked) as answer:
-        if answer.status_code != httpx.codes.OK:
+        if answer.status_code not in _WITH_BODY:
             return answer.status_code, b""
         if answer.headers.get("content-encoding", "identity") != "identity":
             raise _no_answer("its answer is compressed, which nobody asked for")
@@ -132,15 +139,16 @@ async def _once(client: httpx.AsyncClient, url: str, params: dict[str, str], hea
 
 
 def _read(status: int, body: bytes, form: type[M]) -> M | None:
-    if status == httpx.codes.NOT_FOUND:
-        return None
     if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
         raise _no_answer(f"it does not take the credential ({status})")
     if httpx.codes.is_redirect(status):
         raise _no_answer("it sends elsewhere, where nobody follows")
-    if status != httpx.codes.OK:
+    if status not in _WITH_BODY:
         raise _no_answer(f"it answers {status}")
     try:
+        if status == httpx.codes.NOT_FOUND:
+            Object.model_validate_json(body)
+            return None
         return form.model_validate_json(body)
     except ValidationError:
         raise malformed() from None
