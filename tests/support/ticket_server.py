@@ -39,6 +39,7 @@ class TicketServer(ThreadingHTTPServer):
         self.fault = ""
         self.times = 10**6
         self.elsewhere = ""
+        self.later = ""
 
     @property
     def url(self) -> str:
@@ -157,6 +158,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _busy(self) -> None:
         self._send(503, b"{}")
+
+    def _limited(self) -> None:
+        self._send(429, b"{}", Retry_After=self.server.later)
 
     def _nothing_here(self) -> None:
         self._send(404, b"<html>Not Found</html>", "text/html")

@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import ipaddress
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
 from typing import Annotated, TypeVar
 
 import httpx
@@ -20,6 +22,7 @@ from prefect_gatehouse.errors import Unavailable
 LARGEST = 256 * 1024
 """Bytes of an answer: the few fields that are asked for fit in a thousandth of it."""
 _TRIES, _PAUSE = 3, 0.3
+_LATER = 10  # seconds that all waits may take which the system asks for
 _CALL, _ALL = 5, 15  # seconds: between two bytes, and for all tries together; a run waits for this inside a gate
 _WITH_BODY = {httpx.codes.OK, httpx.codes.NOT_FOUND}
 _AGAIN = {429, 500, 502, 503, 504}
@@ -101,14 +104,15 @@ async def _in_time(url: str, params: dict[str, str], headers: dict[str, str]) ->
 
 
 async def _tried(url: str, params: dict[str, str], headers: dict[str, str]) -> tuple[int, bytes]:
-    why = ""
+    why, pause, left = "", 0.0, float(_LATER)
     # Without TLS it stays on this machine: a proxy of the environment would be told the credential. With it, the environment names authorities too.
     with_tls = httpx.URL(url).scheme == "https"
     async with httpx.AsyncClient(timeout=_CALL, follow_redirects=False, trust_env=with_tls) as client:
         for turn in range(_TRIES):
-            await asyncio.sleep(_PAUSE * turn)
+            await asyncio.sleep(pause)
+            pause = _PAUSE * (turn + 1)
             try:
-                status, body = await _once(client, url, params, headers)
+                status, body, later = await _once(client, url, params, headers)
             except httpx.TransportError:
                 why = "it does not answer"
             except httpx.HTTPError:
@@ -117,15 +121,19 @@ async def _tried(url: str, params: dict[str, str], headers: dict[str, str]) -> t
                 if status not in _AGAIN:
                     return status, body
                 why = f"it answers {status}"
+                if later > left:
+                    break
+                left -= later
+                pause = max(pause, later)
     raise _no_answer(why)
 
 
-async def _once(client: httpx.AsyncClient, url: str, params: dict[str, str], headers: dict[str, str]) -> tuple[int, bytes]:
+async def _once(client: httpx.AsyncClient, url: str, params: dict[str, str], headers: dict[str, str]) -> tuple[int, bytes, float]:
     # As it is: what a few bytes on the wire unfold to is bounded by nobody.
     asked = {**headers, "Accept": "application/json", "Accept-Encoding": "identity"}
     async with client.stream("GET", url, params=params, headers=asked) as answer:
         if answer.status_code not in _WITH_BODY:
-            return answer.status_code, b""
+            return answer.status_code, b"", _seconds(answer.headers.get("retry-after", ""))
         if answer.headers.get("content-encoding", "identity") != "identity":
             raise _no_answer("its answer is compressed, which nobody asked for")
         if answer.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
@@ -135,7 +143,17 @@ async def _once(client: httpx.AsyncClient, url: str, params: dict[str, str], hea
             body += chunk
             if len(body) > LARGEST:
                 raise _no_answer(f"its answer is larger than {LARGEST // 1024} kB")
-        return answer.status_code, bytes(body)
+        return answer.status_code, bytes(body), 0
+
+
+def _seconds(later: str) -> float:
+    """From now on, of a ``Retry-After``, which has a number or a date; 0 where it has neither."""
+    if later.isascii() and later.isdigit():
+        return float(later[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(later).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return 0
 
 
 def _read(status: int, body: bytes, form: type[M]) -> M | None:
