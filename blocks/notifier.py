@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import multiprocessing
 import os
+import signal
 from multiprocessing.connection import Connection
 
 from prefect.blocks.abstract import NotificationBlock
@@ -71,6 +72,7 @@ def _send(ready: Connection, block: NotificationBlock, subject: str, body: str) 
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
     ready.close()
+    signal.alarm(int(SECONDS) + 5)  # ends this process where the other one was killed and ends it no more
     try:
         with block.raise_on_failure():
             sent = block.notify(body, subject)
