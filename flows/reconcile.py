@@ -61,10 +61,10 @@ def look_after(settings: Settings, now: float | None = None) -> list[dict[str, s
                 done, note = _resumed(client, ledger, row, now)
                 if done:
                     found.tell(row.run_id, done, note)
-        for about, done, note in remind(settings, ledger, now):
-            found.tell(about, done, note)
         seal_home(settings.folder(""), ledger)
         tell_outside(settings, ledger)
+        for about, done, note in remind(settings, ledger, now):  # last: it is up to receivers that nobody here runs
+            found.tell(about, done, note)
     return found.told
 
 

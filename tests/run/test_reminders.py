@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import re
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import pytest
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.blocks.system import Secret
 from pydantic import ValidationError
+from sqlalchemy import text
 
 from prefect_gatehouse.blocks import notifier
 from prefect_gatehouse.flows.reminding import remind
@@ -83,7 +86,7 @@ def hook() -> Iterator[HTTPServer]:
 
 
 def test_what_is_sent(waiting: tuple[Desk, Plan], hook: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prefect's own block sends the summary and nothing of the data; once a turn; what was not sent is tried again, and keeps nobody else waiting."""
+    """Prefect's own block sends the summary and nothing of the data; once a turn; what failed is tried a turn later and keeps nobody else waiting."""
     desk, plan = waiting
     url = f"http://127.0.0.1:{hook.server_address[1]}/secret-part-of-the-address"
     webhook = CustomWebhookNotificationBlock(name="w", url=url, json_data={"subject": "{{subject}}", "body": "{{body}}"})
@@ -97,14 +100,63 @@ def test_what_is_sent(waiting: tuple[Desk, Plan], hook: Any, monkeypatch: pytest
     body = hook.got[0]["body"]
     assert body.startswith("0 of 1 approvals, open until ") and f"gatehouse approve {RUN}" in body and "3 rows, up to restricted, for aer" in body
     assert not re.search(r"\b(ann|bob|cid|Hold a plan|test-owner)\b", str(hook.got))
-    assert [event.fact.block for event in desk.ledger.facts(ApprovalReminded, RUN)] == ["custom-webhook/first", "custom-webhook/second"]
+    assert [event.fact.block for event in desk.ledger.facts(ApprovalReminded, RUN)] == [
+        "slack-webhook/first",
+        "custom-webhook/first",
+        "custom-webhook/second",
+    ]
     desk.settings = desk.settings.model_copy(update={"notify": "custom-webhook/first"})
     assert remind(desk.settings, desk.ledger, now + 60) == []
     hook.status = 500
     failed = remind(desk.settings, desk.ledger, now + 3600)
     assert [each[1] for each in failed] == ["not reminded", "not reminded"] and "secret-part" not in str(failed)
     hook.status = 200
-    assert [each[1] for each in remind(desk.settings, desk.ledger, now + 3660)] == ["reminded", "escalated"]
+    assert remind(desk.settings, desk.ledger, now + 3660) == []
+    assert [each[1] for each in remind(desk.settings, desk.ledger, now + 7200)] == ["reminded", "escalated"]
+
+
+class _Slow(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.server.got.append(self.path)  # type: ignore[attr-defined]
+        with suppress(OSError):
+            for byte in b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 60:
+                self.wfile.write(bytes([byte]))
+                time.sleep(0.5)
+
+    def log_message(self, *_: Any) -> None:
+        return
+
+
+def test_a_receiver_that_never_comes_to_an_end(waiting: tuple[Desk, Plan], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look ends, with the sending process gone; the block is left alone for its rest, and the message until the next turn."""
+    desk, plan = waiting
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Slow)
+    server.daemon_threads, server.got = True, []  # type: ignore[attr-defined]
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    webhook = CustomWebhookNotificationBlock(name="w", url=f"http://127.0.0.1:{server.server_address[1]}/", json_data={"body": "{{body}}"})
+    monkeypatch.setattr(notifier, "load_block", lambda _: webhook)
+    monkeypatch.setattr(notifier, "SECONDS", 2.0)
+    desk.settings = desk.settings.model_copy(update={"notify": "custom-webhook/one", "escalate": "custom-webhook/one"})
+    now = (plan.made_at + timedelta(minutes=155)).timestamp()
+    begun = time.monotonic()
+    first = remind(desk.settings, desk.ledger, now)
+    assert time.monotonic() - begun < 25
+    assert [each[1] for each in first] == ["not reminded"] * 2 and first[1][2] == "left for the next look: custom-webhook/one"
+    assert server.got == ["/"] and multiprocessing.active_children() == []  # type: ignore[attr-defined]
+    assert [event.fact.escalated for event in desk.ledger.facts(ApprovalReminded, RUN)] == [False]
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_ledger_that_cannot_be_written(waiting: tuple[Desk, Plan], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is sent: whoever is told each five minutes stops to read."""
+    desk, plan = waiting
+    sent: list[str] = []
+    monkeypatch.setattr("prefect_gatehouse.flows.reminding.notify", lambda block, *_: sent.append(block))
+    with desk.ledger.transaction() as tx:
+        tx.connection.execute(text("CREATE TRIGGER no_more BEFORE INSERT ON gatehouse_events BEGIN SELECT RAISE(ABORT, 'disk full'); END"))
+    told_of = remind(desk.settings, desk.ledger, (plan.made_at + timedelta(minutes=155)).timestamp())
+    assert [each[1] for each in told_of] == ["not reminded"] and sent == []
 
 
 @pytest.mark.parametrize("text", ["slack", "slack-webhook/a;b", "https://hooks.example.org/x", "slack-webhook/a,"])

@@ -1,4 +1,4 @@
-"""A ticket system on loopback: the two calls that Gatehouse makes of Jira Cloud (REST v3) and of ServiceNow (Table API), and ways to answer badly."""
+"""A ticket system on loopback: the calls that Gatehouse makes of Jira Cloud (REST v3) and of ServiceNow (Table API), and ways to answer badly."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ SUMMARY = "canary-of-the-summary"
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 
+_NO_ISSUE = json.dumps({"errorMessages": ["Issue does not exist or you do not have permission to see it."], "errors": {}}).encode()
+
+
 class TicketServer(ThreadingHTTPServer):
     """Keeps tickets by key, remembers what it was asked, and answers badly where it is told to."""
 
@@ -36,6 +39,7 @@ class TicketServer(ThreadingHTTPServer):
         self.fault = ""
         self.times = 10**6
         self.elsewhere = ""
+        self.later = ""
 
     @property
     def url(self) -> str:
@@ -65,7 +69,12 @@ class _Handler(BaseHTTPRequestHandler):
             server.times -= 1
             getattr(self, f"_{server.fault}")()
         elif self.headers.get("Authorization") not in {_basic(), f"Bearer {TOKEN}"}:
-            self._send(401, b"{}")
+            if url.path.startswith("/rest/api/3/issue/"):  # as Jira Cloud does
+                self._send(404, _NO_ISSUE)
+            else:
+                self._send(401, b"{}")
+        elif url.path == "/rest/api/3/myself":
+            self._send(200, json.dumps({"accountId": "5b10a2844c20165700ede21g", "active": True}).encode())
         elif url.path.startswith("/rest/api/3/issue/"):
             self._jira(unquote(url.path.removeprefix("/rest/api/3/issue/")), parse_qs(url.query))
         elif url.path == "/api/now/table/change_request":
@@ -79,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _jira(self, key: str, query: dict[str, list[str]]) -> None:
         ticket = self.server.tickets.get(key)
         if ticket is None:
-            self._send(404, json.dumps({"errorMessages": ["Issue does not exist or you do not have permission to see it."], "errors": {}}).encode())
+            self._send(404, _NO_ISSUE)
             return
         category = {"self": f"{self.server.url}/rest/api/3/statuscategory/4", "id": 4, "key": ticket["category"], "name": "In Progress"}
         fields = {
@@ -149,6 +158,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _busy(self) -> None:
         self._send(503, b"{}")
+
+    def _limited(self) -> None:
+        self._send(429, b"{}", Retry_After=self.server.later)
+
+    def _nothing_here(self) -> None:
+        self._send(404, b"<html>Not Found</html>", "text/html")
+
+    def _nothing_in_words(self) -> None:
+        self._send(404, b"Not Found")
 
     def _forbidden(self) -> None:
         self._send(403, b"{}")

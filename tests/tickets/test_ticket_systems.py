@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,8 @@ NO_ANSWERS = {
     "redirect": "sends elsewhere",
     "compressed": "compressed",
     "busy": "answers 503",
+    "nothing_here": "is no JSON",
+    "nothing_in_words": "not of the form",
     "forbidden": "does not take the credential",
     "deep": "not of the form",
     "other_fields": "not of the form",
@@ -117,6 +121,25 @@ def test_what_is_no_answer(system: TicketSystem, servers: tuple[TicketServer, Ti
     assert TOKEN not in text and "Log in" not in text and caught.value.__cause__ is None
 
 
+def test_a_credential_that_is_not_taken(system: TicketSystem, server: TicketServer) -> None:
+    """Jira Cloud answers as if there were no such ticket: that says nothing about the ticket."""
+    server.put()
+    with pytest.raises(Unavailable, match="does not take the credential"):
+        system.look_up("CHG-7", f"{TOKEN}-of-yesterday")
+
+
+def test_a_proxy_of_the_environment(
+    system: TicketSystem, servers: tuple[TicketServer, TicketServer], server: TicketServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What goes without TLS goes to no proxy: it would read the credential."""
+    server.put()
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, servers[1].url)
+    assert told(system).open and servers[1].asked == []
+
+
 def test_a_server_that_is_down(system: TicketSystem, server: TicketServer) -> None:
     nowhere = system.model_copy(update={"url": "http://127.0.0.1:9"})  # type: ignore[attr-defined]
     with pytest.raises(Unavailable, match="does not answer"):
@@ -128,6 +151,33 @@ def test_one_that_is_busy_once(system: TicketSystem, server: TicketServer) -> No
     server.put()
     server.fault, server.times = "busy", 1
     assert told(system).open and len(server.asked) == 2
+
+
+@pytest.mark.parametrize("later", ["1", "a date"])
+def test_one_that_says_when(system: TicketSystem, server: TicketServer, later: str) -> None:
+    """It is asked again no sooner."""
+    server.put()
+    server.fault, server.times = "limited", 1
+    server.later = later if later == "1" else format_datetime(datetime.now(UTC) + timedelta(seconds=3), usegmt=True)  # cut to a second
+    begun = time.monotonic()
+    assert told(system).open and len(server.asked) == 2
+    assert 1 <= time.monotonic() - begun < 8
+
+
+@pytest.mark.parametrize("later", ["11", "9" * 5000, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_one_that_says_much_later(system: TicketSystem, server: TicketServer, later: str) -> None:
+    """No run waits for it, and it is not asked before."""
+    server.fault, server.later = "limited", later
+    with pytest.raises(Unavailable, match="answers 429"):
+        system.look_up("CHG-7", TOKEN)
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("later", ["soon", "-1", "", "Fri, 99 Foo 2026", "\xb2"])
+def test_one_that_says_no_time(system: TicketSystem, server: TicketServer, later: str) -> None:
+    server.put()
+    server.fault, server.times, server.later = "limited", 1, later
+    assert told(system).open
 
 
 def test_one_that_never_comes_to_an_end(system: TicketSystem, server: TicketServer, monkeypatch: pytest.MonkeyPatch) -> None:

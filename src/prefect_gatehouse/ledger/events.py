@@ -274,7 +274,7 @@ class ApprovalAsked(Fact):
 
 
 class ApprovalReminded(Fact):
-    """People were told that a plan waits for them; of the plan its summary was sent, no data."""
+    """A reminder that a plan waits was sent, whether or not the block took it; of the plan it has the summary, no data."""
 
     kind = "approval-reminded"
     plan_digest: Digest

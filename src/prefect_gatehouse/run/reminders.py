@@ -33,10 +33,10 @@ class Reminder:
     subject: str
     body: str
 
-    def record(self, ledger: Ledger) -> None:
-        """Writes down that it was sent."""
+    def record(self, ledger: Ledger) -> bool:
+        """Writes down that it is sent now; False where somebody else has."""
         with ledger.transaction() as tx:
-            tx.append(self.name, self.run_id, self.fact)
+            return tx.append(self.name, self.run_id, self.fact)
 
 
 def due(settings: Settings, ledger: Ledger, now: datetime) -> Iterator[Reminder]:

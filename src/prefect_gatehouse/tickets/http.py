@@ -8,21 +8,31 @@ from __future__ import annotations
 import asyncio
 import base64
 import ipaddress
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
 from typing import Annotated, TypeVar
 
 import httpx
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from prefect_gatehouse.errors import Unavailable
 
 LARGEST = 256 * 1024
 """Bytes of an answer: the few fields that are asked for fit in a thousandth of it."""
 _TRIES, _PAUSE = 3, 0.3
+_LATER = 10  # seconds that all waits may take which the system asks for
 _CALL, _ALL = 5, 15  # seconds: between two bytes, and for all tries together; a run waits for this inside a gate
+_WITH_BODY = {httpx.codes.OK, httpx.codes.NOT_FOUND}
 _AGAIN = {429, 500, 502, 503, 504}
 M = TypeVar("M", bound=BaseModel)
+
+
+class Object(BaseModel):
+    """Any JSON object, of which nothing is read."""
+
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
 
 def _address(text: str) -> str:
@@ -68,7 +78,7 @@ def sign_in(user: str | None, credential: str) -> dict[str, str]:
 
 
 def get(url: str, params: Mapping[str, str], headers: Mapping[str, str], form: type[M]) -> M | None:
-    """The answer to a GET, None where there is nothing (404).
+    """The answer to a GET, None where it says that there is nothing: 404 with a JSON object, which a proxy or another site does not send.
 
     Args:
         url: The whole address.
@@ -94,12 +104,15 @@ async def _in_time(url: str, params: dict[str, str], headers: dict[str, str]) ->
 
 
 async def _tried(url: str, params: dict[str, str], headers: dict[str, str]) -> tuple[int, bytes]:
-    why = ""
-    async with httpx.AsyncClient(timeout=_CALL, follow_redirects=False) as client:
+    why, pause, left = "", 0.0, float(_LATER)
+    # Without TLS it stays on this machine: a proxy of the environment would be told the credential. With it, the environment names authorities too.
+    with_tls = httpx.URL(url).scheme == "https"
+    async with httpx.AsyncClient(timeout=_CALL, follow_redirects=False, trust_env=with_tls) as client:
         for turn in range(_TRIES):
-            await asyncio.sleep(_PAUSE * turn)
+            await asyncio.sleep(pause)
+            pause = _PAUSE * (turn + 1)
             try:
-                status, body = await _once(client, url, params, headers)
+                status, body, later = await _once(client, url, params, headers)
             except httpx.TransportError:
                 why = "it does not answer"
             except httpx.HTTPError:
@@ -108,15 +121,19 @@ async def _tried(url: str, params: dict[str, str], headers: dict[str, str]) -> t
                 if status not in _AGAIN:
                     return status, body
                 why = f"it answers {status}"
+                if later > left:
+                    break
+                left -= later
+                pause = max(pause, later)
     raise _no_answer(why)
 
 
-async def _once(client: httpx.AsyncClient, url: str, params: dict[str, str], headers: dict[str, str]) -> tuple[int, bytes]:
+async def _once(client: httpx.AsyncClient, url: str, params: dict[str, str], headers: dict[str, str]) -> tuple[int, bytes, float]:
     # As it is: what a few bytes on the wire unfold to is bounded by nobody.
     asked = {**headers, "Accept": "application/json", "Accept-Encoding": "identity"}
     async with client.stream("GET", url, params=params, headers=asked) as answer:
-        if answer.status_code != httpx.codes.OK:
-            return answer.status_code, b""
+        if answer.status_code not in _WITH_BODY:
+            return answer.status_code, b"", _seconds(answer.headers.get("retry-after", ""))
         if answer.headers.get("content-encoding", "identity") != "identity":
             raise _no_answer("its answer is compressed, which nobody asked for")
         if answer.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
@@ -126,19 +143,30 @@ async def _once(client: httpx.AsyncClient, url: str, params: dict[str, str], hea
             body += chunk
             if len(body) > LARGEST:
                 raise _no_answer(f"its answer is larger than {LARGEST // 1024} kB")
-        return answer.status_code, bytes(body)
+        return answer.status_code, bytes(body), 0
+
+
+def _seconds(later: str) -> float:
+    """From now on, of a ``Retry-After``, which has a number or a date; 0 where it has neither."""
+    if later.isascii() and later.isdigit():
+        return float(later[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(later).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return 0
 
 
 def _read(status: int, body: bytes, form: type[M]) -> M | None:
-    if status == httpx.codes.NOT_FOUND:
-        return None
     if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
         raise _no_answer(f"it does not take the credential ({status})")
     if httpx.codes.is_redirect(status):
         raise _no_answer("it sends elsewhere, where nobody follows")
-    if status != httpx.codes.OK:
+    if status not in _WITH_BODY:
         raise _no_answer(f"it answers {status}")
     try:
+        if status == httpx.codes.NOT_FOUND:
+            Object.model_validate_json(body)
+            return None
         return form.model_validate_json(body)
     except ValidationError:
         raise malformed() from None

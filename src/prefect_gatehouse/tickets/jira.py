@@ -14,7 +14,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from prefect_gatehouse.manifest.fields import BlockReference, Line, Strict
-from prefect_gatehouse.tickets.http import Address, get, host_of, malformed, sign_in
+from prefect_gatehouse.tickets.http import Address, Object, get, host_of, malformed, sign_in
 from prefect_gatehouse.tickets.interface import Ticket, require_key
 
 _Field = Annotated[str, Field(pattern=r"^(labels|components|customfield_[0-9]{1,10})$")]
@@ -69,10 +69,14 @@ class Jira(Strict):
 
     def look_up(self, key: str, credential: str) -> Ticket | None:
         """The issue of a key; see ``interface.py``."""
-        url = f"{self.url}/rest/api/{self.api}/issue/{quote(require_key(key), safe='')}"
+        api = f"{self.url}/rest/api/{self.api}"
+        url, headers = f"{api}/issue/{quote(require_key(key), safe='')}", sign_in(self.user, credential)
         fields = ",".join(dict.fromkeys(("status", self.pipelines, self.start, self.end)))
-        found = get(url, {"fields": fields, "updateHistory": "false"}, sign_in(self.user, credential), _Issue)
+        found = get(url, {"fields": fields, "updateHistory": "false"}, headers, _Issue)
         if found is None:
+            # To a credential that it does not take, Jira Cloud says that there is no such issue, as it says to anybody.
+            if get(f"{api}/myself", {}, headers, Object) is None:
+                raise malformed()
             return None
         if found.key != key:  # a ticket that was moved has another key, and is another one to whoever approved this one
             raise malformed()
