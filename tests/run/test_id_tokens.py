@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import hmac
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from prefect_gatehouse.errors import Denied, InputError, Unavailable
 from prefect_gatehouse.evidence.approvals import problem_of
 from prefect_gatehouse.identity import authorities, providers
-from prefect_gatehouse.identity.methods import oidc
+from prefect_gatehouse.identity.methods import bounded, oidc, published
 from prefect_gatehouse.identity.methods.oidc import nonce_of
 from prefect_gatehouse.ledger.events import AnswerRefused, ApprovalGiven, PlanAnswer
 from prefect_gatehouse.manifest.fields import DataClass
@@ -32,6 +33,7 @@ from prefect_gatehouse.run.plan_view import as_markdown
 from prefect_gatehouse.run.values import Plan
 from tests.identity.certificates import Authority
 from tests.run.test_approvals import Desk as Waiting
+from tests.services.small_oidc import SmallProvider, small_provider
 from tests.services.vault_oidc import OpenIdProvider
 from tests.services.vault_server import VaultServer
 from tests.support.plans import RUN, tier_rules
@@ -302,6 +304,66 @@ def test_a_provider_that_does_not_answer(desk: Desk) -> None:
     desk.forge(plan, person="dora", method="oidc", signature=token(message, iss="http://127.0.0.1:9/"))
     with pytest.raises(Unavailable, match="can't be read"):
         desk.require(plan)
+
+
+@pytest.fixture
+def small(desk: Desk) -> Iterator[SmallProvider]:
+    """A provider that is asked for its keys, where Dora has the same subject."""
+    with small_provider() as provider:
+        provider.keys = [jwk(RSA, "r")]
+        providers.add_provider(desk.people, provider.issuer, audience=CLIENT, groups={})
+        providers.link(desk.people, "dora", provider.issuer, "sub-dora")
+        yield provider
+
+
+def test_a_provider_that_drips(desk: Desk, small: SmallProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes a byte at a time is no answer: the time of the whole is bounded, and the form comes back."""
+    monkeypatch.setattr(bounded, "_ALL", 1.0)
+    small.drips = 0.1
+    plan, before = desk.plan(), time.monotonic()
+    assert "can't be read" in desk.approve(plan, iss=small.issuer)
+    assert time.monotonic() - before < 5
+    small.drips, small.keys = 0.0, [{"kid": "x" * 600_000}]
+    assert "can't be read" in desk.approve(plan, iss=small.issuer)
+
+
+def test_keys_are_read_before_the_transaction_alone(desk: Desk, small: SmallProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the cache runs out in between nothing is read inside; and what was not read is neither right nor wrong."""
+    plan, real = desk.plan(), oidc.prefetch
+
+    def then_old(token: str, people: Any) -> None:
+        real(token, people)
+        monkeypatch.setattr(published, "_FRESH_SECONDS", -1.0)
+        monkeypatch.setattr(published, "read_json", lambda _: pytest.fail("read inside the transaction"))
+
+    monkeypatch.setattr("prefect_gatehouse.run.approvals.prefetch", then_old)
+    assert desk.approve(plan, iss=small.issuer) == ""
+    published._known.pop(small.issuer)
+    with pytest.raises(Unavailable, match="can't be read"):
+        oidc.IdToken().prove(oidc.Claim("", token(b"x", iss=small.issuer), b"x", "approve", datetime.now(UTC)), desk.people)
+
+
+def test_a_key_newer_than_the_cache(desk: Desk, small: SmallProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is read for at once, but once a minute: whoever names keys that nobody has makes nobody ask."""
+    plan = desk.plan(tier_rules(approvers=2))
+    assert "not signed with a key" in desk.approve(plan, "r", header={"kid": "made-up"}, iss=small.issuer)
+    small.keys.append(jwk(EC, "e"))
+    for _ in range(3):
+        assert "not signed with a key" in desk.approve(plan, "e", iss=small.issuer)
+    assert small.asked.count("/keys") == 1
+    monkeypatch.setattr(published, "_AGAIN_SECONDS", 0.0)
+    assert desk.approve(plan, "e", iss=small.issuer) == ""
+    assert small.asked.count("/keys") == 2
+
+
+def test_this_machine_is_not_asked_through_a_proxy(desk: Desk, small: SmallProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither for the description nor for the keys nor with the code, which a proxy would learn."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert desk.approve(desk.plan(), iss=small.issuer) == ""
+    assert bounded.exchange(f"{small.issuer}/token", {"code": "c"}) == (200, b'{"id_token": ""}')
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import secrets
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-import httpx
-
 from prefect_gatehouse.errors import Denied, InputError, Unavailable
-from prefect_gatehouse.identity.methods.oidc import discovery, nonce_of
+from prefect_gatehouse.identity.methods.bounded import exchange
+from prefect_gatehouse.identity.methods.oidc import nonce_of
+from prefect_gatehouse.identity.methods.published import discovery
 from prefect_gatehouse.identity.people import People, ProviderEntry
 
 _WAIT_SECONDS = 300.0  # for a password and a second factor
@@ -69,9 +71,9 @@ def obtain_token(issuer: str, provider: ProviderEntry, message: bytes, show: Cal
         code = _code(server, state, wait)
     given = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect, "client_id": provider.audience, "code_verifier": verifier}
     try:
-        answer = httpx.post(str(known["token_endpoint"]), data=given, timeout=30, follow_redirects=False)
-        token = answer.json().get("id_token") if answer.status_code == httpx.codes.OK else None
-    except (httpx.HTTPError, ValueError, AttributeError):
+        status, content = exchange(str(known["token_endpoint"]), given)
+        token = json.loads(content).get("id_token") if status == HTTPStatus.OK else None
+    except (Unavailable, ValueError, AttributeError, RecursionError):
         raise Unavailable("the identity provider did not answer with a token", where=issuer, advice="sign in again") from None
     if not isinstance(token, str):
         raise Denied("the identity provider gave no ID token", where=issuer, advice="sign in again, or ask its operator about this client")
