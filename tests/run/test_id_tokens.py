@@ -31,6 +31,7 @@ from prefect_gatehouse.run.approvals import ask, asking, judge, standing, statem
 from prefect_gatehouse.run.expected import NOTHING, expected
 from prefect_gatehouse.run.plan_view import as_markdown
 from prefect_gatehouse.run.values import Plan
+from prefect_gatehouse.vocabulary import Role
 from tests.identity.certificates import Authority
 from tests.run.test_approvals import Desk as Waiting
 from tests.services.small_oidc import SmallProvider, small_provider
@@ -87,7 +88,8 @@ class Desk(Waiting):
 
 def claims_for(message: bytes, **changed: Any) -> dict[str, Any]:
     now = datetime.now(UTC)
-    claims = {"iss": ISSUER, "aud": CLIENT, "sub": "sub-dora", "nonce": nonce_of(message), "iat": now, "exp": now + timedelta(minutes=5)}
+    claims = {"iss": ISSUER, "aud": CLIENT, "sub": "sub-dora", "nonce": nonce_of(message), "auth_time": int(now.timestamp())}
+    claims |= {"iat": now, "exp": now + timedelta(minutes=5)}
     return {name: value for name, value in (claims | changed).items() if value is not None}
 
 
@@ -131,6 +133,10 @@ ATTACKS: dict[str, tuple[dict[str, Any], str]] = {
     "expired": ({"exp": datetime.now(UTC) - SOON, "iat": datetime.now(UTC) - LATER}, "has expired"),
     "not_yet": ({"nbf": datetime.now(UTC) + SOON, "exp": datetime.now(UTC) + LATER}, "not valid yet"),
     "made_tomorrow": ({"iat": datetime.now(UTC) + SOON, "exp": datetime.now(UTC) + LATER}, "not valid yet"),
+    "open_session": ({"auth_time": int((datetime.now(UTC) - SOON).timestamp())}, "a session that was open already"),
+    "signed_in_tomorrow": ({"auth_time": int((datetime.now(UTC) + SOON).timestamp())}, "a session that was open already"),
+    "no_sign_in": ({"auth_time": None}, "has no auth_time"),
+    "sign_in_is_no_time": ({"auth_time": "now"}, "has no auth_time"),
     "no_end": ({"exp": None}, "has no exp"),
     "end_is_no_time": ({"exp": 1e30}, "has no exp"),
     "for_a_year": ({"exp": datetime.now(UTC) + timedelta(days=365)}, "longer than the 24 h"),
@@ -366,11 +372,45 @@ def test_this_machine_is_not_asked_through_a_proxy(desk: Desk, small: SmallProvi
     assert bounded.exchange(f"{small.issuer}/token", {"code": "c"}) == (200, b'{"id_token": ""}')
 
 
+def test_a_provider_that_does_not_say_when_somebody_signed_in(desk: Desk) -> None:
+    """Is taken where the registry says so; what it does say has to be right even then."""
+    providers.add_provider(desk.people, ISSUER, audience=CLIENT, jwks=JWKS, groups={}, without_auth_time=True)
+    assert "open already" in desk.approve(desk.plan(), auth_time=1_000_000_000)
+    assert desk.approve(desk.plan(), auth_time=None) == ""
+
+
+@pytest.mark.parametrize(("iss", "says"), [("right", ""), ("https://evil.example.org", "not of the identity provider that was asked"), (None, "")])
+def test_the_person_is_asked_to_sign_in(desk: Desk, small: SmallProvider, iss: str | None, says: str) -> None:
+    """For this plan, whatever session is open; and an answer that names another provider is none of this one."""
+    import threading
+    from urllib.parse import parse_qs, urlsplit
+
+    import httpx
+
+    name, message = desk.message(plan := desk.plan())
+    small.token, asked = token(message, iss=small.issuer), {}
+
+    def browser(url: str) -> None:
+        asked.update({each: value[0] for each, value in parse_qs(urlsplit(url).query).items()})
+        back = {"code": "c", "state": asked["state"], **({"iss": small.issuer if iss == "right" else iss} if iss else {})}
+        threading.Thread(target=httpx.get, args=(asked["redirect_uri"],), kwargs={"params": back}, daemon=True).start()
+
+    entry = provider_of(desk.people, small.issuer)[1]
+    if says:
+        with pytest.raises(Denied, match=says):
+            obtain_token(small.issuer, entry, message, browser, wait=10)
+        assert "/token" not in small.asked
+    else:
+        assert desk.answer_with(plan, name, obtain_token(small.issuer, entry, message, browser, wait=10)) == ""
+    assert (asked["prompt"], asked["max_age"]) == ("login", "0")
+
+
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
 def test_a_real_provider(desk: Desk, vault: VaultServer, algorithm: str) -> None:
     """Dora signs in at Vault by the code flow with PKCE, for this plan: keys, issuer, groups and nonce are the provider's own."""
     provider = OpenIdProvider(vault, algorithm)
-    providers.add_provider(desk.people, provider.issuer, audience=provider.client, groups={f"{provider.name}-approvers": ("approver",)})
+    groups: dict[str, tuple[Role, ...]] = {f"{provider.name}-approvers": ("approver",)}
+    providers.add_provider(desk.people, provider.issuer, audience=provider.client, groups=groups, without_auth_time=True)
     providers.link(desk.people, "dora", provider.issuer, provider.person("dora", f"{provider.name}-approvers"))
     providers.link(desk.people, "emil", provider.issuer, provider.person("emil"))
     plan = desk.plan(tier_rules(weakest_method="oidc"))
@@ -389,7 +429,7 @@ def test_nobody_signs_in_or_somebody_else_calls(desk: Desk, vault: VaultServer) 
     import httpx
 
     provider = OpenIdProvider(vault)
-    providers.add_provider(desk.people, provider.issuer, audience=provider.client, groups={})
+    providers.add_provider(desk.people, provider.issuer, audience=provider.client, groups={}, without_auth_time=True)
     entry = provider_of(desk.people, provider.issuer)[1]
 
     def attack(url: str) -> None:
@@ -399,8 +439,9 @@ def test_nobody_signs_in_or_somebody_else_calls(desk: Desk, vault: VaultServer) 
         back = parse_qs(urlsplit(url).query)["redirect_uri"][0]
         threading.Thread(target=httpx.get, args=(back,), kwargs={"params": {"code": "stolen", "state": "guessed"}}, daemon=True).start()
 
-    with pytest.raises(Unavailable, match="nobody has signed in"):
+    with pytest.raises(Unavailable, match="nobody has signed in") as late:
         obtain_token(provider.issuer, entry, b"x", attack, wait=1.5)
+    assert "--token-file" in late.value.advice
 
 
 def test_of_each_person_the_form_says_which_proof_is_expected(desk: Desk) -> None:

@@ -23,7 +23,9 @@ _FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 _ALGORITHMS = {"RS256": "RSA", "PS256": "RSA", "ES256": "EC", "ES384": "EC", "EdDSA": "OKP"}
 _RSA_BITS = 2048  # what providers use; a signature is looked at for days, not kept secret for decades
 _SKEW = timedelta(minutes=1)  # between the provider's clock and this one
+_ACTIVE = timedelta(minutes=2)  # from the password, or the second factor, to the token; both times are of the provider's clock
 _AGAIN = "sign in again for exactly this plan: gatehouse approve"
+_NO_SIGN_IN = f"{_AGAIN}; a provider that can't say it is added with: gatehouse people provider add --no-auth-time"
 
 
 def is_token(text: str) -> bool:
@@ -146,17 +148,29 @@ def _require_this(claims: Mapping[str, Any], issuer: str, provider: ProviderEntr
         refuse("the ID token is not valid yet", _AGAIN)
     if claim.at >= ends:
         refuse("the ID token has expired", _AGAIN)
+    if not provider.without_auth_time or "auth_time" in claims:
+        _require_signed_in(_moment(claims, "auth_time", _NO_SIGN_IN), made)
     return ends - made
 
 
-def _moment(claims: Mapping[str, Any], name: str) -> datetime:
+def _require_signed_in(when: datetime, made: datetime) -> None:
+    """Stops a token of a session that was open: any program of that person's machine can have one, for a plan of its own.
+
+    The nonce is of one asking, so the token is younger than that; this says that the person signed in for it.
+    """
+    if not -_SKEW <= made - when <= _ACTIVE:
+        advice = f"{_AGAIN}; or have the provider take prompt=login and max_age=0"
+        refuse("the ID token is of a session that was open already: nobody signed in for it", advice)
+
+
+def _moment(claims: Mapping[str, Any], name: str, advice: str = _AGAIN) -> datetime:
     value = claims.get(name)
     try:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError
         return datetime.fromtimestamp(value, UTC)
     except (ValueError, OverflowError, OSError):
-        refuse(f"the ID token has no {name}, or none that is a time", _AGAIN)
+        refuse(f"the ID token has no {name}, or none that is a time", advice)
 
 
 def _person(claims: Mapping[str, Any], provider: ProviderEntry, people: People) -> Person:
