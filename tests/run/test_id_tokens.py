@@ -461,3 +461,12 @@ def test_of_each_person_the_form_says_which_proof_is_expected(desk: Desk) -> Non
     assert asking(desk.attempt, plan, "k") == fact
     stricter = desk.plan(tier_rules(weakest_method="oidc"))
     assert expected(desk.people, stricter) == {"bob": NOTHING, "eve": NOTHING}
+
+
+@pytest.mark.parametrize("ends", [None, timedelta(hours=1), timedelta(hours=-1)])
+def test_a_certificate_is_expected_while_its_authority_counts(desk: Desk, ends: timedelta | None) -> None:
+    """An authority that has ended makes nobody a certificate that is taken: none is asked for."""
+    now = datetime.now(UTC)
+    before = None if ends is None else now + ends
+    authorities.add_authority(desk.people, Authority(desk.folder).line, names="dora", groups={}, valid_after=now - LATER, valid_before=before)
+    assert ("with a certificate" in expected(desk.people, desk.plan())["dora"]) == (before is None or before > now)
