@@ -41,14 +41,16 @@ def test_a_provider_from_end_to_end(tmp_path: Path) -> None:
     assert added.exit_code == 0, added.output
     assert people("provider", "link", "Ada", "--issuer", ISSUER, "--subject", "sub-1").exit_code == 0
     (tmp_path / "jwks").write_text('{"keys": [{"kty": "RSA", "n": "AQAB", "e": "AQAB"}]}')
-    assert people("provider", "add", ISSUER, "--audience", "client", "--jwks", tmp_path / "jwks").exit_code == 0
-    assert listed() == [{"issuer": ISSUER, "audience": "client", "pinned": True, "groups": {}, "subjects": {"sub-1": "ada"}}]
+    assert people("provider", "add", ISSUER, "--audience", "client", "--jwks", tmp_path / "jwks", "--no-auth-time").exit_code == 0
+    entry = {"issuer": ISSUER, "audience": "client", "pinned": True, "groups": {}, "subjects": {"sub-1": "ada"}, "without_auth_time": True}
+    assert listed() == [entry]
     assert "ada" in people("provider", "list").output
     assert people("provider", "unlink", "ada", "--reason", "left").exit_code == 0
     assert listed()[0]["subjects"] == {}
     assert people("provider", "remove", ISSUER).exit_code == 0
     history = json.loads(people("history", "--json").output)
     assert history["as_recorded"] is True
+    assert [each.get("without_auth_time", False) for each in history["changes"]] == [False, False, False, True, False, False]
     acts = [each["action"] for each in history["changes"]]
     assert acts == ["add-person", "add-provider", "add-subject", "add-provider", "remove-subject", "remove-provider"]
 

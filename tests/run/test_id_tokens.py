@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import hmac
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from prefect_gatehouse.errors import Denied, InputError, Unavailable
 from prefect_gatehouse.evidence.approvals import problem_of
 from prefect_gatehouse.identity import authorities, providers
-from prefect_gatehouse.identity.methods import oidc
+from prefect_gatehouse.identity.methods import bounded, oidc, published
 from prefect_gatehouse.identity.methods.oidc import nonce_of
 from prefect_gatehouse.ledger.events import AnswerRefused, ApprovalGiven, PlanAnswer
 from prefect_gatehouse.manifest.fields import DataClass
@@ -30,8 +31,10 @@ from prefect_gatehouse.run.approvals import ask, asking, judge, standing, statem
 from prefect_gatehouse.run.expected import NOTHING, expected
 from prefect_gatehouse.run.plan_view import as_markdown
 from prefect_gatehouse.run.values import Plan
+from prefect_gatehouse.vocabulary import Role
 from tests.identity.certificates import Authority
 from tests.run.test_approvals import Desk as Waiting
+from tests.services.small_oidc import SmallProvider, small_provider
 from tests.services.vault_oidc import OpenIdProvider
 from tests.services.vault_server import VaultServer
 from tests.support.plans import RUN, tier_rules
@@ -85,7 +88,8 @@ class Desk(Waiting):
 
 def claims_for(message: bytes, **changed: Any) -> dict[str, Any]:
     now = datetime.now(UTC)
-    claims = {"iss": ISSUER, "aud": CLIENT, "sub": "sub-dora", "nonce": nonce_of(message), "iat": now, "exp": now + timedelta(minutes=5)}
+    claims = {"iss": ISSUER, "aud": CLIENT, "sub": "sub-dora", "nonce": nonce_of(message), "auth_time": int(now.timestamp())}
+    claims |= {"iat": now, "exp": now + timedelta(minutes=5)}
     return {name: value for name, value in (claims | changed).items() if value is not None}
 
 
@@ -129,6 +133,10 @@ ATTACKS: dict[str, tuple[dict[str, Any], str]] = {
     "expired": ({"exp": datetime.now(UTC) - SOON, "iat": datetime.now(UTC) - LATER}, "has expired"),
     "not_yet": ({"nbf": datetime.now(UTC) + SOON, "exp": datetime.now(UTC) + LATER}, "not valid yet"),
     "made_tomorrow": ({"iat": datetime.now(UTC) + SOON, "exp": datetime.now(UTC) + LATER}, "not valid yet"),
+    "open_session": ({"auth_time": int((datetime.now(UTC) - SOON).timestamp())}, "a session that was open already"),
+    "signed_in_tomorrow": ({"auth_time": int((datetime.now(UTC) + SOON).timestamp())}, "a session that was open already"),
+    "no_sign_in": ({"auth_time": None}, "has no auth_time"),
+    "sign_in_is_no_time": ({"auth_time": "now"}, "has no auth_time"),
     "no_end": ({"exp": None}, "has no exp"),
     "end_is_no_time": ({"exp": 1e30}, "has no exp"),
     "for_a_year": ({"exp": datetime.now(UTC) + timedelta(days=365)}, "longer than the 24 h"),
@@ -304,11 +312,105 @@ def test_a_provider_that_does_not_answer(desk: Desk) -> None:
         desk.require(plan)
 
 
+@pytest.fixture
+def small(desk: Desk) -> Iterator[SmallProvider]:
+    """A provider that is asked for its keys, where Dora has the same subject."""
+    with small_provider() as provider:
+        provider.keys = [jwk(RSA, "r")]
+        providers.add_provider(desk.people, provider.issuer, audience=CLIENT, groups={})
+        providers.link(desk.people, "dora", provider.issuer, "sub-dora")
+        yield provider
+
+
+def test_a_provider_that_drips(desk: Desk, small: SmallProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes a byte at a time is no answer: the time of the whole is bounded, and the form comes back."""
+    monkeypatch.setattr(bounded, "_ALL", 1.0)
+    small.drips = 0.1
+    plan, before = desk.plan(), time.monotonic()
+    assert "can't be read" in desk.approve(plan, iss=small.issuer)
+    assert time.monotonic() - before < 5
+    small.drips, small.keys = 0.0, [{"kid": "x" * 600_000}]
+    assert "can't be read" in desk.approve(plan, iss=small.issuer)
+
+
+def test_keys_are_read_before_the_transaction_alone(desk: Desk, small: SmallProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the cache runs out in between nothing is read inside; and what was not read is neither right nor wrong."""
+    plan, real = desk.plan(), oidc.prefetch
+
+    def then_old(token: str, people: Any) -> None:
+        real(token, people)
+        monkeypatch.setattr(published, "_FRESH_SECONDS", -1.0)
+        monkeypatch.setattr(published, "read_json", lambda _: pytest.fail("read inside the transaction"))
+
+    monkeypatch.setattr("prefect_gatehouse.run.approvals.prefetch", then_old)
+    assert desk.approve(plan, iss=small.issuer) == ""
+    published._known.pop(small.issuer)
+    with pytest.raises(Unavailable, match="can't be read"):
+        oidc.IdToken().prove(oidc.Claim("", token(b"x", iss=small.issuer), b"x", "approve", datetime.now(UTC)), desk.people)
+
+
+def test_a_key_newer_than_the_cache(desk: Desk, small: SmallProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is read for at once, but once a minute: whoever names keys that nobody has makes nobody ask."""
+    plan = desk.plan(tier_rules(approvers=2))
+    assert "not signed with a key" in desk.approve(plan, "r", header={"kid": "made-up"}, iss=small.issuer)
+    small.keys.append(jwk(EC, "e"))
+    for _ in range(3):
+        assert "not signed with a key" in desk.approve(plan, "e", iss=small.issuer)
+    assert small.asked.count("/keys") == 1
+    monkeypatch.setattr(published, "_AGAIN_SECONDS", 0.0)
+    assert desk.approve(plan, "e", iss=small.issuer) == ""
+    assert small.asked.count("/keys") == 2
+
+
+def test_this_machine_is_not_asked_through_a_proxy(desk: Desk, small: SmallProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither for the description nor for the keys nor with the code, which a proxy would learn."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert desk.approve(desk.plan(), iss=small.issuer) == ""
+    assert bounded.exchange(f"{small.issuer}/token", {"code": "c"}) == (200, b'{"id_token": ""}')
+
+
+def test_a_provider_that_does_not_say_when_somebody_signed_in(desk: Desk) -> None:
+    """Is taken where the registry says so; what it does say has to be right even then."""
+    providers.add_provider(desk.people, ISSUER, audience=CLIENT, jwks=JWKS, groups={}, without_auth_time=True)
+    assert "open already" in desk.approve(desk.plan(), auth_time=1_000_000_000)
+    assert desk.approve(desk.plan(), auth_time=None) == ""
+
+
+@pytest.mark.parametrize(("iss", "says"), [("right", ""), ("https://evil.example.org", "not of the identity provider that was asked"), (None, "")])
+def test_the_person_is_asked_to_sign_in(desk: Desk, small: SmallProvider, iss: str | None, says: str) -> None:
+    """For this plan, whatever session is open; and an answer that names another provider is none of this one."""
+    import threading
+    from urllib.parse import parse_qs, urlsplit
+
+    import httpx
+
+    name, message = desk.message(plan := desk.plan())
+    small.token, asked = token(message, iss=small.issuer), {}
+
+    def browser(url: str) -> None:
+        asked.update({each: value[0] for each, value in parse_qs(urlsplit(url).query).items()})
+        back = {"code": "c", "state": asked["state"], **({"iss": small.issuer if iss == "right" else iss} if iss else {})}
+        threading.Thread(target=httpx.get, args=(asked["redirect_uri"],), kwargs={"params": back}, daemon=True).start()
+
+    entry = provider_of(desk.people, small.issuer)[1]
+    if says:
+        with pytest.raises(Denied, match=says):
+            obtain_token(small.issuer, entry, message, browser, wait=10)
+        assert "/token" not in small.asked
+    else:
+        assert desk.answer_with(plan, name, obtain_token(small.issuer, entry, message, browser, wait=10)) == ""
+    assert (asked["prompt"], asked["max_age"]) == ("login", "0")
+
+
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
 def test_a_real_provider(desk: Desk, vault: VaultServer, algorithm: str) -> None:
     """Dora signs in at Vault by the code flow with PKCE, for this plan: keys, issuer, groups and nonce are the provider's own."""
     provider = OpenIdProvider(vault, algorithm)
-    providers.add_provider(desk.people, provider.issuer, audience=provider.client, groups={f"{provider.name}-approvers": ("approver",)})
+    groups: dict[str, tuple[Role, ...]] = {f"{provider.name}-approvers": ("approver",)}
+    providers.add_provider(desk.people, provider.issuer, audience=provider.client, groups=groups, without_auth_time=True)
     providers.link(desk.people, "dora", provider.issuer, provider.person("dora", f"{provider.name}-approvers"))
     providers.link(desk.people, "emil", provider.issuer, provider.person("emil"))
     plan = desk.plan(tier_rules(weakest_method="oidc"))
@@ -327,7 +429,7 @@ def test_nobody_signs_in_or_somebody_else_calls(desk: Desk, vault: VaultServer) 
     import httpx
 
     provider = OpenIdProvider(vault)
-    providers.add_provider(desk.people, provider.issuer, audience=provider.client, groups={})
+    providers.add_provider(desk.people, provider.issuer, audience=provider.client, groups={}, without_auth_time=True)
     entry = provider_of(desk.people, provider.issuer)[1]
 
     def attack(url: str) -> None:
@@ -337,8 +439,9 @@ def test_nobody_signs_in_or_somebody_else_calls(desk: Desk, vault: VaultServer) 
         back = parse_qs(urlsplit(url).query)["redirect_uri"][0]
         threading.Thread(target=httpx.get, args=(back,), kwargs={"params": {"code": "stolen", "state": "guessed"}}, daemon=True).start()
 
-    with pytest.raises(Unavailable, match="nobody has signed in"):
+    with pytest.raises(Unavailable, match="nobody has signed in") as late:
         obtain_token(provider.issuer, entry, b"x", attack, wait=1.5)
+    assert "--token-file" in late.value.advice
 
 
 def test_of_each_person_the_form_says_which_proof_is_expected(desk: Desk) -> None:
@@ -358,3 +461,12 @@ def test_of_each_person_the_form_says_which_proof_is_expected(desk: Desk) -> Non
     assert asking(desk.attempt, plan, "k") == fact
     stricter = desk.plan(tier_rules(weakest_method="oidc"))
     assert expected(desk.people, stricter) == {"bob": NOTHING, "eve": NOTHING}
+
+
+@pytest.mark.parametrize("ends", [None, timedelta(hours=1), timedelta(hours=-1)])
+def test_a_certificate_is_expected_while_its_authority_counts(desk: Desk, ends: timedelta | None) -> None:
+    """An authority that has ended makes nobody a certificate that is taken: none is asked for."""
+    now = datetime.now(UTC)
+    before = None if ends is None else now + ends
+    authorities.add_authority(desk.people, Authority(desk.folder).line, names="dora", groups={}, valid_after=now - LATER, valid_before=before)
+    assert ("with a certificate" in expected(desk.people, desk.plan())["dora"]) == (before is None or before > now)

@@ -23,8 +23,18 @@ def command() -> None:
 @click.option("--jwks", type=PATH, help="File with the provider's keys; its discovery document is asked for them unless given.")
 @click.option("--group", "groups", multiple=True, metavar="GROUP=ROLE", help="A group, and a role that counts only with it.")
 @click.option("--groups-claim", default="groups", show_default=True, help="The claim that has the groups.")
+@click.option("--no-auth-time", is_flag=True, help="Its tokens don't say when somebody signed in: an open session there may answer unasked.")
 @REASON
-def _add(issuer: str, audience: str, jwks: Path | None, groups: tuple[str, ...], groups_claim: str, reason: str, as_json: bool) -> None:
+def _add(
+    issuer: str,
+    audience: str,
+    jwks: Path | None,
+    groups: tuple[str, ...],
+    groups_claim: str,
+    no_auth_time: bool,
+    reason: str,
+    as_json: bool,
+) -> None:
     """Add the provider ISSUER (https://...), or change it; who is who there stays."""
     from prefect_gatehouse.canonical import sha256_bytes
     from prefect_gatehouse.identity.providers import add_provider
@@ -44,8 +54,18 @@ def _add(issuer: str, audience: str, jwks: Path | None, groups: tuple[str, ...],
                 "jwks": sha256_bytes(keys.encode()) if keys else "",
                 "groups_claim": groups_claim,
                 "groups": {group: list(roles) for group, roles in known.items()},
+                "without_auth_time": no_auth_time,
             },
-            lambda told: add_provider(registrar.people, issuer, audience=audience, jwks=keys, groups_claim=groups_claim, groups=known, told=told),
+            lambda told: add_provider(
+                registrar.people,
+                issuer,
+                audience=audience,
+                jwks=keys,
+                groups_claim=groups_claim,
+                groups=known,
+                without_auth_time=no_auth_time,
+                told=told,
+            ),
         )
     emit({"issuer": issuer, "audience": audience, "groups": known}, as_json, lambda: click.echo(f"{issuer}: proves people by its ID tokens"))
 
@@ -112,6 +132,7 @@ def _list(as_json: bool) -> None:
             "pinned": bool(entry.jwks),
             "groups": {group: list(roles) for group, roles in entry.groups.items()},
             "subjects": dict(entry.subjects),
+            "without_auth_time": entry.without_auth_time,
         }
         for issuer, entry in sorted(found.items())
     ]

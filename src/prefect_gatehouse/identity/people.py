@@ -87,6 +87,7 @@ class ProviderEntry(Value):
     groups_claim: str = "groups"
     groups: Mapping[str, tuple[Role, ...]] = Field(default_factory=dict)
     subjects: Mapping[str, str] = Field(default_factory=dict)
+    without_auth_time: bool = False
 
 
 class _File(Value):

@@ -35,6 +35,7 @@ def add_provider(
     jwks: str = "",
     groups_claim: str = "groups",
     groups: Mapping[str, tuple[Role, ...]],
+    without_auth_time: bool = False,
     told: Told = nobody,
 ) -> None:
     """Adds a provider, or changes it; who is who there stays.
@@ -46,6 +47,7 @@ def add_provider(
         jwks: Its public keys as a JSON Web Key Set; read from the issuer whenever they are needed unless given.
         groups_claim: The claim that has the groups.
         groups: Groups with the roles that they let people have; empty where the registry alone says.
+        without_auth_time: Whether its tokens need not say when the person signed in: a session that is open there may then answer unasked.
         told: As for ``People.add``.
 
     Raises:
@@ -61,7 +63,14 @@ def add_provider(
     def change(draft: Draft) -> None:
         before = draft.providers.get(issuer)
         subjects = dict(before.subjects) if before is not None else {}
-        draft.providers[issuer] = ProviderEntry(audience=audience, jwks=jwks, groups_claim=groups_claim, groups=dict(groups), subjects=subjects)
+        draft.providers[issuer] = ProviderEntry(
+            audience=audience,
+            jwks=jwks,
+            groups_claim=groups_claim,
+            groups=dict(groups),
+            subjects=subjects,
+            without_auth_time=without_auth_time,
+        )
 
     people.edit(change, told)
 

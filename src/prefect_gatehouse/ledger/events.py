@@ -645,6 +645,7 @@ class IdentityProviderChanged(PeopleChanged):
     groups_claim: str = ""
     groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     subject: str = Field("", description="What the provider calls the person.")
+    without_auth_time: bool = Field(False, description="Whether its tokens need not say when the person signed in.")
 
 
 # The bundle of policies

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import secrets
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-import httpx
-
 from prefect_gatehouse.errors import Denied, InputError, Unavailable
-from prefect_gatehouse.identity.methods.oidc import discovery, nonce_of
+from prefect_gatehouse.identity.methods.bounded import exchange
+from prefect_gatehouse.identity.methods.oidc import nonce_of
+from prefect_gatehouse.identity.methods.published import discovery
 from prefect_gatehouse.identity.people import People, ProviderEntry
 
 _WAIT_SECONDS = 300.0  # for a password and a second factor
@@ -64,14 +66,18 @@ def obtain_token(issuer: str, provider: ProviderEntry, message: bytes, show: Cal
             "nonce": nonce_of(message),
             "code_challenge": base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode(),
             "code_challenge_method": "S256",
+            # A session that is open would answer without the person; the age makes the provider say when they signed in.
+            "prompt": "login",
+            **({} if provider.without_auth_time else {"max_age": "0"}),
         }
         show(f"{known['authorization_endpoint']}?{urlencode(asked)}")
-        code = _code(server, state, wait)
+        given_back = _given_back(server, state, wait)
+    code = _code(given_back, issuer, known.get("authorization_response_iss_parameter_supported") is True)
     given = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect, "client_id": provider.audience, "code_verifier": verifier}
     try:
-        answer = httpx.post(str(known["token_endpoint"]), data=given, timeout=30, follow_redirects=False)
-        token = answer.json().get("id_token") if answer.status_code == httpx.codes.OK else None
-    except (httpx.HTTPError, ValueError, AttributeError):
+        status, content = exchange(str(known["token_endpoint"]), given)
+        token = json.loads(content).get("id_token") if status == HTTPStatus.OK else None
+    except (Unavailable, ValueError, AttributeError, RecursionError):
         raise Unavailable("the identity provider did not answer with a token", where=issuer, advice="sign in again") from None
     if not isinstance(token, str):
         raise Denied("the identity provider gave no ID token", where=issuer, advice="sign in again, or ask its operator about this client")
@@ -103,7 +109,8 @@ class _Callback(BaseHTTPRequestHandler):
         """Nothing: the code is in the line."""
 
 
-def _code(server: HTTPServer, state: str, wait: float) -> str:
+def _given_back(server: HTTPServer, state: str, wait: float) -> dict[str, list[str]]:
+    """What the browser brings back for this sign-in."""
     until = time.monotonic() + wait
     while (left := until - time.monotonic()) > 0:
         server.timeout, given = left, None
@@ -111,7 +118,15 @@ def _code(server: HTTPServer, state: str, wait: float) -> str:
         given = server.__dict__.pop("given", None)
         if given is None or not secrets.compare_digest(given.get("state", [""])[0].encode(), state.encode()):
             continue  # somebody else's page called: the person's answer may still come
-        if given.get("code"):
-            return str(given["code"][0])
-        raise Denied("the identity provider did not let you sign in for this", where="approval", advice="ask its operator about this client")
-    raise Unavailable("nobody has signed in in time", where="approval", advice="approve again")
+        return dict(given)
+    advice = "approve again; where the browser is on another machine, have a token made for the nonce that --token-file tells, and give it there"
+    raise Unavailable("nobody has signed in in time", where="approval", advice=advice)
+
+
+def _code(given: dict[str, list[str]], issuer: str, names_itself: bool) -> str:
+    """The code; the answer names the provider that was asked (RFC 9207), or none where that provider does not name itself."""
+    if given.get("iss", [] if names_itself else [issuer]) != [issuer]:
+        raise Denied("the answer is not of the identity provider that was asked", where=issuer, advice="sign in again, in a fresh browser window")
+    if given.get("code"):
+        return given["code"][0]
+    raise Denied("the identity provider did not let you sign in for this", where="approval", advice="ask its operator about this client")

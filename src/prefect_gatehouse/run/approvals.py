@@ -353,6 +353,8 @@ def _proven_again(ledger: Ledger, event: Event[ApprovalGiven], people: People, p
     by_key = kind == "signature" and not signer(ledger, event, plan).certificate
     claim = Claim(event.fact.person, event.fact.signature, _message_of(ledger, event, plan), "approve", event.when)
     try:
+        if kind == "token":
+            prefetch(claim.proof, people)
         return proven_approver(kind, claim, people)
     except Denied as denied:
         raise _no_more("a signature's key has been revoked since" if by_key else f"an approval no longer stands: {denied.message}") from None

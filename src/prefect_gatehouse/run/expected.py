@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.identity.allowed_signers import matches
@@ -19,22 +20,22 @@ NOTHING = "nothing that the tier takes"
 
 def expected(people: People, plan: Plan) -> dict[str, str]:
     """Of each person who may decide about a plan what they are asked to prove it by, in words."""
-    known, entries = authorities(people), list(people.provider_entries().values())
+    known, entries, now = authorities(people), list(people.provider_entries().values()), datetime.now(UTC)
     found = {}
     for person in people.all():
         if "approver" in person.roles and person.person != plan.admitted.requester.person and _may_read(person, plan):
-            ways = [MEANS[method] for method in _has(person, known, entries) if _is_taken(method, plan.admitted.tier)]
+            ways = [MEANS[method] for method in _has(person, known, entries, now) if _is_taken(method, plan.admitted.tier)]
             found[person.person] = ", or ".join(ways) or NOTHING
     return found
 
 
-def _has(person: Person, known: Sequence[Authority], entries: Sequence[ProviderEntry]) -> Iterator[Method]:
+def _has(person: Person, known: Sequence[Authority], entries: Sequence[ProviderEntry], now: datetime) -> Iterator[Method]:
     kinds = [key.line.startswith("sk-") for key in person.keys]
     if any(kinds):
         yield "ssh-fido"
     if any(person.person in entry.subjects.values() for entry in entries):
         yield "oidc"
-    if any(matches(each.names, person.person) for each in known):
+    if any(each.valid_at(now) and matches(each.names, person.person) for each in known):
         yield "ssh-certificate"
     if not all(kinds):
         yield "ssh"

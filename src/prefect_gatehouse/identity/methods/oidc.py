@@ -9,25 +9,23 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from prefect_gatehouse.errors import Denied, Unavailable
+from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.identity.methods.interface import Claim, Proven, refuse
+from prefect_gatehouse.identity.methods.published import Keys, known_keys, read_keys
 from prefect_gatehouse.identity.people import People, Person, ProviderEntry
-from prefect_gatehouse.identity.providers import is_safe
 from prefect_gatehouse.vocabulary import Role
 
 _FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 _ALGORITHMS = {"RS256": "RSA", "PS256": "RSA", "ES256": "EC", "ES384": "EC", "EdDSA": "OKP"}
 _RSA_BITS = 2048  # what providers use; a signature is looked at for days, not kept secret for decades
 _SKEW = timedelta(minutes=1)  # between the provider's clock and this one
-_FRESH_SECONDS = 600.0  # a key that the provider has withdrawn counts for so long in a process that knew it
-_MOST_BYTES = 512 * 1024
+_ACTIVE = timedelta(minutes=2)  # from the password, or the second factor, to the token; both times are of the provider's clock
 _AGAIN = "sign in again for exactly this plan: gatehouse approve"
-_known: dict[str, tuple[float, Sequence[Mapping[str, Any]]]] = {}
+_NO_SIGN_IN = f"{_AGAIN}; a provider that can't say it is added with: gatehouse people provider add --no-auth-time"
 
 
 def is_token(text: str) -> bool:
@@ -47,11 +45,11 @@ class IdToken:
         """See ``SignIn``.
 
         Raises:
-            Unavailable: The provider's keys can't be read; the answer is neither right nor wrong.
+            Unavailable: The provider's keys have not been read by ``prefetch``; the answer is neither right nor wrong.
         """
         token = claim.proof.strip()
         issuer, provider = _provider(token, people)
-        key = _key(token, published_keys(issuer, provider))
+        key = _key(token, known_keys(issuer, provider))
         claims = _claims(token, key)
         life = _require_this(claims, issuer, provider, claim)
         person = _person(claims, provider, people)
@@ -67,7 +65,14 @@ def prefetch(token: str, people: People) -> None:
         Denied: No provider of the registry is meant.
         Unavailable: They can't be read.
     """
-    published_keys(*_provider(token.strip(), people))
+    import jwt
+
+    issuer, provider = _provider(token.strip(), people)
+    try:
+        name = jwt.get_unverified_header(token.strip()).get("kid")
+    except (jwt.PyJWTError, ValueError):
+        refuse("the ID token is malformed", _AGAIN)
+    read_keys(issuer, provider, name)
 
 
 def is_signed(token: str, key: str, message: bytes) -> bool:
@@ -77,62 +82,6 @@ def is_signed(token: str, key: str, message: bytes) -> bool:
     except (ValueError, Denied):
         return False
     return claims.get("nonce") == nonce_of(message)
-
-
-def published_keys(issuer: str, provider: ProviderEntry) -> Sequence[Mapping[str, Any]]:
-    """A provider's keys: those of the registry, or else what the issuer publishes now.
-
-    Raises:
-        Unavailable: They can't be read.
-    """
-    if provider.jwks:
-        return cast(Sequence[Mapping[str, Any]], json.loads(provider.jwks)["keys"])
-    found = _known.get(issuer)
-    if found is None or time.monotonic() - found[0] > _FRESH_SECONDS:
-        keys = read_json(str(discovery(issuer)["jwks_uri"])).get("keys")
-        if not isinstance(keys, list):
-            raise _unreadable(issuer)
-        _known[issuer] = found = (time.monotonic(), [each for each in keys if isinstance(each, dict)])
-    return found[1]
-
-
-def discovery(issuer: str) -> Mapping[str, Any]:
-    """What an issuer says of itself (OpenID Connect Discovery 1.0).
-
-    Raises:
-        Unavailable: It can't be read, or is another issuer's.
-    """
-    found = read_json(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
-    if found.get("issuer") != issuer or not all(is_safe(str(found.get(name))) for name in ("jwks_uri", "authorization_endpoint", "token_endpoint")):
-        raise _unreadable(issuer)
-    return found
-
-
-def read_json(url: str) -> Mapping[str, Any]:
-    """A JSON object at an address, which nobody redirects.
-
-    Raises:
-        Unavailable: There is none.
-    """
-    import httpx
-
-    try:
-        with httpx.stream("GET", url, timeout=10, follow_redirects=False) as response:
-            content = b""
-            for part in response.iter_bytes():
-                content += part
-                if len(content) > _MOST_BYTES:
-                    raise ValueError
-            found = json.loads(content) if response.status_code == httpx.codes.OK else None
-    except (httpx.HTTPError, ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise _unreadable(url)
-    return found
-
-
-def _unreadable(where: str) -> Unavailable:
-    return Unavailable("the identity provider's description or keys can't be read", where=where, advice="try again", retry=True)
 
 
 def _provider(token: str, people: People) -> tuple[str, ProviderEntry]:
@@ -149,7 +98,7 @@ def _provider(token: str, people: People) -> tuple[str, ProviderEntry]:
     return str(issuer), provider
 
 
-def _key(token: str, keys: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+def _key(token: str, keys: Keys) -> Mapping[str, Any]:
     """Which of the provider's keys is meant."""
     import jwt
 
@@ -199,17 +148,29 @@ def _require_this(claims: Mapping[str, Any], issuer: str, provider: ProviderEntr
         refuse("the ID token is not valid yet", _AGAIN)
     if claim.at >= ends:
         refuse("the ID token has expired", _AGAIN)
+    if not provider.without_auth_time or "auth_time" in claims:
+        _require_signed_in(_moment(claims, "auth_time", _NO_SIGN_IN), made)
     return ends - made
 
 
-def _moment(claims: Mapping[str, Any], name: str) -> datetime:
+def _require_signed_in(when: datetime, made: datetime) -> None:
+    """Stops a token of a session that was open: any program of that person's machine can have one, for a plan of its own.
+
+    The nonce is of one asking, so the token is younger than that; this says that the person signed in for it.
+    """
+    if not -_SKEW <= made - when <= _ACTIVE:
+        advice = f"{_AGAIN}; or have the provider take prompt=login and max_age=0"
+        refuse("the ID token is of a session that was open already: nobody signed in for it", advice)
+
+
+def _moment(claims: Mapping[str, Any], name: str, advice: str = _AGAIN) -> datetime:
     value = claims.get(name)
     try:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError
         return datetime.fromtimestamp(value, UTC)
     except (ValueError, OverflowError, OSError):
-        refuse(f"the ID token has no {name}, or none that is a time", _AGAIN)
+        refuse(f"the ID token has no {name}, or none that is a time", advice)
 
 
 def _person(claims: Mapping[str, Any], provider: ProviderEntry, people: People) -> Person:
