@@ -209,7 +209,9 @@ def require_cleared(approver: Person | None, classes: RunClasses) -> None:
 
 
 def _require_role(person: Person, has: bool) -> None:
-    if not has:
-        command = f"gatehouse people add {person.person} --role approver"
-        more = f", or the registry's keeper run: {command}; where a certificate's authority has groups, one that has the role has to be in it too"
-        _no("this person has not the role approver", f"have an approver answer{more}")
+    if has:
+        return
+    if "approver" in person.roles:  # by the registry, and not by what proved the person
+        _no("this person has not the role approver in any group of this proof", "be put into such a group where the proof is made, and answer again")
+    command = f"gatehouse people add {person.person} --role approver"
+    _no("this person has not the role approver", f"have an approver answer, or the registry's keeper run: {command}")
