@@ -15,10 +15,12 @@ from prefect_gatehouse.manifest.treatment import Treatment
 from prefect_gatehouse.policy.cedar import load_policy
 from prefect_gatehouse.policy.rules import ClassedColumn, TierRules
 from prefect_gatehouse.run.policy_questions import ask_re_identify, ask_read_source, ask_request, ask_secret, ask_submit, ask_write_back
+from prefect_gatehouse.run.standing import Standing
 from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.settings import Settings
 from tests.support.plans import admitted_run, plan_for, tier_rules, write_project
 
+STANDING = Standing(promoted=True, simulated=True, unsigned=())
 POLICY = load_policy(Settings().policies)
 ANN = Requester(person="ann", method="ssh", clearance=DataClass.RESTRICTED)
 NOBODY = Requester(person="unverified", method="unverified", clearance=DataClass.RESTRICTED)
@@ -50,24 +52,24 @@ def changed(plan: Plan, tier: TierRules | None = None, treatments: tuple[Treatme
 def test_request(folder: Path) -> None:
     """Permitted in its own environment with the tier's backends; otherwise denied with identifier and sentence."""
     admitted = admitted_run(folder)
-    assert ask_request(POLICY, admitted.manifest, ANN, admitted.tier, admitted.classes, "local").reasons == ("permitted",)
+    assert ask_request(POLICY, admitted.manifest, ANN, admitted.tier, admitted.classes, "local", STANDING).reasons == ("permitted",)
     with pytest.raises(Denied, match=r"another environment .* \[environment-mismatch\]"):
-        ask_request(POLICY, admitted.manifest, ANN, admitted.tier, admitted.classes, "production")
+        ask_request(POLICY, admitted.manifest, ANN, admitted.tier, admitted.classes, "production", STANDING)
     with pytest.raises(Denied, match="backend-not-in-tier"):
-        ask_request(POLICY, admitted.manifest, ANN, tier_rules(backends=("aer",)), admitted.classes, "local")
+        ask_request(POLICY, admitted.manifest, ANN, tier_rules(backends=("aer",)), admitted.classes, "local", STANDING)
 
 
 def test_unverified_requester_where_the_tier_does_not_admit_it(folder: Path) -> None:
     """Nobody's request is the tier's to admit."""
     admitted = admitted_run(folder)
-    assert ask_request(POLICY, admitted.manifest, NOBODY, tier_rules(unverified_requests=True), admitted.classes, "local").allowed
+    assert ask_request(POLICY, admitted.manifest, NOBODY, tier_rules(unverified_requests=True), admitted.classes, "local", STANDING).allowed
     with pytest.raises(Denied, match=r"nobody signed .* \[unverified-requester\]"):
-        ask_request(POLICY, admitted.manifest, NOBODY, tier_rules(unverified_requests=False), admitted.classes, "local")
+        ask_request(POLICY, admitted.manifest, NOBODY, tier_rules(unverified_requests=False), admitted.classes, "local", STANDING)
 
 
 def test_submit(plan: Plan) -> None:
     """Approvals, class, cost and backends are looked at again, each alone decides."""
-    assert ask_submit(POLICY, plan, 1, "local", RESTRICTED).allowed
+    assert ask_submit(POLICY, plan, 1, "local", RESTRICTED, STANDING).allowed
     dear = tuple(item.model_copy(update={"cost_first_round": Decimal("5.000001")}) for item in plan.body.backends[:1]) + plan.body.backends[1:]
     kept = (Treatment(column="x", data_class=DataClass.RESTRICTED, rule="keep"),)
     cases = [
@@ -82,7 +84,7 @@ def test_submit(plan: Plan) -> None:
     ]
     for forbid, asked, approvals, environment in cases:
         with pytest.raises(Denied) as caught:
-            ask_submit(POLICY, asked, approvals, environment, RESTRICTED)
+            ask_submit(POLICY, asked, approvals, environment, RESTRICTED, STANDING)
         assert f"[{forbid}]" in caught.value.message and caught.value.message.count("[") == 1
 
 
@@ -90,14 +92,14 @@ def test_cost_of_less_than_a_microdollar_is_not_lost(plan: Plan) -> None:
     """An envelope of nothing admits nothing that costs anything."""
     dear = tuple(item.model_copy(update={"cost_first_round": Decimal("0.0000004")}) for item in plan.body.backends)
     with pytest.raises(Denied, match="cost-above-envelope"):
-        ask_submit(POLICY, changed(plan, backends=dear, cost=Decimal(0)), 1, "local", RESTRICTED)
+        ask_submit(POLICY, changed(plan, backends=dear, cost=Decimal(0)), 1, "local", RESTRICTED, STANDING)
 
 
 def test_a_cost_beyond_every_number_is_a_no(plan: Plan) -> None:
     """A price that does not fit Cedar's numbers is denied, not wrapped around."""
     dear = tuple(item.model_copy(update={"cost_first_round": Decimal(10) ** 15}) for item in plan.body.backends)
     with pytest.raises(Denied):
-        ask_submit(POLICY, changed(plan, backends=dear), 1, "local", RESTRICTED)
+        ask_submit(POLICY, changed(plan, backends=dear), 1, "local", RESTRICTED, STANDING)
 
 
 def test_secrets(folder: Path) -> None:
@@ -127,7 +129,7 @@ def test_clearance_is_the_present_one(plan: Plan) -> None:
     """Who was cleared when the run was admitted and is not any more: nothing is submitted, written or turned back."""
     assert plan.admitted.requester.clearance is RESTRICTED
     for ask in (
-        lambda clearance: ask_submit(POLICY, plan, 1, "local", clearance),
+        lambda clearance: ask_submit(POLICY, plan, 1, "local", clearance, STANDING),
         lambda clearance: ask_write_back(POLICY, plan, True, "local", clearance),
         lambda clearance: ask_re_identify(POLICY, plan, True, "local", clearance),
     ):
@@ -153,7 +155,7 @@ def test_a_system_that_takes_less(plan: Plan) -> None:
     lower = system_takes(plan, DataClass.CONFIDENTIAL)
     admitted = lower.admitted
     for ask in (
-        lambda: ask_request(POLICY, admitted.manifest, ANN, admitted.tier, admitted.classes, "local"),
+        lambda: ask_request(POLICY, admitted.manifest, ANN, admitted.tier, admitted.classes, "local", STANDING),
         lambda: ask_write_back(POLICY, lower, True, "local", RESTRICTED),
         lambda: ask_re_identify(POLICY, lower, True, "local", RESTRICTED),
     ):
@@ -170,7 +172,7 @@ def test_the_rules_of_the_class_decide(folder: Path, change: dict[str, object], 
     admitted = admitted_run(folder)
     classes = admitted.classes.model_copy(update={"rules": admitted.classes.rules.model_copy(update=change)})
     with pytest.raises(Denied, match=rf"\[{forbid}\]"):
-        ask_request(POLICY, admitted.manifest, ANN, admitted.tier, classes, "local")
+        ask_request(POLICY, admitted.manifest, ANN, admitted.tier, classes, "local", STANDING)
 
 
 def test_a_shifted_date_counts_with_its_subject(plan: Plan) -> None:
@@ -178,10 +180,10 @@ def test_a_shifted_date_counts_with_its_subject(plan: Plan) -> None:
     shifted = (Treatment(column="when", data_class=DataClass.PUBLIC, rule="shift_dates"),)
     high = (ClassedColumn(column="when", data_class=RESTRICTED, because=("subject",)),)
     strict = changed(plan, tier_rules(highest_class=DataClass.INTERNAL), shifted)
-    assert ask_submit(POLICY, strict, 1, "local", RESTRICTED).allowed
+    assert ask_submit(POLICY, strict, 1, "local", RESTRICTED, STANDING).allowed
     classes = plan.body.classes.model_copy(update={"features": high})
     with pytest.raises(Denied, match="class-above-tier"):
-        ask_submit(POLICY, changed(plan, tier_rules(highest_class=DataClass.INTERNAL), shifted, classes=classes), 1, "local", RESTRICTED)
+        ask_submit(POLICY, changed(plan, tier_rules(highest_class=DataClass.INTERNAL), shifted, classes=classes), 1, "local", RESTRICTED, STANDING)
 
 
 def test_read_source(folder: Path) -> None:
@@ -209,12 +211,16 @@ def test_an_advice_can_be_pasted(folder: Path) -> None:
     """Names in braces are the question's own: the requester, the class, the environment; a request that nobody signed has to be signed."""
     admitted = admitted_run(folder)
     with pytest.raises(Denied) as told:
-        ask_request(POLICY, admitted.manifest, ANN.model_copy(update={"clearance": DataClass.PUBLIC}), admitted.tier, admitted.classes, "local")
+        ask_request(
+            POLICY, admitted.manifest, ANN.model_copy(update={"clearance": DataClass.PUBLIC}), admitted.tier, admitted.classes, "local", STANDING
+        )
     assert f"gatehouse people add ann --role requester --clearance {admitted.classes.output_class}" in told.value.advice
     with pytest.raises(Denied) as told:
-        ask_request(POLICY, admitted.manifest, NOBODY.model_copy(update={"clearance": DataClass.PUBLIC}), admitted.tier, admitted.classes, "local")
+        ask_request(
+            POLICY, admitted.manifest, NOBODY.model_copy(update={"clearance": DataClass.PUBLIC}), admitted.tier, admitted.classes, "local", STANDING
+        )
     assert "people add" not in told.value.advice and "gatehouse run" in told.value.advice
     with pytest.raises(Denied) as told:
-        ask_request(POLICY, admitted.manifest, ANN, admitted.tier, admitted.classes, "production")
+        ask_request(POLICY, admitted.manifest, ANN, admitted.tier, admitted.classes, "production", STANDING)
     assert f"GATEHOUSE_ENVIRONMENT is {admitted.manifest.environment}" in told.value.advice
     assert "{" not in told.value.advice
