@@ -57,6 +57,7 @@ def put_example_in(pipeline: Any, reference: str) -> None:
     assert runpy.run_path(str(EXAMPLE / "source.py"))["write_source"](pipeline.zone / "source.csv") == PATIENTS
 
 
+@pytest.mark.timeout(1200)  # whoever asks for Vault first builds it
 @pytest.mark.parametrize("store", ["vault", "secrets-manager"])
 def test_the_example_writes_back_through_a_secret_store(store: str, make_pipeline: Any, request: pytest.FixtureRequest) -> None:
     """All patients arrive; the ledger names block and version of the lease; neither address nor sign-in is in any file of the home."""
