@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from prefect_gatehouse.cli.acts import Listing, end, fields
 from prefect_gatehouse.cli.output import emit, gatehouse_command, table
 from prefect_gatehouse.cli.paths import PATH
 from prefect_gatehouse.plurals import counted
@@ -54,46 +55,40 @@ def _list(everything: bool, as_json: bool) -> None:
 
     settings = load_settings()
     with open_ledger(settings) as ledger:
-        found = [each for each in known(settings, ledger) if everything or not each.void]
+        found = known(settings, ledger)
 
-    def render() -> None:
-        if not found:
-            click.echo("no classification counts")
-            return
-        headers = ("Event", "Tenant", "Source", "On (UTC)", "By", "Columns", *(("State",) if everything else ()))
-        table("Classifications", headers, [_row(each, everything) for each in found])
-
-    emit([_as_dict(each) for each in found], as_json, render)
+    _CLASSIFICATIONS.show(found, everything, as_json)
 
 
-def _row(each: Classification, everything: bool) -> tuple[str, ...]:
+def _row(each: Classification) -> tuple[str, ...]:
     event = each.event
     fact = event.fact
     columns = ", ".join(f"{name}: {data_class}" for name, data_class in fact.columns.items())
-    cells = (str(event.seq), fact.tenant, fact.named, event.at[:16].replace("T", " "), fact.person, columns)
-    return (*cells, each.void or "counts") if everything else cells
+    return (str(event.seq), fact.tenant, fact.named, event.at[:16].replace("T", " "), fact.person, columns)
 
 
 def _as_dict(each: Classification) -> dict[str, Any]:
-    event = each.event
-    said = {**event.fact.model_dump(mode="json", exclude={"signature", "key", "action"}), "event": event.seq, "at": event.at}
-    return {**said, "counts": not each.void, "why_not": each.void}
+    return {**fields(each.event), "counts": not each.void, "why_not": each.void}
 
 
 @click.argument("classification")
 @click.option("--reason", required=True, help="Why, for whoever asks later.")
 def _withdraw(classification: str, reason: str, as_json: bool) -> None:
     """End CLASSIFICATION, named by its event's number, at once: every column of the source is restricted until somebody signs again."""
-    from prefect_gatehouse.ledger.opening import open_ledger
     from prefect_gatehouse.operate.classification import withdraw
-    from prefect_gatehouse.settings import load_settings
 
-    settings = load_settings()
-    with open_ledger(settings) as ledger:
-        event = withdraw(settings, ledger, classification, reason)
-    data = {"classification": event.fact.classification, "event": event.seq, "person": event.fact.person}
-    emit(data, as_json, lambda: click.echo(f"classification {classification} is withdrawn; signed by {event.fact.person} [{event.seq}]"))
+    end(withdraw, classification, reason, "classification", "is withdrawn", as_json)
 
+
+_CLASSIFICATIONS = Listing(
+    title="Classifications",
+    headers=("Event", "Tenant", "Source", "On (UTC)", "By", "Columns"),
+    row=_row,
+    as_dict=_as_dict,
+    void=lambda each: each.void,
+    counts="counts",
+    nothing="no classification counts",
+)
 
 command.add_command(gatehouse_command("sign", "Sign the classes of a source.")(_sign))
 command.add_command(gatehouse_command("list", "List the classifications that count.")(_list))

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prefect_gatehouse.cli.output import emit, gatehouse_command, table
+from prefect_gatehouse.cli.acts import Listing, end, fields
+from prefect_gatehouse.cli.output import emit, gatehouse_command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from prefect_gatehouse.ledger.store import Event
     from prefect_gatehouse.operate.exceptions import Known
 
 
@@ -52,7 +50,7 @@ def _revoke(exception: str, reason: str, as_json: bool) -> None:
     """End EXCEPTION, named by its event's number, at once; a run that needs it is denied at its next question."""
     from prefect_gatehouse.operate.exceptions import revoke
 
-    _act(revoke, exception, reason, "is revoked", as_json)
+    end(revoke, exception, reason, "exception", "is revoked", as_json)
 
 
 @click.argument("exception")
@@ -61,18 +59,7 @@ def _review(exception: str, reason: str, as_json: bool) -> None:
     """Sign that you have looked at EXCEPTION and that it stays; neither its owner nor who granted it may."""
     from prefect_gatehouse.operate.exceptions import review
 
-    _act(review, exception, reason, "was reviewed", as_json)
-
-
-def _act(act: Callable[..., Event[Any]], exception: str, reason: str, done: str, as_json: bool) -> None:
-    from prefect_gatehouse.ledger.opening import open_ledger
-    from prefect_gatehouse.settings import load_settings
-
-    settings = load_settings()
-    with open_ledger(settings) as ledger:
-        event = act(settings, ledger, exception, reason)
-    data = {"exception": event.fact.exception, "event": event.seq, "person": event.fact.person}
-    emit(data, as_json, lambda: click.echo(f"exception {exception} {done}; signed by {event.fact.person} [{event.seq}]"))
+    end(review, exception, reason, "exception", "was reviewed", as_json)
 
 
 @click.option("--all", "everything", is_flag=True, help="Also those that do not count any more, and why.")
@@ -84,36 +71,40 @@ def _list(everything: bool, as_json: bool) -> None:
 
     settings = load_settings()
     with open_ledger(settings) as ledger:
-        found = [each for each in known(settings, ledger) if everything or not each.granted.void]
+        found = known(settings, ledger)
 
-    def render() -> None:
-        if not found:
-            click.echo("no exception holds")
-            return
-        headers = ("Event", "Rule", "For", "Until (UTC)", "Owner", "Granted by", "Ticket", "Runs", "Reviewed", *(("State",) if everything else ()))
-        table("Exceptions", headers, [_row(each, everything) for each in found])
-        for each in found:
-            fact = each.granted.event.fact
-            click.echo(f"{each.granted.event.seq}: risk: {fact.residual_risk}; instead: {fact.compensating_control}; why: {fact.reason}")
-
-    emit([_as_dict(each) for each in found], as_json, render)
+    _EXCEPTIONS.show(found, everything, as_json)
 
 
-def _row(each: Known, everything: bool) -> tuple[str, ...]:
+def _behind(each: Known) -> str:
+    fact = each.granted.event.fact
+    return f"{each.granted.event.seq}: risk: {fact.residual_risk}; instead: {fact.compensating_control}; why: {fact.reason}"
+
+
+def _row(each: Known) -> tuple[str, ...]:
     event = each.granted.event
     fact = event.fact
     whose = f"{fact.tenant}/{fact.pipeline}" if fact.pipeline else fact.tenant
     reviewed = f"{each.reviews[-1].at[:10]} {each.reviews[-1].fact.person}" if each.reviews else "never"
-    cells = (str(event.seq), fact.rule, whose, f"{fact.expires:%Y-%m-%d %H:%M}", fact.owner, fact.person, fact.ticket, str(each.runs), reviewed)
-    return (*cells, each.granted.void or "holds") if everything else cells
+    return (str(event.seq), fact.rule, whose, f"{fact.expires:%Y-%m-%d %H:%M}", fact.owner, fact.person, fact.ticket, str(each.runs), reviewed)
 
 
 def _as_dict(each: Known) -> dict[str, Any]:
-    event = each.granted.event
     reviews = [{"person": review.fact.person, "at": review.at, "reason": review.fact.reason} for review in each.reviews]
-    said = {**event.fact.model_dump(mode="json", exclude={"signature", "key", "action"}), "event": event.seq, "at": event.at}
-    return {**said, "holds": not each.granted.void, "why_not": each.granted.void, "runs": each.runs, "reviews": reviews}
+    void = each.granted.void
+    return {**fields(each.granted.event), "holds": not void, "why_not": void, "runs": each.runs, "reviews": reviews}
 
+
+_EXCEPTIONS = Listing(
+    title="Exceptions",
+    headers=("Event", "Rule", "For", "Until (UTC)", "Owner", "Granted by", "Ticket", "Runs", "Reviewed"),
+    row=_row,
+    as_dict=_as_dict,
+    void=lambda each: each.granted.void,
+    counts="holds",
+    nothing="no exception holds",
+    more=_behind,
+)
 
 command.add_command(gatehouse_command("grant", "Grant an exception to a rule.")(_grant))
 command.add_command(gatehouse_command("list", "List the exceptions that hold.")(_list))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prefect_gatehouse.cli.output import emit, gatehouse_command, table
+from prefect_gatehouse.cli.acts import Listing, end, fields
+from prefect_gatehouse.cli.output import emit, gatehouse_command
 from prefect_gatehouse.cli.paths import PATH
 from prefect_gatehouse.plurals import counted
 
@@ -81,46 +82,40 @@ def _list(everything: bool, as_json: bool) -> None:
 
     settings = load_settings()
     with open_ledger(settings) as ledger:
-        found = [each for each in known(settings, ledger) if everything or not each.void]
+        found = known(settings, ledger)
 
-    def render() -> None:
-        if not found:
-            click.echo("no promotion counts")
-            return
-        headers = ("Event", "Pipeline", "Workload", "Into", "On (UTC)", "By", "Ticket", "Runs", "Fallbacks", *(("State",) if everything else ()))
-        table("Promotions", headers, [_row(each, everything) for each in found])
-
-    emit([_as_dict(each) for each in found], as_json, render)
+    _PROMOTIONS.show(found, everything, as_json)
 
 
-def _row(each: Promotion, everything: bool) -> tuple[str, ...]:
+def _row(each: Promotion) -> tuple[str, ...]:
     event = each.event
     fact = event.fact
-    at = event.at[:16].replace("T", " ")
-    cells = (str(event.seq), f"{fact.tenant}/{fact.pipeline}", fact.workload[:12], fact.tier, at, fact.person, fact.ticket)
-    return (*cells, str(len(fact.runs)), f"{fact.fallbacks} of {fact.jobs}", *((each.void or "counts",) if everything else ()))
+    at, rests = event.at[:16].replace("T", " "), (str(len(fact.runs)), f"{fact.fallbacks} of {fact.jobs}")
+    return (str(event.seq), f"{fact.tenant}/{fact.pipeline}", fact.workload[:12], fact.tier, at, fact.person, fact.ticket, *rests)
 
 
 def _as_dict(each: Promotion) -> dict[str, Any]:
-    event = each.event
-    said = {**event.fact.model_dump(mode="json", exclude={"signature", "key", "action"}), "event": event.seq, "at": event.at}
-    return {**said, "counts": not each.void, "why_not": each.void}
+    return {**fields(each.event), "counts": not each.void, "why_not": each.void}
 
 
 @click.argument("promotion")
 @click.option("--reason", required=True, help="Why, for whoever asks later.")
 def _withdraw(promotion: str, reason: str, as_json: bool) -> None:
     """End PROMOTION, named by its event's number, at once; a run that stands on it is denied at its next submission."""
-    from prefect_gatehouse.ledger.opening import open_ledger
     from prefect_gatehouse.operate.promotion import withdraw
-    from prefect_gatehouse.settings import load_settings
 
-    settings = load_settings()
-    with open_ledger(settings) as ledger:
-        event = withdraw(settings, ledger, promotion, reason)
-    data = {"promotion": event.fact.promotion, "event": event.seq, "person": event.fact.person}
-    emit(data, as_json, lambda: click.echo(f"promotion {promotion} is withdrawn; signed by {event.fact.person} [{event.seq}]"))
+    end(withdraw, promotion, reason, "promotion", "is withdrawn", as_json)
 
+
+_PROMOTIONS = Listing(
+    title="Promotions",
+    headers=("Event", "Pipeline", "Workload", "Into", "On (UTC)", "By", "Ticket", "Runs", "Fallbacks"),
+    row=_row,
+    as_dict=_as_dict,
+    void=lambda each: each.void,
+    counts="counts",
+    nothing="no promotion counts",
+)
 
 promote = gatehouse_command("promote", "Let a workload into the next tier, on what it did in the tier below.")(_promote)
 promotions.add_command(gatehouse_command("list", "List the promotions that count.")(_list))

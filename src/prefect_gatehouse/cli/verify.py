@@ -16,32 +16,15 @@ from prefect_gatehouse.plurals import counted
 @click.option("--root", "expected", help="A root that you kept elsewhere; must be among the signed heads.")
 def _verify(key: Path | None, expected: str | None, as_json: bool) -> None:
     """Recompute every hash, the chain, the Merkle tree and every signature of the ledger, and the digests of what is kept beside it."""
-    from prefect_gatehouse.errors import InputError
-    from prefect_gatehouse.evidence import kept, signed
-    from prefect_gatehouse.evidence.approvals import problems
-    from prefect_gatehouse.ledger.note import VerifierKey
+    from prefect_gatehouse.evidence.examine import examine, trusted_key
     from prefect_gatehouse.ledger.opening import open_ledger
     from prefect_gatehouse.ledger.seal import count_unsealed, newest_copy, roots
-    from prefect_gatehouse.ledger.verify import verify
     from prefect_gatehouse.settings import load_settings
 
     settings = load_settings()
-    path = key or settings.home / "ledger.vkey"
-    if key is None and not path.exists():
-        advice = "a head is signed when a run ends, and by: gatehouse clean-up; elsewhere give --key and GATEHOUSE_LEDGER_URL"
-        raise InputError("nothing in this ledger has been signed yet", where=str(path), advice=advice)
-    try:
-        trusted = VerifierKey.parse(path.read_text())
-    except (OSError, UnicodeDecodeError):
-        raise InputError("the ledger's key can't be read", where=str(path), advice="give the file ledger.vkey with --key") from None
-    except InputError as error:
-        raise InputError(error.message, where=str(path), advice=error.advice) from None
+    trusted = trusted_key(settings, key)
     with open_ledger(settings) as ledger:
-        found = verify(ledger, trusted, newest_copy(settings.home, trusted))
-        if found.ok:  # what an approval says counts only where the events are what was written
-            found.problems.extend(problems(ledger))
-            found.problems.extend(signed.problems(ledger))
-            found.problems.extend(kept.problems(settings, ledger))
+        found = examine(settings, ledger, trusted)
         unsealed = count_unsealed(ledger)
         if found.heads and (settings.home / "ledger.key").exists() and newest_copy(settings.home, trusted) is None:
             found.problems.append("this home signs heads, and its copy of the newest one (ledger.head) is missing or not signed by this key")

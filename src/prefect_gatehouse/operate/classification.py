@@ -13,6 +13,7 @@ from prefect_gatehouse.ledger.events import ClassesAct, ClassesSigned, ClassesWi
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.load import load_manifest
+from prefect_gatehouse.operate.acts import numbered, record_about
 from prefect_gatehouse.operate.budgets import line_of
 from prefect_gatehouse.operate.signing import record
 from prefect_gatehouse.policy.acts import signatories
@@ -67,18 +68,8 @@ def withdraw(settings: Settings, ledger: Ledger, number: str, reason: str) -> Ev
         InputError: There is none of this number, or the caller has no usable signing key.
         Denied: The caller is no data owner, or is in quarantine.
     """
-    found = [event for event in ledger.facts(ClassesSigned) if number in {str(event.seq), event.fact.classification}]
-    if not found:
-        raise InputError("there is no such classification", where="classification", advice="see them with: gatehouse classes list")
-    act = str(uuid.uuid4())
-    said = {
-        "action": "withdraw-classification",
-        "classification": found[0].fact.classification,
-        "reason": line_of(reason, "--reason"),
-        "environment": settings.environment,
-        "act": act,
-    }
-    return record(settings, ledger, ClassesWithdrawn, said, act, "a classification is withdrawn")
+    given = numbered(ledger, ClassesSigned, number, "gatehouse classes list")
+    return record_about(settings, ledger, given, ClassesWithdrawn, "withdraw-classification", reason, "a classification is withdrawn")
 
 
 def known(settings: Settings, ledger: Ledger) -> list[Classification]:

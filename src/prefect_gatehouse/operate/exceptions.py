@@ -21,6 +21,7 @@ from prefect_gatehouse.ledger.events import (
 )
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.fields import Name
+from prefect_gatehouse.operate.acts import numbered, record_about
 from prefect_gatehouse.operate.budgets import line_of
 from prefect_gatehouse.operate.signing import record
 from prefect_gatehouse.policy.acts import signatories
@@ -29,6 +30,8 @@ from prefect_gatehouse.policy.exceptions import LONGEST, Granted, granted, requi
 from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.value import Value
+
+_SEE = "gatehouse exceptions list"
 
 
 class Wanted(Value):
@@ -154,7 +157,8 @@ def revoke(settings: Settings, ledger: Ledger, number: str, reason: str) -> Even
         InputError: There is none of this number, or the caller has no usable signing key.
         Denied: The caller may not approve, or is in quarantine.
     """
-    return record(settings, ledger, ExceptionRevoked, *_about(settings, ledger, number, "revoke-exception", reason), "an exception is revoked")
+    given = numbered(ledger, ExceptionGranted, number, _SEE)
+    return record_about(settings, ledger, given, ExceptionRevoked, "revoke-exception", reason, "an exception is revoked")
 
 
 def review(settings: Settings, ledger: Ledger, number: str, reason: str) -> Event[ExceptionReviewed]:
@@ -164,26 +168,11 @@ def review(settings: Settings, ledger: Ledger, number: str, reason: str) -> Even
         InputError: There is none of this number, or the caller has no usable signing key.
         Denied: The caller may not approve, owns or granted it, or is in quarantine.
     """
-    granted_ = _numbered(ledger, number).fact
+    given = numbered(ledger, ExceptionGranted, number, _SEE)
 
     def refuse(fact: ExceptionReviewed) -> None:
-        if fact.person in {granted_.owner, granted_.person}:
+        if fact.person in {given.fact.owner, given.fact.person}:
             advice = "have another approver look at it"
             raise Denied("an exception is reviewed by another person than its owner and who granted it", where="exception", advice=advice)
 
-    return record(
-        settings, ledger, ExceptionReviewed, *_about(settings, ledger, number, "review-exception", reason), "an exception is reviewed", refuse
-    )
-
-
-def _about(settings: Settings, ledger: Ledger, number: str, action: str, reason: str) -> tuple[dict[str, str], str]:
-    fact, act = _numbered(ledger, number).fact, str(uuid.uuid4())
-    said = {"action": action, "exception": fact.exception, "reason": line_of(reason, "--reason"), "environment": settings.environment, "act": act}
-    return said, act
-
-
-def _numbered(ledger: Ledger, number: str) -> Event[ExceptionGranted]:
-    found = [event for event in ledger.facts(ExceptionGranted) if number in {str(event.seq), event.fact.exception}]
-    if not found:
-        raise InputError("there is no such exception", where="exception", advice="see them with: gatehouse exceptions list")
-    return found[0]
+    return record_about(settings, ledger, given, ExceptionReviewed, "review-exception", reason, "an exception is reviewed", refuse)

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import get_args
 
 from prefect_gatehouse.canonical import Json
 from prefect_gatehouse.errors import Denied, InputError, Tampered
-from prefect_gatehouse.evidence import approvals, signed
+from prefect_gatehouse.evidence.examine import examine, trusted_key
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.events import PromotionAct, PromotionWithdrawn, WorkloadPromoted
-from prefect_gatehouse.ledger.note import VerifierKey
-from prefect_gatehouse.ledger.seal import newest_copy
 from prefect_gatehouse.ledger.store import Event, Ledger
-from prefect_gatehouse.ledger.verify import verify
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.manifest.models import Manifest
+from prefect_gatehouse.operate.acts import numbered, record_about
 from prefect_gatehouse.operate.budgets import line_of
 from prefect_gatehouse.operate.signing import record
 from prefect_gatehouse.policy.acts import signatories
@@ -89,12 +86,7 @@ def _missing(found: Record, tier: TierRules, below: str) -> list[str]:
 
 
 def _require_sound(settings: Settings, ledger: Ledger) -> None:
-    path = settings.home / "ledger.vkey"
-    if not path.exists():
-        raise InputError("nothing in this ledger has been signed yet", where=str(path), advice="a head is signed when a run ends")
-    trusted = VerifierKey.parse(path.read_text())
-    sound = verify(ledger, trusted, newest_copy(settings.home, trusted)).ok
-    if not sound or any(True for _ in chain(approvals.problems(ledger), signed.problems(ledger))):
+    if not examine(settings, ledger, trusted_key(settings)).ok:
         raise Tampered("the ledger is not what was signed, so nothing can rest on it", where="ledger", advice="run: gatehouse verify")
 
 
@@ -146,18 +138,8 @@ def withdraw(settings: Settings, ledger: Ledger, number: str, reason: str) -> Ev
         InputError: There is none of this number, or the caller has no usable signing key.
         Denied: The caller may not approve, or is in quarantine.
     """
-    found = [event for event in ledger.facts(WorkloadPromoted) if number in {str(event.seq), event.fact.promotion}]
-    if not found:
-        raise InputError("there is no such promotion", where="promotion", advice="see them with: gatehouse promotions list")
-    act = str(uuid.uuid4())
-    said = {
-        "action": "withdraw-promotion",
-        "promotion": found[0].fact.promotion,
-        "reason": line_of(reason, "--reason"),
-        "environment": settings.environment,
-        "act": act,
-    }
-    return record(settings, ledger, PromotionWithdrawn, said, act, "a promotion is withdrawn")
+    given = numbered(ledger, WorkloadPromoted, number, "gatehouse promotions list")
+    return record_about(settings, ledger, given, PromotionWithdrawn, "withdraw-promotion", reason, "a promotion is withdrawn")
 
 
 def known(settings: Settings, ledger: Ledger) -> list[Promotion]:

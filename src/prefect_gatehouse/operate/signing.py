@@ -21,7 +21,7 @@ from prefect_gatehouse.vocabulary import Role
 A = TypeVar("A", bound=SignedAct)
 
 
-def _anybody(fact: SignedAct) -> None:
+def anybody(fact: SignedAct) -> None:
     """Whoever may approve."""
 
 
@@ -32,7 +32,7 @@ def record(
     statement: Mapping[str, Json],
     act: str,
     what: str,
-    refuse: Callable[[A], None] = _anybody,
+    refuse: Callable[[A], None] = anybody,
 ) -> Event[A]:
     """Signs a statement and records it, under a signed head.
 

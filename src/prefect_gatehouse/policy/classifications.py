@@ -15,6 +15,7 @@ from prefect_gatehouse.manifest.columns import Drop, ShiftDates
 from prefect_gatehouse.manifest.data import Data
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.policy.acts import Signatories
+from prefect_gatehouse.policy.given import judged
 from prefect_gatehouse.policy.quarantine import Quarantines
 
 
@@ -37,18 +38,7 @@ def classifications(acts: Iterable[Event[ClassesAct]], known: Signatories, quara
     Raises:
         Tampered: The registry can't be read.
     """
-    acts = list(acts)
-    # By its kind: a withdrawal of a newer release, which this one can't read whole, is one all the same.
-    withdrawn = {str(event.data.get("classification")) for event in acts if event.kind == ClassesWithdrawn.kind}
-    found = []
-    for event in acts:
-        fact = event.fact
-        if isinstance(fact, ClassesSigned):
-            void = "withdrawn" if fact.classification in withdrawn else known.why_void(event)
-            if not void and quarantines.of("principal", fact.person) is not None:
-                void = "its person is in quarantine"
-            found.append(Classification(event, void))  # type: ignore[arg-type]
-    return found
+    return judged(acts, ClassesSigned, ClassesWithdrawn, "withdrawn", known, quarantines, Classification)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from prefect_gatehouse.ledger.events import ExceptionAct, ExceptionGranted, Exce
 from prefect_gatehouse.ledger.store import Event
 from prefect_gatehouse.policy.acts import Signatories
 from prefect_gatehouse.policy.decision import Decision
+from prefect_gatehouse.policy.given import judged
 from prefect_gatehouse.policy.interface import Policy, Question
 from prefect_gatehouse.policy.quarantine import Quarantines
 
@@ -58,38 +59,18 @@ def granted(acts: Iterable[Event[ExceptionAct]], known: Signatories, quarantines
     Raises:
         Tampered: The registry can't be read.
     """
-    acts = list(acts)
-    # By its kind: a revocation of a newer release, which this one can't read whole, is one all the same; a grant of one is none.
-    revoked = {str(event.data.get("exception")) for event in acts if event.kind == ExceptionRevoked.kind}
-    return [
-        Granted(event, _void(event, event.fact, known, quarantines, now, revoked))  # type: ignore[arg-type]
-        for event in acts
-        if isinstance(event.fact, ExceptionGranted)
-    ]
 
+    def own(event: Event[ExceptionGranted]) -> str:
+        fact = event.fact
+        if now >= fact.expires:
+            return "expired"
+        if fact.expires - event.when > LONGEST:
+            return f"longer than {LONGEST.days} days"
+        if fact.person == fact.owner:
+            return "its owner granted it"
+        return "its owner is not in the registry" if all(each.person != fact.owner for each in known.everybody) else ""
 
-def _void(
-    event: Event[ExceptionAct],
-    fact: ExceptionGranted,
-    known: Signatories,
-    quarantines: Quarantines,
-    now: datetime,
-    revoked: Collection[str],
-) -> str:
-    if fact.exception in revoked:
-        return "revoked"
-    if now >= fact.expires:
-        return "expired"
-    if fact.expires - event.when > LONGEST:
-        return f"longer than {LONGEST.days} days"
-    void = known.why_void(event)
-    if void:
-        return void
-    if fact.person == fact.owner:
-        return "its owner granted it"
-    if all(each.person != fact.owner for each in known.everybody):
-        return "its owner is not in the registry"
-    return "its person is in quarantine" if quarantines.of("principal", fact.person) is not None else ""
+    return judged(acts, ExceptionGranted, ExceptionRevoked, "revoked", known, quarantines, Granted, own)
 
 
 class Excepting:

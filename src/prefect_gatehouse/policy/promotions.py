@@ -7,12 +7,13 @@ there.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from prefect_gatehouse.ledger.events import PromotionAct, PromotionWithdrawn, WorkloadPromoted
 from prefect_gatehouse.ledger.store import Event
 from prefect_gatehouse.policy.acts import Signatories
+from prefect_gatehouse.policy.given import judged
 from prefect_gatehouse.policy.quarantine import Quarantines
 
 
@@ -41,20 +42,4 @@ def promotions(acts: Iterable[Event[PromotionAct]], known: Signatories, quaranti
     Raises:
         Tampered: The registry can't be read.
     """
-    acts = list(acts)
-    # By its kind: a withdrawal of a newer release, which this one can't read whole, is one all the same; a promotion of one is none.
-    withdrawn = {str(event.data.get("promotion")) for event in acts if event.kind == PromotionWithdrawn.kind}
-    return [
-        Promotion(event, _void(event, event.fact, known, quarantines, withdrawn))  # type: ignore[arg-type]
-        for event in acts
-        if isinstance(event.fact, WorkloadPromoted)
-    ]
-
-
-def _void(event: Event[PromotionAct], fact: WorkloadPromoted, known: Signatories, quarantines: Quarantines, withdrawn: Collection[str]) -> str:
-    if fact.promotion in withdrawn:
-        return "withdrawn"
-    void = known.why_void(event)
-    if void:
-        return void
-    return "its person is in quarantine" if quarantines.of("principal", fact.person) is not None else ""
+    return judged(acts, WorkloadPromoted, PromotionWithdrawn, "withdrawn", known, quarantines, Promotion)

@@ -1,0 +1,56 @@
+"""Signed acts that give something until another one ends them (exceptions, promotions, classifications): which of them count, and why not.
+
+One counts where its event is the act's own, somebody whose it is to sign has signed it and is neither revoked since nor in quarantine, and no act has
+ended it. An ending counts whatever is wrong with it. What does not count is as if it were not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from prefect_gatehouse.ledger.events import SignedAct
+from prefect_gatehouse.ledger.store import Event
+from prefect_gatehouse.policy.acts import Signatories
+from prefect_gatehouse.policy.quarantine import Quarantines
+
+A = TypeVar("A", bound=SignedAct)
+T = TypeVar("T")
+
+
+def judged(
+    acts: Iterable[Event[SignedAct]],
+    gives: type[A],
+    ends: type[SignedAct],
+    ended: str,
+    known: Signatories,
+    quarantines: Quarantines,
+    made: Callable[[Event[A], str], T],
+    own: Callable[[Event[A]], str] = lambda _: "",
+) -> list[T]:
+    """Every act of a kind, oldest first, with why it does not count.
+
+    Args:
+        acts: All of the family.
+        gives: The kind that gives.
+        ends: The kind that ends one.
+        ended: What that is called.
+        known: Who may sign.
+        quarantines: Those that hold.
+        made: Is handed the act, and why it does not count; empty where it does.
+        own: What else may be wrong with one of this kind.
+
+    Raises:
+        Tampered: The registry can't be read.
+    """
+    acts = list(acts)
+    # By its kind: an ending of a newer release, which this one can't read whole, is one all the same; what gives is none.
+    over = {str(event.data.get(gives.named_by)) for event in acts if event.kind == ends.kind}
+    found = []
+    for event in acts:
+        if isinstance(event.fact, gives):
+            void = ended if getattr(event.fact, gives.named_by) in over else own(event) or known.why_void(event)  # type: ignore[arg-type]
+            if not void and quarantines.of("principal", event.fact.person) is not None:
+                void = "its person is in quarantine"
+            found.append(made(event, void))  # type: ignore[arg-type]
+    return found
