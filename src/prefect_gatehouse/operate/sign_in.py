@@ -75,8 +75,8 @@ def obtain_token(issuer: str, provider: ProviderEntry, message: bytes, show: Cal
     code = _code(given_back, issuer, known.get("authorization_response_iss_parameter_supported") is True)
     given = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect, "client_id": provider.audience, "code_verifier": verifier}
     try:
-        status, content = exchange(str(known["token_endpoint"]), given)
-        token = json.loads(content).get("id_token") if status == HTTPStatus.OK else None
+        answer = exchange(str(known["token_endpoint"]), given)
+        token = json.loads(answer.body).get("id_token") if answer.status == HTTPStatus.OK else None
     except (Unavailable, ValueError, AttributeError, RecursionError):
         raise Unavailable("the identity provider did not answer with a token", where=issuer, advice="sign in again") from None
     if not isinstance(token, str):

@@ -10,21 +10,24 @@ import base64
 import ipaddress
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
-from typing import Annotated, TypeVar
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
-import httpx
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from prefect_gatehouse.bounded_http import Answer, TooLarge, in_time, once
 from prefect_gatehouse.errors import Unavailable
+
+if TYPE_CHECKING:
+    import httpx
 
 LARGEST = 256 * 1024
 """Bytes of an answer: the few fields that are asked for fit in a thousandth of it."""
 _TRIES, _PAUSE = 3, 0.3
 _LATER = 10  # seconds that all waits may take which the system asks for
 _CALL, _ALL = 5, 15  # seconds: between two bytes, and for all tries together; a run waits for this inside a gate
-_WITH_BODY = {httpx.codes.OK, httpx.codes.NOT_FOUND}
+_WITH_BODY = {HTTPStatus.OK, HTTPStatus.NOT_FOUND}
 _AGAIN = {429, 500, 502, 503, 504}
 M = TypeVar("M", bound=BaseModel)
 
@@ -37,6 +40,8 @@ class Object(BaseModel):
 
 def _address(text: str) -> str:
     """An address that a credential may be sent to."""
+    import httpx
+
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL:
@@ -61,6 +66,8 @@ Address = Annotated[str, Field(max_length=400), AfterValidator(_address)]
 
 def host_of(address: str) -> str:
     """The host of an address, with its port where it has one."""
+    import httpx
+
     return httpx.URL(address).netloc.decode()
 
 
@@ -89,61 +96,37 @@ def get(url: str, params: Mapping[str, str], headers: Mapping[str, str], form: t
     Raises:
         Unavailable: There is no answer of this form.
     """
-    # A sync client bounds the time between two bytes, not that of an answer. The loop has a thread of its own: the caller's may have one.
-    with ThreadPoolExecutor(1) as thread:
-        status, body = thread.submit(asyncio.run, _in_time(url, dict(params), dict(headers))).result()
-    return _read(status, body, form)
-
-
-async def _in_time(url: str, params: dict[str, str], headers: dict[str, str]) -> tuple[int, bytes]:
     try:
-        async with asyncio.timeout(_ALL):
-            return await _tried(url, params, headers)
+        answer = in_time(url, _ALL, lambda client: _tried(client, url, params, headers), between=_CALL)
     except TimeoutError:
         raise _no_answer(f"it gives no answer within {_ALL} s") from None
+    return _read(answer, form)
 
 
-async def _tried(url: str, params: dict[str, str], headers: dict[str, str]) -> tuple[int, bytes]:
+async def _tried(client: httpx.AsyncClient, url: str, params: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
+    import httpx
+
     why, pause, left = "", 0.0, float(_LATER)
-    # Without TLS it stays on this machine: a proxy of the environment would be told the credential. With it, the environment names authorities too.
-    with_tls = httpx.URL(url).scheme == "https"
-    async with httpx.AsyncClient(timeout=_CALL, follow_redirects=False, trust_env=with_tls) as client:
-        for turn in range(_TRIES):
-            await asyncio.sleep(pause)
-            pause = _PAUSE * (turn + 1)
-            try:
-                status, body, later = await _once(client, url, params, headers)
-            except httpx.TransportError:
-                why = "it does not answer"
-            except httpx.HTTPError:
-                raise _no_answer("it does not speak HTTP as it should") from None
-            else:
-                if status not in _AGAIN:
-                    return status, body
-                why = f"it answers {status}"
-                if later > left:
-                    break
-                left -= later
-                pause = max(pause, later)
+    for turn in range(_TRIES):
+        await asyncio.sleep(pause)
+        pause = _PAUSE * (turn + 1)
+        try:
+            answer = await once(client, url, LARGEST, params=params, headers=headers, bodies_of=_WITH_BODY)
+        except TooLarge:
+            raise _no_answer(f"its answer is larger than {LARGEST // 1024} kB") from None
+        except httpx.TransportError:
+            why = "it does not answer"
+        except httpx.HTTPError:
+            raise _no_answer("it does not speak HTTP as it should") from None
+        else:
+            if answer.status not in _AGAIN:
+                return answer
+            why, later = f"it answers {answer.status}", _seconds(answer.headers.get("retry-after", ""))
+            if later > left:
+                break
+            left -= later
+            pause = max(pause, later)
     raise _no_answer(why)
-
-
-async def _once(client: httpx.AsyncClient, url: str, params: dict[str, str], headers: dict[str, str]) -> tuple[int, bytes, float]:
-    # As it is: what a few bytes on the wire unfold to is bounded by nobody.
-    asked = {**headers, "Accept": "application/json", "Accept-Encoding": "identity"}
-    async with client.stream("GET", url, params=params, headers=asked) as answer:
-        if answer.status_code not in _WITH_BODY:
-            return answer.status_code, b"", _seconds(answer.headers.get("retry-after", ""))
-        if answer.headers.get("content-encoding", "identity") != "identity":
-            raise _no_answer("its answer is compressed, which nobody asked for")
-        if answer.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            raise _no_answer("its answer is no JSON")
-        body = bytearray()
-        async for chunk in answer.aiter_raw():
-            body += chunk
-            if len(body) > LARGEST:
-                raise _no_answer(f"its answer is larger than {LARGEST // 1024} kB")
-        return answer.status_code, bytes(body), 0
 
 
 def _seconds(later: str) -> float:
@@ -156,18 +139,23 @@ def _seconds(later: str) -> float:
         return 0
 
 
-def _read(status: int, body: bytes, form: type[M]) -> M | None:
-    if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+def _read(answer: Answer, form: type[M]) -> M | None:
+    status = answer.status
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         raise _no_answer(f"it does not take the credential ({status})")
-    if httpx.codes.is_redirect(status):
+    if status in range(300, 400):
         raise _no_answer("it sends elsewhere, where nobody follows")
     if status not in _WITH_BODY:
         raise _no_answer(f"it answers {status}")
+    if answer.headers.get("content-encoding", "identity") != "identity":
+        raise _no_answer("its answer is compressed, which nobody asked for")
+    if answer.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise _no_answer("its answer is no JSON")
     try:
-        if status == httpx.codes.NOT_FOUND:
-            Object.model_validate_json(body)
+        if status == HTTPStatus.NOT_FOUND:
+            Object.model_validate_json(answer.body)
             return None
-        return form.model_validate_json(body)
+        return form.model_validate_json(answer.body)
     except ValidationError:
         raise malformed() from None
 

@@ -78,9 +78,9 @@ def read_json(url: str) -> Mapping[str, Any]:
     Raises:
         Unavailable: There is none.
     """
-    status, content = exchange(url)
+    answer = exchange(url)
     try:
-        found = json.loads(content) if status == HTTPStatus.OK else None
+        found = json.loads(answer.body) if answer.status == HTTPStatus.OK else None
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
