@@ -15,7 +15,7 @@ from prefect_gatehouse.policy.classes import classes_of
 from prefect_gatehouse.policy.tiers import is_reported, load_tiers, refuse_fallback, refuse_long_lived, refuse_reuse, refuse_unrehearsed
 from prefect_gatehouse.run.apart import workload_beside
 from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.run.bundle import refuse_unlisted
+from prefect_gatehouse.run.bundle import refuse_unlisted, require_signed
 from prefect_gatehouse.run.policy_questions import ask_request
 from prefect_gatehouse.run.preflight import refuse_unlooked
 from prefect_gatehouse.run.quarantined import quarantines, refuse_quarantined
@@ -72,8 +72,8 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
     subject = subject_of(loaded.digest, str(folder), workload.digest)
     tier = load_tiers(attempt.settings.tiers)[loaded.manifest.tier]
     if tier.name != "prototype":
-        attempt.parts.bundle(attempt.history, tier)
-        refuse_unlisted(attempt.settings, attempt.history, loaded.manifest.tenant, loaded.manifest.environment)
+        stands = require_signed(attempt.settings, attempt.history, lambda: attempt.parts.policy.digest)
+        refuse_unlisted(stands, loaded.manifest.tenant, loaded.manifest.environment)
         require_as_recorded(attempt.settings, attempt.history, attempt.people)
     longest = timedelta(seconds=tier.request_age_seconds)
     environment = attempt.settings.environment

@@ -13,6 +13,7 @@ from prefect_gatehouse.providers.registry import block_of
 from prefect_gatehouse.run import plan_page
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.boundary import guard_payload
+from prefect_gatehouse.run.bundle import as_planned
 from prefect_gatehouse.run.cells import cell_of, driven, start_ahead
 from prefect_gatehouse.run.classified import planned_classes
 from prefect_gatehouse.run.credentials import Fetch
@@ -107,7 +108,7 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
         source_classes=planned_classes(attempt.settings, attempt.history, minimised.admitted),
         promotion=planned_promotion(attempt.settings, attempt.history, minimised.admitted, present["workload_digest"]),
         cell=cell,
-        bundle=attempt.parts.bundle(attempt.history, minimised.admitted.tier),
+        bundle=as_planned(attempt.parts.bundle(attempt.history, minimised.admitted.tier)),
         **present,
     )
     made = Plan(validated=validated, body=body, digest=body.digest(), made_at=datetime.now(UTC), rehearsal=rehearsal)

@@ -12,9 +12,8 @@ from prefect_gatehouse.errors import Denied, InputError
 from prefect_gatehouse.vocabulary import Action
 
 if TYPE_CHECKING:
-    from prefect_gatehouse.evidence.supposed import Supposed
+    from prefect_gatehouse.evidence.supposed import Asked, Supposed
     from prefect_gatehouse.ledger.store import Ledger
-    from prefect_gatehouse.manifest.models import Manifest
     from prefect_gatehouse.settings import Settings
 
 DENIED = Denied.exit_code
@@ -80,22 +79,29 @@ def _of_a_run(settings: Settings, ledger: Ledger, run: str, as_json: bool) -> No
 def _of_a_question(settings: Settings, ledger: Ledger, run: str, path: Path | None, person: str, action: Action, given: tuple[str, ...]) -> Supposed:
     from prefect_gatehouse.evidence.questions import find_run
     from prefect_gatehouse.evidence.supposed import suppose
+
+    asked = _beside(settings, path) if path is not None else _of_run(ledger, find_run(ledger, run))
+    return suppose(settings, ledger, asked, person, action, given)
+
+
+def _beside(settings: Settings, path: Path) -> Asked:
+    from prefect_gatehouse.evidence.supposed import Asked
     from prefect_gatehouse.manifest.load import load_manifest
+    from prefect_gatehouse.run.apart import workload_beside
 
-    if path is not None:
-        return suppose(settings, ledger, load_manifest(path).manifest, person, action, given)
-    run_id = find_run(ledger, run)
-    return suppose(settings, ledger, _manifest_of(ledger, run_id), person, action, given, run_id)
+    manifest = load_manifest(path).manifest
+    return Asked(manifest, path.resolve().parent, workload_beside(settings, manifest, path.resolve()).digest)
 
 
-def _manifest_of(ledger: Ledger, run_id: str) -> Manifest:
+def _of_run(ledger: Ledger, run_id: str) -> Asked:
+    from prefect_gatehouse.evidence.supposed import Asked
     from prefect_gatehouse.run.chain import Chain
     from prefect_gatehouse.run.values import AdmittedRun
 
     admitted = Chain(ledger, run_id).read(AdmittedRun.gate, AdmittedRun)
     if admitted is None:
         raise InputError("the run was never admitted, so the ledger has not its manifest", where=run_id, advice="name it with --manifest")
-    return admitted.manifest
+    return Asked(admitted.manifest, Path(admitted.folder), admitted.workload_digest, run_id)
 
 
 def _show(found: Supposed, person: str, action: Action) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from prefect_gatehouse.errors import InputError, Quarantined
 from prefect_gatehouse.evidence.decisions import Rule, rule_of
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.identity.requester import Requester
+from prefect_gatehouse.identity.requester import NOBODY, Requester
 from prefect_gatehouse.ledger.events import RunAdmitted
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.models import Manifest
@@ -26,12 +27,12 @@ from prefect_gatehouse.policy.tiers import effective_class, load_tiers
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.excepted import excepting
 from prefect_gatehouse.run.holding import holding
-from prefect_gatehouse.run.policy_questions import DeniedByPolicy, TicketUnchecked, ask_about, class_facts, system_facts
+from prefect_gatehouse.run.policy_questions import DeniedByPolicy, TicketUnchecked, ask_about, class_facts, standing_facts, system_facts
+from prefect_gatehouse.run.standing import Standing, standing_to_ask
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import Action
 
 Fact = str | int | bool
-_NOBODY = "unverified"
 
 
 @dataclass(frozen=True)
@@ -63,21 +64,38 @@ class Supposed:
         return {"allowed": self.allowed, "rules": rules, "satisfy": self.satisfy, "facts": facts, "policies": self.policies}
 
 
-def suppose(settings: Settings, ledger: Ledger, manifest: Manifest, person: str, action: Action, given: Iterable[str], run_id: str = "") -> Supposed:
+@dataclass(frozen=True)
+class Asked:
+    """What a question is about.
+
+    Attributes:
+        manifest: What would be run.
+        folder: Where it lies.
+        workload: Digest of the workload's files.
+        run_id: The run that it is about; empty for none, and then every exception that holds may be used.
+    """
+
+    manifest: Manifest
+    folder: Path
+    workload: str
+    run_id: str = ""
+
+
+def suppose(settings: Settings, ledger: Ledger, asked: Asked, person: str, action: Action, given: Iterable[str]) -> Supposed:
     """What would be answered.
 
     Args:
         settings: The installation.
-        ledger: Its ledger, for exceptions and quarantines.
-        manifest: What would be run.
+        ledger: Its ledger, for exceptions, quarantines, promotions and classes.
+        asked: What the question is about.
         person: Who would ask, as the registry has them; ``unverified`` for a request that nobody signs.
         action: What the policy would be asked.
         given: Facts as NAME=VALUE.
-        run_id: The run that it is about; empty for none, and then every exception that holds may be used.
 
     Raises:
         InputError: The registry does not have the person, or the action has no such fact.
     """
+    manifest, run_id = asked.manifest, asked.run_id
     tier = load_tiers(settings.tiers)[manifest.tier]
     classes = classes_of(manifest, load_class_rules(settings.classes))
     people = People(settings.people_folder())
@@ -86,11 +104,12 @@ def suppose(settings: Settings, ledger: Ledger, manifest: Manifest, person: str,
     requester = requester.model_copy(update={"clearance": people.clearance(requester, tier.unverified_class)})
     _quarantined(settings, ledger, manifest, requester, outside)
     policy = excepting(load_policy(settings.policies), settings, ledger, Chain(ledger, run_id))
-    known, supposed = _facts(action, manifest, tier, classes, settings.environment)
+    standing = standing_to_ask(settings, ledger, manifest, tier, asked.folder, asked.workload, requester)
+    known, supposed = _facts(action, manifest, tier, classes, settings.environment, standing)
     told = dict(_read(each, {**known, **supposed}, action) for each in given)
     try:
         facts = {**known, **supposed, **told}
-        decision = ask_about(policy, action, manifest, requester, tier, str(facts["running_environment"]), facts, classes, run_id)
+        decision = ask_about(policy, action, manifest, requester, tier, str(facts["running_environment"]), facts, classes, run_id, standing.unsigned)
     except (DeniedByPolicy, TicketUnchecked) as no:
         outside.insert(0, (Rule("", ""), no.denial.advice))
         rules = [rule_of(policy, each) for each in no.denial.reasons]
@@ -109,8 +128,8 @@ def suppose(settings: Settings, ledger: Ledger, manifest: Manifest, person: str,
 
 def _asker(people: People, person: str, outside: list[tuple[Rule, str]]) -> Requester:
     """Who would ask; what keeps them from signing at all is no policy's, and said beside it."""
-    if person == _NOBODY:
-        return Requester(person=_NOBODY, method="unverified")
+    if person == NOBODY:
+        return Requester(person=NOBODY, method=NOBODY)
     known = people.get(person)
     if known is None:
         raise InputError("the registry has nobody of this name", where="--as", advice="list them with: gatehouse people list; or unverified")
@@ -135,14 +154,16 @@ def _quarantined(settings: Settings, ledger: Ledger, manifest: Manifest, request
         outside.append((Rule(stopped.code, stopped.message), stopped.advice))
 
 
-def _facts(action: Action, manifest: Manifest, tier: TierRules, classes: RunClasses, environment: str) -> tuple[dict[str, Fact], dict[str, Fact]]:
+def _facts(
+    action: Action, manifest: Manifest, tier: TierRules, classes: RunClasses, environment: str, standing: Standing
+) -> tuple[dict[str, Fact], dict[str, Fact]]:
     """What is known of a question, and what is supposed: of each action what its schema demands."""
     known: dict[str, Fact] = {"running_environment": environment, "tier_unverified": tier.unverified_requests}
     supposed: dict[str, Fact] = {}
     if action in {"request", "submit"}:
         known |= {"backends_in_tier": set(manifest.execution.backends) <= set(tier.backends), "tier_ticket_checked": tier.ticket != "none"}
         supposed |= dict.fromkeys(("ticket_checked", "ticket_open", "ticket_approved", "ticket_names_pipeline", "ticket_in_window"), True)
-        supposed |= {"promoted": True, "classes_signed": True}
+        known |= standing_facts(standing)
     if action == "submit":
         columns = [Treatment(column=name, data_class=each.data_class, rule=each.rule) for name, each in manifest.data.columns.items()]
         envelope = int(manifest.execution.envelope.cost * 1_000_000)

@@ -21,3 +21,8 @@ class Requester(Value):
     fingerprint: str = Field("", description="SHA256 fingerprint of the key that signed.")
     request_id: str = ""
     clearance: DataClass = Field(DataClass.PUBLIC, description="Highest class that they might read when the run was admitted.")
+
+    @property
+    def signed_by(self) -> str:
+        """Who signed the request; empty where nobody did: then it could be anybody's."""
+        return self.person if self.method != NOBODY else ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from functools import lru_cache
 
 from pydantic import AwareDatetime, Field
 
@@ -46,4 +47,10 @@ class PolicyBundle(Value):
 
     def digest(self) -> str:
         """SHA-256 over the RFC 8785 form of every field, 64 hexadecimal digits."""
-        return digest(json.loads(self.model_dump_json()))
+        return _digest(self)
+
+
+@lru_cache(64)
+def _digest(bundle: PolicyBundle) -> str:
+    """Once a bundle: it is asked for with every signature of it, whenever the rules of a run are compared."""
+    return digest(json.loads(bundle.model_dump_json()))

@@ -166,15 +166,15 @@ class Bundles:
 
     def _take(self, event: Event[Fact]) -> None:
         fact = event.fact
+        if event.data.get("environment", self._environment) != self._environment:
+            return
         if isinstance(fact, PeopleChanged):
-            if fact.environment == self._environment and fact.action in _REVOKES:
+            if fact.action in _REVOKES:
                 self._revoke(event.seq, fact.whom, fact.fingerprint)
         elif isinstance(fact, PolicySigned):
-            if fact.environment == self._environment:
-                self._sign(event, fact)  # type: ignore[arg-type]
+            self._sign(event, fact)  # type: ignore[arg-type]
         elif isinstance(fact, PolicyAccepted):
-            if fact.environment == self._environment:
-                self._accept(event, fact)  # type: ignore[arg-type]
+            self._accept(event, fact)  # type: ignore[arg-type]
         else:
             message = "a newer release of Gatehouse has signed policies or changed the registry, and this one can't read how"
             raise Denied(message, where=f"ledger event {event.seq}", advice="use the newer release")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -301,24 +301,25 @@ def require_approved(ledger: Ledger, plan: Plan, people: People) -> tuple[Approv
     if now.rejected_by is not None:
         raise Rejected(f"rejected by {now.rejected_by}", where="await_approval", advice="mend the plan and start a new run")
     held = quarantines_in(ledger, people, plan.admitted.manifest.environment)
+    changes = ledger.facts(PeopleChanged) if now.approvals else []
     for approval in now.approvals:
         held.refuse_person(approval.person)
         event = ledger.find(approval.event_id, ApprovalGiven)
         assert event is not None  # it was just listed
-        _recheck(ledger, event, people, plan)
+        _recheck(ledger, event, people, plan, changes)
     if len(now.approvals) < now.needed:
         raise Denied(f"{len(now.approvals)} of {now.needed} approvals", where="await_approval", advice="have the plan approved")
     return now.approvals
 
 
-def _recheck(ledger: Ledger, event: Event[ApprovalGiven], people: People, plan: Plan) -> None:
+def _recheck(ledger: Ledger, event: Event[ApprovalGiven], people: People, plan: Plan, changes: Sequence[Event[PeopleChanged]]) -> None:
     person = people.get(event.fact.person)
     if person is None or "approver" not in person.roles:
         raise Denied("an approver has been revoked since", where="await_approval", advice="have the plan approved again in a new run")
-    changes = ledger.facts(PeopleChanged)
-    if revoked_since(changes, event.seq, event.fact.person, event.fact.fingerprint, plan.admitted.manifest.environment):
+    environment = plan.admitted.manifest.environment
+    if revoked_since(changes, event.seq, event.fact.person, event.fact.fingerprint, environment):
         raise Denied("an approver has been revoked since", where="await_approval", advice="have the plan approved again in a new run")
-    if any(_takes_the_ground(change, event, plan.admitted.manifest.environment) for change in changes):
+    if any(_takes_the_ground(change, event, environment) for change in changes):
         raise _no_more("what proved an approver was taken out of the registry since")
     longest = timedelta(seconds=plan.admitted.tier.approval_age_seconds)
     if datetime.now(UTC) - event.when > longest:

@@ -92,7 +92,7 @@ def bundles_of(settings: Settings, ledger: Ledger) -> Bundles:
     return Bundles(ledger.facts(PolicyAct), ledger.facts(PeopleChanged), settings.environment)
 
 
-def require_signed(settings: Settings, ledger: Ledger, loaded: Callable[[], str] | None = None) -> SignedBundle:
+def require_signed(settings: Settings, ledger: Ledger, loaded: Callable[[], str] | None = None) -> Accepted:
     """The bundle that stands, which is what the files say.
 
     Args:
@@ -115,31 +115,29 @@ def require_signed(settings: Settings, ledger: Ledger, loaded: Callable[[], str]
             raise _unsigned(bundles, found)
         # A change of the registry is recorded a moment before it is made.
         settles = found.is_(current.bundle, "people") and time.monotonic() < until
-        if not settles or _registry_is_right(settings, ledger, bundles, found):
+        right = _registry_is_right(settings, ledger, bundles, found)
+        if right or not settles:
             break
         time.sleep(0.1)
-    _refuse_other(settings, ledger, bundles, current, found)
+    _refuse_other(bundles, current, found, registry_is_right=right)
     if loaded is not None and loaded() != current.bundle.policies:
         raise Denied("this process has loaded policies that nobody signed", where=_WHERE, advice="see who edits them; then start a new run")
-    return _signed(current)
+    return current
 
 
-def refuse_unlisted(settings: Settings, ledger: Ledger, tenant: str, environment: str) -> None:
+def refuse_unlisted(current: Accepted, tenant: str, environment: str) -> None:
     """Stops a run of a tenant, or in an environment, that the bundle which stands does not list: a boundary that nobody drew protects nobody.
 
     Raises:
-        Denied: It lists no such, or nothing stands.
+        Denied: It lists no such.
     """
-    current = bundles_of(settings, ledger).current
-    if current is None:
-        raise Denied("there is no signed bundle that lists tenants", where=_WHERE, advice=_SIGN)
     for what, name, listed in (("tenant", tenant, current.bundle.tenants), ("environment", environment, current.bundle.environments)):
         if name not in listed:
             advice = f"correct the manifest, or list it under {what}s in the next version of bundle.yaml and have that signed"
             raise Denied(f"version {current.bundle.version} of the bundle of policies lists no such {what}", where=what, advice=advice)
 
 
-def signed_or_none(settings: Settings, ledger: Ledger) -> SignedBundle | None:
+def signed_or_none(settings: Settings, ledger: Ledger) -> Accepted | None:
     """The same for the prototype tier; None where the files are no signed bundle."""
     if not settings.bundle_file().exists():
         return None
@@ -149,7 +147,10 @@ def signed_or_none(settings: Settings, ledger: Ledger) -> SignedBundle | None:
         return None
 
 
-def _signed(current: Accepted) -> SignedBundle:
+def as_planned(current: Accepted | None) -> SignedBundle | None:
+    """What a plan says of the bundle that it was made under."""
+    if current is None:
+        return None
     return SignedBundle(version=current.bundle.version, digest=current.bundle.digest(), signers=current.signers)
 
 
@@ -159,7 +160,7 @@ def _registry_is_right(settings: Settings, ledger: Ledger, bundles: Bundles, fou
     return registry_now(bundles, changes) == found.digests["people"]
 
 
-def _refuse_other(settings: Settings, ledger: Ledger, bundles: Bundles, current: Accepted, found: Found) -> None:
+def _refuse_other(bundles: Bundles, current: Accepted, found: Found, *, registry_is_right: bool) -> None:
     stands, mine = current.bundle.version, found.manifest.version
     if mine < stands:
         advice = f"put version {stands} back; its digests: gatehouse policy status"
@@ -167,7 +168,7 @@ def _refuse_other(settings: Settings, ledger: Ledger, bundles: Bundles, current:
     if mine > stands:
         raise _unsigned(bundles, found)
     changed = [each for each in differing(current.bundle, found) if each != "people"]
-    if not _registry_is_right(settings, ledger, bundles, found):
+    if not registry_is_right:
         changed.append("people")
     if changed:
         who = f"; changes of the registry are signed by {' or '.join(bundles.registrars) or 'nobody'}" if "people" in changed else ""

@@ -55,5 +55,4 @@ def _counting(settings: Settings, history: Ledger, manifest: Manifest, folder: P
     if not acts:
         return None
     found = classifications(acts, signatories(history, People(settings.people_folder()), settings.environment), holding(settings, history))
-    who = requester.person if requester.method != "unverified" else ""
-    return that_counts(found, manifest.tenant, source_of(manifest, folder)[0], settings.environment, who)
+    return that_counts(found, manifest.tenant, source_of(manifest, folder)[0], settings.environment, requester.signed_by)

@@ -30,8 +30,7 @@ def excepting(policy: Policy, settings: Settings, history: Ledger, chain: Chain)
 
 def exceptions_of(policy: Policy, settings: Settings, history: Ledger, admitted: AdmittedRun) -> tuple[PlannedException, ...]:
     """What people are shown before they approve: every exception that this run could use, used already or not."""
-    manifest, who = admitted.manifest, admitted.requester
-    requester = who.person if who.method != "unverified" else ""
+    manifest, requester = admitted.manifest, admitted.requester.signed_by
     found = []
     for each in _granted(settings, history):
         fact = each.event.fact

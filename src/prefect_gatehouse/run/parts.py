@@ -16,15 +16,16 @@ from prefect_gatehouse.canonical import Json, canonical
 from prefect_gatehouse.errors import InputError, PlanChanged
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.policy.bundles import Accepted
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.providers.interface import SettingsReader
 from prefect_gatehouse.providers.registry import block_of
 from prefect_gatehouse.run.apart import find_workload_of
-from prefect_gatehouse.run.bundle import require_signed, signed_or_none
+from prefect_gatehouse.run.bundle import as_planned, require_signed, signed_or_none
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.plan import refuse_changes, refuse_other, registry_of
 from prefect_gatehouse.run.under import packages_of
-from prefect_gatehouse.run.values import AdmittedRun, Plan, SignedBundle, SourceFile
+from prefect_gatehouse.run.values import AdmittedRun, Plan, SourceFile
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.validation.suite import Suite, load_suite
 
@@ -79,7 +80,7 @@ class Parts:
 
         return load_policy(self._settings.policies)
 
-    def bundle(self, history: Ledger, tier: TierRules) -> SignedBundle | None:
+    def bundle(self, history: Ledger, tier: TierRules) -> Accepted | None:
         """The signed bundle of policies, tiers, classes and registry; None in the prototype tier where nobody has signed it.
 
         Raises:
@@ -97,7 +98,7 @@ class Parts:
             PlanChanged: Another bundle stands than when the plan was made.
         """
         if tier.name != "prototype" and not self._ends():
-            self._refuse_other(bundle=self.bundle(history, tier))
+            self._refuse_other(bundle=as_planned(self.bundle(history, tier)))
 
     @cached_property
     def people(self) -> People:

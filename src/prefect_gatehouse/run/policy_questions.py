@@ -66,7 +66,7 @@ def ask_request(
     """
     context: _Context = {
         "backends_in_tier": set(manifest.execution.backends) <= set(tier.backends),
-        **_standing(standing),
+        **standing_facts(standing),
         **class_facts(classes),
         **system_facts(manifest, classes),
         **_ticket(tier, ticket),
@@ -111,7 +111,7 @@ def ask_submit(
         "cost_microdollars": ceil(worst * _MICRO),  # never less than it may cost
         "envelope_microdollars": int(plan.body.cost * _MICRO),
         "simulated": standing.simulated,
-        **_standing(standing),
+        **standing_facts(standing),
         **class_facts(classes),
         **_ticket(admitted.tier, ticket),
     }
@@ -180,7 +180,8 @@ def _ask_target(policy: Policy, action: Action, plan: Plan, declared: bool, envi
     return _ask(policy, action, admitted.manifest, admitted.requester, clearance, admitted.tier, environment, context, classes, admitted.run_id)
 
 
-def _standing(standing: Standing) -> _Context:
+def standing_facts(standing: Standing) -> dict[str, str | int | bool]:
+    """What the policy is told of the workload and the source."""
     return {"promoted": standing.promoted, "classes_signed": not standing.unsigned}
 
 
@@ -194,13 +195,14 @@ def ask_about(
     facts: Mapping[str, str | int | bool],
     classes: RunClasses,
     run: str,
+    unsigned: Collection[str] = (),
 ) -> Decision:
     """What the answer would be to a question with these facts; nothing happens by it, so nobody but a person who wonders calls this.
 
     Raises:
         DeniedByPolicy, TicketUnchecked: It would be no.
     """
-    return _ask(policy, action, manifest, requester, requester.clearance, tier, environment, dict(facts), classes, run)
+    return _ask(policy, action, manifest, requester, requester.clearance, tier, environment, dict(facts), classes, run, None, unsigned)
 
 
 def class_facts(classes: RunClasses) -> dict[str, str | int | bool]:

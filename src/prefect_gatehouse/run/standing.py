@@ -71,8 +71,7 @@ def promotion_of(
     acts = history.facts(PromotionAct)
     if not acts:
         return None
-    who = requester.person if requester.method != "unverified" else ""
-    scope = (manifest.tenant, manifest.name, workload, manifest.tier, settings.environment, who)
+    scope = (manifest.tenant, manifest.name, workload, manifest.tier, settings.environment, requester.signed_by)
     found = promotions(acts, signatories(history, People(settings.people_folder()), settings.environment), holding(settings, history))
     return next((each.event for each in reversed(found) if each.covers(*scope) and _rests(history, each.event.fact, tier)), None)
 
