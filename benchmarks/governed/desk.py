@@ -219,7 +219,8 @@ class GovernedSide:
         Raises:
             SystemExit: The run did not complete.
         """
-        from prefect_gatehouse.ledger.events import JobSubmitted, RunEnded, RunSuspended
+        from prefect_gatehouse.ledger.events import RunEnded, RunSuspended
+        from prefect_gatehouse.ledger.jobs import JobSubmitted
         from prefect_gatehouse.ledger.store import Ledger
         from prefect_gatehouse.operate import runs as control
         from prefect_gatehouse.operate.answering import asked

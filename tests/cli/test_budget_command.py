@@ -121,7 +121,7 @@ def test_a_budget_that_was_forged_does_not_verify(settings: Settings) -> None:
     assert budget(*SET).exit_code == 0
     assert CliRunner().invoke(main, ["verify"]).exit_code == 0
     with open_ledger(settings) as ledger:
-        from prefect_gatehouse.ledger.events import BudgetSet
+        from prefect_gatehouse.ledger.acts import BudgetSet
 
         (event,) = ledger.facts(BudgetSet)
         with ledger.transaction() as tx:

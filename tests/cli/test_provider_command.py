@@ -14,7 +14,8 @@ from tests.money.tills import treasurer
 
 from prefect_gatehouse.blocks import devices, reader
 from prefect_gatehouse.cli.main import main
-from prefect_gatehouse.ledger.events import ProviderApproved, ProviderDrifted
+from prefect_gatehouse.ledger.acts import ProviderApproved
+from prefect_gatehouse.ledger.jobs import ProviderDrifted
 from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.providers.simulator.aer import AerBackend
 from prefect_gatehouse.secrets.lease import SecretText

@@ -12,7 +12,8 @@ import pytest
 from prefect_gatehouse.errors import Unavailable
 from prefect_gatehouse.evidence.outbox import drain
 from prefect_gatehouse.evidence.ship.noop import Noop
-from prefect_gatehouse.ledger.events import Fact, GateEntered
+from prefect_gatehouse.ledger.events import GateEntered
+from prefect_gatehouse.ledger.fact import Fact
 from prefect_gatehouse.ledger.store import Event, Ledger
 
 

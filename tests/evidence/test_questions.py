@@ -12,7 +12,8 @@ from tests.support.plans import RUN
 
 from prefect_gatehouse.errors import InputError, Tampered
 from prefect_gatehouse.evidence.questions import find_run, passages, reason_of, who
-from prefect_gatehouse.ledger.events import EndingDecided, GateEntered, GateFailed, GatePassed, JobSubmitted
+from prefect_gatehouse.ledger.events import EndingDecided, GateEntered, GateFailed, GatePassed
+from prefect_gatehouse.ledger.jobs import JobSubmitted
 from prefect_gatehouse.manifest.models import Credentials
 from prefect_gatehouse.run.values import Plan
 

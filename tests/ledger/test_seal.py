@@ -20,7 +20,8 @@ from tests.support.facts import told
 
 from prefect_gatehouse.canonical import canonical
 from prefect_gatehouse.errors import StorageError, Tampered
-from prefect_gatehouse.ledger.events import PolicyDecided, RunEnded, SubmissionIntended
+from prefect_gatehouse.ledger.events import PolicyDecided, RunEnded
+from prefect_gatehouse.ledger.jobs import SubmissionIntended
 from prefect_gatehouse.ledger.merkle import Frontier, leaf_hash
 from prefect_gatehouse.ledger.note import Head, VerifierKey, ledger_key, sign_head
 from prefect_gatehouse.ledger.seal import ORIGIN, count_unsealed, newest_copy, roots, seal, seal_home

@@ -11,8 +11,8 @@ from sqlalchemy import update
 
 from prefect_gatehouse.errors import Denied, InputError
 from prefect_gatehouse.evidence.signed import problems
+from prefect_gatehouse.ledger.acts import BudgetSet
 from prefect_gatehouse.ledger.charges import month_of
-from prefect_gatehouse.ledger.events import BudgetSet
 from prefect_gatehouse.ledger.note import VerifierKey
 from prefect_gatehouse.ledger.seal import seal_home
 from prefect_gatehouse.ledger.store import Ledger

@@ -6,7 +6,8 @@ from typing import Literal
 
 from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.events import BudgetSet, RunAdmitted
+from prefect_gatehouse.ledger.acts import BudgetSet
+from prefect_gatehouse.ledger.events import RunAdmitted
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.operate.budgets import set_budget as set_signed
 from prefect_gatehouse.run.attempt import Attempt

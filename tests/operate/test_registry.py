@@ -11,7 +11,7 @@ import pytest
 from prefect_gatehouse.errors import Denied, InputError, StorageError, Tampered
 from prefect_gatehouse.evidence import signed
 from prefect_gatehouse.identity.keys import fingerprint, generate_key
-from prefect_gatehouse.ledger.events import PeopleChanged
+from prefect_gatehouse.ledger.acts import PeopleChanged
 from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.operate.budgets import set_budget

@@ -15,7 +15,8 @@ from tests.support.braket_desk import BraketDesk
 
 from prefect_gatehouse.errors import Denied, InputError, Unavailable
 from prefect_gatehouse.evidence.signed import problems
-from prefect_gatehouse.ledger.events import ProviderLimitSet, SpendingDiffered
+from prefect_gatehouse.ledger.acts import ProviderLimitSet
+from prefect_gatehouse.ledger.jobs import SpendingDiffered
 from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.operate.walls import Device, device_of, look, set_wall

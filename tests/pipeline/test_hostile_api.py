@@ -22,7 +22,8 @@ from tests.support.pipeline import APPROVER, ROWS, Pipeline
 from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.sshsig import sign
-from prefect_gatehouse.ledger.events import AttemptStarted, JobSubmitted, OrdersIgnored, RunTaken
+from prefect_gatehouse.ledger.events import AttemptStarted, OrdersIgnored, RunTaken
+from prefect_gatehouse.ledger.jobs import JobSubmitted
 from prefect_gatehouse.operate import runs as control
 from prefect_gatehouse.operate.doctor import examine
 from prefect_gatehouse.run.approvals import last_asked, statements

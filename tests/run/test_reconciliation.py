@@ -19,17 +19,8 @@ from prefect_gatehouse.evidence.questions import open_obligations
 from prefect_gatehouse.flows.ending import end
 from prefect_gatehouse.flows.rounds import run_rounds
 from prefect_gatehouse.ledger.charges import month_of
-from prefect_gatehouse.ledger.events import (
-    JobClosed,
-    JobGone,
-    JobLeft,
-    JobSubmitted,
-    JobUnknown,
-    ProviderAsked,
-    RunInterrupted,
-    RunQueued,
-    SpendingDiffered,
-)
+from prefect_gatehouse.ledger.events import RunInterrupted, RunQueued
+from prefect_gatehouse.ledger.jobs import JobClosed, JobGone, JobLeft, JobSubmitted, JobUnknown, ProviderAsked, SpendingDiffered
 from prefect_gatehouse.ledger.note import VerifierKey
 from prefect_gatehouse.ledger.spending import Used, used
 from prefect_gatehouse.ledger.verify import verify

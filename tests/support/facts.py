@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from pydantic import ConfigDict
 
-from prefect_gatehouse.ledger.events import KINDS, Fact
+from prefect_gatehouse.ledger.events import KINDS
+from prefect_gatehouse.ledger.fact import Fact
 
 
 class _Anything(Fact):

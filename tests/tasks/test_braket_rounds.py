@@ -14,7 +14,7 @@ from tests.support.gates import Desk, Fetching
 
 from prefect_gatehouse.errors import PlanChanged, Unavailable
 from prefect_gatehouse.flows.rounds import run_rounds
-from prefect_gatehouse.ledger.events import ProviderDrifted, SubmissionIntended
+from prefect_gatehouse.ledger.jobs import ProviderDrifted, SubmissionIntended
 from prefect_gatehouse.operate import provider_check
 from prefect_gatehouse.providers.description import describe
 from prefect_gatehouse.run.parts import Parts

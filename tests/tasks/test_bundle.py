@@ -19,7 +19,8 @@ from prefect_gatehouse.flows.governed_pipeline import up_to_the_plan
 from prefect_gatehouse.identity import authorities, sshsig
 from prefect_gatehouse.identity.keys import fingerprint, generate_key, public_line
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.events import GateFailed, PolicySigned
+from prefect_gatehouse.ledger.acts import PolicySigned
+from prefect_gatehouse.ledger.events import GateFailed
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate import bundle
 from prefect_gatehouse.operate.registry import Registrar, signed_if_possible

@@ -22,7 +22,8 @@ from prefect_gatehouse.flows.governed_pipeline import up_to_the_plan
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.keys import fingerprint, generate_key, public_line
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.events import ClassesSigned, JobSubmitted
+from prefect_gatehouse.ledger.acts import ClassesSigned
+from prefect_gatehouse.ledger.jobs import JobSubmitted
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.operate import classification as control

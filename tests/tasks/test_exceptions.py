@@ -21,7 +21,8 @@ from prefect_gatehouse.flows.governed_pipeline import up_to_the_plan
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.keys import fingerprint, generate_key, public_line
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.events import ExceptionGranted, ExceptionRevoked, PolicyDecided
+from prefect_gatehouse.ledger.acts import ExceptionGranted, ExceptionRevoked
+from prefect_gatehouse.ledger.events import PolicyDecided
 from prefect_gatehouse.ledger.store import Event
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate import exceptions as control

@@ -28,7 +28,8 @@ from prefect_gatehouse.flows.rounds import run_rounds
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.keys import fingerprint, generate_key, public_line
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.events import JobSubmitted, WorkloadPromoted
+from prefect_gatehouse.ledger.acts import WorkloadPromoted
+from prefect_gatehouse.ledger.jobs import JobSubmitted
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate import promotion as control
 from prefect_gatehouse.operate import quarantine

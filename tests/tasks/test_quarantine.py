@@ -25,7 +25,9 @@ from prefect_gatehouse.flows import reconcile, resuming, rounds
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.keys import fingerprint, generate_key, public_line
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.events import JobClosed, JobLeft, QuarantineImposed, QuarantineReleased, RunQueued, RunSuspended
+from prefect_gatehouse.ledger.acts import QuarantineImposed, QuarantineReleased
+from prefect_gatehouse.ledger.events import RunQueued, RunSuspended
+from prefect_gatehouse.ledger.jobs import JobClosed, JobLeft
 from prefect_gatehouse.ledger.store import Event
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.models import Purpose

@@ -20,7 +20,7 @@ from prefect_gatehouse.flows.ending import end
 from prefect_gatehouse.flows.rounds import run_rounds
 from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.events import JobSettled, ResultReused, SubmissionIntended
+from prefect_gatehouse.ledger.jobs import JobSettled, ResultReused, SubmissionIntended
 from prefect_gatehouse.ledger.note import VerifierKey
 from prefect_gatehouse.ledger.verify import verify
 from prefect_gatehouse.operate import quarantine

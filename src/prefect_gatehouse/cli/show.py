@@ -14,7 +14,7 @@ from prefect_gatehouse.cli.outlook import in_utc, next_step, state_of
 from prefect_gatehouse.cli.output import console, emit, gatehouse_command, plain, table
 
 if TYPE_CHECKING:
-    from prefect_gatehouse.ledger.events import JobClosed
+    from prefect_gatehouse.ledger.jobs import JobClosed
     from prefect_gatehouse.ledger.projection import RunRow
     from prefect_gatehouse.ledger.store import Ledger
     from prefect_gatehouse.run.round_view import RoundView

@@ -11,7 +11,8 @@ from sqlalchemy import select
 
 from prefect_gatehouse.canonical import sha256_bytes, sha256_file
 from prefect_gatehouse.errors import GatehouseError, Tampered
-from prefect_gatehouse.ledger.events import GatePassed, JobSettled, ReportWritten, ResultReused, SubmissionIntended
+from prefect_gatehouse.ledger.events import GatePassed, ReportWritten
+from prefect_gatehouse.ledger.jobs import JobSettled, ResultReused, SubmissionIntended
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.ledger.tables import submissions
 from prefect_gatehouse.run.chain import Chain

@@ -16,15 +16,12 @@ from prefect_gatehouse.ledger.events import (
     GateFact,
     GateFailed,
     GatePassed,
-    JobClosed,
-    JobGone,
-    JobLeft,
-    JobSubmitted,
     LongLivedKeyUsed,
     PackagesInstalled,
     RanUnder,
     ReIdentified,
 )
+from prefect_gatehouse.ledger.jobs import JobClosed, JobGone, JobLeft, JobSubmitted
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.run.chain import Chain

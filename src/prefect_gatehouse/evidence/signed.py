@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from prefect_gatehouse.canonical import canonical
 from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.identity import sshsig
-from prefect_gatehouse.ledger.events import SignedAct
+from prefect_gatehouse.ledger.acts import SignedAct
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.policy.acts import is_original
 

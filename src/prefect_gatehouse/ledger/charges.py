@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from prefect_gatehouse.ledger.events import RunAdmitted, SubmissionIntended
+from prefect_gatehouse.ledger.events import RunAdmitted
+from prefect_gatehouse.ledger.jobs import SubmissionIntended
 from prefect_gatehouse.usd import in_units
 
 

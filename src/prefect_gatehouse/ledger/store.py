@@ -22,18 +22,9 @@ from prefect_gatehouse.canonical import Json, canonical, parse
 from prefect_gatehouse.errors import StorageError, Superseded, Tampered
 from prefect_gatehouse.ledger.charges import Account, account_of, charge
 from prefect_gatehouse.ledger.connect import cause_of, open_engine
-from prefect_gatehouse.ledger.events import (
-    KINDS,
-    AttemptStarted,
-    Fact,
-    PackagesInstalled,
-    RanUnder,
-    RunAdmitted,
-    RunRescheduled,
-    SubmissionIntended,
-    UnknownFact,
-    read_fact,
-)
+from prefect_gatehouse.ledger.events import KINDS, AttemptStarted, PackagesInstalled, RanUnder, RunAdmitted, RunRescheduled, read_fact
+from prefect_gatehouse.ledger.fact import Fact, UnknownFact
+from prefect_gatehouse.ledger.jobs import SubmissionIntended
 from prefect_gatehouse.ledger.merkle import leaf_hash
 from prefect_gatehouse.ledger.projection import RunRow, next_run, paid_for
 from prefect_gatehouse.ledger.tables import charges, events, heartbeats, metadata, outbox, runs
@@ -141,7 +132,7 @@ class Transaction:
         Args:
             event_id: The caller's identifier of the event, unique in the ledger.
             run_id: The run, or 'ledger' for what belongs to none.
-            fact: What happened: one of ``ledger/events.py``.
+            fact: What happened: one of ``events.KINDS``.
             attempt: The attempt that acts.
         """
         if KINDS.get(fact.kind) is not type(fact):

@@ -12,18 +12,9 @@ from sqlalchemy import Column, Connection, Table, select
 
 from prefect_gatehouse.canonical import canonical, parse
 from prefect_gatehouse.errors import Tampered
-from prefect_gatehouse.ledger.events import (
-    ApprovalGiven,
-    Fact,
-    GateEntered,
-    GateLeft,
-    GatePassed,
-    JobSubmitted,
-    PolicyDecided,
-    ReIdentified,
-    RunEnded,
-    SubmissionIntended,
-)
+from prefect_gatehouse.ledger.events import ApprovalGiven, GateEntered, GateLeft, GatePassed, PolicyDecided, ReIdentified, RunEnded
+from prefect_gatehouse.ledger.fact import Fact
+from prefect_gatehouse.ledger.jobs import JobSubmitted, SubmissionIntended
 from prefect_gatehouse.ledger.merkle import Frontier, frontier_text, leaf_hash
 from prefect_gatehouse.ledger.note import Head, VerifierKey, open_note
 from prefect_gatehouse.ledger.projection import Projection

@@ -15,8 +15,8 @@ from decimal import Decimal
 from sqlalchemy import Connection
 
 from prefect_gatehouse.errors import Denied
+from prefect_gatehouse.ledger.acts import BudgetSet
 from prefect_gatehouse.ledger.charges import Account, month_of
-from prefect_gatehouse.ledger.events import BudgetSet
 from prefect_gatehouse.ledger.spending import Used, used
 from prefect_gatehouse.ledger.store import Event
 from prefect_gatehouse.usd import in_units, in_usd

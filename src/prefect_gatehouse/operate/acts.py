@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from prefect_gatehouse.errors import InputError
-from prefect_gatehouse.ledger.events import SignedAct
+from prefect_gatehouse.ledger.acts import SignedAct
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.operate.budgets import line_of
 from prefect_gatehouse.operate.signing import anybody, record

@@ -13,8 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import select
 
 from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.ledger.acts import BudgetSet
 from prefect_gatehouse.ledger.charges import Account, month_of
-from prefect_gatehouse.ledger.events import BudgetSet
 from prefect_gatehouse.ledger.store import Event, Ledger, Transaction
 from prefect_gatehouse.ledger.tables import charges, runs, submissions
 from prefect_gatehouse.manifest.fields import Line, Name

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from prefect_gatehouse.errors import Denied, GatehouseError, InputError
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.events import PolicyAccepted, PolicyAct, PolicySigned
+from prefect_gatehouse.ledger.acts import PolicyAccepted, PolicyAct, PolicySigned
 from prefect_gatehouse.ledger.policy_bundle import PolicyBundle, PolicySigner
 from prefect_gatehouse.ledger.seal import seal_home
 from prefect_gatehouse.ledger.store import LEDGER, Event, Ledger

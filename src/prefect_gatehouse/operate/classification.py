@@ -9,7 +9,7 @@ from pathlib import Path
 from prefect_gatehouse.canonical import Json
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.events import ClassesAct, ClassesSigned, ClassesWithdrawn
+from prefect_gatehouse.ledger.acts import ClassesAct, ClassesSigned, ClassesWithdrawn
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.load import load_manifest

@@ -11,14 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from prefect_gatehouse.errors import Denied, InputError
 from prefect_gatehouse.identity.people import People, identifier
-from prefect_gatehouse.ledger.events import (
-    ExceptionAct,
-    ExceptionGranted,
-    ExceptionReviewed,
-    ExceptionRevoked,
-    GatePassed,
-    PolicyDecided,
-)
+from prefect_gatehouse.ledger.acts import ExceptionAct, ExceptionGranted, ExceptionReviewed, ExceptionRevoked
+from prefect_gatehouse.ledger.events import GatePassed, PolicyDecided
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.fields import Name
 from prefect_gatehouse.operate.acts import numbered, record_about

@@ -11,7 +11,7 @@ from prefect_gatehouse.canonical import Json
 from prefect_gatehouse.errors import Denied, InputError, Tampered
 from prefect_gatehouse.evidence.examine import examine, trusted_key
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.events import PromotionAct, PromotionWithdrawn, WorkloadPromoted
+from prefect_gatehouse.ledger.acts import PromotionAct, PromotionWithdrawn, WorkloadPromoted
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.manifest.models import Manifest

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from prefect_gatehouse.canonical import Json, digest
 from prefect_gatehouse.data.scratch import scratch_home
 from prefect_gatehouse.errors import InputError
-from prefect_gatehouse.ledger.events import Drift, ProviderApproved, ProviderDrifted
+from prefect_gatehouse.ledger.acts import ProviderApproved
+from prefect_gatehouse.ledger.jobs import Drift, ProviderDrifted
 from prefect_gatehouse.ledger.store import LEDGER, Event, Ledger
 from prefect_gatehouse.operate.budgets import line_of
 from prefect_gatehouse.operate.conformance import leases_of

@@ -12,7 +12,7 @@ from prefect_gatehouse.errors import Denied, InputError, Tampered
 from prefect_gatehouse.identity import authorities, sshsig
 from prefect_gatehouse.identity.keys import fingerprint
 from prefect_gatehouse.identity.people import People, Told, identifier
-from prefect_gatehouse.ledger.events import AuthorityChanged, IdentityProviderChanged, PeopleChanged, SignedAct
+from prefect_gatehouse.ledger.acts import AuthorityChanged, IdentityProviderChanged, PeopleChanged, SignedAct
 from prefect_gatehouse.ledger.store import LEDGER, Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate.budgets import line_of

@@ -10,7 +10,7 @@ from prefect_gatehouse.canonical import Json, canonical
 from prefect_gatehouse.errors import Denied, GatehouseError, Tampered
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.events import QuarantineImposed, SignedAct
+from prefect_gatehouse.ledger.acts import QuarantineImposed, SignedAct
 from prefect_gatehouse.ledger.seal import seal_home
 from prefect_gatehouse.ledger.store import LEDGER, Event, Ledger
 from prefect_gatehouse.policy.quarantine import quarantines_in

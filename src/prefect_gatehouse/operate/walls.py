@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.ledger.acts import ProviderLimitSet
 from prefect_gatehouse.ledger.charges import month_of
-from prefect_gatehouse.ledger.events import ProviderLimitSet
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.operate.budgets import amount_of, line_of
 from prefect_gatehouse.operate.conformance import leases_of

@@ -10,7 +10,8 @@ from prefect_gatehouse.canonical import canonical
 from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.people import People, Person, owner_among
-from prefect_gatehouse.ledger.events import Fact, PeopleChanged, SignedAct
+from prefect_gatehouse.ledger.acts import PeopleChanged, SignedAct
+from prefect_gatehouse.ledger.fact import Fact
 from prefect_gatehouse.ledger.store import Event
 
 F = TypeVar("F", bound=Fact)

@@ -13,7 +13,8 @@ from datetime import datetime
 
 from prefect_gatehouse.canonical import EXACT
 from prefect_gatehouse.errors import Denied
-from prefect_gatehouse.ledger.events import Fact, PeopleChanged, PolicyAccepted, PolicyAct, PolicySigned
+from prefect_gatehouse.ledger.acts import PeopleChanged, PolicyAccepted, PolicyAct, PolicySigned
+from prefect_gatehouse.ledger.fact import Fact
 from prefect_gatehouse.ledger.policy_bundle import PolicyBundle, PolicySigner
 from prefect_gatehouse.ledger.store import Event
 from prefect_gatehouse.policy.acts import is_original, is_signed

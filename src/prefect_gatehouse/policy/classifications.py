@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from prefect_gatehouse.ledger.events import ClassesAct, ClassesSigned, ClassesWithdrawn
+from prefect_gatehouse.ledger.acts import ClassesAct, ClassesSigned, ClassesWithdrawn
 from prefect_gatehouse.ledger.store import Event
 from prefect_gatehouse.manifest.columns import Drop, ShiftDates
 from prefect_gatehouse.manifest.data import Data

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from prefect_gatehouse.errors import Denied
-from prefect_gatehouse.ledger.events import ExceptionAct, ExceptionGranted, ExceptionRevoked
+from prefect_gatehouse.ledger.acts import ExceptionAct, ExceptionGranted, ExceptionRevoked
 from prefect_gatehouse.ledger.store import Event
 from prefect_gatehouse.policy.acts import Signatories
 from prefect_gatehouse.policy.decision import Decision

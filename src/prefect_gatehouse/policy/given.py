@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from prefect_gatehouse.ledger.events import SignedAct
+from prefect_gatehouse.ledger.acts import SignedAct
 from prefect_gatehouse.ledger.store import Event
 from prefect_gatehouse.policy.acts import Signatories
 from prefect_gatehouse.policy.quarantine import Quarantines

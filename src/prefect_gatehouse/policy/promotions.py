@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from prefect_gatehouse.ledger.events import PromotionAct, PromotionWithdrawn, WorkloadPromoted
+from prefect_gatehouse.ledger.acts import PromotionAct, PromotionWithdrawn, WorkloadPromoted
 from prefect_gatehouse.ledger.store import Event
 from prefect_gatehouse.policy.acts import Signatories
 from prefect_gatehouse.policy.given import judged

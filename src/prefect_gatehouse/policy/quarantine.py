@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from prefect_gatehouse.errors import Quarantined, Tampered
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.requester import NOBODY
-from prefect_gatehouse.ledger.events import QuarantineAct, QuarantineImposed, QuarantineReleased, RunAdmitted
+from prefect_gatehouse.ledger.acts import QuarantineAct, QuarantineImposed, QuarantineReleased
+from prefect_gatehouse.ledger.events import RunAdmitted
 from prefect_gatehouse.ledger.store import Event
 from prefect_gatehouse.policy.acts import Facts, Signatories, is_signed, signatories
 from prefect_gatehouse.vocabulary import QuarantineScope

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from prefect_gatehouse.canonical import Json, canonical
-from prefect_gatehouse.ledger.events import Drift
+from prefect_gatehouse.ledger.jobs import Drift
 from prefect_gatehouse.money.prices import Prices
 from prefect_gatehouse.providers.interface import Backend, Described
 from prefect_gatehouse.providers.registry import LOCAL, split

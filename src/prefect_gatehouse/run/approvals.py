@@ -17,16 +17,8 @@ from prefect_gatehouse.identity.methods.oidc import is_signed, prefetch
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.sshsig import VerifiedKey, verify
 from prefect_gatehouse.identity.statement import Statement, plain_line
-from prefect_gatehouse.ledger.events import (
-    AnswerRefused,
-    ApprovalAsked,
-    ApprovalGiven,
-    ApprovalRejected,
-    LongLivedKeyUsed,
-    PeopleChanged,
-    PlanAnswer,
-    SignedAnswer,
-)
+from prefect_gatehouse.ledger.acts import PeopleChanged
+from prefect_gatehouse.ledger.events import AnswerRefused, ApprovalAsked, ApprovalGiven, ApprovalRejected, LongLivedKeyUsed, PlanAnswer, SignedAnswer
 from prefect_gatehouse.ledger.store import Event, Ledger, Transaction
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.plurals import counted

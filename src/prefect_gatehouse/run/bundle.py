@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from prefect_gatehouse.canonical import sha256_file
 from prefect_gatehouse.errors import Denied, GatehouseError, InputError
-from prefect_gatehouse.ledger.events import PeopleChanged, PolicyAct
+from prefect_gatehouse.ledger.acts import PeopleChanged, PolicyAct
 from prefect_gatehouse.ledger.policy_bundle import PolicyBundle
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.policy.bundle_manifest import BundleManifest, load_bundle_manifest

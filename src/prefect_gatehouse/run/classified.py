@@ -8,7 +8,7 @@ from pathlib import Path
 from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.requester import Requester
-from prefect_gatehouse.ledger.events import ClassesAct
+from prefect_gatehouse.ledger.acts import ClassesAct
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.data import S3Objects, SqlQuery
 from prefect_gatehouse.manifest.endpoints import declared_endpoint

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.errors import Unavailable
-from prefect_gatehouse.ledger.events import ProviderApproved, ProviderDrifted
+from prefect_gatehouse.ledger.acts import ProviderApproved
+from prefect_gatehouse.ledger.jobs import ProviderDrifted
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.providers.description import compare, describe, may_change
 from prefect_gatehouse.providers.interface import Backend

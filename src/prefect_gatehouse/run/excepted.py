@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.events import ExceptionAct
+from prefect_gatehouse.ledger.acts import ExceptionAct
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.policy.acts import signatories
 from prefect_gatehouse.policy.exceptions import Excepting, Granted, granted

@@ -18,9 +18,9 @@ from sqlalchemy import func, insert, select, update
 
 from prefect_gatehouse.canonical import sha256_bytes
 from prefect_gatehouse.errors import Denied, Superseded, Tampered
-from prefect_gatehouse.ledger.events import (
-    BudgetSet,
-    Fact,
+from prefect_gatehouse.ledger.acts import BudgetSet
+from prefect_gatehouse.ledger.fact import Fact
+from prefect_gatehouse.ledger.jobs import (
     JobClosed,
     JobSettled,
     JobSubmitted,

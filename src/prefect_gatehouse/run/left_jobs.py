@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Literal
 
 from prefect_gatehouse.errors import GatehouseError, Unavailable
-from prefect_gatehouse.ledger.events import JobClosed, JobGone, JobLeft
+from prefect_gatehouse.ledger.jobs import JobClosed, JobGone, JobLeft
 from prefect_gatehouse.ledger.projection import OPEN
 from prefect_gatehouse.ledger.store import Ledger, Transaction
 from prefect_gatehouse.providers.interface import Backend, JobState, SaysBill

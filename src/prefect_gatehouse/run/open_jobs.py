@@ -9,7 +9,7 @@ from sqlalchemy import Select, select
 
 from prefect_gatehouse.canonical import Json, canonical
 from prefect_gatehouse.errors import GatehouseError, Tampered
-from prefect_gatehouse.ledger.events import JobGone, JobLeft
+from prefect_gatehouse.ledger.jobs import JobGone, JobLeft
 from prefect_gatehouse.ledger.projection import OPEN
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.ledger.tables import runs, submissions

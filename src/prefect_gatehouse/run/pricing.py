@@ -12,8 +12,8 @@ from decimal import Decimal
 from pathlib import Path
 
 from prefect_gatehouse.errors import Denied
+from prefect_gatehouse.ledger.acts import BudgetSet
 from prefect_gatehouse.ledger.charges import Account
-from prefect_gatehouse.ledger.events import BudgetSet
 from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.money.caps import require_room
 from prefect_gatehouse.money.prices import Estimate, Prices, whole_round

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TypeVar
 
-from prefect_gatehouse.ledger.events import Fact
+from prefect_gatehouse.ledger.fact import Fact
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.settings import Settings

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.files import safe_name
 from prefect_gatehouse.ledger.charges import month_of
-from prefect_gatehouse.ledger.events import GateFailed, JobUnknown, ProviderAsked, RunQueued
+from prefect_gatehouse.ledger.events import GateFailed, RunQueued
+from prefect_gatehouse.ledger.jobs import JobUnknown, ProviderAsked
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.spending import devices_used
 from prefect_gatehouse.ledger.store import LEDGER, Ledger

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from prefect_gatehouse.errors import Tampered
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.events import PeopleChanged
+from prefect_gatehouse.ledger.acts import PeopleChanged
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.policy.acts import is_original
 from prefect_gatehouse.run.plan import registry_of

@@ -15,7 +15,8 @@ from pydantic import Field, ValidationError
 
 from prefect_gatehouse.canonical import digest, sha256_bytes
 from prefect_gatehouse.errors import StorageError, Tampered
-from prefect_gatehouse.ledger.events import JobSettled, QuarantineImposed
+from prefect_gatehouse.ledger.acts import QuarantineImposed
+from prefect_gatehouse.ledger.jobs import JobSettled
 from prefect_gatehouse.providers.interface import JobResult
 from prefect_gatehouse.run import counts, journal
 from prefect_gatehouse.run.attempt import Attempt

@@ -12,7 +12,8 @@ from typing import get_args
 
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.requester import NOBODY, Requester
-from prefect_gatehouse.ledger.events import JobSubmitted, PromotionAct, WorkloadPromoted
+from prefect_gatehouse.ledger.acts import PromotionAct, WorkloadPromoted
+from prefect_gatehouse.ledger.jobs import JobSubmitted
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.models import Manifest

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from prefect_gatehouse.canonical import digest
-from prefect_gatehouse.ledger.events import SpendingDiffered
+from prefect_gatehouse.ledger.jobs import SpendingDiffered
 from prefect_gatehouse.ledger.spending import used_on
 from prefect_gatehouse.ledger.store import LEDGER, Ledger
 from prefect_gatehouse.providers.interface import LimitsSpending, SpendingLimit

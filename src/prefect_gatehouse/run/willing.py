@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
-from prefect_gatehouse.ledger.events import BackendPassedOver, JobSubmitted, SubmissionRefused
+from prefect_gatehouse.ledger.jobs import BackendPassedOver, JobSubmitted, SubmissionRefused
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.providers.interface import Backend

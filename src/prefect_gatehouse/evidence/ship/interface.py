@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from prefect_gatehouse.ledger.events import Fact
+from prefect_gatehouse.ledger.fact import Fact
 from prefect_gatehouse.ledger.store import Event
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prefect_gatehouse.ledger.events import Fact
+from prefect_gatehouse.ledger.fact import Fact
 from prefect_gatehouse.ledger.store import Event
 
 

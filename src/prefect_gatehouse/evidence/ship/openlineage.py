@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from prefect_gatehouse import __version__
 from prefect_gatehouse.evidence.tags import tags_of
-from prefect_gatehouse.ledger.events import AttemptStarted, Fact, GateEntered, GateFact, GateFailed, GateLeft, GatePassed, RunEnded
+from prefect_gatehouse.ledger.events import AttemptStarted, GateEntered, GateFact, GateFailed, GateLeft, GatePassed, RunEnded
+from prefect_gatehouse.ledger.fact import Fact
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.run.chain import Chain

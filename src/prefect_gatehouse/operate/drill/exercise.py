@@ -15,7 +15,8 @@ from pathlib import Path
 from prefect_gatehouse.errors import GatehouseError, Refused, Waiting
 from prefect_gatehouse.flows.ending import end
 from prefect_gatehouse.flows.rounds import run_rounds
-from prefect_gatehouse.ledger.events import BackendPassedOver, JobSettled, RunInterrupted, RunQueued, SubmissionRefused
+from prefect_gatehouse.ledger.events import RunInterrupted, RunQueued
+from prefect_gatehouse.ledger.jobs import BackendPassedOver, JobSettled, SubmissionRefused
 from prefect_gatehouse.ledger.note import VerifierKey
 from prefect_gatehouse.ledger.verify import verify
 from prefect_gatehouse.operate.drill.installation import Installation
