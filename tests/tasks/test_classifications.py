@@ -12,15 +12,14 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
+from tests.support.acts import append_signed, go_and_come_back
 from tests.support.gates import Desk, Fetching
 
-from prefect_gatehouse.canonical import canonical
 from prefect_gatehouse.cli.main import main
 from prefect_gatehouse.errors import Denied, InputError
 from prefect_gatehouse.evidence.signed import problems
 from prefect_gatehouse.flows.governed_pipeline import up_to_the_plan
-from prefect_gatehouse.identity import sshsig
-from prefect_gatehouse.identity.keys import fingerprint, generate_key, public_line
+from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.acts import ClassesSigned
 from prefect_gatehouse.ledger.jobs import JobSubmitted
@@ -28,7 +27,6 @@ from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.operate import classification as control
 from prefect_gatehouse.operate import quarantine
-from prefect_gatehouse.operate.registry import Registrar
 from prefect_gatehouse.operate.runs import signed_for
 from prefect_gatehouse.run.classified import source_of
 from prefect_gatehouse.run.plan_view import sections
@@ -60,9 +58,7 @@ class Archive:
 
     def again(self, who: str) -> None:
         """Somebody goes, and comes back with the same key."""
-        registrar = Registrar(self.desk.settings, self.ledger, "x")
-        registrar.revoke(who, None)
-        registrar.add(who, key=public_line(self.folder / who), roles=frozenset({"data-owner"}), clearance=DataClass.RESTRICTED)
+        go_and_come_back(self.desk.settings, self.ledger, who, self.folder / who, "data-owner")
 
     def write(self, who: str = "olga", key: str = "", **change: Any) -> None:
         """A classification as somebody with the database could write it, signed by whoever's key it is."""
@@ -77,12 +73,7 @@ class Archive:
             "environment": "local",
             **change,
         }
-        own = self.folder / (key or who)
-        if not own.exists():
-            generate_key(own, "")
-        said = {"person": who, "key": fingerprint(public_line(own)), "signature": sshsig.sign(own, canonical(statement))}
-        with self.ledger.transaction() as tx:
-            tx.append(f"classes-signed:{statement['classification']}", "ledger", ClassesSigned.model_validate(statement | said))
+        append_signed(self.ledger, ClassesSigned, statement, who, self.folder / (key or who))
 
     def admits(self, who: str = "ann") -> bool:
         try:

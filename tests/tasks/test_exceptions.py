@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.acts import append_signed, go_and_come_back
 from tests.support.gates import Desk, Fetching
 
-from prefect_gatehouse.canonical import canonical
 from prefect_gatehouse.errors import Denied, GatehouseError, InputError
 from prefect_gatehouse.evidence.signed import problems
 from prefect_gatehouse.flows.governed_pipeline import up_to_the_plan
-from prefect_gatehouse.identity import sshsig
-from prefect_gatehouse.identity.keys import fingerprint, generate_key, public_line
+from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.acts import ExceptionGranted, ExceptionRevoked
 from prefect_gatehouse.ledger.events import PolicyDecided
@@ -27,7 +26,6 @@ from prefect_gatehouse.ledger.store import Event
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate import exceptions as control
 from prefect_gatehouse.operate import quarantine
-from prefect_gatehouse.operate.registry import Registrar
 from prefect_gatehouse.operate.runs import signed_for
 from prefect_gatehouse.policy.cedar import CedarPolicy, load_policy
 from prefect_gatehouse.policy.exceptions import Excepting
@@ -65,9 +63,7 @@ class Bureau:
 
     def again(self, who: str) -> None:
         """Somebody goes, and comes back with the same key."""
-        registrar = Registrar(self.settings, self.ledger, "x")
-        registrar.revoke(who, None)
-        registrar.add(who, key=public_line(self.folder / who), roles=frozenset({"approver"}), clearance=DataClass.RESTRICTED)
+        go_and_come_back(self.settings, self.ledger, who, self.folder / who, "approver")
 
     def grant(self, who: str = "tess", **change: str) -> Event[ExceptionGranted]:
         said = {
@@ -98,12 +94,7 @@ class Bureau:
             "environment": "local",
             **change,
         }
-        own = self.folder / (key or who)
-        if not own.exists():
-            generate_key(own, "")
-        said = {"person": who, "key": fingerprint(public_line(own)), "signature": sshsig.sign(own, canonical(statement))}
-        with self.ledger.transaction() as tx:
-            tx.append(f"exception-granted:{statement['exception']}", "ledger", ExceptionGranted.model_validate(statement | said))
+        append_signed(self.ledger, ExceptionGranted, statement, who, self.folder / (key or who))
 
     def admitted(self, who: str = "ann") -> AdmittedRun:
         return admit(self.desk.attempt, str(self.desk.manifest), signed_for(self.as_(who), self.desk.manifest))

@@ -13,27 +13,25 @@ from typing import Any, get_args
 import pytest
 import yaml
 from click.testing import CliRunner
+from tests.support.acts import append_signed, go_and_come_back
 from tests.support.braket_gates import BACKEND, desk_at
 from tests.support.bundles import as_, sign_bundle
 from tests.support.gates import Desk, Fetching
 from tests.support.plans import TICKETS
 
-from prefect_gatehouse.canonical import canonical
 from prefect_gatehouse.cli.main import main
 from prefect_gatehouse.errors import Denied, GatehouseError, InputError, Tampered
 from prefect_gatehouse.evidence.signed import problems
 from prefect_gatehouse.flows.ending import end
 from prefect_gatehouse.flows.governed_pipeline import up_to_the_plan
 from prefect_gatehouse.flows.rounds import run_rounds
-from prefect_gatehouse.identity import sshsig
-from prefect_gatehouse.identity.keys import fingerprint, generate_key, public_line
+from prefect_gatehouse.identity.keys import generate_key, public_line
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.acts import WorkloadPromoted
 from prefect_gatehouse.ledger.jobs import JobSubmitted
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate import promotion as control
 from prefect_gatehouse.operate import quarantine
-from prefect_gatehouse.operate.registry import Registrar
 from prefect_gatehouse.operate.runs import signed_for
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.plan_view import sections
@@ -117,9 +115,7 @@ class House:
 
     def again(self, who: str) -> None:
         """Somebody goes, and comes back with the same key."""
-        registrar = Registrar(as_(self.desk.settings, "eve"), self.ledger, "x")
-        registrar.revoke(who, None)
-        registrar.add(who, key=public_line(self.folder / who), roles=frozenset({"approver"}), clearance=DataClass.RESTRICTED)
+        go_and_come_back(as_(self.desk.settings, "eve"), self.ledger, who, self.folder / who, "approver")
 
     def promote(self, who: str = "tess") -> int:
         return control.promote(self.as_(who), self.ledger, self.file, "CHG-9", "It behaves").seq
@@ -145,12 +141,7 @@ class House:
             "environment": "local",
             **change,
         }
-        own = self.folder / (key or who)
-        if not own.exists():
-            generate_key(own, "")
-        said = {"person": who, "key": fingerprint(public_line(own)), "signature": sshsig.sign(own, canonical(statement))}
-        with self.ledger.transaction() as tx:
-            tx.append(f"workload-promoted:{statement['promotion']}", "ledger", WorkloadPromoted.model_validate(statement | said))
+        append_signed(self.ledger, WorkloadPromoted, statement, who, self.folder / (key or who))
         self.desk.attempt.seal()
 
 

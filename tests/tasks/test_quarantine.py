@@ -15,10 +15,10 @@ import pytest
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.states import Failed
 from sqlalchemy import create_engine, inspect
+from tests.support.acts import append_signed, go_and_come_back
 from tests.support.gates import Desk, Fetching
 from tests.support.plans import RUN
 
-from prefect_gatehouse.canonical import canonical
 from prefect_gatehouse.errors import Denied, InputError, Quarantined, Tampered, Unavailable
 from prefect_gatehouse.evidence.signed import problems
 from prefect_gatehouse.flows import reconcile, resuming, rounds
@@ -34,7 +34,6 @@ from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.operate import quarantine as control
 from prefect_gatehouse.operate.budgets import set_budget
 from prefect_gatehouse.operate.inbox import inbox
-from prefect_gatehouse.operate.registry import Registrar
 from prefect_gatehouse.providers.simulator.aer import AerBackend
 from prefect_gatehouse.run.answer import Answer
 from prefect_gatehouse.run.approvals import ask, judge, standing
@@ -101,10 +100,7 @@ class Yard:
         }
         own = self.folder / f"own{self.asked}"
         self.asked += 1
-        said = {"person": "uma", "key": fingerprint(public_line(own)), "signature": sshsig.sign(own, canonical(statement))}
-        fact = QuarantineReleased.model_validate(statement | said | change)
-        with self.ledger.transaction() as tx:
-            tx.append(f"{fact.kind}:{fact.act}", "ledger", fact)
+        append_signed(self.ledger, QuarantineReleased, statement, "uma", own, **change)
 
 
 @pytest.fixture
@@ -302,9 +298,7 @@ def _signed_by(yard: Yard, who: str, imposed: QuarantineImposed) -> None:
     }
     key = yard.folder / who
     person = {"second": "tess"}.get(who, who)
-    said = {"person": person, "key": fingerprint(public_line(key)), "signature": sshsig.sign(key, canonical(statement))}
-    with yard.ledger.transaction() as tx:
-        tx.append(f"quarantine-released:{statement['act']}", "ledger", QuarantineReleased.model_validate(statement | said))
+    append_signed(yard.ledger, QuarantineReleased, statement, person, key)
 
 
 def test_forged_releases(yard: Yard) -> None:
@@ -352,9 +346,7 @@ def test_a_release_whose_person_was_revoked_and_added_again(yard: Yard) -> None:
     """Whoever comes back has released nothing."""
     yard.impose()
     yard.release()
-    registrar = Registrar(yard.desk.settings, yard.ledger, "x")
-    registrar.revoke("uma", None)
-    registrar.add("uma", key=public_line(yard.folder / "uma"), roles=frozenset({"approver"}))
+    go_and_come_back(yard.desk.settings, yard.ledger, "uma", yard.folder / "uma", "approver")
     (held,) = holding(yard.desk.settings, yard.ledger).all()
     assert "revoked since" in held.void[-1]
 
