@@ -9,7 +9,7 @@ import click
 
 from prefect_gatehouse.cli.output import emit, gatehouse_command, table
 from prefect_gatehouse.cli.paths import PATH
-from prefect_gatehouse.cli.registry import REASON, moment, open_registrar, public_key, registry
+from prefect_gatehouse.cli.registry import NEXT_VERSION, REASON, moment, open_registrar, public_key, registry
 from prefect_gatehouse.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,14 +43,17 @@ def roles_by_group(told: tuple[str, ...]) -> dict[str, tuple[Role, ...]]:
 @click.option("--group", "groups", multiple=True, metavar="GROUP=ROLE", help="A principal that is a group, and a role that counts only with it.")
 @click.option("--valid-after", metavar="TIME", help="From when it counts: 20270101Z.")
 @click.option("--valid-before", metavar="TIME", help="Until when it counts.")
+@NEXT_VERSION
 @REASON
-def _add(key: Path, names: str, groups: tuple[str, ...], valid_after: str | None, valid_before: str | None, reason: str, as_json: bool) -> None:
+def _add(
+    key: Path, names: str, groups: tuple[str, ...], valid_after: str | None, valid_before: str | None, reason: str, next_version: bool, as_json: bool
+) -> None:
     """Add the authority with the public KEY, or change whom it may name and its groups.
 
     People have to be in the registry as well: gatehouse people add NAME --role approver, without a key; a principal of the certificate is NAME.
     """
     known = roles_by_group(groups)
-    with open_registrar(reason) as registrar:
+    with open_registrar(reason, next_version=next_version) as registrar:
         mark = registrar.add_authority(
             public_key(key),
             names=names,

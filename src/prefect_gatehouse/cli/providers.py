@@ -9,7 +9,7 @@ import click
 from prefect_gatehouse.cli.authorities import roles_by_group
 from prefect_gatehouse.cli.output import emit, gatehouse_command, table
 from prefect_gatehouse.cli.paths import PATH
-from prefect_gatehouse.cli.registry import REASON, open_registrar, registry
+from prefect_gatehouse.cli.registry import NEXT_VERSION, REASON, open_registrar, registry
 from prefect_gatehouse.errors import InputError
 
 
@@ -24,6 +24,7 @@ def command() -> None:
 @click.option("--group", "groups", multiple=True, metavar="GROUP=ROLE", help="A group, and a role that counts only with it.")
 @click.option("--groups-claim", default="groups", show_default=True, help="The claim that has the groups.")
 @click.option("--no-auth-time", is_flag=True, help="Its tokens don't say when somebody signed in: an open session there may answer unasked.")
+@NEXT_VERSION
 @REASON
 def _add(
     issuer: str,
@@ -33,6 +34,7 @@ def _add(
     groups_claim: str,
     no_auth_time: bool,
     reason: str,
+    next_version: bool,
     as_json: bool,
 ) -> None:
     """Add the provider ISSUER (https://...), or change it; who is who there stays."""
@@ -45,7 +47,7 @@ def _add(
             keys = jwks.read_text()
         except (OSError, UnicodeDecodeError):
             raise InputError("the provider's keys can't be read", where=str(jwks), advice="give its JSON Web Key Set") from None
-    with open_registrar(reason) as registrar:
+    with open_registrar(reason, next_version=next_version) as registrar:
         registrar.change_provider(
             {
                 "action": "add-provider",
@@ -73,14 +75,15 @@ def _add(
 @click.argument("person")
 @click.option("--issuer", required=True, help="The provider.")
 @click.option("--subject", required=True, metavar="SUB", help="What it calls PERSON: the claim sub of the person's ID tokens.")
+@NEXT_VERSION
 @REASON
-def _link(person: str, issuer: str, subject: str, reason: str, as_json: bool) -> None:
+def _link(person: str, issuer: str, subject: str, reason: str, next_version: bool, as_json: bool) -> None:
     """Say who PERSON is at a provider."""
     from prefect_gatehouse.identity.people import identifier
     from prefect_gatehouse.identity.providers import link
 
     name = identifier(person)
-    with open_registrar(reason) as registrar:
+    with open_registrar(reason, next_version=next_version) as registrar:
         registrar.change_provider(
             {"action": "add-subject", "whom": name, "issuer": issuer, "subject": subject},
             lambda told: link(registrar.people, name, issuer, subject, told),

@@ -27,7 +27,7 @@ def registry() -> People:
 
 
 @contextmanager
-def open_registrar(reason: str) -> Iterator[Registrar]:
+def open_registrar(reason: str, *, next_version: bool = False) -> Iterator[Registrar]:
     """Somebody who changes it, with the ledger open."""
     from prefect_gatehouse.ledger.opening import open_ledger
     from prefect_gatehouse.operate.registry import Registrar
@@ -35,9 +35,12 @@ def open_registrar(reason: str) -> Iterator[Registrar]:
 
     settings = load_settings()
     with open_ledger(settings) as ledger:
-        yield Registrar(settings, ledger, reason)
+        yield Registrar(settings, ledger, reason, next_version=next_version)
 
 
+NEXT_VERSION = click.option(
+    "--next-version", is_flag=True, help="Where a signed bundle stands: for its next version; until that is signed nothing above prototype runs."
+)
 REASON = click.option("--reason", default="", help="Why, in one line; it is in the ledger with the change.")
 
 

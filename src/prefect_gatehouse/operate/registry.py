@@ -33,13 +33,15 @@ class Registrar:
         settings: The installation; its identity, where there is one, is the caller's.
         ledger: The open ledger.
         reason: Why, in one line; may be empty.
+        next_version: Whether what a signed bundle would not take in is made all the same, for the bundle's next version: until every role has signed
+            that, no run above the prototype tier goes on.
 
     Raises:
         InputError: The reason is no line.
     """
 
-    def __init__(self, settings: Settings, ledger: Ledger, reason: str) -> None:
-        self._settings, self._ledger = settings, ledger
+    def __init__(self, settings: Settings, ledger: Ledger, reason: str, *, next_version: bool = False) -> None:
+        self._settings, self._ledger, self._next_version = settings, ledger, next_version
         self._reason = line_of(reason, "--reason") if reason else ""
         self.people = People(settings.people_folder())
 
@@ -182,7 +184,7 @@ class Registrar:
             }
             fact = kind.model_validate(statement)
             fact = fact.model_copy(update=signed_if_possible(self._settings, fact))
-            if fact.gives:
+            if fact.gives and not self._next_version:
                 _refuse_unsigned(bundles_of(self._settings, self._ledger), fact)
             with self._ledger.transaction() as tx:
                 if not fact.takes:
@@ -216,10 +218,14 @@ def _refuse_unsigned(bundles: Bundles, fact: PeopleChanged) -> None:
     current = bundles.current
     assert current is not None  # without one everybody may
     who = [each for each in bundles.registrars if each != fact.whom]
+    if fact.kind == PeopleChanged.kind:
+        advice = f"have it made by {' or '.join(who) or 'nobody: no signer is left'} with their own key (GATEHOUSE_IDENTITY)"
+    else:
+        advice = "make it with --next-version and have every role sign that; until they have, no run above the prototype tier goes on"
     raise Denied(
         f"version {current.bundle.version} of the bundle of policies covers the registry, and this change is not one that it takes in",
         where="people",
-        advice=f"have it made by {' or '.join(who) or 'nobody: no signer is left'} with their own key (GATEHOUSE_IDENTITY)",
+        advice=advice,
     )
 
 
