@@ -169,7 +169,7 @@ def test_an_authority_that_nobody_may_add(house: House) -> None:
     """Whoever adds one could be anybody, so nobody adds one by themselves; every role signs the version that has it, and anybody takes it away."""
     line = generate_key(house.folder / "ca", "")
     for who in ("bob", "sam"):
-        with pytest.raises(Denied, match="covers the registry.*--next-version"):
+        with pytest.raises(Denied, match=r"covers the registry.*--next-version"):
             Registrar(as_(house.settings, who), house.ledger, "").add_authority(line, names="*", groups={})
     assert house.admit()
     Registrar(as_(house.settings, "bob"), house.ledger, "", next_version=True).add_authority(line, names="*", groups={})

@@ -46,7 +46,14 @@ def roles_by_group(told: tuple[str, ...]) -> dict[str, tuple[Role, ...]]:
 @NEXT_VERSION
 @REASON
 def _add(
-    key: Path, names: str, groups: tuple[str, ...], valid_after: str | None, valid_before: str | None, reason: str, next_version: bool, as_json: bool
+    key: Path,
+    names: str,
+    groups: tuple[str, ...],
+    valid_after: str | None,
+    valid_before: str | None,
+    reason: str,
+    next_version: bool,
+    as_json: bool,
 ) -> None:
     """Add the authority with the public KEY, or change whom it may name and its groups.
 
