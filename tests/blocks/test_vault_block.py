@@ -7,7 +7,6 @@ import secrets
 import socket
 import threading
 import traceback
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,19 +57,17 @@ class Ready:
 
 
 @pytest.fixture(scope="module")
-def ready(vault: VaultServer) -> Iterator[Ready]:
-    root = vault.client()
+def ready(vault: VaultServer) -> Ready:
+    root = vault.with_approles()
     for value in (FIRST, SECOND):
         root.secrets.kv.v2.create_or_update_secret(path=PATH, secret={"value": value, "other": "canary-other", "number": 7, "empty": ""})
     root.sys.create_or_update_policy(name="reader", policy=f'path "secret/data/{PATH}" {{ capabilities = ["read"] }}')
-    root.sys.enable_auth_method("approle")
     root.auth.approle.create_or_update_approle("gatehouse", token_policies=["reader"], token_ttl="10m")
     root.auth.approle.create_or_update_approle("stranger", token_policies=["default"], token_ttl="10m")
     token = root.auth.token.create(policies=["reader"], ttl="1h")["auth"]["client_token"]
     role_id = root.auth.approle.read_role_id("gatehouse")["data"]["role_id"]
     secret_id = root.auth.approle.generate_secret_id("gatehouse")["data"]["secret_id"]
-    yield Ready(vault, token, role_id, secret_id)
-    root.sys.disable_auth_method("approle")
+    return Ready(vault, token, role_id, secret_id)
 
 
 def test_by_token(ready: Ready) -> None:

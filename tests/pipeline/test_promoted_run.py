@@ -12,6 +12,7 @@ from tests.support.bundles import ROLES, write_bundle
 from tests.support.pipeline import APPROVER, REQUESTER, ROWS, TICKETS
 
 from prefect_gatehouse.identity.keys import generate_key
+from prefect_gatehouse.ledger.events import LongLivedKeyUsed
 
 pytestmark = pytest.mark.timeout(600)
 OWNER = "olga@example.org"
@@ -61,3 +62,5 @@ def test_from_the_prototype_tier_to_integration(pipeline: Any, command: Callable
     decided = json.loads(done("explain", run_id, "--json", who=REQUESTER))["decisions"]
     assert all(each["allowed"] for each in decided) and {each["asked"] for each in decided} >= {"request", "submit", "write_back"}
     done("verify", who=REQUESTER)
+    used = [event.fact.person for event in pipeline.ledger.facts(LongLivedKeyUsed, run_id=run_id)]
+    assert used == [REQUESTER, APPROVER]  # the tier takes keys that do not end by themselves, and reports each use

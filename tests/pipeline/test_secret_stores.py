@@ -23,12 +23,10 @@ def in_vault(vault: VaultServer, path: str, address: str) -> tuple[str, str, str
     """Stores the address, lets an AppRole read it, and saves a block; returns its reference, the version, and the secret id."""
     from prefect_gatehouse.blocks.vault import VaultSecret
 
-    root = vault.client()
+    root = vault.with_approles()
     for number in (1, 2):  # the second version is the one to be read
         root.secrets.kv.v2.create_or_update_secret(path=path, secret={"value": address if number == 2 else "sqlite:///elsewhere.sqlite"})
     root.sys.create_or_update_policy(path, f'path "secret/data/{path}" {{ capabilities = ["read"] }}')
-    if "approle/" not in root.sys.list_auth_methods()["data"]:
-        root.sys.enable_auth_method("approle")
     root.auth.approle.create_or_update_approle(path, token_policies=[path], token_ttl="5m")
     role_id = root.auth.approle.read_role_id(path)["data"]["role_id"]
     secret_id = root.auth.approle.generate_secret_id(path)["data"]["secret_id"]

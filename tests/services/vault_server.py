@@ -68,6 +68,13 @@ class VaultServer:
 
         return hvac.Client(url=self.url, token=token or self.root_token)
 
+    def with_approles(self) -> hvac.Client:
+        """As root, where roles of applications are enabled: by the first of the test files that share the server."""
+        root = self.client()
+        if "approle/" not in root.sys.list_auth_methods()["data"]:
+            root.sys.enable_auth_method("approle")
+        return root
+
 
 @contextmanager
 def vault_server(folder: Path) -> Iterator[VaultServer]:

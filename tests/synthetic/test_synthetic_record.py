@@ -23,6 +23,7 @@ from prefect_gatehouse.operate.dry_run import dry_run_plan
 from prefect_gatehouse.policy.cedar import load_policy
 from prefect_gatehouse.run.plan_view import sections
 from prefect_gatehouse.run.policy_questions import ask_submit
+from prefect_gatehouse.run.standing import Standing
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.synthetic.record import carry_records, is_synthetic, make_record, record_of, require_synthetic, write_record
 
@@ -116,13 +117,13 @@ def test_a_tier_that_takes_synthetic_data_only(desk: Desk) -> None:
 def test_the_policy_denies_jobs_over_real_data(tmp_path: Path) -> None:
     """With the sentence and the identifier, at submission, whatever the gate before it said."""
     write_project(tmp_path / "project")
-    policy = load_policy(Settings().policies)
+    policy, standing = load_policy(Settings().policies), Standing(promoted=True, simulated=True, unsigned=())
     plan = plan_for(tmp_path / "project", Settings(home=tmp_path / "home"), tier=tier_rules(synthetic_only=True))
     with pytest.raises(Denied, match=r"takes synthetic data only, and this file's digest is not recorded as synthetic \[not-synthetic\]"):
-        ask_submit(policy, plan, 1, "local", DataClass.RESTRICTED)
+        ask_submit(policy, plan, 1, "local", DataClass.RESTRICTED, standing)
     minimised = plan.validated.minimised.model_copy(update={"synthetic": True})
     known = plan.model_copy(update={"validated": plan.validated.model_copy(update={"minimised": minimised})})
-    assert ask_submit(policy, known, 1, "local", DataClass.RESTRICTED).allowed
+    assert ask_submit(policy, known, 1, "local", DataClass.RESTRICTED, standing).allowed
 
 
 def test_the_gates_of_a_tier_for_synthetic_data(tmp_path: Path) -> None:

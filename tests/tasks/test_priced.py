@@ -113,7 +113,7 @@ class Vendor:
 
 def pricing(table: Path, own: str = "0", tier: TierName = "business", priced_as: str = DEVICE, simulator: bool = False) -> Pricing:
     facts = BackendFacts("device", "vendor", "1", 20, simulator, 100, priced_as=priced_as)
-    return Pricing("vendor/block", Vendor(own), facts, tier, table)  # type: ignore[arg-type] - of a backend it needs the price alone
+    return Pricing("vendor/block", Vendor(own), facts, tier, table)  # type: ignore[arg-type]  # of a backend it needs the price alone
 
 
 def test_the_higher_of_table_and_provider(tmp_path: Path) -> None:

@@ -377,7 +377,7 @@ def test_a_release_whose_key_has_expired_since(yard: Yard) -> None:
 def test_an_act_of_a_newer_release(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     """What this release can't read may stop anything, so it stops everything."""
     monkeypatch.setattr(QuarantineImposed, "version", QuarantineImposed.version + 1)
-    event = QuarantineImposed.model_construct(scope="everything")
+    event = QuarantineImposed.model_construct(scope="everything")  # type: ignore[call-arg]
     monkeypatch.setattr(QuarantineImposed, "data", lambda self: {"scope": "everything"})
     with yard.ledger.transaction() as tx:
         tx.append("newer", "ledger", event)

@@ -139,7 +139,8 @@ def test_compiled_code_that_differs_is_never_used(scheme: Any, monkeypatch: pyte
     """A miscompiled function, played by one that spells another character, is found while loading; numpy makes the tokens."""
     from prefect_gatehouse.tokens import fused, seal_fused
 
-    spell, seal = fused.spell_fixed, seal_fused.seal
+    spell: Any = fused.spell_fixed
+    seal: Any = seal_fused.seal
 
     def wrong_spell(macs: Any, prefix: Any, size: int, text: Any) -> None:
         spell(macs, prefix, size, text)

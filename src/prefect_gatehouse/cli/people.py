@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
@@ -12,10 +12,10 @@ from prefect_gatehouse.cli.output import emit, gatehouse_command, table
 from prefect_gatehouse.cli.paths import PATH
 from prefect_gatehouse.cli.providers import command as provider
 from prefect_gatehouse.cli.registry import REASON, moment, open_registrar, public_key, registry
+from prefect_gatehouse.vocabulary import Role
 
 if TYPE_CHECKING:
     from prefect_gatehouse.identity.people import PersonKey
-    from prefect_gatehouse.vocabulary import Role
 
 
 @click.group("people", short_help="Add, list and revoke people.")
@@ -24,7 +24,7 @@ def command() -> None:
 
 
 @click.argument("person")
-@click.option("--role", "roles", multiple=True, required=True, type=click.Choice(["requester", "approver", "auditor"]), help="May be repeated.")
+@click.option("--role", "roles", multiple=True, required=True, type=click.Choice(get_args(Role)), help="May be repeated.")
 @click.option("--key", type=PATH, help="OpenSSH public key file (.pub).")
 @click.option("--totp", is_flag=True, help="Make a shared secret for one-time codes.")
 @click.option(

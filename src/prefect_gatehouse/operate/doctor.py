@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, get_args
 
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.client.schemas.objects import WorkPool
@@ -17,9 +17,13 @@ from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.operate.bundle import status
 from prefect_gatehouse.operate.runs import server
+from prefect_gatehouse.policy.tiers import load_tiers
 from prefect_gatehouse.run.registry import is_as_recorded
 from prefect_gatehouse.settings import load_settings
+from prefect_gatehouse.tickets.config import load_tickets
+from prefect_gatehouse.tickets.file import TicketFile
 from prefect_gatehouse.value import Value
+from prefect_gatehouse.vocabulary import TicketProof
 from prefect_gatehouse.worker.orders import OWN_FLOWS, OWN_VARIABLES
 from prefect_gatehouse.worker.template import is_plain
 from prefect_gatehouse.workload.runner.choose import denies, strongest
@@ -53,7 +57,7 @@ def examine() -> list[Finding]:
         flows = {each.flow_id: client.read_flow(each.flow_id).name for each in deployments}
         ours = {each.work_pool_name for each in deployments}
         found = [finding for name, pool in pools.items() if pool.type == "gatehouse" or name in ours for finding in _of_pool(pool)]
-        return [_of_cell(), *_of_registry(), *_of_bundle(), *found] + [
+        return [_of_cell(), *_of_registry(), *_of_bundle(), *_of_tickets(), *found] + [
             finding for each in deployments for finding in _of_deployment(flows[each.flow_id], each)
         ]
 
@@ -94,6 +98,22 @@ def _of_bundle() -> Iterator[Finding]:
     if now.refusal is not None and (now.history or settings.bundle_file().exists()):
         message = f"{now.refusal.message}: only the prototype tier is open"
         yield Finding(level="problem", where="bundle of policies", message=message, advice=now.refusal.advice)
+
+
+def _of_tickets() -> Iterator[Finding]:
+    """Only where a bundle is begun, as above."""
+    settings = load_settings()
+    if not settings.bundle_file().exists():
+        return
+    system = load_tickets(settings.tickets_file())
+    proof: TicketProof = "none" if system is None else "file" if isinstance(system, TicketFile) else "system"
+    order = get_args(TicketProof)
+    stopped = [name for name, tier in load_tiers(settings.tiers).items() if order.index(tier.ticket) > order.index(proof)]
+    if stopped:
+        found = "no ticket system is" if system is None else "a list, and no ticket system, is"
+        message = f"{found} set up: runs of {', '.join(stopped)} stop at admission"
+        advice = f"write {settings.tickets_file()} (docs/operators.md, Tickets)"
+        yield Finding(level="problem", where="tickets", message=message, advice=advice)
 
 
 def _of_pool(pool: WorkPool) -> Iterator[Finding]:

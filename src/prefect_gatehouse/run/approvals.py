@@ -189,11 +189,11 @@ def judge(attempt: Attempt, plan: Plan, key: str, given: Answer | str | None) ->
         # Limits, code and what it was worth in one transaction: of two runs that judge at once the second one sees what the first one wrote.
         if not tx.has(f"{attempt.run_id}:answer:{key}"):
             worth = _worth(tx, attempt, plan, answer, statement_of[answer.decision], people)
-            attempt.append(tx, f"answer:{key}", worth)
             tier = plan.admitted.tier
             if isinstance(worth, SignedAnswer) and is_reported(worth.method, tier):
                 used = LongLivedKeyUsed(act=answer.decision, person=worth.person, fingerprint=worth.fingerprint, tier=tier.name)
                 attempt.append(tx, f"long-lived-key:{key}", used)
+            attempt.append(tx, f"answer:{key}", worth)  # last: nothing of this attempt's may stand between an approval and its signed head
     if answer.decision == "approve" and standing(attempt.ledger, plan).approvals:
         attempt.seal()  # signed before anybody acts on it
 
