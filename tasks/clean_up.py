@@ -40,7 +40,7 @@ def _close(attempt: Attempt, tx: Transaction, receipt: CleanupReceipt) -> None:
     attempt.append(tx, "ended", RunEnded(ending=receipt.ending))
 
 
-@gate(CleanupReceipt, and_then=_close, heeds_cancellation=False)
+@gate(CleanupReceipt, and_then=_close, heeds_cancellation="never")
 def clean_up(attempt: Attempt, ending: Ending, fetch: Fetch) -> CleanupReceipt:
     """Ends a run; each step may have been done before, by an attempt that died, and is then done already.
 

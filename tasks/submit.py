@@ -34,7 +34,7 @@ from prefect_gatehouse.workload.plain_form import summarise
 from prefect_gatehouse.workload.summary import CircuitsSummary
 
 
-@gate(Submission)
+@gate(Submission, heeds_cancellation="at once")
 def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summary: CircuitsSummary, number: int, fetch: Fetch) -> Submission:
     """Submits one round, whose circuits are summarised already; nothing where an earlier result stands for it.
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-@gate(WriteBackReceipt)
+@gate(WriteBackReceipt, heeds_cancellation="at once")
 def write_back(attempt: Attempt, outcome: ValidatedOutcome, fetch: Fetch) -> WriteBackReceipt:
     """Publishes the frame, keyed by run, so that a repeat changes nothing.
 

@@ -8,7 +8,7 @@ import pytest
 
 from prefect_gatehouse.flows.rounds import run_rounds
 from prefect_gatehouse.run.ahead import drop_aside
-from prefect_gatehouse.run.cells import keep_ahead, rounds_of, start_ahead
+from prefect_gatehouse.run.cells import keep_ahead, rounds_of, start_ahead, start_aside
 from prefect_gatehouse.workload.runner.cell import Cell
 from tests.support.cells import require
 from tests.support.gates import TWO_ROUNDS, Desk
@@ -119,3 +119,31 @@ def test_a_cell_is_kept_for_the_same_run_and_for_nobody_else(tmp_path: Path, sta
     keep_ahead(desk.attempt)
     drop_aside()
     assert not any(map(alive, started))
+
+
+def test_a_fork_starts_the_cell_before_its_attempt(tmp_path: Path, started: list[Cell]) -> None:
+    """The cell of a run with a plan imports before the run is taken over; without a plan, with other files or when the rounds are done there is none."""
+    require("bubblewrap")
+    desk = Desk(tmp_path, cell="bubblewrap", rehearsal="skip")
+
+    def aside() -> int:
+        del started[:]
+        start_aside(desk.settings, desk.ledger, desk.attempt.run_id)
+        return len(started)
+
+    assert aside() == 0
+    made = desk.planned()
+    approved = desk.approve(made)
+    assert aside() == 1
+    start_ahead(desk.attempt, made.admitted, made.body.cell)
+    run_rounds(desk.attempt, approved)
+    assert len(started) == 1 and not alive(started[0])
+    assert aside() == 0
+    drop_aside()
+
+    changed = Desk(tmp_path / "changed", cell="bubblewrap", rehearsal="skip")
+    changed.planned()
+    changed.write(TWO_ROUNDS + "\n\nLATER = 1\n")
+    del started[:]
+    start_aside(changed.settings, changed.ledger, changed.attempt.run_id)
+    assert started == []

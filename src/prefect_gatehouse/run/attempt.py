@@ -5,6 +5,7 @@ Every effect and every event goes through here and is refused once a newer attem
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -53,7 +54,7 @@ def _silent(_: str) -> Progress:
     return lambda done, total: None
 
 
-def _no_blocks(block: str) -> Mapping[str, Json]:
+def no_blocks(block: str) -> Mapping[str, Json]:
     """Who gave no reader has no devices with settings."""
     raise Unavailable("nobody reads the settings of backends here", where=block, advice="run it as a flow: gatehouse run")
 
@@ -83,7 +84,7 @@ class Attempt:
         read_secret: SecretReader,
         progress: ProgressOf = _silent,
         *,
-        read_settings: SettingsReader = _no_blocks,
+        read_settings: SettingsReader = no_blocks,
         prefect_flow: str = "",
         after: int | None = None,
     ) -> None:
@@ -100,6 +101,8 @@ class Attempt:
         self.drawings = Drawings()
         self.ahead: Ahead | None = None
         """A cell that was started because a workload will want it."""
+        self.asked_prefect = -math.inf
+        """When Prefect was last asked whether somebody cancelled the run, by the monotonic clock."""
         self.number = ledger.begin_attempt(run_id, prefect_flow=prefect_flow, after=after, under=ran_under(settings), versions=versions_of(settings))
 
     @contextmanager

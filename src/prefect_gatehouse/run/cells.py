@@ -14,10 +14,14 @@ from typing import TYPE_CHECKING, Literal
 
 from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.ledger.events import WorkloadRan
+from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.run.ahead import Ahead, Features, set_aside, take_aside
 from prefect_gatehouse.run.apart import unseen
-from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.run.values import AdmittedRun, MinimisedData, Plan
+from prefect_gatehouse.run.attempt import Attempt, no_blocks
+from prefect_gatehouse.run.chain import Chain
+from prefect_gatehouse.run.parts import Parts
+from prefect_gatehouse.run.values import AdmittedRun, MinimisedData, Plan, RawOutcome
+from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.workload.runner.choose import choose, run_in
 from prefect_gatehouse.workload.runner.interface import Limits, Runner, Task
 
@@ -50,10 +54,8 @@ def start_ahead(attempt: Attempt, admitted: AdmittedRun, cell: CellName | None =
     with suppress(GatehouseError):
         where = cell or cell_of(attempt, admitted)
         if where != "none" and attempt.ahead is None:
-            workload, features = attempt.parts.workload(admitted), Features()
-            attempt.ahead = take_aside(attempt.run_id, where, workload) or Ahead(
-                attempt.run_id, where, workload, features, _start(attempt, admitted, where, workload, features)
-            )
+            workload = attempt.parts.workload(admitted)
+            attempt.ahead = take_aside(attempt.run_id, where, workload) or _ahead(attempt.settings, attempt.run_id, admitted, where, workload)
 
 
 def keep_ahead(attempt: Attempt) -> None:
@@ -68,6 +70,25 @@ def keep_ahead(attempt: Attempt) -> None:
     if attempt.ahead is not None:
         set_aside(attempt.ahead)
         attempt.ahead = None
+
+
+def start_aside(settings: Settings, ledger: Ledger, run_id: str) -> None:
+    """Starts the cell that a run with a plan wants when it goes on, for the attempt that this process is about to begin.
+
+    It imports while the process makes itself known to Prefect. What it is given is the plan's or nothing; whether the run may go on at all, the
+    attempt finds out, and ends a cell that it does not take.
+    """
+    with suppress(GatehouseError):  # then the attempt starts its own, or says what is wrong
+        chain = Chain(ledger, run_id)
+        admitted, plan = chain.read(AdmittedRun.gate, AdmittedRun), chain.read(Plan.gate, Plan)
+        if admitted is not None and plan is not None and plan.body.cell != "none" and chain.read(RawOutcome.gate, RawOutcome) is None:
+            workload = Parts(settings, chain, lambda: False, no_blocks).workload(admitted)
+            set_aside(_ahead(settings, run_id, admitted, plan.body.cell, workload))
+
+
+def _ahead(settings: Settings, run_id: str, admitted: AdmittedRun, cell: CellName, workload: FoundWorkload) -> Ahead:
+    features = Features()
+    return Ahead(run_id, cell, workload, features, _start(settings, admitted, cell, workload, features))
 
 
 def rounds_of(attempt: Attempt, minimised: MinimisedData, cell: CellName) -> Runner:
@@ -90,15 +111,15 @@ def rounds_of(attempt: Attempt, minimised: MinimisedData, cell: CellName) -> Run
             ahead.features.read = _reader(attempt, minimised)
             return ahead.runner
         ahead.close()
-    return _start(attempt, minimised.admitted, cell, workload, Features(_reader(attempt, minimised)))
+    return _start(attempt.settings, minimised.admitted, cell, workload, Features(_reader(attempt, minimised)))
 
 
 def _reader(attempt: Attempt, minimised: MinimisedData) -> Callable[[], pa.Table]:
     return lambda: attempt.store.read(minimised.artifact, attempt.key)
 
 
-def _start(attempt: Attempt, admitted: AdmittedRun, cell: CellName, workload: FoundWorkload, features: Features) -> Runner:
-    manifest, settings = admitted.manifest, attempt.settings
+def _start(settings: Settings, admitted: AdmittedRun, cell: CellName, workload: FoundWorkload, features: Features) -> Runner:
+    manifest = admitted.manifest
     task = Task(workload, features, manifest.workload.parameters, {manifest.output.key, *manifest.output.names})
     limits = Limits(settings.cell_cpu_seconds, settings.cell_wall_seconds, settings.cell_memory_mb << 20, settings.cell_file_mb << 20)
     own = [settings.home, settings.people_folder(), settings.identity_key(), settings.worker_key_file(), Path.home(), *_prefect_home()]

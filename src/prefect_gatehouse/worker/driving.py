@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +24,8 @@ from prefect_gatehouse.flows.governed_pipeline import governed_pipeline
 from prefect_gatehouse.flows.reconcile import reconcile
 from prefect_gatehouse.flows.started_by import hand_over
 from prefect_gatehouse.ledger.opening import open_ledger
+from prefect_gatehouse.run.ahead import drop_aside
+from prefect_gatehouse.run.cells import start_aside
 from prefect_gatehouse.settings import load_settings
 from prefect_gatehouse.tasks.gate import sanitised
 from prefect_gatehouse.worker.configuration import WorkerConfiguration
@@ -39,7 +43,7 @@ def drive(configuration: WorkerConfiguration, order: Drive) -> None:
     """
     os.environ["PREFECT__FLOW_RUN_ID"] = order.run_id
     run_id = UUID(order.run_id)
-    with handle_engine_signals(run_id):
+    with handle_engine_signals(run_id), _cell_aside(order.run_id):
         with get_client(sync_client=True) as client:
             try:
                 flow_run = client.read_flow_run(run_id)
@@ -51,6 +55,17 @@ def drive(configuration: WorkerConfiguration, order: Drive) -> None:
                 return
         hand_over(order.warrant)
         run_flow(_FLOWS[work.flow], flow_run=_without_orders(flow_run), parameters=work.parameters, return_type="state")
+
+
+@contextmanager
+def _cell_aside(run_id: str) -> Iterator[None]:
+    """The cell of a run that was answered imports while Prefect is asked about the run."""
+    try:
+        with suppress(GatehouseError), open_ledger(load_settings()) as ledger:  # whoever drives the run says what is wrong with either
+            start_aside(load_settings(), ledger, run_id)
+        yield
+    finally:
+        drop_aside()
 
 
 def _work(configuration: WorkerConfiguration, order: Drive, client: SyncPrefectClient, flow_run: FlowRun) -> Work:
