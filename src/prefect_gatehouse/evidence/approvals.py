@@ -15,7 +15,7 @@ from prefect_gatehouse.ledger.events import ApprovalGiven, Consent, GatePassed, 
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.run.approvals import asked_for, barred, is_token_of, signer
 from prefect_gatehouse.run.chain import Chain
-from prefect_gatehouse.run.matter import Matter, digests_of, matter_of
+from prefect_gatehouse.run.matter import Matter, digests_of, matter_of, plan_of
 from prefect_gatehouse.run.outcome import Outcome
 from prefect_gatehouse.run.values import AdmittedRun, Plan, WriteBackReceipt
 
@@ -93,6 +93,8 @@ def problem_of(ledger: Ledger, matter: Matter | None, event: Event[Consent]) -> 
     fact = event.fact
     if matter is None or {"plan_digest": fact.plan_digest, "outcome_digest": fact.outcome_digest} != digests_of(matter):
         return "is of another plan" if isinstance(event.fact, ApprovalGiven) else "is of another outcome"
+    if fact.person == plan_of(matter).admitted.requester.person:
+        return "is the requester's own"
     if fact.person in barred(ledger, matter):
         return "is of somebody who approved the plan"
     if fact.method == "totp":
