@@ -284,6 +284,7 @@ def _code(plan: Plan) -> Section:
     workload = admitted.manifest.workload
     parameters = json.dumps(dict(workload.parameters), sort_keys=True, ensure_ascii=False) if workload.parameters else "none"
     tier = body.tier
+    people = _count(admitted.approvers_needed, "approver") + _releases(tier.write_back_approvers)
     rows = (
         ("Entry point", printable(workload.entrypoint)),
         ("Workload digest", body.workload_digest),
@@ -293,7 +294,7 @@ def _code(plan: Plan) -> Section:
         ("Folder", printable(f"{admitted.folder}, manifest {admitted.file}")),
         ("Policy", body.policy_digest),
         ("Bundle of policies", _bundle(plan)),
-        ("Tier", f"{tier.name}: {_count(admitted.approvers_needed, 'approver')}, {tier.weakest_method} or stronger, data up to {tier.highest_class}"),
+        ("Tier", f"{tier.name}: {people}, {tier.weakest_method} or stronger, data up to {tier.highest_class}"),
         *_classes(body.source_classes),
         *_promotion(body.promotion),
         ("Registry of people", printable(body.registry)),
@@ -301,6 +302,11 @@ def _code(plan: Plan) -> Section:
         ("Lock, image", f"{body.lock_digest}, {printable(body.image_digest) or 'none'}"),
     )
     return Section("Which code runs, under which rules", ("", ""), rows)
+
+
+def _releases(others: int) -> str:
+    """Who is asked again before rows are written."""
+    return f" and {_count(others, 'other')} to release the outcome" if others else ""
 
 
 def _bundle(plan: Plan) -> str:
