@@ -29,9 +29,11 @@ from prefect_gatehouse.run import approvals
 from prefect_gatehouse.run.answer import Answer
 from prefect_gatehouse.run.approvals import ask, judge, refuse_late, standing
 from prefect_gatehouse.run.form import as_markdown
-from prefect_gatehouse.run.matter import Matter, closes_at, matter_of
+from prefect_gatehouse.run.matter import Matter, closes_at, digests_of, matter_of
 from prefect_gatehouse.run.outcome import Outcome, outcome_of
 from prefect_gatehouse.run.outcome_page import markdown, page
+from prefect_gatehouse.run.policy_questions import ask_write_back
+from prefect_gatehouse.run.reminders import due
 from prefect_gatehouse.run.values import FrameShape, Plan, ReleasedOutcome, ValidatedOutcome
 from prefect_gatehouse.tasks.await_release import await_release, wait_for_release
 from prefect_gatehouse.tasks.validate_output import validate_output
@@ -229,6 +231,43 @@ def test_rows_that_were_written_without_a_release(bureau: Bureau) -> None:
     assert "0 of 1 releases of what it writes back are proven" in missing_releases(bureau.ledger, RUN)
     assert any("0 of 1 releases" in problem for problem in problems(bureau.ledger))
     assert any("0 of 1 releases" in problem for each in who(bureau.ledger, RUN) for problem in each.problems)
+
+
+def test_a_release_that_was_not_sealed(bureau: Bureau) -> None:
+    """What comes after a release has a signed head between them, or verify tells: nobody slips one in behind its head."""
+    statement, _ = ask(bureau.attempt, bureau.outcome, "late")
+    signature = sshsig.sign(bureau.keys["eve"], statement.message())
+    bureau.attempt.seal()
+    fields = {"person": "eve", "method": "ssh", "fingerprint": sshsig.verify(signature, statement.message()).fingerprint, "signature": signature}
+    fact = ReleaseGiven.model_validate({**fields, "statement": statement.message().decode(), **digests_of(bureau.outcome)})
+    bureau.attempt.record("answer:late", fact)
+    (event,) = bureau.ledger.facts(ReleaseGiven, RUN)
+    await_release(bureau.attempt, bureau.validated)
+    bureau.attempt.seal()
+    found = examine(bureau.settings, bureau.ledger, trusted_key(bureau.settings)).problems
+    assert [f"the signed head over event {event.seq}" in each for each in found] == [True]
+
+
+def test_the_policy_is_told_how_many_released(bureau: Bureau) -> None:
+    """Its no names the rule and the command; with the release it says yes."""
+    asked = (bureau.attempt.policy, bureau.plan, True, "local", DataClass.RESTRICTED)
+    with pytest.raises(Denied, match="not-enough-releases") as denied:
+        ask_write_back(*asked)
+    assert denied.value.advice == f"have another approver release it: gatehouse approve {RUN}"
+    assert ask_write_back(*asked, releases=1).allowed
+
+
+def test_people_are_reminded_of_what_waits_to_be_released(bureau: Bureau) -> None:
+    """From when its checks passed, with its shape and what is asked for; not any more once it is released."""
+    bureau.attempt.record("suspended:1:r", RunSuspended(until=closes_at(bureau.outcome).timestamp()))
+    settings = bureau.settings.model_copy(update={"notify": "slack-webhook/first", "remind_minutes": 60})
+    later = bureau.outcome.checked_at + timedelta(minutes=61)
+    (reminder,) = due(settings, bureau.ledger, later)
+    assert reminder.subject == "small CHG-7 waits for release of its outcome" and "0 of 1 releases" in reminder.body
+    assert "3 rows of class restricted, from aer, for " in reminder.body and reminder.fact.outcome_digest == bureau.outcome.digest
+    assert list(due(settings, bureau.ledger, bureau.outcome.checked_at + timedelta(minutes=59))) == []
+    assert bureau.given("eve") == ""
+    assert list(due(settings, bureau.ledger, later)) == []
 
 
 def _changed(validated: ValidatedOutcome, what: str) -> ValidatedOutcome:
