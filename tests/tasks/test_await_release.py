@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -22,6 +23,7 @@ from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.events import ApprovalGiven, PolicyDecided, ReleaseGiven, RunSuspended
+from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate.inbox import inbox
 from prefect_gatehouse.operate.runs import signed_for
@@ -44,6 +46,7 @@ class Bureau(Desk):
     """A run that Ann asked for and Bob approved, whose outcome has passed its checks in a tier that wants it released by somebody else."""
 
     def __init__(self, folder: Path) -> None:
+        folder.mkdir()
         super().__init__(folder, backends="aer", rehearsal="skip")
         tiers = self.settings.tiers
         tiers.write_text(tiers.read_text().replace("write_back_approvers: 0", "write_back_approvers: 1"))
@@ -110,10 +113,24 @@ class Bureau(Desk):
         assert self.written() == 0 and fetch.purposes == [] and "write_back" not in decided
 
 
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bureau, Path]:
+    """The run as far as it gets by itself, and a copy of all that it left."""
+    folder = tmp_path_factory.mktemp("house")
+    made = Bureau(folder / "bureau")
+    made.ledger.close()
+    shutil.copytree(folder / "bureau", folder / "copy")
+    return made, folder / "copy"
+
+
 @pytest.fixture
-def bureau(tmp_path: Path) -> Iterator[Bureau]:
-    """A bureau."""
-    made = Bureau(tmp_path)
+def bureau(house: tuple[Bureau, Path]) -> Iterator[Bureau]:
+    """A bureau, as it was left, and the run's next process."""
+    made, copy = house
+    shutil.rmtree(made.folder.parent)
+    shutil.copytree(copy, made.folder.parent)
+    made.ledger, made.asked = Ledger(made.settings.ledger()), 0
+    made.attempt = made.next_attempt()
     with closing(made.ledger):
         yield made
 
