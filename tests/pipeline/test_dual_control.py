@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+from tests.pipeline.test_linger import staying
 from tests.pipeline.test_operator_commands import ended, scheduled
 from tests.support.pipeline import APPROVER, OTHER, REQUESTER, ROWS
 
@@ -54,7 +56,10 @@ def shown(pipeline: Any, run_id: str) -> str:
 
 
 def test_nothing_is_written_before_somebody_else_has_released_it(pipeline: Any, start: Callable[..., Any]) -> None:
-    """Killed as it asks, forced on in Prefect, answered by who approved the plan: it asks again, and sends nothing again; Other's release writes."""
+    """Killed as it asks, forced on in Prefect, answered by who approved the plan: it asks again, and sends nothing again; Other's release writes.
+
+    A second run is withheld, in one process that stays for both answers: it ends and cleans up, and nothing of it is written.
+    """
     run_id = pipeline.start()
     pipeline.approved(run_id)
     assert pipeline.process(run_id, kill={"suspended": True})["signal"] == 9
@@ -86,9 +91,14 @@ def test_nothing_is_written_before_somebody_else_has_released_it(pipeline: Any, 
     assert code == 0, said
 
     withheld = pipeline.start()
-    pipeline.approved(withheld)
-    pipeline.process(withheld)
-    pipeline.answer(withheld, "reject", who=OTHER)
-    pipeline.process(withheld)
-    assert (pipeline.ledger.run(withheld).ending, pipeline.state(withheld).name, pipeline.left_behind()) == ("rejected", "Rejected", [])
+    with staying(pipeline, withheld) as ended_with:
+        pipeline.answer(withheld)
+        until = time.monotonic() + 120
+        while pipeline.ledger.run(withheld).message != "waits for release of its outcome":
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        pipeline.answer(withheld, "reject", who=OTHER)
+    row = pipeline.ledger.run(withheld)
+    assert (ended_with, row.attempt, row.ending) == ({"signal": 0, "exit": 0}, 3, "rejected")
+    assert (pipeline.state(withheld).name, pipeline.left_behind()) == ("Rejected", [])
     assert len(pipeline.rows()) == ROWS  # of the first
