@@ -15,6 +15,7 @@ from prefect_gatehouse.run.cells import start_ahead
 from prefect_gatehouse.run.values import Plan, WriteBackReceipt
 from prefect_gatehouse.tasks.admit import admit
 from prefect_gatehouse.tasks.await_approval import wait_for_approval
+from prefect_gatehouse.tasks.await_release import wait_for_release
 from prefect_gatehouse.tasks.conclude import conclude
 from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.tasks.minimise import minimise
@@ -36,7 +37,7 @@ def governed_pipeline(manifest: str, request: SignedRequest | None = None) -> St
 
 
 def through_the_gates(attempt: Attempt, manifest: str, request: SignedRequest | None) -> WriteBackReceipt:
-    """Gates 1 to 10; gate 11, clean_up, is the driver's on every way out.
+    """Gates 1 to 10, and between the last two the release of what is written; gate 11, clean_up, is the driver's on every way out.
 
     Gate 6, fetch_credential, is handed to those that need a credential: each passes it right before the use.
     """
@@ -49,7 +50,8 @@ def through_the_gates(attempt: Attempt, manifest: str, request: SignedRequest | 
     approved = wait_for_approval(attempt, planned)
     raw = run_rounds(attempt, approved)  # submit and collect, once a round
     outcome = validate_output(attempt, raw)
-    return write_back(attempt, outcome, fetch_credential)
+    released = wait_for_release(attempt, outcome)  # suspends only where the tier asks for dual control
+    return write_back(attempt, released, fetch_credential)
 
 
 def up_to_the_plan(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Plan:

@@ -6,20 +6,22 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from prefect_gatehouse.data.digest import table_digest
-from prefect_gatehouse.errors import Denied
+from prefect_gatehouse.errors import Denied, Tampered
 from prefect_gatehouse.ledger.events import ReIdentified
 from prefect_gatehouse.manifest.columns import Tokenise
 from prefect_gatehouse.manifest.endpoints import endpoint_of
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.policy.classes import target_of
 from prefect_gatehouse.policy.decision import Decision
+from prefect_gatehouse.run.approvals import require_approved
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.credentials import Fetch
 from prefect_gatehouse.run.minimised import column_of
+from prefect_gatehouse.run.outcome import outcome_of
 from prefect_gatehouse.run.policy_questions import ask_re_identify, ask_write_back
 from prefect_gatehouse.run.quarantined import refuse_quarantined_run
 from prefect_gatehouse.run.re_identification import key_versions, refuse_strange, turn_back
-from prefect_gatehouse.run.values import Plan, ValidatedOutcome, WriteBackReceipt
+from prefect_gatehouse.run.values import Plan, ReleasedOutcome, ValidatedOutcome, WriteBackReceipt
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tokens.keys import RootKey
 from prefect_gatehouse.write_back import sql
@@ -29,25 +31,30 @@ if TYPE_CHECKING:
 
 
 @gate(WriteBackReceipt, heeds_cancellation="at once")
-def write_back(attempt: Attempt, outcome: ValidatedOutcome, fetch: Fetch) -> WriteBackReceipt:
+def write_back(attempt: Attempt, released: ReleasedOutcome, fetch: Fetch) -> WriteBackReceipt:
     """Publishes the frame, keyed by run, so that a repeat changes nothing.
+
+    Where the tier asks for a release, the ledger has to have it, whatever the value says.
 
     Raises:
         Quarantined: The run, or a backend that a result of it came from, is in quarantine.
-        Denied: The database is not the declared system, the rows are of a class that it does not take, or the policy says no.
+        Rejected: Somebody withholds the outcome.
+        Denied: The outcome is not released, the database is not the declared system, the rows are of a class that it does not take, or the policy
+            says no.
         PlanChanged: Something of what was approved is another one by now.
         DataRefused: The table does not fit the rows, or the frame has keys that the workload was not given.
         Tampered: The frame or a token is not what it was.
     """
-    raw = outcome.raw
+    raw = released.outcome.raw
     plan = raw.approved.plan
     output = plan.admitted.manifest.output
     attempt.parts.refuse_changes(plan)
     table = attempt.store.read(raw.frame, attempt.key)
     rows_digest = table_digest(table)
+    releases = _released(attempt, released.outcome, rows_digest)
     with fetch(attempt, plan.admitted, Purpose.WRITE_BACK) as address:
         url = address.reveal(Purpose.WRITE_BACK)
-        _refuse_undeclared(attempt, plan, url)
+        _refuse_undeclared(attempt, plan, url, releases)
         rows = _re_identified(attempt, plan, table, fetch)
         refuse_quarantined_run(attempt, *sorted({job.backend for each in raw.rounds for job in each.submission.jobs}))
         published = sql.publish(
@@ -79,12 +86,22 @@ def write_back(attempt: Attempt, outcome: ValidatedOutcome, fetch: Fetch) -> Wri
     )
 
 
-def _refuse_undeclared(attempt: Attempt, plan: Plan, url: str) -> None:
+def _released(attempt: Attempt, validated: ValidatedOutcome, rows_digest: str) -> int:
+    """How many people have released these rows; every signature is checked again."""
+    if not validated.releases_needed:
+        return 0
+    outcome = outcome_of(validated)
+    if outcome.body.rows_digest != rows_digest:
+        raise Tampered("the rows are not those that were released", where="write_back", advice="start a new run")
+    return len(require_approved(attempt.ledger, outcome, attempt.people))
+
+
+def _refuse_undeclared(attempt: Attempt, plan: Plan, url: str, releases: int) -> None:
     """The address came from a secret store: it must be the system that the manifest declared and people approved."""
     target = target_of(plan.admitted.manifest)
     matches = endpoint_of(url) == plan.body.endpoint(target.name)
     clearance = attempt.people.clearance(plan.admitted.requester, plan.admitted.tier.unverified_class)
-    _record(attempt, "write_back", ask_write_back(attempt.policy, plan, matches, attempt.settings.environment, clearance))
+    _record(attempt, "write_back", ask_write_back(attempt.policy, plan, matches, attempt.settings.environment, clearance, releases))
     if not matches:
         raise Denied("the write-back address is not the declared system", where=f"systems.{target.name}", advice="correct the block or the manifest")
 

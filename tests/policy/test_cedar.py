@@ -52,7 +52,7 @@ CONTEXTS: dict[str, dict[str, str | int | bool]] = {
     },
     "read_secret": {"purpose": "submit", "purpose_declared": True},
     "read_source": {"source": "clinic", "source_declared": True},
-    "write_back": {"system": "target", "system_declared": True, **READ, **TARGET},
+    "write_back": {"releases": 1, "tier_releases": 1, "system": "target", "system_declared": True, **READ, **TARGET},
     "re_identify": {"column": "subject", "system": "target", "system_declared": True, **READ, **TARGET},
 }
 READING = ("request", "submit", "write_back", "re_identify")
@@ -90,6 +90,7 @@ FORBIDS: list[tuple[str, str, dict[str, str | int | bool]]] = [
     ("backend-not-in-tier", "submit", {"backends_in_tier": False}),
     ("class-above-tier", "submit", {"data_class": 3}),
     ("not-enough-approvals", "submit", {"approvals": 0}),
+    ("not-enough-releases", "write_back", {"releases": 0}),
     ("not-synthetic", "submit", {"tier_synthetic_only": True}),
     *((rule, action, {fact: False}) for action in ("request", "submit") for rule, fact in OF_TICKETS.items()),
     ("class-not-signed", "request", {"classes_signed": False}),

@@ -26,6 +26,7 @@ from prefect_gatehouse.run import packages, parts
 from prefect_gatehouse.run.values import ApprovedPlan
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.tasks.await_approval import await_approval
+from prefect_gatehouse.tasks.await_release import await_release
 from prefect_gatehouse.tasks.clean_up import clean_up
 from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.tasks.validate_output import validate_output
@@ -74,7 +75,7 @@ class Installation(Desk):
         self.attempt = self.next_attempt()
         approved = await_approval.kept(self.attempt)
         assert approved is not None
-        write_back(self.attempt, validate_output(self.attempt, run_rounds(self.attempt, approved)), Fetching())
+        write_back(self.attempt, await_release(self.attempt, validate_output(self.attempt, run_rounds(self.attempt, approved))), Fetching())
         return self.rows()
 
     def rows(self) -> list[Any]:
@@ -184,7 +185,7 @@ def test_what_was_exchanged_before_the_write_back(desk: Installation, name: str)
     change(desk)
     desk.attempt, fetch = desk.next_attempt(), Fetching()
     with pytest.raises(PlanChanged, match=rf"changed since the approval: {part} \("):
-        write_back(desk.attempt, outcome, fetch)
+        write_back(desk.attempt, await_release(desk.attempt, outcome), fetch)
     assert (fetch.purposes, desk.rows()) == ([], [])
 
 
@@ -194,7 +195,7 @@ def test_a_file_that_is_gone_is_a_change(desk: Installation) -> None:
     desk.settings.tiers.unlink()
     desk.attempt = desk.next_attempt()
     with pytest.raises(PlanChanged, match="changed since the approval: the tiers can't be read"):
-        write_back(desk.attempt, outcome, Fetching())
+        write_back(desk.attempt, await_release(desk.attempt, outcome), Fetching())
 
 
 def test_cleaning_up_goes_by_the_policy_of_the_day(desk: Installation, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from tests.support.braket_gates import BACKEND, desk_at
 from tests.support.gates import Fetching
 
 from prefect_gatehouse.flows.rounds import run_rounds
+from prefect_gatehouse.tasks.await_release import await_release
 from prefect_gatehouse.tasks.validate_output import validate_output
 from prefect_gatehouse.tasks.write_back import write_back
 from prefect_gatehouse.testing import BraketEmulator
@@ -22,7 +23,7 @@ def test_a_label_reaches_the_last_row(tmp_path: Path, braket: BraketEmulator) ->
         approved = desk.approved()
         braket.device(status="OFFLINE")
         outcome = run_rounds(desk.attempt, approved)
-        receipt = write_back(desk.attempt, validate_output(desk.attempt, outcome), Fetching())
+        receipt = write_back(desk.attempt, await_release(desk.attempt, validate_output(desk.attempt, outcome)), Fetching())
         assert (outcome.label, receipt.label, braket.tasks()) == ("simulator", "simulator", [])
         with closing(sqlite3.connect(desk.folder / "target.sqlite")) as connection:
             assert connection.execute("SELECT DISTINCT _gatehouse_label FROM results").fetchall() == [("simulator",)]

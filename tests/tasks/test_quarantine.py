@@ -42,6 +42,7 @@ from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.tasks import submit as submitting
 from prefect_gatehouse.tasks.await_approval import await_approval
+from prefect_gatehouse.tasks.await_release import await_release
 from prefect_gatehouse.tasks.submit import submit
 from prefect_gatehouse.tasks.validate_output import validate_output
 from prefect_gatehouse.tasks.write_back import write_back
@@ -262,12 +263,12 @@ def test_write_back(yard: Yard, what: str) -> None:
     outcome = validate_output(yard.desk.attempt, rounds.run_rounds(yard.desk.attempt, await_approval(yard.desk.attempt, plan)))
     yard.impose(what)
     with pytest.raises(Quarantined):
-        write_back(yard.desk.attempt, outcome, Fetching())
+        write_back(yard.desk.attempt, await_release(yard.desk.attempt, outcome), Fetching())
     engine = create_engine(yard.desk.secrets["secret/url"])
     assert inspect(engine).get_table_names() == []
     engine.dispose()
     yard.release(what)
-    assert write_back(yard.desk.attempt, outcome, Fetching()).rows == 3
+    assert write_back(yard.desk.attempt, await_release(yard.desk.attempt, outcome), Fetching()).rows == 3
 
 
 def test_released_by_the_same_person(yard: Yard) -> None:

@@ -14,15 +14,16 @@ from tests.support.plans import RUN
 from prefect_gatehouse.errors import DataRefused, Denied
 from prefect_gatehouse.flows.rounds import run_rounds
 from prefect_gatehouse.manifest.models import Purpose
-from prefect_gatehouse.run.values import RawOutcome, ValidatedOutcome
+from prefect_gatehouse.run.values import RawOutcome, ReleasedOutcome, ValidatedOutcome
+from prefect_gatehouse.tasks.await_release import await_release
 from prefect_gatehouse.tasks.validate_output import validate_output
 from prefect_gatehouse.tasks.write_back import write_back
 
 
-def validated(raw: RawOutcome) -> ValidatedOutcome:
-    """As if the gate before had been passed."""
+def validated(raw: RawOutcome) -> ReleasedOutcome:
+    """As if the gates before had been passed."""
     report = raw.approved.plan.validated.report
-    return ValidatedOutcome(raw=raw, checks=(), report=report)
+    return ReleasedOutcome(outcome=ValidatedOutcome(raw=raw, checks=(), report=report))
 
 
 def rows(desk: Desk) -> list[tuple[Any, ...]]:
@@ -33,7 +34,7 @@ def rows(desk: Desk) -> list[tuple[Any, ...]]:
 
 def test_rows_are_published_with_their_keys_turned_back(desk: Desk) -> None:
     """The address first, then the key of the tokens, each fetched when it is needed; the act is in the ledger, and a repeat changes nothing."""
-    outcome, fetch = validate_output(desk.attempt, run_rounds(desk.attempt, desk.approved())), Fetching()
+    outcome, fetch = await_release(desk.attempt, validate_output(desk.attempt, run_rounds(desk.attempt, desk.approved()))), Fetching()
     receipt = write_back(desk.attempt, outcome, fetch)
     assert (receipt.rows, receipt.table, receipt.repeated, fetch.purposes) == (3, "results", False, [Purpose.WRITE_BACK, Purpose.RE_IDENTIFY])
     assert rows(desk) == [("ann",), ("bob",), ("cid",)]

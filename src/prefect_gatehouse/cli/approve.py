@@ -1,4 +1,4 @@
-"""``gatehouse approve`` and ``reject``: show the plan, sign exactly it, resume the run."""
+"""``gatehouse approve`` and ``reject``: show the plan, or the outcome that is to be released, sign exactly it, resume the run."""
 
 from __future__ import annotations
 
@@ -76,42 +76,50 @@ def _decide(
 
     quiet_prefect()
     from prefect_gatehouse.cli.follow import follow_to_the_end
-    from prefect_gatehouse.cli.plan import print_plan
+    from prefect_gatehouse.cli.plan import print_matter
     from prefect_gatehouse.evidence.questions import find_run
     from prefect_gatehouse.ledger.opening import open_ledger
     from prefect_gatehouse.operate.answering import asked, follow_answer, form_differs
     from prefect_gatehouse.operate.runs import answer, sign_answer
     from prefect_gatehouse.run.approvals import statements
+    from prefect_gatehouse.run.matter import digests_of, terms_of
     from prefect_gatehouse.settings import load_settings
 
     settings = load_settings()
     with open_ledger(settings) as ledger:
         run_id = find_run(ledger, run)
-        plan, asking = asked(ledger, run_id)
+        matter, asking = asked(ledger, run_id)
+        terms = terms_of(matter)
         if form_differs(ledger, run_id):
-            click.echo("Prefect's form is not this plan: somebody changed it there. What counts is the ledger's plan, as shown here.", err=True)
+            told = f"Prefect's form is not this {terms.noun}: somebody changed it there. What counts is the ledger's {terms.noun}, as shown here."
+            click.echo(told, err=True)
         if not as_json:
-            print_plan(plan)
-            click.echo(f"\nYou decide about this:\n{statements(plan, asking)[decision == 'reject'].message().decode()}\n")
+            print_matter(matter)
+            click.echo(f"\nYou decide about this:\n{statements(matter, asking)[decision == 'reject'].message().decode()}\n")
             for person, means in sorted(asking.expects.items()):
                 click.echo(f"expected of {person}: {means}")
         if not yes:
-            confirm(f"{decision.capitalize()} exactly this plan?")
-        message = statements(plan, asking)[decision == "reject"].message()
+            confirm(f"{decision.capitalize()} exactly this {terms.noun}?")
+        message = statements(matter, asking)[decision == "reject"].message()
         given = proof.of(settings, message) or sign_answer(settings, ledger, run_id, decision)
         row = ledger.run(run_id)
         assert row is not None  # find_run listed it
         answer(run_id, decision, approver=approver, proof=given, reason=reason)
-        now = follow_answer(ledger, plan, asking, row.attempt)
-    have = f"{len(now.approvals)} of {now.needed} approvals"
+        now = follow_answer(ledger, matter, asking, row.attempt)
+    have = f"{len(now.approvals)} of {now.needed} {terms.consents}"
     goes_on = "the run goes on" if now.decided else "the run waits for more"
     emit(
-        {"run": run_id, "decision": decision, "plan": plan.digest, "approvals": len(now.approvals), "needed": now.needed},
+        {"run": run_id, "decision": decision, **_digests(digests_of(matter)), "approvals": len(now.approvals), "needed": now.needed},
         as_json,
         lambda: click.echo(f"approve: counted; {have}, {goes_on}" if decision == "approve" else "reject: counted; the run has ended"),
     )
     if follow:
         follow_to_the_end(settings, run_id, since=row.attempt, quiet=as_json)
+
+
+def _digests(digests: dict[str, str]) -> dict[str, str]:
+    """What was decided about: the plan, and the outcome where it was one."""
+    return {name.removesuffix("_digest"): value for name, value in digests.items() if value}
 
 
 def _proofs(command: Callable[..., None]) -> Callable[..., None]:
@@ -134,6 +142,8 @@ def _proofs(command: Callable[..., None]) -> Callable[..., None]:
 def _approve(run: str, approver: str, yes: bool, follow: bool, as_json: bool, **proof: Any) -> None:
     """Show RUN's plan, sign it with your key (GATEHOUSE_IDENTITY) and its certificate, resume the run, and wait until it has judged your answer.
 
+    A run whose outcome waits to be released before it is written back shows that, and your answer is about it.
+
     Without a key you sign in at the identity provider, where the registry has one.
     """
     _decide(run, "approve", approver, _Proof(**proof), "", yes, follow, as_json)
@@ -144,7 +154,7 @@ def _approve(run: str, approver: str, yes: bool, follow: bool, as_json: bool, **
 @click.option("--reason", default="", help="For the record.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def _reject(run: str, approver: str, reason: str, yes: bool, as_json: bool, **proof: Any) -> None:
-    """Reject RUN's plan, and wait until the run has ended and cleaned up."""
+    """Reject RUN's plan, or withhold its outcome, and wait until the run has ended and cleaned up."""
     _decide(run, "reject", approver, _Proof(**proof), reason, yes, False, as_json)
 
 

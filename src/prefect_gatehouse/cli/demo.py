@@ -236,7 +236,7 @@ def save_blocks(desk: Desk) -> None:
 @contextlib.contextmanager
 def _decide(desk: Desk, run_id: str, ui: bool, as_json: bool, say: Callable[[str], None]) -> Iterator[None]:
     """Approves, or shows somebody how to; one-time codes are shown until the block is left."""
-    from prefect_gatehouse.cli.plan import print_plan
+    from prefect_gatehouse.cli.plan import print_matter
     from prefect_gatehouse.ledger.opening import open_ledger
     from prefect_gatehouse.operate import runs as control
     from prefect_gatehouse.operate.answering import asked
@@ -245,7 +245,7 @@ def _decide(desk: Desk, run_id: str, ui: bool, as_json: bool, say: Callable[[str
     with open_ledger(desk.settings) as ledger:
         plan, _ = asked(ledger, run_id)
         if not as_json:
-            print_plan(plan)
+            print_matter(plan)
         if ui:
             # With --json, too: without an address and a code nobody could approve.
             print_ways(desk.settings, desk.approver, APPROVER, run_id, decided, err=as_json)

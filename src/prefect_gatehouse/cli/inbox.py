@@ -1,4 +1,4 @@
-"""``gatehouse inbox``: what waits for an approval, and for whose."""
+"""``gatehouse inbox``: what waits for an approval or a release, and for whose."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 @click.option("--all", "everything", is_flag=True, help="Also what you can't answer, and why not.")
 def _inbox(everything: bool, as_json: bool) -> None:
-    """List the runs that wait for your approval, the one that closes first in front: who asks, for what, at what cost, for how long.
+    """List the runs that wait for your approval, or for you to release what they would write back, the one that closes first in front.
+
+    Each with who asks, for what, at what cost, for how long.
 
     Who you are is told by your key (GATEHOUSE_IDENTITY). Approve one with: gatehouse approve RUN.
     """
@@ -40,6 +42,7 @@ def _inbox(everything: bool, as_json: bool) -> None:
                 "Pipeline",
                 "Ticket",
                 "Requester",
+                "Asks to",
                 "Worst cost",
                 "Approvals",
                 "Age",
@@ -62,6 +65,7 @@ def _row(each: Waiting, now: datetime, everything: bool) -> tuple[str, ...]:
         manifest.name,
         manifest.ticket,
         admitted.requester.person,
+        each.asks,
         each.worst_cost,
         f"{len(each.standing.approvals)} of {each.standing.needed}",
         _span(now - each.since),
@@ -89,6 +93,7 @@ def _as_dict(each: Waiting) -> dict[str, object]:
         "tenant": manifest.tenant,
         "tier": manifest.tier,
         "requester": admitted.requester.person,
+        "asks": "release" if each.outcome is not None else "approve",
         "cost_usd": str(each.plan.body.cost),
         "approvals": [approval.person for approval in each.standing.approvals],
         "needed": each.standing.needed,

@@ -28,7 +28,7 @@ def next_step(row: RunRow, now: float | None = None) -> str:
     if row.ending is not None:
         return ""
     if row.status == "waiting":
-        return f"waits for approval{until}: gatehouse approve {short}"
+        return f"{row.message or 'waits for approval'}{until}: gatehouse approve {short}"
     if row.status == "queued":
         return f"{row.message}{until}; goes on by itself, the deployment reconcile looks after it (by hand: gatehouse reconcile)"
     if row.status == "suspended":

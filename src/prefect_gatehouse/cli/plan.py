@@ -16,6 +16,8 @@ from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.run.values import Plan
 
 if TYPE_CHECKING:
+    from prefect_gatehouse.run.matter import Matter
+    from prefect_gatehouse.run.section import Section
     from prefect_gatehouse.workload.drawing import Drawings
 
 
@@ -45,12 +47,27 @@ def _plan(file: Path, unsigned: bool, as_json: bool) -> None:
     emit(data, as_json, lambda: print_plan(plan, drawings))
 
 
+def print_matter(matter: Matter) -> None:
+    """Prints what people are asked about: the plan, or the outcome that is to be released."""
+    from prefect_gatehouse.run.outcome import outcome_sections
+
+    if isinstance(matter, Plan):
+        print_plan(matter)
+        return
+    _print_sections(outcome_sections(matter))
+    console().print(f"outcome {matter.digest[:12]} of plan {matter.plan.digest[:12]}; the plan: gatehouse show --plan {matter.body.run_id[:8]}")
+
+
+def _print_sections(sections: list[Section]) -> None:
+    for section in sections:
+        table(f"{section.title}: {section.summary}" if section.summary else section.title, section.headers, section.rows)
+
+
 def print_plan(plan: Plan, drawings: Drawings | None = None) -> None:
     """Prints a plan's tables and, where there are any, its drawings."""
     from prefect_gatehouse.run.plan_view import sections
 
-    for section in sections(plan):
-        table(f"{section.title}: {section.summary}" if section.summary else section.title, section.headers, section.rows)
+    _print_sections(sections(plan))
     if drawings is not None:
         _print_drawings(drawings)
     checks = plan.validated.report

@@ -82,6 +82,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         re_identifications,
         reason_of,
         recorded_plan,
+        releases_in_words,
     )
     from prefect_gatehouse.ledger.events import AnswerRefused, ReportWritten
     from prefect_gatehouse.run.holding import holding, why_stopped
@@ -92,7 +93,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
     with _ledger() as (settings, ledger):
         run_id = find_run(ledger, run)
         row, passed, plan = ledger.run(run_id), passages(ledger, run_id), recorded_plan(ledger, run_id)
-        turned_back = re_identifications(ledger, run_id)
+        turned_back, released = re_identifications(ledger, run_id), releases_in_words(ledger, run_id)
         long_lived = long_lived_keys(ledger, run_id)
         written = sorted({event.fact.path for event in ledger.facts(ReportWritten, run_id=run_id)})
         reader = RunReader(settings, ledger, run_id)
@@ -122,6 +123,8 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
             print_plan(plan)
         for line in (*form, *(f"an answer did not count: {why}" for why in refused), *(f"break-glass: {use}" for use in long_lived)):
             _say(line)
+        for line in released:
+            _say(f"released by {line}")
         for act in turned_back:
             _say(f"re-identified: {act.in_words()}")
         for path in reports:
@@ -141,6 +144,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         "re_identified": [act.as_dict() for act in turned_back],
         "answers_refused": refused,
         "long_lived_keys": long_lived,
+        "released": released,
         "in_quarantine": stopped,
         "form": form,
         "attempts": attempts,
@@ -174,7 +178,7 @@ def _print_rounds(rounds: list[RoundView]) -> None:
 
 
 def _form(ledger: Ledger, row: RunRow | None) -> list[str]:
-    """What is to be told of the form in Prefect: nothing, where it shows the ledger's plan."""
+    """What is to be told of the form in Prefect: nothing, where it shows what the ledger has."""
     from prefect_gatehouse.errors import GatehouseError
     from prefect_gatehouse.ledger.events import FormDiffered
 
@@ -189,11 +193,11 @@ def _form(ledger: Ledger, row: RunRow | None) -> list[str]:
         try:
             form_differs(ledger, row.run_id)
         except GatehouseError as error:
-            told.append(f"the form in Prefect was not compared with the plan: {error.message}")
+            told.append(f"the form in Prefect was not compared with the ledger: {error.message}")
     for event in ledger.facts(FormDiffered, run_id=row.run_id):
         told.append(
             f"the form in Prefect was not the ledger's: somebody changed it there; found {in_utc(event.when.timestamp())} UTC [{event.seq}]. "
-            "What counts is the ledger's plan: gatehouse approve shows it"
+            "What counts is what the ledger has: gatehouse approve shows it"
         )
     return told
 
@@ -216,6 +220,7 @@ def _who(job_or_run: str, as_json: bool) -> None:
                 ("Job", f"{item.job} on {item.backend}, {item.submitted_at} [{proof['submitted']}]"),
                 ("Requester", f"{item.requester} ({item.requester_method} {item.requester_key}) [{proof['admitted']}]"),
                 ("Approved by", f"{', '.join(item.approvers)} [{proof['approved']}]"),
+                *((("Released by", f"{', '.join(item.released_by)} [{proof['released']}]"),) if item.released_by else ()),
                 ("Environment", f"{item.environment}, tenant {item.tenant} [{proof['submitted']}]"),
                 ("Secret", f"{f'{item.secret} {item.secret_version}'.rstrip()} [{proof['secret']}]"),
                 ("Ticket", f"{item.ticket} [{proof['admitted']}]"),

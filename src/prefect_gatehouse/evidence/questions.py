@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from prefect_gatehouse.errors import InputError, Tampered
-from prefect_gatehouse.evidence.approvals import approvals_of
+from prefect_gatehouse.evidence.approvals import RecordedConsent, approvals_of, missing_releases, releases_of
 from prefect_gatehouse.ledger.events import (
     AttemptStarted,
     EndingDecided,
@@ -126,6 +126,7 @@ class JobEvidence:
     requester_method: str
     requester_key: str
     approvers: tuple[str, ...]
+    released_by: tuple[str, ...]
     environment: str
     tenant: str
     ticket: str
@@ -221,7 +222,13 @@ def closed_jobs(ledger: Ledger, run_id: str) -> list[JobClosed]:
 
 def long_lived_keys(ledger: Ledger, run_id: str) -> list[str]:
     """Who signed with a long-lived key where the tier has that reported, in words."""
-    did = {"request": "asked for the run", "approve": "approved it", "reject": "rejected it"}
+    did = {
+        "request": "asked for the run",
+        "approve": "approved it",
+        "reject": "rejected it",
+        "write_back": "released its outcome",
+        "withhold": "withheld its outcome",
+    }
     found = ledger.facts(LongLivedKeyUsed, run_id=run_id)
     return [f"{each.fact.person} {did[each.fact.act]} with the long-lived key {each.fact.fingerprint} [{each.seq}]" for each in found]
 
@@ -259,6 +266,7 @@ def _evidence(ledger: Ledger, job: Event[JobSubmitted]) -> JobEvidence:
     proven = [approval for approval in approvals_of(ledger, job.run_id) if not approval.problem and approval.event.seq < job.seq]
     admission = ledger.find(f"{job.run_id}:{AdmittedRun.gate}", GatePassed)
     assert admission is not None  # the plan goes on from it
+    released = [each for each in releases_of(ledger, job.run_id) if not each.problem]
     secret, version, told = _secret(ledger, job, plan)
     return JobEvidence(
         job=job.fact.job,
@@ -270,7 +278,8 @@ def _evidence(ledger: Ledger, job: Event[JobSubmitted]) -> JobEvidence:
         requester=admitted.requester.person,
         requester_method=admitted.requester.method,
         requester_key=admitted.requester.fingerprint,
-        approvers=tuple(f"{item.event.fact.person} ({item.event.fact.method})" for item in proven),
+        approvers=_names(proven),
+        released_by=_names(released),
         environment=job.fact.environment,
         tenant=admitted.manifest.tenant,
         ticket=admitted.manifest.ticket,
@@ -282,11 +291,30 @@ def _evidence(ledger: Ledger, job: Event[JobSubmitted]) -> JobEvidence:
             "approved": proven[-1].event.seq if proven else 0,
             "secret": told or admission.seq,
             "submitted": job.seq,
+            **({"released": released[-1].event.seq} if released else {}),
         },
         re_identified=re_identifications(ledger, job.run_id),
         long_lived_keys=tuple(long_lived_keys(ledger, job.run_id)),
-        problems=tuple(_missing(len(proven), admitted.approvers_needed)),
+        problems=tuple(_missing(ledger, job.run_id, len(proven), admitted.approvers_needed)),
     )
+
+
+def _names(given: Iterable[RecordedConsent]) -> tuple[str, ...]:
+    """Who, and how that was proven."""
+    return tuple(f"{item.event.fact.person} ({item.event.fact.method})" for item in given)
+
+
+def releases_in_words(ledger: Ledger, run_id: str) -> list[str]:
+    """Who released what was, or will be, written back, in words; what proves nothing is told as such.
+
+    Raises:
+        Tampered: The outcome in the ledger is not what was stored.
+    """
+    found = releases_of(ledger, run_id)
+    return [
+        f"{name}, {item.event.at} [{item.event.seq}]" + (f"; it {item.problem}" if item.problem else "")
+        for item, name in zip(found, _names(found), strict=True)
+    ]
 
 
 def _secret(ledger: Ledger, job: Event[JobSubmitted], plan: Plan) -> tuple[str, str, int]:
@@ -301,6 +329,8 @@ def _secret(ledger: Ledger, job: Event[JobSubmitted], plan: Plan) -> tuple[str, 
     raise Tampered("the ledger does not have the secret of this job", where=job.fact.key, advice="run: gatehouse verify")
 
 
-def _missing(proven: int, needed: int) -> Iterator[str]:
+def _missing(ledger: Ledger, run_id: str, proven: int, needed: int) -> Iterator[str]:
     if proven < needed:
         yield f"{proven} of {needed} approvals are proven; run: gatehouse verify"
+    if missing := missing_releases(ledger, run_id):
+        yield f"{missing}; run: gatehouse verify"

@@ -177,6 +177,8 @@ def _facts(
     if action in {"write_back", "re_identify"}:
         known["system"] = manifest.output.target.system
         supposed["system_declared"] = True
+    if action == "write_back":
+        known["tier_releases"] = supposed["releases"] = tier.write_back_approvers
     if action == "re_identify":
         known["column"] = manifest.output.key
     if action == "read_secret":

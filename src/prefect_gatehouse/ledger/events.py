@@ -181,6 +181,7 @@ class RunSuspended(Fact):
 
     kind = "run-suspended"
     until: float = Field(description="Seconds since the epoch.")
+    message: str = Field("waits for approval", description="For what.")
 
 
 class RunQueued(Fact):
@@ -272,22 +273,35 @@ class TicketChecked(Fact):
     credential_version: str = ""
 
 
-class ApprovalAsked(Fact):
-    """A plan was put to people under a key."""
+class Asked(Fact):
+    """What is told of an asking: it was put to people under a key."""
 
-    kind = "approval-asked"
     plan_digest: Digest
     key: str
     nonce: str
     expires: AwareDatetime
     expects: dict[str, str] = Field(default_factory=dict, description="Who may answer, and by which proof, when it was asked.")
+    outcome_digest: Digest | Literal[""] = Field("", description="Of the outcome that it is about; empty where it is the plan.")
+
+
+class ApprovalAsked(Asked):
+    """A plan was put to people."""
+
+    kind = "approval-asked"
+
+
+class ReleaseAsked(Asked):
+    """What is to be written back of a plan was put to people."""
+
+    kind = "release-asked"
 
 
 class ApprovalReminded(Fact):
-    """A reminder that a plan waits was sent, whether or not the block took it; of the plan it has the summary, no data."""
+    """A reminder that a plan or an outcome waits was sent, whether or not the block took it; it has the summary, no data."""
 
     kind = "approval-reminded"
     plan_digest: Digest
+    outcome_digest: Digest | Literal[""] = Field("", description="Of the outcome that waits; empty where it is the plan.")
     block: str = Field(description="Prefect's notification block that it was sent through.")
     escalated: bool = Field(False, description="Whether it went to the second group.")
 
@@ -302,9 +316,10 @@ class FormDiffered(Fact):
 
 
 class PlanAnswer(Fact):
-    """What is told of an answer about a plan."""
+    """What is told of an answer about a plan, or about what came of one."""
 
     plan_digest: Digest
+    outcome_digest: Digest | Literal[""] = Field("", description="Of the outcome that it is about; empty where it is the plan.")
 
 
 class SignedAnswer(PlanAnswer):
@@ -319,23 +334,43 @@ class SignedAnswer(PlanAnswer):
     signer: str = Field("", description="The provider's public key (JWK) that an ID token in ``signature`` was verified with.")
 
 
-class ApprovalGiven(SignedAnswer):
+class Consent(SignedAnswer):
+    """What is told of an authentic yes: sealed before anything is done by it."""
+
+
+class Rejection(SignedAnswer):
+    """What is told of an authentic no."""
+
+
+class ApprovalGiven(Consent):
     """An authentic yes to exactly this plan, sealed before anything is submitted."""
 
     kind = "approval-given"
 
 
-class ApprovalRejected(SignedAnswer):
-    """An authentic no."""
+class ApprovalRejected(Rejection):
+    """An authentic no to a plan."""
 
     kind = "approval-rejected"
+
+
+class ReleaseGiven(Consent):
+    """An authentic yes to writing back exactly this outcome, sealed before a row is written."""
+
+    kind = "release-given"
+
+
+class ReleaseRejected(Rejection):
+    """An authentic no to writing an outcome back."""
+
+    kind = "release-rejected"
 
 
 class LongLivedKeyUsed(Fact):
     """A key of a file without a certificate signed where people are to sign with a proof that ends by itself: break-glass, which counts."""
 
     kind = "long-lived-key-used"
-    act: Literal["request", "approve", "reject"]
+    act: Literal["request", "approve", "reject", "write_back", "withhold"]
     person: str
     fingerprint: str
     tier: str
@@ -497,7 +532,7 @@ KINDS: Mapping[str, type[Fact]] = {
         AttemptStarted, RunAdmitted, GateEntered, GatePassed, GateFailed, RunSuspended, RunQueued,
         RunInterrupted, RunRescheduled, EndingDecided, RunEnded,
         PolicyDecided, PolicyDenied, TicketChecked, ApprovalAsked, ApprovalReminded, FormDiffered, ApprovalGiven, ApprovalRejected, AnswerRefused,
-        LongLivedKeyUsed, AuthorityChanged, IdentityProviderChanged,
+        ReleaseAsked, ReleaseGiven, ReleaseRejected, LongLivedKeyUsed, AuthorityChanged, IdentityProviderChanged,
         LeaseNotRevoked, WorkersReadKeys, WorkloadRan, ReIdentified, KeyRotationDecided, KeysRotated,
         SubmissionIntended, JobSubmitted, SubmissionRefused, SubmissionAmbiguous, JobSettled, ResultReused,
         JobClosed, JobLeft, JobGone, JobUnknown, ProviderAsked, BackendPassedOver,

@@ -13,12 +13,10 @@ from typing import Any
 
 from prefect_gatehouse.ledger.charges import Account, account_of, charge
 from prefect_gatehouse.ledger.events import (
-    AnswerRefused,
-    ApprovalGiven,
-    ApprovalRejected,
     ArtifactsDeleted,
     ArtifactStored,
     AttemptStarted,
+    PlanAnswer,
     RunAdmitted,
     RunEnded,
     RunInterrupted,
@@ -110,8 +108,8 @@ def next_run(row: RunRow | None, run_id: str, attempt: int, at: float, fact: Fac
         case RunAdmitted():
             return replace(row, **fact.model_dump(exclude={"billing_code"}))
         case RunSuspended():
-            return replace(row, status="waiting", wait_until=fact.until, message="waits for approval")
-        case ApprovalGiven() | ApprovalRejected() | AnswerRefused():
+            return replace(row, status="waiting", wait_until=fact.until, message=fact.message)
+        case PlanAnswer():
             return replace(row, status="running", wait_until=None, message="")
         case RunInterrupted() | RunQueued():
             return replace(row, status=fact.status, wait_until=fact.until, message=fact.message)

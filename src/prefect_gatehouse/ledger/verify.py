@@ -12,7 +12,7 @@ from sqlalchemy import Column, Connection, Table, select
 
 from prefect_gatehouse.canonical import canonical, parse
 from prefect_gatehouse.errors import Tampered
-from prefect_gatehouse.ledger.events import ApprovalGiven, GateEntered, GateLeft, GatePassed, PolicyDecided, ReIdentified, RunEnded
+from prefect_gatehouse.ledger.events import Consent, GateEntered, GateLeft, GatePassed, PolicyDecided, ReIdentified, RunEnded
 from prefect_gatehouse.ledger.fact import Fact
 from prefect_gatehouse.ledger.jobs import JobSubmitted, SubmissionIntended
 from prefect_gatehouse.ledger.merkle import Frontier, frontier_text, leaf_hash
@@ -148,7 +148,7 @@ class _Walk:
 class _Sealed:
     """Every event that permits something is under a signed head before what it permits happens."""
 
-    _PERMITS = (ApprovalGiven, PolicyDecided)
+    _PERMITS = (Consent, PolicyDecided)
 
     def __init__(self, sizes: list[int]) -> None:
         self._sizes = sizes

@@ -10,22 +10,21 @@ from httpx import codes
 from prefect.exceptions import PrefectHTTPStatusError
 
 from prefect_gatehouse.errors import Denied, GatehouseError, InputError, Unavailable
-from prefect_gatehouse.evidence.questions import recorded_plan
-from prefect_gatehouse.ledger.events import AnswerRefused, ApprovalAsked, FormDiffered, GatePassed, PlanAnswer
+from prefect_gatehouse.ledger.events import AnswerRefused, Asked, FormDiffered, GatePassed, PlanAnswer
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.operate.runs import flow_run, server
 from prefect_gatehouse.operate.watching import Watch
 from prefect_gatehouse.run.approvals import Standing, last_asked, standing, statements
-from prefect_gatehouse.run.plan_view import as_markdown
-from prefect_gatehouse.run.values import ApprovedPlan, Plan
+from prefect_gatehouse.run.form import as_markdown
+from prefect_gatehouse.run.matter import Matter, matter_of, plan_of, terms_of
 
 _ASK_SECONDS = 60.0  # a process that has judged one answer asks for the next within seconds
 _EVERY = 0.3  # seconds between two looks at the ledger
 
 
-def asked(ledger: Ledger, run_id: str) -> tuple[Plan, ApprovalAsked]:
-    """The plan that a run asks about, and its asking, once Prefect too has the run as waiting.
+def asked(ledger: Ledger, run_id: str) -> tuple[Matter, Asked]:
+    """The plan or the outcome that a run asks about, and its asking, once Prefect too has the run as waiting.
 
     Raises:
         InputError: The run does not ask, and won't by itself.
@@ -33,20 +32,20 @@ def asked(ledger: Ledger, run_id: str) -> tuple[Plan, ApprovalAsked]:
     """
     until = time.monotonic() + _ASK_SECONDS
     while True:
-        row, plan = ledger.run(run_id), recorded_plan(ledger, run_id)
+        row, matter = ledger.run(run_id), matter_of(ledger, run_id)
         assert row is not None  # the caller has found it in the ledger
-        _refuse_not_asking(ledger, row, plan)
-        if row.status == "waiting" and plan is not None and _paused(run_id):
-            asking = last_asked(ledger, plan)
+        _refuse_not_asking(ledger, row, matter)
+        if row.status == "waiting" and matter is not None and _paused(run_id):
+            asking = last_asked(ledger, matter)
             assert asking is not None  # recorded before the run waits
-            return plan, asking
+            return matter, asking
         if time.monotonic() >= until:
             advice = f"if an answer was given just now, no worker has taken the run up yet; look at: gatehouse show {run_id}"
             raise Unavailable("Prefect does not have the run as waiting for an answer", where=run_id, advice=advice)
         time.sleep(_EVERY)
 
 
-def _refuse_not_asking(ledger: Ledger, row: RunRow, plan: Plan | None) -> None:
+def _refuse_not_asking(ledger: Ledger, row: RunRow, matter: Matter | None) -> None:
     if row.ending is not None:
         raise InputError(f"the run has ended ({row.ending})", where=row.run_id, advice=f"look at: gatehouse show {row.run_id}")
     if row.status == "scheduled":
@@ -54,11 +53,11 @@ def _refuse_not_asking(ledger: Ledger, row: RunRow, plan: Plan | None) -> None:
         raise InputError("the run was resumed, and no worker has taken it up yet", where=row.run_id, advice=advice)
     if row.status in {"failed", "suspended"} or row.is_lost():
         what = "is suspended by hand" if row.status == "suspended" else "has failed" if row.status == "failed" else "has lost its process"
-        raise InputError(f"the run {what}, it does not wait for an approval", where=row.run_id, advice=f"run: gatehouse resume {row.run_id}")
-    if plan is None:
+        raise InputError(f"the run {what}, it does not wait for an answer", where=row.run_id, advice=f"run: gatehouse resume {row.run_id}")
+    if matter is None:
         raise InputError("the run has no plan yet", where=row.run_id, advice=f"look at: gatehouse show {row.run_id}")
-    if row.status == "running" and standing(ledger, plan).decided:
-        raise InputError("the run's plan is decided already", where=row.run_id, advice=f"look at: gatehouse show {row.run_id}")
+    if row.status == "running" and standing(ledger, matter).decided:
+        raise InputError(f"the run's {terms_of(matter).noun} is decided already", where=row.run_id, advice=f"look at: gatehouse show {row.run_id}")
 
 
 def _paused(run_id: str) -> bool:
@@ -69,7 +68,7 @@ def _paused(run_id: str) -> bool:
 
 
 def form_differs(ledger: Ledger, run_id: str) -> bool | None:
-    """Whether Prefect's form of a waiting run shows something else than the ledger's plan, which is what counts; noted in the ledger if so.
+    """Whether Prefect's form of a waiting run shows something else than the ledger has, which is what counts; noted in the ledger if so.
 
     Returns:
         None where there is nothing to compare: the run does not wait, or Prefect has no form of it.
@@ -78,9 +77,9 @@ def form_differs(ledger: Ledger, run_id: str) -> bool | None:
         Unavailable: No Prefect server answers.
         InputError: Prefect does not know the run.
     """
-    row, plan = ledger.run(run_id), recorded_plan(ledger, run_id)
-    asking = last_asked(ledger, plan) if plan is not None else None
-    if row is None or row.status != "waiting" or plan is None or asking is None:
+    row, matter = ledger.run(run_id), matter_of(ledger, run_id)
+    asking = last_asked(ledger, matter) if matter is not None else None
+    if row is None or row.status != "waiting" or matter is None or asking is None:
         return None
     with server() as client:
         state = flow_run(client, run_id).state
@@ -93,11 +92,11 @@ def form_differs(ledger: Ledger, run_id: str) -> bool | None:
             if error.response.status_code != codes.NOT_FOUND:
                 raise Unavailable("the Prefect server does not show the form", where=run_id, advice="try again", retry=True) from None
             shown = ""  # ours always has one
-    if _read(shown) == as_markdown(plan, standing(ledger, plan), *statements(plan, asking), asking.expects):
+    if _read(shown) == as_markdown(matter, standing(ledger, matter), *statements(matter, asking), asking.expects):
         return False
     with ledger.transaction() as tx:
         # Under the name that the run itself would note it by: it is one fact, whoever finds it first.
-        tx.append(f"{run_id}:form-differed:{asking.key}", run_id, FormDiffered(plan_digest=plan.digest, key=asking.key, found_by="show"))
+        tx.append(f"{run_id}:form-differed:{asking.key}", run_id, FormDiffered(plan_digest=plan_of(matter).digest, key=asking.key, found_by="show"))
     return True
 
 
@@ -108,31 +107,31 @@ def _read(shown: str) -> object:
         return shown
 
 
-def follow_answer(ledger: Ledger, plan: Plan, asking: ApprovalAsked, since: int) -> Standing:
-    """Waits until the run has judged an answer and, if the plan is decided by it, has gone on or ended.
+def follow_answer(ledger: Ledger, matter: Matter, asking: Asked, since: int) -> Standing:
+    """Waits until the run has judged an answer and, if it is decided by that, has gone on or ended.
 
     Args:
         ledger: The open ledger.
-        plan: What was asked about.
+        matter: What was asked about.
         asking: The asking that was answered.
         since: The run's newest attempt before the answer.
 
     Returns:
-        Where the plan stands now.
+        Where it stands now.
 
     Raises:
         Denied: The answer did not count, with the reason.
         Interrupted: The run's process is dead.
         Unavailable: No worker has taken the run up in time.
     """
-    run_id = plan.body.run_id
+    run_id, terms = plan_of(matter).body.run_id, terms_of(matter)
     watch = Watch(ledger, run_id, since)
     while True:
         judged = ledger.find(f"{run_id}:answer:{asking.key}", PlanAnswer)
         if judged is not None and isinstance(judged.fact, AnswerRefused):
             raise Denied(judged.fact.reason, where="approval", advice=judged.fact.advice or "answer again")
-        now = standing(ledger, plan)
-        if judged is not None and (not now.decided or _gone_on(ledger, run_id, now)):
+        now = standing(ledger, matter)
+        if judged is not None and (not now.decided or _gone_on(ledger, run_id, now, terms.gate)):
             return now
         try:
             watch.look()
@@ -142,8 +141,8 @@ def follow_answer(ledger: Ledger, plan: Plan, asking: ApprovalAsked, since: int)
         time.sleep(_EVERY)
 
 
-def _gone_on(ledger: Ledger, run_id: str, now: Standing) -> bool:
+def _gone_on(ledger: Ledger, run_id: str, now: Standing, gate: str) -> bool:
     row = ledger.run(run_id)
     assert row is not None
-    passed = now.rejected_by is None and ledger.find(f"{run_id}:{ApprovedPlan.gate}", GatePassed) is not None
+    passed = now.rejected_by is None and ledger.find(f"{run_id}:{gate}", GatePassed) is not None
     return passed or row.status in {"failed", "ended", "suspended"}

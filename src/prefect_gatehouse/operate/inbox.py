@@ -1,12 +1,12 @@
-"""What waits for an approval, and what of it for whoever asks."""
+"""What waits for an approval or a release, and what of it for whoever asks."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from prefect_gatehouse.errors import Denied, InputError
-from prefect_gatehouse.evidence.questions import recorded_plan
 from prefect_gatehouse.identity.keys import fingerprint, public_line
 from prefect_gatehouse.identity.methods.certificate import own_certificate, person_of
 from prefect_gatehouse.identity.people import People, Person
@@ -14,29 +14,38 @@ from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.policy.quarantine import Quarantines
 from prefect_gatehouse.run.answer import require_cleared
-from prefect_gatehouse.run.approvals import Standing, closes_at, standing
+from prefect_gatehouse.run.approvals import Standing, barred, standing
 from prefect_gatehouse.run.holding import holding, why_stopped
+from prefect_gatehouse.run.matter import Matter, closes_at, matter_of, opened_at, plan_of
+from prefect_gatehouse.run.outcome import Outcome
 from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.settings import Settings
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """A plan that waits.
+    """A plan, or what came of one, that waits.
 
     Attributes:
-        plan: What is asked for.
+        plan: What is asked for, or what it came of.
+        outcome: What is to be released; None where it is the plan that waits.
         standing: What was answered so far.
-        since: When the plan was made.
+        since: When it was made.
         until: When nobody can answer any more.
         not_mine: Why the caller can't answer it; empty where they can.
     """
 
     plan: Plan
+    outcome: Outcome | None
     standing: Standing
     since: datetime
     until: datetime
     not_mine: str
+
+    @property
+    def asks(self) -> str:
+        """What for."""
+        return "approve the plan" if self.outcome is None else "release the outcome"
 
     @property
     def worst_cost(self) -> str:
@@ -45,7 +54,7 @@ class Waiting:
 
 
 def inbox(settings: Settings, ledger: Ledger) -> tuple[Person | None, list[Waiting]]:
-    """Who the caller is by key or certificate, None where they are nobody, and every plan that waits, the one that closes first in front."""
+    """Who the caller is by key or certificate, None where they are nobody, and everything that waits, the one that closes first in front."""
     people = People(settings.people_folder())
     try:
         key, at = settings.identity_key(), datetime.now(UTC)
@@ -56,20 +65,28 @@ def inbox(settings: Settings, ledger: Ledger) -> tuple[Person | None, list[Waiti
     found = []
     held = holding(settings, ledger)
     for row in ledger.runs():
-        plan = recorded_plan(ledger, row.run_id) if row.status == "waiting" and row.ending is None else None
-        if plan is not None:
-            now = standing(ledger, plan)
-            found.append(Waiting(plan, now, plan.made_at, closes_at(plan), "; ".join(_stopped(held, row, plan)) or _why_not(person, plan, now)))
+        matter = matter_of(ledger, row.run_id) if row.status == "waiting" and row.ending is None else None
+        if matter is not None:
+            found.append(_waiting(ledger, held, row, matter, person))
     return person, sorted(found, key=lambda each: each.until)
 
 
-def _stopped(held: Quarantines, row: RunRow, plan: Plan) -> list[str]:
-    backends = tuple(each.name for each in plan.body.backends)
+def _waiting(ledger: Ledger, held: Quarantines, row: RunRow, matter: Matter, person: Person | None) -> Waiting:
+    plan, now = plan_of(matter), standing(ledger, matter)
+    not_mine = "; ".join(_stopped(held, row, matter)) or _why_not(person, plan, now, barred(ledger, matter))
+    outcome = matter if isinstance(matter, Outcome) else None
+    return Waiting(plan, outcome, now, opened_at(matter), closes_at(matter), not_mine)
+
+
+def _stopped(held: Quarantines, row: RunRow, matter: Matter) -> list[str]:
+    if isinstance(matter, Outcome):
+        return why_stopped(held, row, matter.body.backends)
+    backends = tuple(each.name for each in matter.body.backends)
     left = [name for name in backends if held.of("backend", name) is None]
     return why_stopped(held, row, () if left else backends)
 
 
-def _why_not(person: Person | None, plan: Plan, now: Standing) -> str:
+def _why_not(person: Person | None, plan: Plan, now: Standing, barred_here: Collection[str]) -> str:
     if person is None:
         return "your key is nobody's in the registry"
     if "approver" not in person.roles:
@@ -78,6 +95,8 @@ def _why_not(person: Person | None, plan: Plan, now: Standing) -> str:
         return "you asked for it"
     if person.person in {approval.person for approval in now.approvals}:
         return "you have approved it"
+    if person.person in barred_here:
+        return "you approved its plan"
     try:
         require_cleared(person, plan.body.classes)
     except Denied as denied:

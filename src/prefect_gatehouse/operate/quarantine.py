@@ -17,7 +17,7 @@ from sqlalchemy import select
 from prefect_gatehouse.errors import Denied, GatehouseError, InputError
 from prefect_gatehouse.identity.people import People, identifier
 from prefect_gatehouse.ledger.acts import QuarantineImposed, QuarantineReleased
-from prefect_gatehouse.ledger.events import ApprovalGiven
+from prefect_gatehouse.ledger.events import Consent
 from prefect_gatehouse.ledger.projection import OPEN, RunRow
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.ledger.tables import submissions
@@ -196,8 +196,8 @@ def _open_runs(ledger: Ledger, fact: QuarantineImposed, with_jobs: set[str]) -> 
     rows = [row for row in ledger.runs() if row.ending is None]
     if fact.scope == "backend":
         return [row for row in rows if row.run_id in with_jobs]
-    if fact.scope == "principal":  # whoever asked, and whoever approved
-        approved = {event.run_id for event in ledger.facts(ApprovalGiven) if event.fact.person == fact.name}
+    if fact.scope == "principal":  # whoever asked, and whoever approved or released
+        approved = {event.run_id for event in ledger.facts(Consent) if event.fact.person == fact.name}
         return [row for row in rows if row.requester == fact.name or row.run_id in approved]
     return [row for row in rows if {"tenant": row.tenant, "pipeline": row.pipeline}[fact.scope] == fact.name]
 

@@ -21,7 +21,6 @@ from prefect.states import Cancelled
 from prefect_gatehouse.blocks.devices import read_settings
 from prefect_gatehouse.blocks.reader import read_secret
 from prefect_gatehouse.errors import GatehouseError, InputError, Unavailable
-from prefect_gatehouse.evidence.questions import recorded_plan
 from prefect_gatehouse.flows.ending import end
 from prefect_gatehouse.flows.resuming import go_on
 from prefect_gatehouse.identity.methods.certificate import own_certificate
@@ -33,6 +32,7 @@ from prefect_gatehouse.policy.tiers import load_tiers
 from prefect_gatehouse.run.apart import workload_beside
 from prefect_gatehouse.run.approvals import last_asked, statements
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.matter import matter_of
 from prefect_gatehouse.run.values import CleanupReceipt, run_name
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import Ending
@@ -127,11 +127,11 @@ def sign_answer(settings: Settings, ledger: Ledger, run_id: str, decision: Liter
     Raises:
         InputError: The run waits for nobody, or there is no key.
     """
-    plan = recorded_plan(ledger, run_id)
-    asked = last_asked(ledger, plan) if plan is not None else None
-    if plan is None or asked is None:
+    matter = matter_of(ledger, run_id)
+    asked = last_asked(ledger, matter) if matter is not None else None
+    if matter is None or asked is None:
         raise InputError("the run does not wait for an approval", where=run_id, advice=f"look at: gatehouse show {run_id}")
-    approve, reject = statements(plan, asked)
+    approve, reject = statements(matter, asked)
     key = settings.identity_key()
     message = (approve if decision == "approve" else reject).message()
     return sign(key, message, certificate=own_certificate(key, datetime.now(UTC)))

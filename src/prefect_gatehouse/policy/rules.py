@@ -51,6 +51,7 @@ class TierRules(Value):
         "allowed", description="What comes of a signature with a key of a file that has no certificate."
     )
     proof_life_seconds: int = Field(86_400, ge=60, description="Longest that a certificate may be good for that somebody signs with.")
+    write_back_approvers: int = Field(0, ge=0, description="How many people, none of whom approved the plan, have to release what is written back.")
 
 
 class ClassRules(Value):

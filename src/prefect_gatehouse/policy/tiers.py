@@ -56,6 +56,7 @@ class _Tier(Strict):
     approval_age: _Window = timedelta(days=7)
     long_lived_keys: Literal["allowed", "reported", "refused"] = "reported"
     proof_life: _Window = timedelta(days=1)
+    write_back_approvers: Annotated[int, Field(ge=0, le=20)] = 0
 
 
 def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
@@ -116,6 +117,7 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             approval_age_seconds=int(tier.approval_age.total_seconds()),
             long_lived_keys=tier.long_lived_keys,
             proof_life_seconds=int(tier.proof_life.total_seconds()),
+            write_back_approvers=tier.write_back_approvers,
         )
         for name, tier in tiers.items()
     }

@@ -1,4 +1,4 @@
-"""Approvals as the ledger knows them: what was asked, who answered authentically, and where a plan stands.
+"""Approvals and releases as the ledger knows them: what was asked, who answered authentically, and where a plan or its outcome stands.
 
 Only events count: a form, a state or a parameter in Prefect is a claim until an answer has been checked here.
 """
@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from prefect_gatehouse.errors import Denied, Expired, Rejected, Unavailable
 from prefect_gatehouse.identity.methods.interface import Claim, Proven
@@ -18,7 +19,7 @@ from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.sshsig import VerifiedKey, verify
 from prefect_gatehouse.identity.statement import Statement, plain_line
 from prefect_gatehouse.ledger.acts import PeopleChanged
-from prefect_gatehouse.ledger.events import AnswerRefused, ApprovalAsked, ApprovalGiven, ApprovalRejected, LongLivedKeyUsed, PlanAnswer, SignedAnswer
+from prefect_gatehouse.ledger.events import AnswerRefused, ApprovalGiven, Asked, Consent, LongLivedKeyUsed, PlanAnswer, Rejection, SignedAnswer
 from prefect_gatehouse.ledger.store import Event, Ledger, Transaction
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.plurals import counted
@@ -42,18 +43,22 @@ from prefect_gatehouse.run.answer import (
 )
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.expected import expected
+from prefect_gatehouse.run.matter import Matter, closes_at, digests_of, needed, plan_of, terms_of
+from prefect_gatehouse.run.outcome import Outcome, words_of_outcome
 from prefect_gatehouse.run.quarantined import quarantines, refuse_quarantined
 from prefect_gatehouse.run.values import Approval, BackendSnapshot, Plan
 from prefect_gatehouse.run.wrong_answers import UNKNOWN, closed, closing, too_many
 from prefect_gatehouse.vocabulary import Method, ProofKind
 
+F = TypeVar("F", bound=PlanAnswer | Asked)
+
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a plan stands.
+    """Where a plan, or its outcome, stands.
 
     Attributes:
-        approvals: Authentic approvals of exactly this plan, one a person, in order.
+        approvals: Authentic approvals, or releases, of exactly this, one a person, in order.
         needed: How many the tier demands.
         rejected_by: Who said no, None if nobody did.
         refusals: Why answers did not count, oldest first.
@@ -72,59 +77,74 @@ class Standing:
         return self.rejected_by is not None or len(self.approvals) >= self.needed
 
 
-def standing(ledger: Ledger, plan: Plan) -> Standing:
-    """Reads where a plan stands from the ledger."""
-    run_id = plan.body.run_id
+def standing(ledger: Ledger, matter: Matter) -> Standing:
+    """Reads where something stands from the ledger."""
     approvals: dict[str, Approval] = {}
     refusals: list[str] = []
     rejected_by, answers = None, 0
-    for event in ledger.facts(PlanAnswer, run_id=run_id):
+    terms = terms_of(matter)
+    for event in _about(matter, ledger.facts(PlanAnswer, run_id=plan_of(matter).body.run_id)):
         fact = event.fact
-        if fact.plan_digest != plan.digest:
-            continue
         answers += 1
-        if isinstance(fact, ApprovalGiven):
+        if isinstance(fact, terms.given):
             approvals.setdefault(fact.person, Approval(event_id=event.event_id, person=fact.person, method=fact.method, at=event.when))
-        elif isinstance(fact, ApprovalRejected):
+        elif isinstance(fact, terms.rejected):
             rejected_by = rejected_by or fact.person
         elif isinstance(fact, AnswerRefused):
             refusals.append(fact.reason)
-    return Standing(tuple(approvals.values()), plan.admitted.approvers_needed, rejected_by, tuple(refusals), answers)
+    return Standing(tuple(approvals.values()), needed(matter), rejected_by, tuple(refusals), answers)
 
 
-def closes_at(plan: Plan) -> datetime:
-    """Until when the plan can be decided."""
-    return plan.made_at + timedelta(seconds=plan.admitted.tier.approval_window_seconds)
+def _about(matter: Matter, events: Sequence[Event[F]]) -> list[Event[F]]:
+    """Those that are about exactly this."""
+    digests = digests_of(matter)
+    return [event for event in events if {"plan_digest": event.fact.plan_digest, "outcome_digest": event.fact.outcome_digest} == digests]
 
 
-def ask(attempt: Attempt, plan: Plan, key: str) -> tuple[Statement, Statement]:
-    """Records that approval was asked under a key, once, and gives the statements to sign: to approve and to reject."""
-    return statements(plan, asking(attempt, plan, key))
+def ask(attempt: Attempt, matter: Matter, key: str) -> tuple[Statement, Statement]:
+    """Records that people were asked under a key, once, and gives the statements to sign: to approve and to reject."""
+    return statements(matter, asking(attempt, matter, key))
 
 
-def asking(attempt: Attempt, plan: Plan, key: str) -> ApprovalAsked:
+def asking(attempt: Attempt, matter: Matter, key: str) -> Asked:
     """What was asked under a key: recorded now, unless an earlier attempt has."""
-    known = attempt.find(f"asked:{key}", ApprovalAsked)
+    kind = terms_of(matter).asked
+    known = attempt.find(f"asked:{key}", kind)
     if known is None:
-        expects = expected(attempt.people, plan)
-        fact = ApprovalAsked(plan_digest=plan.digest, key=key, nonce=secrets.token_hex(16), expires=closes_at(plan), expects=expects)
-        attempt.record(f"asked:{key}", fact)
-        known = attempt.find(f"asked:{key}", ApprovalAsked)
+        expects = expected(attempt.people, plan_of(matter), without=barred(attempt.ledger, matter))
+        fields = {"key": key, "nonce": secrets.token_hex(16), "expires": closes_at(matter), "expects": expects, **digests_of(matter)}
+        attempt.record(f"asked:{key}", kind.model_validate(fields))
+        known = attempt.find(f"asked:{key}", kind)
         assert known is not None  # recorded above
     return known.fact
 
 
-def statements(plan: Plan, asked: ApprovalAsked) -> tuple[Statement, Statement]:
+def statements(matter: Matter, asked: Asked) -> tuple[Statement, Statement]:
     """The two statements of an asking: to approve and to reject."""
+    plan, digests, acts = plan_of(matter), digests_of(matter), terms_of(matter).acts
     fields = {
-        "subject_digest": plan.digest,
+        "subject_digest": digests["plan_digest"],
+        "outcome_digest": digests["outcome_digest"],
         "environment": plan.admitted.manifest.environment,
         "request_id": plan.body.run_id,
         "nonce": asked.nonce,
         "expires": asked.expires,
-        "words": words_of(plan),
+        "words": words_of(matter) if isinstance(matter, Plan) else words_of_outcome(matter),
     }
-    return Statement(action="approve", **fields), Statement(action="reject", **fields)
+    approve, reject = (Statement.model_validate({"action": acts[each], **fields}) for each in ("approve", "reject"))
+    return approve, reject
+
+
+def barred(ledger: Ledger, matter: Matter) -> frozenset[str]:
+    """Who can't say yes to it, beside the requester: of an outcome those who approved its plan."""
+    return frozenset(fact.person for fact in _plan_approvals(ledger, matter))
+
+
+def _plan_approvals(ledger: Ledger, matter: Matter) -> list[ApprovalGiven]:
+    """Of an outcome the approvals of its plan, as the ledger has them, whether or not they still stand."""
+    if isinstance(matter, Plan):
+        return []
+    return [event.fact for event in _about(matter.plan, ledger.facts(ApprovalGiven, run_id=matter.body.run_id))]
 
 
 def words_of(plan: Plan) -> tuple[tuple[str, str], ...]:
@@ -158,43 +178,44 @@ def _backend(item: BackendSnapshot) -> str:
     return f"{item.name} ({'; '.join(f'{name} {value}' for name, value in item.place)})" if item.place else item.name
 
 
-def last_asked(ledger: Ledger, plan: Plan) -> ApprovalAsked | None:
-    """The newest asking for a plan."""
-    asked = [event.fact for event in ledger.facts(ApprovalAsked, run_id=plan.body.run_id) if event.fact.plan_digest == plan.digest]
-    return asked[-1] if asked else None
+def last_asked(ledger: Ledger, matter: Matter) -> Asked | None:
+    """The newest asking about it."""
+    asked = _about(matter, ledger.facts(terms_of(matter).asked, run_id=plan_of(matter).body.run_id))
+    return asked[-1].fact if asked else None
 
 
-def judge(attempt: Attempt, plan: Plan, key: str, given: Answer | str | None) -> None:
+def judge(attempt: Attempt, matter: Matter, key: str, given: Answer | str | None) -> None:
     """Checks an answer and writes down what it was worth, once for a key; whatever came back, it counts or is refused with a reason.
 
     Args:
         attempt: Who acts.
-        plan: What was asked about.
+        matter: What was asked about.
         key: The key of the asking.
         given: What came back: an answer, or the text of one as it was found; None where there is none.
     """
-    statement_of = dict(zip(("approve", "reject"), ask(attempt, plan, key), strict=True))
+    statement_of = dict(zip(("approve", "reject"), ask(attempt, matter, key), strict=True))
     people = attempt.people
     try:
         answer = given if isinstance(given, Answer) else read_answer(given)
     except Denied as refusal:
         # Nothing was tried with it, so it counts as no wrong answer.
-        attempt.record(f"answer:{key}", _refused(plan, refusal, UNKNOWN))
+        attempt.record(f"answer:{key}", _refused(matter, refusal, UNKNOWN))
         return
     unreadable = _not_readable(answer, people)
     if unreadable is not None:
-        attempt.record(f"answer:{key}", _refused(plan, unreadable, UNKNOWN))
+        attempt.record(f"answer:{key}", _refused(matter, unreadable, UNKNOWN))
         return
     with attempt.effect() as tx:
         # Limits, code and what it was worth in one transaction: of two runs that judge at once the second one sees what the first one wrote.
         if not tx.has(f"{attempt.run_id}:answer:{key}"):
-            worth = _worth(tx, attempt, plan, answer, statement_of[answer.decision], people)
-            tier = plan.admitted.tier
+            worth = _worth(tx, attempt, matter, answer, statement_of[answer.decision], people)
+            tier = plan_of(matter).admitted.tier
             if isinstance(worth, SignedAnswer) and is_reported(worth.method, tier):
-                used = LongLivedKeyUsed(act=answer.decision, person=worth.person, fingerprint=worth.fingerprint, tier=tier.name)
+                act = terms_of(matter).acts[answer.decision]
+                used = LongLivedKeyUsed(act=act, person=worth.person, fingerprint=worth.fingerprint, tier=tier.name)
                 attempt.append(tx, f"long-lived-key:{key}", used)
-            attempt.append(tx, f"answer:{key}", worth)  # last: nothing of this attempt's may stand between an approval and its signed head
-    if answer.decision == "approve" and standing(attempt.ledger, plan).approvals:
+            attempt.append(tx, f"answer:{key}", worth)  # last: nothing of this attempt's may stand between a consent and its signed head
+    if answer.decision == "approve" and standing(attempt.ledger, matter).approvals:
         attempt.seal()  # signed before anybody acts on it
 
 
@@ -211,58 +232,80 @@ def _not_readable(answer: Answer, people: People) -> Denied | None:
     return None
 
 
-def _worth(tx: Transaction, attempt: Attempt, plan: Plan, answer: Answer, statement: Statement, people: People) -> SignedAnswer | AnswerRefused:
+def _worth(tx: Transaction, attempt: Attempt, matter: Matter, answer: Answer, statement: Statement, people: People) -> SignedAnswer | AnswerRefused:
     """What an answer is worth."""
+    plan = plan_of(matter)
     tier, now = plan.admitted.tier, datetime.now(UTC)
     named = people.get(answer.approver)
     claimed = named.person if named is not None else UNKNOWN
     try:
         refuse_unproven(answer, statement, tier, now)
     except Denied as refusal:
-        return _refused(plan, refusal, claimed)
+        return _refused(matter, refusal, claimed)
     if is_code(answer) and (until := closed(tx, attempt.run_id, claimed, tier, now)) is not None:
-        return _refused(plan, too_many(until), claimed, until=until)
+        return _refused(matter, too_many(until), claimed, until=until)
     try:
         checked = authenticate(answer, statement, people, _spent(tx) if is_code(answer) else (), now)
     except Denied as refusal:
         until = closed(tx, attempt.run_id, claimed, tier, now, one_more=True) if is_code(answer) else None
-        return _refused(plan, refusal if until is None else closing(refusal, until), claimed, wrong=True, until=until)
+        return _refused(matter, refusal if until is None else closing(refusal, until), claimed, wrong=True, until=until)
     try:
-        _refuse_quarantined(tx, attempt, plan, checked)
+        _refuse_quarantined(tx, attempt, matter, checked)
         require_allowed(checked, requester=plan.admitted.requester, tier=tier, classes=plan.body.classes, people=people)
-        if checked.decision == "approve" and checked.person in {each.person for each in standing(attempt.ledger, plan).approvals}:
-            raise Denied("this person has approved already; another approver is needed", advice="ask another approver")
-        if checked.decision == "approve" and checked.fingerprint and checked.fingerprint in _keys(attempt.ledger, plan):
-            raise Denied("this key has approved already in another person's name", advice="answer with a key that is yours alone")
+        if checked.decision == "approve":
+            _refuse_second(attempt.ledger, matter, checked.person, checked.fingerprint)
     except Denied as refusal:
-        return _refused(plan, refusal, checked.person, totp_step=checked.totp_step)
-    return _counted(plan, answer, checked, statement)
+        return _refused(matter, refusal, checked.person, totp_step=checked.totp_step)
+    return _counted(matter, answer, checked, statement)
 
 
-def _keys(ledger: Ledger, plan: Plan) -> set[str]:
-    """The keys that have approved a plan: the registry gives one to one person, certificates could be made of one for two."""
-    given = [event.fact for event in ledger.facts(ApprovalGiven, run_id=plan.body.run_id)]
-    return {fact.fingerprint for fact in given if fact.plan_digest == plan.digest and fact.fingerprint}
+def _refuse_second(ledger: Ledger, matter: Matter, person: str, key: str) -> None:
+    """Stops a yes of somebody who has said one, or by a key that has.
+
+    The registry gives a key to one person; certificates could be made of one for two.
+    """
+    given = [event.fact for event in _about(matter, ledger.facts(terms_of(matter).given, run_id=plan_of(matter).body.run_id))]
+    done = "approved" if isinstance(matter, Plan) else "released it"
+    if person in {fact.person for fact in given}:
+        raise Denied(f"this person has {done} already; another approver is needed", advice="ask another approver")
+    if key and key in {fact.fingerprint for fact in given}:
+        raise Denied(f"this key has {done} already in another person's name", advice="answer with a key that is yours alone")
+    _refuse_plan_approver(ledger, matter, person, key)
 
 
-def _refuse_quarantined(tx: Transaction, attempt: Attempt, plan: Plan, checked: CheckedAnswer) -> None:
+def _refuse_plan_approver(ledger: Ledger, matter: Matter, person: str, key: str) -> None:
+    """Stops a release by somebody who approved the plan: two pairs of eyes are two people's."""
+    before = _plan_approvals(ledger, matter)
+    where = terms_of(matter).gate
+    if person in {fact.person for fact in before}:
+        raise Denied("whoever approved the plan does not release its outcome", where=where, advice="have another approver release it")
+    if key and key in {fact.fingerprint for fact in before}:
+        raise Denied("this key approved the plan in another person's name", where=where, advice="have an approver release it with a key of their own")
+
+
+def _refuse_quarantined(tx: Transaction, attempt: Attempt, matter: Matter, checked: CheckedAnswer) -> None:
     """Stops an answer of somebody in quarantine, and a yes to a run that is; a no to one is welcome."""
     held = quarantines(tx, attempt)
     held.refuse_person(checked.person)
-    if checked.decision == "approve":
-        refuse_quarantined(tx, attempt)
-        if all(held.of("backend", each.name) is not None for each in plan.body.backends):
-            held.refuse_backend(plan.body.backends[0].name)
+    if checked.decision != "approve":
+        return
+    if isinstance(matter, Outcome):
+        refuse_quarantined(tx, attempt, *matter.body.backends)
+        return
+    refuse_quarantined(tx, attempt)
+    if all(held.of("backend", each.name) is not None for each in matter.body.backends):
+        held.refuse_backend(matter.body.backends[0].name)
 
 
-def _refused(plan: Plan, refusal: Denied, claimed: str, **more: object) -> AnswerRefused:
-    fields = {"plan_digest": plan.digest, "reason": refusal.message, "advice": refusal.advice, "claimed": claimed}
+def _refused(matter: Matter, refusal: Denied, claimed: str, **more: object) -> AnswerRefused:
+    fields = {**digests_of(matter), "reason": refusal.message, "advice": refusal.advice, "claimed": claimed}
     return AnswerRefused.model_validate(fields | more)
 
 
-def _counted(plan: Plan, answer: Answer, checked: CheckedAnswer, statement: Statement) -> SignedAnswer:
+def _counted(matter: Matter, answer: Answer, checked: CheckedAnswer, statement: Statement) -> Consent | Rejection:
+    terms = terms_of(matter)
     fields = {
-        "plan_digest": plan.digest,
+        **digests_of(matter),
         "person": checked.person,
         "method": checked.method,
         "fingerprint": checked.fingerprint,
@@ -271,7 +314,7 @@ def _counted(plan: Plan, answer: Answer, checked: CheckedAnswer, statement: Stat
         "signature": answer.proof if checked.method != "totp" else "",
         "signer": checked.key,
     }
-    return (ApprovalGiven if checked.decision == "approve" else ApprovalRejected).model_validate(fields)
+    return (terms.given if checked.decision == "approve" else terms.rejected).model_validate(fields)
 
 
 def _spent(tx: Transaction) -> set[tuple[str, int]]:
@@ -281,61 +324,65 @@ def _spent(tx: Transaction) -> set[tuple[str, int]]:
     return {(person, step) for person, step in counted | refused if step is not None}
 
 
-def require_approved(ledger: Ledger, plan: Plan, people: People) -> tuple[Approval, ...]:
-    """The approvals that carry a plan, every signature checked again.
+def require_approved(ledger: Ledger, matter: Matter, people: People) -> tuple[Approval, ...]:
+    """The approvals that carry a plan, or the releases that carry its outcome, every signature checked again.
 
     Raises:
         Rejected: Somebody said no.
         Quarantined: An approver is in quarantine.
         Denied: There are not enough, or one no longer stands.
     """
-    now = standing(ledger, plan)
+    now, terms = standing(ledger, matter), terms_of(matter)
     if now.rejected_by is not None:
-        raise Rejected(f"rejected by {now.rejected_by}", where="await_approval", advice="mend the plan and start a new run")
-    held = quarantines_in(ledger, people, plan.admitted.manifest.environment)
+        what = "rejected" if isinstance(matter, Plan) else "its outcome was withheld"
+        raise Rejected(f"{what} by {now.rejected_by}", where=terms.gate, advice="mend the plan and start a new run")
+    held = quarantines_in(ledger, people, plan_of(matter).admitted.manifest.environment)
     changes = ledger.facts(PeopleChanged) if now.approvals else []
     for approval in now.approvals:
         held.refuse_person(approval.person)
-        event = ledger.find(approval.event_id, ApprovalGiven)
+        event = ledger.find(approval.event_id, terms.given)
         assert event is not None  # it was just listed
-        _recheck(ledger, event, people, plan, changes)
+        _recheck(ledger, event, people, matter, changes)
     if len(now.approvals) < now.needed:
-        raise Denied(f"{len(now.approvals)} of {now.needed} approvals", where="await_approval", advice="have the plan approved")
+        raise Denied(f"{len(now.approvals)} of {now.needed} {terms.consents}", where=terms.gate, advice=f"have the {terms.noun} approved")
     return now.approvals
 
 
-def _recheck(ledger: Ledger, event: Event[ApprovalGiven], people: People, plan: Plan, changes: Sequence[Event[PeopleChanged]]) -> None:
+def _recheck(ledger: Ledger, event: Event[Consent], people: People, matter: Matter, changes: Sequence[Event[PeopleChanged]]) -> None:
+    plan, where = plan_of(matter), terms_of(matter).gate
     person = people.get(event.fact.person)
     if person is None or "approver" not in person.roles:
-        raise Denied("an approver has been revoked since", where="await_approval", advice="have the plan approved again in a new run")
+        raise _no_more("an approver has been revoked since", matter)
     environment = plan.admitted.manifest.environment
     if revoked_since(changes, event.seq, event.fact.person, event.fact.fingerprint, environment):
-        raise Denied("an approver has been revoked since", where="await_approval", advice="have the plan approved again in a new run")
+        raise _no_more("an approver has been revoked since", matter)
     if any(_takes_the_ground(change, event, environment) for change in changes):
-        raise _no_more("what proved an approver was taken out of the registry since")
+        raise _no_more("what proved an approver was taken out of the registry since", matter)
     longest = timedelta(seconds=plan.admitted.tier.approval_age_seconds)
     if datetime.now(UTC) - event.when > longest:
         advice = "have the plan approved in a new run, in smaller parts where a run takes so long"
-        raise Denied(f"an approval is older than the tier {plan.admitted.tier.name} lets it be", where="await_approval", advice=advice)
+        raise Denied(f"an approval is older than the tier {plan.admitted.tier.name} lets it be", where=where, advice=advice)
     if plan.admitted.requester.person == person.person:
-        raise Denied("the requester is among the approvers", where="await_approval")
+        raise Denied("the requester is among the approvers", where=where)
+    _refuse_plan_approver(ledger, matter, person.person, event.fact.fingerprint)
     method: Method = "totp"
     if event.fact.method != "totp":
-        proven = _proven_again(ledger, event, people, plan)
+        proven = _proven_again(ledger, event, people, matter)
         if proven.person.person != person.person:
-            raise _no_more("a signature's key has been revoked since")
+            raise _no_more("a signature's key has been revoked since", matter)
         if proven.fingerprint and proven.fingerprint == plan.admitted.requester.fingerprint:
-            raise Denied("the requester's key is among the approvers'", where="await_approval")
+            raise Denied("the requester's key is among the approvers'", where=where)
+        _refuse_plan_approver(ledger, matter, person.person, proven.fingerprint)
         require_short_lived(proven.life, plan.admitted.tier)
         method = proven.method
     if method != event.fact.method:
-        raise Denied("an approval claims another method than it proves", where="await_approval", advice="run: gatehouse verify")
+        raise Denied("an approval claims another method than it proves", where=where, advice="run: gatehouse verify")
     require_strength(method, plan.admitted.tier)
-    refuse_long_lived(method, plan.admitted.tier, "await_approval")
+    refuse_long_lived(method, plan.admitted.tier, where)
     require_cleared(person, plan.body.classes)
 
 
-def _proven_again(ledger: Ledger, event: Event[ApprovalGiven], people: People, plan: Plan) -> Proven:
+def _proven_again(ledger: Ledger, event: Event[Consent], people: People, matter: Matter) -> Proven:
     """Whose proof it was when it was given, by the registry as it is now: a key or certificate may end behind it, a revoked one is gone.
 
     Raises:
@@ -343,59 +390,69 @@ def _proven_again(ledger: Ledger, event: Event[ApprovalGiven], people: People, p
         Unavailable: An identity provider's keys can't be read.
     """
     kind: ProofKind = "token" if event.fact.method == "oidc" else "signature"
-    by_key = kind == "signature" and not signer(ledger, event, plan).certificate
-    claim = Claim(event.fact.person, event.fact.signature, _message_of(ledger, event, plan), "approve", event.when)
+    by_key = kind == "signature" and not signer(ledger, event, matter).certificate
+    claim = Claim(event.fact.person, event.fact.signature, _message_of(ledger, event, matter), "approve", event.when)
     try:
         if kind == "token":
             prefetch(claim.proof, people)
         return proven_approver(kind, claim, people)
     except Denied as denied:
-        raise _no_more("a signature's key has been revoked since" if by_key else f"an approval no longer stands: {denied.message}") from None
+        why = "a signature's key has been revoked since" if by_key else f"an approval no longer stands: {denied.message}"
+        raise _no_more(why, matter) from None
 
 
 _GROUNDS = {"ssh-certificate": ("remove-authority",), "oidc": ("remove-provider", "remove-subject")}
 """Changes of the registry behind which a proof of a method counts no more, whatever is put back."""
 
 
-def _takes_the_ground(change: Event[PeopleChanged], event: Event[ApprovalGiven], environment: str) -> bool:
+def _takes_the_ground(change: Event[PeopleChanged], event: Event[Consent], environment: str) -> bool:
     if change.seq <= event.seq or not isinstance(change.fact, PeopleChanged) or change.fact.environment != environment:
         return False
     about = change.fact.whom in {"", event.fact.person}
     return about and change.fact.action in _GROUNDS.get(event.fact.method, ())
 
 
-def _no_more(why: str) -> Denied:
-    return Denied(why, where="await_approval", advice="have the plan approved again in a new run")
+def _no_more(why: str, matter: Matter) -> Denied:
+    return Denied(why, where=terms_of(matter).gate, advice="have the plan approved again in a new run")
 
 
-def signer(ledger: Ledger, event: Event[ApprovalGiven], plan: Plan) -> VerifiedKey:
-    """Whose signature an approval holds: of the statement that was asked for, not of the text that the event holds beside it."""
+def signer(ledger: Ledger, event: Event[Consent], matter: Matter) -> VerifiedKey:
+    """Whose signature a consent holds: of the statement that was asked for, not of the text that the event holds beside it."""
     try:
-        return verify(event.fact.signature, _message_of(ledger, event, plan), certified=True)
+        return verify(event.fact.signature, _message_of(ledger, event, matter), certified=True)
     except Denied:
-        raise Denied("an approval in the ledger is not one of exactly this plan", where="await_approval", advice="run: gatehouse verify") from None
+        terms = terms_of(matter)
+        what = f"an approval in the ledger is not one of exactly this {terms.noun}"
+        raise Denied(what, where=terms.gate, advice="run: gatehouse verify") from None
 
 
-def is_token_of(ledger: Ledger, plan: Plan, event: Event[ApprovalGiven]) -> bool:
-    """Whether the ID token that an approval holds is of the statement that was asked for, and of the key that the event names."""
+def is_token_of(ledger: Ledger, matter: Matter, event: Event[Consent]) -> bool:
+    """Whether the ID token that a consent holds is of the statement that was asked for, and of the key that the event names."""
     try:
-        return is_signed(event.fact.signature, event.fact.signer, _message_of(ledger, event, plan))
+        return is_signed(event.fact.signature, event.fact.signer, _message_of(ledger, event, matter))
     except Denied:
         return False
 
 
-def _message_of(ledger: Ledger, event: Event[ApprovalGiven], plan: Plan) -> bytes:
-    asked = ledger.find(event.event_id.replace(f"{event.run_id}:answer:", f"{event.run_id}:asked:", 1), ApprovalAsked)
+def asked_for(ledger: Ledger, event: Event[Consent], matter: Matter) -> Event[Asked] | None:
+    """The asking that an answer is to; None where there was none about this."""
+    name = event.event_id.replace(f"{event.run_id}:answer:", f"{event.run_id}:asked:", 1)
+    found = ledger.find(name, terms_of(matter).asked)
+    return found if found is not None and _about(matter, [found]) else None
+
+
+def _message_of(ledger: Ledger, event: Event[Consent], matter: Matter) -> bytes:
+    asked = asked_for(ledger, event, matter)
     if asked is None:
         raise Denied("this was never asked")
-    return statements(plan, asked.fact)[0].message()
+    return statements(matter, asked.fact)[0].message()
 
 
-def refuse_late(plan: Plan) -> None:
+def refuse_late(matter: Matter) -> None:
     """Stops when nobody decided in time.
 
     Raises:
         Expired: The approval window has passed.
     """
-    if datetime.now(UTC) >= closes_at(plan):
-        raise Expired("nobody decided within the approval window", where="await_approval", advice="start a new run")
+    if datetime.now(UTC) >= closes_at(matter):
+        raise Expired("nobody decided within the approval window", where=terms_of(matter).gate, advice="start a new run")

@@ -19,7 +19,7 @@ from sqlalchemy import insert
 from prefect_gatehouse.canonical import Json
 from prefect_gatehouse.errors import StorageError, Superseded, Unavailable
 from prefect_gatehouse.files import safe_name
-from prefect_gatehouse.ledger.events import ApprovalGiven, ArtifactStored, EndingDecided, LeaseNotRevoked, PolicyDecided
+from prefect_gatehouse.ledger.events import ArtifactStored, Consent, EndingDecided, LeaseNotRevoked, PolicyDecided
 from prefect_gatehouse.ledger.fact import Fact
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.seal import seal_home
@@ -125,7 +125,7 @@ class Attempt:
         with self.effect() as tx:
             return self.append(tx, name, fact)
 
-    def permit(self, name: str, fact: ApprovalGiven | PolicyDecided) -> bool:
+    def permit(self, name: str, fact: Consent | PolicyDecided) -> bool:
         """Appends an event that permits something, and signs a head over it before anybody acts on it."""
         if isinstance(fact, PolicyDecided) and fact.policy_digest == self._admitted_by:
             fact = fact.model_copy(update={"policy_digest": ""})

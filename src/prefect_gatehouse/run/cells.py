@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from prefect_gatehouse.errors import GatehouseError
-from prefect_gatehouse.ledger.events import WorkloadRan
+from prefect_gatehouse.ledger.events import GatePassed, WorkloadRan
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.run.ahead import Ahead, Features, set_aside, take_aside
 from prefect_gatehouse.run.apart import unseen
@@ -65,7 +65,8 @@ def keep_ahead(attempt: Attempt) -> None:
     """
     with suppress(GatehouseError):  # then the next one starts its own
         admitted, plan = attempt.chain.read(AdmittedRun.gate, AdmittedRun), attempt.chain.read(Plan.gate, Plan)
-        if admitted is not None and plan is not None:
+        returned = attempt.find(RawOutcome.gate, GatePassed) is not None  # then people are asked about what it gave
+        if admitted is not None and plan is not None and not returned:
             start_ahead(attempt, admitted, plan.body.cell)
     if attempt.ahead is not None:
         set_aside(attempt.ahead)

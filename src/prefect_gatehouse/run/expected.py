@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 
 from prefect_gatehouse.errors import Denied
@@ -18,12 +18,12 @@ from prefect_gatehouse.vocabulary import Method
 NOTHING = "nothing that the tier takes"
 
 
-def expected(people: People, plan: Plan) -> dict[str, str]:
-    """Of each person who may decide about a plan what they are asked to prove it by, in words."""
+def expected(people: People, plan: Plan, without: Collection[str] = ()) -> dict[str, str]:
+    """Of each person who may decide about a plan what they are asked to prove it by, in words; ``without`` names those who may not here."""
     known, entries, now = authorities(people), list(people.provider_entries().values()), datetime.now(UTC)
     found = {}
     for person in people.all():
-        if "approver" in person.roles and person.person != plan.admitted.requester.person and _may_read(person, plan):
+        if "approver" in person.roles and person.person not in {plan.admitted.requester.person, *without} and _may_read(person, plan):
             ways = [MEANS[method] for method in _has(person, known, entries, now) if _is_taken(method, plan.admitted.tier)]
             found[person.person] = ", or ".join(ways) or NOTHING
     return found

@@ -9,12 +9,13 @@ from base64 import b64encode
 from collections.abc import Iterator
 from html import escape
 
-from prefect_gatehouse.run.plan_view import Section, sections, tables
+from prefect_gatehouse.run.plan_view import sections
+from prefect_gatehouse.run.section import Section, as_tables
 from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.validation.page import document
 from prefect_gatehouse.workload.drawing import Drawings
 
-_STYLE = """
+STYLE = """
 section { overflow-x: auto; }
 th[scope=row] { color: var(--quiet); font-weight: 400; width: 14rem; }
 td { overflow-wrap: anywhere; }
@@ -32,8 +33,8 @@ def page(plan: Plan, drawings: Drawings) -> str:
         drawings: Of the first round's templates.
     """
     name = plan.admitted.manifest.name
-    parts = [f'<h1>Plan of {escape(name)}</h1><p class="verdict">Digest <code>{plan.digest}</code></p>', *map(_section, sections(plan))]
-    return document(f"Plan of {name}", "".join([*parts, *_circuits(drawings)]), _STYLE)
+    parts = [f'<h1>Plan of {escape(name)}</h1><p class="verdict">Digest <code>{plan.digest}</code></p>', *map(section_as_html, sections(plan))]
+    return document(f"Plan of {name}", "".join([*parts, *_circuits(drawings)]), STYLE)
 
 
 def markdown(plan: Plan, drawings: Drawings, *, page_at: str) -> str:
@@ -44,7 +45,7 @@ def markdown(plan: Plan, drawings: Drawings, *, page_at: str) -> str:
         drawings: Of the first round's templates.
         page_at: Where the page lies, on the host that ran the gate.
     """
-    lines = ["# Plan", "", *tables(plan), f"## {_TITLE}", "", _WHY, ""]
+    lines = ["# Plan", "", *as_tables(sections(plan)), f"## {_TITLE}", "", _WHY, ""]
     for each in drawings.first:
         # As an image, which both of Prefect's pages show; in a block of code they set lines apart, and nothing joins.
         image = f"![{each.heading}](data:image/svg+xml;base64,{b64encode(each.svg.encode()).decode()})"
@@ -53,7 +54,8 @@ def markdown(plan: Plan, drawings: Drawings, *, page_at: str) -> str:
     return "\n".join([*lines, f"As a page: `{page_at.replace('`', '')}`"])
 
 
-def _section(section: Section) -> str:
+def section_as_html(section: Section) -> str:
+    """One table with its heading."""
     head = "".join(f'<th scope="col">{escape(header)}</th>' for header in section.headers)
     named = any(section.headers)
     rows = "".join(f"<tr>{''.join(_cells(row, named))}</tr>" for row in section.rows)

@@ -1,35 +1,17 @@
-"""The plan as people read it before they decide: the same tables in the form, in the terminal and as JSON."""
+"""The plan as people read it before they decide: the same tables in the form, in the terminal and on its page."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from prefect_gatehouse.canonical import digest
-from prefect_gatehouse.identity.methods.oidc import nonce_of
 from prefect_gatehouse.manifest.data import S3Objects
 from prefect_gatehouse.policy.classes import in_words, target_of
+from prefect_gatehouse.run.section import Section, printable
 from prefect_gatehouse.run.values import AdmittedRun, BackendSnapshot, Plan, PlannedClasses, PlannedPromotion, Since
 from prefect_gatehouse.workload.runner.choose import denies
 from prefect_gatehouse.workload.summary import CircuitsSummary
-
-if TYPE_CHECKING:
-    from prefect_gatehouse.identity.statement import Statement
-    from prefect_gatehouse.run.approvals import Standing
-
-
-@dataclass(frozen=True)
-class Section:
-    """One table with its heading and, where there is one, a sentence between them."""
-
-    title: str
-    headers: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    summary: str = ""
-
 
 _PURPOSES = {
     "read_source": "read the source",
@@ -67,7 +49,7 @@ def _who(plan: Plan) -> Section:
         asked += "; the workload was changed after the request was signed"
     rows = (
         ("Requester", asked),
-        ("Ticket", _printable(ticket_in_words(admitted))),
+        ("Ticket", printable(ticket_in_words(admitted))),
         ("Purpose", manifest.purpose),
         ("Pipeline", f"{manifest.name}, owner {manifest.owner}"),
         ("Tenant", f"{manifest.tenant}, billed to {manifest.billing_code}"),
@@ -118,7 +100,7 @@ def _source(plan: Plan) -> str:
         return f"{source.s3} in {manifest.credentials.read_source}"
     query = " ".join(source.sql.split())
     shown = query if len(query) <= _LONGEST_QUERY else query[:_LONGEST_QUERY] + " ... (the manifest has the rest)"
-    return f"{source.system} ({_printable(plan.body.endpoint(source.system))}): {_printable(shown)}"
+    return f"{source.system} ({printable(plan.body.endpoint(source.system))}): {printable(shown)}"
 
 
 def _cost(item: BackendSnapshot) -> str:
@@ -126,12 +108,7 @@ def _cost(item: BackendSnapshot) -> str:
     if not item.cost_basis:
         return f"{item.cost_first_round} USD"
     walls = "".join(f"; the provider's own limit: {each.left} of {each.amount} USD left until {each.until:%Y-%m-%d}" for each in item.limits)
-    return f"at most {item.cost_first_round} USD: {_printable(item.cost_basis)}{walls}"
-
-
-def _printable(text: str) -> str:
-    """What hides or reorders text must not stand in what people approve; the manifest has the whole of it."""
-    return "".join(each if each.isprintable() else "?" for each in text)
+    return f"at most {item.cost_first_round} USD: {printable(item.cost_basis)}{walls}"
 
 
 def _stays(plan: Plan) -> Section:
@@ -180,7 +157,7 @@ def _places(plan: Plan) -> Iterator[Section]:
     rows: list[tuple[str, str, str]] = []
     for item in plan.body.backends:
         if item.settings:
-            rows += [(item.name, name, _printable(value)) for name, value in item.place]
+            rows += [(item.name, name, printable(value)) for name, value in item.place]
             rows.append((item.name, f"all {len(item.settings)} settings", digest(item.as_set())))
     if rows:
         yield Section(
@@ -194,7 +171,7 @@ def _prepared(plan: Plan) -> Iterator[Section]:
     rows = tuple(
         (
             item.name,
-            _printable("; ".join(f"{key}: {_word(value)}" for key, value in sorted(each.settings.items()))),
+            printable("; ".join(f"{key}: {_word(value)}" for key, value in sorted(each.settings.items()))),
             f"{each.depth_before} -> {each.depth_after}",
             f"{each.two_qubit_before} -> {each.two_qubit_after}",
             f"{each.quality:.1%}" if each.quality is not None else "it simulates" if item.simulator else "not known",
@@ -247,9 +224,9 @@ def _written(plan: Plan) -> Section:
     classes = plan.body.classes
     readers = " and ".join(f"{role}s" for role in classes.rules.readers) or "nobody"
     rows = (
-        ("Target", f"{system.name} ({_printable(plan.body.endpoint(system.name))}), table {output.target.table}"),
+        ("Target", f"{system.name} ({printable(plan.body.endpoint(system.name))}), table {output.target.table}"),
         ("Pre-flight", _preflight(plan)),
-        ("Rehearsed", _printable(plan.rehearsal.in_words())),
+        ("Rehearsed", printable(plan.rehearsal.in_words())),
         ("Class", in_words(classes.output_class, classes.because)),
         ("For", f"{readers} cleared for {classes.output_class}; the target takes up to {system.highest_class}"),
         ("Rows", f"{output.mode} by {output.key}"),
@@ -292,14 +269,14 @@ def _exceptions(plan: Plan) -> list[Section]:
 
 def _classes(found: PlannedClasses | None) -> Iterator[tuple[str, str]]:
     if found is not None:
-        yield "Classes of the source", _printable(f"signed by {found.signed_by} on {found.at[:10]}")
+        yield "Classes of the source", printable(f"signed by {found.signed_by} on {found.at[:10]}")
 
 
 def _promotion(found: PlannedPromotion | None) -> Iterator[tuple[str, str]]:
     if found is not None:
         jobs = f"{_count(found.jobs, 'job')}, {found.fallbacks} of them on another backend than the first"
         rests = f"{_count(found.runs, 'run')} of {found.below} with {jobs}"
-        yield "Promoted", _printable(f"by {found.promoted_by} on {found.at[:10]}, {found.ticket}, on {rests}")
+        yield "Promoted", printable(f"by {found.promoted_by} on {found.at[:10]}, {found.ticket}, on {rests}")
 
 
 def _code(plan: Plan) -> Section:
@@ -307,23 +284,29 @@ def _code(plan: Plan) -> Section:
     workload = admitted.manifest.workload
     parameters = json.dumps(dict(workload.parameters), sort_keys=True, ensure_ascii=False) if workload.parameters else "none"
     tier = body.tier
+    people = _count(admitted.approvers_needed, "approver") + _releases(tier.write_back_approvers)
     rows = (
-        ("Entry point", _printable(workload.entrypoint)),
+        ("Entry point", printable(workload.entrypoint)),
         ("Workload digest", body.workload_digest),
         ("Files", _names(tuple(each.path for each in body.files))),
         *_since(body.since),
-        ("Parameters", _printable(parameters)),
-        ("Folder", _printable(f"{admitted.folder}, manifest {admitted.file}")),
+        ("Parameters", printable(parameters)),
+        ("Folder", printable(f"{admitted.folder}, manifest {admitted.file}")),
         ("Policy", body.policy_digest),
         ("Bundle of policies", _bundle(plan)),
-        ("Tier", f"{tier.name}: {_count(admitted.approvers_needed, 'approver')}, {tier.weakest_method} or stronger, data up to {tier.highest_class}"),
+        ("Tier", f"{tier.name}: {people}, {tier.weakest_method} or stronger, data up to {tier.highest_class}"),
         *_classes(body.source_classes),
         *_promotion(body.promotion),
-        ("Registry of people", _printable(body.registry)),
+        ("Registry of people", printable(body.registry)),
         ("Installed packages", body.packages_digest),
-        ("Lock, image", f"{body.lock_digest}, {_printable(body.image_digest) or 'none'}"),
+        ("Lock, image", f"{body.lock_digest}, {printable(body.image_digest) or 'none'}"),
     )
     return Section("Which code runs, under which rules", ("", ""), rows)
+
+
+def _releases(others: int) -> str:
+    """Who is asked again before rows are written."""
+    return f" and {_count(others, 'other')} to release the outcome" if others else ""
 
 
 def _bundle(plan: Plan) -> str:
@@ -347,7 +330,7 @@ def _since(since: Since) -> Iterator[tuple[str, str]]:
 
 def _names(names: tuple[str, ...]) -> str:
     more = f" and {len(names) - _MOST_FILES} more" if len(names) > _MOST_FILES else ""
-    return _printable(", ".join(names[:_MOST_FILES])) + more
+    return printable(", ".join(names[:_MOST_FILES])) + more
 
 
 def _leaving(plan: Plan) -> Section:
@@ -405,7 +388,7 @@ def _bytes(bits: int) -> str:
 
 def _preflight(plan: Plan) -> str:
     found = plan.body.preflight
-    return _printable("; ".join(found.checks)) if found.looked else f"nobody looked: {found.because}"
+    return printable("; ".join(found.checks)) if found.looked else f"nobody looked: {found.because}"
 
 
 def _count(number: int, what: str) -> str:
@@ -417,66 +400,3 @@ def _duration(seconds: int) -> str:
         if seconds % unit == 0:
             return f"{seconds // unit} {name}"
     return f"{seconds} s"
-
-
-def _cell(text: str) -> str:
-    """What names of files, parameters and places say is text: no column, no element, and no link or picture of anybody's server."""
-    return text.replace("[", "\\[").replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
-
-
-def tables(plan: Plan) -> list[str]:
-    """The plan's tables as lines of Markdown."""
-    lines = []
-    for section in sections(plan):
-        lines += [f"## {_cell(section.title)}", "", *([_cell(section.summary) + ".", ""] if section.summary else [])]
-        lines += ["| " + " | ".join(header or " " for header in section.headers) + " |", "|" + " --- |" * len(section.headers)]
-        lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in section.rows]
-        lines.append("")
-    return lines
-
-
-_MOST_PEOPLE = 20  # that are named
-
-
-def _who_by_what(expects: Mapping[str, str]) -> Iterator[str]:
-    """Of whom which proof is expected."""
-    if expects:
-        yield from (f"- `{person}`: {proof}" for person, proof in sorted(expects.items())[:_MOST_PEOPLE])
-        if len(expects) > _MOST_PEOPLE:
-            yield f"- and {len(expects) - _MOST_PEOPLE} more: `gatehouse people list`"
-        yield ""
-
-
-def as_markdown(plan: Plan, standing: Standing, approve: Statement, reject: Statement, expects: Mapping[str, str]) -> str:
-    """The description of the resume form; ``expects`` says of whom which proof is expected, as it was recorded when it was asked."""
-    lines = [f"# Approve {plan.admitted.manifest.name}?", ""]
-    if standing.refusals:
-        lines += [f"**The last answer did not count: {_cell(standing.refusals[-1])}.**", ""]
-    have = ", ".join(approval.person for approval in standing.approvals) or "nobody yet"
-    tier = plan.admitted.tier
-    lines += [
-        f"{len(standing.approvals)} of {standing.needed} approvals ({have}). Weakest method: {tier.weakest_method}. "
-        f"Open until {approve.expires.astimezone(UTC):%Y-%m-%d %H:%M} UTC.",
-        "",
-    ]
-    lines += [
-        *tables(plan),
-        "## How to answer",
-        "",
-        *_who_by_what(expects),
-        f"Shortest: `gatehouse approve {plan.body.run_id}` on a machine with your key, with `--sign-in` at your identity provider. "
-        "Or fill in this form: your identifier and a one-time code, or "
-        f"an ID token with the nonce `{nonce_of(approve.message())}` (to reject: `{nonce_of(reject.message())}`), "
-        "or an SSH signature of the statement (no line end), with YOUR_KEY-cert.pub where you have a certificate:",
-        "",
-        "```",
-        f"printf %s '{approve.message().decode()}' | ssh-keygen -Y sign -n gatehouse -f YOUR_KEY",
-        "```",
-        "",
-        "To reject, sign this instead:",
-        "",
-        "```",
-        f"printf %s '{reject.message().decode()}' | ssh-keygen -Y sign -n gatehouse -f YOUR_KEY",
-        "```",
-    ]
-    return "\n".join(lines)

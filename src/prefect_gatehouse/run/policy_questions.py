@@ -149,13 +149,22 @@ def ask_read_source(policy: Policy, admitted: AdmittedRun, source: str, declared
     return _ask(policy, "read_source", admitted.manifest, requester, requester.clearance, admitted.tier, environment, context, admitted.classes)
 
 
-def ask_write_back(policy: Policy, plan: Plan, declared: bool, environment: str, clearance: DataClass) -> Decision:
-    """May rows of this class be written into the target now? ``declared``: the address is the system that the manifest declares.
+def ask_write_back(policy: Policy, plan: Plan, declared: bool, environment: str, clearance: DataClass, releases: int = 0) -> Decision:
+    """May rows of this class be written into the target now?
+
+    Args:
+        policy: The policy.
+        plan: What the rows came of.
+        declared: Whether the address is the system that the manifest declares.
+        environment: Where this process runs.
+        clearance: The requester's, as the registry says now.
+        releases: How many people have released the rows.
 
     Raises:
         Denied: The policy says no.
     """
-    return _ask_target(policy, "write_back", plan, declared, environment, clearance, {})
+    more: _Context = {"releases": releases, "tier_releases": plan.admitted.tier.write_back_approvers}
+    return _ask_target(policy, "write_back", plan, declared, environment, clearance, more)
 
 
 def ask_re_identify(policy: Policy, plan: Plan, declared: bool, environment: str, clearance: DataClass) -> Decision:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.events import ApprovalGiven
+from prefect_gatehouse.ledger.events import Consent
 from prefect_gatehouse.ledger.store import Transaction
 from prefect_gatehouse.policy.quarantine import Quarantines, quarantines_in
 
@@ -41,13 +41,13 @@ def _refuse(held: Quarantines, tx: Transaction, attempt: Attempt, backends: Coll
 
 
 def refuse_quarantined_run(attempt: Attempt, *backends: str) -> None:
-    """The same in a transaction of its own, right before something that writes no event; and what somebody in quarantine approved carries nothing.
+    """The same in a transaction of its own, right before something that writes no event; a yes of somebody in quarantine carries nothing.
 
     Raises:
         Quarantined: Names what is, since when and by whom.
         Superseded: Another process drives the run, or it is closed.
     """
-    approvers = {event.fact.person for event in attempt.ledger.facts(ApprovalGiven, attempt.run_id)}
+    approvers = {event.fact.person for event in attempt.ledger.facts(Consent, attempt.run_id)}
     with attempt.effect() as tx:
         held = quarantines(tx, attempt)
         _refuse(held, tx, attempt, backends)

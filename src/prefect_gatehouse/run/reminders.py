@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 from prefect_gatehouse.ledger.events import ApprovalReminded
 from prefect_gatehouse.ledger.store import Ledger
-from prefect_gatehouse.run.approvals import closes_at, standing
-from prefect_gatehouse.run.chain import Chain
+from prefect_gatehouse.run.approvals import standing
 from prefect_gatehouse.run.holding import holding, why_stopped
+from prefect_gatehouse.run.matter import Matter, closes_at, digests_of, matter_of, opened_at, plan_of, terms_of
 from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.settings import Settings
 
@@ -21,7 +21,7 @@ class Reminder:
 
     Attributes:
         run_id: The run that waits.
-        name: Of the event that tells of it: a plan, a block and a turn have one.
+        name: Of the event that tells of it: a plan or outcome, a block and a turn have one.
         fact: That event.
         subject: One line.
         body: A few more.
@@ -40,7 +40,7 @@ class Reminder:
 
 
 def due(settings: Settings, ledger: Ledger, now: datetime) -> Iterator[Reminder]:
-    """What is to be sent now. Each plan has a turn every so many minutes; one that nobody looked in is not made up for.
+    """What is to be sent now. Each plan, or outcome, has a turn every so many minutes; one that nobody looked in is not made up for.
 
     Raises:
         Tampered: The ledger's values of a run do not go on from one another.
@@ -52,34 +52,37 @@ def due(settings: Settings, ledger: Ledger, now: datetime) -> Iterator[Reminder]
     for row in ledger.runs():
         if row.status != "waiting" or row.ending is not None or why_stopped(held, row):
             continue
-        plan = Chain(ledger, row.run_id).read(Plan.gate, Plan)
-        if plan is None or now >= closes_at(plan) or standing(ledger, plan).decided:
+        matter = matter_of(ledger, row.run_id)
+        if matter is None or now >= closes_at(matter) or standing(ledger, matter).decided:
             continue
-        waited = now - plan.made_at
+        waited = now - opened_at(matter)
         turn = waited // timedelta(minutes=settings.remind_minutes)
         for block, escalated in groups:
             if turn < 1 or (escalated and waited < timedelta(minutes=settings.escalate_minutes)):
                 continue
-            name = f"{row.run_id}:reminded:{plan.digest[:16]}:{turn}:{'escalated:' if escalated else ''}{block}"
+            name = f"{row.run_id}:reminded:{matter.digest[:16]}:{turn}:{'escalated:' if escalated else ''}{block}"
             if ledger.find(name, ApprovalReminded) is None:
-                fact = ApprovalReminded(plan_digest=plan.digest, block=block, escalated=escalated)
-                yield Reminder(row.run_id, name, fact, *_words(ledger, plan, escalated))
+                fact = ApprovalReminded.model_validate({"block": block, "escalated": escalated, **digests_of(matter)})
+                yield Reminder(row.run_id, name, fact, *_words(ledger, matter, escalated))
 
 
 def _blocks(text: str) -> list[str]:
     return list(dict.fromkeys(each.strip() for each in text.split(",") if each.strip()))
 
 
-def _words(ledger: Ledger, plan: Plan, escalated: bool) -> tuple[str, str]:
+def _words(ledger: Ledger, matter: Matter, escalated: bool) -> tuple[str, str]:
     """Names that have the form of names, numbers and times; purpose and owner, which are anybody's text, stay in the plan."""
-    manifest, body, now = plan.admitted.manifest, plan.body, standing(ledger, plan)
+    plan, terms, now = plan_of(matter), terms_of(matter), standing(ledger, matter)
+    manifest, body = plan.admitted.manifest, plan.body
     minimised = plan.validated.minimised
-    subject = f"{'Escalated: ' if escalated else ''}{manifest.name} {manifest.ticket} waits for approval"
+    subject = f"{'Escalated: ' if escalated else ''}{manifest.name} {manifest.ticket} {terms.waits}"
     backends = ", ".join(each.name for each in body.backends)
     lines = (
-        f"{len(now.approvals)} of {now.needed} approvals, open until {closes_at(plan).astimezone(UTC):%Y-%m-%d %H:%M} UTC.",
-        f"Tenant {manifest.tenant}, environment {manifest.environment}, tier {body.tier.name}; waits since {plan.made_at:%Y-%m-%d %H:%M} UTC.",
-        f"{minimised.artifact.rows} rows, up to {minimised.highest_class}, for {backends}; at most {body.cost} USD.",
+        f"{len(now.approvals)} of {now.needed} {terms.consents}, open until {closes_at(matter).astimezone(UTC):%Y-%m-%d %H:%M} UTC.",
+        f"Tenant {manifest.tenant}, environment {manifest.environment}, tier {body.tier.name}; waits since {opened_at(matter):%Y-%m-%d %H:%M} UTC.",
+        f"{minimised.artifact.rows} rows, up to {minimised.highest_class}, for {backends}; at most {body.cost} USD."
+        if isinstance(matter, Plan)
+        else f"{matter.body.rows} rows of class {matter.body.data_class}, from {', '.join(matter.body.backends)}, for {matter.body.system}.",
         f"Read it and decide: gatehouse approve {body.run_id}",
     )
     return subject, "\n".join(lines)

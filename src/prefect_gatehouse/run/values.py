@@ -519,6 +519,21 @@ class RawOutcome(GateValue):
     label: Label
 
 
+class FrameColumn(Value):
+    """A column of what the workload returned."""
+
+    name: str
+    type: str = Field(description="Arrow's name of it.")
+
+
+class FrameShape(Value):
+    """What can be said of what the workload returned without a value of it."""
+
+    columns: tuple[FrameColumn, ...]
+    rows_digest: Digest = Field(description="Of the rows as they left the workload, keyed by token.")
+    checked_at: AwareDatetime = Field(description="From when on people can release it.")
+
+
 class ValidatedOutcome(GateValue):
     """Gate 9: what came back passed the quantum-shaped checks and the output suite."""
 
@@ -527,6 +542,22 @@ class ValidatedOutcome(GateValue):
     raw: RawOutcome
     checks: tuple[CheckResult, ...]
     report: SuiteReport
+    shape: FrameShape | None = Field(None, description="For those who release it; None where the tier asks for nobody's release.")
+
+    @property
+    def releases_needed(self) -> int:
+        """How many people have to release it."""
+        return self.raw.approved.plan.admitted.tier.write_back_approvers
+
+
+class ReleasedOutcome(GateValue):
+    """Between gates 9 and 10: enough authentic releases of exactly this outcome are in the ledger, where the tier asks for any."""
+
+    gate = "await_release"
+
+    outcome: ValidatedOutcome
+    outcome_digest: Digest | Literal[""] = Field("", description="Empty where nobody was asked.")
+    releases: tuple[Approval, ...] = ()
 
 
 class WriteBackReceipt(GateValue):

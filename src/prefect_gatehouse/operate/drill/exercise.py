@@ -29,6 +29,7 @@ from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.reconciliation import Reconciliation
 from prefect_gatehouse.run.values import ApprovedPlan, WriteBackReceipt
 from prefect_gatehouse.run.willing import AGAIN_SECONDS
+from prefect_gatehouse.tasks.await_release import await_release
 from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 from prefect_gatehouse.tasks.validate_output import validate_output
 from prefect_gatehouse.tasks.write_back import write_back
@@ -182,7 +183,7 @@ class _Run:
     def _gates(self) -> WriteBackReceipt:
         """Gates 6 to 10."""
         raw = run_rounds(self._attempt, self._approved)
-        return write_back(self._attempt, validate_output(self._attempt, raw), fetch_credential)
+        return write_back(self._attempt, await_release(self._attempt, validate_output(self._attempt, raw)), fetch_credential)
 
     def _saw(self, did: str, message: str) -> None:
         """Notes a step; what the ledger tells beside the message, first."""

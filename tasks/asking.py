@@ -1,0 +1,136 @@
+"""Asking people in Prefect: the run is suspended with a form until enough of them have answered, about its plan or about its outcome."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from http.client import NOT_FOUND
+from typing import Literal, Self
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.flow_runs import suspend_flow_run
+from prefect.input import Keyset, RunInput, delete_flow_run_input, keyset_from_paused_state
+from prefect.input.actions import ensure_flow_run_id
+from prefect.states import Suspended
+from pydantic import Field, PrivateAttr
+
+from prefect_gatehouse.ledger.events import FormDiffered, RunSuspended
+from prefect_gatehouse.run.approvals import asking, judge, refuse_late, standing, statements
+from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.form import as_markdown
+from prefect_gatehouse.run.matter import Matter, closes_at, plan_of, terms_of
+from prefect_gatehouse.tasks.tagging import tag_flow_run
+
+_GRACE_SECONDS = 3600
+"""How much later than the ledger Prefect gives up: the ledger decides, and its sweeper cleans up."""
+
+
+class ApprovalForm(RunInput):
+    """What an operator fills in. The decision has no default, so a state that is forced approves nothing."""
+
+    decision: Literal["approve", "reject"] = Field(title="Decision", description="Approve or reject exactly what is above.")
+    approver: str = Field(
+        default="", max_length=200, title="Approver", description="Your identifier in the registry of people; needed with a one-time code."
+    )
+    proof: str = Field(
+        default="", max_length=20_000, title="Proof", description="Your one-time code, or your SSH signature or ID token of the statement above."
+    )
+    reason: str = Field(default="", max_length=500, title="Reason", description="Optional, for the record of a rejection.")
+
+    _given: str | None = PrivateAttr(default=None)
+
+    @property
+    def given(self) -> str | None:
+        """What was found where the answer should be, as it was found; None if nothing was."""
+        return self._given
+
+    @classmethod
+    def load(cls, keyset: Keyset, flow_run_id: UUID | None = None) -> Self:
+        """Fetches the answer without reading it.
+
+        Any client of Prefect's API may have written it: a number, half a list. Prefect would fail the run over that; here it is judged.
+        """
+        form = cls(decision="reject")
+        form._given = _stored(keyset["response"], flow_run_id)
+        return form
+
+    @classmethod
+    def differs(cls, keyset: Keyset, flow_run_id: UUID | None = None) -> bool:
+        """Whether a form is there already that shows something else: any client of Prefect's API may have written it."""
+        shown = _stored(keyset["description"], flow_run_id)
+        return shown is not None and _parsed(shown) != cls._description
+
+    @classmethod
+    def save(cls, keyset: Keyset, flow_run_id: UUID | None = None) -> None:
+        """Saves the form whole, if it is not there yet.
+
+        Prefect suspends first and saves then: a process that died in between left a run that nobody could answer, or, between the form's
+        two parts, one that could be answered without its plan. So the form is saved before, and Prefect's own saving finds it there.
+        What else is found was written by somebody else, and so was an answer to what was never asked; an answer to what was stays.
+        """
+        schema, shown = _parsed(_stored(keyset["schema"], flow_run_id)), _parsed(_stored(keyset["description"], flow_run_id))
+        if isinstance(schema, dict) and shown == cls._description:
+            return  # the description is saved last, so the fields are there as well
+        for key in (keyset["schema"], keyset["description"], *((keyset["response"],) if schema is None else ())):
+            if _stored(key, flow_run_id) is not None:
+                delete_flow_run_input(key, flow_run_id)
+        super().save(keyset, flow_run_id)
+
+
+def _parsed(stored: str | None) -> object:
+    """What a text means as JSON; None where there is none, the text itself where it is no JSON."""
+    try:
+        return None if stored is None else json.loads(stored)
+    except (ValueError, RecursionError):
+        return stored
+
+
+def _stored(key: str, flow_run_id: UUID | None) -> str | None:
+    """The text of one of the run's inputs as it is; Prefect's own function reads it as JSON, and anybody may write what is none."""
+    with get_client(sync_client=True) as client:
+        try:
+            return client.read_flow_run_input(ensure_flow_run_id(flow_run_id), key)
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code == NOT_FOUND:
+                return None
+            raise
+
+
+def wait_until_decided(attempt: Attempt, matter: Matter) -> None:
+    """Suspends the run as often as it takes; each time the process ends here and a new one comes back to this line.
+
+    Raises:
+        Expired: Nobody decided in time.
+    """
+    while not standing(attempt.ledger, matter).decided:
+        refuse_late(matter)
+        _suspend(attempt, matter)
+
+
+def _suspend(attempt: Attempt, matter: Matter) -> None:
+    now, terms = standing(attempt.ledger, matter), terms_of(matter)
+    context = FlowRunContext.get()
+    restarts = context.flow_run.run_count if context is not None and context.flow_run is not None else 0
+    # Resuming does not raise run_count, restarting does: an answer is found again after the first and asked for anew after
+    # the second. The default key is a counter of the process and would give one form's answer to the next.
+    key = f"{matter.digest[:16]}-{now.answers}-{restarts}"
+    keys = keyset_from_paused_state(Suspended(pause_key=key))
+    asked = attempt.find(f"asked:{key}", terms.asked) is not None
+    fact = asking(attempt, matter, key)
+    form = ApprovalForm.with_initial_data(description=as_markdown(matter, now, *statements(matter, fact), fact.expects))
+    if form.differs(keys):
+        attempt.record(f"form-differed:{key}", FormDiffered(plan_digest=plan_of(matter).digest, key=key, found_by="run"))
+    if asked and (given := _stored(keys["response"], None)) is not None:
+        # Asked by an earlier process and answered since. Prefect would say so as well, but not where somebody has changed the run's policy, in
+        # which it keeps the keys: there it would suspend the run once more, over the answer.
+        judge(attempt, matter, key, given)
+        return
+    remaining = (closes_at(matter) - datetime.now(UTC)).total_seconds()
+    attempt.record(f"suspended:{attempt.number}:{key}", RunSuspended(until=closes_at(matter).timestamp(), message=terms.waits))
+    tag_flow_run(attempt, (plan_of(matter),))
+    form.save(keys)
+    answered = suspend_flow_run(wait_for_input=form, key=key, timeout=int(remaining) + _GRACE_SECONDS)
+    judge(attempt, matter, key, answered.given if answered is not None else None)
