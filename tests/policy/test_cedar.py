@@ -33,7 +33,7 @@ OF_TICKETS = {
     "ticket-outside-window": "ticket_in_window",
 }
 CONTEXTS: dict[str, dict[str, str | int | bool]] = {
-    "request": {"backends_in_tier": True, "promoted": True, "classes_signed": True, **TICKET, **READ, **TARGET},
+    "request": {"backends_in_tier": True, "promoted": True, "workload_reviewed": True, "classes_signed": True, **TICKET, **READ, **TARGET},
     "submit": {
         "backends_in_tier": True,
         "data_class": 2,
@@ -43,6 +43,7 @@ CONTEXTS: dict[str, dict[str, str | int | bool]] = {
         "synthetic": False,
         "tier_synthetic_only": False,
         "promoted": True,
+        "workload_reviewed": True,
         "classes_signed": True,
         "simulated": True,
         "cost_microdollars": 10,
@@ -96,6 +97,8 @@ FORBIDS: list[tuple[str, str, dict[str, str | int | bool]]] = [
     ("class-not-signed", "submit", {"classes_signed": False}),
     ("not-promoted", "request", {"promoted": False}),
     ("not-promoted", "submit", {"promoted": False}),
+    ("workload-not-reviewed", "request", {"workload_reviewed": False}),
+    ("workload-not-reviewed", "submit", {"workload_reviewed": False}),
     ("not-simulated", "submit", {"simulated": False}),
     ("not-enough-approvals", "submit", {"tier_approvers": 2}),
     ("not-enough-approvals", "submit", {"approvals": 0, "tier_approvers": 0}),

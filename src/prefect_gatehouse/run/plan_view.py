@@ -12,7 +12,7 @@ from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.identity.methods.oidc import nonce_of
 from prefect_gatehouse.manifest.data import S3Objects
 from prefect_gatehouse.policy.classes import in_words, target_of
-from prefect_gatehouse.run.values import AdmittedRun, BackendSnapshot, Plan, PlannedClasses, PlannedPromotion, Since
+from prefect_gatehouse.run.values import AdmittedRun, BackendSnapshot, Plan, PlannedClasses, PlannedPromotion, PlannedReview, Since
 from prefect_gatehouse.workload.runner.choose import denies
 from prefect_gatehouse.workload.summary import CircuitsSummary
 
@@ -302,6 +302,12 @@ def _promotion(found: PlannedPromotion | None) -> Iterator[tuple[str, str]]:
         yield "Promoted", _printable(f"by {found.promoted_by} on {found.at[:10]}, {found.ticket}, on {rests}")
 
 
+def _review(found: PlannedReview | None) -> Iterator[tuple[str, str]]:
+    if found is not None:
+        signed = f"{found.commit}, signed by {found.author} with {found.author_key} on {found.committed:%Y-%m-%d}"
+        yield "Commit", _printable(f"{signed}, reviewed by {found.reviewed_by} on {found.at[:10]}")
+
+
 def _code(plan: Plan) -> Section:
     body, admitted = plan.body, plan.admitted
     workload = admitted.manifest.workload
@@ -319,6 +325,7 @@ def _code(plan: Plan) -> Section:
         ("Tier", f"{tier.name}: {_count(admitted.approvers_needed, 'approver')}, {tier.weakest_method} or stronger, data up to {tier.highest_class}"),
         *_classes(body.source_classes),
         *_promotion(body.promotion),
+        *_review(body.review),
         ("Registry of people", _printable(body.registry)),
         ("Installed packages", body.packages_digest),
         ("Lock, image", f"{body.lock_digest}, {_printable(body.image_digest) or 'none'}"),
