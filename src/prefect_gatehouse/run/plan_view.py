@@ -12,7 +12,7 @@ from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.identity.methods.oidc import nonce_of
 from prefect_gatehouse.manifest.data import S3Objects
 from prefect_gatehouse.policy.classes import in_words, target_of
-from prefect_gatehouse.run.values import AdmittedRun, BackendSnapshot, Plan, PlannedClasses, PlannedPromotion, PlannedReview, Since
+from prefect_gatehouse.run.values import AdmittedRun, BackendSnapshot, Plan, PlannedClasses, PlannedImage, PlannedPromotion, PlannedReview, Since
 from prefect_gatehouse.workload.runner.choose import denies
 from prefect_gatehouse.workload.summary import CircuitsSummary
 
@@ -308,6 +308,13 @@ def _review(found: PlannedReview | None) -> Iterator[tuple[str, str]]:
         yield "Commit", _printable(f"{signed}, reviewed by {found.reviewed_by} on {found.at[:10]}")
 
 
+def _image(found: PlannedImage | None) -> Iterator[tuple[str, str]]:
+    if found is not None:
+        signed = f"signed with {found.signed_by}" if found.signed_by else "signed by nobody"
+        scanned = f"scanned {found.scanned_at:%Y-%m-%d %H:%M} UTC, says {found.scanned_by}" if found.scanned_at else "no scan is signed"
+        yield "About the image", _printable(f"{signed}; {scanned}")
+
+
 def _code(plan: Plan) -> Section:
     body, admitted = plan.body, plan.admitted
     workload = admitted.manifest.workload
@@ -329,6 +336,7 @@ def _code(plan: Plan) -> Section:
         ("Registry of people", _printable(body.registry)),
         ("Installed packages", body.packages_digest),
         ("Lock, image", f"{body.lock_digest}, {_printable(body.image_digest) or 'none'}"),
+        *_image(body.image),
     )
     return Section("Which code runs, under which rules", ("", ""), rows)
 

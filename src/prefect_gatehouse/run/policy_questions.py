@@ -182,7 +182,8 @@ def _ask_target(policy: Policy, action: Action, plan: Plan, declared: bool, envi
 
 def standing_facts(standing: Standing) -> dict[str, str | int | bool]:
     """What the policy is told of the workload and the source."""
-    return {"promoted": standing.promoted, "classes_signed": not standing.unsigned, "workload_reviewed": not standing.unreviewed}
+    image = {"image_signed": not standing.image_unsigned, "image_scanned": not standing.image_unscanned}
+    return {"promoted": standing.promoted, "classes_signed": not standing.unsigned, "workload_reviewed": not standing.unreviewed, **image}
 
 
 def ask_about(
@@ -270,6 +271,8 @@ def _ask(
             "run": run,
             "unsigned_columns": ", ".join(standing.unsigned) if standing is not None else "",
             "unreviewed": standing.unreviewed if standing is not None else "",
+            "image_unsigned": standing.image_unsigned if standing is not None else "",
+            "image_unscanned": standing.image_unscanned if standing is not None else "",
         }
         sentences = "; ".join(f"{_filled(policy.explain(reason), words)} [{reason}]" for reason in decision.reasons)
         # Nobody can be cleared who is not known: such a request has to be signed first.

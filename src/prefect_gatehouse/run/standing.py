@@ -23,6 +23,7 @@ from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.classified import unsigned_columns
 from prefect_gatehouse.run.holding import holding
+from prefect_gatehouse.run.image import unsigned_image
 from prefect_gatehouse.run.open_jobs import left
 from prefect_gatehouse.run.reviewed import Content, content_planned, review_of
 from prefect_gatehouse.run.values import AdmittedRun, Plan, PlannedPromotion
@@ -39,12 +40,16 @@ class Standing:
         simulated: Every backend is a simulator, or a run of it on simulators alone was completed, or the tier asks for none.
         unsigned: Columns with a class that no data owner has signed; none where the tier asks for none.
         unreviewed: Why no signed commit of it counts as reviewed; empty where one does, or the tier asks for none.
+        image_unsigned: Why the worker's image is not signed; empty where it is, or the tier does not ask.
+        image_unscanned: The same of its last scan.
     """
 
     promoted: bool
     simulated: bool
     unsigned: tuple[str, ...]
     unreviewed: str = ""
+    image_unsigned: str = ""
+    image_unscanned: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,8 @@ def standing_to_ask(
     promoted = tier.promotion == "optional" or promotion_of(settings, history, manifest, tier, workload, who) is not None
     unsigned = () if tier.classification == "optional" else unsigned_columns(settings, history, manifest, folder, who)
     unreviewed = "" if tier.reviewed_commit == "optional" else review_of(settings, history, manifest, content(), who).missing
-    return Standing(promoted, simulated=True, unsigned=unsigned, unreviewed=unreviewed)
+    image = unsigned_image(settings, history, tier)
+    return Standing(promoted, simulated=True, unsigned=unsigned, unreviewed=unreviewed, image_unsigned=image[0], image_unscanned=image[1])
 
 
 def standing_of(settings: Settings, history: Ledger, plan: Plan) -> Standing:
