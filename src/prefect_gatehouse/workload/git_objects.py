@@ -12,6 +12,7 @@ import os
 import re
 import resource
 import shutil
+import stat
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -22,13 +23,15 @@ from typing import IO, Self
 
 SECONDS = 60.0
 """How long a repository may take to answer, all in all."""
-_MEMORY = 8 << 30
-"""Address space of git's process: packs are mapped into it, and a pack may promise an object of any size."""
+_MEMORY = 4 << 30
+"""Address space of git's process: a pack may promise an object of any size."""
 _SMALL = 64 * 1024
+_PACKED = 32 << 20
 _ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _REF = re.compile(r"refs/[A-Za-z0-9._/+@-]{1,500}")
-_CONFIG = {"sha1": "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"}
-_CONFIG["sha256"] = "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectformat = sha256\n"
+# Packs are mapped a piece at a time, and a large blob is handed through, so that the limit above holds for large repositories.
+_CORE = "[core]\n\trepositoryformatversion = 1\n\tbare = true\n\tpackedGitWindowSize = 32m\n\tpackedGitLimit = 512m\n\tbigFileThreshold = 64m\n"
+_CONFIG = {"sha1": _CORE, "sha256": f"{_CORE}[extensions]\n\tobjectformat = sha256\n"}
 
 
 class NotCommitted(Exception):
@@ -76,11 +79,8 @@ class WorkTree:
         raise NotCommitted("what is checked out is no commit that could be found; name one with --commit")
 
     def _packed(self, name: str) -> str:
-        try:
-            with (self.common / "packed-refs").open(encoding="utf-8", errors="replace") as lines:
-                return next((words[0] for line in lines if len(words := line.split()) == 2 and words[1] == name), "")
-        except OSError:
-            return ""
+        lines = (_small(self.common / "packed-refs", _PACKED) or "").splitlines()
+        return next((words[0] for line in lines if len(words := line.split()) == 2 and words[1] == name), "")
 
 
 def work_tree_of(folder: Path) -> WorkTree:
@@ -104,12 +104,14 @@ def work_tree_of(folder: Path) -> WorkTree:
     raise NotCommitted(f"{folder} does not lie in the work tree of a git repository")
 
 
-def _small(path: Path) -> str | None:
-    """A line that git keeps in a file of its own; None where there is none."""
+def _small(path: Path, most: int = _SMALL) -> str | None:
+    """What git keeps in a small file of its own; None where there is none. A pipe in its place holds nobody up."""
     try:
-        with path.open("rb") as file:
-            return file.read(_SMALL).decode("utf-8", "replace").strip()
-    except OSError:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return None
+            return file.read(most).decode("utf-8", "replace").strip()
+    except (OSError, ValueError):  # ValueError: a NUL in a path that another file names
         return None
 
 
@@ -201,10 +203,11 @@ class Objects:
             header = []
         if len(header) != 3 or header[0] != name.encode() or not header[2].isdigit():
             raise NotCommitted(f"the repository does not have the {kind} {name[:12]}, or git does not answer")
-        if header[1] != kind.encode():
-            raise NotCommitted(f"{name[:12]} is no {kind}")
         size = int(header[2])
-        if size > most:
+        if header[1] != kind.encode() or size > most:
+            _skip(answered, size + 1)
+            if header[1] != kind.encode():
+                raise NotCommitted(f"{name[:12]} is no {kind}")
             raise NotCommitted(f"the {kind} {name[:12]} is larger than {most} bytes")
         data = answered.read(size + 1)
         if len(data) != size + 1 or self.id_of(kind, data[:size]) != name:
@@ -214,6 +217,12 @@ class Objects:
     def id_of(self, kind: str, data: bytes) -> str:
         """The name that content has."""
         return hashlib.new(self._format, b"%s %d\0" % (kind.encode(), len(data)) + data, usedforsecurity=False).hexdigest()
+
+
+def _skip(stream: IO[bytes], size: int) -> None:
+    """Leaves the rest of an answer aside, or the next one would begin with it."""
+    while size > 0 and (read := len(stream.read(min(size, 1 << 20)))):
+        size -= read
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
