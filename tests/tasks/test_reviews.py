@@ -21,6 +21,7 @@ from prefect_gatehouse.cli.main import main
 from prefect_gatehouse.errors import Denied, GatehouseError, InputError
 from prefect_gatehouse.evidence.signed import problems
 from prefect_gatehouse.flows.governed_pipeline import up_to_the_plan
+from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.keys import generate_key, public_line
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.acts import CommitReviewed
@@ -156,6 +157,17 @@ def test_the_repository_may_go_on(house: House) -> None:
     assert found.content.digest == content_beside(house.desk.settings, found.manifest, house.desk.manifest).digest
 
 
+def test_edited_between_admission_and_plan(house: House) -> None:
+    """What was edited after somebody looked is not even rehearsed."""
+    house.review()
+    house.desk.attempt = house.desk.next_attempt()
+    admitted = admit(house.desk.attempt, str(house.desk.manifest), signed_for(house.as_("ann"), house.desk.manifest))
+    assert house.desk.attempt.parts.workload(admitted).digest == admitted.workload_digest
+    house.desk.write("# other\n")
+    with pytest.raises(Denied, match="another one than the reviewed one that was admitted"):
+        house.desk.attempt.parts.workload(admitted)
+
+
 EDITS: dict[str, tuple[Callable[[House], object], str]] = {
     "an edited workload": (lambda house: house.desk.write("# other\n"), "workload.py is another one in the commit"),
     "an untracked module": (lambda house: (house.project / "helper.py").write_text("x = 1\n"), "helper.py is not in the commit"),
@@ -271,7 +283,7 @@ def test_reviews_that_somebody_wrote_into_the_ledger(house: House) -> None:
 
 
 def test_a_review_of_another_commit(house: House) -> None:
-    """The same files in an unsigned commit, or one whose signature is another commit's, are not what was reviewed."""
+    """The same files in an unsigned commit, or one whose signature is another commit's or another purpose's, are not what was reviewed."""
     unsigned = git(house.project, "commit-tree", "HEAD^{tree}", "-m", "as it is")
     with pytest.raises(Denied, match="is not signed"):
         house.review(commit=unsigned)
@@ -282,6 +294,16 @@ def test_a_review_of_another_commit(house: House) -> None:
     other = git(house.project, "hash-object", "-t", "commit", "-w", "--stdin", stdin=moved)
     with pytest.raises(Denied, match="is no SSH signature of it"):
         house.review(commit=other)
+    payload = signed[: signed.index(b"gpgsig ")] + signed[signed.index(b"\n", signed.index(b"-----END SSH SIGNATURE-----")) + 1 :]
+    armour = sshsig.sign(house.folder / "dev", payload).strip().replace("\n", "\n ").encode()
+    head, _, message = payload.partition(b"\n\n")
+    as_approvals = b"%b\ngpgsig %b\n\n%b" % (head, armour, message)
+    other = git(house.project, "hash-object", "-t", "commit", "-w", "--stdin", stdin=as_approvals)
+    with pytest.raises(Denied, match="in the namespace git"):
+        house.review(commit=other)
+    armour = sshsig.sign(house.folder / "dev", payload, namespace="git").strip().replace("\n", "\n ").encode()
+    other = git(house.project, "hash-object", "-t", "commit", "-w", "--stdin", stdin=b"%b\ngpgsig %b\n\n%b" % (head, armour, message))
+    assert control.reading(house.desk.settings, house.desk.manifest, other).signed.author == "dev"  # so it was the namespace alone
     twice = signed.replace(b"\n\n", b"\ngpgsig x\n\n", 1)
     other = git(house.project, "hash-object", "--literally", "-t", "commit", "-w", "--stdin", stdin=twice)
     with pytest.raises(Denied, match="signatures of several kinds"):
