@@ -20,6 +20,7 @@ from prefect_gatehouse.run.policy_questions import ask_request
 from prefect_gatehouse.run.preflight import refuse_unlooked
 from prefect_gatehouse.run.quarantined import quarantines, refuse_quarantined
 from prefect_gatehouse.run.registry import require_as_recorded
+from prefect_gatehouse.run.reviewed import Content, content_beside
 from prefect_gatehouse.run.standing import standing_to_ask
 from prefect_gatehouse.run.ticketing import check_ticket
 from prefect_gatehouse.run.values import AdmittedRun
@@ -83,7 +84,11 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
     requester = requester.model_copy(update={"clearance": attempt.people.clearance(requester, tier.unverified_class)})
     classes = classes_of(loaded.manifest, load_class_rules(attempt.settings.classes))
     refuse_long_retention(loaded.manifest, classes.rules)
-    known = standing_to_ask(attempt.settings, attempt.history, loaded.manifest, tier, folder, workload.digest, requester)
+
+    def content() -> Content:
+        return content_beside(attempt.settings, loaded.manifest, Path(manifest), workload)
+
+    known = standing_to_ask(attempt.settings, attempt.history, loaded.manifest, tier, folder, workload.digest, content, requester)
     ticket = check_ticket(attempt, loaded.manifest, tier, AdmittedRun.gate)
     decision = ask_request(attempt.policy, loaded.manifest, requester, tier, classes, environment, known, ticket, attempt.run_id)
     refuse_unlooked(loaded.manifest, tier)

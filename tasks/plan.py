@@ -19,6 +19,7 @@ from prefect_gatehouse.run.classified import planned_classes
 from prefect_gatehouse.run.credentials import Fetch
 from prefect_gatehouse.run.drift import refuse_drift
 from prefect_gatehouse.run.excepted import exceptions_of
+from prefect_gatehouse.run.image import planned_image
 from prefect_gatehouse.run.later_rounds import LaterRounds
 from prefect_gatehouse.run.leaving import leaving_of
 from prefect_gatehouse.run.minimised import formless_tokens
@@ -27,6 +28,7 @@ from prefect_gatehouse.run.preflight import preflight
 from prefect_gatehouse.run.prepared import digest_of, prepare, record
 from prefect_gatehouse.run.pricing import Pricing, provider_limits, require_budget
 from prefect_gatehouse.run.rehearsal import rehearse
+from prefect_gatehouse.run.reviewed import planned_review
 from prefect_gatehouse.run.since import since_last_approval
 from prefect_gatehouse.run.stand_in import get_ready
 from prefect_gatehouse.run.standing import planned_promotion
@@ -107,6 +109,8 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
         exceptions=exceptions_of(attempt.policy, attempt.settings, attempt.history, minimised.admitted),
         source_classes=planned_classes(attempt.settings, attempt.history, minimised.admitted),
         promotion=planned_promotion(attempt.settings, attempt.history, minimised.admitted, present["workload_digest"]),
+        image=planned_image(attempt.settings, attempt.history, minimised.admitted.tier),
+        review=planned_review(attempt.settings, attempt.history, minimised.admitted),
         cell=cell,
         bundle=as_planned(attempt.parts.bundle(attempt.history, minimised.admitted.tier)),
         **present,

@@ -33,7 +33,8 @@ class Settings(BaseSettings):
     bundle: Path | None = Field(None, description="File that makes policies, tiers, classes and people one bundle; below the home unless set.")
     tickets: Path | None = Field(None, description="File of the tickets, or of the system that has them; tickets.yaml below the home unless set.")
     lock: Path | None = Field(None, description="The lock file whose digest enters the plan; found beside the project unless set.")
-    image_digest: str = Field("", description="Digest of the image that this process runs in, set by the image's build.")
+    image_digest: str = Field("", description="Digest of the image that this process runs in, sha256:..., set by the deployment.")
+    image_statements: Path | None = Field(None, description="Folder of what is signed about that image; image below the home unless set.")
     dask_address: str = Field("", description="Dask scheduler for the data engine dask; a cluster of its own on this machine unless set.")
     identity: Path | None = Field(None, description="The caller's own signing key; below the home unless set.")
     worker_key: Path | None = Field(None, description="Key by which a `gatehouse` worker proves itself to its runs; below the home unless set.")
@@ -74,6 +75,10 @@ class Settings(BaseSettings):
     def bundle_file(self) -> Path:
         """The manifest of the bundle of policies: its version, and which roles sign it."""
         return self.bundle or self.home / "bundle.yaml"
+
+    def image_folder(self) -> Path:
+        """The folder that holds ``signatures.json`` and ``attestations.json`` about the image."""
+        return self.image_statements or self.home / "image"
 
     def tickets_file(self) -> Path:
         """The file that says where tickets are looked up."""

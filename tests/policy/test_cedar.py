@@ -25,6 +25,7 @@ EVERYWHERE = {"running_environment": "local", "tier_unverified": False}
 READ: dict[str, str | int | bool] = {"output_class": 2, "class_for_requesters": True}
 TARGET: dict[str, str | int | bool] = {"system_highest_class": 2, "class_written_back": True}
 TICKET = dict.fromkeys(("tier_ticket_checked", "ticket_checked", "ticket_open", "ticket_approved", "ticket_names_pipeline", "ticket_in_window"), True)
+CODE = dict.fromkeys(("workload_reviewed", "image_signed", "image_scanned"), True)
 OF_TICKETS = {
     "ticket-not-checked": "ticket_checked",
     "ticket-not-open": "ticket_open",
@@ -33,7 +34,7 @@ OF_TICKETS = {
     "ticket-outside-window": "ticket_in_window",
 }
 CONTEXTS: dict[str, dict[str, str | int | bool]] = {
-    "request": {"backends_in_tier": True, "promoted": True, "classes_signed": True, **TICKET, **READ, **TARGET},
+    "request": {"backends_in_tier": True, "promoted": True, "classes_signed": True, **CODE, **TICKET, **READ, **TARGET},
     "submit": {
         "backends_in_tier": True,
         "data_class": 2,
@@ -43,6 +44,7 @@ CONTEXTS: dict[str, dict[str, str | int | bool]] = {
         "synthetic": False,
         "tier_synthetic_only": False,
         "promoted": True,
+        **CODE,
         "classes_signed": True,
         "simulated": True,
         "cost_microdollars": 10,
@@ -97,6 +99,9 @@ FORBIDS: list[tuple[str, str, dict[str, str | int | bool]]] = [
     ("class-not-signed", "submit", {"classes_signed": False}),
     ("not-promoted", "request", {"promoted": False}),
     ("not-promoted", "submit", {"promoted": False}),
+    ("workload-not-reviewed", "request", {"workload_reviewed": False}),
+    ("workload-not-reviewed", "submit", {"workload_reviewed": False}),
+    *((f"image-not-{fact}", action, {f"image_{fact}": False}) for action in ("request", "submit") for fact in ("signed", "scanned")),
     ("not-simulated", "submit", {"simulated": False}),
     ("not-enough-approvals", "submit", {"tier_approvers": 2}),
     ("not-enough-approvals", "submit", {"approvals": 0, "tier_approvers": 0}),

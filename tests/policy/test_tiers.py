@@ -47,6 +47,19 @@ def test_a_file_that_says_nothing_of_fallbacks(path: Path) -> None:
     assert {tier.fallback for tier in load_tiers(path).values()} == {"forbidden"}
 
 
+def test_where_code_and_image_come_from(path: Path) -> None:
+    """The business tier wants what runs there read by two; the others ask for no git, and nobody for an image unless their file does."""
+    tiers = load_tiers(path).values()
+    assert [tier.reviewed_commit for tier in tiers] == ["optional", "optional", "required"]
+    assert {(tier.signed_image, tier.image_scan_days) for tier in tiers} == {("optional", None)}
+    path.write_text(SHIPPED.replace("  signed_image: optional\n", "  signed_image: required\n  image_scan_days: 30\n"))
+    assert {(tier.signed_image, tier.image_scan_days) for tier in load_tiers(path).values()} == {("required", 30)}
+    for days in ("0", "true", "1d"):
+        path.write_text(SHIPPED.replace("  signed_image: optional\n", f"  image_scan_days: {days}\n"))
+        with pytest.raises(InputError):
+            load_tiers(path)
+
+
 def test_who_says_that_a_ticket_is_in_order(path: Path) -> None:
     """A tier that does not say asks for a ticket system; only the prototype tier takes a ticket as it is typed."""
     assert [tier.ticket for tier in load_tiers(path).values()] == ["none", "file", "system"]

@@ -122,7 +122,7 @@ def test_a_cell_is_kept_for_the_same_run_and_for_nobody_else(tmp_path: Path, sta
 
 
 def test_a_fork_starts_the_cell_before_its_attempt(tmp_path: Path, started: list[Cell]) -> None:
-    """The cell of a run with a plan imports before the run is taken over; without a plan, with other files or when the rounds are done there is none."""
+    """The cell of a run with a plan imports before the run is taken over; without a plan, with other files or behind the rounds there is none."""
     require("bubblewrap")
     desk = Desk(tmp_path, cell="bubblewrap", rehearsal="skip")
 

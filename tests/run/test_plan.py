@@ -29,7 +29,9 @@ from prefect_gatehouse.run.values import (
     PlanBody,
     PlannedClasses,
     PlannedException,
+    PlannedImage,
     PlannedPromotion,
+    PlannedReview,
     Preflight,
     Preparation,
     ProviderLimit,
@@ -228,8 +230,12 @@ def test_any_single_change_gives_another_digest(project: Project) -> None:
     excepted = PlannedException.model_validate({**dict.fromkeys(words, "x"), "expires": datetime(2026, 12, 1, tzinfo=UTC)})
     signed = PlannedClasses(classification="c", signed_by="olga", at="2026-11-29")
     promotion = PlannedPromotion(promotion="p", promoted_by="tess", ticket="CHG-9", at="2026-11-29", below="prototype", runs=3, jobs=9, fallbacks=1)
+    when = datetime(2026, 11, 28, tzinfo=UTC)
+    people = {"author": "ann", "author_key": "SHA256:x", "reviewed_by": "tess"}
+    review = PlannedReview.model_validate({"review": "r", "commit": "0" * 40, "committed": when, "at": "2026-11-29", **people})
+    image = PlannedImage(signed_by="sha256:x", scanned_by="sha256:y", scanned_at=when)
     bundle = SignedBundle(version=1, digest="0" * 64, signers=("ann (legal)",))
-    said = {"exceptions": (excepted,), "promotion": promotion, "source_classes": signed, "bundle": bundle}
+    said = {"exceptions": (excepted,), "promotion": promotion, "review": review, "image": image, "source_classes": signed, "bundle": bundle}
     body = project.plan.body.model_copy(update={"backends": backends, **said})
     places = list(leaves(dumped(body)))
     assert {step for where in places for step in where if isinstance(step, str)} == fields_of(PlanBody)

@@ -80,7 +80,7 @@ def _of_a_question(settings: Settings, ledger: Ledger, run: str, path: Path | No
     from prefect_gatehouse.evidence.questions import find_run
     from prefect_gatehouse.evidence.supposed import suppose
 
-    asked = _beside(settings, path) if path is not None else _of_run(ledger, find_run(ledger, run))
+    asked = _beside(settings, path) if path is not None else _of_run(settings, ledger, find_run(ledger, run))
     return suppose(settings, ledger, asked, person, action, given)
 
 
@@ -88,20 +88,25 @@ def _beside(settings: Settings, path: Path) -> Asked:
     from prefect_gatehouse.evidence.supposed import Asked
     from prefect_gatehouse.manifest.load import load_manifest
     from prefect_gatehouse.run.apart import workload_beside
+    from prefect_gatehouse.run.reviewed import content_beside
 
-    manifest = load_manifest(path).manifest
-    return Asked(manifest, path.resolve().parent, workload_beside(settings, manifest, path.resolve()).digest)
+    manifest, file = load_manifest(path).manifest, path.resolve()
+    found = workload_beside(settings, manifest, file)
+    return Asked(manifest, file.parent, found.digest, lambda: content_beside(settings, manifest, file, found))
 
 
-def _of_run(ledger: Ledger, run_id: str) -> Asked:
+def _of_run(settings: Settings, ledger: Ledger, run_id: str) -> Asked:
     from prefect_gatehouse.evidence.supposed import Asked
     from prefect_gatehouse.run.chain import Chain
+    from prefect_gatehouse.run.reviewed import content_beside
     from prefect_gatehouse.run.values import AdmittedRun
 
     admitted = Chain(ledger, run_id).read(AdmittedRun.gate, AdmittedRun)
     if admitted is None:
         raise InputError("the run was never admitted, so the ledger has not its manifest", where=run_id, advice="name it with --manifest")
-    return Asked(admitted.manifest, Path(admitted.folder), admitted.workload_digest, run_id)
+    folder = Path(admitted.folder)
+    manifest, file = admitted.manifest, folder / admitted.file
+    return Asked(manifest, folder, admitted.workload_digest, lambda: content_beside(settings, manifest, file), run_id)
 
 
 def _show(found: Supposed, person: str, action: Action) -> None:

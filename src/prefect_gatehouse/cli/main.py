@@ -33,6 +33,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "classes": ("classes:command", "Sign, list and withdraw the classes of sources, as their data owner."),
     "promote": ("promote:promote", "Let a workload into the next tier, on what it did in the tier below."),
     "promotions": ("promote:promotions", "List and withdraw promotions."),
+    "review": ("review:review", "Say that you have read a signed commit of somebody else's."),
+    "reviews": ("review:reviews", "List and withdraw reviews."),
     "exceptions": ("exceptions:command", "Grant, list, revoke and review exceptions to the policy."),
     "quarantine": ("quarantine:command", "Stop a tenant, person, pipeline or backend at once."),
     "verify": ("verify:command", "Check the ledger against its signed heads."),

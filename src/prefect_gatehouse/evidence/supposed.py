@@ -6,7 +6,7 @@ are supposed to be in order unless the caller says otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.excepted import excepting
 from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.policy_questions import DeniedByPolicy, TicketUnchecked, ask_about, class_facts, standing_facts, system_facts
+from prefect_gatehouse.run.reviewed import Content
 from prefect_gatehouse.run.standing import Standing, standing_to_ask
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import Action
@@ -72,12 +73,14 @@ class Asked:
         manifest: What would be run.
         folder: Where it lies.
         workload: Digest of the workload's files.
+        content: Gives what would run, where the tier wants a reviewed commit of it.
         run_id: The run that it is about; empty for none, and then every exception that holds may be used.
     """
 
     manifest: Manifest
     folder: Path
     workload: str
+    content: Callable[[], Content]
     run_id: str = ""
 
 
@@ -104,12 +107,12 @@ def suppose(settings: Settings, ledger: Ledger, asked: Asked, person: str, actio
     requester = requester.model_copy(update={"clearance": people.clearance(requester, tier.unverified_class)})
     _quarantined(settings, ledger, manifest, requester, outside)
     policy = excepting(load_policy(settings.policies), settings, ledger, Chain(ledger, run_id))
-    standing = standing_to_ask(settings, ledger, manifest, tier, asked.folder, asked.workload, requester)
+    standing = standing_to_ask(settings, ledger, manifest, tier, asked.folder, asked.workload, asked.content, requester)
     known, supposed = _facts(action, manifest, tier, classes, settings.environment, standing)
     told = dict(_read(each, {**known, **supposed}, action) for each in given)
     try:
         facts = {**known, **supposed, **told}
-        decision = ask_about(policy, action, manifest, requester, tier, str(facts["running_environment"]), facts, classes, run_id, standing.unsigned)
+        decision = ask_about(policy, action, manifest, requester, tier, str(facts["running_environment"]), facts, classes, run_id, standing)
     except (DeniedByPolicy, TicketUnchecked) as no:
         outside.insert(0, (Rule("", ""), no.denial.advice))
         rules = [rule_of(policy, each) for each in no.denial.reasons]

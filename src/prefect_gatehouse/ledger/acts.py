@@ -313,6 +313,43 @@ class PromotionWithdrawn(PromotionAct):
     act: str = Field(description="Names this act, so that its signature serves no other.")
 
 
+# Reviews
+
+
+class ReviewAct(SignedAct):
+    """Somebody of the registry signed something about a commit of a workload."""
+
+    role = None
+    review: str = Field(description="Names the review.")
+    reason: str
+    environment: str
+
+
+class CommitReviewed(ReviewAct):
+    """Somebody has read a signed commit of another person's; whether that counts, ``policy/reviews.py`` says."""
+
+    kind = "commit-reviewed"
+    words = "review of a commit"
+    named_by = "review"
+    action: Literal["review"]
+    tenant: str
+    pipeline: str
+    commit: str = Field(pattern="^([0-9a-f]{40}|[0-9a-f]{64})$")
+    content: Digest = Field(description="Over what was read: the manifest's digest, and path and SHA-256 of workload and suites.")
+    author: str = Field(description="Whose key signed the commit.")
+    author_key: str = Field(description="Its fingerprint.")
+    committed: AwareDatetime = Field(description="When, as the commit says.")
+
+
+class ReviewWithdrawn(ReviewAct):
+    """It is over."""
+
+    kind = "review-withdrawn"
+    words = "withdrawal of a review"
+    action: Literal["withdraw-review"]
+    act: str = Field(description="Names this act, so that its signature serves no other.")
+
+
 # Emergencies
 
 

@@ -14,6 +14,7 @@ from prefect_gatehouse.ledger.acts import (
     BudgetSet,
     ClassesSigned,
     ClassesWithdrawn,
+    CommitReviewed,
     ExceptionGranted,
     ExceptionReviewed,
     ExceptionRevoked,
@@ -26,6 +27,7 @@ from prefect_gatehouse.ledger.acts import (
     ProviderLimitSet,
     QuarantineImposed,
     QuarantineReleased,
+    ReviewWithdrawn,
     WorkloadPromoted,
 )
 from prefect_gatehouse.ledger.fact import Fact, UnknownFact
@@ -538,7 +540,7 @@ KINDS: Mapping[str, type[Fact]] = {
         JobClosed, JobLeft, JobGone, JobUnknown, ProviderAsked, BackendPassedOver,
         PeopleChanged, PolicySigned, PolicyAccepted, BudgetSet, ProviderLimitSet, SpendingDiffered, ProviderApproved, ProviderDrifted,
         QuarantineImposed, QuarantineReleased, ExceptionGranted, ExceptionRevoked, ExceptionReviewed,
-        WorkloadPromoted, PromotionWithdrawn, ClassesSigned, ClassesWithdrawn,
+        WorkloadPromoted, PromotionWithdrawn, ClassesSigned, ClassesWithdrawn, CommitReviewed, ReviewWithdrawn,
         ArtifactStored, ArtifactsDeleted, ReportWritten, ReportDeleted, RunReproduced, SyntheticRecorded,
     )
 }  # fmt: skip

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, SerializerFunctionWrapHandler, model_serializer
 
 from prefect_gatehouse.canonical import EXACT, digest
 from prefect_gatehouse.value import Digest, Value
@@ -44,6 +45,13 @@ class PolicyBundle(Value):
     tenants: tuple[str, ...] = Field(min_length=1, description="Whose pipelines may run above the prototype tier.")
     environments: tuple[str, ...] = Field(min_length=1, description="Where.")
     signers: tuple[PolicySigner, ...] = Field(min_length=1)
+    image_signers: tuple[str, ...] = Field((), description="Public keys that sign the images that workers run in.")
+    image_scanners: tuple[str, ...] = Field((), description="Public keys that sign what a scan of one found.")
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, whole: SerializerFunctionWrapHandler) -> Any:
+        """Without the keys of images where there are none: bundles were signed before there were such."""
+        return {name: value for name, value in whole(self).items() if value or name not in {"image_signers", "image_scanners"}}
 
     def digest(self) -> str:
         """SHA-256 over the RFC 8785 form of every field, 64 hexadecimal digits."""

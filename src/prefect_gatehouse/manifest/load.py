@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -66,8 +66,18 @@ def read(path: Path) -> tuple[Manifest | None, list[Problem]]:
 
 def survey(path: Path) -> tuple[Tree | None, Manifest | None, list[Problem]]:
     """The text as a tree (None if it is no YAML), the manifest (None if anything is wrong), and the problems of both."""
+    return _survey(lambda: _decoded(_data(path)), path)
+
+
+def digest_of(data: bytes) -> str:
+    """The digest of a manifest that lies in no file; empty where it is none."""
+    manifest = _survey(lambda: _decoded(data), Path("manifest"))[1]
+    return manifest_digest(manifest) if manifest is not None else ""
+
+
+def _survey(text: Callable[[], str], path: Path) -> tuple[Tree | None, Manifest | None, list[Problem]]:
     try:
-        tree = parse(_text(path))
+        tree = parse(text())
     except InputError as error:
         return None, None, [Problem(str(path), 1, 1, "", error.message, error.advice)]
     except YamlProblem as problem:
@@ -106,7 +116,7 @@ def _about_secrets(tree: Tree, path: str, told: Container[str]) -> Iterator[Prob
             yield Problem(path, line, column, field, "this holds a password, a token or a key", advice)
 
 
-def _text(path: Path) -> str:
+def _data(path: Path) -> bytes:
     try:
         # Not blocking, and looked at before it is read: a named pipe or a device must not hold the command.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -114,10 +124,13 @@ def _text(path: Path) -> str:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise InputError("this is not a file", advice="give the manifest's file, usually gatehouse.yaml")
-            data = stream.read(SIZE_LIMIT + 1)
+            return stream.read(SIZE_LIMIT + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or "the path is none"
         raise InputError(f"the manifest can't be read: {reason}", advice="check the path and its permissions") from None
+
+
+def _decoded(data: bytes) -> str:
     if len(data) > SIZE_LIMIT:
         raise InputError(f"the manifest is larger than {SIZE_LIMIT} bytes", advice="give the manifest, not the data")
     try:

@@ -27,6 +27,8 @@ from prefect_gatehouse.run.bundle import bundles_of, candidate_of, differing, fi
 from prefect_gatehouse.run.under import this_user
 from prefect_gatehouse.settings import Settings
 
+_LISTS = ("change_policy", "change_people", "tenants", "environments", "image_signers", "image_scanners")
+
 
 def sign(settings: Settings, ledger: Ledger, reason: str) -> Event[PolicySigned]:
     """Signs the bundle as the files are now, in the role that the bundle which stands gives the caller.
@@ -62,7 +64,7 @@ def bundle_of(settings: Settings) -> PolicyBundle:
     found = find_bundle(settings)
     signers = tuple(_signers(settings, found.manifest))
     manifest = found.manifest
-    lists = {name: tuple(getattr(manifest, name)) for name in ("change_policy", "change_people", "tenants", "environments")}
+    lists = {name: tuple(getattr(manifest, name)) for name in _LISTS}
     return PolicyBundle.model_validate({"version": manifest.version, **found.digests, **lists, "signers": signers})
 
 

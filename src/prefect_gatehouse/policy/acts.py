@@ -73,6 +73,10 @@ class Signatories:
     def _revocations(self) -> tuple[Event[PeopleChanged], ...]:
         return tuple(self._changes())
 
+    def came_back(self, seq: int, person: str, key: str) -> bool:
+        """Whether somebody, or their key, was revoked after an event, whoever they are now."""
+        return revoked_since(self._revocations, seq, person, key, self._environment)
+
     def why_void(self, event: Event[SignedAct]) -> str:
         """Why an act is not of somebody whose it is to sign; empty where it is.
 

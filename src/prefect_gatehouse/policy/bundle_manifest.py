@@ -11,12 +11,14 @@ from pydantic import Field, TypeAdapter
 
 from prefect_gatehouse.canonical import EXACT
 from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.identity.dsse import one_line
 from prefect_gatehouse.identity.people import identifier
 from prefect_gatehouse.manifest.fields import Line, Name, Strict
 from prefect_gatehouse.policy.yaml_file import read_rules
 
 _Names = Annotated[tuple[Name, ...], Field(min_length=1, max_length=20)]
 _Persons = Annotated[tuple[Line, ...], Field(min_length=1, max_length=50)]
+_Keys = Annotated[tuple[str, ...], Field(max_length=20)]
 
 
 class _Manifest(Strict):
@@ -25,6 +27,8 @@ class _Manifest(Strict):
     change_people: _Names | None = None
     tenants: Annotated[tuple[Name, ...], Field(min_length=1, max_length=10_000)]
     environments: _Names
+    image_signers: _Keys = ()
+    image_scanners: _Keys = ()
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class BundleManifest:
         change_people: Roles of which one person signs each change of the registry that gives somebody something.
         tenants: Whose pipelines may run above the prototype tier.
         environments: Where.
+        image_signers: Public keys that sign the images that workers run in, as of ``dsse.one_line``.
+        image_scanners: Those that sign what a scan of one found.
     """
 
     version: int
@@ -44,6 +50,8 @@ class BundleManifest:
     change_people: tuple[str, ...]
     tenants: tuple[str, ...]
     environments: tuple[str, ...]
+    image_signers: tuple[str, ...] = ()
+    image_scanners: tuple[str, ...] = ()
 
 
 def load_bundle_manifest(path: Path) -> BundleManifest:
@@ -66,4 +74,14 @@ def load_bundle_manifest(path: Path) -> BundleManifest:
     unknown = sorted(set(registrars) - set(roles))
     if unknown:
         raise InputError(f"{unknown[0]} is no role of change_policy", where=f"{path}: change_people", advice="name roles that change_policy has")
-    return BundleManifest(read.version, roles, registrars, tuple(sorted(set(read.tenants))), tuple(sorted(set(read.environments))))
+    listed = (tuple(sorted(set(each))) for each in (read.tenants, read.environments))
+    keys = (_keys(getattr(read, name), f"{path}: {name}") for name in ("image_signers", "image_scanners"))
+    return BundleManifest(read.version, roles, registrars, *listed, *keys)
+
+
+def _keys(texts: tuple[str, ...], where: str) -> tuple[str, ...]:
+    try:
+        return tuple(sorted({one_line(each) for each in texts}))
+    except ValueError:
+        advice = "give the lines of cosign.pub, or what stands between its first and its last"
+        raise InputError("this is no public key of the curve P-256", where=where, advice=advice) from None

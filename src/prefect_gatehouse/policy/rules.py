@@ -40,6 +40,11 @@ class TierRules(Value):
     promotion_runs: int = Field(1, ge=1, description="Fewest runs in the tier below that a promotion rests on.")
     promotion_fallback_percent: int = Field(10, ge=0, le=100, description="Most of their jobs that may have run on another backend than the first.")
     simulated_first: Literal["required", "optional"] = Field("required", description="Whether hardware takes only what ran on a simulator before.")
+    reviewed_commit: Literal["required", "optional"] = Field(
+        "optional", description="Whether a workload is of a signed commit that somebody else read."
+    )
+    signed_image: Literal["required", "optional"] = Field("optional", description="Whether the worker's image is one that somebody signed.")
+    image_scan_days: int | None = Field(None, ge=1, description="How old its last scan may be; None where the tier does not ask.")
     drift: Literal["stop", "tell"] = Field("stop", description="What comes of a provider that is not as somebody approved it.")
     ticket: TicketProof = Field("none", description="The weakest that says a run's ticket is in order; none takes the key as it is typed.")
     wrong_per_person: int = Field(3, ge=1, description="Most wrong answers in somebody's name within the window; then no code of theirs is judged.")

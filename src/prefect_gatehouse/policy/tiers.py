@@ -47,6 +47,10 @@ class _Tier(Strict):
     promotion_runs: Annotated[int, Field(ge=1, le=1000)] = 1
     promotion_fallback_percent: Annotated[int, Field(ge=0, le=100)] = 10
     simulated_first: Literal["required", "optional"] = "required"
+    # Not every installation keeps its workloads in git, or runs in an image: who wants it says so.
+    reviewed_commit: Literal["required", "optional"] = "optional"
+    signed_image: Literal["required", "optional"] = "optional"
+    image_scan_days: Annotated[int, Field(ge=1, le=3650)] | None = None
     drift: Literal["stop", "tell"] = "stop"
     ticket: TicketProof = "system"
     wrong_per_person: Annotated[int, Field(ge=1, le=100)] = 3
@@ -108,6 +112,9 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             promotion_runs=tier.promotion_runs,
             promotion_fallback_percent=tier.promotion_fallback_percent,
             simulated_first=tier.simulated_first,
+            reviewed_commit=tier.reviewed_commit,
+            signed_image=tier.signed_image,
+            image_scan_days=tier.image_scan_days,
             drift=tier.drift,
             ticket=tier.ticket,
             wrong_per_person=tier.wrong_per_person,

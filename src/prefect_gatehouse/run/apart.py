@@ -39,7 +39,7 @@ def workload_beside(settings: Settings, manifest: Manifest, file: Path) -> Found
     Raises:
         InputError: There is no such file, or what lies beside it is too much.
     """
-    return find_workload(manifest.workload.entrypoint, file.parent, _apart(settings, manifest, file))
+    return find_workload(manifest.workload.entrypoint, file.parent, apart_from(settings, manifest, file))
 
 
 def unseen(admitted: AdmittedRun) -> frozenset[Path]:
@@ -52,8 +52,8 @@ def _data(manifest: Manifest, folder: Path) -> frozenset[Path]:
     return frozenset(found | _databases(manifest, folder))
 
 
-def _apart(settings: Settings, manifest: Manifest, file: Path) -> frozenset[Path]:
-    """The manifest, the suites, the source and the databases that the manifest names, and where Gatehouse keeps its state."""
+def apart_from(settings: Settings, manifest: Manifest, file: Path) -> frozenset[Path]:
+    """What is not a workload's own: the manifest, the suites, the source, the databases that the manifest names, and Gatehouse's home."""
     folder = file.parent
     names = (file.name, manifest.data.suite, manifest.output.suite)
     found = {place for name in names for place in (folder.resolve() / name, (folder / name).resolve())}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect_gatehouse.canonical import Json, canonical
-from prefect_gatehouse.errors import InputError, PlanChanged
+from prefect_gatehouse.errors import Denied, InputError, PlanChanged
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.policy.bundles import Accepted
@@ -115,12 +115,17 @@ class Parts:
 
         Raises:
             InputError: It is not there.
+            Denied: The tier wants reviewed commits, and it is another one than was admitted.
             PlanChanged: It is another one than the plan's, or other packages are installed.
         """
         self._refuse_other(packages_digest=packages_of(self._settings).digest)
         found = find_workload_of(self._settings, admitted)
         files = tuple(SourceFile(path=path, sha256=sha256) for path, sha256 in found.sources.digests)
         self._refuse_other(workload_digest=found.sources.digest, files=files)
+        # Elsewhere one that failed may be mended before there is a plan; here nobody would have read what then runs.
+        if admitted.tier.reviewed_commit == "required" and found.digest != admitted.workload_digest:
+            advice = "commit it signed, have that reviewed, and start a new run"
+            raise Denied("the workload is another one than the reviewed one that was admitted", where="workload", advice=advice)
         return found
 
     def input_suite(self, admitted: AdmittedRun) -> Suite:

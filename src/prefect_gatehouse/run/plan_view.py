@@ -9,7 +9,7 @@ from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.manifest.data import S3Objects
 from prefect_gatehouse.policy.classes import in_words, target_of
 from prefect_gatehouse.run.section import Section, printable
-from prefect_gatehouse.run.values import AdmittedRun, BackendSnapshot, Plan, PlannedClasses, PlannedPromotion, Since
+from prefect_gatehouse.run.values import AdmittedRun, BackendSnapshot, Plan, PlannedClasses, PlannedImage, PlannedPromotion, PlannedReview, Since
 from prefect_gatehouse.workload.runner.choose import denies
 from prefect_gatehouse.workload.summary import CircuitsSummary
 
@@ -279,6 +279,19 @@ def _promotion(found: PlannedPromotion | None) -> Iterator[tuple[str, str]]:
         yield "Promoted", printable(f"by {found.promoted_by} on {found.at[:10]}, {found.ticket}, on {rests}")
 
 
+def _review(found: PlannedReview | None) -> Iterator[tuple[str, str]]:
+    if found is not None:
+        signed = f"{found.commit}, signed by {found.author} with {found.author_key} on {found.committed:%Y-%m-%d}"
+        yield "Commit", printable(f"{signed}, reviewed by {found.reviewed_by} on {found.at[:10]}")
+
+
+def _image(found: PlannedImage | None) -> Iterator[tuple[str, str]]:
+    if found is not None:
+        signed = f"signed with {found.signed_by}" if found.signed_by else "signed by nobody"
+        scanned = f"scanned {found.scanned_at:%Y-%m-%d %H:%M} UTC, says {found.scanned_by}" if found.scanned_at else "no scan is signed"
+        yield "About the image", printable(f"{signed}; {scanned}")
+
+
 def _code(plan: Plan) -> Section:
     body, admitted = plan.body, plan.admitted
     workload = admitted.manifest.workload
@@ -297,9 +310,11 @@ def _code(plan: Plan) -> Section:
         ("Tier", f"{tier.name}: {people}, {tier.weakest_method} or stronger, data up to {tier.highest_class}"),
         *_classes(body.source_classes),
         *_promotion(body.promotion),
+        *_review(body.review),
         ("Registry of people", printable(body.registry)),
         ("Installed packages", body.packages_digest),
         ("Lock, image", f"{body.lock_digest}, {printable(body.image_digest) or 'none'}"),
+        *_image(body.image),
     )
     return Section("Which code runs, under which rules", ("", ""), rows)
 

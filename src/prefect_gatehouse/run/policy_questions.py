@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from math import ceil
 
@@ -71,7 +71,7 @@ def ask_request(
         **system_facts(manifest, classes),
         **_ticket(tier, ticket),
     }
-    return _ask(policy, "request", manifest, requester, requester.clearance, tier, environment, context, classes, run, ticket, standing.unsigned)
+    return _ask(policy, "request", manifest, requester, requester.clearance, tier, environment, context, classes, run, ticket, standing)
 
 
 def ask_submit(
@@ -116,7 +116,7 @@ def ask_submit(
         **_ticket(admitted.tier, ticket),
     }
     asked = (admitted.manifest, admitted.requester, clearance, admitted.tier, environment, context, classes, admitted.run_id, ticket)
-    return _ask(policy, "submit", *asked, standing.unsigned)
+    return _ask(policy, "submit", *asked, standing)
 
 
 def ask_secret(policy: Policy, admitted: AdmittedRun, purpose: Purpose, environment: str) -> Decision:
@@ -191,7 +191,8 @@ def _ask_target(policy: Policy, action: Action, plan: Plan, declared: bool, envi
 
 def standing_facts(standing: Standing) -> dict[str, str | int | bool]:
     """What the policy is told of the workload and the source."""
-    return {"promoted": standing.promoted, "classes_signed": not standing.unsigned}
+    image = {"image_signed": not standing.image_unsigned, "image_scanned": not standing.image_unscanned}
+    return {"promoted": standing.promoted, "classes_signed": not standing.unsigned, "workload_reviewed": not standing.unreviewed, **image}
 
 
 def ask_about(
@@ -204,14 +205,14 @@ def ask_about(
     facts: Mapping[str, str | int | bool],
     classes: RunClasses,
     run: str,
-    unsigned: Collection[str] = (),
+    standing: Standing | None = None,
 ) -> Decision:
     """What the answer would be to a question with these facts; nothing happens by it, so nobody but a person who wonders calls this.
 
     Raises:
         DeniedByPolicy, TicketUnchecked: It would be no.
     """
-    return _ask(policy, action, manifest, requester, requester.clearance, tier, environment, dict(facts), classes, run, None, unsigned)
+    return _ask(policy, action, manifest, requester, requester.clearance, tier, environment, dict(facts), classes, run, None, standing)
 
 
 def class_facts(classes: RunClasses) -> dict[str, str | int | bool]:
@@ -248,7 +249,7 @@ def _ask(
     classes: RunClasses,
     run: str = "",
     ticket: TicketCheck | None = None,
-    unsigned: Collection[str] = (),
+    standing: Standing | None = None,
 ) -> Decision:
     decision = policy.ask(
         Question(
@@ -277,7 +278,10 @@ def _ask(
             "unchecked": f"{ticket.source}: {ticket.unchecked}".removeprefix(": ") if ticket is not None else "nobody has looked it up",
             "pipeline": f"{manifest.tenant}/{manifest.name}",
             "run": run,
-            "unsigned_columns": ", ".join(unsigned),
+            "unsigned_columns": ", ".join(standing.unsigned) if standing is not None else "",
+            "unreviewed": standing.unreviewed if standing is not None else "",
+            "image_unsigned": standing.image_unsigned if standing is not None else "",
+            "image_unscanned": standing.image_unscanned if standing is not None else "",
         }
         sentences = "; ".join(f"{_filled(policy.explain(reason), words)} [{reason}]" for reason in decision.reasons)
         # Nobody can be cleared who is not known: such a request has to be signed first.

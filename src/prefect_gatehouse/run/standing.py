@@ -5,7 +5,7 @@ With it goes what is known of the source: which of its columns have a class that
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
@@ -23,7 +23,9 @@ from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.classified import unsigned_columns
 from prefect_gatehouse.run.holding import holding
+from prefect_gatehouse.run.image import unsigned_image
 from prefect_gatehouse.run.open_jobs import left
+from prefect_gatehouse.run.reviewed import Content, content_planned, review_of
 from prefect_gatehouse.run.values import AdmittedRun, Plan, PlannedPromotion
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import TierName
@@ -37,11 +39,17 @@ class Standing:
         promoted: It was promoted into the tier, or the tier asks for none.
         simulated: Every backend is a simulator, or a run of it on simulators alone was completed, or the tier asks for none.
         unsigned: Columns with a class that no data owner has signed; none where the tier asks for none.
+        unreviewed: Why no signed commit of it counts as reviewed; empty where one does, or the tier asks for none.
+        image_unsigned: Why the worker's image is not signed; empty where it is, or the tier does not ask.
+        image_unscanned: The same of its last scan.
     """
 
     promoted: bool
     simulated: bool
     unsigned: tuple[str, ...]
+    unreviewed: str = ""
+    image_unsigned: str = ""
+    image_unscanned: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,18 +114,42 @@ def planned_promotion(settings: Settings, history: Ledger, admitted: AdmittedRun
 
 
 def standing_to_ask(
-    settings: Settings, history: Ledger, manifest: Manifest, tier: TierRules, folder: Path, workload: str, who: Requester
+    settings: Settings,
+    history: Ledger,
+    manifest: Manifest,
+    tier: TierRules,
+    folder: Path,
+    workload: str,
+    content: Callable[[], Content],
+    who: Requester,
 ) -> Standing:
-    """What is known when a run is about to be admitted; no simulator is asked for yet."""
+    """What is known when a run is about to be admitted; no simulator is asked for yet.
+
+    Args:
+        settings: The installation.
+        history: The ledger.
+        manifest: What would be run.
+        tier: Its tier.
+        folder: Where the manifest lies.
+        workload: Digest of the workload's files.
+        content: Gives the files, where the tier wants a reviewed commit of them.
+        who: Asks.
+    """
     promoted = tier.promotion == "optional" or promotion_of(settings, history, manifest, tier, workload, who) is not None
     unsigned = () if tier.classification == "optional" else unsigned_columns(settings, history, manifest, folder, who)
-    return Standing(promoted, simulated=True, unsigned=unsigned)
+    unreviewed = "" if tier.reviewed_commit == "optional" else review_of(settings, history, manifest, content(), who).missing
+    image = unsigned_image(settings, history, tier)
+    return Standing(promoted, simulated=True, unsigned=unsigned, unreviewed=unreviewed, image_unsigned=image[0], image_unscanned=image[1])
 
 
 def standing_of(settings: Settings, history: Ledger, plan: Plan) -> Standing:
     """What is known now of the workload of a plan, and of its source."""
     admitted, tier, workload = plan.admitted, plan.body.tier, plan.body.workload_digest
-    now = standing_to_ask(settings, history, admitted.manifest, tier, Path(admitted.folder), workload, admitted.requester)
+
+    def content() -> Content:
+        return content_planned(settings, plan)
+
+    now = standing_to_ask(settings, history, admitted.manifest, tier, Path(admitted.folder), workload, content, admitted.requester)
     simulated = tier.simulated_first == "optional" or all(each.simulator for each in plan.body.backends)
     return replace(now, simulated=simulated or _simulated(history, admitted.manifest, workload))
 

@@ -320,6 +320,26 @@ class PlannedClasses(Value):
     at: str
 
 
+class PlannedReview(Value):
+    """The commit that the workload is of: who signed it, who has read it."""
+
+    review: str
+    commit: str
+    author: str
+    author_key: str = Field(description="Fingerprint of the key that signed the commit.")
+    committed: AwareDatetime
+    reviewed_by: str
+    at: str
+
+
+class PlannedImage(Value):
+    """What is signed about the image that the worker says to run in."""
+
+    signed_by: str = Field(description="Name of the key; empty where nobody has.")
+    scanned_by: str = Field(description="Name of the key that signed the newest scan; empty where nobody has.")
+    scanned_at: AwareDatetime | None = Field(description="When that ended.")
+
+
 class Leaving(Value):
     """How much could leave, in bits at most (``run/leaving.py``)."""
 
@@ -359,6 +379,8 @@ class PlanBody(Value):
     exceptions: tuple[PlannedException, ...] = Field((), description="Every exception to the policy that the run may use; no later one counts.")
     source_classes: PlannedClasses | None = Field(None, description="A data owner's word on the source's columns; None where there is none.")
     promotion: PlannedPromotion | None = Field(None, description="That the run stands on; None where its tier asks for none.")
+    image: PlannedImage | None = Field(None, description="What is signed about the image; None where nothing is.")
+    review: PlannedReview | None = Field(None, description="Of the commit that the workload is of; None where there is none.")
     cell: CellName = Field("none", description="Where the workload runs, in this and in every later round.")
     bundle: SignedBundle | None = Field(None, description="The signed bundle of policies; None in the prototype tier where nobody has signed it.")
 

@@ -60,13 +60,18 @@ def read_beside(file: Path, apart: Collection[Path], where: str) -> dict[Path, b
     return dict(sorted(found.items()))
 
 
+def left_out(name: str, *, folder: bool) -> bool:
+    """Whether nothing of this name is ever a workload's."""
+    return name.startswith(".") or (name in _LEFT_OUT if folder else name.endswith(".pyc") or name in LOCKS)
+
+
 def _below(folder: Path, apart: Collection[Path], most: int) -> Iterator[tuple[Path, bytes | None]]:
     """Files and their bytes, of each some more than may be at most; links without."""
     for place, folders, names, opened in os.fwalk(folder, onerror=_raise):
-        folders[:] = [name for name in folders if not name.startswith(".") and name not in _LEFT_OUT and Path(place, name) not in apart]
+        folders[:] = [name for name in folders if not left_out(name, folder=True) and Path(place, name) not in apart]
         for name in names:
             path = Path(place, name)
-            if name.startswith(".") or name.endswith(".pyc") or name in LOCKS or path in apart:
+            if left_out(name, folder=False) or path in apart:
                 continue
             mode = os.stat(name, dir_fd=opened, follow_symlinks=False).st_mode
             if stat.S_ISLNK(mode) and path.is_file():

@@ -1,0 +1,241 @@
+"""The commit that a workload is of: signed by somebody in the registry, read by somebody else, with exactly the files that would run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from prefect_gatehouse.canonical import digest, sha256_file
+from prefect_gatehouse.errors import Denied
+from prefect_gatehouse.identity import sshsig
+from prefect_gatehouse.identity.people import People, owner_among
+from prefect_gatehouse.identity.requester import Requester
+from prefect_gatehouse.ledger.acts import CommitReviewed, ReviewAct
+from prefect_gatehouse.ledger.store import Event, Ledger
+from prefect_gatehouse.manifest.load import SIZE_LIMIT, digest_of, manifest_digest
+from prefect_gatehouse.manifest.models import Manifest
+from prefect_gatehouse.policy.acts import signatories
+from prefect_gatehouse.policy.reviews import SKEW, reviews
+from prefect_gatehouse.run.apart import apart_from, workload_beside
+from prefect_gatehouse.run.holding import holding
+from prefect_gatehouse.run.values import AdmittedRun, Plan, PlannedReview
+from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.workload.beside import left_out
+from prefect_gatehouse.workload.commit import NAMESPACE, Commit, Files, read_commit, refuse_other_files
+from prefect_gatehouse.workload.git_objects import NotCommitted, Objects, WorkTree, work_tree_of
+from prefect_gatehouse.workload.sources import FoundWorkload
+
+
+@dataclass(frozen=True)
+class Content:
+    """What would run, as it was read: nothing of it is read again.
+
+    Attributes:
+        folder: The manifest's, links followed.
+        file: The manifest's name in it.
+        manifest: Digest of what it says.
+        files: SHA-256 of each file of the workload, and of the suites, by its path.
+        root: The workload's folder; None where it is an installed package.
+        apart: What lies below it and is not the workload's.
+    """
+
+    folder: Path
+    file: str
+    manifest: str
+    files: Mapping[Path, str]
+    root: Path | None
+    apart: frozenset[Path]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over manifest and files, by their paths below the manifest's folder."""
+        names = {Path(os.path.relpath(path, self.folder)).as_posix(): sha256 for path, sha256 in self.files.items()}
+        return digest({"manifest": self.manifest, "files": dict(sorted(names.items()))})
+
+
+def content_beside(settings: Settings, manifest: Manifest, file: Path, found: FoundWorkload | None = None) -> Content:
+    """What lies beside a manifest now.
+
+    Args:
+        settings: The installation.
+        manifest: What the file says.
+        file: The manifest's.
+        found: Its workload, where it was read already.
+
+    Raises:
+        InputError: There is no such workload, or what lies beside it is too much.
+    """
+    found = workload_beside(settings, manifest, file) if found is None else found
+    suites = {name: _sha256_of(file.parent / name) for name in (manifest.data.suite, manifest.output.suite)}
+    return _content(settings, manifest, file, found, dict(found.sources.digests), suites)
+
+
+def content_planned(settings: Settings, plan: Plan) -> Content:
+    """What a plan says would run."""
+    admitted, body = plan.admitted, plan.body
+    manifest, file = admitted.manifest, Path(admitted.folder) / admitted.file
+    suites = {manifest.data.suite: body.input_suite_sha256, manifest.output.suite: body.output_suite_sha256}
+    files = {each.path: each.sha256 for each in body.files}
+    return _content(settings, manifest, file, workload_beside(settings, manifest, file), files, suites)
+
+
+def _content(
+    settings: Settings, manifest: Manifest, file: Path, found: FoundWorkload, files: Mapping[str, str], suites: Mapping[str, str]
+) -> Content:
+    folder, root = file.parent.resolve(), found.sources.root
+    read = {root / path: sha256 for path, sha256 in files.items()} | {Path(os.path.normpath(folder / name)): each for name, each in suites.items()}
+    packaged = found.package is not None
+    return Content(folder, file.name, manifest_digest(manifest), read, None if packaged else root, apart_from(settings, manifest, file))
+
+
+def _sha256_of(path: Path) -> str:
+    try:
+        return sha256_file(path)
+    except OSError:
+        return ""  # which no file has
+
+
+@dataclass(frozen=True)
+class SignedCommit:
+    """A commit of exactly what would run, by somebody in the registry.
+
+    Attributes:
+        commit: Its name.
+        author: Whose key signed it.
+        key: The key's fingerprint.
+        at: When, by its own word.
+    """
+
+    commit: str
+    author: str
+    key: str
+    at: datetime
+
+
+def work_tree(content: Content) -> WorkTree:
+    """The work tree that a manifest lies in.
+
+    Raises:
+        NotCommitted: There is none, or the workload is an installed package.
+    """
+    if content.root is None:
+        raise NotCommitted("the workload is an installed package, of which no commit tells; name a file beside the manifest")
+    return work_tree_of(content.folder)
+
+
+def signed_commit(content: Content, name: str, people: People) -> SignedCommit:
+    """Reads a commit and compares it with what would run.
+
+    Args:
+        content: What would run.
+        name: The commit's.
+        people: The registry.
+
+    Raises:
+        NotCommitted: Says what is not as it has to be: files that are others, a signature that is none, a key that is nobody's.
+        Tampered: The registry can't be read.
+    """
+    tree = work_tree(content)
+    with Objects(tree.objects, name) as objects:
+        commit = read_commit(objects, name)
+        signed = _signer(commit, people)
+        _refuse_other(Files(objects, commit), content, tree.top)
+    return signed
+
+
+def _refuse_other(files: Files, content: Content, top: Path) -> None:
+    root = content.root
+    assert root is not None  # work_tree looked
+    if digest_of(files.content(_path(content.folder / content.file, top), SIZE_LIMIT)) != content.manifest:
+        raise NotCommitted(f"{content.file} is another one in the commit")
+
+    def belongs(path: PurePosixPath, folder: bool) -> bool:
+        return not left_out(path.name, folder=folder) and top / path not in content.apart
+
+    refuse_other_files(files, {_path(path, top): sha256 for path, sha256 in content.files.items()}, _path(root, top), belongs)
+
+
+def _path(path: Path, top: Path) -> PurePosixPath:
+    if not path.is_relative_to(top):
+        raise NotCommitted(f"{path.name} lies outside the work tree of the repository")
+    return PurePosixPath(path.relative_to(top).as_posix())
+
+
+def _signer(commit: Commit, people: People) -> SignedCommit:
+    short = commit.name[:12]
+    if not commit.signature:
+        raise NotCommitted(f"the commit {short} is not signed; sign it with git commit -S, gpg.format=ssh, and a key of the registry's")
+    try:
+        key = sshsig.verify(commit.signature, commit.payload, namespace=NAMESPACE)
+    except Denied:
+        raise NotCommitted(f"the signature of the commit {short} is no SSH signature of it by a plain key, in the namespace git") from None
+    owner = owner_among(people.all(), key.fingerprint, commit.at)
+    if owner is None:
+        raise NotCommitted(f"the commit {short} is signed with {key.fingerprint}, which is nobody's in the registry, or was not valid then")
+    if commit.at > datetime.now(UTC) + SKEW:
+        raise NotCommitted(f"the commit {short} is from the future")
+    return SignedCommit(commit.name, owner.person, key.fingerprint, commit.at)
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """What is known of a review.
+
+    Attributes:
+        event: The newest that counts for a run; None where there is none.
+        missing: Why there is none, a sentence; empty where there is.
+    """
+
+    event: Event[CommitReviewed] | None
+    missing: str
+
+
+def review_of(settings: Settings, history: Ledger, manifest: Manifest, content: Content, requester: Requester) -> Reviewed:
+    """The newest review that counts for a run, its commit read again.
+
+    Raises:
+        Tampered: The registry can't be read.
+    """
+    people = People(settings.people_folder())
+    found = reviews(history.facts(ReviewAct), signatories(history, people, settings.environment), holding(settings, history))
+    why = "nobody has reviewed a commit of it"
+    mine = [each for each in reversed(found) if each.is_about(manifest.tenant, manifest.name, settings.environment)]
+    for place, each in enumerate(mine):
+        fact = each.event.fact
+        said = each.why_not(content.digest, requester.signed_by)
+        if not said:
+            try:
+                signed = signed_commit(content, fact.commit, people)
+            except NotCommitted as no:
+                said = str(no)
+            else:
+                if (signed.author, signed.key, signed.at) == (fact.author, fact.author_key, fact.committed):
+                    return Reviewed(each.event, "")
+                said = "it says something else of its commit than the commit does"
+        if not place:  # the newest is what people look for
+            why = f"review {each.event.seq} of commit {fact.commit[:12]} does not count: {said}"
+    return Reviewed(None, why)
+
+
+def planned_review(settings: Settings, history: Ledger, admitted: AdmittedRun) -> PlannedReview | None:
+    """What people are shown of it before they approve."""
+    if not history.facts(ReviewAct):
+        return None
+    file = Path(admitted.folder) / admitted.file
+    event = review_of(settings, history, admitted.manifest, content_beside(settings, admitted.manifest, file), admitted.requester).event
+    if event is None:
+        return None
+    fact = event.fact
+    return PlannedReview(
+        review=fact.review,
+        commit=fact.commit,
+        author=fact.author,
+        author_key=fact.author_key,
+        committed=fact.committed,
+        reviewed_by=fact.person,
+        at=event.at,
+    )
