@@ -12,6 +12,7 @@ from prefect_gatehouse.cli.output import emit, gatehouse_command, table
 from prefect_gatehouse.cli.paths import PATH
 from prefect_gatehouse.cli.providers import command as provider
 from prefect_gatehouse.cli.registry import REASON, moment, open_registrar, public_key, registry
+from prefect_gatehouse.cli.services import command as service
 from prefect_gatehouse.vocabulary import Role
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _list(as_json: bool) -> None:
     rows = [
         (
             item.person,
-            ", ".join(sorted(item.roles)),
+            ", ".join([*(["a service"] if item.service is not None else []), *sorted(item.roles)]),
             str(item.clearance),
             ", ".join(key.fingerprint + _validity(key) for key in item.keys) or "-",
             "yes" if item.totp else "no",
@@ -99,6 +100,7 @@ def _list(as_json: bool) -> None:
             "clearance": str(item.clearance),
             "keys": [key.fingerprint for key in item.keys],
             "totp": item.totp,
+            **({"service": item.service.model_dump(mode="json")} if item.service is not None else {}),
         }
         for item in everybody
     ]
@@ -159,6 +161,7 @@ def _accept(reason: str, as_json: bool) -> None:
 
 command.add_command(authority)
 command.add_command(provider)
+command.add_command(service)
 command.add_command(gatehouse_command("add", "Add a person, keys, roles or a clearance.")(_add))
 command.add_command(gatehouse_command("list", "List everybody.")(_list))
 command.add_command(gatehouse_command("revoke", "Take rights away.")(_revoke))

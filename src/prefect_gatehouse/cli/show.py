@@ -14,6 +14,7 @@ from prefect_gatehouse.cli.outlook import in_utc, next_step, state_of
 from prefect_gatehouse.cli.output import console, emit, gatehouse_command, plain, table
 
 if TYPE_CHECKING:
+    from prefect_gatehouse.evidence.questions import JobEvidence
     from prefect_gatehouse.ledger.jobs import JobClosed
     from prefect_gatehouse.ledger.projection import RunRow
     from prefect_gatehouse.ledger.store import Ledger
@@ -83,6 +84,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         reason_of,
         recorded_plan,
     )
+    from prefect_gatehouse.evidence.services import served_by
     from prefect_gatehouse.ledger.events import AnswerRefused, ReportWritten
     from prefect_gatehouse.run.holding import holding, why_stopped
     from prefect_gatehouse.run.reader import RunReader
@@ -94,6 +96,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         row, passed, plan = ledger.run(run_id), passages(ledger, run_id), recorded_plan(ledger, run_id)
         turned_back = re_identifications(ledger, run_id)
         long_lived = long_lived_keys(ledger, run_id)
+        services = served_by(ledger, run_id)
         written = sorted({event.fact.path for event in ledger.facts(ReportWritten, run_id=run_id)})
         reader = RunReader(settings, ledger, run_id)
         receipts = (reader.chain.read("write_back", WriteBackReceipt), reader.chain.read("clean_up", CleanupReceipt))
@@ -122,6 +125,8 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
             print_plan(plan)
         for line in (*form, *(f"an answer did not count: {why}" for why in refused), *(f"break-glass: {use}" for use in long_lived)):
             _say(line)
+        for served in services:
+            _say(f"service: {served.in_words()}")
         for act in turned_back:
             _say(f"re-identified: {act.in_words()}")
         for path in reports:
@@ -141,6 +146,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         "re_identified": [act.as_dict() for act in turned_back],
         "answers_refused": refused,
         "long_lived_keys": long_lived,
+        "services": [each.as_dict() for each in services],
         "in_quarantine": stopped,
         "form": form,
         "attempts": attempts,
@@ -198,6 +204,10 @@ def _form(ledger: Ledger, row: RunRow | None) -> list[str]:
     return told
 
 
+def _kind(item: JobEvidence) -> str:
+    return "a service, " if item.requester_is_service else ""
+
+
 @click.argument("job_or_run")
 def _who(job_or_run: str, as_json: bool) -> None:
     """Say who submitted JOB_OR_RUN, from which environment, with which secret, under which ticket; each with its proof.
@@ -214,11 +224,12 @@ def _who(job_or_run: str, as_json: bool) -> None:
             proof = item.events
             rows = [
                 ("Job", f"{item.job} on {item.backend}, {item.submitted_at} [{proof['submitted']}]"),
-                ("Requester", f"{item.requester} ({item.requester_method} {item.requester_key}) [{proof['admitted']}]"),
+                ("Requester", f"{item.requester} ({_kind(item)}{item.requester_method} {item.requester_key}) [{proof['admitted']}]"),
                 ("Approved by", f"{', '.join(item.approvers)} [{proof['approved']}]"),
                 ("Environment", f"{item.environment}, tenant {item.tenant} [{proof['submitted']}]"),
                 ("Secret", f"{f'{item.secret} {item.secret_version}'.rstrip()} [{proof['secret']}]"),
                 ("Ticket", f"{item.ticket} [{proof['admitted']}]"),
+                *(("Service", each.in_words()) for each in item.services),
                 *(("Break-glass", use) for use in item.long_lived_keys),
                 *(("Re-identified", act.in_words()) for act in item.re_identified),
                 ("Plan", item.plan_digest),

@@ -9,6 +9,7 @@ from typing import Any
 
 from prefect_gatehouse.errors import InputError, Tampered
 from prefect_gatehouse.evidence.approvals import approvals_of
+from prefect_gatehouse.evidence.services import Served, served_by
 from prefect_gatehouse.ledger.events import (
     AttemptStarted,
     EndingDecided,
@@ -125,6 +126,7 @@ class JobEvidence:
     requester: str
     requester_method: str
     requester_key: str
+    requester_is_service: bool
     approvers: tuple[str, ...]
     environment: str
     tenant: str
@@ -135,11 +137,13 @@ class JobEvidence:
     events: Mapping[str, int]
     re_identified: tuple[RecordedReIdentification, ...]
     long_lived_keys: tuple[str, ...]
+    services: tuple[Served, ...]
     problems: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``."""
-        return {**asdict(self), "re_identified": [item.as_dict() for item in self.re_identified]}
+        listed = {"re_identified": [item.as_dict() for item in self.re_identified], "services": [item.as_dict() for item in self.services]}
+        return {**asdict(self), **listed}
 
 
 def re_identifications(ledger: Ledger, run_id: str) -> tuple[RecordedReIdentification, ...]:
@@ -196,7 +200,7 @@ def _note(fact: GateFact) -> str:
         return fact.message
     if isinstance(fact, GatePassed) and fact.gate == CredentialLease.gate:
         record = LeaseRecord.model_validate(fact.value)
-        return f"{record.purpose.value}: {record.block or 'none needed'}"
+        return f"{record.purpose.value}: {record.block or 'none needed'}" + (f", as {record.service}" if record.service else "")
     return ""
 
 
@@ -270,6 +274,7 @@ def _evidence(ledger: Ledger, job: Event[JobSubmitted]) -> JobEvidence:
         requester=admitted.requester.person,
         requester_method=admitted.requester.method,
         requester_key=admitted.requester.fingerprint,
+        requester_is_service=admitted.requester.service,
         approvers=tuple(f"{item.event.fact.person} ({item.event.fact.method})" for item in proven),
         environment=job.fact.environment,
         tenant=admitted.manifest.tenant,
@@ -285,6 +290,7 @@ def _evidence(ledger: Ledger, job: Event[JobSubmitted]) -> JobEvidence:
         },
         re_identified=re_identifications(ledger, job.run_id),
         long_lived_keys=tuple(long_lived_keys(ledger, job.run_id)),
+        services=served_by(ledger, job.run_id),
         problems=tuple(_missing(len(proven), admitted.approvers_needed)),
     )
 

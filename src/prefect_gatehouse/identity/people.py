@@ -15,11 +15,12 @@ from typing import get_args
 from pydantic import AwareDatetime, Field, ValidationError
 
 from prefect_gatehouse.canonical import digest, sha256_bytes
-from prefect_gatehouse.errors import GatehouseError, InputError, StorageError, Tampered
+from prefect_gatehouse.errors import Denied, GatehouseError, InputError, StorageError, Tampered
 from prefect_gatehouse.files import replace_file
 from prefect_gatehouse.identity.allowed_signers import NotUnderstood, Signer, is_blank, read_line
 from prefect_gatehouse.identity.keys import parse_public
 from prefect_gatehouse.identity.requester import Requester
+from prefect_gatehouse.identity.services import Service, refuse_as_service
 from prefect_gatehouse.identity.totp import new_secret
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.value import Value
@@ -56,19 +57,36 @@ class PersonKey(Value):
 
 
 class Person(Value):
-    """A person (or a deployment's service principal), its roles and keys."""
+    """A person or a service, its roles and keys."""
 
     person: str
     roles: frozenset[Role]
     keys: tuple[PersonKey, ...] = ()
     totp: bool = False
     clearance: DataClass = Field(DataClass.PUBLIC, description="Highest class of data that the person may read.")
+    service: Service | None = Field(None, description="What it is named for where it is a service; None of a person.")
+
+    def may(self, role: Role | None) -> bool:
+        """Whether it may do what is a role's to do; asked here wherever somebody acts, so that a service decides nowhere.
+
+        Args:
+            role: The role; None for what people do for whom something else than a role of the registry speaks, such as signing policies.
+        """
+        if self.service is not None and role != "requester":
+            return False
+        return role is None or role in self.roles
 
 
 class _Entry(Value):
     roles: tuple[Role, ...]
     totp: bool = False
     clearance: DataClass = DataClass.PUBLIC
+    service: Service | None = None
+
+    def written(self) -> dict[str, object]:
+        """As ``people.json`` has it; a person's entry looks as it did before there were services, and so has the digest that was recorded."""
+        kind = {"service": self.service.model_dump(mode="json")} if self.service is not None else {}
+        return {"roles": self.roles, "totp": self.totp, "clearance": self.clearance, **kind}
 
 
 class AuthorityEntry(Value):
@@ -119,7 +137,7 @@ class Draft:
 
     def files(self) -> dict[str, bytes]:
         """Their content."""
-        people = {name: {"roles": entry.roles, "totp": entry.totp, "clearance": entry.clearance} for name, entry in sorted(self.entries.items())}
+        people = {name: entry.written() for name, entry in sorted(self.entries.items())}
         # A registry that has none is written as it always was, so that it has the digest that was recorded.
         whole: dict[str, object] = {"people": people}
         for name, known in (("authorities", self.authorities), ("providers", self.providers)):
@@ -176,6 +194,22 @@ def owner_among(people: Iterable[Person], fingerprint: str, at: datetime) -> Per
     return next((person for person in people if any(key.fingerprint == fingerprint and key.valid_at(at) for key in person.keys)), None)
 
 
+def refuse_service(owner: Person | None, what: str, where: str) -> None:
+    """Stops an act of people that a service's key would sign.
+
+    Args:
+        owner: Whose the key is.
+        what: What people do, as in "policies are signed".
+        where: The key's file.
+
+    Raises:
+        Denied: It is a service's.
+    """
+    if owner is not None and owner.service is not None:
+        advice = "sign with your own key (GATEHOUSE_IDENTITY)"
+        raise Denied(f"{what} by people, and this key is the service {owner.person}'s", where=where, advice=advice)
+
+
 class People:
     """The registry in a folder: ``allowed_signers``, ``people.json``, ``totp/<person>``.
 
@@ -193,6 +227,9 @@ class People:
             Tampered: A file of the registry can't be understood.
         """
         entries = self._entries()
+        for each, entry in entries.items():
+            if entry.service is not None and (entry.totp or set(entry.roles) - {"requester"}):
+                raise Tampered(f"the registry gives the service {each} what only people have", where="people.json", advice="restore the file")
         keys: dict[str, list[PersonKey]] = {name: [] for name in entries}
         owners: dict[str, str] = {}
         for number, signer in self._signers():
@@ -212,7 +249,14 @@ class People:
             )
             keys[name].append(key)
         return tuple(
-            Person(person=name, roles=frozenset(entry.roles), keys=tuple(keys[name]), totp=entry.totp, clearance=entry.clearance)
+            Person(
+                person=name,
+                roles=frozenset(entry.roles),
+                keys=tuple(keys[name]),
+                totp=entry.totp,
+                clearance=entry.clearance,
+                service=entry.service,
+            )
             for name, entry in sorted(entries.items())
         )
 
@@ -262,9 +306,10 @@ class People:
         clearance: DataClass | None = None,
         valid_after: datetime | None = None,
         valid_before: datetime | None = None,
+        service: Service | None = None,
         told: Told = nobody,
     ) -> str | None:
-        """Adds a person, or keys and roles to one who is there.
+        """Adds a person, or keys and roles to one who is there; or a service, or keys and duties to one that is there.
 
         Args:
             person: Identifier such as an e-mail address.
@@ -274,17 +319,21 @@ class People:
             clearance: Highest class of data that the person may read from now on; as before unless given, public for somebody new.
             valid_after: Aware time from which the key signs; as before unless given, at once for a new one.
             valid_before: Aware time until which it signs; as before unless given, for ever for a new one.
+            service: What it is named for, where a service is added; None for a person.
             told: Called with the registry's digests before and behind the change, before anything is written.
 
         Returns:
             The new shared secret, where one was made.
 
         Raises:
-            InputError: The identifier or key is malformed, the key is another person's, or its times are none.
+            InputError: The identifier or key is malformed, the key is another's, or its times are none; a service is given what only people
+                have, or the other kind has the name.
         """
         name = identifier(person)
         if not roles <= set(ROLES):
             raise InputError("there is no such role", where="role", advice=f"use {', '.join(ROLES)}")
+        if service is not None:
+            refuse_as_service(roles, totp=totp)
         kind_blob = parse_public(key) if key is not None else None
         if kind_blob is None and (valid_after or valid_before):
             raise InputError("a time is a key's, and none is given", where="key", advice="give the .pub file")
@@ -292,6 +341,10 @@ class People:
             self.all()  # nothing is added to what is not understood
             draft = self._draft()
             entries, lines = draft.entries, draft.lines
+            entry = entries.get(name)
+            if entry is not None and (entry.service is None) != (service is None):
+                one, other = ("person", "service") if service is not None else ("service", "person")
+                raise InputError(f"this name is a {one}'s, and a {other} is somebody else", where=one, advice="give another name")
             if kind_blob is not None:
                 present = {signer.fingerprint: (place, signer) for place, signer in draft.signers()}
                 place, before_it = present.get(kind_blob[2], (None, None))
@@ -303,12 +356,13 @@ class People:
                 elif valid_after or valid_before:
                     after, before = valid_after or before_it.valid_after, valid_before or before_it.valid_before
                     lines[place] = line_of(Signer(name, *kind_blob, after, before))
-            entry = entries.get(name)
             known_roles = set(entry.roles) if entry else set()
             had_totp = entry is not None and entry.totp
             secret = new_secret() if totp and not had_totp else None
             kept = entry.clearance if entry is not None else DataClass.PUBLIC
-            entries[name] = _Entry(roles=tuple(sorted(known_roles | roles)), totp=totp or had_totp, clearance=clearance or kept)
+            named = service.joined(entry.service if entry is not None else None) if service is not None else None
+            all_roles = tuple(sorted(known_roles | roles))
+            entries[name] = _Entry(roles=all_roles, totp=totp or had_totp, clearance=clearance or kept, service=named)
             files = draft.files()
             told(self.digest(), _digest_of(files))
             if secret is not None:

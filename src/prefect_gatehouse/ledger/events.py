@@ -26,6 +26,7 @@ from prefect_gatehouse.ledger.acts import (
     ProviderLimitSet,
     QuarantineImposed,
     QuarantineReleased,
+    ServiceChanged,
     WorkloadPromoted,
 )
 from prefect_gatehouse.ledger.fact import Fact, UnknownFact
@@ -497,7 +498,7 @@ KINDS: Mapping[str, type[Fact]] = {
         AttemptStarted, RunAdmitted, GateEntered, GatePassed, GateFailed, RunSuspended, RunQueued,
         RunInterrupted, RunRescheduled, EndingDecided, RunEnded,
         PolicyDecided, PolicyDenied, TicketChecked, ApprovalAsked, ApprovalReminded, FormDiffered, ApprovalGiven, ApprovalRejected, AnswerRefused,
-        LongLivedKeyUsed, AuthorityChanged, IdentityProviderChanged,
+        LongLivedKeyUsed, AuthorityChanged, IdentityProviderChanged, ServiceChanged,
         LeaseNotRevoked, WorkersReadKeys, WorkloadRan, ReIdentified, KeyRotationDecided, KeysRotated,
         SubmissionIntended, JobSubmitted, SubmissionRefused, SubmissionAmbiguous, JobSettled, ResultReused,
         JobClosed, JobLeft, JobGone, JobUnknown, ProviderAsked, BackendPassedOver,

@@ -134,6 +134,7 @@ class Purpose(StrEnum):
     PREFLIGHT = "preflight"
     TOKENISE = "tokenise"
     SUBMIT = "submit"
+    RETRIEVE = "retrieve"
     RE_IDENTIFY = "re_identify"
     WRITE_BACK = "write_back"
 
@@ -148,6 +149,9 @@ class Credentials(Strict):
     )
     tokenise: BlockReference | None = Field(None, description="Root keys of the tokens: 32 bytes as base64 or hex, or a keyring in JSON.")
     submit: BlockReference | None = Field(None, description="Sign-in at the quantum provider; none for local simulators.")
+    retrieve: BlockReference | None = Field(
+        None, description="Sign-in at the quantum provider that reads results and need not be able to make jobs; submit's unless set."
+    )
     re_identify: BlockReference | None = Field(None, description="Root key that turns reversible tokens back.")
     write_back: BlockReference | None = Field(None, description="SQLAlchemy URL of the target database.")
 

@@ -11,8 +11,9 @@ from prefect_gatehouse.canonical import Json, canonical
 from prefect_gatehouse.errors import Denied, InputError, Tampered
 from prefect_gatehouse.identity import authorities, sshsig
 from prefect_gatehouse.identity.keys import fingerprint
-from prefect_gatehouse.identity.people import People, Told, identifier
-from prefect_gatehouse.ledger.acts import AuthorityChanged, IdentityProviderChanged, PeopleChanged, SignedAct
+from prefect_gatehouse.identity.people import People, Told, identifier, refuse_service
+from prefect_gatehouse.identity.services import Service
+from prefect_gatehouse.ledger.acts import AuthorityChanged, IdentityProviderChanged, PeopleChanged, ServiceChanged, SignedAct
 from prefect_gatehouse.ledger.store import LEDGER, Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate.budgets import line_of
@@ -64,6 +65,7 @@ class Registrar:
             Denied: A bundle of policies stands, which covers the registry, and the caller is nobody who may extend it.
         """
         require_as_recorded(self._settings, self._ledger, self.people)
+        self._refuse_of_other_kind(key, "add-service")
         told: dict[str, Json] = {
             "action": "add-person",
             "whom": identifier(person),
@@ -84,6 +86,66 @@ class Registrar:
             valid_before=valid_before,
             told=self._tell(told),
         )
+
+    def add_service(
+        self,
+        name: str,
+        service: Service,
+        *,
+        key: str | None,
+        roles: frozenset[Role],
+        clearance: DataClass | None = None,
+        valid_after: datetime | None = None,
+        valid_before: datetime | None = None,
+    ) -> None:
+        """As ``People.add`` of a service.
+
+        Raises:
+            InputError: As there; or nothing is given that a service could do; or the key was a person's.
+            Tampered: The registry is not as its last recorded change left it.
+            Denied: A bundle of policies stands, which covers the registry, and the caller is nobody who may extend it.
+        """
+        if not service.duties and not roles and self.people.get(name) is None:
+            advice = "--role requester for one that signs requests, or --duty, --tenant and --block for one that fetches"
+            raise InputError("the service is named for nothing", where="service", advice=advice)
+        require_as_recorded(self._settings, self._ledger, self.people)
+        self._refuse_of_other_kind(key, "add-person")
+        told: dict[str, Json] = {
+            "action": "add-service",
+            "whom": identifier(name),
+            "roles": sorted(roles),
+            "clearance": str(clearance or ""),
+            "fingerprint": fingerprint(key) if key is not None else "",
+            "valid_after": valid_after.isoformat() if valid_after else "",
+            "valid_before": valid_before.isoformat() if valid_before else "",
+            "duties": list(service.duties),
+            "tenants": list(service.tenants),
+            "blocks": list(service.blocks),
+        }
+        self.people.add(
+            name,
+            key=key,
+            roles=roles,
+            clearance=clearance,
+            valid_after=valid_after,
+            valid_before=valid_before,
+            service=service,
+            told=self._tell(told, ServiceChanged),
+        )
+
+    def _refuse_of_other_kind(self, key: str | None, other: str) -> None:
+        """Stops a key that was ever the other kind's: who had it may have it still, and would be a person and a service at once.
+
+        Raises:
+            InputError: It was.
+        """
+        if key is None:
+            return
+        mark, kind = fingerprint(key), "person" if other == "add-person" else "service"
+        for event in changes(self._settings, self._ledger):
+            if event.fact.action == other and event.fact.fingerprint == mark:
+                advice = "a key is a person's or a service's for good; make a new one"
+                raise InputError(f"this key is, or was, the {kind} {event.fact.whom}'s", where="key", advice=advice)
 
     def revoke(self, person: str, key: str | None) -> None:
         """As ``People.revoke``; also where the registry was edited by hand, which goes on to be noticed.
@@ -204,6 +266,7 @@ def signed_if_possible(settings: Settings, fact: SignedAct) -> dict[str, str]:
         return {}
     mark = sshsig.verify(signature, message).fingerprint  # of what signed, whatever lies beside it
     owner = People(settings.people_folder()).owner_of(mark)
+    refuse_service(owner, "the registry and the first bundle are changed", str(settings.identity_key()))
     return {"person": owner.person if owner is not None else "", "key": mark, "signature": signature}
 
 
@@ -218,7 +281,7 @@ def _refuse_unsigned(bundles: Bundles, fact: PeopleChanged) -> None:
     current = bundles.current
     assert current is not None  # without one everybody may
     who = [each for each in bundles.registrars if each != fact.whom]
-    if fact.kind == PeopleChanged.kind:
+    if fact.by_registrar:
         advice = f"have it made by {' or '.join(who) or 'nobody: no signer is left'} with their own key (GATEHOUSE_IDENTITY)"
     else:
         advice = "make it with --next-version and have every role sign that; until they have, no run above the prototype tier goes on"

@@ -20,6 +20,7 @@ class TierRules(Value):
     unverified_requests: bool
     unverified_class: DataClass = Field(DataClass.PUBLIC, description="Highest class that a request which nobody signed may read.")
     unverified_alone: DataClass = Field(DataClass.PUBLIC, description="Highest class of such a run for which one approval is enough; above it two.")
+    service_alone: DataClass = Field(DataClass.PUBLIC, description="Highest class of a service's run for which one approval is enough; above it two.")
     highest_class: DataClass
     backends: tuple[str, ...]
     approval_window_seconds: int = Field(ge=60)

@@ -27,6 +27,7 @@ class _Tier(Strict):
     unverified_requests: bool
     unverified_class: DataClass = DataClass.PUBLIC
     unverified_alone: DataClass = DataClass.PUBLIC
+    service_alone: DataClass = DataClass.PUBLIC
     highest_class: DataClass
     backends: Annotated[tuple[BackendName, ...], Field(min_length=1)]
     approval_window: _Window
@@ -89,6 +90,7 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             unverified_requests=tier.unverified_requests,
             unverified_class=tier.unverified_class,
             unverified_alone=tier.unverified_alone,
+            service_alone=tier.service_alone,
             highest_class=tier.highest_class,
             backends=tier.backends,
             approval_window_seconds=int(tier.approval_window.total_seconds()),

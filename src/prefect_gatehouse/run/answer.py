@@ -135,7 +135,7 @@ def authenticate(answer: Answer, statement: Statement, people: People, used_totp
     """
     kind = kind_of(answer)
     if kind == "code" and (named := people.get(answer.approver)) is not None:
-        _require_role(named, "approver" in named.roles)  # nobody else is told whether a code is right
+        _require_role(named, named.may("approver"))  # nobody else is told whether a code is right
     claim = Claim(answer.approver, answer.proof, statement.message(), answer.decision, now, used_totp_steps)
     proven = proven_approver(kind, claim, people)
     return CheckedAnswer(proven.person.person, proven.method, answer.decision, proven.fingerprint, proven.totp_step, proven.life, proven.key)
@@ -211,6 +211,8 @@ def require_cleared(approver: Person | None, classes: RunClasses) -> None:
 def _require_role(person: Person, has: bool) -> None:
     if has:
         return
+    if person.service is not None:
+        _no("this is a service, and only people approve or reject", "have an approver answer: gatehouse people list")
     if "approver" in person.roles:  # by the registry, and not by what proved the person
         _no("this person has not the role approver in any group of this proof", "be put into such a group where the proof is made, and answer again")
     command = f"gatehouse people add {person.person} --role approver"

@@ -15,6 +15,7 @@ from prefect_gatehouse.errors import Denied, Expired, Rejected, Unavailable
 from prefect_gatehouse.identity.methods.interface import Claim, Proven
 from prefect_gatehouse.identity.methods.oidc import is_signed, prefetch
 from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.identity.sshsig import VerifiedKey, verify
 from prefect_gatehouse.identity.statement import Statement, plain_line
 from prefect_gatehouse.ledger.acts import PeopleChanged
@@ -135,7 +136,7 @@ def words_of(plan: Plan) -> tuple[tuple[str, str], ...]:
     target = manifest.output.target
     lines = (
         ("Pipeline", f"{manifest.name}, tier {body.tier.name}, workload {manifest.workload.entrypoint} ({body.workload_digest[:12]})"),
-        ("Requester", who.person if who.method != "unverified" else "unverified, nobody signed the request"),
+        ("Requester", _asked_by(who)),
         ("Rows", str(minimised.artifact.rows)),
         ("Classes that leave", ", ".join(f"{each} ({counted(classes[each], 'column')})" for each in DataClass if classes[each]) or "none"),
         ("Backends", ", ".join(_backend(item) for item in body.backends)),
@@ -146,6 +147,12 @@ def words_of(plan: Plan) -> tuple[tuple[str, str], ...]:
     excepted = ", ".join(f"{each.rule} until {each.expires:%Y-%m-%d}" for each in body.exceptions)
     more = (("Exceptions to the policy", excepted),) if excepted else ()
     return tuple((name, plain_line(value)) for name, value in (*lines, *more))
+
+
+def _asked_by(who: Requester) -> str:
+    if who.method == "unverified":
+        return "unverified, nobody signed the request"
+    return f"{who.person}, a service" if who.service else who.person
 
 
 def _earlier(reuse: timedelta | None) -> Iterator[tuple[str, str]]:

@@ -23,7 +23,7 @@ def expected(people: People, plan: Plan) -> dict[str, str]:
     known, entries, now = authorities(people), list(people.provider_entries().values()), datetime.now(UTC)
     found = {}
     for person in people.all():
-        if "approver" in person.roles and person.person != plan.admitted.requester.person and _may_read(person, plan):
+        if person.may("approver") and person.person != plan.admitted.requester.person and _may_read(person, plan):
             ways = [MEANS[method] for method in _has(person, known, entries, now) if _is_taken(method, plan.admitted.tier)]
             found[person.person] = ", or ".join(ways) or NOTHING
     return found
