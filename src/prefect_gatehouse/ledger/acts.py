@@ -42,7 +42,7 @@ class SignedAct(Fact):
 RegistryAct = Literal[
     "add-person", "revoke-person", "revoke-key", "accept-registry",
     "add-authority", "remove-authority", "revoke-certificate",
-    "add-provider", "remove-provider", "add-subject", "remove-subject", "add-service",
+    "add-provider", "remove-provider", "add-subject", "remove-subject", "add-service", "add-root", "remove-root",
 ]  # fmt: skip
 
 
@@ -84,6 +84,24 @@ class PeopleChanged(SignedAct):
     def takes(self) -> bool:
         """Whether it only takes away."""
         return self.action.startswith(("revoke-", "remove-"))
+
+
+class KeyAttestedAct(PeopleChanged):
+    """Somebody added a person's FIDO key with the word of the authenticator that holds it."""
+
+    kind = "key-attested"
+    root: Digest = Field(description="Of the vendor's root certificate that it led to.")
+    aaguid: str = Field(description="Which model of authenticator.")
+    attestation: Digest = Field(description="Of the file that was checked.")
+    challenge: Digest = Field(description="Of what the authenticator was asked.")
+
+
+class RootChanged(PeopleChanged):
+    """Somebody changed whose authenticators are believed; ``root`` is the certificate's fingerprint."""
+
+    kind = "root-changed"
+    by_registrar = False
+    root: Digest
 
 
 class ServiceChanged(PeopleChanged):

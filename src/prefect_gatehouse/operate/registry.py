@@ -6,14 +6,23 @@ import socket
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 
-from prefect_gatehouse.canonical import Json, canonical
+from prefect_gatehouse.canonical import Json, canonical, sha256_bytes
 from prefect_gatehouse.errors import Denied, InputError, Tampered
 from prefect_gatehouse.identity import authorities, sshsig
 from prefect_gatehouse.identity.keys import fingerprint
-from prefect_gatehouse.identity.people import People, Told, identifier, refuse_service
+from prefect_gatehouse.identity.people import Draft, KeyAttested, People, Told, identifier, refuse_service
 from prefect_gatehouse.identity.services import Service
-from prefect_gatehouse.ledger.acts import AuthorityChanged, IdentityProviderChanged, PeopleChanged, ServiceChanged, SignedAct
+from prefect_gatehouse.ledger.acts import (
+    AuthorityChanged,
+    IdentityProviderChanged,
+    KeyAttestedAct,
+    PeopleChanged,
+    RootChanged,
+    ServiceChanged,
+    SignedAct,
+)
 from prefect_gatehouse.ledger.store import LEDGER, Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate.budgets import line_of
@@ -56,11 +65,12 @@ class Registrar:
         clearance: DataClass | None = None,
         valid_after: datetime | None = None,
         valid_before: datetime | None = None,
+        attestation: tuple[bytes, bytes] | None = None,
     ) -> str | None:
-        """As ``People.add``.
+        """As ``People.add``; with an attestation of the key and the challenge that it was made for.
 
         Raises:
-            InputError: As there.
+            InputError: As there; or the attestation proves nothing of the key.
             Tampered: The registry is not as its last recorded change left it.
             Denied: A bundle of policies stands, which covers the registry, and the caller is nobody who may extend it.
         """
@@ -76,6 +86,11 @@ class Registrar:
             "valid_after": valid_after.isoformat() if valid_after else "",
             "valid_before": valid_before.isoformat() if valid_before else "",
         }
+        attested: KeyAttested | None = None
+        kind: type[PeopleChanged] = PeopleChanged
+        if attestation is not None and key is not None:
+            attested, kind = self._attested(key, *attestation), KeyAttestedAct
+            told |= {**attested.model_dump(), "attestation": sha256_bytes(attestation[0]), "challenge": sha256_bytes(attestation[1])}
         return self.people.add(
             person,
             key=key,
@@ -84,8 +99,48 @@ class Registrar:
             clearance=clearance,
             valid_after=valid_after,
             valid_before=valid_before,
-            told=self._tell(told),
+            attested=attested,
+            told=self._tell(told, kind),
         )
+
+    def _attested(self, key: str, attestation: bytes, challenge: bytes) -> KeyAttested:
+        from prefect_gatehouse.identity.attestation import check_attestation, read_roots
+
+        roots = [each for pem in self.people.roots().values() for each in read_roots(pem.encode())]
+        found = check_attestation(key, attestation, challenge, roots, datetime.now(UTC))
+        return KeyAttested(root=found.root, aaguid=found.aaguid)
+
+    def add_roots(self, pem: bytes) -> list[str]:
+        """Adds vendors' certificates, to which attestations of FIDO keys may lead.
+
+        Returns:
+            Their fingerprints.
+
+        Raises:
+            InputError: They are none.
+            Tampered: The registry is not as its last recorded change left it.
+            Denied: A bundle of policies stands, and this is not made for its next version.
+        """
+        from prefect_gatehouse.identity.attestation import fingerprint_of, pem_of, read_roots
+
+        require_as_recorded(self._settings, self._ledger, self.people)
+        found = {fingerprint_of(each): pem_of(each) for each in read_roots(pem)}
+        for mark, text in found.items():
+            self.people.edit(partial(_enter_root, mark, text), self._tell({"action": "add-root", "root": mark}, RootChanged))
+        return list(found)
+
+    def remove_root(self, mark: str) -> None:
+        """Takes a vendor's certificate away: what led to it is attested no more; also where the registry was edited by hand.
+
+        Raises:
+            InputError: There is no such root.
+        """
+
+        def change(draft: Draft) -> None:
+            if draft.roots.pop(mark, None) is None:
+                raise InputError("the registry has no such root", where="ROOT", advice="run: gatehouse people root list")
+
+        self.people.edit(change, self._tell({"action": "remove-root", "root": mark}, RootChanged))
 
     def add_service(
         self,
@@ -255,6 +310,10 @@ class Registrar:
                 tx.append(f"{fact.kind}:{fact.change}", LEDGER, fact)
 
         return tell
+
+
+def _enter_root(mark: str, pem: str, draft: Draft) -> None:
+    draft.roots[mark] = pem
 
 
 def signed_if_possible(settings: Settings, fact: SignedAct) -> dict[str, str]:

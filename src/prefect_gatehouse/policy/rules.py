@@ -51,6 +51,9 @@ class TierRules(Value):
     long_lived_keys: Literal["allowed", "reported", "refused"] = Field(
         "allowed", description="What comes of a signature with a key of a file that has no certificate."
     )
+    attested_keys: Literal["required", "optional"] = Field(
+        "optional", description="Whether a FIDO key counts as one only where its vendor's authenticator has attested it."
+    )
     proof_life_seconds: int = Field(86_400, ge=60, description="Longest that a certificate may be good for that somebody signs with.")
 
 

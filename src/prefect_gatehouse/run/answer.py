@@ -17,7 +17,7 @@ from prefect_gatehouse.identity.people import People, Person
 from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.identity.statement import Statement
 from prefect_gatehouse.policy.rules import RunClasses, TierRules
-from prefect_gatehouse.policy.tiers import refuse_long_lived
+from prefect_gatehouse.policy.tiers import is_like_a_file, refuse_long_lived
 from prefect_gatehouse.value import Value
 from prefect_gatehouse.vocabulary import Method, ProofKind
 
@@ -152,6 +152,11 @@ def proven_approver(kind: ProofKind, claim: Claim, people: People) -> Proven:
     return proven
 
 
+def in_tier(method: Method, fingerprint: str, people: People, tier: TierRules) -> Method:
+    """What a method is worth in a tier: a FIDO key that nobody has attested may be a file, and counts as one where the tier asks for it."""
+    return "ssh" if is_like_a_file(method, people.is_attested(fingerprint), tier) else method
+
+
 def require_allowed(checked: CheckedAnswer, *, requester: Requester, tier: TierRules, classes: RunClasses, people: People) -> None:
     """Stops an authentic answer of somebody who may not give it.
 
@@ -175,7 +180,8 @@ def require_strength(method: Method, tier: TierRules) -> None:
         Denied: It is.
     """
     if _STRENGTH[method] < _STRENGTH[tier.weakest_method]:
-        _no(f"the tier {tier.name} needs {tier.weakest_method}, this proof is {method}", f"answer with {MEANS[tier.weakest_method]}")
+        attested = " that was attested when it was entered" if tier.weakest_method == "ssh-fido" and tier.attested_keys == "required" else ""
+        _no(f"the tier {tier.name} needs {tier.weakest_method}, this proof is {method}", f"answer with {MEANS[tier.weakest_method]}{attested}")
 
 
 def require_short_lived(life: timedelta | None, tier: TierRules) -> None:

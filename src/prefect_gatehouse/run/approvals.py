@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from prefect_gatehouse.errors import Denied, Expired, Rejected, Unavailable
@@ -31,6 +31,7 @@ from prefect_gatehouse.run.answer import (
     Answer,
     CheckedAnswer,
     authenticate,
+    in_tier,
     is_code,
     kind_of,
     proven_approver,
@@ -231,6 +232,7 @@ def _worth(tx: Transaction, attempt: Attempt, plan: Plan, answer: Answer, statem
         return _refused(plan, too_many(until), claimed, until=until)
     try:
         checked = authenticate(answer, statement, people, _spent(tx) if is_code(answer) else (), now)
+        checked = replace(checked, method=in_tier(checked.method, checked.fingerprint, people, tier))
     except Denied as refusal:
         until = closed(tx, attempt.run_id, claimed, tier, now, one_more=True) if is_code(answer) else None
         return _refused(plan, refusal if until is None else closing(refusal, until), claimed, wrong=True, until=until)
@@ -313,7 +315,7 @@ def require_approved(ledger: Ledger, plan: Plan, people: People) -> tuple[Approv
 
 def _recheck(ledger: Ledger, event: Event[ApprovalGiven], people: People, plan: Plan, changes: Sequence[Event[PeopleChanged]]) -> None:
     person = people.get(event.fact.person)
-    if person is None or "approver" not in person.roles:
+    if person is None or not person.may("approver"):
         raise Denied("an approver has been revoked since", where="await_approval", advice="have the plan approved again in a new run")
     environment = plan.admitted.manifest.environment
     if revoked_since(changes, event.seq, event.fact.person, event.fact.fingerprint, environment):
@@ -334,12 +336,24 @@ def _recheck(ledger: Ledger, event: Event[ApprovalGiven], people: People, plan: 
         if proven.fingerprint and proven.fingerprint == plan.admitted.requester.fingerprint:
             raise Denied("the requester's key is among the approvers'", where="await_approval")
         require_short_lived(proven.life, plan.admitted.tier)
-        method = proven.method
+        method = _worth_still(proven, event.fact.method, people, plan)
     if method != event.fact.method:
         raise Denied("an approval claims another method than it proves", where="await_approval", advice="run: gatehouse verify")
     require_strength(method, plan.admitted.tier)
     refuse_long_lived(method, plan.admitted.tier, "await_approval")
     require_cleared(person, plan.body.classes)
+
+
+def _worth_still(proven: Proven, given: Method, people: People, plan: Plan) -> Method:
+    """What a proof is worth now, and no more than it was worth when it was given.
+
+    Raises:
+        Denied: The attestation that it stood on is gone.
+    """
+    method = in_tier(proven.method, proven.fingerprint, people, plan.admitted.tier)
+    if method != proven.method and given == proven.method:
+        raise _no_more("the attestation of an approver's FIDO key was taken out of the registry since")
+    return "ssh" if (method, given) == ("ssh-fido", "ssh") and plan.admitted.tier.attested_keys == "required" else method
 
 
 def _proven_again(ledger: Ledger, event: Event[ApprovalGiven], people: People, plan: Plan) -> Proven:
