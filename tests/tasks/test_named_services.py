@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from tests.identity.attestations import Vendor
 from tests.support.acts import append_signed
 from tests.support.bundles import as_, key_of
 from tests.support.plans import RUN
@@ -283,3 +284,14 @@ def test_results_are_retrieved_with_a_sign_in_of_their_own(house: Served) -> Non
     run = Attempt(house.settings, house.ledger, str(uuid.uuid4()), house.desk.attempt.read_secret)
     with pytest.raises(Denied, match="no service is named for the retrieval of test-tenant, which fetches secret/reads"):
         house.planned_by("ann", run)
+
+
+def test_a_signed_bundle_takes_in_services_and_no_vendors(house: Served) -> None:
+    """A registrar's signature is enough to name a service; whose FIDO keys are believed takes every role, in the next version."""
+    assert house.planned_by("ann").body.bundle is not None  # the services were named after the version was signed
+    before = house.people.digest()
+    with pytest.raises(Denied, match="make it with --next-version"):
+        Registrar(as_(house.settings, "lea"), house.ledger, "x").add_roots(Vendor().pem)
+    with pytest.raises(Denied, match="version 1 of the bundle of policies covers the registry"):
+        Registrar(as_(house.settings, "ann"), house.ledger, "x").add_service("own", NOTHING, key=None, roles=frozenset({"requester"}))
+    assert house.people.digest() == before

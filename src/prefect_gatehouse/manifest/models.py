@@ -279,5 +279,7 @@ class Manifest(Strict):
             yield ("credentials",), "data.source is not a file but credentials.read_source names no block"
         if isinstance(self.data.columns.get(self.output.key), Tokenise) and self.credentials.re_identify is None:
             yield ("credentials",), "output.key is a token but credentials.re_identify names no block"
+        if self.credentials.retrieve is not None and self.credentials.submit is None:
+            yield ("credentials", "retrieve"), "credentials.retrieve reads results of jobs, and credentials.submit names no block that makes them"
         if self.credentials.write_back is None:
             yield ("credentials",), "credentials.write_back names no block"
