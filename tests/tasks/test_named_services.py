@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from tests.identity.attestations import Vendor
 from tests.support.acts import append_signed
 from tests.support.bundles import as_, key_of
+from tests.support.gates import Desk
 from tests.support.plans import RUN
 from tests.tasks.test_bundle import House
 
@@ -23,9 +24,10 @@ from prefect_gatehouse.evidence.services import served_by
 from prefect_gatehouse.flows.governed_pipeline import up_to_the_plan
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.keys import generate_key, public_line
+from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.services import Service, service_of
 from prefect_gatehouse.ledger.acts import WorkloadPromoted
-from prefect_gatehouse.ledger.events import AnswerRefused, GateFailed
+from prefect_gatehouse.ledger.events import AnswerRefused, EndingDecided, GateFailed
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.operate import bundle, quarantine
@@ -295,3 +297,21 @@ def test_a_signed_bundle_takes_in_services_and_no_vendors(house: Served) -> None
     with pytest.raises(Denied, match="version 1 of the bundle of policies covers the registry"):
         Registrar(as_(house.settings, "ann"), house.ledger, "x").add_service("own", NOTHING, key=None, roles=frozenset({"requester"}))
     assert house.people.digest() == before
+
+
+def test_the_prototype_tier_goes_on_without(desk: Desk) -> None:
+    """It fetches as the service that is named for a block, and as nobody where none is; what was planned as one's is not fetched as nobody."""
+    people = People(desk.settings.people_folder())
+    people.add("submits", roles=frozenset(), service=service_of(["submission", "archival"], [TENANT], ["secret/key"]))
+    plan = desk.planned()
+    assert {each.purpose.value: each.service for each in plan.body.credentials if each.block} == {
+        "tokenise": "submits",
+        "re_identify": "submits",
+        "write_back": "",
+    }
+    assert fetch_credential(desk.attempt, plan.admitted, Purpose.WRITE_BACK).record.service == ""
+    people.revoke("submits")
+    with pytest.raises(PlanChanged, match="fetched as submits, and the registry now names none"):
+        fetch_credential(desk.attempt, plan.admitted, Purpose.RE_IDENTIFY)
+    desk.attempt.record("ending", EndingDecided(ending="cancelled"))
+    assert fetch_credential(desk.attempt, plan.admitted, Purpose.RE_IDENTIFY).record.service == ""  # what ends a run is fetched all the same
