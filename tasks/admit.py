@@ -12,7 +12,15 @@ from prefect_gatehouse.ledger.store import Transaction
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.policy.class_rules import load_class_rules, refuse_long_retention
 from prefect_gatehouse.policy.classes import classes_of
-from prefect_gatehouse.policy.tiers import is_reported, load_tiers, refuse_fallback, refuse_long_lived, refuse_reuse, refuse_unrehearsed
+from prefect_gatehouse.policy.tiers import (
+    is_like_a_file,
+    is_reported,
+    load_tiers,
+    refuse_fallback,
+    refuse_long_lived,
+    refuse_reuse,
+    refuse_unrehearsed,
+)
 from prefect_gatehouse.run.apart import workload_beside
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.bundle import refuse_unlisted, require_signed
@@ -21,6 +29,7 @@ from prefect_gatehouse.run.preflight import refuse_unlooked
 from prefect_gatehouse.run.quarantined import quarantines, refuse_quarantined
 from prefect_gatehouse.run.registry import require_as_recorded
 from prefect_gatehouse.run.reviewed import Content, content_beside
+from prefect_gatehouse.run.services import refuse_service_as_owner
 from prefect_gatehouse.run.standing import standing_to_ask
 from prefect_gatehouse.run.ticketing import check_ticket
 from prefect_gatehouse.run.values import AdmittedRun
@@ -80,7 +89,10 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
     environment = attempt.settings.environment
     life = timedelta(seconds=tier.proof_life_seconds)
     requester = verify_request(request, attempt.people, subject_digest=subject, environment=environment, now=now, longest=longest, proof_life=life)
+    if is_like_a_file(requester.method, attempt.people.is_attested(requester.fingerprint), tier):
+        requester = requester.model_copy(update={"method": "ssh"})
     refuse_long_lived(requester.method, tier, "request")
+    refuse_service_as_owner(attempt.people, loaded.manifest)
     requester = requester.model_copy(update={"clearance": attempt.people.clearance(requester, tier.unverified_class)})
     classes = classes_of(loaded.manifest, load_class_rules(attempt.settings.classes))
     refuse_long_retention(loaded.manifest, classes.rules)

@@ -44,7 +44,8 @@ def collect(attempt: Attempt, submission: Submission, fetch: Fetch) -> RoundOutc
     admitted = _admitted(attempt)
     backends = {name: attempt.backend(name) for name in {job.backend for job in submission.jobs if job.key in open_entries}}
     patience = _Patience(attempt, time.monotonic() + admitted.manifest.execution.queue_wait.total_seconds())
-    with fetch(attempt, admitted, Purpose.SUBMIT) as lease:
+    purpose = Purpose.SUBMIT if admitted.manifest.credentials.retrieve is None else Purpose.RETRIEVE
+    with fetch(attempt, admitted, purpose) as lease:
         for job in submission.jobs:
             entry = open_entries.get(job.key)
             if entry is not None:

@@ -7,6 +7,7 @@ from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.policy_questions import ask_secret
 from prefect_gatehouse.run.quarantined import refuse_quarantined_run
+from prefect_gatehouse.run.services import service_now, service_of_the_day
 from prefect_gatehouse.run.values import AdmittedRun
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.tasks.gate import gate
@@ -26,14 +27,18 @@ def fetch_credential(attempt: Attempt, admitted: AdmittedRun, purpose: Purpose) 
 
     Raises:
         Quarantined: The run is in quarantine; it gets what it needs to be ended.
-        Denied: The policy or the store says no.
+        Denied: The policy or the store says no, or no service of the installation may fetch the block.
+        PlanChanged: Another service would fetch it than the plan says.
         Unavailable: The store does not answer.
     """
-    if attempt.find("ending", EndingDecided) is None:
+    ends = attempt.find("ending", EndingDecided) is not None
+    if not ends:
         refuse_quarantined_run(attempt)
     block = admitted.manifest.credentials.of(purpose)
     ask_secret(attempt.policy, admitted, purpose, attempt.settings.environment)
+    named = service_of_the_day if ends else service_now
+    service = named(attempt, admitted, purpose, block) if block is not None else ""
     secret = attempt.read_secret(block) if block is not None else None
-    lease = CredentialLease(purpose, block, secret, environment=attempt.settings.environment, tenant=admitted.manifest.tenant)
+    lease = CredentialLease(purpose, block, secret, environment=attempt.settings.environment, tenant=admitted.manifest.tenant, service=service)
     attempt.leases.append(lease)
     return lease

@@ -29,10 +29,11 @@ from prefect_gatehouse.run.prepared import digest_of, prepare, record
 from prefect_gatehouse.run.pricing import Pricing, provider_limits, require_budget
 from prefect_gatehouse.run.rehearsal import rehearse
 from prefect_gatehouse.run.reviewed import planned_review
+from prefect_gatehouse.run.services import needs_with_services
 from prefect_gatehouse.run.since import since_last_approval
 from prefect_gatehouse.run.stand_in import get_ready
 from prefect_gatehouse.run.standing import planned_promotion
-from prefect_gatehouse.run.values import BackendSnapshot, CredentialNeed, MinimisedData, Plan, PlanBody, Setting, SystemAddress, ValidatedData
+from prefect_gatehouse.run.values import BackendSnapshot, MinimisedData, Plan, PlanBody, Setting, SystemAddress, ValidatedData
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tasks.report import publish
@@ -54,7 +55,7 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
 
     Raises:
         Denied: The target can't take the rows, a backend can't run the circuits within the manifest's envelope, or they could carry more bits
-            than the tier allows.
+            than the tier allows; or no service of the installation may fetch a credential.
         DataRefused: The circuits hold something else than numbers and gates, or the output suite names a column that will not come back.
         InputError: The pre-flight's address is none.
         StorageError: The page can't be written.
@@ -64,6 +65,7 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
     """
     minimised = validated.minimised
     manifest = minimised.admitted.manifest
+    needs = needs_with_services(attempt, minimised.admitted)
     folder = Path(minimised.admitted.folder)
     systems = tuple(SystemAddress(name=item.name, endpoint=declared_endpoint(item.endpoint, folder)) for item in manifest.systems)
     target = next(item for item in systems if item.name == manifest.output.target.system)
@@ -100,7 +102,7 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
         deadline_seconds=int(envelope.deadline.total_seconds()),
         input_suite_sha256=validated.report.suite_sha256,
         output_suite_sha256=output_suite.sha256,
-        credentials=tuple(CredentialNeed(purpose=item, block=manifest.credentials.of(item)) for item in Purpose),
+        credentials=needs,
         classes=minimised.admitted.classes,
         systems=systems,
         preflight=looked,

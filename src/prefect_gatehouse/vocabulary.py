@@ -9,10 +9,13 @@ Label = Literal["primary", "cached", "fallback", "substitute", "simulator"]
 simulator; another device; a simulator for a device. A run's is the worst of its rounds."""
 
 
+Duty = Literal["submission", "retrieval", "archival"]
+"""What a service may be named for: what leaves, what is read, what is written back."""
+
 Ending = Literal["completed", "denied", "rejected", "expired", "cancelled", "abandoned"]
 
 Role = Literal["requester", "approver", "auditor", "data-owner"]
-"""What a person may be."""
+"""What a person may be; a service may be a requester only."""
 
 TierName = Literal["prototype", "integration", "business"]
 """How strict a pipeline's rules are, weakest first."""

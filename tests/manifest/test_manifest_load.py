@@ -271,6 +271,17 @@ def test_parts_that_do_not_fit_are_all_told_at_their_fields(tmp_path: Path) -> N
     ]
 
 
+def test_a_sign_in_to_read_results_of_no_jobs(tmp_path: Path) -> None:
+    """Results are read of jobs that something submits; with both named the manifest is good."""
+    path = written(tmp_path, changed("credentials: {", "credentials: {retrieve: secret/reads, "))
+    _, problems = read(path)
+    assert [(problem.field, problem.message.partition(",")[0]) for problem in problems] == [
+        ("credentials.retrieve", "credentials.retrieve reads results of jobs")
+    ]
+    path.write_text(path.read_text().replace("retrieve:", "submit: secret/makes, retrieve:"))
+    assert read(path)[1] == []
+
+
 def test_quasi_identifiers_are_checked_together(tmp_path: Path) -> None:
     """A quasi-identifier that does not leave, one named twice and a k that is missing are three problems at one place."""
     _, problems = read(written(tmp_path, changed("  suite: in.json", "  suite: in.json\n  quasi_identifiers: [age, age, height]")))

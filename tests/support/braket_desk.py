@@ -17,9 +17,9 @@ from prefect_gatehouse.testing import BraketEmulator
 from tests.support.circuit_lists import batch_of
 
 
-def lease_of(credential: str) -> CredentialLease:
+def lease_of(credential: str, purpose: Purpose = Purpose.SUBMIT) -> CredentialLease:
     """A lease of a credential, as gate 6 gives it."""
-    return CredentialLease(Purpose.SUBMIT, "secret/aws", SecretText(credential), environment="local", tenant="t")
+    return CredentialLease(purpose, "secret/aws", SecretText(credential), environment="local", tenant="t")
 
 
 class BraketDesk:

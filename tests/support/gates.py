@@ -110,7 +110,7 @@ class Desk:
             Settings()
             .tiers.read_text()
             .replace("unverified_class: internal", "unverified_class: restricted")
-            .replace("_alone: internal", "_alone: restricted")
+            .replace("unverified_alone: internal", "unverified_alone: restricted")
         )
         self.settings = Settings(home=folder / "home", tiers=tiers, cell=cell)
         self.settings.folder("")

@@ -17,9 +17,9 @@ from prefect_gatehouse.workload.batch import CircuitBatch
 from tests.support.circuit_lists import batch_of
 
 
-def lease_of(credential: str) -> CredentialLease:
+def lease_of(credential: str, purpose: Purpose = Purpose.SUBMIT) -> CredentialLease:
     """A lease of a credential, as gate 6 gives it."""
-    return CredentialLease(Purpose.SUBMIT, "secret/ibm", SecretText(credential), environment="local", tenant="t")
+    return CredentialLease(purpose, "secret/ibm", SecretText(credential), environment="local", tenant="t")
 
 
 class IBMDesk:

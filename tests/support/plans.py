@@ -12,7 +12,6 @@ from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.manifest.endpoints import declared_endpoint
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.load import load_manifest
-from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.manifest.treatment import Treatment
 from prefect_gatehouse.policy.class_rules import load_class_rules
 from prefect_gatehouse.policy.classes import classes_of
@@ -22,7 +21,6 @@ from prefect_gatehouse.run.plan import present_digests
 from prefect_gatehouse.run.values import (
     AdmittedRun,
     BackendSnapshot,
-    CredentialNeed,
     Leaving,
     MinimisedData,
     Plan,
@@ -31,6 +29,7 @@ from prefect_gatehouse.run.values import (
     Since,
     SystemAddress,
     ValidatedData,
+    needs_of,
 )
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.store.artifact import Artifact
@@ -181,7 +180,7 @@ def plan_for(folder: Path, settings: Settings, *, made_at: datetime = MADE, **ch
         deadline_seconds=3600,
         input_suite_sha256=suite.sha256,
         output_suite_sha256=load_suite(folder / "suites" / "output.json").sha256,
-        credentials=tuple(CredentialNeed(purpose=purpose, block=admitted.manifest.credentials.of(purpose)) for purpose in Purpose),
+        credentials=needs_of(admitted.manifest),
         classes=admitted.classes,
         tier=admitted.tier,
         since=Since(plan_digest="5" * 64, run_id="an-earlier-run", added=("workload.py",), removed=("old.py",), changed=("helper.py",)),

@@ -11,11 +11,14 @@ from prefect_gatehouse.cli.authorities import command as authority
 from prefect_gatehouse.cli.output import emit, gatehouse_command, table
 from prefect_gatehouse.cli.paths import PATH
 from prefect_gatehouse.cli.providers import command as provider
-from prefect_gatehouse.cli.registry import REASON, moment, open_registrar, public_key, registry
+from prefect_gatehouse.cli.registry import REASON, file_content, moment, open_registrar, public_key, registry
+from prefect_gatehouse.cli.roots import command as root
+from prefect_gatehouse.cli.services import command as service
+from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.vocabulary import Role
 
 if TYPE_CHECKING:
-    from prefect_gatehouse.identity.people import PersonKey
+    from prefect_gatehouse.identity.people import Person, PersonKey
 
 
 @click.group("people", short_help="Add, list and revoke people.")
@@ -26,6 +29,8 @@ def command() -> None:
 @click.argument("person")
 @click.option("--role", "roles", multiple=True, required=True, type=click.Choice(get_args(Role)), help="May be repeated.")
 @click.option("--key", type=PATH, help="OpenSSH public key file (.pub).")
+@click.option("--attestation", type=PATH, help="What ssh-keygen -O write-attestation wrote beside a FIDO key, with --challenge.")
+@click.option("--challenge", type=PATH, help="What ssh-keygen -O challenge was given.")
 @click.option("--totp", is_flag=True, help="Make a shared secret for one-time codes.")
 @click.option(
     "--clearance",
@@ -39,6 +44,8 @@ def _add(
     person: str,
     roles: tuple[Role, ...],
     key: Path | None,
+    attestation: Path | None,
+    challenge: Path | None,
     totp: bool,
     clearance: str | None,
     valid_after: str | None,
@@ -52,6 +59,7 @@ def _add(
     from prefect_gatehouse.manifest.fields import DataClass
 
     line = public_key(key) if key is not None else None
+    proof = _attestation(key, attestation, challenge)
     with open_registrar(reason) as registrar:
         secret = registrar.add(
             person,
@@ -61,6 +69,7 @@ def _add(
             clearance=DataClass(clearance) if clearance else None,
             valid_after=moment("--valid-after", valid_after),
             valid_before=moment("--valid-before", valid_before),
+            attestation=proof,
         )
     known = registry().get(identifier(person))
     cleared = str(known.clearance) if known is not None else "public"
@@ -74,9 +83,23 @@ def _add(
     emit({"person": person, "roles": list(roles), "clearance": cleared, "totp_uri": uri}, as_json, render)
 
 
+def _attestation(key: Path | None, attestation: Path | None, challenge: Path | None) -> tuple[bytes, bytes] | None:
+    """Both files' content, None where neither is given."""
+    if attestation is None and challenge is None:
+        return None
+    if key is None or attestation is None or challenge is None:
+        advice = "give --key, --attestation and --challenge"
+        raise InputError("an attestation is of a key, for a challenge", where="--attestation", advice=advice)
+    return file_content(attestation), file_content(challenge)
+
+
 def _validity(key: PersonKey) -> str:
     times = (("from", key.valid_after), ("until", key.valid_before))
     return "".join(f" {word} {when:%Y-%m-%d %H:%M} UTC" for word, when in times if when is not None)
+
+
+def _any_attested(person: Person) -> bool:
+    return any(key.attested is not None for key in person.keys)
 
 
 def _list(as_json: bool) -> None:
@@ -85,9 +108,9 @@ def _list(as_json: bool) -> None:
     rows = [
         (
             item.person,
-            ", ".join(sorted(item.roles)),
+            ", ".join([*(["a service"] if item.service is not None else []), *sorted(item.roles)]),
             str(item.clearance),
-            ", ".join(key.fingerprint + _validity(key) for key in item.keys) or "-",
+            ", ".join(key.fingerprint + _validity(key) + (", attested" if key.attested is not None else "") for key in item.keys) or "-",
             "yes" if item.totp else "no",
         )
         for item in everybody
@@ -99,6 +122,8 @@ def _list(as_json: bool) -> None:
             "clearance": str(item.clearance),
             "keys": [key.fingerprint for key in item.keys],
             "totp": item.totp,
+            **({"attested": {key.fingerprint: key.attested.aaguid for key in item.keys if key.attested is not None}} if _any_attested(item) else {}),
+            **({"service": item.service.model_dump(mode="json")} if item.service is not None else {}),
         }
         for item in everybody
     ]
@@ -159,6 +184,8 @@ def _accept(reason: str, as_json: bool) -> None:
 
 command.add_command(authority)
 command.add_command(provider)
+command.add_command(root)
+command.add_command(service)
 command.add_command(gatehouse_command("add", "Add a person, keys, roles or a clearance.")(_add))
 command.add_command(gatehouse_command("list", "List everybody.")(_list))
 command.add_command(gatehouse_command("revoke", "Take rights away.")(_revoke))

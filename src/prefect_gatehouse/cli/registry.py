@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from prefect_gatehouse.operate.registry import Registrar
 
 
+_LARGEST = 256 * 1024  # bytes: a vendor's certificates take a few thousand
+
+
 def registry() -> People:
     """The registry of this installation."""
     from prefect_gatehouse.identity.people import People
@@ -54,6 +57,22 @@ def moment(option: str, text: str | None) -> datetime | None:
         return read_time(text)
     except InputError as error:
         raise InputError(error.message, where=option, advice=error.advice) from None
+
+
+def file_content(path: Path) -> bytes:
+    """A file, as it is.
+
+    Raises:
+        InputError: It can't be read, or is too large to be one of these.
+    """
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(_LARGEST + 1)
+    except OSError:
+        raise InputError("the file can't be read", where=str(path), advice="check the path") from None
+    if len(content) > _LARGEST:
+        raise InputError("the file is too large", where=str(path), advice="give what ssh-keygen wrote, or the certificates alone")
+    return content
 
 
 def public_key(path: Path) -> str:

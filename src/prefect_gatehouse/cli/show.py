@@ -14,6 +14,7 @@ from prefect_gatehouse.cli.outlook import in_utc, next_step, state_of
 from prefect_gatehouse.cli.output import console, emit, gatehouse_command, plain, table
 
 if TYPE_CHECKING:
+    from prefect_gatehouse.evidence.questions import JobEvidence
     from prefect_gatehouse.ledger.jobs import JobClosed
     from prefect_gatehouse.ledger.projection import RunRow
     from prefect_gatehouse.ledger.store import Ledger
@@ -84,6 +85,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         recorded_plan,
         releases_in_words,
     )
+    from prefect_gatehouse.evidence.services import served_by
     from prefect_gatehouse.ledger.events import AnswerRefused, ReportWritten
     from prefect_gatehouse.run.holding import holding, why_stopped
     from prefect_gatehouse.run.reader import RunReader
@@ -95,6 +97,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         row, passed, plan = ledger.run(run_id), passages(ledger, run_id), recorded_plan(ledger, run_id)
         turned_back, released = re_identifications(ledger, run_id), releases_in_words(ledger, run_id)
         long_lived = long_lived_keys(ledger, run_id)
+        services = served_by(ledger, run_id)
         written = sorted({event.fact.path for event in ledger.facts(ReportWritten, run_id=run_id)})
         reader = RunReader(settings, ledger, run_id)
         receipts = (reader.chain.read("write_back", WriteBackReceipt), reader.chain.read("clean_up", CleanupReceipt))
@@ -123,10 +126,9 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
             print_plan(plan)
         for line in (*form, *(f"an answer did not count: {why}" for why in refused), *(f"break-glass: {use}" for use in long_lived)):
             _say(line)
-        for line in released:
-            _say(f"released by {line}")
-        for act in turned_back:
-            _say(f"re-identified: {act.in_words()}")
+        served = (f"service: {each.in_words()}" for each in services)
+        for line in (*(f"released by {each}" for each in released), *served, *(f"re-identified: {act.in_words()}" for act in turned_back)):
+            _say(line)
         for path in reports:
             _say(f"report: {path.as_uri()}" + ("" if path.exists() else " (not here: another machine's, or its retention has passed)"))
         for line in left_behind:
@@ -145,6 +147,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         "answers_refused": refused,
         "long_lived_keys": long_lived,
         "released": released,
+        "services": [each.as_dict() for each in services],
         "in_quarantine": stopped,
         "form": form,
         "attempts": attempts,
@@ -202,6 +205,10 @@ def _form(ledger: Ledger, row: RunRow | None) -> list[str]:
     return told
 
 
+def _kind(item: JobEvidence) -> str:
+    return "a service, " if item.requester_is_service else ""
+
+
 @click.argument("job_or_run")
 def _who(job_or_run: str, as_json: bool) -> None:
     """Say who submitted JOB_OR_RUN, from which environment, with which secret, under which ticket; each with its proof.
@@ -218,12 +225,13 @@ def _who(job_or_run: str, as_json: bool) -> None:
             proof = item.events
             rows = [
                 ("Job", f"{item.job} on {item.backend}, {item.submitted_at} [{proof['submitted']}]"),
-                ("Requester", f"{item.requester} ({item.requester_method} {item.requester_key}) [{proof['admitted']}]"),
+                ("Requester", f"{item.requester} ({_kind(item)}{item.requester_method} {item.requester_key}) [{proof['admitted']}]"),
                 ("Approved by", f"{', '.join(item.approvers)} [{proof['approved']}]"),
                 *((("Released by", f"{', '.join(item.released_by)} [{proof['released']}]"),) if item.released_by else ()),
                 ("Environment", f"{item.environment}, tenant {item.tenant} [{proof['submitted']}]"),
                 ("Secret", f"{f'{item.secret} {item.secret_version}'.rstrip()} [{proof['secret']}]"),
                 ("Ticket", f"{item.ticket} [{proof['admitted']}]"),
+                *(("Service", each.in_words()) for each in item.services),
                 *(("Break-glass", use) for use in item.long_lived_keys),
                 *(("Re-identified", act.in_words()) for act in item.re_identified),
                 ("Plan", item.plan_digest),

@@ -9,6 +9,7 @@ from typing import Any
 
 from prefect_gatehouse.errors import InputError, Tampered
 from prefect_gatehouse.evidence.approvals import RecordedConsent, approvals_of, missing_releases, releases_of
+from prefect_gatehouse.evidence.services import Served, served_by
 from prefect_gatehouse.ledger.events import (
     AttemptStarted,
     EndingDecided,
@@ -125,6 +126,7 @@ class JobEvidence:
     requester: str
     requester_method: str
     requester_key: str
+    requester_is_service: bool
     approvers: tuple[str, ...]
     released_by: tuple[str, ...]
     environment: str
@@ -136,11 +138,13 @@ class JobEvidence:
     events: Mapping[str, int]
     re_identified: tuple[RecordedReIdentification, ...]
     long_lived_keys: tuple[str, ...]
+    services: tuple[Served, ...]
     problems: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``."""
-        return {**asdict(self), "re_identified": [item.as_dict() for item in self.re_identified]}
+        listed = {"re_identified": [item.as_dict() for item in self.re_identified], "services": [item.as_dict() for item in self.services]}
+        return {**asdict(self), **listed}
 
 
 def re_identifications(ledger: Ledger, run_id: str) -> tuple[RecordedReIdentification, ...]:
@@ -197,7 +201,7 @@ def _note(fact: GateFact) -> str:
         return fact.message
     if isinstance(fact, GatePassed) and fact.gate == CredentialLease.gate:
         record = LeaseRecord.model_validate(fact.value)
-        return f"{record.purpose.value}: {record.block or 'none needed'}"
+        return f"{record.purpose.value}: {record.block or 'none needed'}" + (f", as {record.service}" if record.service else "")
     return ""
 
 
@@ -280,6 +284,7 @@ def _evidence(ledger: Ledger, job: Event[JobSubmitted]) -> JobEvidence:
         requester_key=admitted.requester.fingerprint,
         approvers=_names(proven),
         released_by=_names(released),
+        requester_is_service=admitted.requester.service,
         environment=job.fact.environment,
         tenant=admitted.manifest.tenant,
         ticket=admitted.manifest.ticket,
@@ -295,6 +300,7 @@ def _evidence(ledger: Ledger, job: Event[JobSubmitted]) -> JobEvidence:
         },
         re_identified=re_identifications(ledger, job.run_id),
         long_lived_keys=tuple(long_lived_keys(ledger, job.run_id)),
+        services=served_by(ledger, job.run_id),
         problems=tuple(_missing(ledger, job.run_id, len(proven), admitted.approvers_needed)),
     )
 

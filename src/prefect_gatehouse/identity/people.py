@@ -15,11 +15,12 @@ from typing import get_args
 from pydantic import AwareDatetime, Field, ValidationError
 
 from prefect_gatehouse.canonical import digest, sha256_bytes
-from prefect_gatehouse.errors import GatehouseError, InputError, StorageError, Tampered
+from prefect_gatehouse.errors import Denied, GatehouseError, InputError, StorageError, Tampered
 from prefect_gatehouse.files import replace_file
 from prefect_gatehouse.identity.allowed_signers import NotUnderstood, Signer, is_blank, read_line
 from prefect_gatehouse.identity.keys import parse_public
 from prefect_gatehouse.identity.requester import Requester
+from prefect_gatehouse.identity.services import Service, refuse_as_service
 from prefect_gatehouse.identity.totp import new_secret
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.value import Value
@@ -42,6 +43,13 @@ def _digest_of(files: dict[str, bytes]) -> str:
     return digest({name: sha256_bytes(content) for name, content in files.items()})
 
 
+class KeyAttested(Value):
+    """What was proven of a FIDO key when it was entered."""
+
+    root: str = Field(description="SHA-256 of the vendor's root certificate.")
+    aaguid: str = Field(description="Which model of authenticator made it.")
+
+
 class PersonKey(Value):
     """One public key of a person, and when it signs."""
 
@@ -49,6 +57,7 @@ class PersonKey(Value):
     fingerprint: str
     valid_after: AwareDatetime | None = None
     valid_before: AwareDatetime | None = None
+    attested: KeyAttested | None = Field(None, description="That a vendor's authenticator holds it, while the registry has that vendor's root.")
 
     def valid_at(self, moment: datetime) -> bool:
         """Whether it signed at a time; both ends count, as ssh-keygen has it."""
@@ -56,19 +65,36 @@ class PersonKey(Value):
 
 
 class Person(Value):
-    """A person (or a deployment's service principal), its roles and keys."""
+    """A person or a service, its roles and keys."""
 
     person: str
     roles: frozenset[Role]
     keys: tuple[PersonKey, ...] = ()
     totp: bool = False
     clearance: DataClass = Field(DataClass.PUBLIC, description="Highest class of data that the person may read.")
+    service: Service | None = Field(None, description="What it is named for where it is a service; None of a person.")
+
+    def may(self, role: Role | None) -> bool:
+        """Whether it may do what is a role's to do; asked here wherever somebody acts, so that a service decides nowhere.
+
+        Args:
+            role: The role; None for what people do for whom something else than a role of the registry speaks, such as signing policies.
+        """
+        if self.service is not None and role != "requester":
+            return False
+        return role is None or role in self.roles
 
 
 class _Entry(Value):
     roles: tuple[Role, ...]
     totp: bool = False
     clearance: DataClass = DataClass.PUBLIC
+    service: Service | None = None
+
+    def written(self) -> dict[str, object]:
+        """As ``people.json`` has it; a person's entry looks as it did before there were services, and so has the digest that was recorded."""
+        kind = {"service": self.service.model_dump(mode="json")} if self.service is not None else {}
+        return {"roles": self.roles, "totp": self.totp, "clearance": self.clearance, **kind}
 
 
 class AuthorityEntry(Value):
@@ -94,6 +120,8 @@ class _File(Value):
     people: dict[str, _Entry] = Field(default_factory=dict)
     authorities: dict[str, AuthorityEntry] = Field(default_factory=dict)
     providers: dict[str, ProviderEntry] = Field(default_factory=dict)
+    roots: dict[str, str] = Field(default_factory=dict, description="Vendors' certificates for FIDO keys, in PEM, by their SHA-256.")
+    attested: dict[str, KeyAttested] = Field(default_factory=dict, description="FIDO keys that were attested, by fingerprint.")
     revoked_keys: tuple[str, ...] = Field((), description="Keys that were somebody's: no certificate brings them back, whoever signed it.")
 
 
@@ -106,6 +134,8 @@ class Draft:
     providers: dict[str, ProviderEntry]
     lines: list[str]
     revoked_keys: set[str]
+    roots: dict[str, str]
+    attested: dict[str, KeyAttested]
 
     def signers(self) -> list[tuple[int, Signer]]:
         """Each line that says something, with its place."""
@@ -119,12 +149,16 @@ class Draft:
 
     def files(self) -> dict[str, bytes]:
         """Their content."""
-        people = {name: {"roles": entry.roles, "totp": entry.totp, "clearance": entry.clearance} for name, entry in sorted(self.entries.items())}
+        people = {name: entry.written() for name, entry in sorted(self.entries.items())}
         # A registry that has none is written as it always was, so that it has the digest that was recorded.
         whole: dict[str, object] = {"people": people}
         for name, known in (("authorities", self.authorities), ("providers", self.providers)):
             if known:
                 whole[name] = {each: entry.model_dump(mode="json") for each, entry in sorted(known.items())}
+        if self.roots:
+            whole["roots"] = dict(sorted(self.roots.items()))
+        if self.attested:
+            whole["attested"] = {each: found.model_dump() for each, found in sorted(self.attested.items())}
         if self.revoked_keys:
             whole["revoked_keys"] = sorted(self.revoked_keys)
         # Keys last when adding and first when revoking would both fail closed; a key without an entry is Tampered, a loud no.
@@ -176,6 +210,49 @@ def owner_among(people: Iterable[Person], fingerprint: str, at: datetime) -> Per
     return next((person for person in people if any(key.fingerprint == fingerprint and key.valid_at(at) for key in person.keys)), None)
 
 
+def _enter_key(
+    draft: Draft,
+    name: str,
+    kind_blob: tuple[str, str, str],
+    valid_after: datetime | None,
+    valid_before: datetime | None,
+    attested: KeyAttested | None,
+) -> None:
+    """Gives somebody a key, or other times to one of theirs.
+
+    Raises:
+        InputError: It is another's.
+    """
+    present = {signer.fingerprint: (place, signer) for place, signer in draft.signers()}
+    place, before_it = present.get(kind_blob[2], (None, None))
+    if before_it is not None and (before_it.person != name or before_it.authority):
+        raise InputError("this key is another person's", where="key", advice="one key belongs to one person; make a new one")
+    draft.revoked_keys.discard(kind_blob[2])
+    if attested is not None:
+        draft.attested[kind_blob[2]] = attested
+    if place is None or before_it is None:
+        draft.lines.append(line_of(Signer(name, *kind_blob, valid_after, valid_before)))
+    elif valid_after or valid_before:
+        after, before = valid_after or before_it.valid_after, valid_before or before_it.valid_before
+        draft.lines[place] = line_of(Signer(name, *kind_blob, after, before))
+
+
+def refuse_service(owner: Person | None, what: str, where: str) -> None:
+    """Stops an act of people that a service's key would sign.
+
+    Args:
+        owner: Whose the key is.
+        what: What people do, as in "policies are signed".
+        where: The key's file.
+
+    Raises:
+        Denied: It is a service's.
+    """
+    if owner is not None and owner.service is not None:
+        advice = "sign with your own key (GATEHOUSE_IDENTITY)"
+        raise Denied(f"{what} by people, and this key is the service {owner.person}'s", where=where, advice=advice)
+
+
 class People:
     """The registry in a folder: ``allowed_signers``, ``people.json``, ``totp/<person>``.
 
@@ -192,7 +269,12 @@ class People:
         Raises:
             Tampered: A file of the registry can't be understood.
         """
-        entries = self._entries()
+        content = self._read_people()
+        entries = dict(content.people)
+        attested = {mark: found for mark, found in content.attested.items() if found.root in content.roots}
+        for each, entry in entries.items():
+            if entry.service is not None and (entry.totp or set(entry.roles) - {"requester"}):
+                raise Tampered(f"the registry gives the service {each} what only people have", where="people.json", advice="restore the file")
         keys: dict[str, list[PersonKey]] = {name: [] for name in entries}
         owners: dict[str, str] = {}
         for number, signer in self._signers():
@@ -209,10 +291,18 @@ class People:
                 fingerprint=signer.fingerprint,
                 valid_after=signer.valid_after,
                 valid_before=signer.valid_before,
+                attested=attested.get(signer.fingerprint),
             )
             keys[name].append(key)
         return tuple(
-            Person(person=name, roles=frozenset(entry.roles), keys=tuple(keys[name]), totp=entry.totp, clearance=entry.clearance)
+            Person(
+                person=name,
+                roles=frozenset(entry.roles),
+                keys=tuple(keys[name]),
+                totp=entry.totp,
+                clearance=entry.clearance,
+                service=entry.service,
+            )
             for name, entry in sorted(entries.items())
         )
 
@@ -262,9 +352,11 @@ class People:
         clearance: DataClass | None = None,
         valid_after: datetime | None = None,
         valid_before: datetime | None = None,
+        service: Service | None = None,
+        attested: KeyAttested | None = None,
         told: Told = nobody,
     ) -> str | None:
-        """Adds a person, or keys and roles to one who is there.
+        """Adds a person, or keys and roles to one who is there; or a service, or keys and duties to one that is there.
 
         Args:
             person: Identifier such as an e-mail address.
@@ -274,41 +366,42 @@ class People:
             clearance: Highest class of data that the person may read from now on; as before unless given, public for somebody new.
             valid_after: Aware time from which the key signs; as before unless given, at once for a new one.
             valid_before: Aware time until which it signs; as before unless given, for ever for a new one.
+            service: What it is named for, where a service is added; None for a person.
+            attested: What was proven of the key by its authenticator; as before unless given.
             told: Called with the registry's digests before and behind the change, before anything is written.
 
         Returns:
             The new shared secret, where one was made.
 
         Raises:
-            InputError: The identifier or key is malformed, the key is another person's, or its times are none.
+            InputError: The identifier or key is malformed, the key is another's, or its times are none; a service is given what only people
+                have, or the other kind has the name.
         """
         name = identifier(person)
         if not roles <= set(ROLES):
             raise InputError("there is no such role", where="role", advice=f"use {', '.join(ROLES)}")
+        if service is not None:
+            refuse_as_service(roles, totp=totp)
         kind_blob = parse_public(key) if key is not None else None
         if kind_blob is None and (valid_after or valid_before):
             raise InputError("a time is a key's, and none is given", where="key", advice="give the .pub file")
         with self._locked():
             self.all()  # nothing is added to what is not understood
             draft = self._draft()
-            entries, lines = draft.entries, draft.lines
-            if kind_blob is not None:
-                present = {signer.fingerprint: (place, signer) for place, signer in draft.signers()}
-                place, before_it = present.get(kind_blob[2], (None, None))
-                if before_it is not None and (before_it.person != name or before_it.authority):
-                    raise InputError("this key is another person's", where="key", advice="one key belongs to one person; make a new one")
-                draft.revoked_keys.discard(kind_blob[2])
-                if place is None or before_it is None:
-                    lines.append(line_of(Signer(name, *kind_blob, valid_after, valid_before)))
-                elif valid_after or valid_before:
-                    after, before = valid_after or before_it.valid_after, valid_before or before_it.valid_before
-                    lines[place] = line_of(Signer(name, *kind_blob, after, before))
+            entries = draft.entries
             entry = entries.get(name)
+            if entry is not None and (entry.service is None) != (service is None):
+                one, other = ("person", "service") if service is not None else ("service", "person")
+                raise InputError(f"this name is a {one}'s, and a {other} is somebody else", where=one, advice="give another name")
+            if kind_blob is not None:
+                _enter_key(draft, name, kind_blob, valid_after, valid_before, attested)
             known_roles = set(entry.roles) if entry else set()
             had_totp = entry is not None and entry.totp
             secret = new_secret() if totp and not had_totp else None
             kept = entry.clearance if entry is not None else DataClass.PUBLIC
-            entries[name] = _Entry(roles=tuple(sorted(known_roles | roles)), totp=totp or had_totp, clearance=clearance or kept)
+            named = service.joined(entry.service if entry is not None else None) if service is not None else None
+            all_roles = tuple(sorted(known_roles | roles))
+            entries[name] = _Entry(roles=all_roles, totp=totp or had_totp, clearance=clearance or kept, service=named)
             files = draft.files()
             told(self.digest(), _digest_of(files))
             if secret is not None:
@@ -336,6 +429,7 @@ class People:
             draft = self._draft()
             draft.lines = [line for line in draft.lines if (signer := _signer(line)) is None or signer.fingerprint not in gone]
             draft.revoked_keys |= gone
+            draft.attested = {mark: found for mark, found in draft.attested.items() if mark not in gone}
             if fingerprint is None:
                 draft.entries.pop(known.person)
                 draft.forget(known.person)
@@ -376,6 +470,14 @@ class People:
         """Fingerprints of keys that were taken away from people and not given to anybody since."""
         return frozenset(self._read_people().revoked_keys)
 
+    def roots(self) -> Mapping[str, str]:
+        """Vendors' certificates for FIDO keys, in PEM, by their SHA-256."""
+        return self._read_people().roots
+
+    def is_attested(self, fingerprint: str) -> bool:
+        """Whether a key of the registry was attested by an authenticator whose vendor's root the registry still has."""
+        return any(key.fingerprint == fingerprint and key.attested is not None for person in self.all() for key in person.keys)
+
     def provider_entries(self) -> Mapping[str, ProviderEntry]:
         """The identity providers, by issuer."""
         return self._read_people().providers
@@ -403,10 +505,15 @@ class People:
 
     def _draft(self) -> Draft:
         content = self._read_people()
-        return Draft(dict(content.people), dict(content.authorities), dict(content.providers), self._lines(), set(content.revoked_keys))
-
-    def _entries(self) -> dict[str, _Entry]:
-        return dict(self._read_people().people)
+        return Draft(
+            entries=dict(content.people),
+            authorities=dict(content.authorities),
+            providers=dict(content.providers),
+            lines=self._lines(),
+            revoked_keys=set(content.revoked_keys),
+            roots=dict(content.roots),
+            attested=dict(content.attested),
+        )
 
     def _read_people(self) -> _File:
         content = self._read("people.json")

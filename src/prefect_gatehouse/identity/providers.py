@@ -102,6 +102,8 @@ def link(people: People, person: str, issuer: str, subject: str, told: Told = no
         entry = _entry(draft, issuer)
         if person not in draft.entries:
             raise InputError("there is no such person", where="person", advice="run: gatehouse people list")
+        if draft.entries[person].service is not None:
+            raise InputError("a service signs in at no provider", where="person", advice="give it a key or a certificate")
         if entry.subjects.get(subject, person) != person:
             raise InputError("this subject is another person", where="subject", advice="unlink it first")
         others = {each: whose for each, whose in entry.subjects.items() if whose != person}

@@ -110,14 +110,16 @@ def verify_request(
     if owner is None:
         advice = f"have the registry's keeper add the owner of {key.fingerprint}: gatehouse people add, --role requester and --key with its .pub file"
         raise Denied("the request's key belongs to nobody in the registry", where="request", advice=advice)
-    if "requester" not in owner.roles:
-        advice = f"have the registry's keeper run: gatehouse people add {owner.person} --role requester"
+    if not owner.may("requester"):
+        command = "people add" if owner.service is None else "people service add"
+        advice = f"have the registry's keeper run: gatehouse {command} {owner.person} --role requester"
         raise Denied("the person who signed has not the role requester", where="request", advice=advice)
     return Requester(
         person=owner.person,
         method="ssh-fido" if key.fido and key.user_present and key.user_verified else "ssh",
         fingerprint=key.fingerprint,
         request_id=statement.request_id,
+        service=owner.service is not None,
     )
 
 
@@ -133,4 +135,10 @@ def _by_certificate(key: sshsig.VerifiedKey, request: SignedRequest, people: Peo
     if not proven.may("requester"):
         advice = f"the registry's keeper gives it, and so does a group of the certificate's authority: gatehouse people add {proven.person.person}"
         raise Denied("the person who signed has not the role requester", where="request", advice=f"{advice} --role requester")
-    return Requester(person=proven.person.person, method="ssh-certificate", fingerprint=proven.fingerprint, request_id=statement.request_id)
+    return Requester(
+        person=proven.person.person,
+        method="ssh-certificate",
+        fingerprint=proven.fingerprint,
+        request_id=statement.request_id,
+        service=proven.person.service is not None,
+    )

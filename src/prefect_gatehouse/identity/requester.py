@@ -20,7 +20,15 @@ class Requester(Value):
     method: Literal["ssh", "ssh-certificate", "ssh-fido", "unverified"]
     fingerprint: str = Field("", description="SHA256 fingerprint of the key that signed.")
     request_id: str = ""
+    service: bool = Field(False, description="Whether it is a service: who had it sign is not proven, and may be anybody who can start it.")
     clearance: DataClass = Field(DataClass.PUBLIC, description="Highest class that they might read when the run was admitted.")
+
+    @property
+    def in_words(self) -> str:
+        """By whom, and what that proves."""
+        if self.method == NOBODY:
+            return "unverified: nobody signed the request"
+        return f"{self.person} ({self.method}{', a service' if self.service else ''})"
 
     @property
     def signed_by(self) -> str:

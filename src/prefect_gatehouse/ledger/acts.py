@@ -42,7 +42,7 @@ class SignedAct(Fact):
 RegistryAct = Literal[
     "add-person", "revoke-person", "revoke-key", "accept-registry",
     "add-authority", "remove-authority", "revoke-certificate",
-    "add-provider", "remove-provider", "add-subject", "remove-subject",
+    "add-provider", "remove-provider", "add-subject", "remove-subject", "add-service", "add-root", "remove-root",
 ]  # fmt: skip
 
 
@@ -53,6 +53,8 @@ class PeopleChanged(SignedAct):
     words = "registry's change"
     named_by = "change"
     unsigned = True
+    by_registrar: ClassVar[bool] = True
+    """Whether one signature of a registrar takes it into the signed bundle that stands; otherwise it waits for the next version."""
     person: str = Field("", description="Who did it, where the key that signed is somebody's in the registry before it.")
     key: str = Field("", description="Fingerprint of the key that signed; empty where nobody signed.")
     signature: str = ""
@@ -84,10 +86,38 @@ class PeopleChanged(SignedAct):
         return self.action.startswith(("revoke-", "remove-"))
 
 
+class KeyAttestedAct(PeopleChanged):
+    """Somebody added a person's FIDO key with the word of the authenticator that holds it."""
+
+    kind = "key-attested"
+    root: Digest = Field(description="Of the vendor's root certificate that it led to.")
+    aaguid: str = Field(description="Which model of authenticator.")
+    attestation: Digest = Field(description="Of the file that was checked.")
+    challenge: Digest = Field(description="Of what the authenticator was asked.")
+
+
+class RootChanged(PeopleChanged):
+    """Somebody changed whose authenticators are believed; ``root`` is the certificate's fingerprint."""
+
+    kind = "root-changed"
+    by_registrar = False
+    root: Digest
+
+
+class ServiceChanged(PeopleChanged):
+    """Somebody added a service, or gave one more; it is revoked as people are."""
+
+    kind = "service-changed"
+    duties: tuple[str, ...] = Field((), description="That it was named for.")
+    tenants: tuple[str, ...] = Field((), description="Whose.")
+    blocks: tuple[str, ...] = Field((), description="Patterns of what it may fetch.")
+
+
 class AuthorityChanged(PeopleChanged):
     """Somebody changed whose certificates prove people; ``fingerprint`` is the authority's key."""
 
     kind = "authority-changed"
+    by_registrar = False
     names: str = Field("", description="Patterns of those whom its certificates may name.")
     groups: dict[str, tuple[str, ...]] = Field(default_factory=dict, description="Principals that are groups, with their roles.")
     serial: int | None = Field(None, description="Of the certificate that was revoked.")
@@ -98,6 +128,7 @@ class IdentityProviderChanged(PeopleChanged):
     """Somebody changed whose ID tokens prove people, or who is who there."""
 
     kind = "identity-provider-changed"
+    by_registrar = False
     issuer: str = ""
     audience: str = ""
     jwks: Digest | Literal[""] = Field("", description="Of the keys that the registry holds; empty where the issuer is asked.")

@@ -19,6 +19,7 @@ from prefect_gatehouse.ledger.acts import (
     ExceptionReviewed,
     ExceptionRevoked,
     IdentityProviderChanged,
+    KeyAttestedAct,
     PeopleChanged,
     PolicyAccepted,
     PolicySigned,
@@ -28,6 +29,8 @@ from prefect_gatehouse.ledger.acts import (
     QuarantineImposed,
     QuarantineReleased,
     ReviewWithdrawn,
+    RootChanged,
+    ServiceChanged,
     WorkloadPromoted,
 )
 from prefect_gatehouse.ledger.fact import Fact, UnknownFact
@@ -534,7 +537,8 @@ KINDS: Mapping[str, type[Fact]] = {
         AttemptStarted, RunAdmitted, GateEntered, GatePassed, GateFailed, RunSuspended, RunQueued,
         RunInterrupted, RunRescheduled, EndingDecided, RunEnded,
         PolicyDecided, PolicyDenied, TicketChecked, ApprovalAsked, ApprovalReminded, FormDiffered, ApprovalGiven, ApprovalRejected, AnswerRefused,
-        ReleaseAsked, ReleaseGiven, ReleaseRejected, LongLivedKeyUsed, AuthorityChanged, IdentityProviderChanged,
+        ReleaseAsked, ReleaseGiven, ReleaseRejected, LongLivedKeyUsed, AuthorityChanged, IdentityProviderChanged, ServiceChanged,
+        KeyAttestedAct, RootChanged,
         LeaseNotRevoked, WorkersReadKeys, WorkloadRan, ReIdentified, KeyRotationDecided, KeysRotated,
         SubmissionIntended, JobSubmitted, SubmissionRefused, SubmissionAmbiguous, JobSettled, ResultReused,
         JobClosed, JobLeft, JobGone, JobUnknown, ProviderAsked, BackendPassedOver,

@@ -126,6 +126,7 @@ class ProviderAsked(Fact):
     block: str
     secret_version: str = Field("", description="At its store, where the store has versions.")
     lease: str
+    service: str = Field("", description="As which it was fetched; empty where the installation names none.")
     jobs: int = Field(ge=0, description="How many it was asked about; none where only its figures were wanted.")
 
 

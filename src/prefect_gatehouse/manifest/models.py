@@ -134,6 +134,7 @@ class Purpose(StrEnum):
     PREFLIGHT = "preflight"
     TOKENISE = "tokenise"
     SUBMIT = "submit"
+    RETRIEVE = "retrieve"
     RE_IDENTIFY = "re_identify"
     WRITE_BACK = "write_back"
 
@@ -148,6 +149,9 @@ class Credentials(Strict):
     )
     tokenise: BlockReference | None = Field(None, description="Root keys of the tokens: 32 bytes as base64 or hex, or a keyring in JSON.")
     submit: BlockReference | None = Field(None, description="Sign-in at the quantum provider; none for local simulators.")
+    retrieve: BlockReference | None = Field(
+        None, description="Sign-in at the quantum provider that reads results and need not be able to make jobs; submit's unless set."
+    )
     re_identify: BlockReference | None = Field(None, description="Root key that turns reversible tokens back.")
     write_back: BlockReference | None = Field(None, description="SQLAlchemy URL of the target database.")
 
@@ -275,5 +279,7 @@ class Manifest(Strict):
             yield ("credentials",), "data.source is not a file but credentials.read_source names no block"
         if isinstance(self.data.columns.get(self.output.key), Tokenise) and self.credentials.re_identify is None:
             yield ("credentials",), "output.key is a token but credentials.re_identify names no block"
+        if self.credentials.retrieve is not None and self.credentials.submit is None:
+            yield ("credentials", "retrieve"), "credentials.retrieve reads results of jobs, and credentials.submit names no block that makes them"
         if self.credentials.write_back is None:
             yield ("credentials",), "credentials.write_back names no block"

@@ -74,6 +74,9 @@ def _signers(settings: Settings, manifest: BundleManifest) -> list[PolicySigner]
     for role, persons in manifest.change_policy.items():
         for name in persons:
             known = people.get(name)
+            if known is not None and known.service is not None:
+                where = f"{settings.bundle_file()}: change_policy.{role}"
+                raise InputError(f"{name} is a service, and people sign policies", where=where, advice="name a person")
             if known is None or not known.keys:
                 add = f"gatehouse people add {name} --role auditor --key FILE.pub"
                 raise InputError(f"{name} has no key in the registry", where=f"{settings.bundle_file()}: change_policy.{role}", advice=f"run: {add}")

@@ -65,6 +65,8 @@ def grant(settings: Settings, ledger: Ledger, wanted: Wanted) -> Event[Exception
     owner = People(settings.people_folder()).get(identifier(wanted.owner))
     if owner is None:
         raise InputError("the owner is not in the registry of people", where="--owner", advice="run: gatehouse people list")
+    if owner.service is not None:
+        raise InputError("the owner is a service, and a person answers for an exception", where="--owner", advice="name a person")
     statement = {
         "action": "grant-exception",
         "exception": str(uuid.uuid4()),

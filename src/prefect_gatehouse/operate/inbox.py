@@ -89,7 +89,9 @@ def _stopped(held: Quarantines, row: RunRow, matter: Matter) -> list[str]:
 def _why_not(person: Person | None, plan: Plan, now: Standing, barred_here: Collection[str]) -> str:
     if person is None:
         return "your key is nobody's in the registry"
-    if "approver" not in person.roles:
+    if person.service is not None:
+        return "your key is a service's, and only people decide"
+    if not person.may("approver"):
         return "you have not the role approver"
     if plan.admitted.requester.person == person.person:
         return "you asked for it"

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 from prefect_gatehouse.canonical import Json, canonical
 from prefect_gatehouse.identity import sshsig
-from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.people import People, refuse_service
 from prefect_gatehouse.ledger.events import GatePassed, KeyRotationDecided, KeysRotated
 from prefect_gatehouse.ledger.store import LEDGER, Ledger
 from prefect_gatehouse.manifest.models import Purpose
@@ -107,6 +107,7 @@ def decide(settings: Settings, ledger: Ledger, block: str, before: int, after: i
     signature = sshsig.sign(settings.identity_key(), message)
     key = sshsig.verify(signature, message).fingerprint
     owner = People(settings.people_folder()).owner_of(key)
+    refuse_service(owner, "keys are rotated", str(settings.identity_key()))
     person = owner.person if owner is not None else "unverified"
     decided = KeyRotationDecided.model_validate({**statement, "person": person, "key": key, "signature": signature})
     with ledger.transaction() as tx:

@@ -6,13 +6,23 @@ import socket
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 
-from prefect_gatehouse.canonical import Json, canonical
+from prefect_gatehouse.canonical import Json, canonical, sha256_bytes
 from prefect_gatehouse.errors import Denied, InputError, Tampered
 from prefect_gatehouse.identity import authorities, sshsig
 from prefect_gatehouse.identity.keys import fingerprint
-from prefect_gatehouse.identity.people import People, Told, identifier
-from prefect_gatehouse.ledger.acts import AuthorityChanged, IdentityProviderChanged, PeopleChanged, SignedAct
+from prefect_gatehouse.identity.people import Draft, KeyAttested, People, Told, identifier, refuse_service
+from prefect_gatehouse.identity.services import Service
+from prefect_gatehouse.ledger.acts import (
+    AuthorityChanged,
+    IdentityProviderChanged,
+    KeyAttestedAct,
+    PeopleChanged,
+    RootChanged,
+    ServiceChanged,
+    SignedAct,
+)
 from prefect_gatehouse.ledger.store import LEDGER, Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate.budgets import line_of
@@ -55,15 +65,17 @@ class Registrar:
         clearance: DataClass | None = None,
         valid_after: datetime | None = None,
         valid_before: datetime | None = None,
+        attestation: tuple[bytes, bytes] | None = None,
     ) -> str | None:
-        """As ``People.add``.
+        """As ``People.add``; with an attestation of the key and the challenge that it was made for.
 
         Raises:
-            InputError: As there.
+            InputError: As there; or the attestation proves nothing of the key.
             Tampered: The registry is not as its last recorded change left it.
             Denied: A bundle of policies stands, which covers the registry, and the caller is nobody who may extend it.
         """
         require_as_recorded(self._settings, self._ledger, self.people)
+        self._refuse_of_other_kind(key, "add-service")
         told: dict[str, Json] = {
             "action": "add-person",
             "whom": identifier(person),
@@ -74,6 +86,11 @@ class Registrar:
             "valid_after": valid_after.isoformat() if valid_after else "",
             "valid_before": valid_before.isoformat() if valid_before else "",
         }
+        attested: KeyAttested | None = None
+        kind: type[PeopleChanged] = PeopleChanged
+        if attestation is not None and key is not None:
+            attested, kind = self._attested(key, *attestation), KeyAttestedAct
+            told |= {**attested.model_dump(), "attestation": sha256_bytes(attestation[0]), "challenge": sha256_bytes(attestation[1])}
         return self.people.add(
             person,
             key=key,
@@ -82,8 +99,108 @@ class Registrar:
             clearance=clearance,
             valid_after=valid_after,
             valid_before=valid_before,
-            told=self._tell(told),
+            attested=attested,
+            told=self._tell(told, kind),
         )
+
+    def _attested(self, key: str, attestation: bytes, challenge: bytes) -> KeyAttested:
+        from prefect_gatehouse.identity.attestation import check_attestation, read_roots
+
+        roots = [each for pem in self.people.roots().values() for each in read_roots(pem.encode())]
+        found = check_attestation(key, attestation, challenge, roots, datetime.now(UTC))
+        return KeyAttested(root=found.root, aaguid=found.aaguid)
+
+    def add_roots(self, pem: bytes) -> list[str]:
+        """Adds vendors' certificates, to which attestations of FIDO keys may lead.
+
+        Returns:
+            Their fingerprints.
+
+        Raises:
+            InputError: They are none.
+            Tampered: The registry is not as its last recorded change left it.
+            Denied: A bundle of policies stands, and this is not made for its next version.
+        """
+        from prefect_gatehouse.identity.attestation import fingerprint_of, pem_of, read_roots
+
+        require_as_recorded(self._settings, self._ledger, self.people)
+        found = {fingerprint_of(each): pem_of(each) for each in read_roots(pem)}
+        for mark, text in found.items():
+            self.people.edit(partial(_enter_root, mark, text), self._tell({"action": "add-root", "root": mark}, RootChanged))
+        return list(found)
+
+    def remove_root(self, mark: str) -> None:
+        """Takes a vendor's certificate away: what led to it is attested no more; also where the registry was edited by hand.
+
+        Raises:
+            InputError: There is no such root.
+        """
+
+        def change(draft: Draft) -> None:
+            if draft.roots.pop(mark, None) is None:
+                raise InputError("the registry has no such root", where="ROOT", advice="run: gatehouse people root list")
+
+        self.people.edit(change, self._tell({"action": "remove-root", "root": mark}, RootChanged))
+
+    def add_service(
+        self,
+        name: str,
+        service: Service,
+        *,
+        key: str | None,
+        roles: frozenset[Role],
+        clearance: DataClass | None = None,
+        valid_after: datetime | None = None,
+        valid_before: datetime | None = None,
+    ) -> None:
+        """As ``People.add`` of a service.
+
+        Raises:
+            InputError: As there; or nothing is given that a service could do; or the key was a person's.
+            Tampered: The registry is not as its last recorded change left it.
+            Denied: A bundle of policies stands, which covers the registry, and the caller is nobody who may extend it.
+        """
+        if not service.duties and not roles and self.people.get(name) is None:
+            advice = "--role requester for one that signs requests, or --duty, --tenant and --block for one that fetches"
+            raise InputError("the service is named for nothing", where="service", advice=advice)
+        require_as_recorded(self._settings, self._ledger, self.people)
+        self._refuse_of_other_kind(key, "add-person")
+        told: dict[str, Json] = {
+            "action": "add-service",
+            "whom": identifier(name),
+            "roles": sorted(roles),
+            "clearance": str(clearance or ""),
+            "fingerprint": fingerprint(key) if key is not None else "",
+            "valid_after": valid_after.isoformat() if valid_after else "",
+            "valid_before": valid_before.isoformat() if valid_before else "",
+            "duties": list(service.duties),
+            "tenants": list(service.tenants),
+            "blocks": list(service.blocks),
+        }
+        self.people.add(
+            name,
+            key=key,
+            roles=roles,
+            clearance=clearance,
+            valid_after=valid_after,
+            valid_before=valid_before,
+            service=service,
+            told=self._tell(told, ServiceChanged),
+        )
+
+    def _refuse_of_other_kind(self, key: str | None, other: str) -> None:
+        """Stops a key that was ever the other kind's: who had it may have it still, and would be a person and a service at once.
+
+        Raises:
+            InputError: It was.
+        """
+        if key is None:
+            return
+        mark, kind = fingerprint(key), "person" if other == "add-person" else "service"
+        for event in changes(self._settings, self._ledger):
+            if event.fact.action == other and event.fact.fingerprint == mark:
+                advice = "a key is a person's or a service's for good; make a new one"
+                raise InputError(f"this key is, or was, the {kind} {event.fact.whom}'s", where="key", advice=advice)
 
     def revoke(self, person: str, key: str | None) -> None:
         """As ``People.revoke``; also where the registry was edited by hand, which goes on to be noticed.
@@ -195,6 +312,10 @@ class Registrar:
         return tell
 
 
+def _enter_root(mark: str, pem: str, draft: Draft) -> None:
+    draft.roots[mark] = pem
+
+
 def signed_if_possible(settings: Settings, fact: SignedAct) -> dict[str, str]:
     """Person, key and signature of an act; nothing where the caller has no key, as nobody has who enters the first."""
     message = canonical(fact.statement)
@@ -204,6 +325,7 @@ def signed_if_possible(settings: Settings, fact: SignedAct) -> dict[str, str]:
         return {}
     mark = sshsig.verify(signature, message).fingerprint  # of what signed, whatever lies beside it
     owner = People(settings.people_folder()).owner_of(mark)
+    refuse_service(owner, "the registry and the first bundle are changed", str(settings.identity_key()))
     return {"person": owner.person if owner is not None else "", "key": mark, "signature": signature}
 
 
@@ -218,7 +340,7 @@ def _refuse_unsigned(bundles: Bundles, fact: PeopleChanged) -> None:
     current = bundles.current
     assert current is not None  # without one everybody may
     who = [each for each in bundles.registrars if each != fact.whom]
-    if fact.kind == PeopleChanged.kind:
+    if fact.by_registrar:
         advice = f"have it made by {' or '.join(who) or 'nobody: no signer is left'} with their own key (GATEHOUSE_IDENTITY)"
     else:
         advice = "make it with --next-version and have every role sign that; until they have, no run above the prototype tier goes on"

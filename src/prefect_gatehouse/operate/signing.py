@@ -9,7 +9,7 @@ from typing import TypeVar
 from prefect_gatehouse.canonical import Json, canonical
 from prefect_gatehouse.errors import Denied, GatehouseError, Tampered
 from prefect_gatehouse.identity import sshsig
-from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.people import People, refuse_service
 from prefect_gatehouse.ledger.acts import QuarantineImposed, SignedAct
 from prefect_gatehouse.ledger.seal import seal_home
 from prefect_gatehouse.ledger.store import LEDGER, Event, Ledger
@@ -83,7 +83,8 @@ def _signed(settings: Settings, statement: Mapping[str, Json], what: str, role: 
     if owner is None and role is None:
         advice = "sign with a key of yours that the registry has (GATEHOUSE_IDENTITY), or have it added: gatehouse people add"
         raise Denied(f"{what} by somebody in the registry, and this key is nobody's", where=where, advice=advice)
-    if owner is None or (role is not None and role not in owner.roles):
+    refuse_service(owner, what, where)
+    if owner is None or not owner.may(role):
         may = "who may approve" if role == "approver" else f"with the role {role}"
         whose = "who may" if role == "approver" else may
         advice = f"ask one of them, or be registered as one: gatehouse people add NAME --role {role} --key FILE.pub"

@@ -87,7 +87,9 @@ class Signatories:
         if not is_original(event) or not is_signed(fact):
             return "it is not signed, or not what was signed"
         owner = owner_among(self.everybody, fact.key, event.when)
-        if owner is None or owner.person != fact.person or (fact.role is not None and fact.role not in owner.roles):
+        if owner is None or owner.person != fact.person or not owner.may(fact.role):
+            if owner is not None and owner.service is not None:
+                return "its key is a service's, and people sign"
             whose = "somebody" if fact.role is None else f"{'an' if fact.role == 'approver' else 'a'} {fact.role}"
             return f"its key is not {whose}'s of that name"
         return "its person or key was revoked since" if revoked_since(self._revocations, event.seq, fact.person, fact.key, self._environment) else ""

@@ -148,7 +148,7 @@ class Bundles:
         if current is None:
             return True
         # An authority, a provider or who is who there could make its adder somebody else: that takes every role, in the next version.
-        if not is_signed(change) or change.whom == change.person or (change.gives and change.kind != PeopleChanged.kind):
+        if not is_signed(change) or change.whom == change.person or (change.gives and not change.by_registrar):
             return False
         roles = set(current.bundle.change_people)
         mine = [each for each in current.bundle.signers if (each.person, each.key) == (change.person, change.key) and each.role in roles]

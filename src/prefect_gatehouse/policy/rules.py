@@ -20,6 +20,7 @@ class TierRules(Value):
     unverified_requests: bool
     unverified_class: DataClass = Field(DataClass.PUBLIC, description="Highest class that a request which nobody signed may read.")
     unverified_alone: DataClass = Field(DataClass.PUBLIC, description="Highest class of such a run for which one approval is enough; above it two.")
+    service_alone: DataClass = Field(DataClass.PUBLIC, description="Highest class of a service's run for which one approval is enough; above it two.")
     highest_class: DataClass
     backends: tuple[str, ...]
     approval_window_seconds: int = Field(ge=60)
@@ -54,6 +55,9 @@ class TierRules(Value):
     approval_age_seconds: int = Field(7 * 86_400, ge=60, description="How old an approval may be when something is submitted under it.")
     long_lived_keys: Literal["allowed", "reported", "refused"] = Field(
         "allowed", description="What comes of a signature with a key of a file that has no certificate."
+    )
+    attested_keys: Literal["required", "optional"] = Field(
+        "optional", description="Whether a FIDO key counts as one only where its vendor's authenticator has attested it."
     )
     proof_life_seconds: int = Field(86_400, ge=60, description="Longest that a certificate may be good for that somebody signs with.")
     write_back_approvers: int = Field(0, ge=0, description="How many people, none of whom approved the plan, have to release what is written back.")

@@ -27,6 +27,7 @@ class _Tier(Strict):
     unverified_requests: bool
     unverified_class: DataClass = DataClass.PUBLIC
     unverified_alone: DataClass = DataClass.PUBLIC
+    service_alone: DataClass = DataClass.PUBLIC
     highest_class: DataClass
     backends: Annotated[tuple[BackendName, ...], Field(min_length=1)]
     approval_window: _Window
@@ -59,6 +60,7 @@ class _Tier(Strict):
     request_age: _Window = timedelta(minutes=10)
     approval_age: _Window = timedelta(days=7)
     long_lived_keys: Literal["allowed", "reported", "refused"] = "reported"
+    attested_keys: Literal["required", "optional"] = "optional"
     proof_life: _Window = timedelta(days=1)
     write_back_approvers: Annotated[int, Field(ge=0, le=20)] = 0
 
@@ -94,6 +96,7 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             unverified_requests=tier.unverified_requests,
             unverified_class=tier.unverified_class,
             unverified_alone=tier.unverified_alone,
+            service_alone=tier.service_alone,
             highest_class=tier.highest_class,
             backends=tier.backends,
             approval_window_seconds=int(tier.approval_window.total_seconds()),
@@ -123,6 +126,7 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
             request_age_seconds=int(tier.request_age.total_seconds()),
             approval_age_seconds=int(tier.approval_age.total_seconds()),
             long_lived_keys=tier.long_lived_keys,
+            attested_keys=tier.attested_keys,
             proof_life_seconds=int(tier.proof_life.total_seconds()),
             write_back_approvers=tier.write_back_approvers,
         )
@@ -164,6 +168,17 @@ def refuse_long_lived(method: str, tier: TierRules, where: str) -> None:
     if method == "ssh" and tier.long_lived_keys == "refused":
         advice = "sign with a certificate that ends by itself, KEY-cert.pub beside the key"
         raise Denied(f"the tier {tier.name} takes no signature of a long-lived key", where=where, advice=advice)
+
+
+def is_like_a_file(method: str, attested: bool, tier: TierRules) -> bool:
+    """Whether a FIDO key counts as a key of a file: nobody has attested it, and the tier wants to know that no software plays the authenticator.
+
+    Args:
+        method: What its signature would prove.
+        attested: Whether its vendor's authenticator has.
+        tier: The tier.
+    """
+    return method == "ssh-fido" and not attested and tier.attested_keys == "required"
 
 
 def is_reported(method: str, tier: TierRules) -> bool:

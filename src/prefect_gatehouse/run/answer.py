@@ -17,7 +17,7 @@ from prefect_gatehouse.identity.people import People, Person
 from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.identity.statement import Statement
 from prefect_gatehouse.policy.rules import RunClasses, TierRules
-from prefect_gatehouse.policy.tiers import refuse_long_lived
+from prefect_gatehouse.policy.tiers import is_like_a_file, refuse_long_lived
 from prefect_gatehouse.value import Value
 from prefect_gatehouse.vocabulary import Method, ProofKind
 
@@ -135,7 +135,7 @@ def authenticate(answer: Answer, statement: Statement, people: People, used_totp
     """
     kind = kind_of(answer)
     if kind == "code" and (named := people.get(answer.approver)) is not None:
-        _require_role(named, "approver" in named.roles)  # nobody else is told whether a code is right
+        _require_role(named, named.may("approver"))  # nobody else is told whether a code is right
     claim = Claim(answer.approver, answer.proof, statement.message(), answer.decision, now, used_totp_steps)
     proven = proven_approver(kind, claim, people)
     return CheckedAnswer(proven.person.person, proven.method, answer.decision, proven.fingerprint, proven.totp_step, proven.life, proven.key)
@@ -150,6 +150,11 @@ def proven_approver(kind: ProofKind, claim: Claim, people: People) -> Proven:
     proven = METHODS[kind].prove(claim, people)
     _require_role(proven.person, proven.may("approver"))
     return proven
+
+
+def in_tier(method: Method, fingerprint: str, people: People, tier: TierRules) -> Method:
+    """What a method is worth in a tier: a FIDO key that nobody has attested may be a file, and counts as one where the tier asks for it."""
+    return "ssh" if is_like_a_file(method, people.is_attested(fingerprint), tier) else method
 
 
 def require_allowed(checked: CheckedAnswer, *, requester: Requester, tier: TierRules, classes: RunClasses, people: People) -> None:
@@ -175,7 +180,8 @@ def require_strength(method: Method, tier: TierRules) -> None:
         Denied: It is.
     """
     if _STRENGTH[method] < _STRENGTH[tier.weakest_method]:
-        _no(f"the tier {tier.name} needs {tier.weakest_method}, this proof is {method}", f"answer with {MEANS[tier.weakest_method]}")
+        attested = " that was attested when it was entered" if tier.weakest_method == "ssh-fido" and tier.attested_keys == "required" else ""
+        _no(f"the tier {tier.name} needs {tier.weakest_method}, this proof is {method}", f"answer with {MEANS[tier.weakest_method]}{attested}")
 
 
 def require_short_lived(life: timedelta | None, tier: TierRules) -> None:
@@ -211,6 +217,8 @@ def require_cleared(approver: Person | None, classes: RunClasses) -> None:
 def _require_role(person: Person, has: bool) -> None:
     if has:
         return
+    if person.service is not None:
+        _no("this is a service, and only people approve or reject", "have an approver answer: gatehouse people list")
     if "approver" in person.roles:  # by the registry, and not by what proved the person
         _no("this person has not the role approver in any group of this proof", "be put into such a group where the proof is made, and answer again")
     command = f"gatehouse people add {person.person} --role approver"

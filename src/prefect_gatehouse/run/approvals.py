@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from prefect_gatehouse.errors import Denied, Expired, Rejected, Unavailable
 from prefect_gatehouse.identity.methods.interface import Claim, Proven
 from prefect_gatehouse.identity.methods.oidc import is_signed, prefetch
 from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.identity.sshsig import VerifiedKey, verify
 from prefect_gatehouse.identity.statement import Statement, plain_line
 from prefect_gatehouse.ledger.acts import PeopleChanged
@@ -31,6 +32,7 @@ from prefect_gatehouse.run.answer import (
     Answer,
     CheckedAnswer,
     authenticate,
+    in_tier,
     is_code,
     kind_of,
     proven_approver,
@@ -155,7 +157,7 @@ def words_of(plan: Plan) -> tuple[tuple[str, str], ...]:
     target = manifest.output.target
     lines = (
         ("Pipeline", f"{manifest.name}, tier {body.tier.name}, workload {manifest.workload.entrypoint} ({body.workload_digest[:12]})"),
-        ("Requester", who.person if who.method != "unverified" else "unverified, nobody signed the request"),
+        ("Requester", _asked_by(who)),
         ("Rows", str(minimised.artifact.rows)),
         ("Classes that leave", ", ".join(f"{each} ({counted(classes[each], 'column')})" for each in DataClass if classes[each]) or "none"),
         ("Backends", ", ".join(_backend(item) for item in body.backends)),
@@ -166,6 +168,12 @@ def words_of(plan: Plan) -> tuple[tuple[str, str], ...]:
     excepted = ", ".join(f"{each.rule} until {each.expires:%Y-%m-%d}" for each in body.exceptions)
     more = (("Exceptions to the policy", excepted),) if excepted else ()
     return tuple((name, plain_line(value)) for name, value in (*lines, *more))
+
+
+def _asked_by(who: Requester) -> str:
+    if who.method == "unverified":
+        return "unverified, nobody signed the request"
+    return f"{who.person}, a service" if who.service else who.person
 
 
 def _earlier(reuse: timedelta | None) -> Iterator[tuple[str, str]]:
@@ -246,6 +254,7 @@ def _worth(tx: Transaction, attempt: Attempt, matter: Matter, answer: Answer, st
         return _refused(matter, too_many(until), claimed, until=until)
     try:
         checked = authenticate(answer, statement, people, _spent(tx) if is_code(answer) else (), now)
+        checked = replace(checked, method=in_tier(checked.method, checked.fingerprint, people, tier))
     except Denied as refusal:
         until = closed(tx, attempt.run_id, claimed, tier, now, one_more=True) if is_code(answer) else None
         return _refused(matter, refusal if until is None else closing(refusal, until), claimed, wrong=True, until=until)
@@ -351,7 +360,7 @@ def require_approved(ledger: Ledger, matter: Matter, people: People) -> tuple[Ap
 def _recheck(ledger: Ledger, event: Event[Consent], people: People, matter: Matter, changes: Sequence[Event[PeopleChanged]]) -> None:
     plan, where = plan_of(matter), terms_of(matter).gate
     person = people.get(event.fact.person)
-    if person is None or "approver" not in person.roles:
+    if person is None or not person.may("approver"):
         raise _no_more("an approver has been revoked since", matter)
     environment = plan.admitted.manifest.environment
     if revoked_since(changes, event.seq, event.fact.person, event.fact.fingerprint, environment):
@@ -374,12 +383,25 @@ def _recheck(ledger: Ledger, event: Event[Consent], people: People, matter: Matt
             raise Denied("the requester's key is among the approvers'", where=where)
         _refuse_plan_approver(ledger, matter, person.person, proven.fingerprint)
         require_short_lived(proven.life, plan.admitted.tier)
-        method = proven.method
+        method = _worth_still(proven, event.fact.method, people, matter)
     if method != event.fact.method:
         raise Denied("an approval claims another method than it proves", where=where, advice="run: gatehouse verify")
     require_strength(method, plan.admitted.tier)
     refuse_long_lived(method, plan.admitted.tier, where)
     require_cleared(person, plan.body.classes)
+
+
+def _worth_still(proven: Proven, given: Method, people: People, matter: Matter) -> Method:
+    """What a proof is worth now, and no more than it was worth when it was given.
+
+    Raises:
+        Denied: The attestation that it stood on is gone.
+    """
+    tier = plan_of(matter).admitted.tier
+    method = in_tier(proven.method, proven.fingerprint, people, tier)
+    if method != proven.method and given == proven.method:
+        raise _no_more("the attestation of an approver's FIDO key was taken out of the registry since", matter)
+    return "ssh" if (method, given) == ("ssh-fido", "ssh") and tier.attested_keys == "required" else method
 
 
 def _proven_again(ledger: Ledger, event: Event[Consent], people: People, matter: Matter) -> Proven:

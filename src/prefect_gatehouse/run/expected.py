@@ -10,7 +10,7 @@ from prefect_gatehouse.identity.allowed_signers import matches
 from prefect_gatehouse.identity.authorities import Authority, authorities
 from prefect_gatehouse.identity.people import People, Person, ProviderEntry
 from prefect_gatehouse.policy.rules import TierRules
-from prefect_gatehouse.policy.tiers import refuse_long_lived
+from prefect_gatehouse.policy.tiers import is_like_a_file, refuse_long_lived
 from prefect_gatehouse.run.answer import MEANS, require_cleared, require_strength
 from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.vocabulary import Method
@@ -23,14 +23,15 @@ def expected(people: People, plan: Plan, without: Collection[str] = ()) -> dict[
     known, entries, now = authorities(people), list(people.provider_entries().values()), datetime.now(UTC)
     found = {}
     for person in people.all():
-        if "approver" in person.roles and person.person not in {plan.admitted.requester.person, *without} and _may_read(person, plan):
-            ways = [MEANS[method] for method in _has(person, known, entries, now) if _is_taken(method, plan.admitted.tier)]
+        if person.may("approver") and person.person not in {plan.admitted.requester.person, *without} and _may_read(person, plan):
+            ways = [MEANS[method] for method in _has(person, known, entries, now, plan.admitted.tier) if _is_taken(method, plan.admitted.tier)]
             found[person.person] = ", or ".join(ways) or NOTHING
     return found
 
 
-def _has(person: Person, known: Sequence[Authority], entries: Sequence[ProviderEntry], now: datetime) -> Iterator[Method]:
-    kinds = [key.line.startswith("sk-") for key in person.keys]
+def _has(person: Person, known: Sequence[Authority], entries: Sequence[ProviderEntry], now: datetime, tier: TierRules) -> Iterator[Method]:
+    fido = [key for key in person.keys if key.line.startswith("sk-")]
+    kinds = [key in fido and not is_like_a_file("ssh-fido", key.attested is not None, tier) for key in person.keys]
     if any(kinds):
         yield "ssh-fido"
     if any(person.person in entry.subjects.values() for entry in entries):

@@ -18,6 +18,7 @@ _PURPOSES = {
     "preflight": "look at the target database beforehand",
     "tokenise": "turn identifiers into tokens",
     "submit": "sign in at the quantum provider",
+    "retrieve": "read results at the quantum provider",
     "re_identify": "turn tokens back at the target",
     "write_back": "address of the target database",
 }
@@ -44,7 +45,7 @@ def sections(plan: Plan) -> list[Section]:
 def _who(plan: Plan) -> Section:
     admitted = plan.admitted
     manifest, who = admitted.manifest, admitted.requester
-    asked = f"{who.person} ({who.method})" if who.method != "unverified" else "unverified: nobody signed the request"
+    asked = who.in_words
     if who.method != "unverified" and admitted.workload_digest and admitted.workload_digest != plan.body.workload_digest:
         asked += "; the workload was changed after the request was signed"
     rows = (
@@ -213,8 +214,11 @@ def _sweep(circuits: CircuitsSummary) -> str:
 
 
 def _secrets(plan: Plan) -> Section:
-    rows = tuple((_PURPOSES[need.purpose.value], need.block or "none needed") for need in plan.body.credentials)
-    return Section("Credentials, fetched just before their use", ("For", "From"), rows)
+    title, needs = "Credentials, fetched just before their use", plan.body.credentials
+    rows = tuple((_PURPOSES[need.purpose.value], need.block or "none needed") for need in needs)
+    if not any(need.service for need in needs):
+        return Section(title, ("For", "From"), rows)
+    return Section(title, ("For", "From", "As the service"), tuple((*row, need.service or "none") for row, need in zip(rows, needs, strict=True)))
 
 
 def _written(plan: Plan) -> Section:

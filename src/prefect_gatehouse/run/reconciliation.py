@@ -36,6 +36,7 @@ from prefect_gatehouse.run.left_jobs import LeftJobs, PutAway
 from prefect_gatehouse.run.open_jobs import Group, OpenJob, group_of, grouped, known, open_jobs, with_handle
 from prefect_gatehouse.run.parts import Parts
 from prefect_gatehouse.run.policy_questions import ask_secret
+from prefect_gatehouse.run.services import service_to_end_with
 from prefect_gatehouse.run.values import ApprovedPlan
 from prefect_gatehouse.run.walls import Wall, joined, note, read
 from prefect_gatehouse.run.willing import AGAIN_SECONDS
@@ -134,8 +135,9 @@ class Reconciliation:
         environment, manifest = self._settings.environment, group.admitted.manifest
         ask_secret(self._policy, group.admitted, Purpose.SUBMIT, environment)
         block = group.block
+        service = service_to_end_with(self._settings, group.admitted, Purpose.SUBMIT, block) if block is not None else ""
         secret = self._read_secret(block) if block is not None else None
-        with CredentialLease(Purpose.SUBMIT, block, secret, environment=environment, tenant=manifest.tenant) as lease:
+        with CredentialLease(Purpose.SUBMIT, block, secret, environment=environment, tenant=manifest.tenant, service=service) as lease:
             self._tell_asked(group, lease)
             yield lease
 
@@ -264,6 +266,7 @@ class Reconciliation:
             block=record.block,
             secret_version=record.version,
             lease=record.lease_id,
+            service=record.service,
             jobs=len(group.jobs),
         )
         with self._ledger.transaction() as tx:

@@ -69,9 +69,14 @@ class AdmittedRun(GateValue):
 
     @property
     def approvers_needed(self) -> int:
-        """How many people have to approve: whoever started a run that nobody signed may be one of them."""
-        alone = self.requester.method != "unverified" or self.classes.output_class.rank <= self.tier.unverified_alone.rank
-        return self.tier.approvers if alone else max(2, self.tier.approvers)
+        """How many people have to approve: whoever started a run that nobody signed, or that a service signed, may be one of them."""
+        if self.requester.method == "unverified":
+            alone = self.tier.unverified_alone
+        elif self.requester.service:
+            alone = self.tier.service_alone
+        else:
+            return self.tier.approvers
+        return self.tier.approvers if self.classes.output_class.rank <= alone.rank else max(2, self.tier.approvers)
 
     @field_serializer("classes", mode="wrap")
     def _by_name(self, classes: RunClasses, whole: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
@@ -243,6 +248,13 @@ class CredentialNeed(Value):
 
     purpose: Purpose
     block: str | None = Field(description="None where the purpose needs no secret.")
+    service: str = Field("", description="The service as which it is fetched; empty where the installation names none.")
+
+
+def needs_of(manifest: Manifest) -> tuple[CredentialNeed, ...]:
+    """What a manifest says of credentials, of each purpose; results are read with the sign-in that submits unless it names another."""
+    purposes = [each for each in Purpose if each is not Purpose.RETRIEVE or manifest.credentials.retrieve is not None]
+    return tuple(CredentialNeed(purpose=each, block=manifest.credentials.of(each)) for each in purposes)
 
 
 class SystemAddress(Value):
@@ -417,7 +429,7 @@ def repeated(validated: ValidatedData) -> dict[str, Any]:
         "policy_digest": admitted.decision.policy_digest,
         "tier": admitted.tier,
         "input_suite_sha256": validated.report.suite_sha256,
-        "credentials": tuple(CredentialNeed(purpose=item, block=manifest.credentials.of(item)) for item in Purpose),
+        "credentials": needs_of(manifest),
         "classes": admitted.classes,
     }
 

@@ -84,13 +84,14 @@ class CredentialLease(NeverPrinted):
     gate: ClassVar[str] = "fetch_credential"
     """The gate that returns it."""
 
-    def __init__(self, purpose: Purpose, block: str | None, secret: Checkout | None, *, environment: str, tenant: str) -> None:
+    def __init__(self, purpose: Purpose, block: str | None, secret: Checkout | None, *, environment: str, tenant: str, service: str = "") -> None:
         self._secret = secret
         self.record = LeaseRecord(
             purpose=purpose,
             block=block,
             version=secret.version if secret is not None else "",
             lease_id=secrets.token_hex(8) if block is not None else "",
+            service=service,
             environment=environment,
             tenant=tenant,
             expires_at=(secret.expires_at if secret is not None else None) or datetime.now(UTC) + LEASE_TIME,
@@ -123,6 +124,22 @@ class CredentialLease(NeverPrinted):
         if self.revoked or datetime.now(UTC) >= self.record.expires_at:
             raise Denied(f"the lease for {purpose.value} has ended", where="fetch_credential", advice="fetch it again just before its use")
         return self._secret
+
+    def sign_in(self) -> str:
+        """The text that signs in at the provider, where reading is all that it is for; what makes jobs asks for the purpose to submit beside it.
+
+        Raises:
+            Denied: As for ``reveal``; or the lease is for neither to submit nor to retrieve.
+        """
+        return self.reveal(Purpose.RETRIEVE if self.record.purpose is Purpose.RETRIEVE else Purpose.SUBMIT)
+
+    def held_to_read(self) -> Checkout:
+        """What was checked out, to read at the provider.
+
+        Raises:
+            Denied: As for ``held``; or the lease is for neither to submit nor to retrieve.
+        """
+        return self.held(Purpose.RETRIEVE if self.record.purpose is Purpose.RETRIEVE else Purpose.SUBMIT)
 
     def revoke(self) -> None:
         """Ends the lease, forgets the secret and revokes it at its store; after an error of the store another call tries again."""

@@ -17,6 +17,7 @@ class LeaseRecord(Value):
     block: str | None = None
     version: str = Field("", description="The secret's version at its store, where the store has versions.")
     lease_id: str = Field(description="Empty where no secret is needed: nothing was leased.")
+    service: str = Field("", description="The service as which it was fetched; empty where the installation names none.")
     environment: str = Field("", exclude=True, description="The run's, so that the record does not repeat it.")
     tenant: str = Field("", exclude=True, description="The run's, so that the record does not repeat it.")
     expires_at: datetime

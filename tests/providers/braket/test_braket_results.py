@@ -15,11 +15,13 @@ from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.quantum_info import Statevector
 
 from prefect_gatehouse.errors import Denied, InputError
+from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.providers.braket.openqasm import OUTPUT_GATES
 from prefect_gatehouse.testing import BraketEmulator
 from prefect_gatehouse.testing.braket import SIMULATOR
 from tests.providers.circuits import crosswise, distance, flipped, hardly_used
-from tests.support.braket_desk import BraketDesk
+from tests.support.braket_desk import BraketDesk, lease_of
+from tests.support.circuit_lists import batch_of
 
 
 def test_sparse_bits_subsets_and_registers(desk: BraketDesk) -> None:
@@ -172,3 +174,19 @@ def test_what_this_device_can_not_is_refused_by_capability(desk: BraketDesk, cir
     with pytest.raises(Denied, match=message):
         desk.submit(circuits, shots=shots)
     assert desk.emulator.tasks() == [] and "Contents" not in desk.emulator.client("s3").list_objects_v2(Bucket=desk.settings["bucket"])
+
+
+def test_a_sign_in_to_read_results_makes_nothing(desk: BraketDesk) -> None:
+    """With what is fetched to retrieve, results are read and nothing is made, cancelled or deleted, though the account itself could."""
+    handle, backend, reads = desk.submit([flipped(2, 1)]), desk.backend(), lease_of(desk.emulator.credential, Purpose.RETRIEVE)
+    desk.ready(handle)
+    assert desk.backend().status(handle, reads).state == "ready"
+    assert [dict(counts) for counts in desk.backend().result(handle, reads).counts] == [{"10": 50}]
+    payload = backend.encode(batch_of([flipped(2, 0)]), 50)
+    for act in (
+        lambda: backend.submit(payload, "run:0:9:0", reads),
+        lambda: backend.cancel(handle, reads),
+        lambda: backend.delete(handle, reads),
+    ):
+        with pytest.raises(Denied, match="a lease for retrieve was asked for submit"):
+            act()

@@ -16,6 +16,7 @@ from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.quantum_info import Statevector
 
 from prefect_gatehouse.errors import Denied, InputError
+from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.providers.ibm.device import Device
 from prefect_gatehouse.providers.ibm.isa import write_for
 from prefect_gatehouse.providers.ibm.jobs import params_of
@@ -25,7 +26,7 @@ from prefect_gatehouse.workload.circuits import build_circuit
 from prefect_gatehouse.workload.gates import gate_shapes
 from tests.providers.circuits import crosswise, flipped, hardly_used
 from tests.support.circuit_lists import batch_of
-from tests.support.ibm_desk import IBMDesk
+from tests.support.ibm_desk import IBMDesk, lease_of
 
 
 @pytest.fixture(scope="module")
@@ -264,3 +265,19 @@ def test_how_good_a_result_may_be(device: Device) -> None:
     short = write_for(batch_of([flipped(2, 0)]), device).quality
     both = write_for(batch_of([flipped(2, 0), deep]), device).quality
     assert short is not None and both is not None and 0.5 < both < short < 1
+
+
+def test_a_sign_in_to_read_results_makes_nothing(desk: IBMDesk) -> None:
+    """With what is fetched to retrieve, results are read and nothing is made, cancelled or deleted, though the account itself could."""
+    handle, backend, reads = desk.submit([flipped(2, 1)]), desk.backend(), lease_of(desk.emulator.credential, Purpose.RETRIEVE)
+    desk.ready(handle)
+    assert desk.backend().status(handle, reads).state == "ready"
+    assert [dict(counts) for counts in desk.backend().result(handle, reads).counts] == [{"10": 50}]
+    payload = backend.encode(batch_of([flipped(2, 0)]), 50)
+    for act in (
+        lambda: backend.submit(payload, "run:0:9:0", reads),
+        lambda: backend.cancel(handle, reads),
+        lambda: backend.delete(handle, reads),
+    ):
+        with pytest.raises(Denied, match="a lease for retrieve was asked for submit"):
+            act()

@@ -66,7 +66,7 @@ class Proven:
 
     def may(self, role: Role) -> bool:
         """Whether the person has a role, by the registry and, where the proof names roles, by the proof as well."""
-        return role in self.person.roles and (self.roles is None or role in self.roles)
+        return self.person.may(role) and (self.roles is None or role in self.roles)
 
 
 class SignIn(Protocol):

@@ -172,6 +172,7 @@ class BraketBackend:
             Unavailable: The service is busy, or the credential is not valid; no task was made, and the same call may be made again.
             Ambiguous: Nobody can tell whether a task exists.
         """
+        lease.held(Purpose.SUBMIT)  # a sign-in to read results makes nothing, whatever its account may do
         batch, shots = plain_form.decode(payload)
         found = self._asked(lease)
         verbatim = self._verbatim(found, batch)
@@ -198,6 +199,7 @@ class BraketBackend:
             Denied: The service refuses.
             Unavailable: The service does not answer.
         """
+        lease.held(Purpose.SUBMIT)
         try:
             with understood():
                 set_limit(self._connected(lease).braket, self._place.device_arn, amount, start, end)
@@ -279,6 +281,7 @@ class BraketBackend:
 
     def cancel(self, handle: str, lease: CredentialLease) -> bool:
         """Cancels a task that waits or runs; False if it has ended."""
+        lease.held(Purpose.SUBMIT)
         try:
             with understood():
                 self._connected(lease).braket.cancel_quantum_task(quantumTaskArn=handle)
@@ -293,6 +296,7 @@ class BraketBackend:
 
         Braket keeps its record of the task: device, shots, times and tags. It holds neither circuits nor counts, and nobody can delete it.
         """
+        lease.held(Purpose.SUBMIT)
         try:
             with understood():
                 task = self._connected(lease).braket.get_quantum_task(quantumTaskArn=handle)
@@ -339,7 +343,7 @@ class BraketBackend:
 
     def _connected(self, lease: CredentialLease) -> Clients:
         """The lease's clients, as long as the lease lasts."""
-        lease.held(Purpose.SUBMIT)
+        lease.held_to_read()
         if self._clients is None or self._clients[0] is not lease:
             self._clients, self._asked_until = (lease, connect(self._place, lease, self._name)), 0.0
         return self._clients[1]

@@ -16,7 +16,6 @@ from typing import Any
 
 from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.errors import InputError
-from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.providers.answers import Absent, Busy, NotAllowed, Refusal, Unknown, reading_from
 from prefect_gatehouse.providers.braket.place import Place
 from prefect_gatehouse.secrets.lease import CredentialLease
@@ -136,7 +135,7 @@ def service_model() -> str:
 
 def _credential(lease: CredentialLease, where: str) -> dict[str, str]:
     """Key, secret and session token of a secret in JSON, by the names that STS, the AWS profile and Vault's AWS engine give them."""
-    text = lease.reveal(Purpose.SUBMIT)
+    text = lease.sign_in()
     try:
         held = json.loads(text)
         found = {name: next((held[each] for each in spellings if held.get(each)), "") for name, spellings in _NAMES.items()}

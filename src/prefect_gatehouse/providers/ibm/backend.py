@@ -164,6 +164,7 @@ class IBMBackend:
             Unavailable: The service is busy, or the credential is not valid; no job was made, and the same call may be made again.
             Ambiguous: Nobody can tell whether a job exists, or there are several.
         """
+        lease.held(Purpose.SUBMIT)  # a sign-in to read results makes nothing, whatever its account may do
         batch, shots = plain_form.decode(payload)
         device = self._asked(lease)
         device.require(batch, shots, self._place.circuits)
@@ -260,6 +261,7 @@ class IBMBackend:
 
     def cancel(self, handle: str, lease: CredentialLease) -> bool:
         """Cancels a job that has not ended; True if it was cancelled."""
+        lease.held(Purpose.SUBMIT)
         try:
             with understood():
                 self._job(handle, lease).cancel()
@@ -274,6 +276,7 @@ class IBMBackend:
 
         Other jobs of its key hold the same, and go first: as long as it is there, the key is known.
         """
+        lease.held(Purpose.SUBMIT)
         try:
             with understood():
                 key = key_of(self._job(handle, lease).get(exclude_params=True))
@@ -309,7 +312,7 @@ class IBMBackend:
 
     def _connected(self, lease: CredentialLease) -> Any:
         """The lease's adapters, as long as the lease lasts."""
-        lease.held(Purpose.SUBMIT)
+        lease.held_to_read()
         if self._runtime is None or self._runtime[0] is not lease:
             self._runtime = (lease, connect(self._place, lease, self._name))
         return self._runtime[1]

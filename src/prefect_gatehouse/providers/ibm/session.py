@@ -18,7 +18,6 @@ from requests.auth import AuthBase
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from prefect_gatehouse.errors import InputError
-from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.providers.answers import Absent, Busy, NotAllowed, Refusal, Unknown, reading_from
 from prefect_gatehouse.providers.ibm.place import Place
 from prefect_gatehouse.secrets.lease import CredentialLease
@@ -183,7 +182,7 @@ def connect(place: Place, lease: CredentialLease, where: str) -> Any:
 
 def _api_key(lease: CredentialLease, where: str) -> str:
     """The key itself, or the file that IBM Cloud gives people to download."""
-    text = lease.reveal(Purpose.SUBMIT).strip()
+    text = lease.sign_in().strip()
     if text.startswith("{"):
         try:
             text = str(json.loads(text).get("apikey") or "")

@@ -1,0 +1,93 @@
+"""``gatehouse people service``: principals that no person is, what each is named for, and what it may fetch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from prefect_gatehouse.cli.output import emit, gatehouse_command, table
+from prefect_gatehouse.cli.paths import PATH
+from prefect_gatehouse.cli.registry import REASON, moment, open_registrar, public_key, registry
+from prefect_gatehouse.vocabulary import Duty, Role
+
+
+@click.group("service", short_help="Principals that no person is.")
+def command() -> None:
+    """Services: what pipelines fetch their credentials as, and what CI signs as. None of them approves or decides anything."""
+
+
+@click.argument("service")
+@click.option("--role", "roles", multiple=True, type=click.Choice(get_args(Role)), help="requester, where it signs requests.")
+@click.option("--key", type=PATH, help="OpenSSH public key file (.pub), where it signs requests.")
+@click.option("--duty", "duties", multiple=True, type=click.Choice(get_args(Duty)), help="What it is named for; may be repeated.")
+@click.option("--tenant", "tenants", multiple=True, help="Whose pipelines it serves; may be repeated.")
+@click.option("--block", "blocks", multiple=True, metavar="PATTERN", help="What it may fetch, such as 'vault-secret/acme-*'; may be repeated.")
+@click.option(
+    "--clearance",
+    type=click.Choice(["public", "internal", "confidential", "restricted"]),
+    help="Highest class of data that it may have runs read; public unless it was ever given.",
+)
+@click.option("--valid-after", metavar="TIME", help="From when the key signs: 20270101Z, 202701010800Z; without Z it is this machine's zone.")
+@click.option("--valid-before", metavar="TIME", help="Until when it signs; the last moment counts.")
+@REASON
+def _add(
+    service: str,
+    roles: tuple[Role, ...],
+    key: Path | None,
+    duties: tuple[Duty, ...],
+    tenants: tuple[str, ...],
+    blocks: tuple[str, ...],
+    clearance: str | None,
+    valid_after: str | None,
+    valid_before: str | None,
+    reason: str,
+    as_json: bool,
+) -> None:
+    """Add SERVICE, or a key, duties and blocks to one that is there; to take some away, revoke it and add it again."""
+    from prefect_gatehouse.identity.people import identifier
+    from prefect_gatehouse.identity.services import service_of
+    from prefect_gatehouse.manifest.fields import DataClass
+
+    wanted = service_of(duties, tenants, blocks)
+    line = public_key(key) if key is not None else None
+    with open_registrar(reason) as registrar:
+        registrar.add_service(
+            identifier(service),
+            wanted,
+            key=line,
+            roles=frozenset(roles),
+            clearance=DataClass(clearance) if clearance else None,
+            valid_after=moment("--valid-after", valid_after),
+            valid_before=moment("--valid-before", valid_before),
+        )
+    named = ", ".join(wanted.duties) or "no duty"
+    data = {"service": service, "roles": list(roles), **wanted.model_dump(mode="json")}
+    emit(data, as_json, lambda: click.echo(f"{service}: a service, {', '.join(roles) or 'no role'}; {named}"))
+
+
+def _list(as_json: bool) -> None:
+    """List every service, what it is named for and what it may fetch."""
+    found = [(each, each.service) for each in registry().all() if each.service is not None]
+    headers = ("Service", "Roles", "Duties", "Tenants", "May fetch", "Keys")
+    rows = [
+        (
+            each.person,
+            ", ".join(sorted(each.roles)) or "-",
+            ", ".join(named.duties) or "-",
+            ", ".join(named.tenants) or "-",
+            ", ".join(named.blocks) or "-",
+            ", ".join(key.fingerprint for key in each.keys) or "-",
+        )
+        for each, named in found
+    ]
+    data = [
+        {"service": each.person, "roles": sorted(each.roles), **named.model_dump(mode="json"), "keys": [key.fingerprint for key in each.keys]}
+        for each, named in found
+    ]
+    emit(data, as_json, lambda: table("Services", headers, rows))
+
+
+command.add_command(gatehouse_command("add", "Add a service, a key, duties or blocks.")(_add))
+command.add_command(gatehouse_command("list", "List services.")(_list))

@@ -1,0 +1,101 @@
+"""As which service a run's credentials are fetched: the one that the registry names for the duty, the tenant and the block.
+
+Asked when the plan is made, for every credential, and again at each fetch, by the registry of that moment: a service that was revoked meanwhile
+stops the run there, and so does one that is in quarantine.
+"""
+
+from __future__ import annotations
+
+from prefect_gatehouse.errors import Denied, PlanChanged
+from prefect_gatehouse.identity.duties import DUTY_OF, service_for
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.manifest.models import Manifest, Purpose
+from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.quarantined import quarantines
+from prefect_gatehouse.run.values import AdmittedRun, CredentialNeed, Plan, needs_of
+from prefect_gatehouse.settings import Settings
+
+
+def needs_with_services(attempt: Attempt, admitted: AdmittedRun) -> tuple[CredentialNeed, ...]:
+    """What a run needs of credentials, each with the service as which it will be fetched.
+
+    Raises:
+        Denied: Above the prototype tier an installation that names services names none for one of them, or none that may fetch its block.
+    """
+    return tuple(
+        each.model_copy(update={"service": required_service(attempt.people, admitted, each.purpose, each.block)}) if each.block is not None else each
+        for each in needs_of(admitted.manifest)
+    )
+
+
+def service_now(attempt: Attempt, admitted: AdmittedRun, purpose: Purpose, block: str) -> str:
+    """The service as which a credential is fetched now; empty where none need be.
+
+    Raises:
+        Denied: As for ``needs_with_services``.
+        PlanChanged: The plan that was approved names another one.
+        Quarantined: It is in quarantine.
+    """
+    service = required_service(attempt.people, admitted, purpose, block)
+    plan = attempt.chain.read(Plan.gate, Plan)
+    if plan is not None:
+        planned = next((each.service for each in plan.body.credentials if each.purpose is purpose), "")
+        if planned != service:
+            what = f"the plan has {purpose.value} fetched as {planned or 'no service'}, and the registry now names {service or 'none'}"
+            raise PlanChanged(what, where="registry of people", advice="start a new run and have it approved")
+    if service:
+        with attempt.effect() as tx:
+            quarantines(tx, attempt).refuse_person(service)
+    return service
+
+
+def service_of_the_day(attempt: Attempt, admitted: AdmittedRun, purpose: Purpose, block: str) -> str:
+    """The service as which a run that ends fetches what it needs for that, whatever has become of its services; empty where none is named."""
+    return service_to_end_with(attempt.settings, admitted, purpose, block)
+
+
+def service_to_end_with(settings: Settings, admitted: AdmittedRun, purpose: Purpose, block: str) -> str:
+    """The same for what looks after the jobs of many runs."""
+    return _named(People(settings.people_folder()), admitted, purpose, block)
+
+
+def required_service(people: People, admitted: AdmittedRun, purpose: Purpose, block: str) -> str:
+    """The service that the registry names, which the prototype tier goes on without.
+
+    Raises:
+        Denied: Another tier does not.
+    """
+    if admitted.tier.name == "prototype":
+        return _named(people, admitted, purpose, block)
+    everybody, duty, tenant = people.all(), DUTY_OF[purpose], admitted.manifest.tenant
+    if not any(each.service is not None for each in everybody):
+        return ""
+    if purpose is Purpose.SUBMIT and admitted.manifest.credentials.retrieve is None:
+        advice = "name a block whose sign-in reads results and makes no jobs"
+        what = "results are retrieved by a service of their own, and the manifest names no sign-in for it"
+        raise Denied(what, where="credentials.retrieve", advice=advice)
+    found = service_for(everybody, duty, tenant, block)
+    if found is None:
+        advice = f"have the registry's keeper run: gatehouse people service add NAME --duty {duty} --tenant {tenant} --block {block}"
+        raise Denied(f"no service is named for the {duty} of {tenant}, which fetches {block}", where="registry of people", advice=advice)
+    return found.person
+
+
+def refuse_service_as_owner(people: People, manifest: Manifest) -> None:
+    """Stops a pipeline whose owner is no person: somebody answers for it.
+
+    Raises:
+        Denied: A service is named.
+    """
+    owner = people.get(manifest.owner)
+    if owner is not None and owner.service is not None:
+        raise Denied("the pipeline's owner is a service, and a person answers for it", where="owner", advice="name a person")
+
+
+def _named(people: People, admitted: AdmittedRun, purpose: Purpose, block: str) -> str:
+    """The service, empty where none is named or none of those may fetch the block."""
+    try:
+        found = service_for(people.all(), DUTY_OF[purpose], admitted.manifest.tenant, block)
+    except Denied:
+        return ""
+    return found.person if found is not None else ""
