@@ -17,8 +17,8 @@ from prefect.input.actions import ensure_flow_run_id
 from prefect.states import Suspended
 from pydantic import Field, PrivateAttr
 
-from prefect_gatehouse.ledger.events import ApprovalAsked, FormDiffered, RunSuspended
-from prefect_gatehouse.run.approvals import asking, closes_at, judge, refuse_late, require_approved, standing, statements
+from prefect_gatehouse.ledger.events import ApprovalAsked, FormDiffered, PlanAnswer, RunSuspended
+from prefect_gatehouse.run.approvals import asking, closes_at, judge, last_asked, refuse_late, require_approved, standing, statements
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.plan_view import as_markdown
 from prefect_gatehouse.run.quarantined import refuse_quarantined_run
@@ -90,6 +90,34 @@ def _parsed(stored: str | None) -> object:
         return stored
 
 
+def _went_on_unjudged(attempt: Attempt, plan: Plan) -> bool:
+    """Judges what was given to the last form where the run was made to go on from it in another way than by an answer: somebody set its state.
+
+    Nothing is there then, which is written down as a refusal, or what somebody wrote there. A run that Prefect never had as suspended for this
+    form was set by nobody: its process died before.
+    """
+    last = last_asked(attempt.ledger, plan)
+    if last is None or attempt.find(f"answer:{last.key}", PlanAnswer) is not None or last.key == _key(attempt, plan):
+        return False
+    with get_client(sync_client=True) as client:
+        states = client.read_flow_run_states(ensure_flow_run_id(None))
+    if all(state.state_details.pause_key != last.key for state in states):
+        return False
+    judge(attempt, plan, last.key, _stored(keyset_from_paused_state(Suspended(pause_key=last.key))["response"], None))
+    return True
+
+
+def _key(attempt: Attempt, plan: Plan) -> str:
+    """Of the form that is to be answered now.
+
+    Resuming does not raise run_count, restarting does: an answer is found again after the first and asked for anew after the second. The default
+    key is a counter of the process and would give one form's answer to the next.
+    """
+    context = FlowRunContext.get()
+    restarts = context.flow_run.run_count if context is not None and context.flow_run is not None else 0
+    return f"{plan.digest[:16]}-{standing(attempt.ledger, plan).answers}-{restarts}"
+
+
 def _stored(key: str, flow_run_id: UUID | None) -> str | None:
     """The text of one of the run's inputs as it is; Prefect's own function reads it as JSON, and anybody may write what is none."""
     with get_client(sync_client=True) as client:
@@ -132,12 +160,10 @@ def wait_for_approval(attempt: Attempt, plan: Plan) -> ApprovedPlan:
 
 
 def _suspend(attempt: Attempt, plan: Plan) -> None:
+    if _went_on_unjudged(attempt, plan):
+        return  # what was written down of it is part of what is asked next
     now = standing(attempt.ledger, plan)
-    context = FlowRunContext.get()
-    restarts = context.flow_run.run_count if context is not None and context.flow_run is not None else 0
-    # Resuming does not raise run_count, restarting does: an answer is found again after the first and asked for anew after
-    # the second. The default key is a counter of the process and would give one form's answer to the next.
-    key = f"{plan.digest[:16]}-{now.answers}-{restarts}"
+    key = _key(attempt, plan)
     keys = keyset_from_paused_state(Suspended(pause_key=key))
     asked = attempt.find(f"asked:{key}", ApprovalAsked) is not None
     fact = asking(attempt, plan, key)
