@@ -17,8 +17,8 @@ from prefect.input.actions import ensure_flow_run_id
 from prefect.states import Suspended
 from pydantic import Field, PrivateAttr
 
-from prefect_gatehouse.ledger.events import FormDiffered, RunSuspended
-from prefect_gatehouse.run.approvals import asking, judge, refuse_late, standing, statements
+from prefect_gatehouse.ledger.events import FormDiffered, PlanAnswer, RunSuspended
+from prefect_gatehouse.run.approvals import asking, judge, last_asked, refuse_late, standing, statements
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.form import as_markdown
 from prefect_gatehouse.run.matter import Matter, closes_at, plan_of, terms_of
@@ -111,12 +111,9 @@ def wait_until_decided(attempt: Attempt, matter: Matter) -> None:
 
 
 def _suspend(attempt: Attempt, matter: Matter) -> None:
-    now, terms = standing(attempt.ledger, matter), terms_of(matter)
-    context = FlowRunContext.get()
-    restarts = context.flow_run.run_count if context is not None and context.flow_run is not None else 0
-    # Resuming does not raise run_count, restarting does: an answer is found again after the first and asked for anew after
-    # the second. The default key is a counter of the process and would give one form's answer to the next.
-    key = f"{matter.digest[:16]}-{now.answers}-{restarts}"
+    if _went_on_unjudged(attempt, matter):
+        return  # what was written down of it is part of what is asked next
+    now, terms, key = standing(attempt.ledger, matter), terms_of(matter), _key(attempt, matter)
     keys = keyset_from_paused_state(Suspended(pause_key=key))
     asked = attempt.find(f"asked:{key}", terms.asked) is not None
     fact = asking(attempt, matter, key)
@@ -134,3 +131,31 @@ def _suspend(attempt: Attempt, matter: Matter) -> None:
     form.save(keys)
     answered = suspend_flow_run(wait_for_input=form, key=key, timeout=int(remaining) + _GRACE_SECONDS)
     judge(attempt, matter, key, answered.given if answered is not None else None)
+
+
+def _went_on_unjudged(attempt: Attempt, matter: Matter) -> bool:
+    """Judges what was given to the last form where the run was made to go on from it in another way than by an answer: somebody set its state.
+
+    Nothing is there then, which is written down as a refusal, or what somebody wrote there. A run that Prefect never had as suspended for this
+    form was set by nobody: its process died before.
+    """
+    last = last_asked(attempt.ledger, matter)
+    if last is None or attempt.find(f"answer:{last.key}", PlanAnswer) is not None or last.key == _key(attempt, matter):
+        return False
+    with get_client(sync_client=True) as client:
+        states = client.read_flow_run_states(ensure_flow_run_id(None))
+    if all(state.state_details.pause_key != last.key for state in states):
+        return False
+    judge(attempt, matter, last.key, _stored(keyset_from_paused_state(Suspended(pause_key=last.key))["response"], None))
+    return True
+
+
+def _key(attempt: Attempt, matter: Matter) -> str:
+    """Of the form that is to be answered now.
+
+    Resuming does not raise run_count, restarting does: an answer is found again after the first and asked for anew after the second. The default
+    key is a counter of the process and would give one form's answer to the next.
+    """
+    context = FlowRunContext.get()
+    restarts = context.flow_run.run_count if context is not None and context.flow_run is not None else 0
+    return f"{matter.digest[:16]}-{standing(attempt.ledger, matter).answers}-{restarts}"

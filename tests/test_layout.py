@@ -97,7 +97,7 @@ def test_what_a_run_loads_is_compared_with_its_plan() -> None:
     }
     # A registry that was loaded and compared is handed to these.
     handed_on = {"run/answer.py", "run/approvals.py", "run/attempt.py", "run/expected.py", "run/registry.py"}
-    # Who released, granted, promoted, classified or reviewed, and which service fetches, must be in the registry when it is asked, whatever the plan says.
+    # Who released, granted, promoted, classified or reviewed, and which service fetches, has to be in the registry now, whatever the plan says.
     acts = {"run/quarantined.py", "run/holding.py", "run/excepted.py", "run/standing.py", "run/classified.py", "run/reviewed.py"}
     of_now = acts | {"run/services.py"}
     assert found == {"run/parts.py", "run/apart.py"} | handed_on | of_now

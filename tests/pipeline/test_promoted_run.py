@@ -10,12 +10,11 @@ import pytest
 from tests.pipeline.test_operator_commands import command, start  # noqa: F401 - two fixtures
 from tests.support.bundles import ROLES, write_bundle
 from tests.support.pipeline import APPROVER, REQUESTER, ROWS, TICKETS
+from tests.support.promoted import ENTERED, OWNER, into_integration, make_keys
 
-from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.ledger.events import LongLivedKeyUsed
 
 pytestmark = pytest.mark.timeout(600)
-OWNER = "olga@example.org"
 
 
 def denied(pipeline: Any) -> str:
@@ -34,14 +33,10 @@ def test_from_the_prototype_tier_to_integration(pipeline: Any, command: Callable
         return said
 
     pipeline.complete()
-    for name, role in ((OWNER, "data-owner"), *((each, "auditor") for each in ROLES.values())):
-        pipeline.keys[name] = pipeline.folder / "keys" / name
-        generate_key(pipeline.keys[name], "")
+    make_keys(pipeline)
+    for name, role in ENTERED:
         done("people", "add", name, "--role", role, "--key", f"{pipeline.keys[name]}.pub", who=REQUESTER)
-    text = pipeline.manifest.read_text().replace("tier: prototype", "tier: integration")
-    block = text.partition("write_back: ")[2].split()[0]
-    pipeline.manifest.write_text(text.replace("credentials:\n", f"credentials:\n  preflight: {block}\n"))
-    pipeline.worker = "gatehouse"
+    into_integration(pipeline)
 
     assert "there is no bundle of policies" in denied(pipeline)
     write_bundle(pipeline.settings)

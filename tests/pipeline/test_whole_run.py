@@ -96,41 +96,35 @@ def test_a_rejection_ends_the_run_and_cleans_up(pipeline: Any) -> None:
     assert (pipeline.rows(), pipeline.left_behind(), pipeline.ledger.events(run_id, "job-submitted")) == ([], [], [])
 
 
-@pytest.mark.parametrize(
-    ("who_", "proof", "reason"),
-    [
-        (APPROVER, "000000", "wrong"),
-        (REQUESTER, None, "has not the role approver"),
-        ("nobody@example.org", "123456", "not in the registry"),
-    ],
-)
-def test_a_false_answer_is_refused_and_asked_again(pipeline: Any, who_: str, proof: str | None, reason: str) -> None:
-    """A wrong code, the requester's own signature or a stranger approve nothing; the form comes again with the reason."""
+FALSE = [
+    (APPROVER, "000000", "wrong"),
+    (REQUESTER, None, "has not the role approver"),
+    ("nobody@example.org", "123456", "not in the registry"),
+]
+
+
+def test_false_answers_are_refused_and_asked_again(pipeline: Any) -> None:
+    """A wrong code, the requester's own signature, a stranger and a state that is set by hand approve nothing; the form comes again with the reason."""
     run_id = pipeline.start()
     pipeline.process(run_id)
-    if proof is None:
-        pipeline.answer(run_id, who=who_)
-    else:
-        pipeline.answer(run_id, approver=who_, proof=proof)
+    for number, (who_, proof, reason) in enumerate(FALSE, 1):
+        if proof is None:
+            pipeline.answer(run_id, who=who_)
+        else:
+            pipeline.answer(run_id, approver=who_, proof=proof)
+        pipeline.process(run_id)
+        pipeline.wait_paused(run_id)
+        now = pipeline.standing(run_id)
+        assert reason in now.refusals[-1] and (len(now.refusals), now.approvals) == (number, ())
+    pipeline.restart(run_id)
     pipeline.process(run_id)
     pipeline.wait_paused(run_id)
     now = pipeline.standing(run_id)
-    assert reason in now.refusals[-1] and not now.approvals
+    assert "there is no answer, whatever the run's state says" in now.refusals[-1] and not now.approvals
     assert pipeline.ledger.events(run_id, "job-submitted") == []
     pipeline.answer(run_id)
     pipeline.process(run_id)
     assert pipeline.ledger.run(run_id).ending == "completed"
-
-
-def test_a_forced_state_approves_nothing(pipeline: Any) -> None:
-    """Setting the suspended run to SCHEDULED by hand asks again instead of going on."""
-    run_id = pipeline.start()
-    pipeline.process(run_id)
-    pipeline.restart(run_id)
-    pipeline.process(run_id)
-    pipeline.wait_paused(run_id)
-    assert pipeline.standing(run_id).approvals == ()
-    assert pipeline.ledger.events(run_id, "job-submitted") == []
 
 
 def test_a_changed_workload_voids_the_approval(pipeline: Any) -> None:

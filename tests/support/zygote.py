@@ -4,7 +4,7 @@ Reads one JSON object a line: {"run": id, "env": {...}, "log": file, "kill": {..
 ``kill`` is {"boundary": n, "side": "before" | "after"} (SIGKILL at the n-th transaction of the run, before or after it), or
 {"event": name, "side": ...} (SIGKILL when the event of this name, or one below it, is to be written, or has been), or
 {"suspended": true} (SIGKILL as soon as Prefect has the run as suspended), or {"staying": "SIGTERM"} (half a second after it began to
-stay for the answer), or {"seconds": s};
+stay for the answer), or {"judging": "STOP"} (when it is about to judge the answer that it has read), or {"seconds": s};
 with "signal": "STOP" the process is frozen instead, and the answer names it; {"thaw": process} lets it go on and
 waits for its end. ``warrant`` is a gatehouse worker's proof of itself. ``fail`` makes one gate's function raise with the
 canaries in its message. ``tap`` is a file that gets a line for each effect outside (a job made, with its payload in clear; rows
@@ -40,6 +40,8 @@ def _arm(order: dict[str, Any]) -> None:
         _kill_when_suspended()
     if "staying" in kill:
         _kill_when_staying(signal.Signals[kill["staying"]])
+    if "judging" in kill:
+        _kill_when_judging(signal.Signals[f"SIG{kill['judging']}"])
     if order.get("fail"):
         run = Gate.run
 
@@ -95,6 +97,18 @@ def _kill_when_suspended() -> None:
         return state
 
     prefect.flow_runs.propose_state_sync = deadly
+
+
+def _kill_when_judging(deadly: signal.Signals) -> None:
+    from prefect_gatehouse.tasks import await_approval
+
+    judge = await_approval.judge
+
+    def late(*args: Any) -> None:
+        os.kill(os.getpid(), deadly)
+        judge(*args)
+
+    await_approval.judge = late  # type: ignore[assignment]
 
 
 def _kill_when_staying(deadly: signal.Signals) -> None:
