@@ -23,6 +23,7 @@ from prefect_gatehouse.run.prepared import digest_of, prepare, refuse_other
 from prefect_gatehouse.run.pricing import Pricing
 from prefect_gatehouse.run.quarantined import refuse_quarantined_run
 from prefect_gatehouse.run.standing import standing_of
+from prefect_gatehouse.run.started import worker_of
 from prefect_gatehouse.run.ticketing import check_ticket
 from prefect_gatehouse.run.values import ApprovedPlan, Job, Submission
 from prefect_gatehouse.run.willing import AGAIN_SECONDS, label_of, passed_over
@@ -58,7 +59,7 @@ def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summar
     clearance = attempt.people.clearance(plan.admitted.requester, plan.admitted.tier.unverified_class)
     standing = standing_of(attempt.settings, attempt.history, plan)
     ticket = check_ticket(attempt, plan.admitted.manifest, plan.admitted.tier, "submit", number)
-    decision = ask_submit(attempt.policy, plan, len(approvals), attempt.settings.environment, clearance, standing, ticket)
+    decision = ask_submit(attempt.policy, plan, len(approvals), attempt.settings.environment, clearance, standing, ticket, worker_of(attempt))
     attempt.permit(f"decided:{attempt.number}:{number}", decision.fact())
     with fetch(attempt, plan.admitted, Purpose.SUBMIT) as lease:
         label: Label = "cached"

@@ -111,6 +111,17 @@ def test_a_no(desk: Desk, name: str) -> None:
     assert words in found["satisfy"]
 
 
+def test_what_a_question_is_about(desk: Desk) -> None:
+    """The block follows the purpose, the backends are the manifest's, and a set is written with commas."""
+    about = ("--as", "ann", "--manifest", str(desk.manifest))
+    secret = told(*about, "--action", "read_secret", "--with", "purpose=tokenise", "--with", "cell=bubblewrap")["facts"]
+    assert (secret["known"]["block"], secret["given"]) == ("secret/key", {"purpose": "tokenise", "cell": "bubblewrap"})
+    assert told(*about, "--action", "request")["facts"]["known"]["backends"] == ["aer", "braket-local"]
+    sent = told(*about, "--action", "submit", "--with", "devices=ibm/a,ibm/b")
+    assert sent["facts"]["given"] == {"devices": ["ibm/a", "ibm/b"]}
+    assert "devices=ibm/a,ibm/b" in explain(*about, "--action", "submit", "--with", "devices=ibm/a,ibm/b").output
+
+
 def test_about_a_run(desk: Desk) -> None:
     """With the manifest that the ledger has, whatever stands in the folder since."""
     desk.admitted()

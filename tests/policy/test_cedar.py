@@ -15,15 +15,15 @@ from pydantic import ValidationError
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.policy.cedar import DEFAULT_DENY, CedarPolicy, load_policy
-from prefect_gatehouse.policy.interface import Question
+from prefect_gatehouse.policy.interface import Fact, Question
 from prefect_gatehouse.settings import Settings
 
 SHIPPED = Settings().policies
 POLICY = load_policy(SHIPPED)
 
-EVERYWHERE = {"running_environment": "local", "tier_unverified": False}
-READ: dict[str, str | int | bool] = {"output_class": 2, "class_for_requesters": True}
-TARGET: dict[str, str | int | bool] = {"system_highest_class": 2, "class_written_back": True}
+EVERYWHERE: dict[str, Fact] = {"running_environment": "local", "tier_unverified": False}
+READ: dict[str, Fact] = {"output_class": 2, "class_for_requesters": True}
+TARGET: dict[str, Fact] = {"system_highest_class": 2, "class_written_back": True}
 TICKET = dict.fromkeys(("tier_ticket_checked", "ticket_checked", "ticket_open", "ticket_approved", "ticket_names_pipeline", "ticket_in_window"), True)
 OF_TICKETS = {
     "ticket-not-checked": "ticket_checked",
@@ -32,9 +32,13 @@ OF_TICKETS = {
     "ticket-of-another-pipeline": "ticket_names_pipeline",
     "ticket-outside-window": "ticket_in_window",
 }
-CONTEXTS: dict[str, dict[str, str | int | bool]] = {
-    "request": {"backends_in_tier": True, "promoted": True, "classes_signed": True, **TICKET, **READ, **TARGET},
+CONTEXTS: dict[str, dict[str, Fact]] = {
+    "request": {"backends": ("aer", "ibm/device"), "backends_in_tier": True, "promoted": True, "classes_signed": True, **TICKET, **READ, **TARGET},
     "submit": {
+        "backends": ("aer", "ibm/device"),
+        "devices": ("ibm/device",),
+        "worker": "gatehouse",
+        "cell": "bubblewrap",
         "backends_in_tier": True,
         "data_class": 2,
         "tier_highest_class": 2,
@@ -50,8 +54,8 @@ CONTEXTS: dict[str, dict[str, str | int | bool]] = {
         **TICKET,
         **READ,
     },
-    "read_secret": {"purpose": "submit", "purpose_declared": True},
-    "read_source": {"source": "clinic", "source_declared": True},
+    "read_secret": {"purpose": "submit", "purpose_declared": True, "block": "secret/device", "worker": "gatehouse", "cell": "bubblewrap"},
+    "read_source": {"system": "clinic", "source_declared": True},
     "write_back": {"system": "target", "system_declared": True, **READ, **TARGET},
     "re_identify": {"column": "subject", "system": "target", "system_declared": True, **READ, **TARGET},
 }
@@ -59,7 +63,7 @@ READING = ("request", "submit", "write_back", "re_identify")
 WRITING = ("request", "write_back", "re_identify")
 
 
-def question(action: str, **change: str | int | bool) -> Question:
+def question(action: str, **change: Fact) -> Question:
     """A question that is allowed, with a change in its context."""
     return Question(
         action=action,  # type: ignore[arg-type]
@@ -83,7 +87,7 @@ def test_what_is_in_order_is_permitted(action: str) -> None:
 
 
 # One fact is wrong and every other in order: forbid, action, change of the context.
-FORBIDS: list[tuple[str, str, dict[str, str | int | bool]]] = [
+FORBIDS: list[tuple[str, str, dict[str, Fact]]] = [
     *(("environment-mismatch", action, {"running_environment": "production"}) for action in CONTEXTS),
     *(("environment-mismatch", action, {"running_environment": ""}) for action in CONTEXTS),
     ("backend-not-in-tier", "request", {"backends_in_tier": False}),
@@ -114,7 +118,7 @@ FORBIDS: list[tuple[str, str, dict[str, str | int | bool]]] = [
 
 
 @pytest.mark.parametrize(("forbid", "action", "change"), FORBIDS)
-def test_each_forbid_alone_denies_and_is_named(forbid: str, action: str, change: dict[str, str | int | bool]) -> None:
+def test_each_forbid_alone_denies_and_is_named(forbid: str, action: str, change: dict[str, Fact]) -> None:
     """The denial names this forbid and no other, and its sentence is one that people can read."""
     decision = POLICY.ask(question(action, **change))
     assert (decision.allowed, decision.reasons) == (False, (forbid,))
@@ -134,7 +138,7 @@ def test_unverified_requester(action: str) -> None:
 @pytest.mark.parametrize("clearance", DataClass)
 def test_clearance_against_class(action: str, output: DataClass, clearance: DataClass) -> None:
     """Over every pair: whoever is cleared for the class or a higher one may, nobody else."""
-    change: dict[str, str | int | bool] = {"output_class": output.rank} | ({"system_highest_class": 3} if action in WRITING else {})
+    change: dict[str, Fact] = {"output_class": output.rank} | ({"system_highest_class": 3} if action in WRITING else {})
     decision = POLICY.ask(replace(question(action, **change), clearance=clearance))
     assert decision.allowed is (clearance.rank >= output.rank)
     assert decision.reasons == (("permitted",) if decision.allowed else ("class-above-clearance",))
@@ -182,7 +186,7 @@ def test_a_fact_of_another_type_or_too_many_is_a_no(action: str) -> None:
     """A string for a number, a number for a truth value, and a fact that nobody declared are errors, and errors are no."""
     whole = question(action)
     for name, value in whole.context.items():
-        other: str | int | bool = "7" if not isinstance(value, str) else 7
+        other: Fact = "7" if not isinstance(value, str) else 7
         assert not POLICY.ask(question(action, **{name: other})).allowed, name
         assert not POLICY.ask(question(action, **{name: 1 if isinstance(value, bool) else True})).allowed, name
     assert not POLICY.ask(question(action, surprise=True)).allowed

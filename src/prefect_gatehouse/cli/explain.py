@@ -14,6 +14,7 @@ from prefect_gatehouse.vocabulary import Action
 if TYPE_CHECKING:
     from prefect_gatehouse.evidence.supposed import Asked, Supposed
     from prefect_gatehouse.ledger.store import Ledger
+    from prefect_gatehouse.policy.interface import Fact
     from prefect_gatehouse.settings import Settings
 
 DENIED = Denied.exit_code
@@ -111,7 +112,14 @@ def _show(found: Supposed, person: str, action: Action) -> None:
         _say(f"What would satisfy it: {found.satisfy}")
     for words, facts in (("Given", found.given), ("Supposed to be in order", found.supposed)):
         if facts:
-            _say(f"{words}: {', '.join(f'{name}={str(value).lower() if isinstance(value, bool) else value}' for name, value in facts.items())}")
+            _say(f"{words}: {', '.join(f'{name}={_spelt(value)}' for name, value in facts.items())}")
+
+
+def _spelt(value: Fact) -> str:
+    """A fact as ``--with`` takes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def _say(text: str) -> None:

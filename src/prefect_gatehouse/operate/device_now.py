@@ -14,6 +14,7 @@ from prefect_gatehouse.providers.registry import connect
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.policy_questions import ask_secret
 from prefect_gatehouse.run.reproducible import KeptJob
+from prefect_gatehouse.run.started import Started
 from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.settings import Settings
@@ -52,7 +53,7 @@ class DeviceNow:
     def _lease(self, plan: Plan) -> CredentialLease:
         admitted, environment = plan.admitted, self._settings.environment
         block = admitted.manifest.credentials.submit
-        decision = ask_secret(load_policy(self._settings.policies), admitted, Purpose.SUBMIT, environment)
+        decision = ask_secret(load_policy(self._settings.policies), admitted, Purpose.SUBMIT, environment, Started("process", plan.body.cell))
         with self._ledger.transaction() as tx:
             tx.append(f"{self._run_id}:decided-again:{secrets.token_hex(4)}", self._run_id, decision.fact())
         secret = read_secret(block) if block is not None else None

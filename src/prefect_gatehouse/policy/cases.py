@@ -15,14 +15,14 @@ from pydantic import Field, TypeAdapter
 
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.manifest.fields import DataClass, Line, Strict
-from prefect_gatehouse.policy.interface import Policy, Question
+from prefect_gatehouse.policy.interface import Fact, Policy, Question
 from prefect_gatehouse.policy.yaml_file import read_rules
 from prefect_gatehouse.vocabulary import Action, TierName
 
 NAME = "cases.yaml"
 """Of the file, in the policies' folder."""
 
-_Context = dict[str, str | int | bool]
+_Context = dict[str, Fact]
 
 
 class _Asker(Strict):
@@ -105,7 +105,7 @@ def failures(policy: Policy, cases: Cases) -> Iterator[Failure]:
 def question(cases: Cases, case: Case) -> Question:
     """The question that a case asks."""
     asker = cases.asker.model_copy(update=case.asker.model_dump(exclude_none=True))
-    context: Mapping[str, str | int | bool] = cases.in_order[case.action] | case.context
+    context: Mapping[str, Fact] = cases.in_order[case.action] | case.context
     return Question(
         action=case.action,
         person="person@example.org",

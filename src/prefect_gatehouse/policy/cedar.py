@@ -85,7 +85,7 @@ class CedarPolicy:
             "principal": _uid(principal),
             "action": f'{_NAMESPACE}::Action::"{question.action}"',
             "resource": _uid(resource),
-            "context": dict(question.context),
+            "context": {name: list(fact) if isinstance(fact, tuple) else fact for name, fact in question.context.items()},
         }
         try:
             # With the schema the request itself is validated; without it a forbid that errors would be skipped.

@@ -14,7 +14,8 @@ from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.policy.decision import Decision
 from prefect_gatehouse.vocabulary import Action
 
-"""What can be asked for."""
+Fact = str | int | bool | tuple[str, ...]
+"""What the policy is told: a string, a whole number, a truth value, or a set of strings."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Question:
         authentic: Whether the requester's signature was checked.
         clearance: Highest class of data that the requester may read, as the registry says now.
         pipeline: Name, tenant, environment and tier of the pipeline.
-        context: What the action's schema demands: strings, whole numbers and truth values.
+        context: What the action's schema demands.
     """
 
     action: Action
@@ -38,7 +39,7 @@ class Question:
     tenant: str
     environment: str
     tier: str
-    context: Mapping[str, str | int | bool]
+    context: Mapping[str, Fact]
 
 
 class Policy(Protocol):
