@@ -155,6 +155,51 @@ def test_system_against_class(action: str, output: DataClass, system: DataClass)
     assert decision.reasons == (("permitted",) if decision.allowed else ("class-above-system",))
 
 
+ACTS: dict[str, dict[str, Fact]] = {
+    "promote": {"act": "promote", "owner": "olga", "below": "prototype"},
+    "classify": {"act": "classify", "source": "source.csv", "highest_class": 3},
+    "grant_exception": {"act": "grant-exception", "rule": "backend-not-in-tier", "owner": "olga"},
+    "quarantine": {"act": "quarantine", "scope": "tenant", "name": "clinic"},
+    "release": {"act": "release-quarantine", "scope": "tenant", "name": "clinic", "imposed_by": "tess"},
+    "set_budget": {"act": "set-budget", "backend": "", "month_microdollars": 1},
+    "approve_provider": {"act": "approve-provider", "backend": "braket/garnet"},
+    "change_policy": {"act": "sign-policy", "version": 2, "bundle_role": "legal"},
+    "rotate_key": {"act": "rotate-keys", "block": "secret/key"},
+}
+ROLES_OF_ACTS = {"approver": "not-an-approver", "data-owner": "not-a-data-owner", "": "not-in-the-registry"}
+
+
+def act(action: str, *roles: str, authentic: bool = True, **change: Fact) -> Question:
+    """Somebody's act; about a pipeline only where it is one's."""
+    pipeline = "small" if action in {"promote", "grant_exception"} else ""
+    asked = replace(question("request"), action=action, pipeline=pipeline, roles=frozenset(roles), authentic=authentic)  # type: ignore[arg-type]
+    return replace(asked, context=ACTS[action] | change)
+
+
+@pytest.mark.parametrize("action", ACTS)
+def test_whose_an_act_is_to_sign(action: str) -> None:
+    """Over every role alone: whoever has the one that the act needs, nobody else; a signature of the policies needs none, a key's rotation nobody."""
+    needed = {"classify": "data-owner", "change_policy": "", "rotate_key": ""}.get(action, "approver")
+    for role in ("approver", "data-owner", "auditor", "requester"):
+        decision = POLICY.ask(act(action, role))
+        assert decision.reasons == (("act-permitted",) if needed in {role, ""} else (ROLES_OF_ACTS[needed],))
+        assert decision.allowed is (needed in {role, ""})
+    unknown = POLICY.ask(act(action, authentic=False))
+    assert unknown.allowed is (action == "rotate_key")
+
+
+@pytest.mark.parametrize("action", ACTS)
+def test_an_act_whose_question_does_not_fit(action: str) -> None:
+    """A missing fact, one of another type and an act that a run asks are no yes; nor is a run's question with roles."""
+    whole = act(action, "approver", "data-owner")
+    assert whole.roles is not None and POLICY.ask(whole).allowed
+    for name, value in whole.context.items():
+        assert not POLICY.ask(replace(whole, context={key: each for key, each in whole.context.items() if key != name})).allowed
+        assert not POLICY.ask(replace(whole, context={**whole.context, name: 7 if isinstance(value, str) else "7"})).allowed
+    assert not POLICY.ask(replace(whole, roles=None)).allowed
+    assert not POLICY.ask(replace(question("submit"), roles=whole.roles)).allowed
+
+
 def test_several_reasons_are_all_named() -> None:
     """Whoever is denied for three reasons learns all three."""
     decision = POLICY.ask(question("submit", approvals=0, cost_microdollars=11, data_class=3))
@@ -165,8 +210,8 @@ def test_every_forbid_that_ships_is_tested_here() -> None:
     """A policy without a test above does not ship."""
     text = "".join(path.read_text() for path in SHIPPED.glob("*.cedar"))
     shipped = {part.partition('"')[0] for part in text.split('@id("')[1:]}
-    assert shipped == {name for name, _, _ in FORBIDS} | {"permitted", "unverified-requester"}
-    assert text.count("forbid (") == len(shipped) - 1
+    assert shipped == {name for name, _, _ in FORBIDS} | {"permitted", "unverified-requester", "act-permitted"} | set(ROLES_OF_ACTS.values())
+    assert text.count("forbid (") == len(shipped) - 2
 
 
 # A question that does not fit the schema is never a yes.

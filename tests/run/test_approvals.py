@@ -20,6 +20,7 @@ from prefect_gatehouse.ledger.events import ApprovalGiven, SignedAnswer
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate.registry import Registrar
+from prefect_gatehouse.policy.cedar import installed
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.run import approvals
 from prefect_gatehouse.run.answer import Answer
@@ -79,7 +80,7 @@ class Desk:
         self.attempt.record("answer:forged", ApprovalGiven.model_validate(event | data))
 
     def require(self, plan: Plan) -> list[str]:
-        return [approval.person for approval in require_approved(self.ledger, plan, self.people)]
+        return [approval.person for approval in require_approved(self.ledger, plan, self.people, installed(self.settings))]
 
 
 @pytest.fixture

@@ -20,15 +20,16 @@ Fact = str | int | bool | tuple[str, ...]
 
 @dataclass(frozen=True)
 class Question:
-    """May this person's run do this?
+    """May this person's run do this, or may this person sign this?
 
     Attributes:
         action: What is asked for.
         person: The requester's identifier.
         authentic: Whether the requester's signature was checked.
         clearance: Highest class of data that the requester may read, as the registry says now.
-        pipeline: Name, tenant, environment and tier of the pipeline.
+        pipeline: Name, tenant, environment and tier of the pipeline; an act that is about none has no name, and is about the installation.
         context: What the action's schema demands.
+        roles: Of whoever signs an act; None for a run, which has a requester.
     """
 
     action: Action
@@ -40,6 +41,7 @@ class Question:
     environment: str
     tier: str
     context: Mapping[str, Fact]
+    roles: frozenset[str] | None = None
 
 
 class Policy(Protocol):

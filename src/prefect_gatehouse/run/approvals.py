@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -24,6 +24,7 @@ from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.policy.acts import revoked_since
 from prefect_gatehouse.policy.classes import leaving
+from prefect_gatehouse.policy.interface import Policy
 from prefect_gatehouse.policy.quarantine import quarantines_in
 from prefect_gatehouse.policy.tiers import is_reported, refuse_long_lived
 from prefect_gatehouse.run.answer import (
@@ -281,7 +282,7 @@ def _spent(tx: Transaction) -> set[tuple[str, int]]:
     return {(person, step) for person, step in counted | refused if step is not None}
 
 
-def require_approved(ledger: Ledger, plan: Plan, people: People) -> tuple[Approval, ...]:
+def require_approved(ledger: Ledger, plan: Plan, people: People, policy: Callable[[], Policy]) -> tuple[Approval, ...]:
     """The approvals that carry a plan, every signature checked again.
 
     Raises:
@@ -292,7 +293,7 @@ def require_approved(ledger: Ledger, plan: Plan, people: People) -> tuple[Approv
     now = standing(ledger, plan)
     if now.rejected_by is not None:
         raise Rejected(f"rejected by {now.rejected_by}", where="await_approval", advice="mend the plan and start a new run")
-    held = quarantines_in(ledger, people, plan.admitted.manifest.environment)
+    held = quarantines_in(ledger, people, plan.admitted.manifest.environment, policy)
     changes = ledger.facts(PeopleChanged) if now.approvals else []
     for approval in now.approvals:
         held.refuse_person(approval.person)

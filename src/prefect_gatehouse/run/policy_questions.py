@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from decimal import Decimal
 from math import ceil
@@ -17,6 +16,7 @@ from prefect_gatehouse.policy.classes import in_words, leaving, target_of
 from prefect_gatehouse.policy.decision import Decision
 from prefect_gatehouse.policy.interface import Fact, Policy, Question
 from prefect_gatehouse.policy.rules import RunClasses, TierRules
+from prefect_gatehouse.policy.sentences import filled
 from prefect_gatehouse.policy.tiers import effective_class
 from prefect_gatehouse.run.standing import Standing
 from prefect_gatehouse.run.values import AdmittedRun, Plan
@@ -293,18 +293,13 @@ def _ask(
             "run": run,
             "unsigned_columns": ", ".join(unsigned),
         }
-        sentences = "; ".join(f"{_filled(policy.explain(reason), words)} [{reason}]" for reason in decision.reasons)
+        sentences = "; ".join(f"{filled(policy.explain(reason), words)} [{reason}]" for reason in decision.reasons)
         # Nobody can be cleared who is not known: such a request has to be signed first.
         reasons = [_SIGN if requester.method == "unverified" and item == _CLEARANCE else item for item in decision.reasons]
-        advice = "; ".join(dict.fromkeys(_filled(policy.advise(item), words) or _ASK for item in reasons))
+        advice = "; ".join(dict.fromkeys(filled(policy.advise(item), words) or _ASK for item in reasons))
         if any(item.startswith("class-") and item != _UNSIGNED for item in decision.reasons):
             advice = f"the output is {in_words(classes.output_class, classes.because)}; {advice}"
         denial = PolicyDenied(**decision.model_dump(exclude={"allowed"}), message=sentences, advice=advice)
         kind = TicketUnchecked if decision.reasons == (_UNCHECKED,) else DeniedByPolicy
         raise kind(denial, sentences, where=f"policy: {action}", advice=advice)
     return decision
-
-
-def _filled(advice: str, words: dict[str, str]) -> str:
-    """An advice with the question's own names; a name in braces that is none of them stays as it is."""
-    return re.sub(r"\{(\w+)\}", lambda found: words.get(found[1], found[0]), advice)
