@@ -33,7 +33,7 @@ from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.policy_questions import DeniedByPolicy, TicketUnchecked, ask_about, class_facts, secret_facts, standing_facts, system_facts
 from prefect_gatehouse.run.standing import Standing, standing_to_ask
 from prefect_gatehouse.settings import Settings
-from prefect_gatehouse.vocabulary import Action
+from prefect_gatehouse.vocabulary import Action, RunAction
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Asked:
     run_id: str = ""
 
 
-def suppose(settings: Settings, ledger: Ledger, asked: Asked, person: str, action: Action, given: Iterable[str]) -> Supposed:
+def suppose(settings: Settings, ledger: Ledger, asked: Asked, person: str, action: RunAction, given: Iterable[str]) -> Supposed:
     """What would be answered.
 
     Args:
@@ -107,7 +107,7 @@ def suppose(settings: Settings, ledger: Ledger, asked: Asked, person: str, actio
     policy = excepting(load_policy(settings.policies), settings, ledger, Chain(ledger, run_id))
     standing = standing_to_ask(settings, ledger, manifest, tier, asked.folder, asked.workload, requester)
     known, supposed = _facts(action, manifest, tier, classes, settings.environment, standing)
-    told = dict(_read(each, {**known, **supposed}, action) for each in given)
+    told = dict(read_fact(each, {**known, **supposed}, action) for each in given)
     if str(told.get("purpose")) in set(Purpose):
         known |= secret_facts(manifest, Purpose(str(told["purpose"])))
     try:
@@ -158,7 +158,7 @@ def _quarantined(settings: Settings, ledger: Ledger, manifest: Manifest, request
 
 
 def _facts(
-    action: Action, manifest: Manifest, tier: TierRules, classes: RunClasses, environment: str, standing: Standing
+    action: RunAction, manifest: Manifest, tier: TierRules, classes: RunClasses, environment: str, standing: Standing
 ) -> tuple[dict[str, Fact], dict[str, Fact]]:
     """What is known of a question, and what is supposed: of each action what its schema demands."""
     known: dict[str, Fact] = {"running_environment": environment, "tier_unverified": tier.unverified_requests}
@@ -202,8 +202,12 @@ def _source(manifest: Manifest) -> str:
     return source.system if isinstance(source, SqlQuery) else manifest.credentials.read_source or ""
 
 
-def _read(text: str, facts: Mapping[str, Fact], action: Action) -> tuple[str, Fact]:
-    """NAME=VALUE, of the type that the fact has."""
+def read_fact(text: str, facts: Mapping[str, Fact], action: Action) -> tuple[str, Fact]:
+    """NAME=VALUE, of the type that the fact has.
+
+    Raises:
+        InputError: The question has no such fact, or it has another type.
+    """
     name, mark, value = text.partition("=")
     if not mark or name not in facts:
         raise InputError(f"a question of {action} has no such fact", where="--with", advice=f"write NAME=VALUE, of: {', '.join(sorted(facts))}")

@@ -57,19 +57,24 @@ def ask_act(policy: Policy, action: ActAction, fact: Signed, about: Signed, sign
         told: Facts that neither act tells.
     """
     said = fact.data()
-    return policy.ask(
-        Question(
-            action=action,
-            person=signer.person,
-            authentic=signer.person != NOBODY,
-            clearance=signer.clearance,
-            roles=frozenset(signer.roles),
-            pipeline=getattr(about, "pipeline", ""),
-            tenant=getattr(about, "tenant", ""),
-            environment=str(said["environment"]),
-            tier=getattr(about, "tier", ""),
-            context={"act": str(said["action"]), **_FACTS[action](about), **(told or {})},
-        )
+    pipeline, tenant, tier = (str(getattr(about, name, "")) for name in ("pipeline", "tenant", "tier"))
+    context = {"act": str(said["action"]), **_FACTS[action](about), **(told or {})}
+    return policy.ask(question_of(action, signer, pipeline, tenant, str(said["environment"]), tier, context))
+
+
+def question_of(action: ActAction, signer: Person, pipeline: str, tenant: str, environment: str, tier: str, context: Mapping[str, Fact]) -> Question:
+    """The question, of its parts; nobody of the registry is not authentic."""
+    return Question(
+        action=action,
+        person=signer.person,
+        authentic=signer.person != NOBODY,
+        clearance=signer.clearance,
+        roles=frozenset(signer.roles),
+        pipeline=pipeline,
+        tenant=tenant,
+        environment=environment,
+        tier=tier,
+        context=context,
     )
 
 
