@@ -18,7 +18,7 @@ from prefect.states import Suspended
 from pydantic import Field, PrivateAttr
 
 from prefect_gatehouse.ledger.events import ApprovalAsked, FormDiffered, RunSuspended
-from prefect_gatehouse.policy.cedar import installed
+from prefect_gatehouse.policy.cedar import policy_now
 from prefect_gatehouse.run.approvals import asking, closes_at, judge, refuse_late, require_approved, standing, statements
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.plan_view import as_markdown
@@ -114,7 +114,7 @@ def await_approval(attempt: Attempt, plan: Plan) -> ApprovedPlan:
     refuse_quarantined_run(attempt)
     return ApprovedPlan(
         plan=plan,
-        approvals=require_approved(attempt.ledger, plan, attempt.people, installed(attempt.settings)),
+        approvals=require_approved(attempt.ledger, plan, attempt.people, policy_now(attempt.settings)),
         decided_at=datetime.now(UTC),
     )
 

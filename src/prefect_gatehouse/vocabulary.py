@@ -39,9 +39,9 @@ RunAction = Literal["request", "submit", "read_secret", "read_source", "write_ba
 """What a run does."""
 
 ActAction = Literal[
-    "promote", "classify", "grant_exception", "quarantine", "release", "set_budget", "approve_provider", "change_policy", "rotate_key"
+    "promote", "classify", "grant_exception", "quarantine", "release", "set_budget", "approve_provider", "change_policy", "rotate_key", "approve"
 ]
-"""What somebody signs at the command line."""
+"""What somebody signs."""
 
 Action = Literal[RunAction, ActAction]
 """What the policy is asked about."""

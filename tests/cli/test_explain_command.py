@@ -135,6 +135,13 @@ def test_who_may_sign_an_act(desk: Desk) -> None:
     assert told("--as", "tess", "--action", "classify", code=3)["rules"][0]["id"] == "not-a-data-owner"
     assert told("--as", "unverified", "--action", "change_policy", code=3)["rules"][0]["id"] == "not-in-the-registry"
     assert "tess, set_budget: yes" in explain("--as", "tess", "--action", "set_budget").output
+    approve = ("--action", "approve", "--manifest", str(desk.manifest))
+    assert told("--as", "tess", *approve)["facts"]["known"] == {
+        "backends": ["aer", "braket-local"],
+        "output_class": 3,
+        "cost_microdollars": 5_000_000,
+    }
+    assert told("--as", "ann", *approve, code=3)["rules"][0]["id"] == "not-an-approver"
     assert told("--as", "tess", "--action", "promote", code=2)["where"] == "--manifest"
 
 

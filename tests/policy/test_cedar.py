@@ -165,13 +165,22 @@ ACTS: dict[str, dict[str, Fact]] = {
     "approve_provider": {"act": "approve-provider", "backend": "braket/garnet"},
     "change_policy": {"act": "sign-policy", "version": 2, "bundle_role": "legal"},
     "rotate_key": {"act": "rotate-keys", "block": "secret/key"},
+    "approve": {
+        "act": "approve",
+        "requester": "ann",
+        "method": "ssh",
+        "output_class": 2,
+        "backends": ("aer", "ibm/device"),
+        "devices": ("ibm/device",),
+        "cost_microdollars": 10,
+    },
 }
 ROLES_OF_ACTS = {"approver": "not-an-approver", "data-owner": "not-a-data-owner", "": "not-in-the-registry"}
 
 
 def act(action: str, *roles: str, authentic: bool = True, **change: Fact) -> Question:
     """Somebody's act; about a pipeline only where it is one's."""
-    pipeline = "small" if action in {"promote", "grant_exception"} else ""
+    pipeline = "small" if action in {"promote", "grant_exception", "approve"} else ""
     asked = replace(question("request"), action=action, pipeline=pipeline, roles=frozenset(roles), authentic=authentic)  # type: ignore[arg-type]
     return replace(asked, context=ACTS[action] | change)
 

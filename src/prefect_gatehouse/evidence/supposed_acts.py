@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import ceil
 from typing import get_args
 
 from prefect_gatehouse.errors import InputError, Quarantined
@@ -14,6 +15,8 @@ from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.policy.act_questions import ABOUT_NO_PIPELINE, IN_WORDS, advice_of, question_of
 from prefect_gatehouse.policy.cedar import load_policy
+from prefect_gatehouse.policy.class_rules import load_class_rules
+from prefect_gatehouse.policy.classes import classes_of
 from prefect_gatehouse.policy.interface import Fact
 from prefect_gatehouse.policy.sentences import filled
 from prefect_gatehouse.run.holding import holding
@@ -35,13 +38,13 @@ def suppose_act(settings: Settings, ledger: Ledger, manifest: Manifest | None, p
     Raises:
         InputError: The registry does not have the person, the action has no such fact, or it is about a pipeline and none is named.
     """
-    if action == "promote" and manifest is None:
-        raise InputError("a workload is promoted by its manifest", where="--manifest", advice="name it")
+    if action in {"promote", "approve"} and manifest is None:
+        raise InputError("this is about a pipeline, and none is named", where="--manifest", advice="name its manifest, or a run")
     people = People(settings.people_folder())
     signer = Person(person=NOBODY, roles=frozenset()) if person == NOBODY else people.get(person)
     if signer is None:
         raise InputError("the registry has nobody of this name", where="--as", advice="list them with: gatehouse people list; or unverified")
-    known = _known(action, manifest)
+    known = _known(settings, action, manifest)
     supposed = {name: value for name, value in _SUPPOSED[action].items() if name not in known}
     told = dict(read_fact(each, {**known, **supposed}, action) for each in given)
     pipeline = manifest.name if manifest is not None and action not in ABOUT_NO_PIPELINE else ""
@@ -79,11 +82,12 @@ _SUPPOSED: dict[ActAction, dict[str, Fact]] = {
     "approve_provider": {"act": "approve-provider", "backend": ""},
     "change_policy": {"act": "sign-policy", "version": 1, "bundle_role": ""},
     "rotate_key": {"act": "rotate-keys", "block": ""},
+    "approve": {"act": "approve", "requester": "", "method": "ssh", "devices": ()},
 }
 """What nobody knows before the act."""
 
 
-def _known(action: ActAction, manifest: Manifest | None) -> dict[str, Fact]:
+def _known(settings: Settings, action: ActAction, manifest: Manifest | None) -> dict[str, Fact]:
     """What the manifest tells of it."""
     if manifest is None:
         return {}
@@ -92,6 +96,10 @@ def _known(action: ActAction, manifest: Manifest | None) -> dict[str, Fact]:
         return {"owner": manifest.owner, "below": order[max(0, order.index(manifest.tier) - 1)]}
     if action == "classify":
         return {"highest_class": max((each.data_class.rank for each in manifest.data.columns.values()), default=0)}
+    if action == "approve":
+        output = classes_of(manifest, load_class_rules(settings.classes)).output_class.rank
+        cost = ceil(manifest.execution.envelope.cost * 1_000_000)
+        return {"backends": tuple(manifest.execution.backends), "output_class": output, "cost_microdollars": cost}
     if action in {"quarantine", "release"}:
         return {"name": manifest.tenant}
     return {}

@@ -19,7 +19,7 @@ from prefect_gatehouse.operate.registry import signed_if_possible
 from prefect_gatehouse.operate.signing import record
 from prefect_gatehouse.policy.bundle_manifest import BundleManifest
 from prefect_gatehouse.policy.bundles import Accepted, Bundles
-from prefect_gatehouse.policy.cedar import installed, load_policy
+from prefect_gatehouse.policy.cedar import load_policy, policy_now
 from prefect_gatehouse.policy.class_rules import load_class_rules
 from prefect_gatehouse.policy.interface import Fact
 from prefect_gatehouse.policy.quarantine import quarantines_in
@@ -115,7 +115,7 @@ def accept(settings: Settings, ledger: Ledger, reason: str) -> Event[PolicyAct]:
     )
     fact = fact.model_copy(update=signed_if_possible(settings, fact))
     with ledger.transaction() as tx:
-        quarantines_in(tx, People(settings.people_folder()), settings.environment, installed(settings)).refuse_person(fact.person)
+        quarantines_in(tx, People(settings.people_folder()), settings.environment, policy_now(settings)).refuse_person(fact.person)
         tx.append(f"{fact.kind}:{fact.act}", LEDGER, fact)
     seal_home(settings.folder(""), ledger)
     recorded = ledger.find(f"{fact.kind}:{fact.act}", PolicyAccepted)

@@ -16,7 +16,7 @@ from prefect_gatehouse.ledger.events import GatePassed, KeyRotationDecided, Keys
 from prefect_gatehouse.ledger.store import LEDGER, Ledger
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.policy.act_questions import ask_act, refuse_act
-from prefect_gatehouse.policy.cedar import installed, load_policy
+from prefect_gatehouse.policy.cedar import load_policy, policy_now
 from prefect_gatehouse.policy.quarantine import quarantines_in
 from prefect_gatehouse.run.registry import require_as_recorded
 from prefect_gatehouse.secrets.lease import CredentialLease
@@ -116,6 +116,6 @@ def decide(settings: Settings, ledger: Ledger, block: str, before: int, after: i
     policy = load_policy(settings.policies)
     refuse_act(policy, ask_act(policy, "rotate_key", decided, decided, owner), "a key is rotated", person)
     with ledger.transaction() as tx:
-        quarantines_in(tx, People(settings.people_folder()), settings.environment, installed(settings)).refuse_person(person)
+        quarantines_in(tx, People(settings.people_folder()), settings.environment, policy_now(settings)).refuse_person(person)
         tx.append(f"keys-rotation-decided:{rotation_id}", LEDGER, decided)
     return Rotation(rotation_id, decided)

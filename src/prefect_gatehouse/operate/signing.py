@@ -15,7 +15,7 @@ from prefect_gatehouse.ledger.acts import QuarantineImposed, SignedAct
 from prefect_gatehouse.ledger.seal import seal_home
 from prefect_gatehouse.ledger.store import LEDGER, Event, Ledger
 from prefect_gatehouse.policy.act_questions import ask_act, refuse_act
-from prefect_gatehouse.policy.cedar import installed, load_policy
+from prefect_gatehouse.policy.cedar import load_policy, policy_now
 from prefect_gatehouse.policy.interface import Fact, Policy
 from prefect_gatehouse.policy.quarantine import quarantines_in
 from prefect_gatehouse.run.registry import require_as_recorded
@@ -69,7 +69,7 @@ def record(
     refuse(fact)
     name = f"{kind.kind}:{act}"
     with ledger.transaction() as tx:
-        quarantines_in(tx, People(settings.people_folder()), settings.environment, installed(settings)).refuse_person(fact.person)
+        quarantines_in(tx, People(settings.people_folder()), settings.environment, policy_now(settings)).refuse_person(fact.person)
         tx.append(name, LEDGER, fact)
     # An emergency holds though this machine has not the ledger's key; what is under way has to be ended, and the next head covers the act.
     with suppress(GatehouseError) if emergency else nullcontext():

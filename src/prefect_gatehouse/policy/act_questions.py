@@ -42,6 +42,7 @@ IN_WORDS: Mapping[ActAction, str] = {
     "approve_provider": "a provider is approved",
     "change_policy": "policies are signed",
     "rotate_key": "a key is rotated",
+    "approve": "a plan is approved",
 }
 
 

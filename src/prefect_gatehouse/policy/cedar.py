@@ -137,7 +137,7 @@ def load_policy(folder: Path) -> CedarPolicy:
     return _parsed(folder, tuple(_texts(folder).items()))
 
 
-def installed(settings: Settings) -> Callable[[], CedarPolicy]:
+def policy_now(settings: Settings) -> Callable[[], CedarPolicy]:
     """Gives the installation's policy as its files are when it is asked for."""
     return lambda: load_policy(settings.policies)
 

@@ -23,6 +23,7 @@ from prefect_gatehouse.ledger.store import Event, Ledger, Transaction
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.policy.acts import revoked_since
+from prefect_gatehouse.policy.cedar import policy_now
 from prefect_gatehouse.policy.classes import leaving
 from prefect_gatehouse.policy.interface import Policy
 from prefect_gatehouse.policy.quarantine import quarantines_in
@@ -41,6 +42,7 @@ from prefect_gatehouse.run.answer import (
     require_short_lived,
     require_strength,
 )
+from prefect_gatehouse.run.approval_question import refuse_approval
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.expected import expected
 from prefect_gatehouse.run.quarantined import quarantines, refuse_quarantined
@@ -231,6 +233,8 @@ def _worth(tx: Transaction, attempt: Attempt, plan: Plan, answer: Answer, statem
     try:
         _refuse_quarantined(tx, attempt, plan, checked)
         require_allowed(checked, requester=plan.admitted.requester, tier=tier, classes=plan.body.classes, people=people)
+        if checked.decision == "approve":
+            refuse_approval(policy_now(attempt.settings), plan, people.get(checked.person), checked.method)
         if checked.decision == "approve" and checked.person in {each.person for each in standing(attempt.ledger, plan).approvals}:
             raise Denied("this person has approved already; another approver is needed", advice="ask another approver")
         if checked.decision == "approve" and checked.fingerprint and checked.fingerprint in _keys(attempt.ledger, plan):
@@ -300,6 +304,7 @@ def require_approved(ledger: Ledger, plan: Plan, people: People, policy: Callabl
         event = ledger.find(approval.event_id, ApprovalGiven)
         assert event is not None  # it was just listed
         _recheck(ledger, event, people, plan, changes)
+        refuse_approval(policy, plan, people.get(approval.person), approval.method)
     if len(now.approvals) < now.needed:
         raise Denied(f"{len(now.approvals)} of {now.needed} approvals", where="await_approval", advice="have the plan approved")
     return now.approvals
