@@ -10,6 +10,7 @@ from prefect_gatehouse.identity.warrant import SignedWarrant, check_warrant
 from prefect_gatehouse.ledger.events import RunTaken
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.started import worker_of
 from prefect_gatehouse.vocabulary import WorkerKind
 
 _HANDED: list[SignedWarrant] = []
@@ -42,12 +43,6 @@ def take(attempt: Attempt) -> None:
     by = check_warrant(signed, key, run_id=attempt.run_id, environment=attempt.settings.environment, now=datetime.now(UTC))
     taken = RunTaken(worker=signed.warrant.worker, fingerprint=by, warrant=signed.warrant.message().decode(), signature=signed.signature)
     attempt.record(f"taken:{attempt.number}", taken)
-
-
-def worker_of(attempt: Attempt) -> WorkerKind:
-    """The kind of worker that started an attempt's process: what it proved, and otherwise the weakest."""
-    taken = attempt.find(f"taken:{attempt.number}", RunTaken)
-    return taken.fact.worker if taken is not None else "process"
 
 
 def require_worker(attempt: Attempt, tier: TierRules) -> None:

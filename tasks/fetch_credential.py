@@ -8,6 +8,7 @@ from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.policy_questions import ask_secret
 from prefect_gatehouse.run.quarantined import refuse_quarantined_run
 from prefect_gatehouse.run.services import service_now, service_of_the_day
+from prefect_gatehouse.run.started import started
 from prefect_gatehouse.run.values import AdmittedRun
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.tasks.gate import gate
@@ -17,7 +18,7 @@ def _none_needed(attempt: Attempt, admitted: AdmittedRun, purpose: Purpose) -> C
     """A lease of nothing, for a purpose that the admitted manifest gives no block; the policy is asked all the same."""
     if admitted.manifest.credentials.of(purpose) is not None:
         return None
-    ask_secret(attempt.policy, admitted, purpose, attempt.settings.environment)
+    ask_secret(attempt.policy, admitted, purpose, attempt.settings.environment, started(attempt, admitted))
     return CredentialLease(purpose, None, None, environment=attempt.settings.environment, tenant=admitted.manifest.tenant)
 
 
@@ -35,7 +36,7 @@ def fetch_credential(attempt: Attempt, admitted: AdmittedRun, purpose: Purpose) 
     if not ends:
         refuse_quarantined_run(attempt)
     block = admitted.manifest.credentials.of(purpose)
-    ask_secret(attempt.policy, admitted, purpose, attempt.settings.environment)
+    ask_secret(attempt.policy, admitted, purpose, attempt.settings.environment, started(attempt, admitted))
     named = service_of_the_day if ends else service_now
     service = named(attempt, admitted, purpose, block) if block is not None else ""
     secret = attempt.read_secret(block) if block is not None else None

@@ -9,6 +9,7 @@ from decimal import Decimal
 from prefect_gatehouse.canonical import sha256_bytes
 from prefect_gatehouse.errors import Ambiguous, Denied, Expired, InputError, PlanChanged, Quarantined, Waiting
 from prefect_gatehouse.manifest.models import Purpose
+from prefect_gatehouse.policy.cedar import policy_now
 from prefect_gatehouse.providers.interface import Backend
 from prefect_gatehouse.run import journal, reusable
 from prefect_gatehouse.run.approvals import require_approved
@@ -23,6 +24,7 @@ from prefect_gatehouse.run.prepared import digest_of, prepare, refuse_other
 from prefect_gatehouse.run.pricing import Pricing
 from prefect_gatehouse.run.quarantined import refuse_quarantined_run
 from prefect_gatehouse.run.standing import standing_of
+from prefect_gatehouse.run.started import worker_of
 from prefect_gatehouse.run.ticketing import check_ticket
 from prefect_gatehouse.run.values import ApprovedPlan, Job, Submission
 from prefect_gatehouse.run.willing import AGAIN_SECONDS, label_of, passed_over
@@ -50,7 +52,7 @@ def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summar
     """
     plan = approved.plan
     refuse_quarantined_run(attempt)
-    approvals = require_approved(attempt.ledger, plan, attempt.people)
+    approvals = require_approved(attempt.ledger, plan, attempt.people, policy_now(attempt.settings))
     attempt.parts.refuse_changes(plan)
     attempt.parts.refuse_other_backends(plan)
     bits = require_approved_bits(plan, batch, number)
@@ -58,7 +60,7 @@ def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summar
     clearance = attempt.people.clearance(plan.admitted.requester, plan.admitted.tier.unverified_class)
     standing = standing_of(attempt.settings, attempt.history, plan)
     ticket = check_ticket(attempt, plan.admitted.manifest, plan.admitted.tier, "submit", number)
-    decision = ask_submit(attempt.policy, plan, len(approvals), attempt.settings.environment, clearance, standing, ticket)
+    decision = ask_submit(attempt.policy, plan, len(approvals), attempt.settings.environment, clearance, standing, ticket, worker_of(attempt))
     attempt.permit(f"decided:{attempt.number}:{number}", decision.fact())
     with fetch(attempt, plan.admitted, Purpose.SUBMIT) as lease:
         label: Label = "cached"

@@ -88,7 +88,7 @@ def test_every_gate_is_under_the_contract() -> None:
 
 def test_what_a_run_loads_is_compared_with_its_plan() -> None:
     """Gates and flows load workload, suites, policy and people through ``run/parts.py`` only, which compares them; before a plan admission loads."""
-    loaders = re.compile(r"\b(?:find_workload|load_workload|load_suite|load_policy|People)\b")
+    loaders = re.compile(r"\b(?:find_workload|load_workload|load_suite|load_policy|policy_now|People)\b")
     found = {
         path.relative_to(PACKAGE).as_posix()
         for folder in ("run", "tasks", "flows")
@@ -97,9 +97,9 @@ def test_what_a_run_loads_is_compared_with_its_plan() -> None:
     }
     # A registry that was loaded and compared is handed to these.
     handed_on = {"run/answer.py", "run/approvals.py", "run/attempt.py", "run/expected.py", "run/registry.py"}
-    # Who released, granted, promoted, classified or reviewed, and which service fetches, has to be in the registry now, whatever the plan says.
-    acts = {"run/quarantined.py", "run/holding.py", "run/excepted.py", "run/standing.py", "run/classified.py", "run/reviewed.py"}
-    of_now = acts | {"run/services.py"}
+    # Who released, granted, promoted, classified, reviewed or approved, and which service fetches, has to be in the registry now, and the policy of
+    # now lets them.
+    of_now = {"run/quarantined.py", "run/holding.py", "run/reviewed.py", "run/services.py", "tasks/await_approval.py", "tasks/submit.py"}
     assert found == {"run/parts.py", "run/apart.py"} | handed_on | of_now
 
 

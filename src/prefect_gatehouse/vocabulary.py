@@ -38,5 +38,14 @@ TicketProof = Literal["none", "file", "system"]
 QuarantineScope = Literal["tenant", "principal", "pipeline", "backend"]
 """What somebody may stop in an emergency."""
 
-Action = Literal["request", "submit", "read_secret", "read_source", "write_back", "re_identify"]
+RunAction = Literal["request", "submit", "read_secret", "read_source", "write_back", "re_identify"]
+"""What a run does."""
+
+ActAction = Literal[
+    "promote", "review", "classify", "grant_exception", "quarantine", "release", "set_budget", "approve_provider", "change_policy",
+    "rotate_key", "approve",
+]  # fmt: skip
+"""What somebody signs."""
+
+Action = Literal[RunAction, ActAction]
 """What the policy is asked about."""

@@ -111,6 +111,40 @@ def test_a_no(desk: Desk, name: str) -> None:
     assert words in found["satisfy"]
 
 
+def test_what_a_question_is_about(desk: Desk) -> None:
+    """The block follows the purpose, the backends are the manifest's, and a set is written with commas."""
+    about = ("--as", "ann", "--manifest", str(desk.manifest))
+    secret = told(*about, "--action", "read_secret", "--with", "purpose=tokenise", "--with", "cell=bubblewrap")["facts"]
+    assert (secret["known"]["block"], secret["given"]) == ("secret/key", {"purpose": "tokenise", "cell": "bubblewrap"})
+    assert told(*about, "--action", "request")["facts"]["known"]["backends"] == ["aer", "braket-local"]
+    sent = told(*about, "--action", "submit", "--with", "devices=ibm/a,ibm/b")
+    assert sent["facts"]["given"] == {"devices": ["ibm/a", "ibm/b"]}
+    assert "devices=ibm/a,ibm/b" in explain(*about, "--action", "submit", "--with", "devices=ibm/a,ibm/b").output
+
+
+def test_who_may_sign_an_act(desk: Desk) -> None:
+    """By roles of the registry: with a manifest where it is about a pipeline, without where it is not; the sentence and the advice of the rule."""
+    People(desk.settings.people_folder()).add("tess", roles=frozenset({"approver"}), key=generate_key(desk.folder / "tess", ""))
+    promote = ("--action", "promote", "--manifest", str(desk.manifest))
+    found = told("--as", "tess", *promote)
+    assert ([each["id"] for each in found["rules"]], found["facts"]["known"]["owner"]) == (["act-permitted"], "test-owner")
+    no = told("--as", "ann", *promote, code=3)
+    assert no["rules"][0]["id"] == "not-an-approver" and no["rules"][0]["sentence"].startswith("a workload is promoted by somebody who may approve")
+    assert "gatehouse people add NAME --role approver" in no["satisfy"]
+    assert told("--as", "tess", "--action", "quarantine", "--with", "scope=backend", "--with", "name=aer")["allowed"]
+    assert told("--as", "tess", "--action", "classify", code=3)["rules"][0]["id"] == "not-a-data-owner"
+    assert told("--as", "unverified", "--action", "change_policy", code=3)["rules"][0]["id"] == "not-in-the-registry"
+    assert "tess, set_budget: yes" in explain("--as", "tess", "--action", "set_budget").output
+    approve = ("--action", "approve", "--manifest", str(desk.manifest))
+    assert told("--as", "tess", *approve)["facts"]["known"] == {
+        "backends": ["aer", "braket-local"],
+        "output_class": 3,
+        "cost_microdollars": 5_000_000,
+    }
+    assert told("--as", "ann", *approve, code=3)["rules"][0]["id"] == "not-an-approver"
+    assert told("--as", "tess", "--action", "promote", code=2)["where"] == "--manifest"
+
+
 def test_about_a_run(desk: Desk) -> None:
     """With the manifest that the ledger has, whatever stands in the folder since."""
     desk.admitted()

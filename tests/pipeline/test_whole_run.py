@@ -104,7 +104,7 @@ FALSE = [
 
 
 def test_false_answers_are_refused_and_asked_again(pipeline: Any) -> None:
-    """A wrong code, the requester's own signature, a stranger and a state that is set by hand approve nothing; the form comes again with the reason."""
+    """A wrong code, the requester's own signature, a stranger and a state set by hand approve nothing; the form comes again with the reason."""
     run_id = pipeline.start()
     pipeline.process(run_id)
     for number, (who_, proof, reason) in enumerate(FALSE, 1):

@@ -15,15 +15,15 @@ from pydantic import ValidationError
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.policy.cedar import DEFAULT_DENY, CedarPolicy, load_policy
-from prefect_gatehouse.policy.interface import Question
+from prefect_gatehouse.policy.interface import Fact, Question
 from prefect_gatehouse.settings import Settings
 
 SHIPPED = Settings().policies
 POLICY = load_policy(SHIPPED)
 
-EVERYWHERE = {"running_environment": "local", "tier_unverified": False}
-READ: dict[str, str | int | bool] = {"output_class": 2, "class_for_requesters": True}
-TARGET: dict[str, str | int | bool] = {"system_highest_class": 2, "class_written_back": True}
+EVERYWHERE: dict[str, Fact] = {"running_environment": "local", "tier_unverified": False}
+READ: dict[str, Fact] = {"output_class": 2, "class_for_requesters": True}
+TARGET: dict[str, Fact] = {"system_highest_class": 2, "class_written_back": True}
 TICKET = dict.fromkeys(("tier_ticket_checked", "ticket_checked", "ticket_open", "ticket_approved", "ticket_names_pipeline", "ticket_in_window"), True)
 CODE = dict.fromkeys(("workload_reviewed", "image_signed", "image_scanned"), True)
 OF_TICKETS = {
@@ -33,9 +33,22 @@ OF_TICKETS = {
     "ticket-of-another-pipeline": "ticket_names_pipeline",
     "ticket-outside-window": "ticket_in_window",
 }
-CONTEXTS: dict[str, dict[str, str | int | bool]] = {
-    "request": {"backends_in_tier": True, "promoted": True, "classes_signed": True, **CODE, **TICKET, **READ, **TARGET},
+CONTEXTS: dict[str, dict[str, Fact]] = {
+    "request": {
+        "backends": ("aer", "ibm/device"),
+        "backends_in_tier": True,
+        "promoted": True,
+        "classes_signed": True,
+        **CODE,
+        **TICKET,
+        **READ,
+        **TARGET,
+    },
     "submit": {
+        "backends": ("aer", "ibm/device"),
+        "devices": ("ibm/device",),
+        "worker": "gatehouse",
+        "cell": "bubblewrap",
         "backends_in_tier": True,
         "data_class": 2,
         "tier_highest_class": 2,
@@ -52,8 +65,8 @@ CONTEXTS: dict[str, dict[str, str | int | bool]] = {
         **TICKET,
         **READ,
     },
-    "read_secret": {"purpose": "submit", "purpose_declared": True},
-    "read_source": {"source": "clinic", "source_declared": True},
+    "read_secret": {"purpose": "submit", "purpose_declared": True, "block": "secret/device", "worker": "gatehouse", "cell": "bubblewrap"},
+    "read_source": {"system": "clinic", "source_declared": True},
     "write_back": {"releases": 1, "tier_releases": 1, "system": "target", "system_declared": True, **READ, **TARGET},
     "re_identify": {"column": "subject", "system": "target", "system_declared": True, **READ, **TARGET},
 }
@@ -61,7 +74,7 @@ READING = ("request", "submit", "write_back", "re_identify")
 WRITING = ("request", "write_back", "re_identify")
 
 
-def question(action: str, **change: str | int | bool) -> Question:
+def question(action: str, **change: Fact) -> Question:
     """A question that is allowed, with a change in its context."""
     return Question(
         action=action,  # type: ignore[arg-type]
@@ -85,7 +98,7 @@ def test_what_is_in_order_is_permitted(action: str) -> None:
 
 
 # One fact is wrong and every other in order: forbid, action, change of the context.
-FORBIDS: list[tuple[str, str, dict[str, str | int | bool]]] = [
+FORBIDS: list[tuple[str, str, dict[str, Fact]]] = [
     *(("environment-mismatch", action, {"running_environment": "production"}) for action in CONTEXTS),
     *(("environment-mismatch", action, {"running_environment": ""}) for action in CONTEXTS),
     ("backend-not-in-tier", "request", {"backends_in_tier": False}),
@@ -120,7 +133,7 @@ FORBIDS: list[tuple[str, str, dict[str, str | int | bool]]] = [
 
 
 @pytest.mark.parametrize(("forbid", "action", "change"), FORBIDS)
-def test_each_forbid_alone_denies_and_is_named(forbid: str, action: str, change: dict[str, str | int | bool]) -> None:
+def test_each_forbid_alone_denies_and_is_named(forbid: str, action: str, change: dict[str, Fact]) -> None:
     """The denial names this forbid and no other, and its sentence is one that people can read."""
     decision = POLICY.ask(question(action, **change))
     assert (decision.allowed, decision.reasons) == (False, (forbid,))
@@ -140,7 +153,7 @@ def test_unverified_requester(action: str) -> None:
 @pytest.mark.parametrize("clearance", DataClass)
 def test_clearance_against_class(action: str, output: DataClass, clearance: DataClass) -> None:
     """Over every pair: whoever is cleared for the class or a higher one may, nobody else."""
-    change: dict[str, str | int | bool] = {"output_class": output.rank} | ({"system_highest_class": 3} if action in WRITING else {})
+    change: dict[str, Fact] = {"output_class": output.rank} | ({"system_highest_class": 3} if action in WRITING else {})
     decision = POLICY.ask(replace(question(action, **change), clearance=clearance))
     assert decision.allowed is (clearance.rank >= output.rank)
     assert decision.reasons == (("permitted",) if decision.allowed else ("class-above-clearance",))
@@ -157,6 +170,61 @@ def test_system_against_class(action: str, output: DataClass, system: DataClass)
     assert decision.reasons == (("permitted",) if decision.allowed else ("class-above-system",))
 
 
+ACTS: dict[str, dict[str, Fact]] = {
+    "review": {"act": "review", "commit": "0" * 40, "author": "ann"},
+    "promote": {"act": "promote", "owner": "olga", "below": "prototype"},
+    "classify": {"act": "classify", "source": "source.csv", "highest_class": 3},
+    "grant_exception": {"act": "grant-exception", "rule": "backend-not-in-tier", "owner": "olga"},
+    "quarantine": {"act": "quarantine", "scope": "tenant", "name": "clinic"},
+    "release": {"act": "release-quarantine", "scope": "tenant", "name": "clinic", "imposed_by": "tess"},
+    "set_budget": {"act": "set-budget", "backend": "", "month_microdollars": 1},
+    "approve_provider": {"act": "approve-provider", "backend": "braket/garnet"},
+    "change_policy": {"act": "sign-policy", "version": 2, "bundle_role": "legal"},
+    "rotate_key": {"act": "rotate-keys", "block": "secret/key"},
+    "approve": {
+        "act": "approve",
+        "requester": "ann",
+        "method": "ssh",
+        "output_class": 2,
+        "backends": ("aer", "ibm/device"),
+        "devices": ("ibm/device",),
+        "cost_microdollars": 10,
+    },
+}
+ROLES_OF_ACTS = {"approver": "not-an-approver", "data-owner": "not-a-data-owner", "": "not-in-the-registry"}
+
+
+def act(action: str, *roles: str, authentic: bool = True, **change: Fact) -> Question:
+    """Somebody's act; about a pipeline only where it is one's."""
+    pipeline = "small" if action in {"promote", "review", "grant_exception", "approve"} else ""
+    asked = replace(question("request"), action=action, pipeline=pipeline, roles=frozenset(roles), authentic=authentic)  # type: ignore[arg-type]
+    return replace(asked, context=ACTS[action] | change)
+
+
+@pytest.mark.parametrize("action", ACTS)
+def test_whose_an_act_is_to_sign(action: str) -> None:
+    """Over every role alone: whoever has the one that the act needs, nobody else; a signature of the policies needs none, a key's rotation nobody."""
+    needed = {"classify": "data-owner", "change_policy": "", "rotate_key": ""}.get(action, "approver")
+    for role in ("approver", "data-owner", "auditor", "requester"):
+        decision = POLICY.ask(act(action, role))
+        assert decision.reasons == (("act-permitted",) if needed in {role, ""} else (ROLES_OF_ACTS[needed],))
+        assert decision.allowed is (needed in {role, ""})
+    unknown = POLICY.ask(act(action, authentic=False))
+    assert unknown.allowed is (action == "rotate_key")
+
+
+@pytest.mark.parametrize("action", ACTS)
+def test_an_act_whose_question_does_not_fit(action: str) -> None:
+    """A missing fact, one of another type and an act that a run asks are no yes; nor is a run's question with roles."""
+    whole = act(action, "approver", "data-owner")
+    assert whole.roles is not None and POLICY.ask(whole).allowed
+    for name, value in whole.context.items():
+        assert not POLICY.ask(replace(whole, context={key: each for key, each in whole.context.items() if key != name})).allowed
+        assert not POLICY.ask(replace(whole, context={**whole.context, name: 7 if isinstance(value, str) else "7"})).allowed
+    assert not POLICY.ask(replace(whole, roles=None)).allowed
+    assert not POLICY.ask(replace(question("submit"), roles=whole.roles)).allowed
+
+
 def test_several_reasons_are_all_named() -> None:
     """Whoever is denied for three reasons learns all three."""
     decision = POLICY.ask(question("submit", approvals=0, cost_microdollars=11, data_class=3))
@@ -167,8 +235,8 @@ def test_every_forbid_that_ships_is_tested_here() -> None:
     """A policy without a test above does not ship."""
     text = "".join(path.read_text() for path in SHIPPED.glob("*.cedar"))
     shipped = {part.partition('"')[0] for part in text.split('@id("')[1:]}
-    assert shipped == {name for name, _, _ in FORBIDS} | {"permitted", "unverified-requester"}
-    assert text.count("forbid (") == len(shipped) - 1
+    assert shipped == {name for name, _, _ in FORBIDS} | {"permitted", "unverified-requester", "act-permitted"} | set(ROLES_OF_ACTS.values())
+    assert text.count("forbid (") == len(shipped) - 2
 
 
 # A question that does not fit the schema is never a yes.
@@ -188,7 +256,7 @@ def test_a_fact_of_another_type_or_too_many_is_a_no(action: str) -> None:
     """A string for a number, a number for a truth value, and a fact that nobody declared are errors, and errors are no."""
     whole = question(action)
     for name, value in whole.context.items():
-        other: str | int | bool = "7" if not isinstance(value, str) else 7
+        other: Fact = "7" if not isinstance(value, str) else 7
         assert not POLICY.ask(question(action, **{name: other})).allowed, name
         assert not POLICY.ask(question(action, **{name: 1 if isinstance(value, bool) else True})).allowed, name
     assert not POLICY.ask(question(action, surprise=True)).allowed

@@ -20,6 +20,7 @@ from prefect_gatehouse.ledger.events import ApprovalGiven, SignedAnswer
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate.registry import Registrar
+from prefect_gatehouse.policy.cedar import policy_now
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.run import approvals
 from prefect_gatehouse.run.answer import Answer
@@ -29,6 +30,7 @@ from prefect_gatehouse.run.plan import refuse_changes
 from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.secrets.lease import SecretText
 from prefect_gatehouse.settings import Settings
+from tests.support.bundles import own_files
 from tests.support.plans import POLICY_DIGEST, RUN, plan_for, tier_rules, write_project
 
 
@@ -79,7 +81,7 @@ class Desk:
         self.attempt.record("answer:forged", ApprovalGiven.model_validate(event | data))
 
     def require(self, plan: Plan) -> list[str]:
-        return [approval.person for approval in require_approved(self.ledger, plan, self.people)]
+        return [approval.person for approval in require_approved(self.ledger, plan, self.people, policy_now(self.settings))]
 
 
 @pytest.fixture
@@ -386,3 +388,29 @@ def test_revoked_and_added_again(desk: Desk, key: bool) -> None:
     later = desk.plan(tier=tier_rules(approval_window_seconds=1801))
     desk.answer(later, "bob")
     assert desk.require(later) == ["bob"]
+
+
+def test_a_policy_limits_who_approves_what(desk: Desk) -> None:
+    """Asked when an answer is judged, and again before jobs are made: an approval that it permits no more carries nothing."""
+    desk.settings = desk.attempt.settings = own_files(desk.settings, desk.folder)
+    rule = (
+        '@id("own")\n@reason("{what} by Eve alone, where it costs so much")\nforbid (principal, action == Gatehouse::Action::"approve", resource)\n'
+    )
+    own = desk.settings.policies / "own.cedar"
+    own.write_text(
+        rule + 'when { context.cost_microdollars >= 1000000 && context.method == "ssh" } unless { principal == Gatehouse::Signer::"eve" };\n'
+    )
+    plan = desk.plan()
+    desk.answer(plan, "bob")
+    assert standing(desk.ledger, plan).refusals == ("a plan is approved by Eve alone, where it costs so much [own]",)
+    own.unlink()
+    desk.answer(plan, "bob")
+    assert desk.require(plan) == ["bob"]
+    own.write_text(rule + 'when { resource.tenant == "test-tenant" };\n')
+    with pytest.raises(Denied, match=r"by Eve alone.*\[own\]"):
+        desk.require(plan)
+    own.write_text("forbid (")
+    with pytest.raises(Denied, match="the policies can't be loaded"):
+        desk.require(plan)
+    desk.answer(plan, "eve", "reject")
+    assert standing(desk.ledger, plan).rejected_by == "eve"

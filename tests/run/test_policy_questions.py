@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,9 +14,12 @@ from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.manifest.treatment import Treatment
 from prefect_gatehouse.policy.cedar import load_policy
+from prefect_gatehouse.policy.decision import Decision
+from prefect_gatehouse.policy.interface import Policy
 from prefect_gatehouse.policy.rules import ClassedColumn, TierRules
 from prefect_gatehouse.run.policy_questions import ask_re_identify, ask_read_source, ask_request, ask_secret, ask_submit, ask_write_back
 from prefect_gatehouse.run.standing import Standing
+from prefect_gatehouse.run.started import Started
 from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.settings import Settings
 from tests.support.plans import admitted_run, plan_for, tier_rules, write_project
@@ -23,6 +27,7 @@ from tests.support.plans import admitted_run, plan_for, tier_rules, write_projec
 STANDING = Standing(promoted=True, simulated=True, unsigned=())
 POLICY = load_policy(Settings().policies)
 ANN = Requester(person="ann", method="ssh", clearance=DataClass.RESTRICTED)
+HERE = Started("gatehouse", "bubblewrap")
 NOBODY = Requester(person="unverified", method="unverified", clearance=DataClass.RESTRICTED)
 RESTRICTED = DataClass.RESTRICTED
 
@@ -106,13 +111,13 @@ def test_secrets(folder: Path) -> None:
     """A purpose with a declared block, and submission, which may need none; a purpose without a block is denied."""
     admitted = admitted_run(folder)
     for purpose in (Purpose.SUBMIT, Purpose.TOKENISE, Purpose.WRITE_BACK, Purpose.RE_IDENTIFY):
-        assert ask_secret(POLICY, admitted, purpose, "local").allowed
+        assert ask_secret(POLICY, admitted, purpose, "local", HERE).allowed
     bare = admitted.manifest.credentials.model_copy(update={"tokenise": None})
     without = admitted.model_copy(update={"manifest": admitted.manifest.model_copy(update={"credentials": bare})})
     with pytest.raises(Denied, match="purpose-not-declared"):
-        ask_secret(POLICY, without, Purpose.TOKENISE, "local")
+        ask_secret(POLICY, without, Purpose.TOKENISE, "local", HERE)
     with pytest.raises(Denied, match="environment-mismatch"):
-        ask_secret(POLICY, admitted, Purpose.TOKENISE, "production")
+        ask_secret(POLICY, admitted, Purpose.TOKENISE, "production", HERE)
 
 
 def test_write_back(plan: Plan) -> None:
@@ -192,6 +197,69 @@ def test_read_source(folder: Path) -> None:
     assert ask_read_source(POLICY, admitted, "clinic", True, "local").allowed
     with pytest.raises(Denied, match="source-not-declared"):
         ask_read_source(POLICY, admitted, "elsewhere", False, "local")
+
+
+LIMITS = {
+    "block": (
+        'action == Gatehouse::Action::"read_secret", resource) when { context.block == "secret/key" && context.purpose != "tokenise" }',
+        lambda policy, plan: ask_secret(policy, plan.admitted, Purpose.TOKENISE, "local", HERE),
+        lambda policy, plan: ask_secret(policy, plan.admitted, Purpose.RE_IDENTIFY, "local", HERE),
+    ),
+    "cell": (
+        'action == Gatehouse::Action::"read_secret", resource) when { resource.tenant == "test-tenant" } unless { context.cell == "bubblewrap" }',
+        lambda policy, plan: ask_secret(policy, plan.admitted, Purpose.TOKENISE, "local", HERE),
+        lambda policy, plan: ask_secret(policy, plan.admitted, Purpose.TOKENISE, "local", Started("gatehouse", "landlock")),
+    ),
+    "worker": (
+        'action in [Gatehouse::Action::"read_secret", Gatehouse::Action::"submit"], resource) unless { context.worker == "gatehouse" }',
+        lambda policy, plan: ask_submit(policy, plan, 1, "local", RESTRICTED, STANDING, worker="gatehouse"),
+        lambda policy, plan: ask_submit(policy, plan, 1, "local", RESTRICTED, STANDING),
+    ),
+    "cell-of-a-submission": (
+        'action == Gatehouse::Action::"submit", resource) unless { context.cell == "bubblewrap" }',
+        lambda policy, plan: ask_submit(policy, changed(plan, cell="bubblewrap"), 1, "local", RESTRICTED, STANDING),
+        lambda policy, plan: ask_submit(policy, plan, 1, "local", RESTRICTED, STANDING),
+    ),
+    "backend": (
+        'action == Gatehouse::Action::"request", resource) when { context.backends.contains("braket-local") && resource.tenant == "other" }',
+        lambda policy, plan: request_of(policy, plan, "test-tenant"),
+        lambda policy, plan: request_of(policy, plan, "other"),
+    ),
+    "device": (
+        'action == Gatehouse::Action::"submit", resource) unless { context.devices.isEmpty() }',
+        lambda policy, plan: ask_submit(policy, plan, 1, "local", RESTRICTED, STANDING),
+        lambda policy, plan: ask_submit(policy, with_a_device(plan), 1, "local", RESTRICTED, STANDING),
+    ),
+    "system": (
+        'action in [Gatehouse::Action::"read_source", Gatehouse::Action::"write_back"], resource) when { context.system == "clinic" }',
+        lambda policy, plan: ask_write_back(policy, plan, True, "local", RESTRICTED),
+        lambda policy, plan: ask_read_source(policy, plan.admitted, "clinic", True, "local"),
+    ),
+}
+
+
+def request_of(policy: Policy, plan: Plan, tenant: str) -> Decision:
+    admitted = plan.admitted
+    manifest = admitted.manifest.model_copy(update={"tenant": tenant})
+    return ask_request(policy, manifest, ANN, admitted.tier, admitted.classes, "local", STANDING)
+
+
+def with_a_device(plan: Plan) -> Plan:
+    first, *others = plan.body.backends
+    return changed(plan, backends=(first.model_copy(update={"simulator": False}), *others))
+
+
+@pytest.mark.parametrize("what", LIMITS)
+def test_a_policy_can_limit_what_a_question_is_about(what: str, plan: Plan, tmp_path: Path) -> None:
+    """A file of an administrator's own beside ours: the same question about another block, system, backend, worker or cell is a no that names it."""
+    rule, may, may_not = LIMITS[what]
+    shutil.copytree(Settings().policies, tmp_path / "policies")
+    (tmp_path / "policies" / "own.cedar").write_text(f'@id("own")\n@reason("not here")\nforbid (principal, {rule};\n')
+    policy = load_policy(tmp_path / "policies")
+    assert may(policy, plan).reasons == ("permitted",)
+    assert may_not(POLICY, plan).allowed
+    with pytest.raises(Denied, match=r"not here \[own\]"):
+        may_not(policy, plan)
 
 
 def test_every_no_says_what_to_do() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 from tests.support.gates import Desk
 from tests.support.plans import RUN
@@ -61,3 +64,17 @@ def test_the_policy_is_asked_before_the_store(desk: Desk) -> None:
     with pytest.raises(Denied):
         fetch_credential(attempt, admitted, Purpose.PREFLIGHT)
     assert (asked, attempt.leases) == ([], [])
+
+
+def test_a_secret_that_is_fetched_under_one_cell_only(desk: Desk, tmp_path: Path) -> None:
+    """An administrator's rule about the cell: before there is a plan it is the one that the run gets here; no store is asked."""
+    policies = Path(shutil.copytree(desk.settings.policies, tmp_path / "policies"))
+    rule = '@id("in-bubblewrap")\n@reason("only there")\nforbid (principal, action == Gatehouse::Action::"read_secret", resource)\n'
+    (policies / "own.cedar").write_text(rule + 'when { resource.tenant == "test-tenant" } unless { context.cell == "bubblewrap" };\n')
+    desk.settings = desk.settings.model_copy(update={"policies": policies})
+    desk.attempt = desk.next_attempt()
+    admitted = desk.admitted()
+    attempt, asked = reading(desk)
+    with pytest.raises(Denied, match=r"only there \[in-bubblewrap\]"):
+        fetch_credential(attempt, admitted, Purpose.TOKENISE)
+    assert asked == []

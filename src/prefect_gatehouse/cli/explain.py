@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 import click
 
 from prefect_gatehouse.cli.output import console, emit, gatehouse_command, plain, table
 from prefect_gatehouse.errors import Denied, InputError
-from prefect_gatehouse.vocabulary import Action
+from prefect_gatehouse.vocabulary import ActAction, Action, RunAction
 
 if TYPE_CHECKING:
     from prefect_gatehouse.evidence.supposed import Asked, Supposed
     from prefect_gatehouse.ledger.store import Ledger
+    from prefect_gatehouse.policy.interface import Fact
     from prefect_gatehouse.settings import Settings
 
 DENIED = Denied.exit_code
@@ -28,7 +29,8 @@ def _explain(run: str, person: str, action: Action | None, manifest: Path | None
     """Say of each decision about RUN which rule decided, and of a no what would satisfy it.
 
     With --as and --action, what the policy would answer to a question about RUN or --manifest: nothing is recorded, and what nobody knows yet is
-    supposed to be in order. Exit code 3 if that is no.
+    supposed to be in order. What people sign (promote, classify, quarantine and others) needs neither, unless it is about a pipeline. Exit code 3 if
+    that is no.
     """
     from prefect_gatehouse.ledger.opening import open_ledger
     from prefect_gatehouse.settings import load_settings
@@ -38,7 +40,7 @@ def _explain(run: str, person: str, action: Action | None, manifest: Path | None
         raise InputError("a question has somebody who asks, and what", where="--as, --action", advice="give both")
     if not asked and (manifest is not None or given):
         raise InputError("this belongs to a question", where="--manifest, --with", advice="give --as and --action, too")
-    if not run and manifest is None:
+    if not run and manifest is None and not _is_act(action):
         raise InputError("nothing is named", where="RUN", advice="name a run (gatehouse runs), or ask with --as, --action and --manifest")
     if run and manifest is not None:
         raise InputError("a run has its own manifest", where="--manifest", advice="name one of the two")
@@ -51,6 +53,11 @@ def _explain(run: str, person: str, action: Action | None, manifest: Path | None
     emit({"as": person, "action": action, **found.as_dict()}, as_json, lambda: _show(found, person, action))
     if not found.allowed:
         raise click.exceptions.Exit(DENIED)
+
+
+def _is_act(action: Action | None) -> bool:
+    """Whether it is something that somebody signs, and no run asks."""
+    return action in get_args(ActAction)
 
 
 def _of_a_run(settings: Settings, ledger: Ledger, run: str, as_json: bool) -> None:
@@ -79,9 +86,12 @@ def _of_a_run(settings: Settings, ledger: Ledger, run: str, as_json: bool) -> No
 def _of_a_question(settings: Settings, ledger: Ledger, run: str, path: Path | None, person: str, action: Action, given: tuple[str, ...]) -> Supposed:
     from prefect_gatehouse.evidence.questions import find_run
     from prefect_gatehouse.evidence.supposed import suppose
+    from prefect_gatehouse.evidence.supposed_acts import suppose_act
 
-    asked = _beside(settings, path) if path is not None else _of_run(settings, ledger, find_run(ledger, run))
-    return suppose(settings, ledger, asked, person, action, given)
+    asked = _beside(settings, path) if path is not None else _of_run(settings, ledger, find_run(ledger, run)) if run else None
+    if asked is None or _is_act(action):
+        return suppose_act(settings, ledger, asked.manifest if asked is not None else None, person, cast(ActAction, action), given)
+    return suppose(settings, ledger, asked, person, cast(RunAction, action), given)
 
 
 def _beside(settings: Settings, path: Path) -> Asked:
@@ -116,7 +126,14 @@ def _show(found: Supposed, person: str, action: Action) -> None:
         _say(f"What would satisfy it: {found.satisfy}")
     for words, facts in (("Given", found.given), ("Supposed to be in order", found.supposed)):
         if facts:
-            _say(f"{words}: {', '.join(f'{name}={str(value).lower() if isinstance(value, bool) else value}' for name, value in facts.items())}")
+            _say(f"{words}: {', '.join(f'{name}={_spelt(value)}' for name, value in facts.items())}")
+
+
+def _spelt(value: Fact) -> str:
+    """A fact as ``--with`` takes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def _say(text: str) -> None:

@@ -17,23 +17,24 @@ from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.requester import NOBODY, Requester
 from prefect_gatehouse.ledger.events import RunAdmitted
 from prefect_gatehouse.ledger.store import Ledger
-from prefect_gatehouse.manifest.models import Manifest
+from prefect_gatehouse.manifest.data import SqlQuery
+from prefect_gatehouse.manifest.models import Manifest, Purpose
 from prefect_gatehouse.manifest.treatment import Treatment
 from prefect_gatehouse.policy.cedar import load_policy
 from prefect_gatehouse.policy.class_rules import load_class_rules
 from prefect_gatehouse.policy.classes import classes_of, leaving
+from prefect_gatehouse.policy.interface import Fact
 from prefect_gatehouse.policy.rules import RunClasses, TierRules
 from prefect_gatehouse.policy.tiers import effective_class, load_tiers
+from prefect_gatehouse.providers.registry import block_of
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.excepted import excepting
 from prefect_gatehouse.run.holding import holding
-from prefect_gatehouse.run.policy_questions import DeniedByPolicy, TicketUnchecked, ask_about, class_facts, standing_facts, system_facts
+from prefect_gatehouse.run.policy_questions import DeniedByPolicy, TicketUnchecked, ask_about, class_facts, secret_facts, standing_facts, system_facts
 from prefect_gatehouse.run.reviewed import Content
 from prefect_gatehouse.run.standing import Standing, standing_to_ask
 from prefect_gatehouse.settings import Settings
-from prefect_gatehouse.vocabulary import Action
-
-Fact = str | int | bool
+from prefect_gatehouse.vocabulary import Action, RunAction
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Asked:
     run_id: str = ""
 
 
-def suppose(settings: Settings, ledger: Ledger, asked: Asked, person: str, action: Action, given: Iterable[str]) -> Supposed:
+def suppose(settings: Settings, ledger: Ledger, asked: Asked, person: str, action: RunAction, given: Iterable[str]) -> Supposed:
     """What would be answered.
 
     Args:
@@ -109,7 +110,9 @@ def suppose(settings: Settings, ledger: Ledger, asked: Asked, person: str, actio
     policy = excepting(load_policy(settings.policies), settings, ledger, Chain(ledger, run_id))
     standing = standing_to_ask(settings, ledger, manifest, tier, asked.folder, asked.workload, asked.content, requester)
     known, supposed = _facts(action, manifest, tier, classes, settings.environment, standing)
-    told = dict(_read(each, {**known, **supposed}, action) for each in given)
+    told = dict(read_fact(each, {**known, **supposed}, action) for each in given)
+    if str(told.get("purpose")) in set(Purpose):
+        known |= secret_facts(manifest, Purpose(str(told["purpose"])))
     try:
         facts = {**known, **supposed, **told}
         decision = ask_about(policy, action, manifest, requester, tier, str(facts["running_environment"]), facts, classes, run_id, standing)
@@ -158,16 +161,20 @@ def _quarantined(settings: Settings, ledger: Ledger, manifest: Manifest, request
 
 
 def _facts(
-    action: Action, manifest: Manifest, tier: TierRules, classes: RunClasses, environment: str, standing: Standing
+    action: RunAction, manifest: Manifest, tier: TierRules, classes: RunClasses, environment: str, standing: Standing
 ) -> tuple[dict[str, Fact], dict[str, Fact]]:
     """What is known of a question, and what is supposed: of each action what its schema demands."""
     known: dict[str, Fact] = {"running_environment": environment, "tier_unverified": tier.unverified_requests}
     supposed: dict[str, Fact] = {}
     if action in {"request", "submit"}:
+        known["backends"] = tuple(manifest.execution.backends)
         known |= {"backends_in_tier": set(manifest.execution.backends) <= set(tier.backends), "tier_ticket_checked": tier.ticket != "none"}
         supposed |= dict.fromkeys(("ticket_checked", "ticket_open", "ticket_approved", "ticket_names_pipeline", "ticket_in_window"), True)
         known |= standing_facts(standing)
     if action == "submit":
+        supposed |= {"worker": tier.worker, "cell": tier.cell}
+        # What has a block is somewhere else, and so perhaps a device; what has none runs on this machine.
+        supposed["devices"] = tuple(name for name in manifest.execution.backends if block_of(name) is not None)
         columns = [Treatment(column=name, data_class=each.data_class, rule=each.rule) for name, each in manifest.data.columns.items()]
         envelope = int(manifest.execution.envelope.cost * 1_000_000)
         known |= {"data_class": effective_class(leaving(columns, classes.features)).rank, "tier_highest_class": tier.highest_class.rank}
@@ -185,14 +192,27 @@ def _facts(
     if action == "re_identify":
         known["column"] = manifest.output.key
     if action == "read_secret":
-        supposed |= {"purpose": "submit", "purpose_declared": True}
+        known |= secret_facts(manifest, Purpose.SUBMIT)
+        supposed |= {"worker": tier.worker, "cell": tier.cell}
+        supposed["purpose"] = known.pop("purpose")
     if action == "read_source":
-        supposed |= {"source": "source", "source_declared": True}
+        known["system"] = _source(manifest)
+        supposed["source_declared"] = True
     return known, supposed
 
 
-def _read(text: str, facts: Mapping[str, Fact], action: Action) -> tuple[str, Fact]:
-    """NAME=VALUE, of the type that the fact has."""
+def _source(manifest: Manifest) -> str:
+    """The system that rows are read from, as the policy is told it; of a file, about which it is not asked, nothing."""
+    source = manifest.data.source
+    return source.system if isinstance(source, SqlQuery) else manifest.credentials.read_source or ""
+
+
+def read_fact(text: str, facts: Mapping[str, Fact], action: Action) -> tuple[str, Fact]:
+    """NAME=VALUE, of the type that the fact has.
+
+    Raises:
+        InputError: The question has no such fact, or it has another type.
+    """
     name, mark, value = text.partition("=")
     if not mark or name not in facts:
         raise InputError(f"a question of {action} has no such fact", where="--with", advice=f"write NAME=VALUE, of: {', '.join(sorted(facts))}")
@@ -203,5 +223,7 @@ def _read(text: str, facts: Mapping[str, Fact], action: Action) -> tuple[str, Fa
         return name, int(value)
     if kind is str and value.isprintable():
         return name, value
-    wanted = {bool: "true or false", int: "a whole number", str: "text"}[kind]
+    if kind is tuple and value.isprintable():
+        return name, tuple(each for each in value.split(",") if each)
+    wanted = {bool: "true or false", int: "a whole number", str: "text", tuple: "names with commas between them"}[kind]
     raise InputError(f"{name} is {wanted}", where="--with", advice="correct it")

@@ -13,20 +13,20 @@ from prefect_gatehouse.ledger.fact import Fact
 from prefect_gatehouse.ledger.policy_bundle import PolicyBundle
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.value import Digest
-from prefect_gatehouse.vocabulary import QuarantineScope, Role
+from prefect_gatehouse.vocabulary import ActAction, QuarantineScope
 
 # People
 
 
 class SignedAct(Fact):
-    """What somebody of a role, an approver unless said, has signed at the command line."""
+    """What somebody has signed at the command line."""
 
     words: ClassVar[str] = ""
     """What it is, for people."""
     named_by: ClassVar[str] = "act"
     """The field that names the act, which its event is named after: a signature serves one event."""
-    role: ClassVar[Role | None] = "approver"
-    """Whose it is to sign; None where something else than a role of the registry says who may."""
+    asks: ClassVar[ActAction | None] = None
+    """What the policy is asked before it is recorded; None where something else says who may."""
     unsigned: ClassVar[bool] = False
     """Whether it may be without a signature, which is told wherever it is shown."""
     person: str
@@ -154,7 +154,7 @@ class PolicySigned(PolicyAct):
 
     kind = "policy-signed"
     words = "signature of the policies"
-    role = None
+    asks = "change_policy"
     action: Literal["sign-policy"]
     bundle: PolicyBundle
 
@@ -182,6 +182,7 @@ class BudgetSet(SignedAct):
     """Somebody signed how much a tenant, or one of its billing codes, may spend in a month; the newest one counts."""
 
     kind = "budget-set"
+    asks = "set_budget"
     words = "budget"
     named_by = "budget"
     action: Literal["set-budget"]
@@ -197,6 +198,7 @@ class ProviderLimitSet(SignedAct):
     """Somebody signed what a provider's own spending limit of a device is to be for a month; it is set after this."""
 
     kind = "provider-limit-set"
+    asks = "set_budget"
     words = "provider's limit"
     named_by = "limit"
     action: Literal["set-provider-limit"]
@@ -215,6 +217,7 @@ class ProviderApproved(SignedAct):
     """Somebody signed what a backend's provider was like when they looked; the newest one counts."""
 
     kind = "provider-approved"
+    asks = "approve_provider"
     words = "provider's approval"
     action: Literal["approve-provider"]
     backend: str
@@ -230,6 +233,7 @@ class ProviderApproved(SignedAct):
 class ExceptionAct(SignedAct):
     """Somebody signed something about an exception."""
 
+    asks = "grant_exception"
     exception: str = Field(description="Names the exception.")
     reason: str
     environment: str
@@ -276,7 +280,7 @@ class ExceptionReviewed(ExceptionAct):
 class ClassesAct(SignedAct):
     """A data owner signed something about the classes of a source."""
 
-    role = "data-owner"
+    asks = "classify"
     classification: str = Field(description="Names the classification.")
     reason: str
     environment: str
@@ -310,6 +314,7 @@ class ClassesWithdrawn(ClassesAct):
 class PromotionAct(SignedAct):
     """Somebody signed something about a promotion."""
 
+    asks = "promote"
     promotion: str = Field(description="Names the promotion.")
     reason: str
     environment: str
@@ -350,7 +355,7 @@ class PromotionWithdrawn(PromotionAct):
 class ReviewAct(SignedAct):
     """Somebody of the registry signed something about a commit of a workload."""
 
-    role = None
+    asks = "review"
     review: str = Field(description="Names the review.")
     reason: str
     environment: str
@@ -396,6 +401,7 @@ class QuarantineImposed(QuarantineAct):
     """Nothing more is admitted, approved, submitted or written back for it."""
 
     kind = "quarantine-imposed"
+    asks = "quarantine"
     words = "quarantine"
     named_by = "quarantine"
     action: Literal["quarantine"]
@@ -407,6 +413,7 @@ class QuarantineReleased(QuarantineAct):
     """Another person signed that a quarantine is over; whether it counts, ``policy/quarantine.py`` says."""
 
     kind = "quarantine-released"
+    asks = "release"
     words = "release from quarantine"
     action: Literal["release-quarantine"]
     act: str = Field(description="Names this act, so that its signature serves no other.")

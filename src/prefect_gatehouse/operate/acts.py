@@ -69,4 +69,4 @@ def record_about(
         "environment": settings.environment,
         "act": act,
     }
-    return record(settings, ledger, kind, statement, act, what, refuse)
+    return record(settings, ledger, kind, statement, act, what, refuse, about=given.fact)

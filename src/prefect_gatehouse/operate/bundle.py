@@ -19,8 +19,9 @@ from prefect_gatehouse.operate.registry import signed_if_possible
 from prefect_gatehouse.operate.signing import record
 from prefect_gatehouse.policy.bundle_manifest import BundleManifest
 from prefect_gatehouse.policy.bundles import Accepted, Bundles
-from prefect_gatehouse.policy.cedar import load_policy
+from prefect_gatehouse.policy.cedar import load_policy, policy_now
 from prefect_gatehouse.policy.class_rules import load_class_rules
+from prefect_gatehouse.policy.interface import Fact
 from prefect_gatehouse.policy.quarantine import quarantines_in
 from prefect_gatehouse.policy.tiers import load_tiers
 from prefect_gatehouse.run.bundle import bundles_of, candidate_of, differing, find_bundle, missing_roles, require_signed
@@ -51,7 +52,10 @@ def sign(settings: Settings, ledger: Ledger, reason: str) -> Event[PolicySigned]
         if why:
             raise Denied(f"your signature would not count: {why}", where="bundle of policies", advice="see who has to sign: gatehouse policy status")
 
-    return record(settings, ledger, PolicySigned, fact.statement, fact.act, "policies are signed", refuse)
+    def told(signed: PolicySigned) -> dict[str, Fact]:
+        return {"bundle_role": bundles.role_of(signed, datetime.now(UTC))[0]}
+
+    return record(settings, ledger, PolicySigned, fact.statement, fact.act, "policies are signed", refuse, told=told)
 
 
 def bundle_of(settings: Settings) -> PolicyBundle:
@@ -116,7 +120,7 @@ def accept(settings: Settings, ledger: Ledger, reason: str) -> Event[PolicyAct]:
     )
     fact = fact.model_copy(update=signed_if_possible(settings, fact))
     with ledger.transaction() as tx:
-        quarantines_in(tx, People(settings.people_folder()), settings.environment).refuse_person(fact.person)
+        quarantines_in(tx, People(settings.people_folder()), settings.environment, policy_now(settings)).refuse_person(fact.person)
         tx.append(f"{fact.kind}:{fact.act}", LEDGER, fact)
     seal_home(settings.folder(""), ledger)
     recorded = ledger.find(f"{fact.kind}:{fact.act}", PolicyAccepted)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from prefect_gatehouse.canonical import Json
 from prefect_gatehouse.errors import InputError
-from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.acts import ClassesAct, ClassesSigned, ClassesWithdrawn
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.fields import DataClass
@@ -16,10 +15,9 @@ from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.operate.acts import numbered, record_about
 from prefect_gatehouse.operate.budgets import line_of
 from prefect_gatehouse.operate.signing import record
-from prefect_gatehouse.policy.acts import signatories
 from prefect_gatehouse.policy.classifications import Classification, classifications
 from prefect_gatehouse.run.classified import source_of
-from prefect_gatehouse.run.holding import holding
+from prefect_gatehouse.run.holding import holding, signing
 from prefect_gatehouse.settings import Settings
 
 
@@ -74,5 +72,5 @@ def withdraw(settings: Settings, ledger: Ledger, number: str, reason: str) -> Ev
 
 def known(settings: Settings, ledger: Ledger) -> list[Classification]:
     """Every classification, newest first."""
-    who = signatories(ledger, People(settings.people_folder()), settings.environment)
+    who = signing(settings, ledger)
     return classifications(ledger.facts(ClassesAct), who, holding(settings, ledger))[::-1]

@@ -9,7 +9,7 @@ from prefect_gatehouse.errors import Tampered
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.models import Purpose
-from prefect_gatehouse.policy.cedar import load_policy
+from prefect_gatehouse.policy.cedar import load_policy, policy_now
 from prefect_gatehouse.policy.quarantine import quarantines_in
 from prefect_gatehouse.providers.interface import Connection
 from prefect_gatehouse.providers.registry import connect
@@ -17,6 +17,7 @@ from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.policy_questions import ask_secret
 from prefect_gatehouse.run.reproducible import KeptJob
 from prefect_gatehouse.run.services import required_service
+from prefect_gatehouse.run.started import Started
 from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.settings import Settings
@@ -55,12 +56,12 @@ class DeviceNow:
     def _lease(self, plan: Plan) -> CredentialLease:
         admitted, environment = plan.admitted, self._settings.environment
         block = admitted.manifest.credentials.submit
-        decision = ask_secret(load_policy(self._settings.policies), admitted, Purpose.SUBMIT, environment)
+        decision = ask_secret(load_policy(self._settings.policies), admitted, Purpose.SUBMIT, environment, Started("process", plan.body.cell))
         with self._ledger.transaction() as tx:
             tx.append(f"{self._run_id}:decided-again:{secrets.token_hex(4)}", self._run_id, decision.fact())
         people = People(self._settings.people_folder())
         service = required_service(people, admitted, Purpose.SUBMIT, block) if block is not None else ""
         if service:
-            quarantines_in(self._ledger, people, environment).refuse_person(service)
+            quarantines_in(self._ledger, people, environment, policy_now(self._settings)).refuse_person(service)
         secret = read_secret(block) if block is not None else None
         return CredentialLease(Purpose.SUBMIT, block, secret, environment=environment, tenant=admitted.manifest.tenant, service=service)

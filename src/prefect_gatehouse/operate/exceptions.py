@@ -18,10 +18,9 @@ from prefect_gatehouse.manifest.fields import Name
 from prefect_gatehouse.operate.acts import numbered, record_about
 from prefect_gatehouse.operate.budgets import line_of
 from prefect_gatehouse.operate.signing import record
-from prefect_gatehouse.policy.acts import signatories
 from prefect_gatehouse.policy.cedar import load_policy
 from prefect_gatehouse.policy.exceptions import LONGEST, Granted, granted, require_exceptable, used
-from prefect_gatehouse.run.holding import holding
+from prefect_gatehouse.run.holding import holding, signing
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.value import Value
 
@@ -128,7 +127,12 @@ class Known:
 def known(settings: Settings, ledger: Ledger) -> list[Known]:
     """Every exception, newest first."""
     acts = ledger.facts(ExceptionAct)
-    found = granted(acts, signatories(ledger, People(settings.people_folder()), settings.environment), holding(settings, ledger), datetime.now(UTC))
+    found = granted(
+        acts,
+        signing(settings, ledger),
+        holding(settings, ledger),
+        datetime.now(UTC),
+    )
     uses = _uses(ledger) if found else Counter()
     reviews: dict[str, list[Event[ExceptionReviewed]]] = {}
     for event in ledger.facts(ExceptionReviewed):

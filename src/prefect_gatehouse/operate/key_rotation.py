@@ -10,10 +10,13 @@ from dataclasses import asdict, dataclass
 
 from prefect_gatehouse.canonical import Json, canonical
 from prefect_gatehouse.identity import sshsig
-from prefect_gatehouse.identity.people import People, refuse_service
+from prefect_gatehouse.identity.people import People, Person, refuse_service
+from prefect_gatehouse.identity.requester import NOBODY
 from prefect_gatehouse.ledger.events import GatePassed, KeyRotationDecided, KeysRotated
 from prefect_gatehouse.ledger.store import LEDGER, Ledger
 from prefect_gatehouse.manifest.models import Purpose
+from prefect_gatehouse.policy.act_questions import ask_act, refuse_act
+from prefect_gatehouse.policy.cedar import load_policy, policy_now
 from prefect_gatehouse.policy.quarantine import quarantines_in
 from prefect_gatehouse.run.registry import require_as_recorded
 from prefect_gatehouse.secrets.lease import CredentialLease
@@ -89,7 +92,8 @@ def decide(settings: Settings, ledger: Ledger, block: str, before: int, after: i
         after: The version that will be.
 
     Raises:
-        InputError: The caller has no usable signing key.
+        InputError: The caller has no usable signing key, or the policies can't be loaded.
+        Denied: The policy does not let the caller do it; names the rule.
         Quarantined: The caller is in quarantine.
         Tampered: The registry was changed beside `gatehouse people`.
     """
@@ -106,11 +110,13 @@ def decide(settings: Settings, ledger: Ledger, block: str, before: int, after: i
     message = canonical(statement)
     signature = sshsig.sign(settings.identity_key(), message)
     key = sshsig.verify(signature, message).fingerprint
-    owner = People(settings.people_folder()).owner_of(key)
+    owner = People(settings.people_folder()).owner_of(key) or Person(person=NOBODY, roles=frozenset())
     refuse_service(owner, "keys are rotated", str(settings.identity_key()))
-    person = owner.person if owner is not None else "unverified"
+    person = owner.person
     decided = KeyRotationDecided.model_validate({**statement, "person": person, "key": key, "signature": signature})
+    policy = load_policy(settings.policies)
+    refuse_act(policy, ask_act(policy, "rotate_key", decided, decided, owner), "a key is rotated", person)
     with ledger.transaction() as tx:
-        quarantines_in(tx, People(settings.people_folder()), settings.environment).refuse_person(person)
+        quarantines_in(tx, People(settings.people_folder()), settings.environment, policy_now(settings)).refuse_person(person)
         tx.append(f"keys-rotation-decided:{rotation_id}", LEDGER, decided)
     return Rotation(rotation_id, decided)

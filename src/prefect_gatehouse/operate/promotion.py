@@ -18,12 +18,11 @@ from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.operate.acts import numbered, record_about
 from prefect_gatehouse.operate.budgets import line_of
 from prefect_gatehouse.operate.signing import record
-from prefect_gatehouse.policy.acts import signatories
 from prefect_gatehouse.policy.promotions import Promotion, promotions
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.policy.tiers import load_tiers
 from prefect_gatehouse.run.apart import workload_beside
-from prefect_gatehouse.run.holding import holding
+from prefect_gatehouse.run.holding import holding, signing
 from prefect_gatehouse.run.standing import Record, record_of
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import TierName
@@ -145,5 +144,7 @@ def withdraw(settings: Settings, ledger: Ledger, number: str, reason: str) -> Ev
 def known(settings: Settings, ledger: Ledger) -> list[Promotion]:
     """Every promotion, newest first."""
     return promotions(
-        ledger.facts(PromotionAct), signatories(ledger, People(settings.people_folder()), settings.environment), holding(settings, ledger)
+        ledger.facts(PromotionAct),
+        signing(settings, ledger),
+        holding(settings, ledger),
     )[::-1]

@@ -101,7 +101,7 @@ def _released(
         "environment": held.event.fact.environment,
         "act": str(uuid.uuid4()),
     }
-    return record(settings, ledger, QuarantineReleased, statement, statement["act"], "a quarantine is released", refuse)
+    return record(settings, ledger, QuarantineReleased, statement, statement["act"], "a quarantine is released", refuse, about=held.event.fact)
 
 
 def _spelt(held: Quarantine) -> str:

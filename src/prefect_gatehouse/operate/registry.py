@@ -27,6 +27,7 @@ from prefect_gatehouse.ledger.store import LEDGER, Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate.budgets import line_of
 from prefect_gatehouse.policy.bundles import LAST, Bundles
+from prefect_gatehouse.policy.cedar import policy_now
 from prefect_gatehouse.policy.quarantine import Quarantines, quarantines_in
 from prefect_gatehouse.run.bundle import bundles_of
 from prefect_gatehouse.run.plan import registry_of
@@ -305,7 +306,7 @@ class Registrar:
                 _refuse_unsigned(bundles_of(self._settings, self._ledger), fact)
             with self._ledger.transaction() as tx:
                 if not fact.takes:
-                    _refuse_quarantined(quarantines_in(tx, self.people, self._settings.environment), fact)
+                    _refuse_quarantined(quarantines_in(tx, self.people, self._settings.environment, policy_now(self._settings)), fact)
                 # The next head covers it, not one that is signed here: another machine of this ledger may not have its key.
                 tx.append(f"{fact.kind}:{fact.change}", LEDGER, fact)
 

@@ -16,9 +16,8 @@ from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.operate.acts import numbered, record_about
 from prefect_gatehouse.operate.budgets import line_of
 from prefect_gatehouse.operate.signing import record
-from prefect_gatehouse.policy.acts import signatories
 from prefect_gatehouse.policy.reviews import Review, reviews
-from prefect_gatehouse.run.holding import holding
+from prefect_gatehouse.run.holding import holding, signing
 from prefect_gatehouse.run.reviewed import Content, SignedCommit, content_beside, signed_commit, work_tree
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.workload.git_objects import NotCommitted, is_id
@@ -106,5 +105,4 @@ def withdraw(settings: Settings, ledger: Ledger, number: str, reason: str) -> Ev
 
 def known(settings: Settings, ledger: Ledger) -> list[Review]:
     """Every review, newest first."""
-    who = signatories(ledger, People(settings.people_folder()), settings.environment)
-    return reviews(ledger.facts(ReviewAct), who, holding(settings, ledger))[::-1]
+    return reviews(ledger.facts(ReviewAct), signing(settings, ledger), holding(settings, ledger))[::-1]

@@ -1,4 +1,4 @@
-"""An act of somebody who may approve, signed with their own key and in the ledger before it holds."""
+"""An act that somebody signs: the policy is asked first, then it is in the ledger, signed with their own key, before it holds."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ from contextlib import nullcontext, suppress
 from typing import TypeVar
 
 from prefect_gatehouse.canonical import Json, canonical
-from prefect_gatehouse.errors import Denied, GatehouseError, Tampered
+from prefect_gatehouse.errors import GatehouseError, InputError, Tampered
 from prefect_gatehouse.identity import sshsig
-from prefect_gatehouse.identity.people import People, refuse_service
+from prefect_gatehouse.identity.people import People, Person, refuse_service
+from prefect_gatehouse.identity.requester import NOBODY
 from prefect_gatehouse.ledger.acts import QuarantineImposed, SignedAct
 from prefect_gatehouse.ledger.seal import seal_home
 from prefect_gatehouse.ledger.store import LEDGER, Event, Ledger
+from prefect_gatehouse.policy.act_questions import ask_act, refuse_act
+from prefect_gatehouse.policy.cedar import load_policy, policy_now
+from prefect_gatehouse.policy.interface import Fact, Policy
 from prefect_gatehouse.policy.quarantine import quarantines_in
 from prefect_gatehouse.run.registry import require_as_recorded
 from prefect_gatehouse.settings import Settings
-from prefect_gatehouse.vocabulary import Role
 
 A = TypeVar("A", bound=SignedAct)
 
 
 def anybody(fact: SignedAct) -> None:
-    """Whoever may approve."""
+    """Whoever the policy lets sign it."""
 
 
 def record(
@@ -33,6 +36,9 @@ def record(
     act: str,
     what: str,
     refuse: Callable[[A], None] = anybody,
+    *,
+    about: SignedAct | None = None,
+    told: Callable[[A], Mapping[str, Fact]] = lambda _: {},
 ) -> Event[A]:
     """Signs a statement and records it, under a signed head.
 
@@ -43,22 +49,28 @@ def record(
         statement: Its fields but for who signed.
         act: The statement's own name for this act.
         what: What it is about, in words.
-        refuse: Raises where it is not for this person or key to sign; called with the signed act, before anything is written.
+        refuse: Raises where it is not for this person or key to sign, whatever the policy says; called before anything is written.
+        about: The act that it ends; itself unless given.
+        told: What the policy is told that neither act tells.
 
     Raises:
-        InputError: The caller has no usable signing key.
-        Denied: The caller's key belongs to nobody who may approve; of an act that asks for no approver, to nobody.
+        InputError: The caller has no usable signing key, or the policies can't be loaded.
+        Denied: The policy does not let whose key it is sign this; names the rule.
         Quarantined: The caller is in quarantine.
         Tampered: The registry was changed beside `gatehouse people`.
     """
     emergency = issubclass(kind, QuarantineImposed)
     if not emergency:  # which is stopped whatever has become of the registry
         require_as_recorded(settings, ledger, People(settings.people_folder()))
-    fact = kind.model_validate({**statement, **_signed(settings, statement, what, kind.role, emergency=emergency)})
+    signature, signer = _signed(settings, statement, emergency=emergency)
+    refuse_service(signer, what, str(settings.identity_key()))
+    fact = kind.model_validate({**statement, **signature})
+    with suppress(InputError) if emergency else nullcontext():  # which is stopped whatever has become of the policies, too
+        _refuse(load_policy(settings.policies), fact, about or fact, signer, what, told(fact))
     refuse(fact)
     name = f"{kind.kind}:{act}"
     with ledger.transaction() as tx:
-        quarantines_in(tx, People(settings.people_folder()), settings.environment).refuse_person(fact.person)
+        quarantines_in(tx, People(settings.people_folder()), settings.environment, policy_now(settings)).refuse_person(fact.person)
         tx.append(name, LEDGER, fact)
     # An emergency holds though this machine has not the ledger's key; what is under way has to be ended, and the next head covers the act.
     with suppress(GatehouseError) if emergency else nullcontext():
@@ -68,8 +80,8 @@ def record(
     return recorded
 
 
-def _signed(settings: Settings, statement: Mapping[str, Json], what: str, role: Role | None, *, emergency: bool) -> dict[str, str]:
-    """Person, key and signature of a statement."""
+def _signed(settings: Settings, statement: Mapping[str, Json], *, emergency: bool) -> tuple[dict[str, str], Person | None]:
+    """Person, key and signature of a statement, and who that is; nobody where an emergency finds no registry that it can read."""
     message = canonical(dict(statement))
     signature = sshsig.sign(settings.identity_key(), message)
     key = sshsig.verify(signature, message).fingerprint
@@ -78,15 +90,13 @@ def _signed(settings: Settings, statement: Mapping[str, Json], what: str, role: 
     except Tampered:
         if not emergency:
             raise
-        return {"person": key, "key": key, "signature": signature}  # nobody can say whose it is; it stops all the same
-    where = str(settings.identity_key())
-    if owner is None and role is None:
-        advice = "sign with a key of yours that the registry has (GATEHOUSE_IDENTITY), or have it added: gatehouse people add"
-        raise Denied(f"{what} by somebody in the registry, and this key is nobody's", where=where, advice=advice)
-    refuse_service(owner, what, where)
-    if owner is None or not owner.may(role):
-        may = "who may approve" if role == "approver" else f"with the role {role}"
-        whose = "who may" if role == "approver" else may
-        advice = f"ask one of them, or be registered as one: gatehouse people add NAME --role {role} --key FILE.pub"
-        raise Denied(f"{what} by somebody {may}, and this key is nobody's {whose}", where=where, advice=advice)
-    return {"person": owner.person, "key": key, "signature": signature}
+        return {"person": key, "key": key, "signature": signature}, None  # nobody can say whose it is; it stops all the same
+    if owner is None:
+        owner = Person(person=NOBODY, roles=frozenset())
+    return {"person": owner.person, "key": key, "signature": signature}, owner
+
+
+def _refuse(policy: Policy, fact: SignedAct, about: SignedAct, signer: Person | None, what: str, told: Mapping[str, Fact]) -> None:
+    if signer is None or fact.asks is None:
+        return
+    refuse_act(policy, ask_act(policy, fact.asks, fact, about, signer, told), what, signer.person)

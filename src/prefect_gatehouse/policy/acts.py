@@ -7,12 +7,14 @@ from functools import cached_property
 from typing import Protocol, TypeVar
 
 from prefect_gatehouse.canonical import canonical
-from prefect_gatehouse.errors import GatehouseError
+from prefect_gatehouse.errors import GatehouseError, InputError
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.people import People, Person, owner_among
 from prefect_gatehouse.ledger.acts import PeopleChanged, SignedAct
 from prefect_gatehouse.ledger.fact import Fact
 from prefect_gatehouse.ledger.store import Event
+from prefect_gatehouse.policy.act_questions import IN_WORDS, ask_act, sentences_of
+from prefect_gatehouse.policy.interface import Policy
 
 F = TypeVar("F", bound=Fact)
 
@@ -53,10 +55,12 @@ class Signatories:
         people: The registry.
         environment: The installation's; others may share the ledger.
         changes: Gives its changes, as the ledger has them.
+        policy: Gives the policy of now, which says what each of them may sign.
     """
 
-    def __init__(self, people: People, environment: str, changes: Callable[[], Iterable[Event[PeopleChanged]]]) -> None:
+    def __init__(self, people: People, environment: str, changes: Callable[[], Iterable[Event[PeopleChanged]]], policy: Callable[[], Policy]) -> None:
         self._people = people
+        self._policy = policy
         self._environment = environment
         self._changes = changes
 
@@ -77,22 +81,35 @@ class Signatories:
         """Whether somebody, or their key, was revoked after an event, whoever they are now."""
         return revoked_since(self._revocations, seq, person, key, self._environment)
 
-    def why_void(self, event: Event[SignedAct]) -> str:
+    def why_void(self, event: Event[SignedAct], about: SignedAct | None = None) -> str:
         """Why an act is not of somebody whose it is to sign; empty where it is.
 
         Args:
             event: The act. Its key has to be valid when it was recorded, and may have expired since; a revoked one is gone.
+            about: The act that it ends; itself unless given.
         """
         fact = event.fact
         if not is_original(event) or not is_signed(fact):
             return "it is not signed, or not what was signed"
         owner = owner_among(self.everybody, fact.key, event.when)
-        if owner is None or owner.person != fact.person or not owner.may(fact.role):
-            if owner is not None and owner.service is not None:
-                return "its key is a service's, and people sign"
-            whose = "somebody" if fact.role is None else f"{'an' if fact.role == 'approver' else 'a'} {fact.role}"
-            return f"its key is not {whose}'s of that name"
-        return "its person or key was revoked since" if revoked_since(self._revocations, event.seq, fact.person, fact.key, self._environment) else ""
+        if owner is None or owner.person != fact.person:
+            return "its key is nobody's of that name"
+        if owner.service is not None:
+            return "its key is a service's, and people sign"
+        if revoked_since(self._revocations, event.seq, fact.person, fact.key, self._environment):
+            return "its person or key was revoked since"
+        return self._why_not(fact, about or fact, owner)
+
+    def _why_not(self, fact: SignedAct, about: SignedAct, owner: Person) -> str:
+        """Why the policy of now does not let this person sign it."""
+        if fact.asks is None:
+            return ""
+        try:
+            policy = self._policy()
+        except InputError:
+            return "the policies can't be read"
+        decision = ask_act(policy, fact.asks, fact, about, owner)
+        return "" if decision.allowed else f"its person may not sign it: {sentences_of(policy, decision, IN_WORDS[fact.asks])}"
 
 
 class Facts(Protocol):
@@ -102,6 +119,6 @@ class Facts(Protocol):
         """The events of a kind, oldest first."""
 
 
-def signatories(source: Facts, people: People, environment: str) -> Signatories:
+def signatories(source: Facts, people: People, environment: str, policy: Callable[[], Policy]) -> Signatories:
     """Those of an environment, by a ledger or a transaction of one."""
-    return Signatories(people, environment, lambda: source.facts(PeopleChanged))
+    return Signatories(people, environment, lambda: source.facts(PeopleChanged), policy)

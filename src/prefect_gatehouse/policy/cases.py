@@ -9,20 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import Field, TypeAdapter
 
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.manifest.fields import DataClass, Line, Strict
-from prefect_gatehouse.policy.interface import Policy, Question
+from prefect_gatehouse.policy.act_questions import ABOUT_NO_PIPELINE
+from prefect_gatehouse.policy.interface import Fact, Policy, Question
 from prefect_gatehouse.policy.yaml_file import read_rules
-from prefect_gatehouse.vocabulary import Action, TierName
+from prefect_gatehouse.vocabulary import ActAction, Action, Role, TierName
 
 NAME = "cases.yaml"
 """Of the file, in the policies' folder."""
 
-_Context = dict[str, str | int | bool]
+_Context = dict[str, Fact]
+_YES = ("permitted", "act-permitted")
 
 
 class _Asker(Strict):
@@ -30,6 +32,7 @@ class _Asker(Strict):
     clearance: DataClass
     environment: Line
     tier: TierName
+    roles: tuple[Role, ...] = ()
 
 
 class _Change(Strict):
@@ -37,6 +40,7 @@ class _Change(Strict):
     clearance: DataClass | None = None
     environment: Line | None = None
     tier: TierName | None = None
+    roles: tuple[Role, ...] | None = None
 
 
 class Case(Strict):
@@ -98,22 +102,23 @@ def failures(policy: Policy, cases: Cases) -> Iterator[Failure]:
     """The cases that the policy decides otherwise than expected."""
     for case in cases.cases:
         decision = policy.ask(question(cases, case))
-        if set(decision.reasons) != set(case.expect) or decision.allowed != (decision.reasons == ("permitted",)):
+        if set(decision.reasons) != set(case.expect) or decision.allowed != (len(decision.reasons) == 1 and decision.reasons[0] in _YES):
             yield Failure(case, decision.allowed, decision.reasons)
 
 
 def question(cases: Cases, case: Case) -> Question:
     """The question that a case asks."""
     asker = cases.asker.model_copy(update=case.asker.model_dump(exclude_none=True))
-    context: Mapping[str, str | int | bool] = cases.in_order[case.action] | case.context
+    context: Mapping[str, Fact] = cases.in_order[case.action] | case.context
     return Question(
         action=case.action,
         person="person@example.org",
         authentic=asker.authentic,
         clearance=asker.clearance,
-        pipeline="pipeline",
+        pipeline="" if case.action in ABOUT_NO_PIPELINE else "pipeline",
         tenant="tenant",
         environment=asker.environment,
         tier=asker.tier,
         context=context,
+        roles=frozenset(asker.roles) if case.action in get_args(ActAction) else None,
     )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from prefect_gatehouse.canonical import digest, sha256_bytes
+from prefect_gatehouse.canonical import Json, digest, sha256_bytes
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.policy.decision import Decision
 from prefect_gatehouse.policy.interface import Question
+from prefect_gatehouse.settings import Settings
 
 _NAMESPACE = "Gatehouse"
 DEFAULT_DENY = "no-permit"
@@ -71,10 +73,13 @@ class CedarPolicy:
     def _decide(self, question: Question, policies: str, ids: dict[str, str]) -> Decision:
         import cedarpy
 
-        principal = {"type": f"{_NAMESPACE}::Person", "id": question.person}
-        resource = {"type": f"{_NAMESPACE}::Pipeline", "id": question.pipeline}
+        principal = {"type": f"{_NAMESPACE}::{'Person' if question.roles is None else 'Signer'}", "id": question.person}
+        resource = {"type": f"{_NAMESPACE}::{'Pipeline' if question.pipeline else 'Installation'}", "id": question.pipeline or question.environment}
+        who: dict[str, Json] = {"authentic": question.authentic, "clearance": question.clearance.rank}
+        if question.roles is not None:
+            who["roles"] = sorted(question.roles)
         entities = [
-            {"uid": principal, "attrs": {"authentic": question.authentic, "clearance": question.clearance.rank}, "parents": []},
+            {"uid": principal, "attrs": who, "parents": []},
             {
                 "uid": resource,
                 "attrs": {"tenant": question.tenant, "environment": question.environment, "tier": question.tier},
@@ -85,7 +90,7 @@ class CedarPolicy:
             "principal": _uid(principal),
             "action": f'{_NAMESPACE}::Action::"{question.action}"',
             "resource": _uid(resource),
-            "context": dict(question.context),
+            "context": {name: list(fact) if isinstance(fact, tuple) else fact for name, fact in question.context.items()},
         }
         try:
             # With the schema the request itself is validated; without it a forbid that errors would be skipped.
@@ -129,9 +134,20 @@ def load_policy(folder: Path) -> CedarPolicy:
     Raises:
         InputError: A file is missing, malformed, or does not fit the schema.
     """
+    return _parsed(folder, tuple(_texts(folder).items()))
+
+
+def policy_now(settings: Settings) -> Callable[[], CedarPolicy]:
+    """Gives the installation's policy as its files are when it is asked for."""
+    return lambda: load_policy(settings.policies)
+
+
+@lru_cache(maxsize=4)
+def _parsed(folder: Path, contents: tuple[tuple[str, str], ...]) -> CedarPolicy:
+    """What is asked often is parsed once; the files are read each time."""
     import cedarpy
 
-    texts = _texts(folder)
+    texts = dict(contents)
     schemas, files = ([name for name in texts if name.endswith(ending)] for ending in _ENDINGS)
     if len(schemas) != 1 or not files:
         raise InputError("a policy folder holds one .cedarschema and at least one .cedar file", where=str(folder), advice="set GATEHOUSE_POLICIES")

@@ -14,20 +14,22 @@ from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.policy.decision import Decision
 from prefect_gatehouse.vocabulary import Action
 
-"""What can be asked for."""
+Fact = str | int | bool | tuple[str, ...]
+"""What the policy is told: a string, a whole number, a truth value, or a set of strings."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """May this person's run do this?
+    """May this person's run do this, or may this person sign this?
 
     Attributes:
         action: What is asked for.
         person: The requester's identifier.
         authentic: Whether the requester's signature was checked.
         clearance: Highest class of data that the requester may read, as the registry says now.
-        pipeline: Name, tenant, environment and tier of the pipeline.
-        context: What the action's schema demands: strings, whole numbers and truth values.
+        pipeline: Name, tenant, environment and tier of the pipeline; an act that is about none has no name, and is about the installation.
+        context: What the action's schema demands.
+        roles: Of whoever signs an act; None for a run, which has a requester.
     """
 
     action: Action
@@ -38,7 +40,8 @@ class Question:
     tenant: str
     environment: str
     tier: str
-    context: Mapping[str, str | int | bool]
+    context: Mapping[str, Fact]
+    roles: frozenset[str] | None = None
 
 
 class Policy(Protocol):

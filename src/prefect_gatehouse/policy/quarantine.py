@@ -1,12 +1,12 @@
 """Quarantine: what somebody has stopped in an emergency, read from the ledger's signed acts; evaluated here and nowhere else.
 
 An act that stops counts whatever is wrong with it. An act that releases counts only where everything about it is right: its signature, its key, which
-is an approver's in the registry now, and that this is another person than who imposed the quarantine and not in quarantine either.
+the policy of now lets sign it, and that this is another person than who imposed the quarantine and not in quarantine either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from prefect_gatehouse.errors import Quarantined, Tampered
@@ -16,6 +16,7 @@ from prefect_gatehouse.ledger.acts import QuarantineAct, QuarantineImposed, Quar
 from prefect_gatehouse.ledger.events import RunAdmitted
 from prefect_gatehouse.ledger.store import Event
 from prefect_gatehouse.policy.acts import Facts, Signatories, is_signed, signatories
+from prefect_gatehouse.policy.interface import Policy
 from prefect_gatehouse.vocabulary import QuarantineScope
 
 
@@ -131,7 +132,7 @@ class Quarantines:
         if fact.environment != imposed.environment:
             return "it is of another environment"
         try:
-            void = self._signatories.why_void(event)
+            void = self._signatories.why_void(event, imposed)
         except Tampered:  # a quarantine holds whatever has become of the registry
             return "the registry of people can't be read"
         if void:
@@ -141,15 +142,16 @@ class Quarantines:
         return "its person is in quarantine" if self.of("principal", fact.person) is not None else ""
 
 
-def quarantines_in(source: Facts, people: People, environment: str) -> Quarantines:
+def quarantines_in(source: Facts, people: People, environment: str, policy: Callable[[], Policy]) -> Quarantines:
     """Those that hold, by a ledger or a transaction of one.
 
     Args:
         source: Where the acts are.
         people: The registry of now.
         environment: The installation's.
+        policy: Gives the policy of now; asked only where something was released.
     """
-    return Quarantines(source.facts(QuarantineAct), signatories(source, people, environment))
+    return Quarantines(source.facts(QuarantineAct), signatories(source, people, environment, policy))
 
 
 def _imposed(event: Event[QuarantineAct]) -> Event[QuarantineImposed]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -25,7 +25,9 @@ from prefect_gatehouse.ledger.store import Event, Ledger, Transaction
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.policy.acts import revoked_since
+from prefect_gatehouse.policy.cedar import policy_now
 from prefect_gatehouse.policy.classes import leaving
+from prefect_gatehouse.policy.interface import Policy
 from prefect_gatehouse.policy.quarantine import quarantines_in
 from prefect_gatehouse.policy.tiers import is_reported, refuse_long_lived
 from prefect_gatehouse.run.answer import (
@@ -43,6 +45,7 @@ from prefect_gatehouse.run.answer import (
     require_short_lived,
     require_strength,
 )
+from prefect_gatehouse.run.approval_question import refuse_approval
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.expected import expected
 from prefect_gatehouse.run.matter import Matter, closes_at, digests_of, needed, plan_of, terms_of
@@ -263,6 +266,7 @@ def _worth(tx: Transaction, attempt: Attempt, matter: Matter, answer: Answer, st
         require_allowed(checked, requester=plan.admitted.requester, tier=tier, classes=plan.body.classes, people=people)
         if checked.decision == "approve":
             _refuse_second(attempt.ledger, matter, checked.person, checked.fingerprint)
+            refuse_approval(policy_now(attempt.settings), matter, people.get(checked.person), checked.method)
     except Denied as refusal:
         return _refused(matter, refusal, checked.person, totp_step=checked.totp_step)
     return _counted(matter, answer, checked, statement)
@@ -333,7 +337,7 @@ def _spent(tx: Transaction) -> set[tuple[str, int]]:
     return {(person, step) for person, step in counted | refused if step is not None}
 
 
-def require_approved(ledger: Ledger, matter: Matter, people: People) -> tuple[Approval, ...]:
+def require_approved(ledger: Ledger, matter: Matter, people: People, policy: Callable[[], Policy]) -> tuple[Approval, ...]:
     """The approvals that carry a plan, or the releases that carry its outcome, every signature checked again.
 
     Raises:
@@ -345,13 +349,14 @@ def require_approved(ledger: Ledger, matter: Matter, people: People) -> tuple[Ap
     if now.rejected_by is not None:
         what = "rejected" if isinstance(matter, Plan) else "its outcome was withheld"
         raise Rejected(f"{what} by {now.rejected_by}", where=terms.gate, advice="mend the plan and start a new run")
-    held = quarantines_in(ledger, people, plan_of(matter).admitted.manifest.environment)
+    held = quarantines_in(ledger, people, plan_of(matter).admitted.manifest.environment, policy)
     changes = ledger.facts(PeopleChanged) if now.approvals else []
     for approval in now.approvals:
         held.refuse_person(approval.person)
         event = ledger.find(approval.event_id, terms.given)
         assert event is not None  # it was just listed
         _recheck(ledger, event, people, matter, changes)
+        refuse_approval(policy, matter, people.get(approval.person), approval.method)
     if len(now.approvals) < now.needed:
         raise Denied(f"{len(now.approvals)} of {now.needed} {terms.consents}", where=terms.gate, advice=f"have the {terms.noun} approved")
     return now.approvals

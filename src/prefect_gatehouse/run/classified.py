@@ -6,16 +6,14 @@ import json
 from pathlib import Path
 
 from prefect_gatehouse.canonical import digest
-from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.ledger.acts import ClassesAct
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.data import S3Objects, SqlQuery
 from prefect_gatehouse.manifest.endpoints import declared_endpoint
 from prefect_gatehouse.manifest.models import Manifest
-from prefect_gatehouse.policy.acts import signatories
 from prefect_gatehouse.policy.classifications import Signed, classifications, lower_than_signed, that_counts
-from prefect_gatehouse.run.holding import holding
+from prefect_gatehouse.run.holding import holding, signing
 from prefect_gatehouse.run.values import AdmittedRun, PlannedClasses
 from prefect_gatehouse.settings import Settings
 
@@ -54,5 +52,5 @@ def _counting(settings: Settings, history: Ledger, manifest: Manifest, folder: P
     acts = history.facts(ClassesAct)
     if not acts:
         return None
-    found = classifications(acts, signatories(history, People(settings.people_folder()), settings.environment), holding(settings, history))
+    found = classifications(acts, signing(settings, history), holding(settings, history))
     return that_counts(found, manifest.tenant, source_of(manifest, folder)[0], settings.environment, requester.signed_by)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.acts import ExceptionAct
 from prefect_gatehouse.ledger.store import Ledger
-from prefect_gatehouse.policy.acts import signatories
 from prefect_gatehouse.policy.exceptions import Excepting, Granted, granted
 from prefect_gatehouse.policy.interface import Policy
 from prefect_gatehouse.run.chain import Chain
-from prefect_gatehouse.run.holding import holding
+from prefect_gatehouse.run.holding import holding, signing
 from prefect_gatehouse.run.values import AdmittedRun, Plan, PlannedException
 from prefect_gatehouse.settings import Settings
 
@@ -44,4 +42,9 @@ def _granted(settings: Settings, history: Ledger) -> list[Granted]:
     acts = history.facts(ExceptionAct)
     if not acts:
         return []
-    return granted(acts, signatories(history, People(settings.people_folder()), settings.environment), holding(settings, history), datetime.now(UTC))
+    return granted(
+        acts,
+        signing(settings, history),
+        holding(settings, history),
+        datetime.now(UTC),
+    )

@@ -18,6 +18,7 @@ from prefect_gatehouse.providers.registry import block_of
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.journal import Entry
 from prefect_gatehouse.run.values import AdmittedRun, Plan
+from prefect_gatehouse.vocabulary import CellName
 
 _AT_ONCE = 500  # names in a query: databases take no end of them
 
@@ -47,12 +48,14 @@ class Group:
         backend: Name of the backend.
         admitted: One of their runs: its manifest names tenant and credential.
         settings: Of the backend, as in their plans.
+        cell: Where their workloads ran.
         jobs: Oldest first.
     """
 
     backend: str
     admitted: AdmittedRun
     settings: dict[str, Json]
+    cell: CellName
     jobs: list[OpenJob] = field(default_factory=list)
 
     @property
@@ -91,7 +94,7 @@ def known(ledger: Ledger, keys: Iterable[str]) -> dict[str, str | None]:
 
 def grouped(ledger: Ledger, jobs: Iterable[OpenJob]) -> tuple[list[Group], list[tuple[OpenJob, GatehouseError]]]:
     """The jobs by backend, settings, tenant and credential; and those of runs whose plan can't be read, with the reason."""
-    groups: dict[tuple[str, str, str | None, bytes], Group] = {}
+    groups: dict[tuple[str, str, str | None, bytes, CellName], Group] = {}
     broken: list[tuple[OpenJob, GatehouseError]] = []
     of_run: dict[tuple[str, str], Group] = {}
     for job in jobs:
@@ -102,8 +105,8 @@ def grouped(ledger: Ledger, jobs: Iterable[OpenJob]) -> tuple[list[Group], list[
                 settings, manifest = plan.body.settings_of(backend), plan.admitted.manifest
                 # What runs on this machine keeps each run's jobs in a folder of its own.
                 place = backend if block_of(backend) is not None else f"{backend} of {job.run_id}"
-                name = (place, manifest.tenant, manifest.credentials.of(Purpose.SUBMIT), canonical(settings))
-                of_run[job.run_id, backend] = groups.setdefault(name, Group(backend, plan.admitted, settings))
+                name = (place, manifest.tenant, manifest.credentials.of(Purpose.SUBMIT), canonical(settings), plan.body.cell)
+                of_run[job.run_id, backend] = groups.setdefault(name, Group(backend, plan.admitted, settings, plan.body.cell))
         except GatehouseError as error:
             broken.append((job, error))
             continue
@@ -118,7 +121,7 @@ def group_of(ledger: Ledger, run_id: str, backend: str) -> Group:
         Tampered: The ledger does not have the plan.
     """
     plan = _plan(ledger, run_id)
-    return Group(backend, plan.admitted, plan.body.settings_of(backend))
+    return Group(backend, plan.admitted, plan.body.settings_of(backend), plan.body.cell)
 
 
 def _plan(ledger: Ledger, run_id: str) -> Plan:

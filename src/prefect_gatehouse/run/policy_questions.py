@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from decimal import Decimal
 from math import ceil
+from typing import TYPE_CHECKING
 
 from prefect_gatehouse.errors import Denied, GatehouseError, Unavailable
 from prefect_gatehouse.identity.requester import Requester
@@ -14,16 +14,20 @@ from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.models import Manifest, Purpose
 from prefect_gatehouse.policy.classes import in_words, leaving, target_of
 from prefect_gatehouse.policy.decision import Decision
-from prefect_gatehouse.policy.interface import Policy, Question
+from prefect_gatehouse.policy.interface import Fact, Policy, Question
 from prefect_gatehouse.policy.rules import RunClasses, TierRules
+from prefect_gatehouse.policy.sentences import filled
 from prefect_gatehouse.policy.tiers import effective_class
 from prefect_gatehouse.run.standing import Standing
 from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.tickets.check import TicketCheck
-from prefect_gatehouse.vocabulary import Action
+from prefect_gatehouse.vocabulary import Action, WorkerKind
+
+if TYPE_CHECKING:
+    from prefect_gatehouse.run.started import Started
 
 _MICRO = 1_000_000
-_Context = dict[str, str | int | bool]
+_Context = dict[str, Fact]
 _UNSIGNED = "class-not-signed"
 _CLEARANCE, _SIGN, _UNCHECKED = "class-above-clearance", "unverified-requester", "ticket-not-checked"
 _ASK = "mend the manifest or ask the owner of the policies"
@@ -65,6 +69,7 @@ def ask_request(
         Unavailable: It says no only because the ticket could not be checked.
     """
     context: _Context = {
+        "backends": tuple(manifest.execution.backends),
         "backends_in_tier": set(manifest.execution.backends) <= set(tier.backends),
         **standing_facts(standing),
         **class_facts(classes),
@@ -82,6 +87,7 @@ def ask_submit(
     clearance: DataClass,
     standing: Standing,
     ticket: TicketCheck | None = None,
+    worker: WorkerKind = "process",
 ) -> Decision:
     """May this plan's jobs be made now?
 
@@ -93,6 +99,7 @@ def ask_submit(
         clearance: The requester's, as the registry says now.
         standing: What is known of the workload by now.
         ticket: What its system says of the ticket, where somebody looked.
+        worker: What started this process; the weakest unless it proved more.
 
     Raises:
         Denied: The policy says no.
@@ -101,6 +108,10 @@ def ask_submit(
     admitted, classes = plan.admitted, plan.body.classes
     worst = max((item.cost_first_round for item in plan.body.backends), default=Decimal(0))
     context: _Context = {
+        "backends": tuple(item.name for item in plan.body.backends),
+        "devices": tuple(item.name for item in plan.body.backends if not item.simulator),
+        "worker": worker,
+        "cell": plan.body.cell,
         "backends_in_tier": {item.name for item in plan.body.backends} <= set(admitted.tier.backends),
         "data_class": effective_class(leaving(plan.validated.minimised.treatments, classes.features)).rank,
         "tier_highest_class": admitted.tier.highest_class.rank,
@@ -119,14 +130,20 @@ def ask_submit(
     return _ask(policy, "submit", *asked, standing)
 
 
-def ask_secret(policy: Policy, admitted: AdmittedRun, purpose: Purpose, environment: str) -> Decision:
+def ask_secret(policy: Policy, admitted: AdmittedRun, purpose: Purpose, environment: str, started: Started) -> Decision:
     """May the secret for this purpose be read now? A purpose that needs none is declared by naming none.
+
+    Args:
+        policy: The policy.
+        admitted: The run.
+        purpose: What it is for.
+        environment: Where this process runs.
+        started: What started this process, and where the run's workload runs.
 
     Raises:
         Denied: The policy says no.
     """
-    declared = purpose is Purpose.SUBMIT or admitted.manifest.credentials.of(purpose) is not None
-    context: _Context = {"purpose": purpose.value, "purpose_declared": declared}
+    context: _Context = {"worker": started.worker, "cell": started.cell, **secret_facts(admitted.manifest, purpose)}
     requester = admitted.requester
     return _ask(policy, "read_secret", admitted.manifest, requester, requester.clearance, admitted.tier, environment, context, admitted.classes)
 
@@ -144,7 +161,7 @@ def ask_read_source(policy: Policy, admitted: AdmittedRun, source: str, declared
     Raises:
         Denied: The policy says no.
     """
-    context: _Context = {"source": source, "source_declared": declared}
+    context: _Context = {"system": source, "source_declared": declared}
     requester = admitted.requester
     return _ask(policy, "read_source", admitted.manifest, requester, requester.clearance, admitted.tier, environment, context, admitted.classes)
 
@@ -189,7 +206,13 @@ def _ask_target(policy: Policy, action: Action, plan: Plan, declared: bool, envi
     return _ask(policy, action, admitted.manifest, admitted.requester, clearance, admitted.tier, environment, context, classes, admitted.run_id)
 
 
-def standing_facts(standing: Standing) -> dict[str, str | int | bool]:
+def secret_facts(manifest: Manifest, purpose: Purpose) -> dict[str, Fact]:
+    """What the policy is told of a secret: whose block the manifest names for it, nothing where it names none."""
+    block = manifest.credentials.of(purpose)
+    return {"block": block or "", "purpose": purpose.value, "purpose_declared": purpose is Purpose.SUBMIT or block is not None}
+
+
+def standing_facts(standing: Standing) -> dict[str, Fact]:
     """What the policy is told of the workload and the source."""
     image = {"image_signed": not standing.image_unsigned, "image_scanned": not standing.image_unscanned}
     return {"promoted": standing.promoted, "classes_signed": not standing.unsigned, "workload_reviewed": not standing.unreviewed, **image}
@@ -202,7 +225,7 @@ def ask_about(
     requester: Requester,
     tier: TierRules,
     environment: str,
-    facts: Mapping[str, str | int | bool],
+    facts: Mapping[str, Fact],
     classes: RunClasses,
     run: str,
     standing: Standing | None = None,
@@ -215,12 +238,12 @@ def ask_about(
     return _ask(policy, action, manifest, requester, requester.clearance, tier, environment, dict(facts), classes, run, None, standing)
 
 
-def class_facts(classes: RunClasses) -> dict[str, str | int | bool]:
+def class_facts(classes: RunClasses) -> dict[str, Fact]:
     """What the policy is told of the output's class."""
     return {"output_class": classes.output_class.rank, "class_for_requesters": "requester" in classes.rules.readers}
 
 
-def system_facts(manifest: Manifest, classes: RunClasses) -> dict[str, str | int | bool]:
+def system_facts(manifest: Manifest, classes: RunClasses) -> dict[str, Fact]:
     """What the policy is told of the target system."""
     return {"system_highest_class": target_of(manifest).highest_class.rank, "class_written_back": classes.rules.write_back}
 
@@ -283,18 +306,13 @@ def _ask(
             "image_unsigned": standing.image_unsigned if standing is not None else "",
             "image_unscanned": standing.image_unscanned if standing is not None else "",
         }
-        sentences = "; ".join(f"{_filled(policy.explain(reason), words)} [{reason}]" for reason in decision.reasons)
+        sentences = "; ".join(f"{filled(policy.explain(reason), words)} [{reason}]" for reason in decision.reasons)
         # Nobody can be cleared who is not known: such a request has to be signed first.
         reasons = [_SIGN if requester.method == "unverified" and item == _CLEARANCE else item for item in decision.reasons]
-        advice = "; ".join(dict.fromkeys(_filled(policy.advise(item), words) or _ASK for item in reasons))
+        advice = "; ".join(dict.fromkeys(filled(policy.advise(item), words) or _ASK for item in reasons))
         if any(item.startswith("class-") and item != _UNSIGNED for item in decision.reasons):
             advice = f"the output is {in_words(classes.output_class, classes.because)}; {advice}"
         denial = PolicyDenied(**decision.model_dump(exclude={"allowed"}), message=sentences, advice=advice)
         kind = TicketUnchecked if decision.reasons == (_UNCHECKED,) else DeniedByPolicy
         raise kind(denial, sentences, where=f"policy: {action}", advice=advice)
     return decision
-
-
-def _filled(advice: str, words: dict[str, str]) -> str:
-    """An advice with the question's own names; a name in braces that is none of them stays as it is."""
-    return re.sub(r"\{(\w+)\}", lambda found: words.get(found[1], found[0]), advice)

@@ -37,6 +37,7 @@ from prefect_gatehouse.run.open_jobs import Group, OpenJob, group_of, grouped, k
 from prefect_gatehouse.run.parts import Parts
 from prefect_gatehouse.run.policy_questions import ask_secret
 from prefect_gatehouse.run.services import service_to_end_with
+from prefect_gatehouse.run.started import Started
 from prefect_gatehouse.run.values import ApprovedPlan
 from prefect_gatehouse.run.walls import Wall, joined, note, read
 from prefect_gatehouse.run.willing import AGAIN_SECONDS
@@ -133,7 +134,7 @@ class Reconciliation:
     def _signed_in(self, group: Group) -> Iterator[CredentialLease]:
         """A lease of the group's credential, where the policy of the day lets it be fetched."""
         environment, manifest = self._settings.environment, group.admitted.manifest
-        ask_secret(self._policy, group.admitted, Purpose.SUBMIT, environment)
+        ask_secret(self._policy, group.admitted, Purpose.SUBMIT, environment, Started("process", group.cell))
         block = group.block
         service = service_to_end_with(self._settings, group.admitted, Purpose.SUBMIT, block) if block is not None else ""
         secret = self._read_secret(block) if block is not None else None

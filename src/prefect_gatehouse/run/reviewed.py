@@ -18,10 +18,9 @@ from prefect_gatehouse.ledger.acts import CommitReviewed, ReviewAct
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.load import SIZE_LIMIT, digest_of, manifest_digest
 from prefect_gatehouse.manifest.models import Manifest
-from prefect_gatehouse.policy.acts import signatories
 from prefect_gatehouse.policy.reviews import SKEW, reviews
 from prefect_gatehouse.run.apart import apart_from, workload_beside
-from prefect_gatehouse.run.holding import holding
+from prefect_gatehouse.run.holding import holding, signing
 from prefect_gatehouse.run.values import AdmittedRun, Plan, PlannedReview
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.workload.beside import left_out
@@ -201,7 +200,7 @@ def review_of(settings: Settings, history: Ledger, manifest: Manifest, content: 
         Tampered: The registry can't be read.
     """
     people = People(settings.people_folder())
-    found = reviews(history.facts(ReviewAct), signatories(history, people, settings.environment), holding(settings, history))
+    found = reviews(history.facts(ReviewAct), signing(settings, history), holding(settings, history))
     why = "nobody has reviewed a commit of it"
     mine = [each for each in reversed(found) if each.is_about(manifest.tenant, manifest.name, settings.environment)]
     for place, each in enumerate(mine):

@@ -10,19 +10,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
-from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.requester import NOBODY, Requester
 from prefect_gatehouse.ledger.acts import PromotionAct, WorkloadPromoted
 from prefect_gatehouse.ledger.jobs import JobSubmitted
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.models import Manifest
-from prefect_gatehouse.policy.acts import signatories
 from prefect_gatehouse.policy.promotions import promotions
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.classified import unsigned_columns
-from prefect_gatehouse.run.holding import holding
+from prefect_gatehouse.run.holding import holding, signing
 from prefect_gatehouse.run.image import unsigned_image
 from prefect_gatehouse.run.open_jobs import left
 from prefect_gatehouse.run.reviewed import Content, content_planned, review_of
@@ -81,7 +79,7 @@ def promotion_of(
     if not acts:
         return None
     scope = (manifest.tenant, manifest.name, workload, manifest.tier, settings.environment, requester.signed_by)
-    found = promotions(acts, signatories(history, People(settings.people_folder()), settings.environment), holding(settings, history))
+    found = promotions(acts, signing(settings, history), holding(settings, history))
     return next((each.event for each in reversed(found) if each.covers(*scope) and _rests(history, each.event.fact, tier)), None)
 
 
