@@ -118,6 +118,9 @@ def test_from_a_commit_to_a_run(house: House, monkeypatch: pytest.MonkeyPatch) -
         assert said.exit_code == 0, said.output
         return json.loads(said.output)
 
+    asked = CliRunner().invoke(main, ["explain", "--as", "ann", "--action", "request", "--manifest", str(house.desk.manifest), "--json"])
+    (rule,) = json.loads(asked.output)["rules"]
+    assert rule["id"] == RULE and rule["sentence"].endswith(": nobody has reviewed a commit of it")
     looked = command("review", str(house.desk.manifest), "--check")
     assert (looked["commit"], looked["author"]) == (house.first, "dev")
     made = command("review", str(house.desk.manifest), "--reason", "Read line by line")

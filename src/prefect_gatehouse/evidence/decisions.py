@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -70,8 +71,13 @@ def rule_of(policy: Policy, reason: str) -> Rule:
     mark, _, rest = reason.partition(":")
     if mark == "excepted":
         rule, _, exception = rest.rpartition(":")
-        return Rule(rule, f"{policy.explain(rule)}, and exception {exception} excepts the run from that")
-    return Rule(reason, policy.explain(reason))
+        return Rule(rule, f"{_general(policy.explain(rule))}, and exception {exception} excepts the run from that")
+    return Rule(reason, _general(policy.explain(reason)))
+
+
+def _general(sentence: str) -> str:
+    """A sentence without what it would say of a question that was answered no."""
+    return re.sub(r":? ?\{\w+\}", "", sentence)
 
 
 def _permitted(ledger: Ledger, policy: Policy, run_id: str, admitted: AdmittedRun | None) -> Iterator[Explained]:
@@ -91,7 +97,7 @@ def _denied(ledger: Ledger, run_id: str) -> Iterator[Explained]:
         fact = event.fact
         told.add(fact.message)
         # The message is the rules' sentences, in their order, each with its identifier behind it.
-        sentences = _sentences(fact.message, fact.reasons)
+        sentences = sentences_of(fact.message, fact.reasons)
         yield Explained(event.seq, event.at, fact.action, False, sentences, fact.advice, fact.policy_digest)
     codes = {kind.code for kind in _kinds(Refused)}
     for failed in ledger.facts(GateFailed, run_id=run_id):
@@ -100,7 +106,8 @@ def _denied(ledger: Ledger, run_id: str) -> Iterator[Explained]:
             yield Explained(failed.seq, failed.at, failed.fact.gate, False, (rule,), failed.fact.advice, "")
 
 
-def _sentences(message: str, reasons: tuple[str, ...]) -> tuple[Rule, ...]:
+def sentences_of(message: str, reasons: tuple[str, ...]) -> tuple[Rule, ...]:
+    """The rules of a no, each with its sentence as it was told."""
     found, rest = [], message
     for reason in reasons:
         sentence, mark, rest = rest.partition(f" [{reason}]")

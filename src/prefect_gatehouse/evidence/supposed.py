@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect_gatehouse.errors import InputError, Quarantined
-from prefect_gatehouse.evidence.decisions import Rule, rule_of
+from prefect_gatehouse.evidence.decisions import Rule, rule_of, sentences_of
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.requester import NOBODY, Requester
 from prefect_gatehouse.ledger.events import RunAdmitted
@@ -118,7 +118,7 @@ def suppose(settings: Settings, ledger: Ledger, asked: Asked, person: str, actio
         decision = ask_about(policy, action, manifest, requester, tier, str(facts["running_environment"]), facts, classes, run_id, standing)
     except (DeniedByPolicy, TicketUnchecked) as no:
         outside.insert(0, (Rule("", ""), no.denial.advice))
-        rules = [rule_of(policy, each) for each in no.denial.reasons]
+        rules = list(sentences_of(no.denial.message, no.denial.reasons))
     else:
         rules = [rule_of(policy, each) for each in decision.reasons] if not outside else []
     return Supposed(
