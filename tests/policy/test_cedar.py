@@ -204,7 +204,7 @@ def act(action: str, *roles: str, authentic: bool = True, **change: Fact) -> Que
 @pytest.mark.parametrize("action", ACTS)
 def test_whose_an_act_is_to_sign(action: str) -> None:
     """Over every role alone: whoever has the one that the act needs, nobody else; a signature of the policies needs none, a key's rotation nobody."""
-    needed = {"classify": "data-owner", "change_policy": "", "rotate_key": ""}.get(action, "approver")
+    needed = {"classify": "data-owner", "change_policy": "", "review": "", "rotate_key": ""}.get(action, "approver")
     for role in ("approver", "data-owner", "auditor", "requester"):
         decision = POLICY.ask(act(action, role))
         assert decision.reasons == (("act-permitted",) if needed in {role, ""} else (ROLES_OF_ACTS[needed],))

@@ -35,6 +35,7 @@ from prefect_gatehouse.operate.registry import Registrar
 from prefect_gatehouse.operate.runs import signed_for
 from prefect_gatehouse.operate.signing import record
 from prefect_gatehouse.policy.acts import signatories
+from prefect_gatehouse.policy.cedar import policy_now
 from prefect_gatehouse.run.answer import Answer
 from prefect_gatehouse.run.approvals import ask, judge, standing
 from prefect_gatehouse.run.attempt import Attempt
@@ -167,7 +168,7 @@ def test_a_service_decides_nothing(house: Served) -> None:
     # Somebody with the database writes what the command refuses: it is judged again wherever it would count.
     append_signed(house.ledger, WorkloadPromoted, PROMOTED, "ci", key_of(house.settings, "ci"))
     (event,) = house.ledger.facts(WorkloadPromoted)
-    assert "its key is a service's" in signatories(house.ledger, house.people, "local").why_void(event)
+    assert "its key is a service's" in signatories(house.ledger, house.people, "local", policy_now(house.settings)).why_void(event)
 
 
 @pytest.mark.parametrize("role", ["approver", "auditor", "data-owner"])
