@@ -17,10 +17,11 @@ from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.manifest.treatment import Treatment
-from prefect_gatehouse.run.approvals import ask, standing, words_of
+from prefect_gatehouse.run.approvals import ask, standing
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.form import as_markdown
 from prefect_gatehouse.run.plan_view import sections
+from prefect_gatehouse.run.plan_words import words_of
 from prefect_gatehouse.run.section import Section
 from prefect_gatehouse.run.values import Plan, PlanBody, Preflight, Preparation, ProviderLimit, Setting, Since, SourceFile, SystemAddress
 from prefect_gatehouse.secrets.lease import SecretText

@@ -31,8 +31,9 @@ from prefect_gatehouse.policy.cedar import CedarPolicy, load_policy
 from prefect_gatehouse.policy.exceptions import Excepting
 from prefect_gatehouse.policy.interface import Question
 from prefect_gatehouse.run import excepted
-from prefect_gatehouse.run.approvals import ask, standing, words_of
+from prefect_gatehouse.run.approvals import ask, standing
 from prefect_gatehouse.run.form import as_markdown
+from prefect_gatehouse.run.plan_words import words_of
 from prefect_gatehouse.run.values import AdmittedRun, ApprovedPlan, Plan
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.tasks.admit import admit

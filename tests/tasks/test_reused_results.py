@@ -25,9 +25,9 @@ from prefect_gatehouse.ledger.note import VerifierKey
 from prefect_gatehouse.ledger.verify import verify
 from prefect_gatehouse.operate import quarantine
 from prefect_gatehouse.run import journal, reusable
-from prefect_gatehouse.run.approvals import words_of
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.plan_view import sections
+from prefect_gatehouse.run.plan_words import words_of
 from prefect_gatehouse.run.round_view import HEADERS, view_of
 from prefect_gatehouse.run.values import RoundOutcome
 from prefect_gatehouse.store.run_keys import RunKeys

@@ -6,8 +6,7 @@ Only events count: a form, a state or a parameter in Prefect is a claim until an
 from __future__ import annotations
 
 import secrets
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -16,17 +15,13 @@ from prefect_gatehouse.errors import Denied, Expired, Rejected, Unavailable
 from prefect_gatehouse.identity.methods.interface import Claim, Proven
 from prefect_gatehouse.identity.methods.oidc import is_signed, prefetch
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.identity.sshsig import VerifiedKey, verify
-from prefect_gatehouse.identity.statement import Statement, plain_line
+from prefect_gatehouse.identity.statement import Statement
 from prefect_gatehouse.ledger.acts import PeopleChanged
 from prefect_gatehouse.ledger.events import AnswerRefused, ApprovalGiven, Asked, Consent, LongLivedKeyUsed, PlanAnswer, Rejection, SignedAnswer
 from prefect_gatehouse.ledger.store import Event, Ledger, Transaction
-from prefect_gatehouse.manifest.fields import DataClass
-from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.policy.acts import revoked_since
 from prefect_gatehouse.policy.cedar import policy_now
-from prefect_gatehouse.policy.classes import leaving
 from prefect_gatehouse.policy.interface import Policy
 from prefect_gatehouse.policy.quarantine import quarantines_in
 from prefect_gatehouse.policy.tiers import is_reported, refuse_long_lived
@@ -50,8 +45,9 @@ from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.expected import expected
 from prefect_gatehouse.run.matter import Matter, closes_at, digests_of, needed, plan_of, terms_of
 from prefect_gatehouse.run.outcome import Outcome, words_of_outcome
+from prefect_gatehouse.run.plan_words import words_of
 from prefect_gatehouse.run.quarantined import quarantines, refuse_quarantined
-from prefect_gatehouse.run.values import Approval, BackendSnapshot, Plan
+from prefect_gatehouse.run.values import Approval, Plan
 from prefect_gatehouse.run.wrong_answers import UNKNOWN, closed, closing, too_many
 from prefect_gatehouse.vocabulary import Method, ProofKind
 
@@ -150,43 +146,6 @@ def _plan_approvals(ledger: Ledger, matter: Matter) -> list[ApprovalGiven]:
     if isinstance(matter, Plan):
         return []
     return [event.fact for event in _about(matter.plan, ledger.facts(ApprovalGiven, run_id=matter.body.run_id))]
-
-
-def words_of(plan: Plan) -> tuple[tuple[str, str], ...]:
-    """What people sign of a plan, a line each; made from the ledger's plan, so whoever was shown another one signs nothing that is valid."""
-    admitted, minimised, body = plan.admitted, plan.validated.minimised, plan.body
-    manifest, who = admitted.manifest, admitted.requester
-    classes = Counter(item.data_class for item in leaving(minimised.treatments, body.classes.features) if item.rule != "drop")
-    target = manifest.output.target
-    lines = (
-        ("Pipeline", f"{manifest.name}, tier {body.tier.name}, workload {manifest.workload.entrypoint} ({body.workload_digest[:12]})"),
-        ("Requester", _asked_by(who)),
-        ("Rows", str(minimised.artifact.rows)),
-        ("Classes that leave", ", ".join(f"{each} ({counted(classes[each], 'column')})" for each in DataClass if classes[each]) or "none"),
-        ("Backends", ", ".join(_backend(item) for item in body.backends)),
-        *_earlier(manifest.execution.reuse),
-        ("Worst cost", f"{body.cost} USD in at most {counted(body.rounds, 'round')} and {counted(body.jobs, 'job')}"),
-        ("Target", f"{target.system} at {body.endpoint(target.system)}, table {target.table}, rows of class {body.classes.output_class}"),
-    )
-    excepted = ", ".join(f"{each.rule} until {each.expires:%Y-%m-%d}" for each in body.exceptions)
-    more = (("Exceptions to the policy", excepted),) if excepted else ()
-    return tuple((name, plain_line(value)) for name, value in (*lines, *more))
-
-
-def _asked_by(who: Requester) -> str:
-    if who.method == "unverified":
-        return "unverified, nobody signed the request"
-    return f"{who.person}, a service" if who.service else who.person
-
-
-def _earlier(reuse: timedelta | None) -> Iterator[tuple[str, str]]:
-    if reuse is not None:
-        yield "Earlier results", f"may stand for identical requests of this pipeline, up to {reuse} old, labelled cached"
-
-
-def _backend(item: BackendSnapshot) -> str:
-    """Its name, and where its jobs go."""
-    return f"{item.name} ({'; '.join(f'{name} {value}' for name, value in item.place)})" if item.place else item.name
 
 
 def last_asked(ledger: Ledger, matter: Matter) -> Asked | None:
