@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 from tests.support.gates import Desk, Fetching
+from tests.support.plans import RUN
 
 from prefect_gatehouse.errors import Cancelled, InputError, JobFailed, Superseded, Tampered, Waiting
+from prefect_gatehouse.ledger.events import GatePassed
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.providers.interface import JobResult, JobStatus
 from prefect_gatehouse.providers.simulator.aer import AerBackend
 from prefect_gatehouse.run.counts import counts_of
-from prefect_gatehouse.run.values import RoundOutcome, Submission
+from prefect_gatehouse.run.values import Plan, RoundOutcome, Submission
 from prefect_gatehouse.secrets.lease import LEASE_TIME, CredentialLease
 from prefect_gatehouse.tasks.collect import collect
 from prefect_gatehouse.tasks.submit import submit
@@ -39,6 +41,18 @@ def test_a_round_is_settled(desk: Desk) -> None:
     assert [sum(counts.values()) for counts in counts_of(desk.attempt, outcome)] == [64] * 3
     with pytest.raises(Tampered, match="not the ones that were collected"):
         counts_of(desk.attempt, outcome.model_copy(update={"counts_digest": "0" * 64}))
+
+
+def test_results_are_read_with_the_sign_in_that_the_manifest_names_for_it(desk: Desk) -> None:
+    """Nothing that makes a job is fetched while a round is waited for; the plan has both sign-ins."""
+    desk.change("  tokenise: secret/key", "  tokenise: secret/key\n  submit: secret/makes\n  retrieve: secret/reads")
+    submission, fetch = submitted(desk), Fetching()
+    collect.in_round(0, desk.attempt, submission, fetch)
+    assert fetch.purposes == [Purpose.RETRIEVE]
+    (lease,) = [event.fact.value for event in desk.ledger.facts(GatePassed, RUN) if event.fact.gate == "fetch_credential"][-1:]
+    assert (lease["purpose"], lease["block"]) == ("retrieve", "secret/reads")
+    plan = desk.attempt.chain.read(Plan.gate, Plan)
+    assert plan is not None and {each.block for each in plan.body.credentials} >= {"secret/makes", "secret/reads"}
 
 
 def test_a_job_that_waits_in_a_queue(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
