@@ -98,13 +98,13 @@ def test_a_rejection_ends_the_run_and_cleans_up(pipeline: Any) -> None:
 
 FALSE = [
     (APPROVER, "000000", "wrong"),
-    (REQUESTER, None, "has not the role approver"),
     ("nobody@example.org", "123456", "not in the registry"),
+    (REQUESTER, None, "has not the role approver"),  # last: behind two wrong answers the run looks at no code for a while
 ]
 
 
 def test_false_answers_are_refused_and_asked_again(pipeline: Any) -> None:
-    """A wrong code, the requester's own signature, a stranger and a state that is set by hand approve nothing; the form comes again with the reason."""
+    """A wrong code, the requester's own signature, a stranger and a state set by hand approve nothing; the form comes again with the reason."""
     run_id = pipeline.start()
     pipeline.process(run_id)
     for number, (who_, proof, reason) in enumerate(FALSE, 1):
