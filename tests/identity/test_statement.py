@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from tests.identity.ssh_signatures import sk_blob, sk_signature
 
 from prefect_gatehouse.errors import Denied, InputError
 from prefect_gatehouse.identity import sshsig
@@ -198,6 +200,20 @@ def test_attacks_on_requests(people: People, tmp_path: Path) -> None:
     people.revoke("ann", fingerprint((tmp_path / "ann.pub").read_text()))
     with pytest.raises(Denied, match="belongs to nobody"):
         verified(good, people)
+
+
+@pytest.mark.parametrize(("flags", "counts"), [(5, True), (1, True), (4, False), (0, False)])
+def test_a_request_of_an_authenticator(people: People, tmp_path: Path, flags: int, counts: bool) -> None:
+    """Of one that nobody touched it is nobody's: a program of that machine could have asked it."""
+    people.add("ann", key=f"sk-ssh-ed25519@openssh.com {base64.b64encode(sk_blob()).decode()}", roles=frozenset({"requester"}))
+    statement = sign_request(tmp_path / "ann", DIGEST, "local").statement
+    request = SignedRequest(statement=statement, signature=sk_signature(flags, message=statement.message()))
+    if counts:
+        requester = verify_request(request, people, subject_digest=DIGEST, environment="local", now=datetime.now(UTC))
+        assert requester.method == ("ssh-fido" if flags == 5 else "ssh")
+    else:
+        with pytest.raises(Denied, match="was not touched"):
+            verified(request, people)
 
 
 def test_signing_without_a_key(tmp_path: Path) -> None:

@@ -28,5 +28,7 @@ def problems(ledger: Ledger) -> Iterator[str]:
             continue
         if key.fingerprint != fact.key:
             yield f"event {event.seq}: the {what} names another key than it was signed with"
+        elif key.untouched:
+            yield f"event {event.seq}: the {what} was signed by a FIDO key that nobody touched, and counts for nothing"
         elif not is_original(event):
             yield f"event {event.seq}: the {what} is a copy of another event's, and counts for nothing"

@@ -101,6 +101,8 @@ def verify_request(
     if statement.expired(now):
         raise Denied("the request has expired", where="request", advice="sign again: gatehouse run")
     key = sshsig.verify(request.signature, statement.message(), certified=True)
+    if key.untouched:
+        raise Denied("the FIDO key was not touched", where="request", advice="sign the request again, and touch the key when it blinks")
     if statement.expires > now + longest + _SKEW:
         allowed = f"{longest.total_seconds() / 60:g} minutes"
         raise Denied(f"the request would be good for longer than the {allowed} of its tier", where="request", advice="sign again: gatehouse run")
@@ -116,7 +118,7 @@ def verify_request(
         raise Denied("the person who signed has not the role requester", where="request", advice=advice)
     return Requester(
         person=owner.person,
-        method="ssh-fido" if key.fido and key.user_present and key.user_verified else "ssh",
+        method="ssh-fido" if key.fido and key.user_verified else "ssh",
         fingerprint=key.fingerprint,
         request_id=statement.request_id,
         service=owner.service is not None,

@@ -57,6 +57,11 @@ class VerifiedKey:
         """Whether the private key lives in an authenticator."""
         return self.key_type.startswith("sk-")
 
+    @property
+    def untouched(self) -> bool:
+        """Whether an authenticator signed without anybody: any program of that machine could have asked it to, so it speaks for nobody."""
+        return self.fido and not self.user_present
+
 
 class _Reader:
     """Reads RFC 4251 strings; whatever is short or left over is an error."""

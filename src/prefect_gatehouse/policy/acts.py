@@ -20,11 +20,12 @@ F = TypeVar("F", bound=Fact)
 
 
 def is_signed(fact: SignedAct) -> bool:
-    """Whether the key that an act names has signed it."""
+    """Whether the key that an act names has signed it; an authenticator's only where somebody touched it."""
     try:
-        return sshsig.verify(fact.signature, canonical(fact.statement)).fingerprint == fact.key
+        key = sshsig.verify(fact.signature, canonical(fact.statement))
     except GatehouseError:
         return False
+    return key.fingerprint == fact.key and not key.untouched
 
 
 def is_original(event: Event[SignedAct]) -> bool:

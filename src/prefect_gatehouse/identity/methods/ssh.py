@@ -30,7 +30,7 @@ def method_of(key: sshsig.VerifiedKey) -> Method:
     """
     if key.certificate:
         return "ssh-certificate"
-    if key.fido and not key.user_present:
+    if key.untouched:
         refuse("the FIDO key was not touched")
     return "ssh-fido" if key.fido and key.user_verified else "ssh"
 
