@@ -98,7 +98,7 @@ def test_what_a_run_loads_is_compared_with_its_plan() -> None:
     # A registry that was loaded and compared is handed to these.
     handed_on = {"run/answer.py", "run/approvals.py", "run/attempt.py", "run/expected.py", "run/registry.py"}
     # Who released, granted, promoted, classified or approved must be in the registry when it is asked, and the policy of then lets them.
-    of_now = {"run/quarantined.py", "run/holding.py", "tasks/await_approval.py", "tasks/submit.py"}
+    of_now = {"run/quarantined.py", "run/holding.py", "run/result_question.py", "tasks/await_approval.py", "tasks/submit.py"}
     assert found == {"run/parts.py", "run/apart.py"} | handed_on | of_now
 
 

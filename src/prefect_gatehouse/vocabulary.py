@@ -39,9 +39,19 @@ RunAction = Literal["request", "submit", "read_secret", "read_source", "write_ba
 """What a run does."""
 
 ActAction = Literal[
-    "promote", "classify", "grant_exception", "quarantine", "release", "set_budget", "approve_provider", "change_policy", "rotate_key", "approve"
+    "promote",
+    "classify",
+    "grant_exception",
+    "quarantine",
+    "release",
+    "set_budget",
+    "approve_provider",
+    "change_policy",
+    "rotate_key",
+    "approve",
+    "read_result",
 ]
-"""What somebody signs."""
+"""What somebody signs, or asks to be shown."""
 
 Action = Literal[RunAction, ActAction]
 """What the policy is asked about."""
