@@ -42,10 +42,20 @@ RunAction = Literal["request", "submit", "read_secret", "read_source", "write_ba
 """What a run does."""
 
 ActAction = Literal[
-    "promote", "review", "classify", "grant_exception", "quarantine", "release", "set_budget", "approve_provider", "change_policy",
-    "rotate_key", "approve",
-]  # fmt: skip
-"""What somebody signs."""
+    "promote",
+    "review",
+    "classify",
+    "grant_exception",
+    "quarantine",
+    "release",
+    "set_budget",
+    "approve_provider",
+    "change_policy",
+    "rotate_key",
+    "approve",
+    "read_result",
+]
+"""What somebody signs, or asks to be shown."""
 
 Action = Literal[RunAction, ActAction]
 """What the policy is asked about."""

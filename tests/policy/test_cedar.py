@@ -190,27 +190,28 @@ ACTS: dict[str, dict[str, Fact]] = {
         "devices": ("ibm/device",),
         "cost_microdollars": 10,
     },
+    "read_result": {"act": "show", "requester": "ann", "output_class": 2},
 }
 ROLES_OF_ACTS = {"approver": "not-an-approver", "data-owner": "not-a-data-owner", "": "not-in-the-registry"}
 
 
 def act(action: str, *roles: str, authentic: bool = True, **change: Fact) -> Question:
     """Somebody's act; about a pipeline only where it is one's."""
-    pipeline = "small" if action in {"promote", "review", "grant_exception", "approve"} else ""
+    pipeline = "small" if action in {"promote", "review", "grant_exception", "approve", "read_result"} else ""
     asked = replace(question("request"), action=action, pipeline=pipeline, roles=frozenset(roles), authentic=authentic)  # type: ignore[arg-type]
     return replace(asked, context=ACTS[action] | change)
 
 
 @pytest.mark.parametrize("action", ACTS)
 def test_whose_an_act_is_to_sign(action: str) -> None:
-    """Over every role alone: whoever has the one that the act needs, nobody else; a signature of the policies needs none, a key's rotation nobody."""
-    needed = {"classify": "data-owner", "change_policy": "", "review": "", "rotate_key": ""}.get(action, "approver")
+    """Over every role alone: whoever has the one that the act needs, nobody else. Signing policies needs none, rotation and a look nobody."""
+    needed = {"classify": "data-owner", "change_policy": "", "review": "", "rotate_key": "", "read_result": ""}.get(action, "approver")
     for role in ("approver", "data-owner", "auditor", "requester"):
         decision = POLICY.ask(act(action, role))
         assert decision.reasons == (("act-permitted",) if needed in {role, ""} else (ROLES_OF_ACTS[needed],))
         assert decision.allowed is (needed in {role, ""})
     unknown = POLICY.ask(act(action, authentic=False))
-    assert unknown.allowed is (action == "rotate_key")
+    assert unknown.allowed is (action in {"rotate_key", "read_result"})
 
 
 @pytest.mark.parametrize("action", ACTS)

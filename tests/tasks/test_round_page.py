@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from tests.support.bundles import own_files
 from tests.support.gates import Collected, Desk, Fetching
 from tests.support.plans import RUN
 
 from prefect_gatehouse.cli.main import main
+from prefect_gatehouse.errors import Denied
+from prefect_gatehouse.identity.keys import generate_key
+from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.providers.interface import JobStatus
 from prefect_gatehouse.run.counts import counts_of
@@ -51,6 +55,26 @@ def test_the_terminal_of_whoever_holds_the_key_has_the_shape(collected: Collecte
     assert [(each["number"], each["circuits"], each["histogram"]) for each in rounds] == [(1, 3, None), (2, 1, None)]
     outcomes = {bits for outcome in collected.outcome.rounds for counts in counts_of(desk.attempt, outcome) for bits in counts}
     assert outcomes and not any(f'"{bits}"' in json.dumps(rounds) or f" {bits} " in said for bits in outcomes)
+
+
+def test_a_policy_limits_who_sees_what_came_of_a_run(collected: Collected, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`gatehouse show` leaves out what it may not open and names the rule; an auditor, by the key that lies there, sees it. Nobody is authentic."""
+    desk = collected.desk
+    policies = own_files(desk.settings, desk.settings.home).policies
+    rule = '@id("own")\n@reason("{what} by auditors alone")\nforbid (principal, action == Gatehouse::Action::"read_result", resource)\n'
+    (policies / "own.cedar").write_text(rule + 'unless { principal.roles.contains("auditor") && !principal.authentic && context.act == "show" };\n')
+    for name, value in {"HOME": desk.settings.home, "POLICIES": policies, "IDENTITY": tmp_path / "aud"}.items():
+        monkeypatch.setenv(f"GATEHOUSE_{name}", str(value))
+
+    def shown() -> str:
+        return str(json.loads(CliRunner().invoke(main, ["show", RUN, "--json"]).output)["rounds"][0]["note"])
+
+    line = generate_key(tmp_path / "aud", "")
+    assert shown() == "no counts: what came of a run is opened by auditors alone [own]"
+    People(desk.settings.people_folder()).add("aud", key=line, roles=frozenset({"auditor"}))
+    assert "not shown" in shown()
+    told = CliRunner().invoke(main, ["reproduce", RUN, "--json"])
+    assert (told.exit_code, json.loads(told.output)["message"]) == (Denied.exit_code, "what came of a run is opened by auditors alone [own]")
 
 
 def test_a_round_that_waits_and_a_run_whose_key_is_gone(tmp_path: Path) -> None:

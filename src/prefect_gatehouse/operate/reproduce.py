@@ -13,8 +13,10 @@ from prefect_gatehouse.ledger.events import RunReproduced
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.providers.calibration import Errors, read_errors
 from prefect_gatehouse.providers.simulator.modelled import modelled
+from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.comparison import BATCHES, Comparison, Verdict, compare
 from prefect_gatehouse.run.reproducible import KeptJob, read_kept
+from prefect_gatehouse.run.result_question import refuse_reading
 from prefect_gatehouse.settings import Settings
 
 CalibrationNow = Callable[[KeptJob], bytes]
@@ -90,10 +92,12 @@ def reproduce(settings: Settings, ledger: Ledger, run_id: str, calibration_now: 
         calibration_now: Asks the provider; None asks nobody.
 
     Raises:
+        Denied: The policy lets the caller not see it.
         InputError: Nothing is kept of the run, or a circuit is too wide to be modelled.
         StorageError: What is kept is gone.
         Tampered: What is kept is not what was written.
     """
+    refuse_reading(settings, Chain(ledger, run_id), "reproduce")
     kept = read_kept(settings, ledger, run_id)
     if not kept:
         advice = "write reproduce: {keep: 3d} into the manifest of the next run"

@@ -45,6 +45,7 @@ IN_WORDS: Mapping[ActAction, str] = {
     "change_policy": "policies are signed",
     "rotate_key": "a key is rotated",
     "approve": "a plan is approved",
+    "read_result": "what came of a run is opened",
 }
 
 
@@ -66,11 +67,11 @@ def ask_act(policy: Policy, action: ActAction, fact: Signed, about: Signed, sign
 
 
 def question_of(action: ActAction, signer: Person, pipeline: str, tenant: str, environment: str, tier: str, context: Mapping[str, Fact]) -> Question:
-    """The question, of its parts; nobody of the registry is not authentic."""
+    """The question, of its parts; nobody of the registry is not authentic, nor who only looks: nothing is signed for that."""
     return Question(
         action=action,
         person=signer.person,
-        authentic=signer.person != NOBODY,
+        authentic=signer.person != NOBODY and action != "read_result",
         clearance=signer.clearance,
         roles=frozenset(signer.roles),
         pipeline=pipeline,

@@ -8,6 +8,7 @@ from typing import TypeVar
 from prefect_gatehouse.ledger.fact import Fact
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.run.chain import Chain
+from prefect_gatehouse.run.result_question import refuse_reading
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.store.run_keys import RunKeys
 from prefect_gatehouse.store.sealer import Sealer
@@ -26,6 +27,7 @@ class RunReader:
 
     def __init__(self, settings: Settings, ledger: Ledger, run_id: str) -> None:
         self.ledger, self.run_id = ledger, run_id
+        self._settings = settings
         self._keys = RunKeys(settings.folder("run-keys"))
         self.chain = Chain(ledger, run_id)
 
@@ -34,8 +36,10 @@ class RunReader:
         """Opens what the run sealed.
 
         Raises:
+            Denied: The policy lets the caller not see it.
             StorageError: The run's key is gone.
         """
+        refuse_reading(self._settings, self.chain, "show")
         return self._keys.load(self.run_id).sealer()
 
     def find(self, name: str, kind: type[F]) -> Event[F] | None:

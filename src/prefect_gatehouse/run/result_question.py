@@ -1,0 +1,55 @@
+"""May this person see what came of this run? Asked wherever a command opens what a run sealed, for whoever's key lies in the caller's installation.
+
+Nobody signs anything to look, so the person is a claim, and the policy is told so. Whoever can read the run's key can
+open what it sealed with other tools, too.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from prefect_gatehouse.errors import InputError
+from prefect_gatehouse.identity.keys import fingerprint, public_line
+from prefect_gatehouse.identity.methods.certificate import own_certificate, person_of
+from prefect_gatehouse.identity.people import People, Person
+from prefect_gatehouse.identity.requester import NOBODY
+from prefect_gatehouse.policy.act_questions import IN_WORDS, question_of, refuse_act
+from prefect_gatehouse.policy.cedar import policy_now
+from prefect_gatehouse.policy.interface import Fact
+from prefect_gatehouse.run.chain import Chain
+from prefect_gatehouse.run.values import AdmittedRun
+from prefect_gatehouse.settings import Settings
+
+
+def refuse_reading(settings: Settings, chain: Chain, act: Literal["show", "reproduce"]) -> None:
+    """Stops a look at what a run sealed that the policy of now does not permit.
+
+    Args:
+        settings: The installation; its identity is the caller's.
+        chain: The run's.
+        act: The command.
+
+    Raises:
+        Denied: The policy says no; names the rule.
+        InputError: The policies can't be loaded.
+        Tampered: The registry can't be read.
+    """
+    admitted = chain.read(AdmittedRun.gate, AdmittedRun)
+    if admitted is None:
+        return  # nothing was sealed yet
+    manifest, reader = admitted.manifest, _caller(settings)
+    context: dict[str, Fact] = {"act": act, "requester": admitted.requester.person, "output_class": admitted.classes.output_class.rank}
+    policy = policy_now(settings)()
+    asked = question_of("read_result", reader, manifest.name, manifest.tenant, manifest.environment, manifest.tier, context)
+    refuse_act(policy, policy.ask(asked), IN_WORDS["read_result"], reader.person)
+
+
+def _caller(settings: Settings) -> Person:
+    people, key, at = People(settings.people_folder()), settings.identity_key(), datetime.now(UTC)
+    try:
+        certificate = own_certificate(key, at)
+        found = person_of(certificate, people, at) if certificate else people.owner_of(fingerprint(public_line(key)))
+    except InputError:
+        found = None  # whoever has no key
+    return found or Person(person=NOBODY, roles=frozenset())
