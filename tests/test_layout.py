@@ -99,8 +99,8 @@ def test_what_a_run_loads_is_compared_with_its_plan() -> None:
     handed_on = {"run/answer.py", "run/approvals.py", "run/attempt.py", "run/expected.py", "run/registry.py"}
     # Who released, granted, promoted, classified, reviewed or approved, and which service fetches, has to be in the registry now, and the policy of
     # now lets them.
-    signed = {"run/quarantined.py", "run/holding.py", "run/reviewed.py", "tasks/await_approval.py", "tasks/submit.py"}
-    of_now = signed | {"run/services.py", "run/result_question.py"}
+    signed = {"run/quarantined.py", "run/holding.py", "run/reviewed.py", "tasks/await_approval.py", "tasks/submit.py", "tasks/await_release.py"}
+    of_now = signed | {"run/services.py", "run/result_question.py", "tasks/write_back.py"}
     assert found == {"run/parts.py", "run/apart.py"} | handed_on | of_now
 
 
