@@ -277,7 +277,7 @@ def test_two_approvers_with_one_key(place: Place) -> None:
     assert "this person has approved already" in place.second.refused(place.certified(shared, "carol")).reason
 
 
-def test_a_removed_approver_of_two_runs(place: Place, warm_commands: Any) -> None:
+def test_a_removed_approver_of_two_runs(place: Place) -> None:
     """The run that three of the registry approved completes; the one whose third comes behind another's removal ends; the ledger verifies."""
     captured(place)
     last = place.all_but_one(place.second)
@@ -289,4 +289,4 @@ def test_a_removed_approver_of_two_runs(place: Place, warm_commands: Any) -> Non
     place.registrar().revoke(APPROVER, None)
     place.first.answer(last)
     assert "an approver has been revoked since" in place.first.denied()
-    verified(warm_commands, place.pipeline)
+    verified(place.pipeline)

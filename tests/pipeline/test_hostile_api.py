@@ -18,6 +18,7 @@ from uuid import UUID
 import httpx
 import pytest
 from tests.support.pipeline import APPROVER, ROWS, Pipeline
+from tests.support.sieges import verified
 
 from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
@@ -394,3 +395,9 @@ def test_blocks_and_variables_that_a_template_names_are_not_read(pipeline: Pipel
     found = api.send("GET", f"/flow_runs/{run_id}")
     assert pipeline.token_key not in json.dumps(found)
     assert UUID(found["id"]) == UUID(run_id) and APPROVER not in json.dumps(found["labels"])
+
+
+def test_the_ledger_behind_all_of_them(pipeline: Pipeline) -> None:
+    """Verifies."""
+    completes(pipeline, waiting(pipeline))
+    verified(pipeline)
