@@ -29,7 +29,7 @@ from prefect_gatehouse.run.preflight import refuse_unlooked
 from prefect_gatehouse.run.quarantined import quarantines, refuse_quarantined
 from prefect_gatehouse.run.registry import require_as_recorded
 from prefect_gatehouse.run.reviewed import Content, content_beside
-from prefect_gatehouse.run.services import refuse_service_as_owner
+from prefect_gatehouse.run.services import refuse_foreign_service, refuse_service_as_owner
 from prefect_gatehouse.run.standing import standing_to_ask
 from prefect_gatehouse.run.ticketing import check_ticket
 from prefect_gatehouse.run.values import AdmittedRun
@@ -93,6 +93,7 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
         requester = requester.model_copy(update={"method": "ssh"})
     refuse_long_lived(requester.method, tier, "request")
     refuse_service_as_owner(attempt.people, loaded.manifest)
+    refuse_foreign_service(attempt.people, loaded.manifest, requester)
     requester = requester.model_copy(update={"clearance": attempt.people.clearance(requester, tier.unverified_class)})
     classes = classes_of(loaded.manifest, load_class_rules(attempt.settings.classes))
     refuse_long_retention(loaded.manifest, classes.rules)

@@ -31,13 +31,13 @@ def people(*words: str | Path) -> Result:
 def test_add_list_revoke(tmp_path: Path) -> None:
     """A service is listed beside people as what it is, with what it may fetch; duties are added; it is revoked as people are."""
     mark = fingerprint(generate_key(tmp_path / "ci", ""))
-    assert people("service", "add", "ci", "--role", "requester", "--key", tmp_path / "ci.pub").exit_code == 0
+    assert people("service", "add", "ci", "--role", "requester", "--tenant", "acme", "--key", tmp_path / "ci.pub").exit_code == 0
     assert people("service", "add", "acme-archive", *FETCHES).output == "acme-archive: a service, no role; archival\n"
     assert people("service", "add", "acme-archive", "--duty", "retrieval", "--tenant", "acme", "--block", "secret/results").exit_code == 0
     archive = {"duties": ["archival", "retrieval"], "tenants": ["acme"], "blocks": ["secret/results", "vault-secret/acme-*"]}
     assert json.loads(people("service", "list", "--json").output) == [
         {"service": "acme-archive", "roles": [], **archive, "keys": []},
-        {"service": "ci", "roles": ["requester"], "duties": [], "tenants": [], "blocks": [], "keys": [mark]},
+        {"service": "ci", "roles": ["requester"], "duties": [], "tenants": ["acme"], "blocks": [], "keys": [mark]},
     ]
     assert json.loads(people("list", "--json").output)[0]["service"] == archive
     assert "a service" in people("list").output
@@ -55,6 +55,7 @@ def test_add_list_revoke(tmp_path: Path) -> None:
 REFUSED = {
     "approver": (("--role", "approver"), "a service can't be approver"),
     "nothing": ((), "named for nothing"),
+    "asks-for-no-tenant": (("--role", "requester"), "none is given"),
     "no-tenant": (("--duty", "archival", "--block", "secret/x"), "--tenant is missing"),
     "every-block": (("--duty", "archival", "--tenant", "acme", "--block", "*"), "no narrow pattern"),
     "every-type": (("--duty", "archival", "--tenant", "acme", "--block", "*/acme"), "no narrow pattern"),

@@ -59,7 +59,7 @@ class Served(House):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.lines = {"ci": generate_key(key_of(self.settings, "ci"), "")}
-        self.name("ci", NOTHING, key=self.lines["ci"], role="requester")
+        self.name("ci", service_of([], [TENANT], []), key=self.lines["ci"], role="requester")
         self.name("submits", service_of(["submission"], [TENANT], ["secret/key"]))
         self.name("archives", service_of(["archival"], [TENANT], ["secret/url", "secret/ke*"]))
         Registrar(as_(self.settings, "lea"), self.ledger, "a second").add(
@@ -199,8 +199,12 @@ def test_a_key_is_of_one_kind_for_good(house: Served) -> None:
         house.name("robot", NOTHING, key=public_line(key_of(house.settings, "dan")), role="requester")
     with pytest.raises(InputError, match="this name is a person's"):
         house.name("bob", NOTHING, role="requester")
-    with pytest.raises(InputError, match="this name is a service's"):
+    with pytest.raises(InputError, match="this name is, or was, a service's"):
         registrar.add("submits", key=None, roles=frozenset({"approver"}))
+    with pytest.raises(InputError, match="this name is, or was, a service's"):
+        registrar.add("ci", key=None, roles=frozenset({"approver"}))
+    with pytest.raises(InputError, match="this name is, or was, a person's"):
+        house.name("dan", NOTHING, role="requester")
 
 
 def test_a_block_that_its_service_may_not_fetch(house: Served) -> None:
@@ -270,6 +274,31 @@ def test_a_service_that_is_no_requester(house: Served) -> None:
         house.planned_by("ci")
 
 
+def test_a_service_asks_for_its_tenants_alone(house: Served) -> None:
+    """One that is named for another tenant, or for none, has no run of this one started."""
+    house.revoke("ci")
+    house.name("ci", service_of([], ["another-tenant"], []), key=house.lines["ci"], role="requester")
+    with pytest.raises(Denied, match="the service ci is not named for the tenant test-tenant"):
+        house.planned_by("ci")
+
+
+def test_revoking_loosens_nothing(house: Served) -> None:
+    """Where services were ever named, a run without any is denied, though revoking takes nobody's signature."""
+    for each in ("submits", "archives"):
+        house.revoke(each)
+    with pytest.raises(Denied, match="no service is named for the"):
+        house.planned_by("ann")
+
+
+def test_one_more_than_the_tier_asks_for(house: Served) -> None:
+    """Whoever had the service ask may be among those who answer: beside them there are as many as a person's run has, releases included."""
+    admitted = house.planned_by("ci").admitted
+    strict = admitted.model_copy(update={"tier": admitted.tier.model_copy(update={"approvers": 2, "write_back_approvers": 1})})
+    assert (strict.approvers_needed, strict.releases_needed) == (3, 2)
+    persons = strict.model_copy(update={"requester": strict.requester.model_copy(update={"service": False})})
+    assert (persons.approvers_needed, persons.releases_needed) == (2, 1)
+
+
 def test_a_service_answers_for_no_pipeline(house: Served) -> None:
     """The owner of a manifest is a person."""
     house.desk.change("owner: test-owner", "owner: ci")
@@ -296,7 +325,9 @@ def test_a_signed_bundle_takes_in_services_and_no_vendors(house: Served) -> None
     with pytest.raises(Denied, match="make it with --next-version"):
         Registrar(as_(house.settings, "lea"), house.ledger, "x").add_roots(Vendor().pem)
     with pytest.raises(Denied, match="version 1 of the bundle of policies covers the registry"):
-        Registrar(as_(house.settings, "ann"), house.ledger, "x").add_service("own", NOTHING, key=None, roles=frozenset({"requester"}))
+        Registrar(as_(house.settings, "ann"), house.ledger, "x").add_service(
+            "own", service_of([], [TENANT], []), key=None, roles=frozenset({"requester"})
+        )
     assert house.people.digest() == before
 
 

@@ -71,7 +71,7 @@ def missing_releases(ledger: Ledger, run_id: str) -> str:
     if meant is None:
         return ""
     proven = {item.event.fact.person for item in releases_of(ledger, run_id) if not item.problem and item.event.seq < meant}
-    needed = admitted.tier.write_back_approvers
+    needed = admitted.releases_needed
     return "" if len(proven) >= needed else f"event {meant}: {len(proven)} of {needed} releases of what it writes back are proven"
 
 

@@ -401,6 +401,9 @@ class People:
             kept = entry.clearance if entry is not None else DataClass.PUBLIC
             named = service.joined(entry.service if entry is not None else None) if service is not None else None
             all_roles = tuple(sorted(known_roles | roles))
+            if named is not None and all_roles and not named.tenants:
+                advice = "name the tenants whose pipelines it asks for: --tenant"
+                raise InputError("a service asks for pipelines of tenants, and none is given", where="tenant", advice=advice)
             entries[name] = _Entry(roles=all_roles, totp=totp or had_totp, clearance=clearance or kept, service=named)
             files = draft.files()
             told(self.digest(), _digest_of(files))

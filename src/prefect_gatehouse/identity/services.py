@@ -22,7 +22,7 @@ _ADVICE = "write TYPE/NAME, where * in the name stands for any letters: vault-se
 
 
 class Service(Value):
-    """What a service is named for; one that only signs requests is named for nothing."""
+    """What a service is named for; one that only signs requests is named for tenants alone, whose pipelines it asks for."""
 
     duties: tuple[Duty, ...] = ()
     tenants: tuple[str, ...] = Field((), description="Whose pipelines.")
@@ -56,8 +56,8 @@ def service_of(duties: Iterable[Duty], tenants: Iterable[str], blocks: Iterable[
     found = Service(duties=tuple(sorted(set(duties))), tenants=tuple(sorted(set(tenants))), blocks=tuple(sorted(set(blocks))))
     given = {"--duty": found.duties, "--tenant": found.tenants, "--block": found.blocks}
     missing = [option for option, values in given.items() if not values]
-    if missing and len(missing) < len(given):
-        advice = "a duty is of tenants and for blocks; leave all three out for a service that only signs requests"
+    if missing and (found.duties or found.blocks):
+        advice = "a duty is of tenants and for blocks; a service that only signs requests has tenants alone"
         raise InputError(f"{' and '.join(missing)} is missing", where=missing[0], advice=advice)
     for tenant in found.tenants:
         if not _TENANT.fullmatch(tenant):

@@ -76,7 +76,7 @@ class Registrar:
             Denied: A bundle of policies stands, which covers the registry, and the caller is nobody who may extend it.
         """
         require_as_recorded(self._settings, self._ledger, self.people)
-        self._refuse_of_other_kind(key, "add-service")
+        self._refuse_of_other_kind(person, key, "add-service")
         told: dict[str, Json] = {
             "action": "add-person",
             "whom": identifier(person),
@@ -165,7 +165,7 @@ class Registrar:
             advice = "--role requester for one that signs requests, or --duty, --tenant and --block for one that fetches"
             raise InputError("the service is named for nothing", where="service", advice=advice)
         require_as_recorded(self._settings, self._ledger, self.people)
-        self._refuse_of_other_kind(key, "add-person")
+        self._refuse_of_other_kind(name, key, "add-person")
         told: dict[str, Json] = {
             "action": "add-service",
             "whom": identifier(name),
@@ -189,19 +189,22 @@ class Registrar:
             told=self._tell(told, ServiceChanged),
         )
 
-    def _refuse_of_other_kind(self, key: str | None, other: str) -> None:
-        """Stops a key that was ever the other kind's: who had it may have it still, and would be a person and a service at once.
+    def _refuse_of_other_kind(self, name: str, key: str | None, other: str) -> None:
+        """Stops a name or key that was ever the other kind's: who had the key may have it still, and certificates prove names.
 
         Raises:
             InputError: It was.
         """
-        if key is None:
-            return
-        mark, kind = fingerprint(key), "person" if other == "add-person" else "service"
+        mark, kind = fingerprint(key) if key is not None else "", "person" if other == "add-person" else "service"
         for event in changes(self._settings, self._ledger):
-            if event.fact.action == other and event.fact.fingerprint == mark:
+            if event.fact.action != other:
+                continue
+            if mark and event.fact.fingerprint == mark:
                 advice = "a key is a person's or a service's for good; make a new one"
                 raise InputError(f"this key is, or was, the {kind} {event.fact.whom}'s", where="key", advice=advice)
+            if event.fact.whom == identifier(name):
+                advice = "a name is a person's or a service's for good; take another"
+                raise InputError(f"this name is, or was, a {kind}'s", where="name", advice=advice)
 
     def revoke(self, person: str, key: str | None) -> None:
         """As ``People.revoke``; also where the registry was edited by hand, which goes on to be noticed.

@@ -301,7 +301,7 @@ def _code(plan: Plan) -> Section:
     workload = admitted.manifest.workload
     parameters = json.dumps(dict(workload.parameters), sort_keys=True, ensure_ascii=False) if workload.parameters else "none"
     tier = body.tier
-    people = _count(admitted.approvers_needed, "approver") + _releases(tier.write_back_approvers)
+    people = _count(admitted.approvers_needed, "approver") + _releases(admitted.releases_needed)
     rows = (
         ("Entry point", printable(workload.entrypoint)),
         ("Workload digest", body.workload_digest),

@@ -180,7 +180,7 @@ def ask_write_back(policy: Policy, plan: Plan, declared: bool, environment: str,
     Raises:
         Denied: The policy says no.
     """
-    more: _Context = {"releases": releases, "tier_releases": plan.admitted.tier.write_back_approvers}
+    more: _Context = {"releases": releases, "tier_releases": plan.admitted.releases_needed}
     return _ask_target(policy, "write_back", plan, declared, environment, clearance, more)
 
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 from prefect_gatehouse.errors import Denied, PlanChanged
 from prefect_gatehouse.identity.duties import DUTY_OF, service_for
 from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.requester import Requester
+from prefect_gatehouse.ledger.acts import ServiceChanged
+from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.models import Manifest, Purpose
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.quarantined import quarantines
@@ -23,7 +26,7 @@ def needs_with_services(attempt: Attempt, admitted: AdmittedRun) -> tuple[Creden
         Denied: Above the prototype tier an installation that names services names none for one of them, or none that may fetch its block.
     """
     return tuple(
-        each.model_copy(update={"service": required_service(attempt.people, admitted, each.purpose, each.block)}) if each.block is not None else each
+        each.model_copy(update={"service": _required(attempt, admitted, each.purpose, each.block)}) if each.block is not None else each
         for each in needs_of(admitted.manifest)
     )
 
@@ -36,7 +39,7 @@ def service_now(attempt: Attempt, admitted: AdmittedRun, purpose: Purpose, block
         PlanChanged: The plan that was approved names another one.
         Quarantined: It is in quarantine.
     """
-    service = required_service(attempt.people, admitted, purpose, block)
+    service = _required(attempt, admitted, purpose, block)
     plan = attempt.chain.read(Plan.gate, Plan)
     if plan is not None:
         planned = next((each.service for each in plan.body.credentials if each.purpose is purpose), "")
@@ -59,8 +62,19 @@ def service_to_end_with(settings: Settings, admitted: AdmittedRun, purpose: Purp
     return _named(People(settings.people_folder()), admitted, purpose, block)
 
 
-def required_service(people: People, admitted: AdmittedRun, purpose: Purpose, block: str) -> str:
-    """The service that the registry names, which the prototype tier goes on without.
+def _required(attempt: Attempt, admitted: AdmittedRun, purpose: Purpose, block: str) -> str:
+    return required_service(attempt.people, attempt.history, admitted, purpose, block)
+
+
+def required_service(people: People, history: Ledger, admitted: AdmittedRun, purpose: Purpose, block: str) -> str:
+    """The service that the registry names, which the prototype tier goes on without, and so does an installation that never named one.
+
+    Args:
+        people: The registry.
+        history: The ledger that knows what was ever named: revoking, which takes nobody's signature, loosens nothing.
+        admitted: The run.
+        purpose: What the credential is for.
+        block: Its block.
 
     Raises:
         Denied: Another tier does not.
@@ -68,7 +82,7 @@ def required_service(people: People, admitted: AdmittedRun, purpose: Purpose, bl
     if admitted.tier.name == "prototype":
         return _named(people, admitted, purpose, block)
     everybody, duty, tenant = people.all(), DUTY_OF[purpose], admitted.manifest.tenant
-    if not any(each.service is not None for each in everybody):
+    if not any(each.service is not None for each in everybody) and not _ever_named(history, admitted.manifest.environment):
         return ""
     if purpose is Purpose.SUBMIT and admitted.manifest.credentials.retrieve is None:
         advice = "name a block whose sign-in reads results and makes no jobs"
@@ -79,6 +93,22 @@ def required_service(people: People, admitted: AdmittedRun, purpose: Purpose, bl
         advice = f"have the registry's keeper run: gatehouse people service add NAME --duty {duty} --tenant {tenant} --block {block}"
         raise Denied(f"no service is named for the {duty} of {tenant}, which fetches {block}", where="registry of people", advice=advice)
     return found.person
+
+
+def _ever_named(history: Ledger, environment: str) -> bool:
+    return any(event.fact.environment == environment and event.fact.duties for event in history.facts(ServiceChanged))
+
+
+def refuse_foreign_service(people: People, manifest: Manifest, requester: Requester) -> None:
+    """Stops a request that a service signed for a tenant that it is not named for.
+
+    Raises:
+        Denied: It did.
+    """
+    asks = people.get(requester.person) if requester.service else None
+    if requester.service and (asks is None or asks.service is None or manifest.tenant not in asks.service.tenants):
+        advice = f"have the registry's keeper run: gatehouse people service add {requester.person} --tenant {manifest.tenant}"
+        raise Denied(f"the service {requester.person} is not named for the tenant {manifest.tenant}", where="request", advice=advice)
 
 
 def refuse_service_as_owner(people: People, manifest: Manifest) -> None:

@@ -69,14 +69,20 @@ class AdmittedRun(GateValue):
 
     @property
     def approvers_needed(self) -> int:
-        """How many people have to approve: whoever started a run that nobody signed, or that a service signed, may be one of them."""
+        """How many people have to approve."""
+        return self.tier.approvers + self._one_more
+
+    @property
+    def releases_needed(self) -> int:
+        """How many people have to release what comes of it, where any have to."""
+        return self.tier.write_back_approvers + self._one_more if self.tier.write_back_approvers else 0
+
+    @property
+    def _one_more(self) -> bool:
+        """Whether somebody more is asked: whoever started a run that nobody signed, or that a service signed, may be among those who answer."""
         if self.requester.method == "unverified":
-            alone = self.tier.unverified_alone
-        elif self.requester.service:
-            alone = self.tier.service_alone
-        else:
-            return self.tier.approvers
-        return self.tier.approvers if self.classes.output_class.rank <= alone.rank else max(2, self.tier.approvers)
+            return self.classes.output_class.rank > self.tier.unverified_alone.rank
+        return self.requester.service and self.classes.output_class.rank > self.tier.service_alone.rank
 
     @field_serializer("classes", mode="wrap")
     def _by_name(self, classes: RunClasses, whole: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
@@ -581,7 +587,7 @@ class ValidatedOutcome(GateValue):
     @property
     def releases_needed(self) -> int:
         """How many people have to release it."""
-        return self.raw.approved.plan.admitted.tier.write_back_approvers
+        return self.raw.approved.plan.admitted.releases_needed
 
 
 class ReleasedOutcome(GateValue):
