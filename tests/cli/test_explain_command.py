@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from click.testing import CliRunner, Result
@@ -14,10 +14,12 @@ from tests.support.plans import RUN
 
 from prefect_gatehouse.cli.main import main
 from prefect_gatehouse.errors import Denied
+from prefect_gatehouse.evidence.supposed_acts import _SUPPOSED
 from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.tasks.submit import submit
+from prefect_gatehouse.vocabulary import ActAction
 
 
 @pytest.fixture
@@ -173,3 +175,8 @@ def test_what_can_not_be_explained(desk: Desk, name: str) -> None:
     words, where = WRONG[name]
     found = told(*(word.replace("MANIFEST", str(desk.manifest)) for word in words), code=2)
     assert found["where"] == where and found["advice"]
+
+
+def test_every_act_has_what_is_supposed_of_it() -> None:
+    """An action that the policy knows and the command does not would end it with an error of the program's own."""
+    assert set(_SUPPOSED) == set(get_args(ActAction))

@@ -243,7 +243,7 @@ def test_a_forged_revocation_counts(bureau: Bureau) -> None:
         ({"until": "2020-01-01"}, "over, or too far"),
         ({"until": f"{in_days(200):%Y-%m-%d}"}, "over, or too far"),
         ({"tenant": "A B"}, "none that a manifest could have"),
-        ({"risk": ""}, "none that a manifest could have"),
+        ({"risk": ""}, "nothing is written there"),
     ],
 )
 def test_what_is_not_granted(bureau: Bureau, change: dict[str, str], told: str) -> None:

@@ -24,12 +24,10 @@ from prefect_gatehouse.cli.quiet import quiet_prefect
 from prefect_gatehouse.cli.stack import Stack
 from prefect_gatehouse.errors import GatehouseError, InputError, Interrupted
 from prefect_gatehouse.files import write_new
-from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.plurals import counted
-from prefect_gatehouse.run.values import CleanupReceipt, WriteBackReceipt
-from prefect_gatehouse.worker.configuration import FOLDERS
 
 if TYPE_CHECKING:
+    from prefect_gatehouse.ledger.projection import RunRow
     from prefect_gatehouse.ledger.store import Ledger
     from prefect_gatehouse.settings import Settings
 
@@ -132,6 +130,7 @@ def _failed(desk: Desk, row: RunRow) -> GatehouseError:
 def _stack(say: Callable[[str], None]) -> Iterator[Desk]:
     """A server, a worker, blocks, deployments and identities; everything that was started is stopped on the way out."""
     from prefect_gatehouse.settings import load_settings
+    from prefect_gatehouse.worker.configuration import FOLDERS
 
     settings = load_settings()
     own = not os.environ.get("PREFECT_API_URL")
@@ -287,6 +286,7 @@ def _summary(desk: Desk, row: RunRow, seconds: float, as_json: bool) -> None:
 
 def _facts(desk: Desk, ledger: Ledger, row: RunRow) -> dict[str, str]:
     from prefect_gatehouse.run.chain import Chain
+    from prefect_gatehouse.run.values import CleanupReceipt, WriteBackReceipt
 
     chain = Chain(ledger, row.run_id)
     facts = {"Run": f"{row.ending}, requester {row.requester}, ticket {row.ticket}"}

@@ -20,14 +20,14 @@ def command() -> None:
 
 @click.argument("rule")
 @click.option("--tenant", required=True, help="Whose runs, as the manifests spell it.")
-@click.option("--pipeline", default="", help="Only this pipeline of the tenant.")
+@click.option("--pipeline", help="Only this pipeline of the tenant.")
 @click.option("--owner", required=True, metavar="PERSON", help="Who answers for it; somebody else than you.")
 @click.option("--ticket", required=True, help="Where it was decided.")
 @click.option("--risk", required=True, help="What is left to go wrong.")
 @click.option("--control", required=True, help="What is done instead of the rule.")
 @click.option("--until", required=True, metavar="YYYY-MM-DD", help="Last day on which it holds, in UTC; 90 days ahead at most.")
 @click.option("--reason", required=True, help="Why, for whoever asks later.")
-def _grant(as_json: bool, **wanted: str) -> None:
+def _grant(as_json: bool, **wanted: str | None) -> None:
     """Grant an exception to RULE, an identifier such as backend-not-in-tier; it holds for plans that are made from now on.
 
     Only rules that the policies mark with @except("granted") have exceptions. Your own runs are not covered.

@@ -13,11 +13,11 @@ from prefect_gatehouse.cli.output import console, emit, gatehouse_command, table
 from prefect_gatehouse.cli.paths import PATH
 from prefect_gatehouse.errors import InputError, WorkloadFailed
 from prefect_gatehouse.plurals import counted
-from prefect_gatehouse.run.values import Plan
 
 if TYPE_CHECKING:
     from prefect_gatehouse.run.matter import Matter
     from prefect_gatehouse.run.section import Section
+    from prefect_gatehouse.run.values import Plan
     from prefect_gatehouse.workload.drawing import Drawings
 
 
@@ -50,6 +50,7 @@ def _plan(file: Path, unsigned: bool, as_json: bool) -> None:
 def print_matter(matter: Matter) -> None:
     """Prints what people are asked about: the plan, or the outcome that is to be released."""
     from prefect_gatehouse.run.outcome import outcome_sections
+    from prefect_gatehouse.run.values import Plan
 
     if isinstance(matter, Plan):
         print_plan(matter)

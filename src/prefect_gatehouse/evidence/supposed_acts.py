@@ -38,7 +38,7 @@ def suppose_act(settings: Settings, ledger: Ledger, manifest: Manifest | None, p
     Raises:
         InputError: The registry does not have the person, the action has no such fact, or it is about a pipeline and none is named.
     """
-    if action in {"promote", "approve", "read_result"} and manifest is None:
+    if action in {"promote", "review", "approve", "read_result"} and manifest is None:
         raise InputError("this is about a pipeline, and none is named", where="--manifest", advice="name its manifest, or a run")
     people = People(settings.people_folder())
     signer = Person(person=NOBODY, roles=frozenset()) if person == NOBODY else people.get(person)
@@ -74,6 +74,7 @@ def suppose_act(settings: Settings, ledger: Ledger, manifest: Manifest | None, p
 
 _SUPPOSED: dict[ActAction, dict[str, Fact]] = {
     "promote": {"act": "promote"},
+    "review": {"act": "review", "commit": "", "author": ""},
     "classify": {"act": "classify", "source": "", "highest_class": 0},
     "grant_exception": {"act": "grant-exception", "rule": "", "owner": ""},
     "quarantine": {"act": "quarantine", "scope": "tenant", "name": ""},

@@ -105,8 +105,8 @@ def check_attestation(key: str, attestation: bytes, challenge: bytes, roots: Seq
     return Attested(fingerprint_of(_root_of(leaf, roots, at)), str(aaguid))
 
 
-def _no(why: str) -> NoReturn:
-    raise InputError(why, where="attestation", advice=_AGAIN)
+def _no(why: str, advice: str = _AGAIN) -> NoReturn:
+    raise InputError(why, where="attestation", advice=advice)
 
 
 def _parts(data: bytes) -> tuple[x509.Certificate, bytes, bytes]:
@@ -227,7 +227,8 @@ def _root_of(leaf: x509.Certificate, roots: Iterable[x509.Certificate], at: date
         if issuer is None:
             break
         here = issuer
-    _no("the attestation leads to no root that the installation names")
+    advice = "have the registry name the vendor: gatehouse people root add FILE --next-version; or take an authenticator of one that it names"
+    _no("the attestation leads to no root that the installation names", advice)
 
 
 def _issued(certificate: x509.Certificate, by: x509.Certificate) -> bool:

@@ -55,8 +55,10 @@ def line_of(text: str, where: str) -> str:
     """A reason as somebody gave it.
 
     Raises:
-        InputError: It is no line of text.
+        InputError: It is no line of text, or nothing but blanks.
     """
+    if not text.strip():
+        raise InputError("nothing is written there", where=where, advice="say it in one line")
     return _checked(TypeAdapter(Line), text, where, "say why in one line")
 
 

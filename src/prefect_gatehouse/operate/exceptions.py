@@ -33,7 +33,7 @@ class Wanted(Value):
     Attributes:
         rule: Identifier of the policy's rule.
         tenant: Whose runs.
-        pipeline: Which of them; all where empty.
+        pipeline: Which of them; all where None.
         owner: Who answers for it; another person than who grants it.
         ticket: Where it was decided.
         risk: What is left to go wrong.
@@ -44,7 +44,7 @@ class Wanted(Value):
 
     rule: str
     tenant: str
-    pipeline: str = ""
+    pipeline: str | None = None
     owner: str
     ticket: str
     risk: str
@@ -71,7 +71,7 @@ def grant(settings: Settings, ledger: Ledger, wanted: Wanted) -> Event[Exception
         "exception": str(uuid.uuid4()),
         "rule": wanted.rule,
         "tenant": _name(wanted.tenant, "--tenant"),
-        "pipeline": _name(wanted.pipeline, "--pipeline") if wanted.pipeline else "",
+        "pipeline": _name(wanted.pipeline, "--pipeline") if wanted.pipeline is not None else "",
         "owner": owner.person,
         "ticket": line_of(wanted.ticket, "--ticket"),
         "residual_risk": line_of(wanted.risk, "--risk"),
