@@ -176,7 +176,7 @@ SIGNED: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize("did", SIGNED)
 def test_whoever_signed_for_what_a_service_asks_approves_none_of_it(house: Served, did: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They may have had it ask: they are not asked, and a yes of theirs counts neither when it comes nor at the gate; a person's run is another thing."""
+    """They may have had it ask: they are not asked, and a yes of theirs counts neither when it comes nor at the gate; of a person's run it does."""
     plan = house.planned_by("ci")
     body = plan.body.model_copy(update=SIGNED[did])
     plan = plan.model_copy(update={"body": body, "digest": body.digest()})
@@ -217,9 +217,9 @@ def test_what_a_service_might_ask(house: Served) -> None:
         raise AssertionError("the tier asks for no reviewed commit")
 
     asked = Asked(manifest, house.desk.manifest.parent, "0" * 64, no_content)
-    for who, needed in (("ann", 1), ("ci", 2)):
-        admitted = admit(house.reading(str(uuid.uuid4()))[0], str(house.desk.manifest), signed_for(as_(house.settings, who), house.desk.manifest))
-        found = suppose(house.settings, house.ledger, asked, who, "submit", [])
+    for asker, needed in (("ann", 1), ("ci", 2)):
+        admitted = admit(house.reading(str(uuid.uuid4()))[0], str(house.desk.manifest), signed_for(as_(house.settings, asker), house.desk.manifest))
+        found = suppose(house.settings, house.ledger, asked, asker, "submit", [])
         assert (found.known["tier_approvers"], found.supposed["approvals"], admitted.approvers_needed) == (needed, needed, needed)
     short = suppose(house.settings, house.ledger, asked, "ci", "submit", ["approvals=1"])
     assert not short.allowed and [each.id for each in short.rules] == ["not-enough-approvals"]
