@@ -75,12 +75,18 @@ def sk_blob(key: Ed25519PrivateKey = KEY, application: bytes = b"ssh:") -> bytes
 
 
 def sk_signature(
-    flags: int, *, message: bytes = MESSAGE, key: Ed25519PrivateKey = KEY, application: bytes = b"ssh:", stated: int | None = None
+    flags: int,
+    *,
+    message: bytes = MESSAGE,
+    key: Ed25519PrivateKey = KEY,
+    application: bytes = b"ssh:",
+    stated: int | None = None,
+    namespace: bytes = b"gatehouse",
 ) -> str:
     """A signature as an authenticator makes it; ``stated`` are flags that are written instead of the signed ones."""
-    signed = hashlib.sha256(application).digest() + struct.pack(">BI", flags, 7) + hashlib.sha256(to_sign(message)).digest()
+    signed = hashlib.sha256(application).digest() + struct.pack(">BI", flags, 7) + hashlib.sha256(to_sign(message, namespace)).digest()
     inner = string(b"sk-ssh-ed25519@openssh.com") + string(key.sign(signed)) + struct.pack(">BI", flags if stated is None else stated, 7)
-    return signature(sk_blob(key), inner)
+    return signature(sk_blob(key), inner, namespace=namespace)
 
 
 def inner_of(key: Ed25519PrivateKey = KEY) -> bytes:

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -29,14 +30,14 @@ from prefect_gatehouse.operate.inbox import inbox
 from prefect_gatehouse.operate.runs import signed_for
 from prefect_gatehouse.run import approvals
 from prefect_gatehouse.run.answer import Answer
-from prefect_gatehouse.run.approvals import ask, judge, refuse_late, standing
+from prefect_gatehouse.run.approvals import ask, barred, judge, refuse_late, standing
 from prefect_gatehouse.run.form import as_markdown
 from prefect_gatehouse.run.matter import Matter, closes_at, digests_of, matter_of
-from prefect_gatehouse.run.outcome import Outcome, outcome_of
+from prefect_gatehouse.run.outcome import Outcome, outcome_of, words_of_outcome
 from prefect_gatehouse.run.outcome_page import markdown, page
 from prefect_gatehouse.run.policy_questions import ask_write_back
 from prefect_gatehouse.run.reminders import due
-from prefect_gatehouse.run.values import FrameShape, Plan, ReleasedOutcome, ValidatedOutcome
+from prefect_gatehouse.run.values import FrameShape, Plan, PlannedClasses, ReleasedOutcome, ValidatedOutcome
 from prefect_gatehouse.tasks.await_release import await_release, wait_for_release
 from prefect_gatehouse.tasks.validate_output import validate_output
 from prefect_gatehouse.tasks.write_back import write_back
@@ -272,6 +273,27 @@ def test_the_policy_is_told_how_many_released(bureau: Bureau) -> None:
         ask_write_back(*asked)
     assert denied.value.advice == f"have another approver release it: gatehouse approve {RUN}"
     assert ask_write_back(*asked, releases=1).allowed
+
+
+def as_of_a_service(outcome: Outcome, **body: object) -> Outcome:
+    """The same, had a service asked for the run, with something else in the plan's body."""
+    plan, raw = outcome.plan, outcome.validated.raw
+    requester = plan.admitted.requester.model_copy(update={"service": True})
+    admitted = plan.admitted.model_copy(update={"requester": requester})
+    minimised = plan.validated.minimised.model_copy(update={"admitted": admitted})
+    validated = plan.validated.model_copy(update={"minimised": minimised})
+    changed = plan.model_copy(update={"validated": validated, "body": plan.body.model_copy(update=body)})
+    approved = raw.approved.model_copy(update={"plan": changed})
+    return replace(outcome, validated=outcome.validated.model_copy(update={"raw": raw.model_copy(update={"approved": approved})}))
+
+
+def test_an_outcome_of_what_a_service_asked_for(bureau: Bureau) -> None:
+    """Those who release it sign that a service asked; whoever signed for the run is none of them."""
+    outcome = as_of_a_service(bureau.outcome, source_classes=PlannedClasses(classification="1", signed_by="dan", at="now"))
+    assert dict(words_of_outcome(outcome))["Requester"] == "ann, a service"
+    assert barred(bureau.ledger, outcome) == {"bob": "approved its plan", "dan": "signed the classes of its source"}
+    assert "who signed the classes of its source, may have had it ask" in bureau.given("dan", about=outcome)
+    assert bureau.given("eve", about=outcome) == ""
 
 
 def test_people_are_reminded_of_what_waits_to_be_released(bureau: Bureau) -> None:

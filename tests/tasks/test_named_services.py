@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -21,27 +22,36 @@ from prefect_gatehouse.cli.main import main
 from prefect_gatehouse.errors import Denied, InputError, PlanChanged, Quarantined, Tampered
 from prefect_gatehouse.evidence.questions import who
 from prefect_gatehouse.evidence.services import served_by
+from prefect_gatehouse.evidence.supposed import Asked, suppose
 from prefect_gatehouse.flows.governed_pipeline import up_to_the_plan
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.keys import generate_key, public_line
 from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.identity.services import Service, service_of
 from prefect_gatehouse.ledger.acts import WorkloadPromoted
-from prefect_gatehouse.ledger.events import AnswerRefused, EndingDecided, GateFailed
+from prefect_gatehouse.ledger.events import AnswerRefused, EndingDecided, GateFailed, RunSuspended
 from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.manifest.models import Purpose
-from prefect_gatehouse.operate import bundle, quarantine
+from prefect_gatehouse.operate import bundle, exceptions, quarantine
+from prefect_gatehouse.operate.inbox import inbox
 from prefect_gatehouse.operate.registry import Registrar
 from prefect_gatehouse.operate.runs import signed_for
 from prefect_gatehouse.operate.signing import record
 from prefect_gatehouse.policy.acts import signatories
 from prefect_gatehouse.policy.cedar import policy_now
+from prefect_gatehouse.run import approvals
 from prefect_gatehouse.run.answer import Answer
-from prefect_gatehouse.run.approvals import ask, judge, standing
+from prefect_gatehouse.run.approvals import ask, barred, judge, last_asked, standing
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.matter import closes_at
 from prefect_gatehouse.run.plan_view import sections
-from prefect_gatehouse.run.values import Plan
+from prefect_gatehouse.run.reviewed import Content
+from prefect_gatehouse.run.values import Plan, PlannedClasses, PlannedPromotion, PlannedReview
+from prefect_gatehouse.run.vouching import vouching_for
 from prefect_gatehouse.secrets.lease import SecretText
+from prefect_gatehouse.tasks.admit import admit
 from prefect_gatehouse.tasks.await_approval import await_approval
 from prefect_gatehouse.tasks.fetch_credential import fetch_credential
 
@@ -78,6 +88,12 @@ class Served(House):
 
     def revoke(self, who: str) -> None:
         Registrar(as_(self.settings, "lea"), self.ledger, "gone").revoke(who, None)
+
+    def except_(self, who: str) -> None:
+        """Somebody grants an exception that any run of the tenant's may use."""
+        said = {"rule": "backend-not-in-tier", "tenant": TENANT, "owner": "lea", "ticket": "CHG-7", "risk": "x", "control": "x", "reason": "x"}
+        until = f"{datetime.now(UTC) + timedelta(days=3):%Y-%m-%d}"
+        exceptions.grant(as_(self.settings, who), self.ledger, exceptions.Wanted.model_validate({**said, "until": until}))
 
     def planned_by(self, who: str, attempt: Attempt | None = None) -> Plan:
         return up_to_the_plan(attempt or self.desk.attempt, str(self.desk.manifest), signed_for(as_(self.settings, who), self.desk.manifest))
@@ -145,6 +161,68 @@ def test_a_run_that_ci_asks_for(house: Served, monkeypatch: pytest.MonkeyPatch) 
 def test_a_person_asks_and_one_approves(house: Served) -> None:
     """The rule of two is for services: a person's request needs what the tier says."""
     assert house.planned_by("ann").admitted.approvers_needed == 1
+
+
+SIGNED: dict[str, dict[str, object]] = {
+    "reviewed its commit": {
+        "review": PlannedReview(review="1", commit="0" * 40, author="ann", author_key="x", committed=datetime.now(UTC), reviewed_by="bob", at="now")
+    },
+    "promoted its workload": {
+        "promotion": PlannedPromotion(promotion="1", promoted_by="bob", ticket="CHG-7", at="now", below="prototype", runs=1, jobs=1, fallbacks=0)
+    },
+    "signed the classes of its source": {"source_classes": PlannedClasses(classification="1", signed_by="bob", at="now")},
+}
+
+
+@pytest.mark.parametrize("did", SIGNED)
+def test_whoever_signed_for_what_a_service_asks_approves_none_of_it(house: Served, did: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may have had it ask: they are not asked, and a yes of theirs counts neither when it comes nor at the gate; of a person's run it does."""
+    plan = house.planned_by("ci")
+    body = plan.body.model_copy(update=SIGNED[did])
+    plan = plan.model_copy(update={"body": body, "digest": body.digest()})
+    why = f"a service asked for this run, and this person, who {did}, may have had it ask"
+    assert house.answer_as("bob", plan, "1") == why
+    asked = last_asked(house.ledger, plan)
+    assert asked is not None and "dan" in asked.expects and "bob" not in asked.expects
+    with monkeypatch.context() as patched:
+        patched.setattr(approvals, "refuse_vouching", lambda *_: None)
+        assert [house.answer_as("bob", plan, "2"), house.answer_as("dan", plan, "3")] == ["", ""]
+    with pytest.raises(Denied, match=why):
+        approvals.require_approved(house.ledger, plan, house.people, policy_now(house.settings))
+    asker = plan.admitted.requester.model_copy(update={"person": "ann", "service": False})
+    assert barred(house.ledger, plan) == {"bob": did} and vouching_for(with_requester(plan, asker)) == {}
+
+
+def with_requester(plan: Plan, requester: Requester) -> Plan:
+    admitted = plan.admitted.model_copy(update={"requester": requester})
+    minimised = plan.validated.minimised.model_copy(update={"admitted": admitted})
+    return plan.model_copy(update={"validated": plan.validated.model_copy(update={"minimised": minimised})})
+
+
+def test_whoever_granted_an_exception_to_what_a_service_asks(house: Served) -> None:
+    """Nor do they approve it, and their inbox says why."""
+    house.except_("bob")
+    plan = house.planned_by("ci")
+    house.desk.attempt.record("suspended:1:k", RunSuspended(until=closes_at(plan).timestamp()))
+    mine = {who: inbox(as_(house.settings, who), house.ledger)[1][0].not_mine for who in ("bob", "dan")}
+    assert mine == {"bob": "you granted an exception that it may use", "dan": ""}
+    assert "who granted an exception that it may use, may have had it ask" in house.answer_as("bob", plan, "1")
+
+
+def test_what_a_service_might_ask(house: Served) -> None:
+    """`explain --as` reckons with as many approvers as the gate."""
+    manifest = load_manifest(house.desk.manifest).manifest
+
+    def no_content() -> Content:
+        raise AssertionError("the tier asks for no reviewed commit")
+
+    asked = Asked(manifest, house.desk.manifest.parent, "0" * 64, no_content)
+    for asker, needed in (("ann", 1), ("ci", 2)):
+        admitted = admit(house.reading(str(uuid.uuid4()))[0], str(house.desk.manifest), signed_for(as_(house.settings, asker), house.desk.manifest))
+        found = suppose(house.settings, house.ledger, asked, asker, "submit", [])
+        assert (found.known["tier_approvers"], found.supposed["approvals"], admitted.approvers_needed) == (needed, needed, needed)
+    short = suppose(house.settings, house.ledger, asked, "ci", "submit", ["approvals=1"])
+    assert not short.allowed and [each.id for each in short.rules] == ["not-enough-approvals"]
 
 
 def test_a_service_decides_nothing(house: Served) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
+from tests.identity.ssh_signatures import MESSAGE, sk_blob, sk_signature
 from tests.support.acts import append_signed
 from tests.support.gates import Desk, Fetching
 from tests.support.git import commit_all, git
@@ -22,8 +24,9 @@ from prefect_gatehouse.errors import Denied, GatehouseError, InputError
 from prefect_gatehouse.evidence.signed import problems
 from prefect_gatehouse.flows.governed_pipeline import up_to_the_plan
 from prefect_gatehouse.identity import sshsig
-from prefect_gatehouse.identity.keys import generate_key, public_line
+from prefect_gatehouse.identity.keys import fingerprint, generate_key, public_line
 from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.services import Service
 from prefect_gatehouse.ledger.acts import CommitReviewed
 from prefect_gatehouse.ledger.jobs import JobSubmitted
 from prefect_gatehouse.manifest.fields import DataClass
@@ -36,6 +39,7 @@ from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.tasks.admit import admit
 from prefect_gatehouse.tasks.submit import submit
+from prefect_gatehouse.workload.git_objects import NotCommitted, work_tree_of
 
 RULE = "workload-not-reviewed"
 PEOPLE = {"ann": {"requester"}, "dev": {"requester"}, "rev": {"auditor"}, "uma": {"approver"}}
@@ -235,7 +239,7 @@ def came_back(house: House, name: str) -> None:
 
 ENDED: dict[str, tuple[Callable[[House], object], str]] = {
     "its author revoked": (lambda house: house.people.revoke("dev"), "not its author's, or was not valid"),
-    "its reviewer revoked": (lambda house: house.people.revoke("rev"), "its key is not somebody's of that name"),
+    "its reviewer revoked": (lambda house: house.people.revoke("rev"), "its key is nobody's of that name"),
     "its author revoked and added again": (lambda house: came_back(house, "dev"), "author or key was revoked since"),
     "its reviewer revoked and added again": (lambda house: came_back(house, "rev"), "was revoked since"),
     "its author in quarantine": (lambda house: quarantine.impose(house.as_("uma"), house.ledger, "dev", "x"), "author is in quarantine"),
@@ -313,6 +317,75 @@ def test_a_review_of_another_commit(house: House) -> None:
         house.review(commit=other)
     with pytest.raises(InputError, match="no whole name"):
         house.review(commit=house.first[:12])
+
+
+def signed_with(house: House, sign: Callable[[bytes], str]) -> str:
+    """A commit of the same files with a signature that no ssh-keygen makes."""
+    made = git(house.project, "cat-file", "commit", house.first).encode() + b"\n"
+    payload = made[: made.index(b"gpgsig ")] + made[made.index(b"\n", made.index(b"-----END SSH SIGNATURE-----")) + 1 :]
+    head, _, message = payload.partition(b"\n\n")
+    whole = b"%b\ngpgsig %b\n\n%b" % (head, sign(payload).strip().replace("\n", "\n ").encode(), message)
+    return git(house.project, "hash-object", "-t", "commit", "-w", "--stdin", stdin=whole)
+
+
+def test_a_commit_by_a_fido_key(house: House) -> None:
+    """Untouched it may have been made by whatever runs on its owner's machine: no review is of it, whoever writes one; touched it counts."""
+    line = f"sk-ssh-ed25519@openssh.com {base64.b64encode(sk_blob()).decode()}"
+    house.people.add("fay", key=line, roles=frozenset({"requester"}), clearance=DataClass.RESTRICTED)
+    untouched, touched = (signed_with(house, lambda payload, flags=flags: sk_signature(flags, message=payload, namespace=b"git")) for flags in (0, 1))  # type: ignore[misc]
+    with pytest.raises(Denied, match="signed by a FIDO key that nobody touched"):
+        house.review(commit=untouched)
+    by_fay = {"author": "fay", "author_key": sshsig.verify(sk_signature(1), MESSAGE).fingerprint}
+    house.write(commit=untouched, **by_fay)
+    assert "a FIDO key that nobody touched" in house.why_not()
+    house.review(commit=touched)
+    assert house.why_not() == ""
+
+
+def test_a_commit_by_a_service(house: House) -> None:
+    """People sign commits: a service's key hides who wrote it, who could then be its reviewer."""
+    line = generate_key(house.folder / "ci", "")
+    house.people.add("ci", key=line, roles=frozenset({"requester"}), clearance=DataClass.RESTRICTED, service=Service())
+    commit = house.commit("ci")
+    with pytest.raises(Denied, match="signed by the service ci, and people sign commits"):
+        house.review(commit=commit)
+    git(house.project, "update-ref", "HEAD", house.first)
+    house.write(commit=commit, author="ci", author_key=fingerprint(line))
+    assert "the commit is signed by a service" in house.why_not()
+
+
+def test_the_lock_file_is_the_commits(house: House) -> None:
+    """What would be installed is what was read: changed, taken out, or put nearer, it is another one; the installation's own is none of it."""
+    house.review()
+    lock, own = house.project / "requirements.lock", house.folder / "house.lock"
+    before = lock.read_text()
+    lock.write_text(before + "something==6.6.6\n")
+    assert "the lock file is another one than requirements.lock in the commit" in house.why_not()
+    own.write_text("numpy==2.0.0\n")
+    settings, house.desk.settings = house.desk.settings, house.desk.settings.model_copy(update={"lock": own})
+    assert house.why_not() == ""
+    house.desk.settings = settings
+    lock.unlink()
+    assert "the lock file is another one" in house.why_not()
+    house.commit()
+    house.review()
+    assert house.why_not() == ""
+    (house.project / "uv.lock").write_text("version = 1\n")
+    assert "the lock file uv.lock is not in the commit" in house.why_not()
+
+
+def test_names_that_are_no_text(house: House) -> None:
+    """A file's name can hold what moves a terminal's cursor: reasons spell it out."""
+    house.desk.manifest = house.desk.manifest.rename(house.project / "x\x1b[2K.yaml")
+    text = house.desk.manifest.read_text()
+    other = house.commit()
+    house.desk.manifest.write_text(text.replace("Hold a plan", "Hold another plan"))
+    with pytest.raises(Denied, match="is another one in the commit") as caught:
+        house.review(commit=other)
+    assert caught.value.message.isprintable() and "x\\x1b[2K.yaml" in caught.value.message
+    with pytest.raises(NotCommitted) as outside:
+        work_tree_of(house.folder / "y\x1b[2K")
+    assert str(outside.value).isprintable()
 
 
 def test_a_key_outside_its_time(house: House) -> None:

@@ -33,6 +33,7 @@ from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.policy_questions import DeniedByPolicy, TicketUnchecked, ask_about, class_facts, secret_facts, standing_facts, system_facts
 from prefect_gatehouse.run.reviewed import Content
 from prefect_gatehouse.run.standing import Standing, standing_to_ask
+from prefect_gatehouse.run.values import AdmittedRun
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import Action, RunAction
 
@@ -109,7 +110,10 @@ def suppose(settings: Settings, ledger: Ledger, asked: Asked, person: str, actio
     _quarantined(settings, ledger, manifest, requester, outside)
     policy = excepting(load_policy(settings.policies), settings, ledger, Chain(ledger, run_id))
     standing = standing_to_ask(settings, ledger, manifest, tier, asked.folder, asked.workload, asked.content, requester)
-    known, supposed = _facts(action, manifest, tier, classes, settings.environment, standing)
+    # No run was admitted: of one only what the number follows from is known.
+    run: dict[str, Any] = {"manifest": manifest, "requester": requester, "tier": tier, "classes": classes}
+    approvers = AdmittedRun.model_construct(**run).approvers_needed
+    known, supposed = _facts(action, manifest, tier, classes, settings.environment, standing, approvers)
     told = dict(read_fact(each, {**known, **supposed}, action) for each in given)
     if str(told.get("purpose")) in set(Purpose):
         known |= secret_facts(manifest, Purpose(str(told["purpose"])))
@@ -142,7 +146,7 @@ def _asker(people: People, person: str, outside: list[tuple[Rule, str]]) -> Requ
     if "requester" not in known.roles:
         rule = Rule("not-a-requester", "whoever signs a request has the role requester")
         outside.append((rule, f"have the registry's keeper run: gatehouse people add {known.person} --role requester"))
-    return Requester(person=known.person, method="ssh")
+    return Requester(person=known.person, method="ssh", service=known.service is not None)
 
 
 def _quarantined(settings: Settings, ledger: Ledger, manifest: Manifest, requester: Requester, outside: list[tuple[Rule, str]]) -> None:
@@ -161,7 +165,7 @@ def _quarantined(settings: Settings, ledger: Ledger, manifest: Manifest, request
 
 
 def _facts(
-    action: RunAction, manifest: Manifest, tier: TierRules, classes: RunClasses, environment: str, standing: Standing
+    action: RunAction, manifest: Manifest, tier: TierRules, classes: RunClasses, environment: str, standing: Standing, approvers: int
 ) -> tuple[dict[str, Fact], dict[str, Fact]]:
     """What is known of a question, and what is supposed: of each action what its schema demands."""
     known: dict[str, Fact] = {"running_environment": environment, "tier_unverified": tier.unverified_requests}
@@ -178,8 +182,8 @@ def _facts(
         columns = [Treatment(column=name, data_class=each.data_class, rule=each.rule) for name, each in manifest.data.columns.items()]
         envelope = int(manifest.execution.envelope.cost * 1_000_000)
         known |= {"data_class": effective_class(leaving(columns, classes.features)).rank, "tier_highest_class": tier.highest_class.rank}
-        known |= {"tier_approvers": tier.approvers, "tier_synthetic_only": tier.synthetic_only, "envelope_microdollars": envelope}
-        supposed |= {"simulated": True, "approvals": tier.approvers, "synthetic": tier.synthetic_only, "cost_microdollars": envelope}
+        known |= {"tier_approvers": approvers, "tier_synthetic_only": tier.synthetic_only, "envelope_microdollars": envelope}
+        supposed |= {"simulated": True, "approvals": approvers, "synthetic": tier.synthetic_only, "cost_microdollars": envelope}
     if action in {"request", "submit", "write_back", "re_identify"}:
         known |= class_facts(classes)
     if action in {"request", "write_back", "re_identify"}:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -86,7 +86,7 @@ def _stopped(held: Quarantines, row: RunRow, matter: Matter) -> list[str]:
     return why_stopped(held, row, () if left else backends)
 
 
-def _why_not(person: Person | None, plan: Plan, now: Standing, barred_here: Collection[str]) -> str:
+def _why_not(person: Person | None, plan: Plan, now: Standing, barred_here: Mapping[str, str]) -> str:
     if person is None:
         return "your key is nobody's in the registry"
     if person.service is not None:
@@ -98,7 +98,7 @@ def _why_not(person: Person | None, plan: Plan, now: Standing, barred_here: Coll
     if person.person in {approval.person for approval in now.approvals}:
         return "you have approved it"
     if person.person in barred_here:
-        return "you approved its plan"
+        return f"you {barred_here[person.person]}"
     try:
         require_cleared(person, plan.body.classes)
     except Denied as denied:

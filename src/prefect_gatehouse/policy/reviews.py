@@ -65,6 +65,8 @@ def reviews(acts: Iterable[Event[ReviewAct]], known: Signatories, quarantines: Q
             owner = owner_among(known.everybody, fact.author_key, moment)
             if owner is None or owner.person != fact.author:
                 return "the commit's key is not its author's, or was not valid"
+            if owner.service is not None:
+                return "the commit is signed by a service, and people sign commits"
         if known.came_back(event.seq, fact.author, fact.author_key):
             return "the commit's author or key was revoked since"
         return "the commit's author is in quarantine" if quarantines.of("principal", fact.author) is not None else ""

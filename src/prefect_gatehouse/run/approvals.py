@@ -48,6 +48,7 @@ from prefect_gatehouse.run.outcome import Outcome, words_of_outcome
 from prefect_gatehouse.run.plan_words import words_of
 from prefect_gatehouse.run.quarantined import quarantines, refuse_quarantined
 from prefect_gatehouse.run.values import Approval, Plan
+from prefect_gatehouse.run.vouching import refuse_vouching, vouching_for
 from prefect_gatehouse.run.wrong_answers import UNKNOWN, closed, closing, too_many
 from prefect_gatehouse.vocabulary import Method, ProofKind
 
@@ -136,9 +137,9 @@ def statements(matter: Matter, asked: Asked) -> tuple[Statement, Statement]:
     return approve, reject
 
 
-def barred(ledger: Ledger, matter: Matter) -> frozenset[str]:
-    """Who can't say yes to it, beside the requester: of an outcome those who approved its plan."""
-    return frozenset(fact.person for fact in _plan_approvals(ledger, matter))
+def barred(ledger: Ledger, matter: Matter) -> dict[str, str]:
+    """Who can't say yes to it, beside the requester, and what they did: of an outcome those who approved its plan; see ``vouching.py``."""
+    return vouching_for(plan_of(matter)) | {fact.person: "approved its plan" for fact in _plan_approvals(ledger, matter)}
 
 
 def _plan_approvals(ledger: Ledger, matter: Matter) -> list[ApprovalGiven]:
@@ -225,6 +226,7 @@ def _worth(tx: Transaction, attempt: Attempt, matter: Matter, answer: Answer, st
         require_allowed(checked, requester=plan.admitted.requester, tier=tier, classes=plan.body.classes, people=people)
         if checked.decision == "approve":
             _refuse_second(attempt.ledger, matter, checked.person, checked.fingerprint)
+            refuse_vouching(plan, checked.person, terms_of(matter).gate)
             refuse_approval(policy_now(attempt.settings), matter, people.get(checked.person), checked.method)
     except Denied as refusal:
         return _refused(matter, refusal, checked.person, totp_step=checked.totp_step)
@@ -337,6 +339,7 @@ def _recheck(ledger: Ledger, event: Event[Consent], people: People, matter: Matt
         raise Denied(f"an approval is older than the tier {plan.admitted.tier.name} lets it be", where=where, advice=advice)
     if plan.admitted.requester.person == person.person:
         raise Denied("the requester is among the approvers", where=where)
+    refuse_vouching(plan, person.person, where)
     _refuse_plan_approver(ledger, matter, person.person, event.fact.fingerprint)
     method: Method = "totp"
     if event.fact.method != "totp":

@@ -16,6 +16,7 @@ from prefect_gatehouse.manifest.columns import Tokenise
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.policy.classes import in_words, target_of
+from prefect_gatehouse.run.plan_words import asked_by
 from prefect_gatehouse.run.section import Section, printable
 from prefect_gatehouse.run.values import FrameColumn, Plan, ValidatedOutcome
 from prefect_gatehouse.validation.report import CheckResult
@@ -108,7 +109,7 @@ def words_of_outcome(outcome: Outcome) -> tuple[tuple[str, str], ...]:
     body, admitted, who = outcome.body, outcome.plan.admitted, outcome.plan.admitted.requester
     lines = (
         ("Pipeline", f"{admitted.manifest.name}, tier {outcome.plan.body.tier.name}"),
-        ("Requester", who.person if who.method != "unverified" else "unverified, nobody signed the request"),
+        ("Requester", asked_by(who)),
         ("Plan approved by", ", ".join(each.person for each in outcome.validated.raw.approved.approvals)),
         ("Rows", _rows(outcome)),
         ("Columns", ", ".join(f"{each.name} ({each.type})" for each in body.columns)),

@@ -15,7 +15,7 @@ from prefect_gatehouse.run.apart import find_workload_of
 from prefect_gatehouse.run.under import packages_of
 from prefect_gatehouse.run.values import AdmittedRun, Plan, SourceFile
 from prefect_gatehouse.settings import Settings
-from prefect_gatehouse.workload.beside import LOCKS
+from prefect_gatehouse.workload.beside import lock_beside
 
 _WORDS = {
     "policy_digest": "policy",
@@ -140,8 +140,5 @@ def _lock_digest(settings: Settings, folder: Path) -> str:
             raise InputError(
                 "the lock file can't be read", where="GATEHOUSE_LOCK", advice="name the file that this environment was made from"
             ) from None
-    for place in (folder, *folder.resolve().parents):
-        for name in LOCKS:
-            if (place / name).is_file():
-                return sha256_file(place / name)
-    return "none"
+    found = lock_beside(folder)
+    return sha256_file(found) if found is not None else "none"

@@ -22,7 +22,7 @@ def words_of(plan: Plan) -> tuple[tuple[str, str], ...]:
     target = manifest.output.target
     lines = (
         ("Pipeline", f"{manifest.name}, tier {body.tier.name}, workload {manifest.workload.entrypoint} ({body.workload_digest[:12]})"),
-        ("Requester", _asked_by(who)),
+        ("Requester", asked_by(who)),
         ("Rows", str(minimised.artifact.rows)),
         ("Classes that leave", ", ".join(f"{each} ({counted(classes[each], 'column')})" for each in DataClass if classes[each]) or "none"),
         ("Backends", ", ".join(_backend(item) for item in body.backends)),
@@ -35,7 +35,8 @@ def words_of(plan: Plan) -> tuple[tuple[str, str], ...]:
     return tuple((name, plain_line(value)) for name, value in (*lines, *more))
 
 
-def _asked_by(who: Requester) -> str:
+def asked_by(who: Requester) -> str:
+    """Who asked, as people sign it: also whether that is a person."""
     if who.method == "unverified":
         return "unverified, nobody signed the request"
     return f"{who.person}, a service" if who.service else who.person

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,9 +24,9 @@ from prefect_gatehouse.run.apart import apart_from, workload_beside
 from prefect_gatehouse.run.holding import holding, signing
 from prefect_gatehouse.run.values import AdmittedRun, Plan, PlannedReview
 from prefect_gatehouse.settings import Settings
-from prefect_gatehouse.workload.beside import left_out
+from prefect_gatehouse.workload.beside import left_out, lock_beside, locks_from
 from prefect_gatehouse.workload.commit import NAMESPACE, Commit, Files, read_commit, refuse_other_files
-from prefect_gatehouse.workload.git_objects import NotCommitted, Objects, WorkTree, work_tree_of
+from prefect_gatehouse.workload.git_objects import NotCommitted, Objects, WorkTree, shown, work_tree_of
 from prefect_gatehouse.workload.sources import FoundWorkload
 
 
@@ -40,6 +41,7 @@ class Content:
         files: SHA-256 of each file of the workload, and of the suites, by its path.
         root: The workload's folder; None where it is an installed package.
         apart: What lies below it and is not the workload's.
+        lock: SHA-256 of the project's lock file, or 'none'; empty where the installation has one of its own, which is no part of a commit.
     """
 
     folder: Path
@@ -48,6 +50,7 @@ class Content:
     files: Mapping[Path, str]
     root: Path | None
     apart: frozenset[Path]
+    lock: str
 
     @cached_property
     def digest(self) -> str:
@@ -70,7 +73,8 @@ def content_beside(settings: Settings, manifest: Manifest, file: Path, found: Fo
     """
     found = workload_beside(settings, manifest, file) if found is None else found
     suites = {name: _sha256_of(file.parent / name) for name in (manifest.data.suite, manifest.output.suite)}
-    return _content(settings, manifest, file, found, dict(found.sources.digests), suites)
+    lock = lock_beside(file.parent)
+    return _content(settings, manifest, file, found, dict(found.sources.digests), suites, _sha256_of(lock) if lock is not None else "none")
 
 
 def content_planned(settings: Settings, plan: Plan) -> Content:
@@ -79,16 +83,16 @@ def content_planned(settings: Settings, plan: Plan) -> Content:
     manifest, file = admitted.manifest, Path(admitted.folder) / admitted.file
     suites = {manifest.data.suite: body.input_suite_sha256, manifest.output.suite: body.output_suite_sha256}
     files = {each.path: each.sha256 for each in body.files}
-    return _content(settings, manifest, file, workload_beside(settings, manifest, file), files, suites)
+    return _content(settings, manifest, file, workload_beside(settings, manifest, file), files, suites, body.lock_digest)
 
 
 def _content(
-    settings: Settings, manifest: Manifest, file: Path, found: FoundWorkload, files: Mapping[str, str], suites: Mapping[str, str]
+    settings: Settings, manifest: Manifest, file: Path, found: FoundWorkload, files: Mapping[str, str], suites: Mapping[str, str], lock: str
 ) -> Content:
     folder, root = file.parent.resolve(), found.sources.root
     read = {root / path: sha256 for path, sha256 in files.items()} | {Path(os.path.normpath(folder / name)): each for name, each in suites.items()}
-    packaged = found.package is not None
-    return Content(folder, file.name, manifest_digest(manifest), read, None if packaged else root, apart_from(settings, manifest, file))
+    top, lock = None if found.package is not None else root, lock if settings.lock is None else ""
+    return Content(folder, file.name, manifest_digest(manifest), read, top, apart_from(settings, manifest, file), lock)
 
 
 def _sha256_of(path: Path) -> str:
@@ -150,17 +154,33 @@ def _refuse_other(files: Files, content: Content, top: Path) -> None:
     root = content.root
     assert root is not None  # work_tree looked
     if digest_of(files.content(_path(content.folder / content.file, top), SIZE_LIMIT)) != content.manifest:
-        raise NotCommitted(f"{content.file} is another one in the commit")
+        raise NotCommitted(f"{shown(Path(content.file))} is another one in the commit")
 
     def belongs(path: PurePosixPath, folder: bool) -> bool:
         return not left_out(path.name, folder=folder) and top / path not in content.apart
 
     refuse_other_files(files, {_path(path, top): sha256 for path, sha256 in content.files.items()}, _path(root, top), belongs)
+    _refuse_other_lock(files, content, top)
+
+
+def _refuse_other_lock(files: Files, content: Content, top: Path) -> None:
+    """Stops where the lock file that counts is not the commit's; one above the work tree is no project's."""
+    if not content.lock:
+        return
+    places = [_path(each, top) for each in locks_from(content.folder) if each.is_relative_to(top)]
+    committed = next((each for each in places if files.has(each)), None)
+    if committed is not None:
+        if hashlib.sha256(files.content(committed)).hexdigest() != content.lock:
+            raise NotCommitted(f"the lock file is another one than {shown(committed)} in the commit")
+        return
+    here = lock_beside(content.folder)
+    if here is not None and here.is_relative_to(top):
+        raise NotCommitted(f"the lock file {shown(_path(here, top))} is not in the commit")
 
 
 def _path(path: Path, top: Path) -> PurePosixPath:
     if not path.is_relative_to(top):
-        raise NotCommitted(f"{path.name} lies outside the work tree of the repository")
+        raise NotCommitted(f"{shown(Path(path.name))} lies outside the work tree of the repository")
     return PurePosixPath(path.relative_to(top).as_posix())
 
 
@@ -172,9 +192,13 @@ def _signer(commit: Commit, people: People) -> SignedCommit:
         key = sshsig.verify(commit.signature, commit.payload, namespace=NAMESPACE)
     except Denied:
         raise NotCommitted(f"the signature of the commit {short} is no SSH signature of it by a plain key, in the namespace git") from None
+    if key.untouched:
+        raise NotCommitted(f"the commit {short} was signed by a FIDO key that nobody touched; sign it again, and touch the key when it blinks")
     owner = owner_among(people.all(), key.fingerprint, commit.at)
     if owner is None:
         raise NotCommitted(f"the commit {short} is signed with {key.fingerprint}, which is nobody's in the registry, or was not valid then")
+    if owner.service is not None:
+        raise NotCommitted(f"the commit {short} is signed by the service {owner.person}, and people sign commits")
     if commit.at > datetime.now(UTC) + SKEW:
         raise NotCommitted(f"the commit {short} is from the future")
     return SignedCommit(commit.name, owner.person, key.fingerprint, commit.at)

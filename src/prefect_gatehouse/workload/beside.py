@@ -60,6 +60,17 @@ def read_beside(file: Path, apart: Collection[Path], where: str) -> dict[Path, b
     return dict(sorted(found.items()))
 
 
+def locks_from(folder: Path) -> Iterator[Path]:
+    """Where a project's lock file may lie, the one that counts first: in the manifest's folder, or the nearest above it."""
+    folder = folder.resolve()
+    return (place / name for place in (folder, *folder.parents) for name in LOCKS)
+
+
+def lock_beside(folder: Path) -> Path | None:
+    """A project's lock file; None where it has none."""
+    return next((each for each in locks_from(folder) if each.is_file()), None)
+
+
 def left_out(name: str, *, folder: bool) -> bool:
     """Whether nothing of this name is ever a workload's."""
     return name.startswith(".") or (name in _LEFT_OUT if folder else name.endswith(".pyc") or name in LOCKS)

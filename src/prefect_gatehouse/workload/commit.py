@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 from prefect_gatehouse.workload.beside import MOST_BYTES, MOST_FILES
-from prefect_gatehouse.workload.git_objects import NotCommitted, Objects
+from prefect_gatehouse.workload.git_objects import NotCommitted, Objects, shown
 
 NAMESPACE = "git"
 """Git signs in a namespace of its own, so that a signature of a commit is none of anything else."""
@@ -133,6 +133,15 @@ class Files:
             here = below
         return here
 
+    def has(self, path: PurePosixPath) -> bool:
+        """Whether something other than a folder is there.
+
+        Raises:
+            NotCommitted: A folder above it is malformed.
+        """
+        found = self._at(path)
+        return found is not None and found.mode != _FOLDER
+
     def content(self, path: PurePosixPath, most: int = MOST_BYTES) -> bytes:
         """A file's bytes, of which there may be so many.
 
@@ -206,9 +215,3 @@ def refuse_other_files(
 def _first(told: Iterable[str], most: int = 5) -> str:
     told = list(told)
     return ", ".join(told[:most]) + (f", and {len(told) - most} more" if len(told) > most else "")
-
-
-def shown(path: PurePosixPath) -> str:
-    """A path that people read: of a repository that anybody may have made."""
-    text = str(path)
-    return text if text.isprintable() else ascii(text)

@@ -16,7 +16,7 @@ import stat
 import subprocess
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from threading import Timer
 from types import TracebackType
 from typing import IO, Self
@@ -36,6 +36,12 @@ _CONFIG = {"sha1": _CORE, "sha256": f"{_CORE}[extensions]\n\tobjectformat = sha2
 
 class NotCommitted(Exception):
     """Something is not in the repository as it has to be; the text is a sentence for people that names no content."""
+
+
+def shown(path: PurePath) -> str:
+    """A path that people read: of a repository that anybody may have made."""
+    text = str(path)
+    return text if text.isprintable() else ascii(text)
 
 
 def is_id(name: str) -> bool:
@@ -101,7 +107,7 @@ def work_tree_of(folder: Path) -> WorkTree:
         if found.objects.is_dir():
             return found
         break
-    raise NotCommitted(f"{folder} does not lie in the work tree of a git repository")
+    raise NotCommitted(f"{shown(folder)} does not lie in the work tree of a git repository")
 
 
 def _small(path: Path, most: int = _SMALL) -> str | None:
