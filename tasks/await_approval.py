@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from prefect_gatehouse.policy.cedar import policy_now
 from prefect_gatehouse.run.approvals import require_approved
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.quarantined import refuse_quarantined_run
@@ -25,7 +24,7 @@ def await_approval(attempt: Attempt, plan: Plan) -> ApprovedPlan:
     refuse_quarantined_run(attempt)
     return ApprovedPlan(
         plan=plan,
-        approvals=require_approved(attempt.ledger, plan, attempt.people, policy_now(attempt.settings)),
+        approvals=require_approved(attempt.ledger, plan, attempt.people, attempt.approving_policy),
         decided_at=datetime.now(UTC),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from prefect_gatehouse.policy.cedar import policy_now
 from prefect_gatehouse.run.approvals import require_approved
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.outcome import outcome_of
@@ -30,7 +29,7 @@ def await_release(attempt: Attempt, validated: ValidatedOutcome) -> ReleasedOutc
     outcome = outcome_of(validated)
     attempt.parts.refuse_changes(outcome.plan)
     refuse_quarantined_run(attempt, *outcome.body.backends)
-    releases = require_approved(attempt.ledger, outcome, attempt.people, policy_now(attempt.settings))
+    releases = require_approved(attempt.ledger, outcome, attempt.people, attempt.approving_policy)
     return ReleasedOutcome(outcome=validated, outcome_digest=outcome.digest, releases=releases)
 
 

@@ -9,7 +9,6 @@ from decimal import Decimal
 from prefect_gatehouse.canonical import sha256_bytes
 from prefect_gatehouse.errors import Ambiguous, Denied, Expired, InputError, PlanChanged, Quarantined, Waiting
 from prefect_gatehouse.manifest.models import Purpose
-from prefect_gatehouse.policy.cedar import policy_now
 from prefect_gatehouse.providers.interface import Backend
 from prefect_gatehouse.run import journal, reusable
 from prefect_gatehouse.run.approvals import require_approved
@@ -52,7 +51,7 @@ def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summar
     """
     plan = approved.plan
     refuse_quarantined_run(attempt)
-    approvals = require_approved(attempt.ledger, plan, attempt.people, policy_now(attempt.settings))
+    approvals = require_approved(attempt.ledger, plan, attempt.people, attempt.approving_policy)
     attempt.parts.refuse_changes(plan)
     attempt.parts.refuse_other_backends(plan)
     bits = require_approved_bits(plan, batch, number)

@@ -11,7 +11,6 @@ from prefect_gatehouse.ledger.events import ReIdentified
 from prefect_gatehouse.manifest.columns import Tokenise
 from prefect_gatehouse.manifest.endpoints import endpoint_of
 from prefect_gatehouse.manifest.models import Purpose
-from prefect_gatehouse.policy.cedar import policy_now
 from prefect_gatehouse.policy.classes import target_of
 from prefect_gatehouse.policy.decision import Decision
 from prefect_gatehouse.run.approvals import require_approved
@@ -94,7 +93,7 @@ def _released(attempt: Attempt, validated: ValidatedOutcome, rows_digest: str) -
     outcome = outcome_of(validated)
     if outcome.body.rows_digest != rows_digest:
         raise Tampered("the rows are not those that were released", where="write_back", advice="start a new run")
-    return len(require_approved(attempt.ledger, outcome, attempt.people, policy_now(attempt.settings)))
+    return len(require_approved(attempt.ledger, outcome, attempt.people, attempt.approving_policy))
 
 
 def _refuse_undeclared(attempt: Attempt, plan: Plan, url: str, releases: int) -> None:

@@ -88,7 +88,7 @@ def test_every_gate_is_under_the_contract() -> None:
 
 def test_what_a_run_loads_is_compared_with_its_plan() -> None:
     """Gates and flows load workload, suites, policy and people through ``run/parts.py`` only, which compares them; before a plan admission loads."""
-    loaders = re.compile(r"\b(?:find_workload|load_workload|load_suite|load_policy|policy_now|People)\b")
+    loaders = re.compile(r"\b(?:find_workload|load_workload|load_suite|load_policy|policy_now|policy_that_counts|People)\b")
     found = {
         path.relative_to(PACKAGE).as_posix()
         for folder in ("run", "tasks", "flows")
@@ -99,8 +99,7 @@ def test_what_a_run_loads_is_compared_with_its_plan() -> None:
     handed_on = {"run/answer.py", "run/approvals.py", "run/attempt.py", "run/expected.py", "run/registry.py"}
     # Who released, granted, promoted, classified, reviewed or approved, and which service fetches, has to be in the registry now, and the policy of
     # now lets them.
-    signed = {"run/quarantined.py", "run/holding.py", "run/reviewed.py", "tasks/await_approval.py", "tasks/submit.py", "tasks/await_release.py"}
-    of_now = signed | {"run/services.py", "run/result_question.py", "tasks/write_back.py"}
+    of_now = {"run/bundle.py", "run/quarantined.py", "run/holding.py", "run/reviewed.py", "run/services.py", "run/result_question.py"}
     assert found == {"run/parts.py", "run/apart.py"} | handed_on | of_now
 
 

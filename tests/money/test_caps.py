@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from decimal import Decimal
+from pathlib import Path
 from typing import Literal
 
 import pytest
 from sqlalchemy import update
 
 from prefect_gatehouse.errors import Denied, InputError
-from prefect_gatehouse.evidence.signed import problems
+from prefect_gatehouse.evidence.examine import examine
+from prefect_gatehouse.evidence.signed import of_nobody, problems
+from prefect_gatehouse.identity.keys import generate_key
+from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.acts import BudgetSet
 from prefect_gatehouse.ledger.charges import month_of
 from prefect_gatehouse.ledger.note import VerifierKey
@@ -19,9 +23,11 @@ from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.ledger.tables import charges
 from prefect_gatehouse.ledger.verify import verify
 from prefect_gatehouse.operate.budgets import explain, overview, this_month
+from prefect_gatehouse.operate.registry import Registrar
 from prefect_gatehouse.run import journal
 from tests.money.tills import CODE, TENANT, admit, set_budget, treasurer
 from tests.run.desk import RUN, Desk, intend
+from tests.support.acts import append_signed
 
 
 def left(desk: Desk) -> list[tuple[str, Decimal, Decimal, Decimal]]:
@@ -165,6 +171,21 @@ def test_a_budget_is_an_event_that_was_signed(desk: Desk) -> None:
     with desk.ledger.transaction() as tx:
         tx.append("budget-set:another", "ledger", forged)
     assert list(problems(desk.ledger)) == [f"event {event.seq + 1}: the budget is not signed, or not what was signed"]
+
+
+def test_a_budget_by_a_key_that_is_nobodys(desk: Desk, tmp_path: Path) -> None:
+    """`gatehouse verify` tells of it, since no later gate asks who signed a cap; whoever has left since may have signed theirs."""
+    event = set_budget(desk.settings, desk.ledger, "5")
+    People(desk.settings.people_folder()).add("uma", key=generate_key(tmp_path / "uma", ""), roles=frozenset({"approver"}))
+    assert list(of_nobody(desk.settings, desk.ledger)) == []
+    for person in ("unverified", "tess"):
+        append_signed(desk.ledger, BudgetSet, {**event.fact.statement, "budget": person}, person, tmp_path / "own")
+    told = [f"event {event.seq + 1 + number}: the budget is signed with a key that is nobody's in the registry" for number in range(2)]
+    seal_home(desk.settings.home, desk.ledger)
+    found = examine(desk.settings, desk.ledger, VerifierKey.parse((desk.settings.home / "ledger.vkey").read_text())).problems
+    assert [problem.partition(";")[0] for problem in found if "nobody's" in problem] == told
+    Registrar(desk.settings, desk.ledger, "left").revoke("tess", None)
+    assert [problem.partition(";")[0] for problem in of_nobody(desk.settings, desk.ledger)] == told[:1]
 
 
 @pytest.mark.parametrize(

@@ -212,6 +212,8 @@ def _of_the_plan(bureau: Bureau) -> dict[str, object]:
 FORGED: dict[str, tuple[str, Callable[[Bureau], dict[str, object]], str, str]] = {
     "plan-approvers-signature": ("bob", lambda _: {}, "whoever approved the plan", "is of somebody who approved the plan"),
     "requesters-signature": ("ann", lambda _: {}, "the requester is among the approvers", "is the requester's own"),
+    "plan-approvers-key": ("bob", lambda _: {"person": "eve"}, "this key approved the plan", "or one that approved the plan"),
+    "requesters-key": ("ann", lambda _: {"person": "eve"}, "a signature's key has been revoked", "is by the requester's key"),
     "plan-signature-replayed": ("eve", _of_the_plan, "not one of exactly this outcome", "is not signed, or not what was asked for"),
     "no-signature": ("eve", lambda _: {"signature": ""}, "not one of exactly this outcome", "is not signed"),
     "other-outcome": ("eve", lambda _: {"outcome_digest": "0" * 64}, "0 of 1 releases", "is of another outcome"),

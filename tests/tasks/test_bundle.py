@@ -9,25 +9,30 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.support.acts import append_signed
 from tests.support.bundles import ROLES, as_, enter, key_of, own_files, sign_bundle, write_bundle
 from tests.support.gates import Desk, Fetching
 from tests.support.plans import RUN, TICKETS
 
-from prefect_gatehouse.errors import Denied, GatehouseError, PlanChanged
+from prefect_gatehouse.errors import Denied, GatehouseError, PlanChanged, Quarantined
 from prefect_gatehouse.evidence import signed
 from prefect_gatehouse.flows.governed_pipeline import up_to_the_plan
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.keys import fingerprint, generate_key, public_line
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.acts import PolicySigned
+from prefect_gatehouse.ledger.acts import BudgetSet, PolicySigned, QuarantineReleased
 from prefect_gatehouse.ledger.events import GateFailed
 from prefect_gatehouse.manifest.fields import DataClass
-from prefect_gatehouse.operate import bundle
+from prefect_gatehouse.operate import bundle, key_rotation, quarantine
+from prefect_gatehouse.operate.budgets import set_budget
 from prefect_gatehouse.operate.registry import Registrar, signed_if_possible
 from prefect_gatehouse.operate.runs import signed_for
+from prefect_gatehouse.policy.cedar import CedarPolicy, load_policy
 from prefect_gatehouse.run.answer import Answer
 from prefect_gatehouse.run.approvals import ask, judge
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.bundle import policy_that_counts
+from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.plan_view import sections
 from prefect_gatehouse.run.values import ApprovedPlan, Plan
 from prefect_gatehouse.secrets.lease import SecretText
@@ -220,6 +225,52 @@ def test_policies_exchanged_while_they_are_loaded(house: House) -> None:
     with pytest.raises(Denied, match="has loaded policies that nobody signed"):
         house.planned()
     assert house.denied("admit")
+
+
+LENIENT_RULE = ('unless { principal.roles.contains("approver") };', "unless { true };")
+
+
+def test_policies_exchanged_while_acts_are_judged(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ann, who may release nothing, releases what Bob stopped; the policies let her for as long as they are being loaded, and count for nothing."""
+    imposed = quarantine.impose(as_(house.settings, "bob"), house.ledger, "tenant:test-tenant", "x").fact.quarantine
+    said = {"action": "release-quarantine", "quarantine": imposed, "reason": "x", "environment": "local", "act": "a"}
+    append_signed(house.ledger, QuarantineReleased, said, "ann", key_of(house.settings, "ann"))
+
+    def exchanged(folder: Path) -> CedarPolicy:
+        file = folder / "gatehouse.cedar"
+        kept = file.read_text()
+        file.write_text(kept.replace(*LENIENT_RULE))
+        try:
+            return load_policy(folder)
+        finally:
+            file.write_text(kept)
+
+    monkeypatch.setattr("prefect_gatehouse.run.bundle.load_policy", exchanged)
+    with pytest.raises(Quarantined):
+        house.admit()
+    (held,) = holding(house.settings, house.ledger).all()
+    assert "the policies are not those that were signed, of version 1" in held.void[0]
+    with pytest.raises(Denied, match="not those that were signed"):
+        house.desk.attempt.approving_policy()
+
+
+def test_acts_under_edited_policies(house: House) -> None:
+    """Nothing is signed by a rule that nobody signed; an emergency is, and so is the next version. The prototype tier goes by what is there."""
+    file = house.folder / "policies" / "gatehouse.cedar"
+    file.write_text(file.read_text().replace(*LENIENT_RULE))
+    for act in (
+        lambda: set_budget(as_(house.settings, "ann"), house.ledger, tenant="test-tenant", month_usd="1000000", reason="mine"),
+        lambda: key_rotation.decide(as_(house.settings, "ann"), house.ledger, "secret/key", 1, 2),
+    ):
+        with pytest.raises(Denied, match="not those that were signed") as caught:
+            act()
+        assert "gatehouse policy status" in caught.value.advice
+    assert house.ledger.facts(BudgetSet) == []
+    assert policy_that_counts(house.settings, house.ledger, "prototype")().digest == load_policy(house.settings.policies).digest
+    assert quarantine.impose(as_(house.settings, "bob"), house.ledger, "backend:aer", "x").fact.person == "bob"
+    write_bundle(house.settings, 2)
+    house.sign(*ROLES.values())
+    assert policy_that_counts(house.settings, house.ledger)().digest == load_policy(house.settings.policies).digest
 
 
 def test_a_file_that_is_gone(house: House) -> None:

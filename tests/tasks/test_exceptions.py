@@ -20,6 +20,7 @@ from prefect_gatehouse.evidence.signed import problems
 from prefect_gatehouse.flows.governed_pipeline import up_to_the_plan
 from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.services import Service
 from prefect_gatehouse.ledger.acts import ExceptionGranted, ExceptionRevoked
 from prefect_gatehouse.ledger.events import PolicyDecided
 from prefect_gatehouse.ledger.store import Event
@@ -61,6 +62,10 @@ class Bureau:
 
     def as_(self, who: str) -> Settings:
         return self.settings.model_copy(update={"identity": self.folder / who})
+
+    def serve(self, name: str) -> bool:
+        self.people.add(name, key=generate_key(self.folder / name, ""), roles=frozenset({"requester"}), service=Service())
+        return False
 
     def again(self, who: str) -> None:
         """Somebody goes, and comes back with the same key."""
@@ -140,6 +145,7 @@ VOID: dict[str, Callable[[Bureau], None]] = {
     "for_a_year": lambda bureau: bureau.write(expires=f"{in_days(365):%Y-%m-%dT%H:%M:%SZ}"),
     "granted_by_its_owner": lambda bureau: bureau.write(owner="tess"),
     "owned_by_nobody": lambda bureau: bureau.write(owner="nobody"),
+    "owned_by_a_service": lambda bureau: bureau.serve("ci") or bureau.write(owner="ci"),
     "another_tenant": lambda bureau: bureau.write(tenant="other"),
     "another_pipeline": lambda bureau: bureau.write(pipeline="other"),
     "another_environment": lambda bureau: bureau.write(environment="production"),

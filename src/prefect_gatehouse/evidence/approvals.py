@@ -96,8 +96,10 @@ def problem_of(ledger: Ledger, matter: Matter | None, event: Event[Consent]) -> 
         return "is of another plan" if isinstance(event.fact, ApprovalGiven) else "is of another outcome"
     if fact.person == plan_of(matter).admitted.requester.person:
         return "is the requester's own"
-    if fact.person in barred(ledger, matter):
-        return "is of somebody who approved the plan"
+    if (did := barred(ledger, matter).get(fact.person)) is not None:
+        return f"is of somebody who {did}"
+    if fact.fingerprint and fact.fingerprint in _barred_keys(ledger, matter):
+        return "is by the requester's key, or one that approved the plan, in another person's name"
     if fact.method == "totp":
         # A one-time code is spent: that it was asked for is all that can be looked at later.
         asked = asked_for(ledger, event, matter)
@@ -117,3 +119,11 @@ def problem_of(ledger: Ledger, matter: Matter | None, event: Event[Consent]) -> 
     except Denied:
         return "is not signed, or not what was asked for"
     return ""
+
+
+def _barred_keys(ledger: Ledger, matter: Matter) -> frozenset[str]:
+    """Keys that prove no second person: the requester's, and of an outcome those that approved its plan."""
+    plan = plan_of(matter)
+    given = [event.fact for event in ledger.facts(ApprovalGiven, run_id=plan.body.run_id)] if isinstance(matter, Outcome) else []
+    approved = {fact.fingerprint for fact in given if fact.plan_digest == plan.digest}
+    return frozenset({plan.admitted.requester.fingerprint, *approved} - {""})

@@ -37,5 +37,6 @@ def examine(settings: Settings, ledger: Ledger, trusted: VerifierKey) -> Verific
     if found.ok:  # what an approval says counts only where the events are what was written
         found.problems.extend(approvals.problems(ledger))
         found.problems.extend(signed.problems(ledger))
+        found.problems.extend(signed.of_nobody(settings, ledger))
         found.problems.extend(kept.problems(settings, ledger))
     return found

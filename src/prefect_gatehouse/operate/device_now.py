@@ -9,10 +9,10 @@ from prefect_gatehouse.errors import Tampered
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.models import Purpose
-from prefect_gatehouse.policy.cedar import load_policy, policy_now
 from prefect_gatehouse.policy.quarantine import quarantines_in
 from prefect_gatehouse.providers.interface import Connection
 from prefect_gatehouse.providers.registry import connect
+from prefect_gatehouse.run.bundle import policy_that_counts
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.policy_questions import ask_secret
 from prefect_gatehouse.run.reproducible import KeptJob
@@ -40,7 +40,7 @@ class DeviceNow:
         """The raw calibration of a job's device now; empty where it has none.
 
         Raises:
-            Denied: The policy says no.
+            Denied: The policy says no, or is not the one that was signed.
             Unavailable: The provider does not answer, or tells no calibration.
             Tampered: The run has no plan.
         """
@@ -56,12 +56,13 @@ class DeviceNow:
     def _lease(self, plan: Plan) -> CredentialLease:
         admitted, environment = plan.admitted, self._settings.environment
         block = admitted.manifest.credentials.submit
-        decision = ask_secret(load_policy(self._settings.policies), admitted, Purpose.SUBMIT, environment, Started("process", plan.body.cell))
+        rules = policy_that_counts(self._settings, self._ledger, admitted.tier.name)
+        decision = ask_secret(rules(), admitted, Purpose.SUBMIT, environment, Started("process", plan.body.cell))
         with self._ledger.transaction() as tx:
             tx.append(f"{self._run_id}:decided-again:{secrets.token_hex(4)}", self._run_id, decision.fact())
         people = People(self._settings.people_folder())
         service = required_service(people, self._ledger, admitted, Purpose.SUBMIT, block) if block is not None else ""
         if service:
-            quarantines_in(self._ledger, people, environment, policy_now(self._settings)).refuse_person(service)
+            quarantines_in(self._ledger, people, environment, rules).refuse_person(service)
         secret = read_secret(block) if block is not None else None
         return CredentialLease(Purpose.SUBMIT, block, secret, environment=environment, tenant=admitted.manifest.tenant, service=service)

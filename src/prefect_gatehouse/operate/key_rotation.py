@@ -16,8 +16,8 @@ from prefect_gatehouse.ledger.events import GatePassed, KeyRotationDecided, Keys
 from prefect_gatehouse.ledger.store import LEDGER, Ledger
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.policy.act_questions import ask_act, refuse_act
-from prefect_gatehouse.policy.cedar import load_policy, policy_now
 from prefect_gatehouse.policy.quarantine import quarantines_in
+from prefect_gatehouse.run.bundle import policy_that_counts
 from prefect_gatehouse.run.registry import require_as_recorded
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.secrets.lease_record import LeaseRecord
@@ -93,7 +93,7 @@ def decide(settings: Settings, ledger: Ledger, block: str, before: int, after: i
 
     Raises:
         InputError: The caller has no usable signing key, or the policies can't be loaded.
-        Denied: The policy does not let the caller do it; names the rule.
+        Denied: The policy does not let the caller do it; names the rule. Or the policies are not those that were signed.
         Quarantined: The caller is in quarantine.
         Tampered: The registry was changed beside `gatehouse people`.
     """
@@ -114,9 +114,10 @@ def decide(settings: Settings, ledger: Ledger, block: str, before: int, after: i
     refuse_service(owner, "keys are rotated", str(settings.identity_key()))
     person = owner.person
     decided = KeyRotationDecided.model_validate({**statement, "person": person, "key": key, "signature": signature})
-    policy = load_policy(settings.policies)
+    rules = policy_that_counts(settings, ledger)
+    policy = rules()
     refuse_act(policy, ask_act(policy, "rotate_key", decided, decided, owner), "a key is rotated", person)
     with ledger.transaction() as tx:
-        quarantines_in(tx, People(settings.people_folder()), settings.environment, policy_now(settings)).refuse_person(person)
+        quarantines_in(tx, People(settings.people_folder()), settings.environment, rules).refuse_person(person)
         tx.append(f"keys-rotation-decided:{rotation_id}", LEDGER, decided)
     return Rotation(rotation_id, decided)

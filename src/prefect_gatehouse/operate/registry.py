@@ -29,7 +29,7 @@ from prefect_gatehouse.operate.budgets import line_of
 from prefect_gatehouse.policy.bundles import LAST, Bundles
 from prefect_gatehouse.policy.cedar import policy_now
 from prefect_gatehouse.policy.quarantine import Quarantines, quarantines_in
-from prefect_gatehouse.run.bundle import bundles_of
+from prefect_gatehouse.run.bundle import bundles_of, policy_that_counts
 from prefect_gatehouse.run.plan import registry_of
 from prefect_gatehouse.run.registry import changes, require_as_recorded
 from prefect_gatehouse.run.under import this_user
@@ -309,7 +309,9 @@ class Registrar:
                 _refuse_unsigned(bundles_of(self._settings, self._ledger), fact)
             with self._ledger.transaction() as tx:
                 if not fact.takes:
-                    _refuse_quarantined(quarantines_in(tx, self.people, self._settings.environment, policy_now(self._settings)), fact)
+                    # What waits for the next version is entered while its files are written.
+                    rules = policy_now(self._settings) if self._next_version else policy_that_counts(self._settings, tx)
+                    _refuse_quarantined(quarantines_in(tx, self.people, self._settings.environment, rules), fact)
                 # The next head covers it, not one that is signed here: another machine of this ledger may not have its key.
                 tx.append(f"{fact.kind}:{fact.change}", LEDGER, fact)
 

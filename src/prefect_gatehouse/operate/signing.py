@@ -11,13 +11,14 @@ from prefect_gatehouse.errors import GatehouseError, InputError, Tampered
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.people import People, Person, refuse_service
 from prefect_gatehouse.identity.requester import NOBODY
-from prefect_gatehouse.ledger.acts import QuarantineImposed, SignedAct
+from prefect_gatehouse.ledger.acts import PolicySigned, QuarantineImposed, SignedAct
 from prefect_gatehouse.ledger.seal import seal_home
 from prefect_gatehouse.ledger.store import LEDGER, Event, Ledger
 from prefect_gatehouse.policy.act_questions import ask_act, refuse_act
-from prefect_gatehouse.policy.cedar import load_policy, policy_now
+from prefect_gatehouse.policy.cedar import policy_now
 from prefect_gatehouse.policy.interface import Fact, Policy
 from prefect_gatehouse.policy.quarantine import quarantines_in
+from prefect_gatehouse.run.bundle import policy_that_counts
 from prefect_gatehouse.run.registry import require_as_recorded
 from prefect_gatehouse.settings import Settings
 
@@ -55,22 +56,24 @@ def record(
 
     Raises:
         InputError: The caller has no usable signing key, or the policies can't be loaded.
-        Denied: The policy does not let whose key it is sign this; names the rule.
+        Denied: The policy does not let whose key it is sign this; names the rule. Or the policies are not those that were signed.
         Quarantined: The caller is in quarantine.
         Tampered: The registry was changed beside `gatehouse people`.
     """
     emergency = issubclass(kind, QuarantineImposed)
     if not emergency:  # which is stopped whatever has become of the registry
         require_as_recorded(settings, ledger, People(settings.people_folder()))
+    # The next version is asked of the files that are being signed.
+    rules = policy_now(settings) if emergency or issubclass(kind, PolicySigned) else policy_that_counts(settings, ledger)
     signature, signer = _signed(settings, statement, emergency=emergency)
     refuse_service(signer, what, str(settings.identity_key()))
     fact = kind.model_validate({**statement, **signature})
     with suppress(InputError) if emergency else nullcontext():  # which is stopped whatever has become of the policies, too
-        _refuse(load_policy(settings.policies), fact, about or fact, signer, what, told(fact))
+        _refuse(rules(), fact, about or fact, signer, what, told(fact))
     refuse(fact)
     name = f"{kind.kind}:{act}"
     with ledger.transaction() as tx:
-        quarantines_in(tx, People(settings.people_folder()), settings.environment, policy_now(settings)).refuse_person(fact.person)
+        quarantines_in(tx, People(settings.people_folder()), settings.environment, rules).refuse_person(fact.person)
         tx.append(name, LEDGER, fact)
     # An emergency holds though this machine has not the ledger's key; what is under way has to be ended, and the next head covers the act.
     with suppress(GatehouseError) if emergency else nullcontext():

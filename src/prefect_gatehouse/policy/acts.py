@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Protocol, TypeVar
 
 from prefect_gatehouse.canonical import canonical
-from prefect_gatehouse.errors import GatehouseError, InputError
+from prefect_gatehouse.errors import Denied, GatehouseError, InputError
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.people import People, Person, owner_among
 from prefect_gatehouse.ledger.acts import PeopleChanged, SignedAct
@@ -109,6 +109,8 @@ class Signatories:
             policy = self._policy()
         except InputError:
             return "the policies can't be read"
+        except Denied as denied:  # they are not those that were signed
+            return denied.message
         decision = ask_act(policy, fact.asks, fact, about, owner)
         return "" if decision.allowed else f"its person may not sign it: {sentences_of(policy, decision, IN_WORDS[fact.asks])}"
 

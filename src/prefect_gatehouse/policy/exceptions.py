@@ -68,7 +68,10 @@ def granted(acts: Iterable[Event[ExceptionAct]], known: Signatories, quarantines
             return f"longer than {LONGEST.days} days"
         if fact.person == fact.owner:
             return "its owner granted it"
-        return "its owner is not in the registry" if all(each.person != fact.owner for each in known.everybody) else ""
+        owner = next((each for each in known.everybody if each.person == fact.owner), None)
+        if owner is not None and owner.service is not None:
+            return "its owner is a service"
+        return "its owner is not in the registry" if owner is None else ""
 
     return judged(acts, ExceptionGranted, ExceptionRevoked, "revoked", known, quarantines, Granted, own)
 

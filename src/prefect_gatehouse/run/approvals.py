@@ -21,7 +21,6 @@ from prefect_gatehouse.ledger.acts import PeopleChanged
 from prefect_gatehouse.ledger.events import AnswerRefused, ApprovalGiven, Asked, Consent, LongLivedKeyUsed, PlanAnswer, Rejection, SignedAnswer
 from prefect_gatehouse.ledger.store import Event, Ledger, Transaction
 from prefect_gatehouse.policy.acts import revoked_since
-from prefect_gatehouse.policy.cedar import policy_now
 from prefect_gatehouse.policy.interface import Policy
 from prefect_gatehouse.policy.quarantine import quarantines_in
 from prefect_gatehouse.policy.tiers import is_reported, refuse_long_lived
@@ -227,7 +226,7 @@ def _worth(tx: Transaction, attempt: Attempt, matter: Matter, answer: Answer, st
         if checked.decision == "approve":
             _refuse_second(attempt.ledger, matter, checked.person, checked.fingerprint)
             refuse_vouching(plan, checked.person, terms_of(matter).gate)
-            refuse_approval(policy_now(attempt.settings), matter, people.get(checked.person), checked.method)
+            refuse_approval(attempt.approving_policy, matter, people.get(checked.person), checked.method)
     except Denied as refusal:
         return _refused(matter, refusal, checked.person, totp_step=checked.totp_step)
     return _counted(matter, answer, checked, statement)

@@ -222,6 +222,15 @@ class Attempt:
         self.refuse_unsigned()
         return excepting(self.parts.policy, self.settings, self.history, self.chain)
 
+    @property
+    def approving_policy(self) -> Callable[[], Policy]:
+        """Gives the policy of now, by which approvals and releases count: above the prototype tier the signed one, where one stands."""
+        from prefect_gatehouse.run.bundle import policy_that_counts
+        from prefect_gatehouse.run.values import AdmittedRun
+
+        admitted = self.chain.read(AdmittedRun.gate, AdmittedRun)
+        return policy_that_counts(self.settings, self.history, admitted.tier.name if admitted is not None else "")
+
     def refuse_unsigned(self) -> None:
         """Stops a run above the prototype tier, once it is admitted, whose rules are not the signed bundle that stands, or not its plan's.
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from prefect_gatehouse.canonical import sha256_file
 from prefect_gatehouse.errors import Denied, GatehouseError, InputError
 from prefect_gatehouse.ledger.acts import PeopleChanged, PolicyAct
 from prefect_gatehouse.ledger.policy_bundle import PolicyBundle
 from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.policy.acts import Facts
 from prefect_gatehouse.policy.bundle_manifest import BundleManifest, load_bundle_manifest
 from prefect_gatehouse.policy.bundles import Accepted, Bundles, Candidate, registry_now
-from prefect_gatehouse.policy.cedar import policies_digest
+from prefect_gatehouse.policy.cedar import CedarPolicy, load_policy, policies_digest
 from prefect_gatehouse.run import registry
 from prefect_gatehouse.run.values import SignedBundle
 from prefect_gatehouse.settings import Settings
@@ -83,8 +85,8 @@ def in_words(parts: list[str]) -> str:
     return ", ".join(_WORDS[each] for each in parts)
 
 
-def bundles_of(settings: Settings, ledger: Ledger) -> Bundles:
-    """The history of this installation's bundles.
+def bundles_of(settings: Settings, ledger: Facts) -> Bundles:
+    """The history of this installation's bundles, by a ledger or a transaction of one.
 
     Raises:
         Denied: It is of a newer release.
@@ -123,6 +125,32 @@ def require_signed(settings: Settings, ledger: Ledger, loaded: Callable[[], str]
     if loaded is not None and loaded() != current.bundle.policies:
         raise Denied("this process has loaded policies that nobody signed", where=_WHERE, advice="see who edits them; then start a new run")
     return current
+
+
+def policy_that_counts(settings: Settings, source: Facts, tier: str = "") -> Callable[[], CedarPolicy]:
+    """Gives the policy of now by which people sign and approve: the files', which, where a bundle stands, have to be those that were signed.
+
+    What was loaded is compared, not the files, which could be exchanged for as long as loading takes; it is loaded when first asked for, once.
+
+    Args:
+        settings: The installation.
+        source: A ledger with the history of its bundles, or a transaction of one.
+        tier: Of the run that it is about: the prototype tier goes by what nobody has signed. Empty where it is about none.
+
+    Returns:
+        A callable that raises InputError where the policies can't be loaded, and Denied where they are not those that were signed.
+    """
+
+    @cache
+    def load() -> CedarPolicy:
+        policy = load_policy(settings.policies)
+        current = bundles_of(settings, source).current if tier != "prototype" else None
+        if current is not None and policy.digest != current.bundle.policies:
+            what = f"the policies are not those that were signed, of version {current.bundle.version}"
+            raise Denied(what, where=_WHERE, advice="put them back, or have the next version signed; how they stand: gatehouse policy status")
+        return policy
+
+    return load
 
 
 def refuse_unlisted(current: Accepted, tenant: str, environment: str) -> None:

@@ -8,20 +8,20 @@ from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.policy.acts import Signatories, signatories
-from prefect_gatehouse.policy.cedar import policy_now
 from prefect_gatehouse.policy.quarantine import Quarantines, quarantines_in
+from prefect_gatehouse.run.bundle import policy_that_counts
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import QuarantineScope
 
 
 def holding(settings: Settings, ledger: Ledger) -> Quarantines:
     """Those that hold, now."""
-    return quarantines_in(ledger, People(settings.people_folder()), settings.environment, policy_now(settings))
+    return quarantines_in(ledger, People(settings.people_folder()), settings.environment, policy_that_counts(settings, ledger))
 
 
 def signing(settings: Settings, ledger: Ledger) -> Signatories:
     """Who may have signed the acts of a ledger, by registry and policy of now."""
-    return signatories(ledger, People(settings.people_folder()), settings.environment, policy_now(settings))
+    return signatories(ledger, People(settings.people_folder()), settings.environment, policy_that_counts(settings, ledger))
 
 
 def why_stopped(held: Quarantines, run: RunRow, backends: Collection[str] = ()) -> list[str]:

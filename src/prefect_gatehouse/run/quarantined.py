@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.events import Consent
 from prefect_gatehouse.ledger.store import Transaction
-from prefect_gatehouse.policy.cedar import policy_now
 from prefect_gatehouse.policy.quarantine import Quarantines, quarantines_in
+from prefect_gatehouse.run.bundle import policy_that_counts
 
 if TYPE_CHECKING:
     from prefect_gatehouse.run.attempt import Attempt
@@ -21,7 +21,8 @@ def quarantines(tx: Transaction, attempt: Attempt) -> Quarantines:
     The registry is the one of now: a release is no part of a plan, and one whose person was revoked since does not stand.
     """
     source = tx if attempt.history is attempt.ledger else attempt.history
-    return quarantines_in(source, People(attempt.settings.people_folder()), attempt.settings.environment, policy_now(attempt.settings))
+    settings = attempt.settings
+    return quarantines_in(source, People(settings.people_folder()), settings.environment, policy_that_counts(settings, source))
 
 
 def refuse_quarantined(tx: Transaction, attempt: Attempt, *backends: str) -> None:
