@@ -210,7 +210,7 @@ def _of_the_plan(bureau: Bureau) -> dict[str, object]:
 
 
 FORGED: dict[str, tuple[str, Callable[[Bureau], dict[str, object]], str, str]] = {
-    "plan-approvers-signature": ("bob", lambda _: {}, "whoever approved the plan", "is of somebody who approved the plan"),
+    "plan-approvers-signature": ("bob", lambda _: {}, "whoever approved the plan", "is of somebody who approved its plan"),
     "requesters-signature": ("ann", lambda _: {}, "the requester is among the approvers", "is the requester's own"),
     "plan-approvers-key": ("bob", lambda _: {"person": "eve"}, "this key approved the plan", "or one that approved the plan"),
     "requesters-key": ("ann", lambda _: {"person": "eve"}, "a signature's key has been revoked", "is by the requester's key"),

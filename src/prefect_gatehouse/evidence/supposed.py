@@ -24,7 +24,6 @@ from prefect_gatehouse.policy.cedar import load_policy
 from prefect_gatehouse.policy.class_rules import load_class_rules
 from prefect_gatehouse.policy.classes import classes_of, leaving
 from prefect_gatehouse.policy.interface import Fact
-from prefect_gatehouse.policy.rules import RunClasses, TierRules
 from prefect_gatehouse.policy.tiers import effective_class, load_tiers
 from prefect_gatehouse.providers.registry import block_of
 from prefect_gatehouse.run.chain import Chain
@@ -112,8 +111,8 @@ def suppose(settings: Settings, ledger: Ledger, asked: Asked, person: str, actio
     standing = standing_to_ask(settings, ledger, manifest, tier, asked.folder, asked.workload, asked.content, requester)
     # No run was admitted: of one only what the number follows from is known.
     run: dict[str, Any] = {"manifest": manifest, "requester": requester, "tier": tier, "classes": classes}
-    approvers = AdmittedRun.model_construct(**run).approvers_needed
-    known, supposed = _facts(action, manifest, tier, classes, settings.environment, standing, approvers)
+    needed = AdmittedRun.model_construct(**run)
+    known, supposed = _facts(action, needed, settings.environment, standing)
     told = dict(read_fact(each, {**known, **supposed}, action) for each in given)
     if str(told.get("purpose")) in set(Purpose):
         known |= secret_facts(manifest, Purpose(str(told["purpose"])))
@@ -164,10 +163,9 @@ def _quarantined(settings: Settings, ledger: Ledger, manifest: Manifest, request
         outside.append((Rule(stopped.code, stopped.message), stopped.advice))
 
 
-def _facts(
-    action: RunAction, manifest: Manifest, tier: TierRules, classes: RunClasses, environment: str, standing: Standing, approvers: int
-) -> tuple[dict[str, Fact], dict[str, Fact]]:
+def _facts(action: RunAction, run: AdmittedRun, environment: str, standing: Standing) -> tuple[dict[str, Fact], dict[str, Fact]]:
     """What is known of a question, and what is supposed: of each action what its schema demands."""
+    manifest, tier, classes, approvers = run.manifest, run.tier, run.classes, run.approvers_needed
     known: dict[str, Fact] = {"running_environment": environment, "tier_unverified": tier.unverified_requests}
     supposed: dict[str, Fact] = {}
     if action in {"request", "submit"}:
@@ -192,7 +190,7 @@ def _facts(
         known["system"] = manifest.output.target.system
         supposed["system_declared"] = True
     if action == "write_back":
-        known["tier_releases"] = supposed["releases"] = tier.write_back_approvers
+        known["tier_releases"] = supposed["releases"] = run.releases_needed
     if action == "re_identify":
         known["column"] = manifest.output.key
     if action == "read_secret":
