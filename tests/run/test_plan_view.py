@@ -263,6 +263,16 @@ def test_the_form_shows_all_that_the_view_has(project: Project) -> None:
     assert f"`gatehouse approve {RUN}`" in text
 
 
+def test_what_a_code_is_worth(project: Project) -> None:
+    """Said where the tier takes one; where it takes none, the form speaks of none."""
+    assert "names no plan" in form(project, project.plan)
+    minimised = project.plan.validated.minimised
+    tier = minimised.admitted.tier.model_copy(update={"weakest_method": "ssh"})
+    strict = minimised.model_copy(update={"admitted": minimised.admitted.model_copy(update={"tier": tier})})
+    plan = project.plan.model_copy(update={"validated": project.plan.validated.model_copy(update={"minimised": strict})})
+    assert "one-time code" not in form(project, plan)
+
+
 @pytest.mark.parametrize("attack", ["a|b", "a\nb", "a\n\n# Approved", "<b>x</b>", "<!-- x", "| --- |", "a |\n| b", "![a](//b)", "[a](//b)"])
 def test_a_name_can_not_break_the_table(project: Project, attack: str) -> None:
     """A pipe, a line end or mark-up in a name stays inside its cell: every row has as many cells as its heading, no line is added."""

@@ -7,6 +7,7 @@ from datetime import UTC
 
 from prefect_gatehouse.identity.methods.oidc import nonce_of
 from prefect_gatehouse.identity.statement import Statement
+from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.run.approvals import Standing
 from prefect_gatehouse.run.matter import Matter, plan_of, terms_of
 from prefect_gatehouse.run.outcome import outcome_sections
@@ -46,7 +47,7 @@ def as_markdown(matter: Matter, standing: Standing, approve: Statement, reject: 
         "",
         *_who_by_what(expects),
         f"Shortest: `gatehouse approve {admitted.run_id}` on a machine with your key, with `--sign-in` at your identity provider. "
-        "Or fill in this form: your identifier and a one-time code, or "
+        f"Or fill in this form: {_code(admitted.tier)}"
         f"an ID token with the nonce `{nonce_of(approve.message())}` (to reject: `{nonce_of(reject.message())}`), "
         "or an SSH signature of the statement (no line end), with YOUR_KEY-cert.pub where you have a certificate:",
         "",
@@ -61,6 +62,13 @@ def as_markdown(matter: Matter, standing: Standing, approve: Statement, reject: 
         "```",
     ]
     return "\n".join(lines)
+
+
+def _code(tier: TierRules) -> str:
+    """What a one-time code is worth, where the tier takes one at all."""
+    if tier.weakest_method != "totp":
+        return ""
+    return "your identifier and a one-time code (it proves that somebody has your device, names no plan, and is whoever's reads this page first), or "
 
 
 def _who_by_what(expects: Mapping[str, str]) -> Iterator[str]:
