@@ -72,7 +72,8 @@ def test_nothing_is_written_before_somebody_else_has_released_it(pipeline: Any, 
     pipeline.process(run_id)
     pipeline.wait_paused(run_id)
     now = standing(pipeline.ledger, matter_of(pipeline.ledger, run_id))  # type: ignore[arg-type]
-    assert now.refusals == ("whoever approved the plan does not release its outcome",) and not now.approvals
+    forced = "there is no answer, whatever the run's state says; fill in the form"
+    assert now.refusals == (forced, "whoever approved the plan does not release its outcome") and not now.approvals
     assert pipeline.rows() == [] and pipeline.ledger.run(run_id).message == "waits for release of its outcome"
     code, said = ended(start("inbox", who=OTHER))
     assert (code, "release the outcome" in said, run_id[:8] in said) == (0, True, True), said
