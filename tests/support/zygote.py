@@ -100,15 +100,15 @@ def _kill_when_suspended() -> None:
 
 
 def _kill_when_judging(deadly: signal.Signals) -> None:
-    from prefect_gatehouse.tasks import await_approval
+    from prefect_gatehouse.tasks import asking
 
-    judge = await_approval.judge
+    judge = asking.judge
 
     def late(*args: Any) -> None:
         os.kill(os.getpid(), deadly)
         judge(*args)
 
-    await_approval.judge = late  # type: ignore[assignment]
+    asking.judge = late  # type: ignore[assignment]
 
 
 def _kill_when_staying(deadly: signal.Signals) -> None:
