@@ -64,7 +64,7 @@ class Bureau:
         return self.settings.model_copy(update={"identity": self.folder / who})
 
     def serve(self, name: str) -> bool:
-        self.people.add(name, key=generate_key(self.folder / name, ""), roles=frozenset({"requester"}), service=Service())
+        self.people.add(name, key=generate_key(self.folder / name, ""), roles=frozenset({"requester"}), service=Service(tenants=("test-tenant",)))
         return False
 
     def again(self, who: str) -> None:

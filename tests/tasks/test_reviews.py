@@ -345,7 +345,7 @@ def test_a_commit_by_a_fido_key(house: House) -> None:
 def test_a_commit_by_a_service(house: House) -> None:
     """People sign commits: a service's key hides who wrote it, who could then be its reviewer."""
     line = generate_key(house.folder / "ci", "")
-    house.people.add("ci", key=line, roles=frozenset({"requester"}), clearance=DataClass.RESTRICTED, service=Service())
+    house.people.add("ci", key=line, roles=frozenset({"requester"}), clearance=DataClass.RESTRICTED, service=Service(tenants=("test-tenant",)))
     commit = house.commit("ci")
     with pytest.raises(Denied, match="signed by the service ci, and people sign commits"):
         house.review(commit=commit)
