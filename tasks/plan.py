@@ -24,6 +24,7 @@ from prefect_gatehouse.run.later_rounds import LaterRounds
 from prefect_gatehouse.run.leaving import leaving_of
 from prefect_gatehouse.run.minimised import formless_tokens
 from prefect_gatehouse.run.plan import present_digests
+from prefect_gatehouse.run.planned import BackendSnapshot, Setting, SystemAddress
 from prefect_gatehouse.run.preflight import preflight
 from prefect_gatehouse.run.prepared import digest_of, prepare, record
 from prefect_gatehouse.run.pricing import Pricing, provider_limits, require_budget
@@ -33,7 +34,7 @@ from prefect_gatehouse.run.services import needs_with_services
 from prefect_gatehouse.run.since import since_last_approval
 from prefect_gatehouse.run.stand_in import get_ready
 from prefect_gatehouse.run.standing import planned_promotion
-from prefect_gatehouse.run.values import BackendSnapshot, MinimisedData, Plan, PlanBody, Setting, SystemAddress, ValidatedData
+from prefect_gatehouse.run.values import MinimisedData, Plan, PlanBody, ValidatedData
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tasks.report import publish

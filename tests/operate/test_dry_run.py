@@ -19,7 +19,7 @@ from prefect_gatehouse.data.scratch import remove_dead, scratch_home
 from prefect_gatehouse.errors import Denied, InputError, StorageError
 from prefect_gatehouse.operate.dry_run import dry_run_plan
 from prefect_gatehouse.providers.interface import Progress
-from prefect_gatehouse.run.values import Preflight
+from prefect_gatehouse.run.planned import Preflight
 from prefect_gatehouse.store.run_keys import RunKey
 
 

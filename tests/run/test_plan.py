@@ -22,11 +22,9 @@ from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.policy.rules import ClassedColumn, ClassRules, RunClasses, TierRules
 from prefect_gatehouse.run.plan import present_digests
-from prefect_gatehouse.run.values import (
+from prefect_gatehouse.run.planned import (
     BackendSnapshot,
     CredentialNeed,
-    Plan,
-    PlanBody,
     PlannedClasses,
     PlannedException,
     PlannedImage,
@@ -41,6 +39,7 @@ from prefect_gatehouse.run.values import (
     SourceFile,
     SystemAddress,
 )
+from prefect_gatehouse.run.values import Plan, PlanBody
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import CellName
 from prefect_gatehouse.workload.summary import CircuitsSummary

@@ -22,8 +22,9 @@ from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.form import as_markdown
 from prefect_gatehouse.run.plan_view import sections
 from prefect_gatehouse.run.plan_words import words_of
+from prefect_gatehouse.run.planned import Preflight, Preparation, ProviderLimit, Setting, Since, SourceFile, SystemAddress
 from prefect_gatehouse.run.section import Section
-from prefect_gatehouse.run.values import Plan, PlanBody, Preflight, Preparation, ProviderLimit, Setting, Since, SourceFile, SystemAddress
+from prefect_gatehouse.run.values import Plan, PlanBody
 from prefect_gatehouse.secrets.lease import SecretText
 from tests.run.project import Project
 from tests.support.plans import RUN

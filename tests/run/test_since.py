@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.run.values import Since
+from prefect_gatehouse.run.planned import Since
 from tests.support.gates import Desk
 
 

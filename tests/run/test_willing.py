@@ -12,7 +12,7 @@ import pytest
 from prefect_gatehouse.ledger.fact import Fact
 from prefect_gatehouse.ledger.jobs import JobSubmitted, SubmissionRefused
 from prefect_gatehouse.ledger.store import Ledger
-from prefect_gatehouse.run.values import BackendSnapshot
+from prefect_gatehouse.run.planned import BackendSnapshot
 from prefect_gatehouse.run.willing import REST_SECONDS, WITHIN_SECONDS, label_of, resting_until
 
 

@@ -18,19 +18,8 @@ from prefect_gatehouse.policy.classes import classes_of
 from prefect_gatehouse.policy.decision import Decision
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.run.plan import present_digests
-from prefect_gatehouse.run.values import (
-    AdmittedRun,
-    BackendSnapshot,
-    Leaving,
-    MinimisedData,
-    Plan,
-    PlanBody,
-    Preflight,
-    Since,
-    SystemAddress,
-    ValidatedData,
-    needs_of,
-)
+from prefect_gatehouse.run.planned import BackendSnapshot, Leaving, Preflight, Since, SystemAddress, needs_of
+from prefect_gatehouse.run.values import AdmittedRun, MinimisedData, Plan, PlanBody, ValidatedData
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.store.artifact import Artifact
 from prefect_gatehouse.validation.report import CheckResult, SuiteReport

@@ -35,9 +35,10 @@ from prefect_gatehouse.run.form import as_markdown
 from prefect_gatehouse.run.matter import Matter, closes_at, digests_of, matter_of
 from prefect_gatehouse.run.outcome import Outcome, outcome_of, words_of_outcome
 from prefect_gatehouse.run.outcome_page import markdown, page
+from prefect_gatehouse.run.planned import PlannedClasses
 from prefect_gatehouse.run.policy_questions import ask_write_back
 from prefect_gatehouse.run.reminders import due
-from prefect_gatehouse.run.values import FrameShape, Plan, PlannedClasses, ReleasedOutcome, ValidatedOutcome
+from prefect_gatehouse.run.values import FrameShape, Plan, ReleasedOutcome, ValidatedOutcome
 from prefect_gatehouse.tasks.await_release import await_release, wait_for_release
 from prefect_gatehouse.tasks.validate_output import validate_output
 from prefect_gatehouse.tasks.write_back import write_back

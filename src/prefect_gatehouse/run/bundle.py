@@ -20,7 +20,7 @@ from prefect_gatehouse.policy.bundle_manifest import BundleManifest, load_bundle
 from prefect_gatehouse.policy.bundles import Accepted, Bundles, Candidate, registry_now
 from prefect_gatehouse.policy.cedar import CedarPolicy, load_policy, policies_digest
 from prefect_gatehouse.run import registry
-from prefect_gatehouse.run.values import SignedBundle
+from prefect_gatehouse.run.planned import SignedBundle
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.tickets.config import tickets_digest
 

@@ -14,7 +14,8 @@ from prefect_gatehouse.manifest.endpoints import declared_endpoint
 from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.policy.classifications import Signed, classifications, lower_than_signed, that_counts
 from prefect_gatehouse.run.holding import holding, signing
-from prefect_gatehouse.run.values import AdmittedRun, PlannedClasses
+from prefect_gatehouse.run.planned import PlannedClasses
+from prefect_gatehouse.run.values import AdmittedRun
 from prefect_gatehouse.settings import Settings
 
 

@@ -10,7 +10,8 @@ from prefect_gatehouse.policy.exceptions import Excepting, Granted, granted
 from prefect_gatehouse.policy.interface import Policy
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.holding import holding, signing
-from prefect_gatehouse.run.values import AdmittedRun, Plan, PlannedException
+from prefect_gatehouse.run.planned import PlannedException
+from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.settings import Settings
 
 

@@ -10,7 +10,7 @@ from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.policy.images import Scanned, Signed, is_digest, scan_of, signature_of
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.run.bundle import bundles_of
-from prefect_gatehouse.run.values import PlannedImage
+from prefect_gatehouse.run.planned import PlannedImage
 from prefect_gatehouse.settings import Settings
 
 _MOST = 64 << 20

@@ -12,8 +12,9 @@ from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.boundary import guard_payload
 from prefect_gatehouse.run.credentials import Fetch
 from prefect_gatehouse.run.minimised import formless_tokens
+from prefect_gatehouse.run.planned import Leaving
 from prefect_gatehouse.run.prepared import prepare
-from prefect_gatehouse.run.values import Leaving, MinimisedData
+from prefect_gatehouse.run.values import MinimisedData
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.workload.batch import CircuitBatch
 from prefect_gatehouse.workload.capacity import capacity

@@ -16,7 +16,8 @@ import math
 
 from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.manifest.models import Output
-from prefect_gatehouse.run.values import AdmittedRun, Leaving, MinimisedData, Plan
+from prefect_gatehouse.run.planned import Leaving
+from prefect_gatehouse.run.values import AdmittedRun, MinimisedData, Plan
 from prefect_gatehouse.vocabulary import TierName
 from prefect_gatehouse.workload.batch import CircuitBatch
 from prefect_gatehouse.workload.capacity import capacity

@@ -24,8 +24,9 @@ from prefect_gatehouse.run.apart import find_workload_of
 from prefect_gatehouse.run.bundle import as_planned, require_signed, signed_or_none
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.plan import refuse_changes, refuse_other, registry_of
+from prefect_gatehouse.run.planned import SourceFile
 from prefect_gatehouse.run.under import packages_of
-from prefect_gatehouse.run.values import AdmittedRun, Plan, SourceFile
+from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.validation.suite import Suite, load_suite
 

@@ -12,8 +12,9 @@ from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.policy.class_rules import load_class_rules
 from prefect_gatehouse.policy.tiers import load_tiers
 from prefect_gatehouse.run.apart import find_workload_of
+from prefect_gatehouse.run.planned import SourceFile
 from prefect_gatehouse.run.under import packages_of
-from prefect_gatehouse.run.values import AdmittedRun, Plan, SourceFile
+from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.workload.beside import lock_beside
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.manifest.data import S3Objects
 from prefect_gatehouse.policy.classes import in_words, target_of
+from prefect_gatehouse.run.planned import BackendSnapshot, PlannedClasses, PlannedImage, PlannedPromotion, PlannedReview, Since
 from prefect_gatehouse.run.section import Section, printable
-from prefect_gatehouse.run.values import AdmittedRun, BackendSnapshot, Plan, PlannedClasses, PlannedImage, PlannedPromotion, PlannedReview, Since
+from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.workload.runner.choose import denies
 from prefect_gatehouse.workload.summary import CircuitsSummary
 

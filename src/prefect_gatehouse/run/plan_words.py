@@ -11,7 +11,8 @@ from prefect_gatehouse.identity.statement import plain_line
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.policy.classes import leaving
-from prefect_gatehouse.run.values import BackendSnapshot, Plan
+from prefect_gatehouse.run.planned import BackendSnapshot
+from prefect_gatehouse.run.values import Plan
 
 
 def words_of(plan: Plan) -> tuple[tuple[str, str], ...]:

@@ -11,8 +11,9 @@ from prefect_gatehouse.policy.classes import target_of
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.credentials import Fetch
+from prefect_gatehouse.run.planned import Preflight
 from prefect_gatehouse.run.returned import key_kind
-from prefect_gatehouse.run.values import AdmittedRun, Preflight
+from prefect_gatehouse.run.values import AdmittedRun
 from prefect_gatehouse.write_back.preflight import Wanted, look_ahead
 
 if TYPE_CHECKING:

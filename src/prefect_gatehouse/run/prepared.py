@@ -7,7 +7,7 @@ from dataclasses import replace
 from prefect_gatehouse.canonical import canonical
 from prefect_gatehouse.errors import InputError, PlanChanged
 from prefect_gatehouse.providers.interface import Backend, Prepared
-from prefect_gatehouse.run.values import BackendSnapshot, Preparation
+from prefect_gatehouse.run.planned import BackendSnapshot, Preparation
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.workload.angles import on_grid
 from prefect_gatehouse.workload.batch import CircuitBatch

@@ -20,7 +20,7 @@ from prefect_gatehouse.money.prices import Estimate, Prices, whole_round
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.providers.interface import Backend, BackendFacts, LimitsSpending
 from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.run.values import ProviderLimit
+from prefect_gatehouse.run.planned import ProviderLimit
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.usd import is_amount, up
 from prefect_gatehouse.vocabulary import TierName

@@ -22,7 +22,8 @@ from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.policy.reviews import SKEW, reviews
 from prefect_gatehouse.run.apart import apart_from, workload_beside
 from prefect_gatehouse.run.holding import holding, signing
-from prefect_gatehouse.run.values import AdmittedRun, Plan, PlannedReview
+from prefect_gatehouse.run.planned import PlannedReview
+from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.workload.beside import left_out, lock_beside, locks_from
 from prefect_gatehouse.workload.commit import NAMESPACE, Commit, Files, read_commit, refuse_other_files

@@ -14,8 +14,9 @@ from prefect_gatehouse.ledger.acts import ServiceChanged
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.models import Manifest, Purpose
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.planned import CredentialNeed, needs_of
 from prefect_gatehouse.run.quarantined import quarantines
-from prefect_gatehouse.run.values import AdmittedRun, CredentialNeed, Plan, needs_of
+from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.settings import Settings
 
 

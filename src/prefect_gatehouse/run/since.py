@@ -7,7 +7,8 @@ from prefect_gatehouse.ledger.events import ApprovalGiven
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.plan import differences
-from prefect_gatehouse.run.values import AdmittedRun, Plan, Since, SourceFile
+from prefect_gatehouse.run.planned import Since, SourceFile
+from prefect_gatehouse.run.values import AdmittedRun, Plan
 
 
 def since_last_approval(ledger: Ledger, admitted: AdmittedRun, files: tuple[SourceFile, ...]) -> Since:

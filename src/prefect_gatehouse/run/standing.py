@@ -23,8 +23,9 @@ from prefect_gatehouse.run.classified import unsigned_columns
 from prefect_gatehouse.run.holding import holding, signing
 from prefect_gatehouse.run.image import unsigned_image
 from prefect_gatehouse.run.open_jobs import left
+from prefect_gatehouse.run.planned import PlannedPromotion
 from prefect_gatehouse.run.reviewed import Content, content_planned, review_of
-from prefect_gatehouse.run.values import AdmittedRun, Plan, PlannedPromotion
+from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import TierName
 

@@ -15,7 +15,7 @@ from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.providers.interface import Backend
 from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.run.values import BackendSnapshot
+from prefect_gatehouse.run.planned import BackendSnapshot
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.vocabulary import Label
 
