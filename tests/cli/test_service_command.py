@@ -12,7 +12,7 @@ from prefect_gatehouse.cli.main import main
 from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.identity.duties import service_for
 from prefect_gatehouse.identity.keys import fingerprint, generate_key
-from prefect_gatehouse.identity.people import Person
+from prefect_gatehouse.identity.person import Person
 from prefect_gatehouse.identity.services import Service
 
 FETCHES = ("--duty", "archival", "--tenant", "acme", "--block", "vault-secret/acme-*")

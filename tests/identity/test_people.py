@@ -17,7 +17,8 @@ from tests.support.plans import tier_rules
 
 from prefect_gatehouse.errors import GatehouseError, InputError, StorageError, Tampered
 from prefect_gatehouse.identity.keys import fingerprint, generate_key
-from prefect_gatehouse.identity.people import ROLES, People
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.person import ROLES
 from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.identity.sshsig import NAMESPACE, sign
 from prefect_gatehouse.manifest.fields import DataClass

@@ -27,7 +27,7 @@ def roles_by_group(told: tuple[str, ...]) -> dict[str, tuple[Role, ...]]:
     Raises:
         InputError: One is not of that form.
     """
-    from prefect_gatehouse.identity.people import ROLES
+    from prefect_gatehouse.identity.person import ROLES
 
     groups: dict[str, tuple[Role, ...]] = {}
     for each in told:

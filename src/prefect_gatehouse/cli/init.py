@@ -161,7 +161,8 @@ def write_template(folder: Path, words: dict[str, str]) -> list[str]:
 def _identity(settings: Settings, person: str | None) -> dict[str, object]:
     """The caller's key, made if missing, and its owner in the registry, entered as requester if the key is nobody's."""
     from prefect_gatehouse.identity.keys import fingerprint, generate_key, public_line
-    from prefect_gatehouse.identity.people import People, identifier
+    from prefect_gatehouse.identity.people import People
+    from prefect_gatehouse.identity.person import identifier
     from prefect_gatehouse.ledger.opening import open_ledger
     from prefect_gatehouse.manifest.fields import DataClass
     from prefect_gatehouse.operate.registry import Registrar

@@ -18,7 +18,7 @@ from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.vocabulary import Role
 
 if TYPE_CHECKING:
-    from prefect_gatehouse.identity.people import Person, PersonKey
+    from prefect_gatehouse.identity.person import Person, PersonKey
 
 
 @click.group("people", short_help="Add, list and revoke people.")
@@ -54,7 +54,7 @@ def _add(
     as_json: bool,
 ) -> None:
     """Add PERSON, or keys, roles and a clearance to one who is there."""
-    from prefect_gatehouse.identity.people import identifier
+    from prefect_gatehouse.identity.person import identifier
     from prefect_gatehouse.identity.totp import provisioning_uri
     from prefect_gatehouse.manifest.fields import DataClass
 

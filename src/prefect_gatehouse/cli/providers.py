@@ -79,7 +79,7 @@ def _add(
 @REASON
 def _link(person: str, issuer: str, subject: str, reason: str, next_version: bool, as_json: bool) -> None:
     """Say who PERSON is at a provider."""
-    from prefect_gatehouse.identity.people import identifier
+    from prefect_gatehouse.identity.person import identifier
     from prefect_gatehouse.identity.providers import link
 
     name = identifier(person)
@@ -95,7 +95,7 @@ def _link(person: str, issuer: str, subject: str, reason: str, next_version: boo
 @REASON
 def _unlink(person: str, reason: str, as_json: bool) -> None:
     """Take out who PERSON is at every provider. Approvals that wait on one no longer stand."""
-    from prefect_gatehouse.identity.people import identifier
+    from prefect_gatehouse.identity.person import identifier
     from prefect_gatehouse.identity.providers import unlink
 
     name = identifier(person)

@@ -46,7 +46,7 @@ def _add(
     as_json: bool,
 ) -> None:
     """Add SERVICE, or a key, duties and blocks to one that is there; to take some away, revoke it and add it again."""
-    from prefect_gatehouse.identity.people import identifier
+    from prefect_gatehouse.identity.person import identifier
     from prefect_gatehouse.identity.services import service_of
     from prefect_gatehouse.manifest.fields import DataClass
 

@@ -9,7 +9,8 @@ from typing import get_args
 from prefect_gatehouse.errors import InputError, Quarantined
 from prefect_gatehouse.evidence.decisions import Rule
 from prefect_gatehouse.evidence.supposed import Supposed, read_fact
-from prefect_gatehouse.identity.people import People, Person
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.person import Person
 from prefect_gatehouse.identity.requester import NOBODY
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.models import Manifest

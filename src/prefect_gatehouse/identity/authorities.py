@@ -15,7 +15,8 @@ from pydantic import AwareDatetime
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.identity.allowed_signers import Signer
 from prefect_gatehouse.identity.keys import parse_public
-from prefect_gatehouse.identity.people import AuthorityEntry, Draft, People, Told, line_of, nobody
+from prefect_gatehouse.identity.people import People, Told, nobody
+from prefect_gatehouse.identity.registry_files import AuthorityEntry, Draft, line_of
 from prefect_gatehouse.value import Value
 from prefect_gatehouse.vocabulary import Role
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from prefect_gatehouse.errors import Denied
-from prefect_gatehouse.identity.people import Person
+from prefect_gatehouse.identity.person import Person
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.vocabulary import Duty
 

@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import fcntl
-import json
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import get_args
 
-from pydantic import AwareDatetime, Field, ValidationError
+from pydantic import ValidationError
 
 from prefect_gatehouse.canonical import digest, sha256_bytes
-from prefect_gatehouse.errors import Denied, GatehouseError, InputError, StorageError, Tampered
+from prefect_gatehouse.errors import GatehouseError, InputError, StorageError, Tampered
 from prefect_gatehouse.files import replace_file
 from prefect_gatehouse.identity.allowed_signers import NotUnderstood, Signer, is_blank, read_line
 from prefect_gatehouse.identity.keys import parse_public
+from prefect_gatehouse.identity.person import ROLES, KeyAttested, Person, PersonKey, identifier, owner_among
+from prefect_gatehouse.identity.registry_files import AuthorityEntry, Draft, Entry, ProviderEntry, RegistryFile, enter_key, signer_of
 from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.identity.services import Service, refuse_as_service
 from prefect_gatehouse.identity.totp import new_secret
 from prefect_gatehouse.manifest.fields import DataClass
-from prefect_gatehouse.value import Value
 from prefect_gatehouse.vocabulary import Role
-
-ROLES: tuple[Role, ...] = get_args(Role)
-_PERSON = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,118}[a-z0-9])?")
-
 
 _FILES = ("people.json", "allowed_signers")
 Told = Callable[[str, str], None]
@@ -41,216 +34,6 @@ def nobody(before: str, after: str) -> None:
 
 def _digest_of(files: dict[str, bytes]) -> str:
     return digest({name: sha256_bytes(content) for name, content in files.items()})
-
-
-class KeyAttested(Value):
-    """What was proven of a FIDO key when it was entered."""
-
-    root: str = Field(description="SHA-256 of the vendor's root certificate.")
-    aaguid: str = Field(description="Which model of authenticator made it.")
-
-
-class PersonKey(Value):
-    """One public key of a person, and when it signs."""
-
-    line: str
-    fingerprint: str
-    valid_after: AwareDatetime | None = None
-    valid_before: AwareDatetime | None = None
-    attested: KeyAttested | None = Field(None, description="That a vendor's authenticator holds it, while the registry has that vendor's root.")
-
-    def valid_at(self, moment: datetime) -> bool:
-        """Whether it signed at a time; both ends count, as ssh-keygen has it."""
-        return (self.valid_after is None or moment >= self.valid_after) and (self.valid_before is None or moment <= self.valid_before)
-
-
-class Person(Value):
-    """A person or a service, its roles and keys."""
-
-    person: str
-    roles: frozenset[Role]
-    keys: tuple[PersonKey, ...] = ()
-    totp: bool = False
-    clearance: DataClass = Field(DataClass.PUBLIC, description="Highest class of data that the person may read.")
-    service: Service | None = Field(None, description="What it is named for where it is a service; None of a person.")
-
-    def may(self, role: Role | None) -> bool:
-        """Whether it may do what is a role's to do; asked here wherever somebody acts, so that a service decides nowhere.
-
-        Args:
-            role: The role; None for what people do for whom something else than a role of the registry speaks, such as signing policies.
-        """
-        if self.service is not None and role != "requester":
-            return False
-        return role is None or role in self.roles
-
-
-class _Entry(Value):
-    roles: tuple[Role, ...]
-    totp: bool = False
-    clearance: DataClass = DataClass.PUBLIC
-    service: Service | None = None
-
-    def written(self) -> dict[str, object]:
-        """As ``people.json`` has it; a person's entry looks as it did before there were services, and so has the digest that was recorded."""
-        kind = {"service": self.service.model_dump(mode="json")} if self.service is not None else {}
-        return {"roles": self.roles, "totp": self.totp, "clearance": self.clearance, **kind}
-
-
-class AuthorityEntry(Value):
-    """What the registry says of a certificate authority beside its line."""
-
-    groups: Mapping[str, tuple[Role, ...]] = Field(default_factory=dict)
-    revoked_serials: tuple[int, ...] = ()
-    revoked_keys: tuple[str, ...] = ()
-
-
-class ProviderEntry(Value):
-    """An identity provider, and whose of its subjects are people of the registry."""
-
-    audience: str
-    jwks: str = ""
-    groups_claim: str = "groups"
-    groups: Mapping[str, tuple[Role, ...]] = Field(default_factory=dict)
-    subjects: Mapping[str, str] = Field(default_factory=dict)
-    without_auth_time: bool = False
-
-
-class _File(Value):
-    people: dict[str, _Entry] = Field(default_factory=dict)
-    authorities: dict[str, AuthorityEntry] = Field(default_factory=dict)
-    providers: dict[str, ProviderEntry] = Field(default_factory=dict)
-    roots: dict[str, str] = Field(default_factory=dict, description="Vendors' certificates for FIDO keys, in PEM, by their SHA-256.")
-    attested: dict[str, KeyAttested] = Field(default_factory=dict, description="FIDO keys that were attested, by fingerprint.")
-    revoked_keys: tuple[str, ...] = Field((), description="Keys that were somebody's: no certificate brings them back, whoever signed it.")
-
-
-@dataclass
-class Draft:
-    """The registry's two files while they are changed."""
-
-    entries: dict[str, _Entry]
-    authorities: dict[str, AuthorityEntry]
-    providers: dict[str, ProviderEntry]
-    lines: list[str]
-    revoked_keys: set[str]
-    roots: dict[str, str]
-    attested: dict[str, KeyAttested]
-
-    def signers(self) -> list[tuple[int, Signer]]:
-        """Each line that says something, with its place."""
-        return [(place, signer) for place, line in enumerate(self.lines) if (signer := _signer(line)) is not None]
-
-    def forget(self, person: str) -> None:
-        """Takes out what providers call somebody."""
-        for issuer, entry in self.providers.items():
-            left = {subject: whose for subject, whose in entry.subjects.items() if whose != person}
-            self.providers[issuer] = entry.model_copy(update={"subjects": left})
-
-    def files(self) -> dict[str, bytes]:
-        """Their content."""
-        people = {name: entry.written() for name, entry in sorted(self.entries.items())}
-        # A registry that has none is written as it always was, so that it has the digest that was recorded.
-        whole: dict[str, object] = {"people": people}
-        for name, known in (("authorities", self.authorities), ("providers", self.providers)):
-            if known:
-                whole[name] = {each: entry.model_dump(mode="json") for each, entry in sorted(known.items())}
-        if self.roots:
-            whole["roots"] = dict(sorted(self.roots.items()))
-        if self.attested:
-            whole["attested"] = {each: found.model_dump() for each, found in sorted(self.attested.items())}
-        if self.revoked_keys:
-            whole["revoked_keys"] = sorted(self.revoked_keys)
-        # Keys last when adding and first when revoking would both fail closed; a key without an entry is Tampered, a loud no.
-        return {
-            "people.json": (json.dumps(whole, indent=1) + "\n").encode(),
-            "allowed_signers": "".join(f"{line}\n" for line in self.lines).encode(),
-        }
-
-
-def identifier(person: str) -> str:
-    """A person's identifier as the registry writes it.
-
-    Raises:
-        InputError: It is none.
-    """
-    name = person.strip().casefold()
-    if not _PERSON.fullmatch(name):
-        raise InputError(
-            "this is no identifier of a person", where="person", advice="use letters, digits and . _ @ + -, for example approver@example.org"
-        )
-    if name in {"unverified", "unknown"}:
-        raise InputError("this identifier stands for nobody", where="person", advice="choose another")
-    return name
-
-
-def line_of(signer: Signer) -> str:
-    """As the file has it.
-
-    Raises:
-        InputError: It would not be understood again: nobody could read the registry any more.
-    """
-    line = signer.line()
-    try:
-        read_line(line)
-    except NotUnderstood:
-        raise InputError(
-            "the key would never be valid, or its times can't be written", where="valid-after, valid-before", advice="give others"
-        ) from None
-    return line
-
-
-def _signer(line: str) -> Signer | None:
-    """What a line says, None where it is a comment; the lines have been read before."""
-    return None if is_blank(line) else read_line(line)
-
-
-def owner_among(people: Iterable[Person], fingerprint: str, at: datetime) -> Person | None:
-    """Who of these has a key that is valid at a time."""
-    return next((person for person in people if any(key.fingerprint == fingerprint and key.valid_at(at) for key in person.keys)), None)
-
-
-def _enter_key(
-    draft: Draft,
-    name: str,
-    kind_blob: tuple[str, str, str],
-    valid_after: datetime | None,
-    valid_before: datetime | None,
-    attested: KeyAttested | None,
-) -> None:
-    """Gives somebody a key, or other times to one of theirs.
-
-    Raises:
-        InputError: It is another's.
-    """
-    present = {signer.fingerprint: (place, signer) for place, signer in draft.signers()}
-    place, before_it = present.get(kind_blob[2], (None, None))
-    if before_it is not None and (before_it.person != name or before_it.authority):
-        raise InputError("this key is another person's", where="key", advice="one key belongs to one person; make a new one")
-    draft.revoked_keys.discard(kind_blob[2])
-    if attested is not None:
-        draft.attested[kind_blob[2]] = attested
-    if place is None or before_it is None:
-        draft.lines.append(line_of(Signer(name, *kind_blob, valid_after, valid_before)))
-    elif valid_after or valid_before:
-        after, before = valid_after or before_it.valid_after, valid_before or before_it.valid_before
-        draft.lines[place] = line_of(Signer(name, *kind_blob, after, before))
-
-
-def refuse_service(owner: Person | None, what: str, where: str) -> None:
-    """Stops an act of people that a service's key would sign.
-
-    Args:
-        owner: Whose the key is.
-        what: What people do, as in "policies are signed".
-        where: The key's file.
-
-    Raises:
-        Denied: It is a service's.
-    """
-    if owner is not None and owner.service is not None:
-        advice = "sign with your own key (GATEHOUSE_IDENTITY)"
-        raise Denied(f"{what} by people, and this key is the service {owner.person}'s", where=where, advice=advice)
 
 
 class People:
@@ -394,7 +177,7 @@ class People:
                 one, other = ("person", "service") if service is not None else ("service", "person")
                 raise InputError(f"this name is a {one}'s, and a {other} is somebody else", where=one, advice="give another name")
             if kind_blob is not None:
-                _enter_key(draft, name, kind_blob, valid_after, valid_before, attested)
+                enter_key(draft, name, kind_blob, valid_after, valid_before, attested)
             known_roles = set(entry.roles) if entry else set()
             had_totp = entry is not None and entry.totp
             secret = new_secret() if totp and not had_totp else None
@@ -404,7 +187,7 @@ class People:
             if named is not None and all_roles and not named.tenants:
                 advice = "name the tenants whose pipelines it asks for: --tenant"
                 raise InputError("a service asks for pipelines of tenants, and none is given", where="tenant", advice=advice)
-            entries[name] = _Entry(roles=all_roles, totp=totp or had_totp, clearance=clearance or kept, service=named)
+            entries[name] = Entry(roles=all_roles, totp=totp or had_totp, clearance=clearance or kept, service=named)
             files = draft.files()
             told(self.digest(), _digest_of(files))
             if secret is not None:
@@ -430,7 +213,7 @@ class People:
             # By fingerprint, not by text: a line written by hand may have a comment.
             gone = {key.fingerprint for key in known.keys if fingerprint in (None, key.fingerprint)}
             draft = self._draft()
-            draft.lines = [line for line in draft.lines if (signer := _signer(line)) is None or signer.fingerprint not in gone]
+            draft.lines = [line for line in draft.lines if (signer := signer_of(line)) is None or signer.fingerprint not in gone]
             draft.revoked_keys |= gone
             draft.attested = {mark: found for mark, found in draft.attested.items() if mark not in gone}
             if fingerprint is None:
@@ -518,12 +301,12 @@ class People:
             attested=dict(content.attested),
         )
 
-    def _read_people(self) -> _File:
+    def _read_people(self) -> RegistryFile:
         content = self._read("people.json")
         if content is None:
-            return _File()
+            return RegistryFile()
         try:
-            return _File.model_validate_json(content)
+            return RegistryFile.model_validate_json(content)
         except ValidationError:
             raise self._unreadable("people.json") from None
 

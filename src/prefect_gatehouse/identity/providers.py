@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from prefect_gatehouse.errors import InputError
-from prefect_gatehouse.identity.people import Draft, People, ProviderEntry, Told, nobody
+from prefect_gatehouse.identity.people import People, Told, nobody
+from prefect_gatehouse.identity.registry_files import Draft, ProviderEntry
 from prefect_gatehouse.vocabulary import Role
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}

@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pydantic import TypeAdapter, ValidationError
 
 from prefect_gatehouse.errors import Denied, InputError
-from prefect_gatehouse.identity.people import People, identifier
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.person import identifier
 from prefect_gatehouse.ledger.acts import ExceptionAct, ExceptionGranted, ExceptionReviewed, ExceptionRevoked
 from prefect_gatehouse.ledger.events import GatePassed, PolicyDecided
 from prefect_gatehouse.ledger.store import Event, Ledger

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from prefect_gatehouse.errors import Denied, InputError
 from prefect_gatehouse.identity.keys import fingerprint, public_line
 from prefect_gatehouse.identity.methods.certificate import own_certificate, person_of
-from prefect_gatehouse.identity.people import People, Person
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.person import Person
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.policy.quarantine import Quarantines

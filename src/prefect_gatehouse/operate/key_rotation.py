@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 
 from prefect_gatehouse.canonical import Json, canonical
 from prefect_gatehouse.identity import sshsig
-from prefect_gatehouse.identity.people import People, Person, refuse_service
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.person import Person, refuse_service
 from prefect_gatehouse.identity.requester import NOBODY
 from prefect_gatehouse.ledger.events import GatePassed, KeyRotationDecided, KeysRotated
 from prefect_gatehouse.ledger.store import LEDGER, Ledger

@@ -15,7 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import select
 
 from prefect_gatehouse.errors import Denied, GatehouseError, InputError
-from prefect_gatehouse.identity.people import People, identifier
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.person import identifier
 from prefect_gatehouse.ledger.acts import QuarantineImposed, QuarantineReleased
 from prefect_gatehouse.ledger.events import Consent
 from prefect_gatehouse.ledger.projection import OPEN, RunRow

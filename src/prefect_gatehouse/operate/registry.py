@@ -12,7 +12,9 @@ from prefect_gatehouse.canonical import Json, canonical, sha256_bytes
 from prefect_gatehouse.errors import Denied, InputError, Tampered
 from prefect_gatehouse.identity import authorities, sshsig
 from prefect_gatehouse.identity.keys import fingerprint
-from prefect_gatehouse.identity.people import Draft, KeyAttested, People, Told, identifier, refuse_service
+from prefect_gatehouse.identity.people import People, Told
+from prefect_gatehouse.identity.person import KeyAttested, identifier, refuse_service
+from prefect_gatehouse.identity.registry_files import Draft
 from prefect_gatehouse.identity.services import Service
 from prefect_gatehouse.ledger.acts import (
     AuthorityChanged,

@@ -19,7 +19,8 @@ from prefect_gatehouse.errors import Denied, InputError, Unavailable
 from prefect_gatehouse.identity.methods.bounded import exchange
 from prefect_gatehouse.identity.methods.oidc import nonce_of
 from prefect_gatehouse.identity.methods.published import discovery
-from prefect_gatehouse.identity.people import People, ProviderEntry
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.registry_files import ProviderEntry
 
 _WAIT_SECONDS = 300.0  # for a password and a second factor
 _PATH = "/callback"

@@ -9,7 +9,8 @@ from typing import TypeVar
 from prefect_gatehouse.canonical import Json, canonical
 from prefect_gatehouse.errors import GatehouseError, InputError, Tampered
 from prefect_gatehouse.identity import sshsig
-from prefect_gatehouse.identity.people import People, Person, refuse_service
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.person import Person, refuse_service
 from prefect_gatehouse.identity.requester import NOBODY
 from prefect_gatehouse.ledger.acts import PolicySigned, QuarantineImposed, SignedAct
 from prefect_gatehouse.ledger.seal import seal_home

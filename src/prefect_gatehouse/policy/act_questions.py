@@ -8,7 +8,7 @@ from math import ceil
 from typing import Any
 
 from prefect_gatehouse.errors import Denied
-from prefect_gatehouse.identity.people import Person
+from prefect_gatehouse.identity.person import Person
 from prefect_gatehouse.identity.requester import NOBODY
 from prefect_gatehouse.ledger.fact import Fact as Signed
 from prefect_gatehouse.policy.decision import Decision

@@ -9,7 +9,8 @@ from typing import Protocol, TypeVar
 from prefect_gatehouse.canonical import canonical
 from prefect_gatehouse.errors import Denied, GatehouseError, InputError
 from prefect_gatehouse.identity import sshsig
-from prefect_gatehouse.identity.people import People, Person, owner_among
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.person import Person, owner_among
 from prefect_gatehouse.ledger.acts import PeopleChanged, SignedAct
 from prefect_gatehouse.ledger.fact import Fact
 from prefect_gatehouse.ledger.store import Event

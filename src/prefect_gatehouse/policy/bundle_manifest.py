@@ -12,7 +12,7 @@ from pydantic import Field, TypeAdapter
 from prefect_gatehouse.canonical import EXACT
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.identity.dsse import one_line
-from prefect_gatehouse.identity.people import identifier
+from prefect_gatehouse.identity.person import identifier
 from prefect_gatehouse.manifest.fields import Line, Name, Strict
 from prefect_gatehouse.policy.yaml_file import read_rules
 

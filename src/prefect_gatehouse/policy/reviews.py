@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from prefect_gatehouse.identity.people import owner_among
+from prefect_gatehouse.identity.person import owner_among
 from prefect_gatehouse.ledger.acts import CommitReviewed, ReviewAct, ReviewWithdrawn
 from prefect_gatehouse.ledger.store import Event
 from prefect_gatehouse.policy.acts import Signatories

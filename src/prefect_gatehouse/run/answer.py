@@ -13,7 +13,8 @@ from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.identity.methods.choose import METHODS
 from prefect_gatehouse.identity.methods.interface import Claim, Proven
 from prefect_gatehouse.identity.methods.oidc import is_token
-from prefect_gatehouse.identity.people import People, Person
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.person import Person
 from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.identity.statement import Statement
 from prefect_gatehouse.policy.rules import RunClasses, TierRules

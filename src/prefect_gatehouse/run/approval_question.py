@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import ceil
 
 from prefect_gatehouse.errors import Denied, InputError
-from prefect_gatehouse.identity.people import Person
+from prefect_gatehouse.identity.person import Person
 from prefect_gatehouse.policy.act_questions import IN_WORDS, question_of, refuse_act
 from prefect_gatehouse.policy.interface import Fact, Policy
 from prefect_gatehouse.run.matter import Matter, plan_of, terms_of

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.identity.allowed_signers import matches
 from prefect_gatehouse.identity.authorities import Authority, authorities
-from prefect_gatehouse.identity.people import People, Person, ProviderEntry
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.person import Person
+from prefect_gatehouse.identity.registry_files import ProviderEntry
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.policy.tiers import is_like_a_file, refuse_long_lived
 from prefect_gatehouse.run.answer import MEANS, require_cleared, require_strength

@@ -12,7 +12,8 @@ from typing import Literal
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.identity.keys import fingerprint, public_line
 from prefect_gatehouse.identity.methods.certificate import own_certificate, person_of
-from prefect_gatehouse.identity.people import People, Person
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.person import Person
 from prefect_gatehouse.identity.requester import NOBODY
 from prefect_gatehouse.policy.act_questions import IN_WORDS, question_of, refuse_act
 from prefect_gatehouse.policy.cedar import policy_now

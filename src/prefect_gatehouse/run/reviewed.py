@@ -13,7 +13,8 @@ from pathlib import Path, PurePosixPath
 from prefect_gatehouse.canonical import digest, sha256_file
 from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.identity import sshsig
-from prefect_gatehouse.identity.people import People, owner_among
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.person import owner_among
 from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.ledger.acts import CommitReviewed, ReviewAct
 from prefect_gatehouse.ledger.store import Event, Ledger

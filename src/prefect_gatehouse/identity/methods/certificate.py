@@ -22,7 +22,8 @@ from prefect_gatehouse.identity.allowed_signers import matches
 from prefect_gatehouse.identity.authorities import Authority, authorities
 from prefect_gatehouse.identity.keys import fingerprint, public_line
 from prefect_gatehouse.identity.methods.interface import Claim, Proven, refuse
-from prefect_gatehouse.identity.people import People, Person
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.person import Person
 from prefect_gatehouse.identity.sshsig import VerifiedKey, certified_key, fingerprint_of, read_public
 
 _AGAIN = "have a new certificate made for your key, as KEY-cert.pub beside it, and answer again"

@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from typing import NoReturn, Protocol
 
 from prefect_gatehouse.errors import Denied
-from prefect_gatehouse.identity.people import People, Person
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.person import Person
 from prefect_gatehouse.vocabulary import Method, Role
 
 

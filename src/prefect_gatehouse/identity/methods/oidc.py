@@ -16,7 +16,9 @@ from typing import Any, cast
 from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.identity.methods.interface import Claim, Proven, refuse
 from prefect_gatehouse.identity.methods.published import Keys, known_keys, read_keys
-from prefect_gatehouse.identity.people import People, Person, ProviderEntry
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.person import Person
+from prefect_gatehouse.identity.registry_files import ProviderEntry
 from prefect_gatehouse.vocabulary import Role
 
 _FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")

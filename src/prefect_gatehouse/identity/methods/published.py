@@ -12,8 +12,8 @@ from http import HTTPStatus
 from typing import Any, cast
 
 from prefect_gatehouse.identity.methods.bounded import exchange, unreadable
-from prefect_gatehouse.identity.people import ProviderEntry
 from prefect_gatehouse.identity.providers import is_safe
+from prefect_gatehouse.identity.registry_files import ProviderEntry
 
 Keys = Sequence[Mapping[str, Any]]
 _FRESH_SECONDS = 600.0  # a key that the provider has withdrawn counts for so long in a process that knew it
