@@ -72,7 +72,8 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
         Denied: The request is not authentic or has started a run before, the policy says no (of the ticket, too), the manifest keeps data longer
             than its class may stay, or the tier demands a pre-flight that it names no credential for, a rehearsal that it switches off, no
             fallback where it names one, or no earlier results where it would take them. Above the prototype tier: policies, tiers, classes and
-            registry are not the signed bundle that stands, or it lists no such tenant or environment.
+            registry are not the signed bundle that stands, or it lists no such tenant or environment. The owner is a service, or a service asks for a
+            tenant that it is not named for.
         Unavailable: The tier wants the ticket checked, and nothing says what it is.
         Tampered: Above the prototype tier: the registry of people was changed beside `gatehouse people`.
     """
@@ -81,20 +82,21 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
     folder, workload = Path(manifest).parent, workload_beside(attempt.settings, loaded.manifest, Path(manifest))
     subject = subject_of(loaded.digest, str(folder), workload.digest)
     tier = load_tiers(attempt.settings.tiers)[loaded.manifest.tier]
+    people = attempt.people
     if tier.name != "prototype":
         stands = require_signed(attempt.settings, attempt.history, lambda: attempt.parts.policy.digest)
         refuse_unlisted(stands, loaded.manifest.tenant, loaded.manifest.environment)
-        require_as_recorded(attempt.settings, attempt.history, attempt.people)
+        require_as_recorded(attempt.settings, attempt.history, people)
     longest = timedelta(seconds=tier.request_age_seconds)
     environment = attempt.settings.environment
     life = timedelta(seconds=tier.proof_life_seconds)
-    requester = verify_request(request, attempt.people, subject_digest=subject, environment=environment, now=now, longest=longest, proof_life=life)
-    if is_like_a_file(requester.method, attempt.people.is_attested(requester.fingerprint), tier):
+    requester = verify_request(request, people, subject_digest=subject, environment=environment, now=now, longest=longest, proof_life=life)
+    if is_like_a_file(requester.method, people.is_attested(requester.fingerprint), tier):
         requester = requester.model_copy(update={"method": "ssh"})
     refuse_long_lived(requester.method, tier, "request")
-    refuse_service_as_owner(attempt.people, loaded.manifest)
-    refuse_foreign_service(attempt.people, loaded.manifest, requester)
-    requester = requester.model_copy(update={"clearance": attempt.people.clearance(requester, tier.unverified_class)})
+    refuse_service_as_owner(people, loaded.manifest)
+    refuse_foreign_service(people, loaded.manifest, requester)
+    requester = requester.model_copy(update={"clearance": people.clearance(requester, tier.unverified_class)})
     classes = classes_of(loaded.manifest, load_class_rules(attempt.settings.classes))
     refuse_long_retention(loaded.manifest, classes.rules)
 

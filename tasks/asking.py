@@ -18,7 +18,7 @@ from prefect.states import Suspended
 from pydantic import Field, PrivateAttr
 
 from prefect_gatehouse.ledger.events import FormDiffered, PlanAnswer, RunSuspended
-from prefect_gatehouse.run.approvals import asking, judge, last_asked, refuse_late, standing, statements
+from prefect_gatehouse.run.approvals import Standing, asking, judge, last_asked, refuse_late, standing, statements
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.form import as_markdown
 from prefect_gatehouse.run.matter import Matter, closes_at, plan_of, terms_of
@@ -105,15 +105,15 @@ def wait_until_decided(attempt: Attempt, matter: Matter) -> None:
     Raises:
         Expired: Nobody decided in time.
     """
-    while not standing(attempt.ledger, matter).decided:
+    while not (now := standing(attempt.ledger, matter)).decided:
         refuse_late(matter)
-        _suspend(attempt, matter)
+        _suspend(attempt, matter, now)
 
 
-def _suspend(attempt: Attempt, matter: Matter) -> None:
-    if _went_on_unjudged(attempt, matter):
+def _suspend(attempt: Attempt, matter: Matter, now: Standing) -> None:
+    terms, key = terms_of(matter), _key(matter, now)
+    if _went_on_unjudged(attempt, matter, key):
         return  # what was written down of it is part of what is asked next
-    now, terms, key = standing(attempt.ledger, matter), terms_of(matter), _key(attempt, matter)
     keys = keyset_from_paused_state(Suspended(pause_key=key))
     asked = attempt.find(f"asked:{key}", terms.asked) is not None
     fact = asking(attempt, matter, key)
@@ -133,14 +133,14 @@ def _suspend(attempt: Attempt, matter: Matter) -> None:
     judge(attempt, matter, key, answered.given if answered is not None else None)
 
 
-def _went_on_unjudged(attempt: Attempt, matter: Matter) -> bool:
+def _went_on_unjudged(attempt: Attempt, matter: Matter, key: str) -> bool:
     """Judges what was given to the last form where the run was made to go on from it in another way than by an answer: somebody set its state.
 
     Nothing is there then, which is written down as a refusal, or what somebody wrote there. A run that Prefect never had as suspended for this
     form was set by nobody: its process died before.
     """
     last = last_asked(attempt.ledger, matter)
-    if last is None or attempt.find(f"answer:{last.key}", PlanAnswer) is not None or last.key == _key(attempt, matter):
+    if last is None or attempt.find(f"answer:{last.key}", PlanAnswer) is not None or last.key == key:
         return False
     with get_client(sync_client=True) as client:
         states = client.read_flow_run_states(ensure_flow_run_id(None))
@@ -150,7 +150,7 @@ def _went_on_unjudged(attempt: Attempt, matter: Matter) -> bool:
     return True
 
 
-def _key(attempt: Attempt, matter: Matter) -> str:
+def _key(matter: Matter, now: Standing) -> str:
     """Of the form that is to be answered now.
 
     Resuming does not raise run_count, restarting does: an answer is found again after the first and asked for anew after the second. The default
@@ -158,4 +158,4 @@ def _key(attempt: Attempt, matter: Matter) -> str:
     """
     context = FlowRunContext.get()
     restarts = context.flow_run.run_count if context is not None and context.flow_run is not None else 0
-    return f"{matter.digest[:16]}-{standing(attempt.ledger, matter).answers}-{restarts}"
+    return f"{matter.digest[:16]}-{now.answers}-{restarts}"

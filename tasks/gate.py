@@ -165,10 +165,11 @@ def refuse_if_cancelled(attempt: Attempt, where: str) -> None:
         if goes_on:
             return
         try:
-            client.read_flow_run(context.flow_run.id)
+            state = client.read_flow_run(context.flow_run.id).state
         except ObjectNotFound:
             raise Cancelled("the run was deleted in Prefect", where=where, advice="start a new run") from None
-    raise Cancelled("the run was cancelled in Prefect", where=where, advice="start a new run")
+    if state is not None and (state.is_cancelled() or state.is_cancelling()):
+        raise Cancelled("the run was cancelled in Prefect", where=where, advice="start a new run")
 
 
 def _not_cancelled(run_id: str) -> dict[str, object]:

@@ -51,12 +51,13 @@ def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summar
     """
     plan = approved.plan
     refuse_quarantined_run(attempt)
-    approvals = require_approved(attempt.ledger, plan, attempt.people, attempt.approving_policy)
+    people = attempt.people
+    approvals = require_approved(attempt.ledger, plan, people, attempt.approving_policy)
     attempt.parts.refuse_changes(plan)
     attempt.parts.refuse_other_backends(plan)
     bits = require_approved_bits(plan, batch, number)
     _refuse_hour(attempt, approved, number)
-    clearance = attempt.people.clearance(plan.admitted.requester, plan.admitted.tier.unverified_class)
+    clearance = people.clearance(plan.admitted.requester, plan.admitted.tier.unverified_class)
     standing = standing_of(attempt.settings, attempt.history, plan)
     ticket = check_ticket(attempt, plan.admitted.manifest, plan.admitted.tier, "submit", number)
     decision = ask_submit(attempt.policy, plan, len(approvals), attempt.settings.environment, clearance, standing, ticket, worker_of(attempt))

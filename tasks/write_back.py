@@ -21,7 +21,7 @@ from prefect_gatehouse.run.outcome import outcome_of
 from prefect_gatehouse.run.policy_questions import ask_re_identify, ask_write_back
 from prefect_gatehouse.run.quarantined import refuse_quarantined_run
 from prefect_gatehouse.run.re_identification import key_versions, refuse_strange, turn_back
-from prefect_gatehouse.run.values import Plan, ReleasedOutcome, ValidatedOutcome, WriteBackReceipt
+from prefect_gatehouse.run.values import Plan, ReleasedOutcome, WriteBackReceipt
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tokens.keys import RootKey
 from prefect_gatehouse.write_back import sql
@@ -51,12 +51,12 @@ def write_back(attempt: Attempt, released: ReleasedOutcome, fetch: Fetch) -> Wri
     attempt.parts.refuse_changes(plan)
     table = attempt.store.read(raw.frame, attempt.key)
     rows_digest = table_digest(table)
-    releases = _released(attempt, released.outcome, rows_digest)
+    releases = _released(attempt, released, rows_digest)
     with fetch(attempt, plan.admitted, Purpose.WRITE_BACK) as address:
         url = address.reveal(Purpose.WRITE_BACK)
         _refuse_undeclared(attempt, plan, url, releases)
         rows = _re_identified(attempt, plan, table, fetch)
-        refuse_quarantined_run(attempt, *sorted({job.backend for each in raw.rounds for job in each.submission.jobs}))
+        refuse_quarantined_run(attempt, *raw.backends)
         published = sql.publish(
             url,
             rows,
@@ -86,12 +86,12 @@ def write_back(attempt: Attempt, released: ReleasedOutcome, fetch: Fetch) -> Wri
     )
 
 
-def _released(attempt: Attempt, validated: ValidatedOutcome, rows_digest: str) -> int:
+def _released(attempt: Attempt, released: ReleasedOutcome, rows_digest: str) -> int:
     """How many people have released these rows; every signature is checked again."""
-    if not validated.releases_needed:
+    if not released.outcome.releases_needed:
         return 0
-    outcome = outcome_of(validated)
-    if outcome.body.rows_digest != rows_digest:
+    outcome = outcome_of(released.outcome)
+    if (outcome.body.rows_digest, outcome.digest) != (rows_digest, released.outcome_digest):
         raise Tampered("the rows are not those that were released", where="write_back", advice="start a new run")
     return len(require_approved(attempt.ledger, outcome, attempt.people, attempt.approving_policy))
 

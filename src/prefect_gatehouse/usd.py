@@ -6,6 +6,7 @@ Plan, journal, caps and the ledger's sums round here, so that no two of them dis
 from __future__ import annotations
 
 from decimal import ROUND_UP, Decimal
+from math import ceil, floor
 
 UNIT = Decimal("0.0001")
 """The smallest amount that is kept: a shot costs less than a cent, and the journal's columns have four digits."""
@@ -27,6 +28,16 @@ def up(value: Decimal) -> Decimal:
 def in_units(value: Decimal) -> int:
     """An amount as a whole number of units, rounded up: sums of these are exact on every database."""
     return int(up(value) / UNIT)
+
+
+def micro(value: Decimal) -> int:
+    """In millionths of a dollar, as the policy is told what something may cost: never less than it was."""
+    return ceil(value * 1_000_000)
+
+
+def micro_at_most(value: Decimal) -> int:
+    """In millionths of a dollar, as the policy is told what is allowed: never more than it was."""
+    return floor(value * 1_000_000)
 
 
 def in_usd(units: int) -> Decimal:

@@ -23,13 +23,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.identity.keys import parse_public
-from prefect_gatehouse.identity.sshsig import PublicKey, read_public
+from prefect_gatehouse.identity.sshsig import PublicKey, Reader, read_public
 
 _MAGIC = b"ssh-sk-attest-v01"
 _OLD = b"ssh-sk-attest-v00"
 _LIMIT = 64 * 1024  # bytes of a file; those that are seen have 1,500
 _SHORTEST = 16  # bytes of a challenge: one that can be guessed could be answered before it was asked
-_MOST_ISSUERS = 4  # between an authenticator's certificate and the root
+_MOST = 4  # certificates from the authenticator's own to the root, both counted
 _AAGUID = x509.ObjectIdentifier("1.3.6.1.4.1.45724.1.1.4")  # id-fido-gen-ce-aaguid
 _PRESENT, _HAS_KEY, _HAS_EXTENSIONS = 0x01, 0x40, 0x80
 _AGAIN = "make a new key, and give both files that were written: ssh-keygen -t ed25519-sk -O challenge=FILE -O write-attestation=FILE"
@@ -114,15 +114,13 @@ def _parts(data: bytes) -> tuple[x509.Certificate, bytes, bytes]:
     try:
         if len(data) > _LIMIT:
             raise ValueError
-        magic, rest = _string(data)
+        reader = Reader(data)
+        magic = reader.string()
         if magic == _OLD:
             _no("the attestation has no authenticator data: it is of an OpenSSH before 8.4")
-        certificate, rest = _string(rest)
-        signature, rest = _string(rest)
-        wrapped, rest = _string(rest)
-        flags, rest = rest[:4], rest[4:]
-        reserved, rest = _string(rest)
-        if magic != _MAGIC or flags != bytes(4) or reserved or rest:
+        certificate, signature, wrapped, flags, reserved = reader.string(), reader.string(), reader.string(), reader.take(4), reader.string()
+        reader.end()
+        if magic != _MAGIC or flags != bytes(4) or reserved:
             raise ValueError
         signed, rest = _item(wrapped)
         if not isinstance(signed, bytes) or rest:
@@ -132,14 +130,6 @@ def _parts(data: bytes) -> tuple[x509.Certificate, bytes, bytes]:
         return x509.load_der_x509_certificate(certificate), signature, signed
     except (ValueError, IndexError, struct.error, UnsupportedAlgorithm):
         _no("this is no attestation that ssh-keygen wrote")
-
-
-def _string(data: bytes) -> tuple[bytes, bytes]:
-    """An RFC 4251 string and what is behind it."""
-    (size,) = struct.unpack(">I", data[:4])
-    if size > len(data) - 4:
-        raise ValueError("truncated")
-    return data[4 : 4 + size], data[4 + size :]
 
 
 def _item(data: bytes, depth: int = 0) -> tuple[int | bytes | dict[int, object], bytes]:
@@ -218,7 +208,7 @@ def _refuse_other_leaf(leaf: x509.Certificate, aaguid: uuid.UUID) -> None:
 def _root_of(leaf: x509.Certificate, roots: Iterable[x509.Certificate], at: datetime) -> x509.Certificate:
     """The root that a certificate leads to, over those that the installation names."""
     known, here = list(roots), leaf
-    for _ in range(_MOST_ISSUERS):
+    for _ in range(_MOST):
         if not here.not_valid_before_utc <= at <= here.not_valid_after_utc:
             _no("a certificate of the attestation is not valid now")
         if here is not leaf and here.issuer == here.subject:

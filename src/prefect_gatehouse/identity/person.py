@@ -50,15 +50,9 @@ class Person(Value):
     clearance: DataClass = Field(DataClass.PUBLIC, description="Highest class of data that the person may read.")
     service: Service | None = Field(None, description="What it is named for where it is a service; None of a person.")
 
-    def may(self, role: Role | None) -> bool:
-        """Whether it may do what is a role's to do; asked here wherever somebody acts, so that a service decides nowhere.
-
-        Args:
-            role: The role; None for what people do for whom something else than a role of the registry speaks, such as signing policies.
-        """
-        if self.service is not None and role != "requester":
-            return False
-        return role is None or role in self.roles
+    def may(self, role: Role) -> bool:
+        """Whether it may ask or answer; a service answers nothing, and what people sign is judged by ``refuse_service`` and the policy."""
+        return role in self.roles and (self.service is None or role == "requester")
 
 
 def identifier(person: str) -> str:

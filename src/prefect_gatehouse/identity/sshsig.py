@@ -63,22 +63,25 @@ class VerifiedKey:
         return self.fido and not self.user_present
 
 
-class _Reader:
+class Reader:
     """Reads RFC 4251 strings; whatever is short or left over is an error."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
 
     def take(self, size: int) -> bytes:
+        """So many bytes."""
         if size > len(self._data):
             raise ValueError("truncated")
         head, self._data = self._data[:size], self._data[size:]
         return head
 
     def string(self) -> bytes:
+        """A string with its length before it."""
         return self.take(struct.unpack(">I", self.take(4))[0])
 
     def end(self) -> None:
+        """Nothing is left."""
         if self._data:
             raise ValueError("trailing bytes")
 
@@ -145,7 +148,7 @@ def verify(armoured: str, message: bytes, *, namespace: str = NAMESPACE, certifi
         Denied: The signature is malformed, weak, of another namespace or not of this message.
     """
     try:
-        reader = _Reader(_unarmoured(armoured))
+        reader = Reader(_unarmoured(armoured))
         if reader.take(6) != _MAGIC or reader.take(4) != b"\0\0\0\1":
             raise ValueError("not an SSH signature")
         blob, stated, reserved, algorithm = reader.string(), reader.string(), reader.string(), reader.string()
@@ -173,7 +176,7 @@ def is_certificate(blob: bytes) -> bool:
     Raises:
         ValueError: It is no blob.
     """
-    kind = _Reader(blob).string().decode("ascii")
+    kind = Reader(blob).string().decode("ascii")
     return kind.endswith(_CERTIFIED) and kind.removesuffix(_CERTIFIED) in _KEY_STRINGS
 
 
@@ -185,7 +188,7 @@ def certified_key(blob: bytes) -> bytes:
     """
     if not is_certificate(blob):
         raise ValueError("no certificate")
-    reader = _Reader(blob)
+    reader = Reader(blob)
     kind = reader.string().decode("ascii").removesuffix(_CERTIFIED)
     reader.string()
     return _string(kind.encode()) + b"".join(_string(reader.string()) for _ in range(_KEY_STRINGS[kind]))
@@ -228,7 +231,7 @@ def read_public(blob: bytes) -> PublicKey:
     Raises:
         ValueError: The blob is malformed, of an unknown type, or the key is weak.
     """
-    reader = _Reader(blob)
+    reader = Reader(blob)
     key_type = reader.string().decode("ascii")
     key: ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
     if key_type in ("ssh-ed25519", "sk-ssh-ed25519@openssh.com"):
@@ -253,7 +256,7 @@ def read_public(blob: bytes) -> PublicKey:
 
 
 def _check(blob: bytes, signature: bytes, data: bytes) -> VerifiedKey:
-    public, outer = read_public(blob), _Reader(signature)
+    public, outer = read_public(blob), Reader(signature)
     algorithm, raw = outer.string().decode("ascii"), outer.string()
     flags = 0
     if public.application is not None:
@@ -270,7 +273,7 @@ def _check(blob: bytes, signature: bytes, data: bytes) -> VerifiedKey:
     elif isinstance(public.key, ed25519.Ed25519PublicKey):
         public.key.verify(raw, data)
     else:
-        parts = _Reader(raw)
+        parts = Reader(raw)
         r, s = (int.from_bytes(parts.string(), "big") for _ in range(2))
         parts.end()
         public.key.verify(utils.encode_dss_signature(r, s), data, ec.ECDSA(hashes.SHA256()))

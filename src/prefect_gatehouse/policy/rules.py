@@ -19,8 +19,8 @@ class TierRules(Value):
     weakest_method: Method
     unverified_requests: bool
     unverified_class: DataClass = Field(DataClass.PUBLIC, description="Highest class that a request which nobody signed may read.")
-    unverified_alone: DataClass = Field(DataClass.PUBLIC, description="Highest class of such a run for which one approval is enough; above it two.")
-    service_alone: DataClass = Field(DataClass.PUBLIC, description="Highest class of a service's run for which one approval is enough; above it two.")
+    unverified_alone: DataClass = Field(DataClass.PUBLIC, description="Highest class of such a run that needs no approver more than another.")
+    service_alone: DataClass = Field(DataClass.PUBLIC, description="Highest class of a service's run that needs no approver more than a person's.")
     highest_class: DataClass
     backends: tuple[str, ...]
     approval_window_seconds: int = Field(ge=60)

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
 from prefect_gatehouse.canonical import EXACT
 from prefect_gatehouse.errors import Denied, InputError
+from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.manifest.fields import BackendName, DataClass, Duration, Strict
 from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.manifest.treatment import Treatment
-from prefect_gatehouse.policy.rules import TierRules
+from prefect_gatehouse.policy.rules import RunClasses, TierRules
 from prefect_gatehouse.policy.yaml_file import read_rules
 from prefect_gatehouse.vocabulary import CellName, Method, TicketProof, TierName, WorkerKind
 
@@ -88,50 +89,33 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
     if typed:
         advice = "ask for system, or for file where the installation's own file of tickets is enough"
         raise InputError("only the prototype tier takes tickets that nobody checked", where=f"{path}: {typed[0]}.ticket", advice=advice)
-    return {
-        name: TierRules(
-            name=name,
-            approvers=tier.approvers,
-            weakest_method=tier.weakest_method,
-            unverified_requests=tier.unverified_requests,
-            unverified_class=tier.unverified_class,
-            unverified_alone=tier.unverified_alone,
-            service_alone=tier.service_alone,
-            highest_class=tier.highest_class,
-            backends=tier.backends,
-            approval_window_seconds=int(tier.approval_window.total_seconds()),
-            resume_window_seconds=int(tier.resume_window.total_seconds()),
-            synthetic_only=tier.synthetic_only,
-            preflight=tier.preflight,
-            leaving_bits=tier.leaving_bits,
-            rehearsal=tier.rehearsal,
-            provider_limit=tier.provider_limit,
-            worker=tier.worker,
-            cell=tier.cell,
-            fallback=tier.fallback,
-            reuse=tier.reuse,
-            classification=tier.classification,
-            promotion=tier.promotion,
-            promotion_runs=tier.promotion_runs,
-            promotion_fallback_percent=tier.promotion_fallback_percent,
-            simulated_first=tier.simulated_first,
-            reviewed_commit=tier.reviewed_commit,
-            signed_image=tier.signed_image,
-            image_scan_days=tier.image_scan_days,
-            drift=tier.drift,
-            ticket=tier.ticket,
-            wrong_per_person=tier.wrong_per_person,
-            wrong_per_run=tier.wrong_per_run,
-            wrong_window_seconds=int(tier.wrong_window.total_seconds()),
-            request_age_seconds=int(tier.request_age.total_seconds()),
-            approval_age_seconds=int(tier.approval_age.total_seconds()),
-            long_lived_keys=tier.long_lived_keys,
-            attested_keys=tier.attested_keys,
-            proof_life_seconds=int(tier.proof_life.total_seconds()),
-            write_back_approvers=tier.write_back_approvers,
-        )
-        for name, tier in tiers.items()
-    }
+    return {name: _rules(name, tier) for name, tier in tiers.items()}
+
+
+def _rules(name: TierName, tier: _Tier) -> TierRules:
+    """As runs keep them: a time in seconds, under a name that says so."""
+    return TierRules(name=name, **dict(_in_seconds(field, value) for field, value in tier))
+
+
+def _in_seconds(field: str, value: Any) -> tuple[str, Any]:
+    return (f"{field}_seconds", int(value.total_seconds())) if isinstance(value, timedelta) else (field, value)
+
+
+def one_more(tier: TierRules, requester: Requester, classes: RunClasses) -> bool:
+    """Whether somebody more is asked: whoever started a run that nobody signed, or that a service signed, may be among those who answer."""
+    if requester.method == "unverified":
+        return classes.output_class.rank > tier.unverified_alone.rank
+    return requester.service and classes.output_class.rank > tier.service_alone.rank
+
+
+def approvers_needed(tier: TierRules, requester: Requester, classes: RunClasses) -> int:
+    """How many people have to approve."""
+    return tier.approvers + one_more(tier, requester, classes)
+
+
+def releases_needed(tier: TierRules, requester: Requester, classes: RunClasses) -> int:
+    """How many people have to release what comes of it, where any have to."""
+    return tier.write_back_approvers + one_more(tier, requester, classes) if tier.write_back_approvers else 0
 
 
 def refuse_unrehearsed(manifest: Manifest, tier: TierRules) -> None:

@@ -1,18 +1,19 @@
-"""May this person approve this plan? Asked beside what the tier demands of an approval: when an answer is judged, and again before jobs are made."""
+"""May this person approve this plan, or release this outcome? Asked beside what the tier demands of either.
+
+It is asked when an answer is judged, and again before jobs are made or rows written.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import ceil
 
 from prefect_gatehouse.errors import Denied, InputError
 from prefect_gatehouse.identity.person import Person
-from prefect_gatehouse.policy.act_questions import IN_WORDS, question_of, refuse_act
+from prefect_gatehouse.policy.act_questions import question_of, refuse_act
 from prefect_gatehouse.policy.interface import Fact, Policy
 from prefect_gatehouse.run.matter import Matter, plan_of, terms_of
+from prefect_gatehouse.usd import micro
 from prefect_gatehouse.vocabulary import Method
-
-_MICRO = 1_000_000
 
 
 def refuse_approval(policy: Callable[[], Policy], matter: Matter, approver: Person | None, method: Method) -> None:
@@ -42,7 +43,7 @@ def refuse_approval(policy: Callable[[], Policy], matter: Matter, approver: Pers
         "output_class": plan.body.classes.output_class.rank,
         "backends": tuple(each.name for each in backends),
         "devices": tuple(each.name for each in backends if not each.simulator),
-        "cost_microdollars": ceil(plan.body.cost * _MICRO),
+        "cost_microdollars": micro(plan.body.cost),
     }
     asked = question_of("approve", approver, manifest.name, manifest.tenant, manifest.environment, manifest.tier, context)
-    refuse_act(rules, rules.ask(asked), IN_WORDS["approve"], approver.person)
+    refuse_act(rules, rules.ask(asked), terms_of(matter).done, approver.person)

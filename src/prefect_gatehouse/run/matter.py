@@ -43,6 +43,7 @@ class Terms:
         consents: What several of them are called.
         noun: What it is.
         waits: What the run does until then.
+        done: What a yes to it is, in words.
     """
 
     gate: str
@@ -53,6 +54,7 @@ class Terms:
     consents: str
     noun: str
     waits: str
+    done: str
 
 
 _PLAN = Terms(
@@ -64,6 +66,7 @@ _PLAN = Terms(
     consents="approvals",
     noun="plan",
     waits="waits for approval",
+    done="a plan is approved",
 )
 _OUTCOME = Terms(
     gate="await_release",
@@ -74,6 +77,7 @@ _OUTCOME = Terms(
     consents="releases",
     noun="outcome",
     waits="waits for release of its outcome",
+    done="an outcome is released",
 )
 
 

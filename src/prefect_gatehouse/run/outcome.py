@@ -96,7 +96,7 @@ def outcome_of(validated: ValidatedOutcome) -> Outcome:
         endpoint=plan.body.endpoint(output.target.system),
         table=output.target.table,
         mode=output.mode,
-        backends=tuple(sorted({job.backend for each in raw.rounds for job in each.submission.jobs})),
+        backends=raw.backends,
         suite_sha256=validated.report.suite_sha256,
         checks=validated.report.results,
         count_checks=validated.checks,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from math import ceil
 from typing import TYPE_CHECKING
 
 from prefect_gatehouse.errors import Denied, GatehouseError, Unavailable
@@ -21,12 +20,12 @@ from prefect_gatehouse.policy.tiers import effective_class
 from prefect_gatehouse.run.standing import Standing
 from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.tickets.check import TicketCheck
+from prefect_gatehouse.usd import micro, micro_at_most
 from prefect_gatehouse.vocabulary import Action, WorkerKind
 
 if TYPE_CHECKING:
     from prefect_gatehouse.run.started import Started
 
-_MICRO = 1_000_000
 _Context = dict[str, Fact]
 _UNSIGNED = "class-not-signed"
 _CLEARANCE, _SIGN, _UNCHECKED = "class-above-clearance", "unverified-requester", "ticket-not-checked"
@@ -119,8 +118,8 @@ def ask_submit(
         "tier_approvers": admitted.approvers_needed,
         "synthetic": plan.validated.minimised.synthetic,
         "tier_synthetic_only": admitted.tier.synthetic_only,
-        "cost_microdollars": ceil(worst * _MICRO),  # never less than it may cost
-        "envelope_microdollars": int(plan.body.cost * _MICRO),
+        "cost_microdollars": micro(worst),
+        "envelope_microdollars": micro_at_most(plan.body.cost),
         "simulated": standing.simulated,
         **standing_facts(standing),
         **class_facts(classes),

@@ -26,10 +26,9 @@ def needs_with_services(attempt: Attempt, admitted: AdmittedRun) -> tuple[Creden
     Raises:
         Denied: Above the prototype tier an installation that names services names none for one of them, or none that may fetch its block.
     """
-    return tuple(
-        each.model_copy(update={"service": _required(attempt, admitted, each.purpose, each.block)}) if each.block is not None else each
-        for each in needs_of(admitted.manifest)
-    )
+    people, needs = attempt.people, needs_of(admitted.manifest)
+    services = [required_service(people, attempt.history, admitted, each.purpose, each.block) if each.block is not None else "" for each in needs]
+    return tuple(each.model_copy(update={"service": service}) for each, service in zip(needs, services, strict=True))
 
 
 def service_now(attempt: Attempt, admitted: AdmittedRun, purpose: Purpose, block: str) -> str:
@@ -40,7 +39,7 @@ def service_now(attempt: Attempt, admitted: AdmittedRun, purpose: Purpose, block
         PlanChanged: The plan that was approved names another one.
         Quarantined: It is in quarantine.
     """
-    service = _required(attempt, admitted, purpose, block)
+    service = required_service(attempt.people, attempt.history, admitted, purpose, block)
     plan = attempt.chain.read(Plan.gate, Plan)
     if plan is not None:
         planned = next((each.service for each in plan.body.credentials if each.purpose is purpose), "")
@@ -63,10 +62,6 @@ def service_to_end_with(settings: Settings, admitted: AdmittedRun, purpose: Purp
     return _named(People(settings.people_folder()), admitted, purpose, block)
 
 
-def _required(attempt: Attempt, admitted: AdmittedRun, purpose: Purpose, block: str) -> str:
-    return required_service(attempt.people, attempt.history, admitted, purpose, block)
-
-
 def required_service(people: People, history: Ledger, admitted: AdmittedRun, purpose: Purpose, block: str) -> str:
     """The service that the registry names, which the prototype tier goes on without, and so does an installation that never named one.
 
@@ -83,7 +78,7 @@ def required_service(people: People, history: Ledger, admitted: AdmittedRun, pur
     if admitted.tier.name == "prototype":
         return _named(people, admitted, purpose, block)
     everybody, duty, tenant = people.all(), DUTY_OF[purpose], admitted.manifest.tenant
-    if not any(each.service is not None for each in everybody) and not _ever_named(history, admitted.manifest.environment):
+    if not any(each.service is not None and each.service.duties for each in everybody) and not _ever_named(history, admitted.manifest.environment):
         return ""
     if purpose is Purpose.SUBMIT and admitted.manifest.credentials.retrieve is None:
         advice = "name a block whose sign-in reads results and makes no jobs"

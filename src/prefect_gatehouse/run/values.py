@@ -33,6 +33,7 @@ from prefect_gatehouse.manifest.treatment import Treatment, undeclared
 from prefect_gatehouse.policy.classes import features_of, outputs_of
 from prefect_gatehouse.policy.decision import Decision
 from prefect_gatehouse.policy.rules import ClassedColumn, RunClasses, TierRules
+from prefect_gatehouse.policy.tiers import approvers_needed, releases_needed
 from prefect_gatehouse.run.gate_value import GateValue, Reading, Writing
 from prefect_gatehouse.run.planned import (
     BackendSnapshot,
@@ -85,19 +86,12 @@ class AdmittedRun(GateValue):
     @property
     def approvers_needed(self) -> int:
         """How many people have to approve."""
-        return self.tier.approvers + self._one_more
+        return approvers_needed(self.tier, self.requester, self.classes)
 
     @property
     def releases_needed(self) -> int:
-        """How many people have to release what comes of it, where any have to."""
-        return self.tier.write_back_approvers + self._one_more if self.tier.write_back_approvers else 0
-
-    @property
-    def _one_more(self) -> bool:
-        """Whether somebody more is asked: whoever started a run that nobody signed, or that a service signed, may be among those who answer."""
-        if self.requester.method == "unverified":
-            return self.classes.output_class.rank > self.tier.unverified_alone.rank
-        return self.requester.service and self.classes.output_class.rank > self.tier.service_alone.rank
+        """How many people have to release what comes of it."""
+        return releases_needed(self.tier, self.requester, self.classes)
 
     @field_serializer("classes", mode="wrap")
     def _by_name(self, classes: RunClasses, whole: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
@@ -398,6 +392,11 @@ class RawOutcome(GateValue):
     rounds: Annotated[tuple[RoundOutcome, ...], Field(min_length=1)]
     frame: Artifact
     label: Label
+
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """Where results of it came from."""
+        return tuple(sorted({job.backend for each in self.rounds for job in each.submission.jobs}))
 
 
 class FrameColumn(Value):

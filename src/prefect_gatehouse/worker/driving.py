@@ -61,8 +61,10 @@ def drive(configuration: WorkerConfiguration, order: Drive) -> None:
 def _cell_aside(run_id: str) -> Iterator[None]:
     """The cell of a run that was answered imports while Prefect is asked about the run."""
     try:
-        with suppress(GatehouseError), open_ledger(load_settings()) as ledger:  # whoever drives the run says what is wrong with either
-            start_aside(load_settings(), ledger, run_id)
+        with suppress(Exception):  # it saves time and nothing else: whoever drives the run says what is wrong
+            settings = load_settings()
+            with open_ledger(settings) as ledger:
+                start_aside(settings, ledger, run_id)
         yield
     finally:
         drop_aside()
