@@ -1,4 +1,4 @@
-"""Signed acts that give something until another one ends them (exceptions, promotions, classifications): which of them count, and why not.
+"""Signed acts that give something until another one ends them (exceptions, promotions, reviews, classifications): which of them count, and why not.
 
 One counts where its event is the act's own, somebody whose it is to sign has signed it and is neither revoked since nor in quarantine, and no act has
 ended it. An ending counts whatever is wrong with it. What does not count is as if it were not there.
