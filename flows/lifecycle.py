@@ -34,7 +34,7 @@ from prefect_gatehouse.run.values import AdmittedRun, ApprovedPlan
 from prefect_gatehouse.settings import load_settings
 from prefect_gatehouse.tasks.gate import sanitised
 from prefect_gatehouse.tasks.progress import progress_of
-from prefect_gatehouse.tasks.tagging import tag_flow_run
+from prefect_gatehouse.tasks.tagging import tag_with_jobs
 from prefect_gatehouse.vocabulary import Ending
 from prefect_gatehouse.workload.hashing import require_fixed_hashing
 from prefect_gatehouse.workload.silence import withhold_ignored_errors
@@ -134,8 +134,7 @@ def _drive(attempt: Attempt, pipeline: Callable[[Attempt], object]) -> State[Non
 def _end(attempt: Attempt, ending: Ending, message: str) -> State[None]:
     try:
         end(attempt, ending, message)
-        admitted = attempt.chain.read(AdmittedRun.gate, AdmittedRun)
-        tag_flow_run(attempt, (admitted,))
+        tag_with_jobs(attempt)
     except Superseded as error:
         return Failed(name="Superseded", message=str(error))
     except GatehouseError as error:
@@ -145,6 +144,8 @@ def _end(attempt: Attempt, ending: Ending, message: str) -> State[None]:
 
 def _resumable(attempt: Attempt, error: GatehouseError) -> State[None]:
     _interrupted(attempt, "failed", str(error))
+    with suppress(Exception):  # neither a ledger nor a server that is gone keeps the state from saying what happened
+        tag_with_jobs(attempt)
     return _to_resume(attempt.run_id, error)
 
 

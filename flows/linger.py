@@ -19,7 +19,7 @@ from httpx import HTTPError
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
-from prefect.context import FlowRunContext
+from prefect.context import FlowRunContext, SyncClientContext
 from prefect.exceptions import Abort, ObjectNotFound, Pause, TerminationSignal
 from prefect.flow_engine import run_flow
 from prefect.settings import get_current_settings, temporary_settings
@@ -74,13 +74,15 @@ def go_on_here() -> None:
         if taken is None:
             return
         look_again()
-        Context().run(_drive, flow, taken)
+        Context().run(_drive, flow, taken, SyncClientContext.get())
     finally:
         drop_aside()
     raise Abort("the run went on in this process")
 
 
-def _drive(flow: Flow[..., Any], taken: FlowRun) -> None:
+def _drive(flow: Flow[..., Any], taken: FlowRun, client: SyncClientContext | None) -> None:
+    if client is not None:
+        SyncClientContext.__var__.set(client)  # the engine's own, with its connections; a new one would read every certificate there is once more
     with _no_second_heartbeat():
         run_flow(flow, flow_run=taken, return_type="state")
 

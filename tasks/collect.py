@@ -35,7 +35,6 @@ def collect(attempt: Attempt, submission: Submission, fetch: Fetch) -> RoundOutc
         JobFailed: The backend reports a job as failed.
         Unavailable: The provider does not answer.
     """
-    tag_flow_run(attempt, (submission,))
     queue = run = 0.0
     calibrations: list[str] = []
     report = attempt.progress(f"round {submission.round + 1}: circuits executed")
@@ -43,7 +42,7 @@ def collect(attempt: Attempt, submission: Submission, fetch: Fetch) -> RoundOutc
     open_entries = {entry.key: entry for entry in journal.entries(attempt, submission.round) if entry.state == "submitted"}
     admitted = _admitted(attempt)
     backends = {name: attempt.backend(name) for name in {job.backend for job in submission.jobs if job.key in open_entries}}
-    patience = _Patience(attempt, time.monotonic() + admitted.manifest.execution.queue_wait.total_seconds())
+    patience = _Patience(attempt, submission, time.monotonic() + admitted.manifest.execution.queue_wait.total_seconds())
     purpose = Purpose.SUBMIT if admitted.manifest.credentials.retrieve is None else Purpose.RETRIEVE
     with fetch(attempt, admitted, purpose) as lease:
         for job in submission.jobs:
@@ -75,8 +74,9 @@ def collect(attempt: Attempt, submission: Submission, fetch: Fetch) -> RoundOutc
 class _Patience:
     """How long this process waits for the jobs of a round, all in all."""
 
-    def __init__(self, attempt: Attempt, until: float) -> None:
-        self._attempt, self._until = attempt, until
+    def __init__(self, attempt: Attempt, submission: Submission, until: float) -> None:
+        self._attempt, self._submission, self._until = attempt, submission, until
+        self._waited = False
         self._look = time.monotonic() + _LOOK_SECONDS
 
     def until_ready(self, backend: Backend, job: Job, lease: CredentialLease, left: int) -> None:
@@ -96,6 +96,9 @@ class _Patience:
         """
         queue = Queue(job)
         while not (status := backend.status(job.handle, lease)).ended:
+            if not self._waited:  # now somebody may look where the run is; as the process leaves, the tags are set anyway
+                self._waited = True
+                tag_flow_run(self._attempt, (self._submission,))
             queue.tell(status)
             if time.monotonic() >= self._until:
                 place = f", {status.position} before it" if status.position is not None else ""

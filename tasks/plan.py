@@ -77,19 +77,19 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
             start_ahead(attempt, minimised.admitted, cell)
             get_ready()
         step = rounds.advance(None)
-    if isinstance(step, Finished):
-        raise UnusableAnswer("the workload returned without a round of circuits", where="workload", advice="yield at least one list of circuits")
-    batch = on_grid(step, manifest.execution.angle_step)
-    leaving = leaving_of(minimised, batch)
-    envelope = manifest.execution.envelope
-    summary = summarise(batch, manifest.execution.shots)
-    with fetch(attempt, minimised.admitted, Purpose.SUBMIT) as lease:
-        facts = {name: attempt.backend(name).facts(lease) for name in manifest.execution.backends}
-        backends = tuple(_snapshot(attempt, name, each, batch, summary, minimised, lease) for name, each in facts.items())
-    output_suite = attempt.parts.output_suite(minimised.admitted)
-    require_present(output_suite, (manifest.output.key, *manifest.output.names), "output.suite")
-    with LaterRounds(attempt, minimised, facts, batch, leaving, fetch) as later:
-        rehearsal = rehearse(attempt, minimised, summary, cell=cell, suite=output_suite, target=table, later=later)
+        if isinstance(step, Finished):
+            raise UnusableAnswer("the workload returned without a round of circuits", where="workload", advice="yield at least one list of circuits")
+        batch = on_grid(step, manifest.execution.angle_step)
+        leaving = leaving_of(minimised, batch)
+        envelope = manifest.execution.envelope
+        summary = summarise(batch, manifest.execution.shots)
+        with fetch(attempt, minimised.admitted, Purpose.SUBMIT) as lease:
+            facts = {name: attempt.backend(name).facts(lease) for name in manifest.execution.backends}
+            backends = tuple(_snapshot(attempt, name, each, batch, summary, minimised, lease) for name, each in facts.items())
+        output_suite = attempt.parts.output_suite(minimised.admitted)
+        require_present(output_suite, (manifest.output.key, *manifest.output.names), "output.suite")
+        with LaterRounds(attempt, minimised, facts, batch, leaving, fetch) as later:
+            rehearsal = rehearse(attempt, minimised, rounds, batch, summary, cell=cell, suite=output_suite, target=table, later=later)
     present = present_digests(attempt.settings, minimised.admitted, attempt.policy.digest)
     body = PlanBody(
         run_id=attempt.run_id,

@@ -14,7 +14,7 @@ EVERY_SECONDS = 1.0
 
 
 def progress_of(what: str) -> Progress:
-    """A reporter that moves a progress artifact; outside a task run it does nothing.
+    """A reporter that moves a progress artifact; outside a task run it does nothing, nor for what takes no longer than a look.
 
     Args:
         what: A few words for the artifact's description; no data.
@@ -22,12 +22,12 @@ def progress_of(what: str) -> Progress:
     if TaskRunContext.get() is None:
         return lambda done, total: None
     artifact = None
-    last = 0.0
+    last = time.monotonic()
 
     def report(done: int, total: int) -> None:
         nonlocal artifact, last
         now = time.monotonic()
-        if done < total and now - last < EVERY_SECONDS:
+        if (done < total or artifact is None) and now - last < EVERY_SECONDS:
             return
         last = now
         percent = 100.0 * done / total if total else 100.0

@@ -10,8 +10,9 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound
 
 from prefect_gatehouse.evidence.tags import tags_of
+from prefect_gatehouse.run import journal
 from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.run.values import AdmittedRun, run_name
+from prefect_gatehouse.run.values import AdmittedRun, Job, run_name
 
 
 def tag_flow_run(attempt: Attempt, values: Iterable[object]) -> None:
@@ -27,3 +28,9 @@ def tag_flow_run(attempt: Attempt, values: Iterable[object]) -> None:
             admitted = attempt.chain.read(AdmittedRun.gate, AdmittedRun)
             name = run_name(admitted.manifest) if admitted is not None else present.name
             client.update_flow_run(context.flow_run.id, name=name, tags=sorted(wanted))
+
+
+def tag_with_jobs(attempt: Attempt) -> None:
+    """Adds what the run is about and every job that it has, as this process leaves it."""
+    jobs = tuple(Job(key=entry.key, backend=entry.backend, handle=entry.handle or "", circuits=entry.circuits) for entry in journal.entries(attempt))
+    tag_flow_run(attempt, (attempt.chain.read(AdmittedRun.gate, AdmittedRun), jobs))

@@ -182,7 +182,9 @@ def main() -> None:
 
     import prefect_gatehouse.flows.governed_pipeline  # noqa: F401
     from prefect_gatehouse.validation import gx_import  # noqa: F401
+    from prefect_gatehouse.value import build_models
 
+    build_models()
     look()
     sys.stdout.write("ready\n")
     sys.stdout.flush()

@@ -77,4 +77,4 @@ class DataClass(StrEnum):
 class Strict(BaseModel):
     """Base of every part: frozen, no unknown key, no input echoed in an error, no number that JSON can't write."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False, defer_build=True)

@@ -87,10 +87,10 @@ def _look(folders: tuple[Path, ...], cache: Path) -> Installed:
     parts: dict[str, Json] = {}
     settled: dict[str, list[str]] = {}
     versions: list[str] = []
-    for name, files in _parts(folders, versions):
+    for name, folder, files in _parts(folders, versions):
         state, newest = _state(files)
         before = kept.get(name)
-        parts[name] = before[1] if before is not None and before[0] == state else _content(files)
+        parts[name] = before[1] if before is not None and before[0] == state else _content(folder, files)
         if newest < now - _SETTLED_NS:
             settled[name] = [state, str(parts[name])]
     if settled != kept:
@@ -108,11 +108,11 @@ def _kept(cache: Path) -> dict[str, list[str]]:
         return {}
 
 
-_Files = list[tuple[str, str, os.stat_result]]
+_Files = list[tuple[str, os.stat_result]]
 
 
-def _parts(folders: tuple[Path, ...], versions: list[str]) -> Iterator[tuple[str, _Files]]:
-    """Each part's name and its files: their paths in it, absolute paths and states."""
+def _parts(folders: tuple[Path, ...], versions: list[str]) -> Iterator[tuple[str, str, _Files]]:
+    """Each part's name, the folder it lies in, and its files: their paths there and their states, in order."""
     for place, folder in enumerate(folders):
         loose: _Files = []
         for entry in sorted(os.scandir(folder), key=lambda each: each.name):
@@ -121,46 +121,47 @@ def _parts(folders: tuple[Path, ...], versions: list[str]) -> Iterator[tuple[str
                 versions.append(f"{name}=={version}")
             elif entry.is_dir():
                 if entry.name != "__pycache__":
-                    yield f"{place}/{entry.name}", list(_modules(entry.path, ""))
+                    yield f"{place}/{entry.name}", entry.path, _modules([entry.path])
             elif entry.name.endswith(_MODULES):
-                loose.append((entry.name, entry.path, entry.stat()))
-        yield f"{place}/", loose
+                loose.append((entry.name, entry.stat()))
+        yield f"{place}/", str(folder), loose
     if not any(_OWN.is_relative_to(folder) for folder in folders):
-        own = list(_modules(str(_OWN), ""))
-        for name in _LINKED:
-            own += _modules(str(_OWN / name), f"{name}/")
-        yield "prefect_gatehouse", own
+        yield "prefect_gatehouse", str(_OWN), _modules([str(_OWN), *(f"{_OWN}/{name}" for name in _LINKED)])
 
 
-def _modules(folder: str, prefix: str) -> Iterator[tuple[str, str, os.stat_result]]:
-    """The files below a folder that Python could import, in order; linked folders are not followed."""
-    inner: list[tuple[str, str]] = []
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda each: each.name):
-            name = entry.name
-            if name.endswith(_MODULES) or ".so." in name:
-                yield prefix + name, entry.path, entry.stat()
-            elif name != "__pycache__" and entry.is_dir(follow_symlinks=False):
-                inner.append((entry.path, f"{prefix}{name}/"))
-    for path, below in inner:
-        yield from _modules(path, below)
+def _modules(roots: list[str]) -> _Files:
+    """The files below a folder that Python could import, in order; linked folders are not followed, but where they are roots themselves."""
+    found: _Files = []
+    begin, pending = len(roots[0]) + 1, list(roots)
+    while pending:
+        folder = pending.pop()
+        within = f"{folder}/"[begin:]
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = entry.name
+                if name.endswith(_MODULES) or ".so." in name:
+                    found.append((within + name, entry.stat()))
+                elif name != "__pycache__" and entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+    found.sort()
+    return found
 
 
 def _state(files: _Files) -> tuple[str, int]:
     """A digest of the files' states, and when the newest was changed: nobody but root sets the time of that (``ctime``)."""
     seen, newest = hashlib.sha256(), 0
-    for name, _, is_ in files:
-        state = (is_.st_dev, is_.st_ino, is_.st_size, is_.st_mtime_ns, is_.st_ctime_ns)
-        seen.update(b"%b\0%d %d %d %d %d\n" % (name.encode(errors="surrogateescape"), *state))
-        newest = max(newest, is_.st_ctime_ns)
+    for name, is_ in files:
+        changed = is_.st_ctime_ns  # also where only the time of the content was set
+        seen.update(b"%b\0%d %d %d %d\n" % (name.encode(errors="surrogateescape"), is_.st_dev, is_.st_ino, is_.st_size, changed))
+        newest = max(newest, changed)
     return seen.hexdigest(), newest
 
 
-def _content(files: _Files) -> str:
+def _content(folder: str, files: _Files) -> str:
     """SHA-256 over the files' names and contents."""
     content = hashlib.sha256()
-    for name, path, _ in files:
-        with Path(path).open("rb") as stream:
+    for name, _ in files:
+        with Path(folder, name).open("rb") as stream:
             one = hashlib.file_digest(stream, "sha256")
         content.update(canonical([name.encode(errors="replace").decode(), one.hexdigest()]))
     return content.hexdigest()

@@ -3,6 +3,9 @@
 Whatever would be found out after a paid job, and does not depend on what the job gives, is found here: a first round that is not the same twice,
 an exception in a later round, more rounds than the envelope has, a frame that is not what the manifest declares. What may be otherwise with
 other counts is no fault: it is told in the plan as a doubt, and the gates behind the jobs decide.
+
+The workload that gave the plan its first round goes on from there; a second start, whose cell comes to stand meanwhile, is only asked for its first
+round.
 """
 
 from __future__ import annotations
@@ -61,6 +64,7 @@ class Stage:
     Attributes:
         start: Starts the workload anew.
         first: Its first round, as it was planned.
+        batch: The circuits of that round.
         rounds: The most that the envelope has.
         accept: Looks at every later round.
         report: Told of every round.
@@ -70,6 +74,7 @@ class Stage:
 
     start: Callable[[], AbstractContextManager[Runner]]
     first: CircuitsSummary
+    batch: CircuitBatch
     rounds: int
     accept: Accept
     report: Progress
@@ -95,6 +100,8 @@ class Course:
 def rehearse(
     attempt: Attempt,
     minimised: MinimisedData,
+    rounds: Runner,
+    batch: CircuitBatch,
     first: CircuitsSummary,
     *,
     cell: CellName,
@@ -107,7 +114,9 @@ def rehearse(
     Args:
         attempt: The attempt.
         minimised: What the workload is given.
-        first: Its first round, as the plan has it.
+        rounds: The workload, after its first round; it is ended.
+        batch: That round.
+        first: The same, as the plan has it.
         cell: Where it runs.
         suite: Of the output.
         target: The table that the rows go to, None where nobody has seen it.
@@ -125,7 +134,6 @@ def rehearse(
     if manifest.execution.rehearsal == "skip":
         return Rehearsal(because="the manifest says execution.rehearsal: skip")
     begun = time.monotonic()
-    rounds = manifest.execution.envelope.rounds
     shots = min(SHOTS, manifest.execution.shots)
 
     times = itertools.count(1)
@@ -133,8 +141,9 @@ def rehearse(
     def start() -> AbstractContextManager[Runner]:
         return driven(attempt, minimised, cell, "rehearsal", next(times))
 
-    stage = Stage(start, first, rounds, later, attempt.progress("rehearsal: rounds"), begun + SECONDS, manifest.execution.angle_step)
-    course, counts, doubts = to_the_end(stage, shots)
+    most, report = manifest.execution.envelope.rounds, attempt.progress("rehearsal: rounds")
+    stage = Stage(start, first, batch, most, later, report, begun + SECONDS, manifest.execution.angle_step)
+    course, counts, doubts = to_the_end(stage, rounds, shots)
     doubts += later.doubts()
     if course.table is not None:
         doubts += _accepted(attempt, minimised, course.table, suite, target)
@@ -151,7 +160,7 @@ def rehearse(
     )
 
 
-def to_the_end(stage: Stage, shots: int) -> tuple[Course, StandIn, list[str]]:
+def to_the_end(stage: Stage, rounds: Runner, shots: int) -> tuple[Course, StandIn, list[str]]:
     """The way that the workload takes, its counts, and what is open after it.
 
     A workload may ask for rounds until its counts please it, so that too many are a fault only where they are asked for with simulated and
@@ -161,7 +170,12 @@ def to_the_end(stage: Stage, shots: int) -> tuple[Course, StandIn, list[str]]:
         WorkloadFailed: As ``rehearse``.
     """
     counts = StandIn(shots)
-    course = one_way(stage, counts)
+    try:
+        course = _onward(stage, rounds, counts)
+    except GatehouseError:
+        _start_again(stage, rounds)  # what is another workload each time has its faults from there
+        raise
+    _start_again(stage, rounds)
     if course.stopped == "time":
         return course, counts, [f"how it ends: after {SECONDS:.0f} s no further round was rehearsed"]
     if course.stopped != "rounds":
@@ -172,7 +186,9 @@ def to_the_end(stage: Stage, shots: int) -> tuple[Course, StandIn, list[str]]:
         return course, counts, [doubt]
     other = StandIn(shots, simulate=False)
     try:
-        again = one_way(replace(stage, accept=lambda batch: None), other)
+        with stage.start() as anew:
+            _refuse_another(stage, anew)
+            again = _onward(replace(stage, accept=lambda batch: None), anew, other)
     except WorkloadFailed:  # with counts that no circuit of it gives
         return course, counts, [doubt]
     if again.stopped == "rounds":
@@ -184,33 +200,47 @@ def to_the_end(stage: Stage, shots: int) -> tuple[Course, StandIn, list[str]]:
     return (again, other, [doubt]) if again.table is not None else (course, counts, [doubt])
 
 
-def one_way(stage: Stage, counts: StandIn) -> Course:
-    """Starts the workload and gives it counts until it returns, or is stopped.
+def _start_again(stage: Stage, before: Runner) -> None:
+    """Starts the workload a second time, after the first one has ended, as far as its first round.
 
     Raises:
-        WorkloadFailed: It is not deterministic, or raised.
+        WorkloadFailed: It is another one.
+    """
+    before.close()
+    with stage.start() as anew:
+        _refuse_another(stage, anew)
+
+
+def _refuse_another(stage: Stage, anew: Runner) -> None:
+    step = _on_grid(anew.advance(None), stage)
+    if isinstance(step, Finished) or summarise(step, 1).digest != stage.first.digest:
+        raise WorkloadFailed("the first round is another one when the workload is started again", where="workload", advice=_DETERMINISTIC)
+
+
+def _onward(stage: Stage, rounds: Runner, counts: StandIn) -> Course:
+    """Gives a workload that stands at its first round counts until it returns, or is stopped.
+
+    Raises:
+        WorkloadFailed: It raised.
         GatehouseError: A later round could not be submitted.
     """
-    with stage.start() as rounds:
-        step = _on_grid(rounds.advance(None), stage)
-        if isinstance(step, Finished) or summarise(step, 1).digest != stage.first.digest:
-            raise WorkloadFailed("the first round is another one when the workload is started again", where="workload", advice=_DETERMINISTIC)
-        given = 0
-        while not isinstance(step, Finished):
-            if given == stage.rounds:
-                return Course(given, stopped="rounds")
-            if time.monotonic() > stage.until:
-                return Course(given, stopped="time")
-            answer = counts(step)
-            given += 1
-            try:
-                step = _on_grid(rounds.advance(answer), stage)
-                if not isinstance(step, Finished) and given < stage.rounds:
-                    stage.accept(step)
-            except GatehouseError as error:
-                raise _after(error, given, counts.uniform) from None
-            if not isinstance(step, Finished):
-                stage.report(given, stage.rounds)
+    step: CircuitBatch | Finished = stage.batch
+    given = 0
+    while not isinstance(step, Finished):
+        if given == stage.rounds:
+            return Course(given, stopped="rounds")
+        if time.monotonic() > stage.until:
+            return Course(given, stopped="time")
+        answer = counts(step)
+        given += 1
+        try:
+            step = _on_grid(rounds.advance(answer), stage)
+            if not isinstance(step, Finished) and given < stage.rounds:
+                stage.accept(step)
+        except GatehouseError as error:
+            raise _after(error, given, counts.uniform) from None
+        if not isinstance(step, Finished):
+            stage.report(given, stage.rounds)
     if given > 1:  # of a single round nobody watches the progress
         stage.report(stage.rounds, stage.rounds)
     return Course(given, step.table)

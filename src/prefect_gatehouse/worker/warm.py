@@ -20,6 +20,7 @@ import time
 from contextlib import suppress
 from typing import NoReturn
 
+from prefect_gatehouse.value import build_models
 from prefect_gatehouse.worker.configuration import WorkerConfiguration
 from prefect_gatehouse.worker.protocol import ORDER, Answer, Drive, NoteCrash, Setup, Stop
 
@@ -201,6 +202,7 @@ def main() -> None:
     channel = socket.socket(fileno=int(sys.argv[1]))
     os.set_inheritable(channel.fileno(), False)
     _import_everything()
+    build_models()
     warm = Warm(channel)
     gc.collect()
     gc.freeze()  # a child that collects does not copy what it inherited
