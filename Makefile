@@ -18,7 +18,8 @@ help:
 	@echo "make wheel  build the wheel and try it in an empty environment"
 	@echo "make clean  remove what was built"
 
-# The lock is synced with hashes checked; the project itself is linked, without its dependencies.
+# The lock is synced with hashes checked; the project itself is linked, without its dependencies. Its modules are compiled as an installer compiles
+# a wheel's: where PYTHONDONTWRITEBYTECODE is set every process would do it anew. compileall follows no links.
 $(READY): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "python3 is older than 3.11; name another with PYTHON="; exit 1; }
@@ -26,6 +27,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
 	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip sync -q --require-hashes --compile-bytecode requirements.lock
 	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install -q --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q src tasks flows blocks
 	@touch $@
 
 demo: $(READY)
