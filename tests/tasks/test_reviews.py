@@ -35,6 +35,7 @@ from prefect_gatehouse.operate import review as control
 from prefect_gatehouse.operate.runs import signed_for
 from prefect_gatehouse.run.plan_view import sections
 from prefect_gatehouse.run.reviewed import content_beside
+from prefect_gatehouse.run.standing import standing_of
 from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.tasks.admit import admit
@@ -146,6 +147,30 @@ def test_from_a_commit_to_a_run(house: House, monkeypatch: pytest.MonkeyPatch) -
     assert len(house.ledger.facts(JobSubmitted)) == before
     assert "withdrawn" in house.why_not() and command("reviews", "list") == []
     assert list(problems(house.ledger)) == []
+
+
+def test_a_later_review_carries_no_run_that_was_planned_before(house: House) -> None:
+    """Whoever approved the plan did not know of it, and its reviewer may be among them: the run stands on the review that its plan names."""
+    first = house.review()
+    house.desk.attempt = house.desk.next_attempt()
+    request = signed_for(house.as_("ann"), house.desk.manifest)
+    plan: Plan = up_to_the_plan(house.desk.attempt, str(house.desk.manifest), request)
+    approved = house.desk.approve(plan)
+    circuits, summary = house.desk.first_round(plan)
+    house.review("uma")
+    submit.in_round(0, house.desk.attempt, approved, circuits, summary, 0, Fetching())  # the one that it names still counts
+    control.withdraw(house.as_("rev"), house.ledger, str(first), "A line was overlooked")
+    before = len(house.ledger.facts(JobSubmitted))
+    with pytest.raises(Denied, match=rf"review {first} .* does not count: withdrawn \[{RULE}\]"):
+        submit.in_round(1, house.desk.attempt, approved, circuits, summary, 0, Fetching())
+    assert len(house.ledger.facts(JobSubmitted)) == before
+    assert standing_of(house.desk.settings, house.ledger, without(plan)).unreviewed == "the plan names no review of a commit"
+    assert house.why_not() == ""  # a new run stands on Uma's
+
+
+def without(plan: Plan) -> Plan:
+    """The same where nobody had reviewed anything yet."""
+    return plan.model_copy(update={"body": plan.body.model_copy(update={"review": None})})
 
 
 def test_the_repository_may_go_on(house: House) -> None:

@@ -219,16 +219,25 @@ class Reviewed:
     missing: str
 
 
-def review_of(settings: Settings, history: Ledger, manifest: Manifest, content: Content, requester: Requester) -> Reviewed:
+def review_of(settings: Settings, history: Ledger, manifest: Manifest, content: Content, requester: Requester, named: str | None = None) -> Reviewed:
     """The newest review that counts for a run, its commit read again.
+
+    Args:
+        settings: The installation.
+        history: The ledger.
+        manifest: What would be run.
+        content: Its files.
+        requester: Asks.
+        named: The review that the run's plan names, empty where it names none: no other counts. None where there is no plan.
 
     Raises:
         Tampered: The registry can't be read.
     """
     people = People(settings.people_folder())
     found = reviews(history.facts(ReviewAct), signing(settings, history), holding(settings, history))
-    why = "nobody has reviewed a commit of it"
+    why = "the plan names no review of a commit" if named == "" else "nobody has reviewed a commit of it"
     mine = [each for each in reversed(found) if each.is_about(manifest.tenant, manifest.name, settings.environment)]
+    mine = [each for each in mine if named in {None, each.event.fact.review}]
     for place, each in enumerate(mine):
         fact = each.event.fact
         said = each.why_not(content.digest, requester.signed_by)
