@@ -45,10 +45,10 @@ from prefect_gatehouse.run import approvals
 from prefect_gatehouse.run.answer import Answer
 from prefect_gatehouse.run.approvals import ask, barred, judge, last_asked, standing
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.content import Content
 from prefect_gatehouse.run.matter import closes_at
 from prefect_gatehouse.run.plan_view import sections
 from prefect_gatehouse.run.planned import PlannedClasses, PlannedPromotion, PlannedReview
-from prefect_gatehouse.run.reviewed import Content
 from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.run.vouching import vouching_for
 from prefect_gatehouse.secrets.lease import SecretText

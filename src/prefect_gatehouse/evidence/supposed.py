@@ -27,10 +27,10 @@ from prefect_gatehouse.policy.interface import Fact
 from prefect_gatehouse.policy.tiers import effective_class, load_tiers
 from prefect_gatehouse.providers.registry import block_of
 from prefect_gatehouse.run.chain import Chain
+from prefect_gatehouse.run.content import Content
 from prefect_gatehouse.run.excepted import excepting
 from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.policy_questions import DeniedByPolicy, TicketUnchecked, ask_about, class_facts, secret_facts, standing_facts, system_facts
-from prefect_gatehouse.run.reviewed import Content
 from prefect_gatehouse.run.standing import Standing, named_by, standing_to_ask
 from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.settings import Settings

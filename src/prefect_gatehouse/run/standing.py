@@ -20,11 +20,12 @@ from prefect_gatehouse.policy.promotions import promotions
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.classified import unsigned_columns
+from prefect_gatehouse.run.content import Content, content_planned
 from prefect_gatehouse.run.holding import holding, signing
 from prefect_gatehouse.run.image import unsigned_image
 from prefect_gatehouse.run.open_jobs import left
 from prefect_gatehouse.run.planned import PlannedPromotion
-from prefect_gatehouse.run.reviewed import Content, content_planned, review_of
+from prefect_gatehouse.run.reviewed import review_of
 from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import TierName
@@ -180,7 +181,7 @@ def standing_of(settings: Settings, history: Ledger, plan: Plan) -> Standing:
     admitted, tier, workload = plan.admitted, plan.body.tier, plan.body.workload_digest
 
     def content() -> Content:
-        return content_planned(settings, plan)
+        return content_planned(settings, admitted, plan.body)
 
     now = standing_to_ask(settings, history, admitted.manifest, tier, Path(admitted.folder), workload, content, admitted.requester, named_by(plan))
     simulated = tier.simulated_first == "optional" or all(each.simulator for each in plan.body.backends)
