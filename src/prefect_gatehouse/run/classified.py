@@ -13,7 +13,7 @@ from prefect_gatehouse.manifest.data import S3Objects, SqlQuery
 from prefect_gatehouse.manifest.endpoints import declared_endpoint
 from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.policy.classifications import Signed, classifications, lower_than_signed, that_counts
-from prefect_gatehouse.run.holding import holding, signing
+from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.planned import PlannedClasses
 from prefect_gatehouse.run.values import AdmittedRun
 from prefect_gatehouse.settings import Settings
@@ -66,5 +66,5 @@ def _counting(settings: Settings, history: Ledger, manifest: Manifest, folder: P
     acts = history.facts(ClassesAct)
     if not acts:
         return None
-    found = classifications(acts, signing(settings, history), holding(settings, history))
+    found = classifications(acts, holding(settings, history))
     return that_counts(found, manifest.tenant, source_of(manifest, folder)[0], settings.environment, requester.signed_by)

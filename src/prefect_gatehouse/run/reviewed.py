@@ -19,7 +19,7 @@ from prefect_gatehouse.manifest.load import SIZE_LIMIT, digest_of
 from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.policy.reviews import SKEW, reviews
 from prefect_gatehouse.run.content import Content
-from prefect_gatehouse.run.holding import holding, signing
+from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.planned import PlannedReview
 from prefect_gatehouse.run.values import AdmittedRun
 from prefect_gatehouse.settings import Settings
@@ -191,7 +191,7 @@ def review_of(settings: Settings, history: Ledger, manifest: Manifest, content: 
         Tampered: The registry can't be read.
     """
     people = People(settings.people_folder())
-    found = reviews(history.facts(ReviewAct), signing(settings, history), holding(settings, history))
+    found = reviews(history.facts(ReviewAct), holding(settings, history))
     why = "nobody has reviewed a commit of it"
     mine = [each for each in reversed(found) if each.is_about(manifest.tenant, manifest.name, settings.environment)]
     if named:

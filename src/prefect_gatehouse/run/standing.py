@@ -21,7 +21,7 @@ from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.classified import unsigned_columns
 from prefect_gatehouse.run.content import Content, content_planned
-from prefect_gatehouse.run.holding import holding, signing
+from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.image import unsigned_image
 from prefect_gatehouse.run.open_jobs import left
 from prefect_gatehouse.run.planned import PlannedPromotion
@@ -111,7 +111,7 @@ def promotion_of(
     if not acts:
         return None
     scope = (manifest.tenant, manifest.name, workload, manifest.tier, settings.environment, requester.signed_by)
-    found = promotions(acts, signing(settings, history), holding(settings, history))
+    found = promotions(acts, holding(settings, history))
     mine = (each.event for each in reversed(found) if named in {None, each.event.fact.promotion} and each.covers(*scope))
     return next((event for event in mine if _rests(history, event.fact, tier)), None)
 
