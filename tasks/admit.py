@@ -24,11 +24,11 @@ from prefect_gatehouse.policy.tiers import (
 from prefect_gatehouse.run.apart import workload_beside
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.bundle import refuse_unlisted, require_signed
+from prefect_gatehouse.run.content import Content, content_beside
 from prefect_gatehouse.run.policy_questions import ask_request
 from prefect_gatehouse.run.preflight import refuse_unlooked
 from prefect_gatehouse.run.quarantined import quarantines, refuse_quarantined
 from prefect_gatehouse.run.registry import require_as_recorded
-from prefect_gatehouse.run.reviewed import Content, content_beside
 from prefect_gatehouse.run.services import refuse_foreign_service, refuse_service_as_owner
 from prefect_gatehouse.run.standing import standing_to_ask
 from prefect_gatehouse.run.ticketing import check_ticket

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from prefect_gatehouse.run.approvals import require_approved
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.quarantined import refuse_quarantined_run
 from prefect_gatehouse.run.values import ApprovedPlan, Plan
 from prefect_gatehouse.tasks.asking import wait_until_decided
@@ -24,7 +25,7 @@ def await_approval(attempt: Attempt, plan: Plan) -> ApprovedPlan:
     refuse_quarantined_run(attempt)
     return ApprovedPlan(
         plan=plan,
-        approvals=require_approved(attempt.ledger, plan, attempt.people, attempt.approving_policy),
+        approvals=require_approved(attempt.ledger, plan, attempt.people, attempt.approving_policy, holding(attempt.settings, attempt.ledger)),
         decided_at=datetime.now(UTC),
     )
 

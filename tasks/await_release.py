@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prefect_gatehouse.run.approvals import require_approved
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.outcome import outcome_of
 from prefect_gatehouse.run.quarantined import refuse_quarantined_run
 from prefect_gatehouse.run.values import ReleasedOutcome, ValidatedOutcome
@@ -29,7 +30,7 @@ def await_release(attempt: Attempt, validated: ValidatedOutcome) -> ReleasedOutc
     outcome = outcome_of(validated)
     attempt.parts.refuse_changes(outcome.plan)
     refuse_quarantined_run(attempt, *outcome.body.backends)
-    releases = require_approved(attempt.ledger, outcome, attempt.people, attempt.approving_policy)
+    releases = require_approved(attempt.ledger, outcome, attempt.people, attempt.approving_policy, holding(attempt.settings, attempt.ledger))
     return ReleasedOutcome(outcome=validated, outcome_digest=outcome.digest, releases=releases)
 
 

@@ -16,6 +16,7 @@ from prefect_gatehouse.run.boundary import guard_payload
 from prefect_gatehouse.run.bundle import as_planned
 from prefect_gatehouse.run.cells import cell_of, driven, start_ahead
 from prefect_gatehouse.run.classified import planned_classes
+from prefect_gatehouse.run.content import content_planned
 from prefect_gatehouse.run.credentials import Fetch
 from prefect_gatehouse.run.drift import refuse_drift
 from prefect_gatehouse.run.excepted import exceptions_of
@@ -25,6 +26,7 @@ from prefect_gatehouse.run.leaving import leaving_of
 from prefect_gatehouse.run.minimised import formless_tokens
 from prefect_gatehouse.run.plan import present_digests
 from prefect_gatehouse.run.planned import BackendSnapshot, Setting, SystemAddress
+from prefect_gatehouse.run.policy_questions import ask_request
 from prefect_gatehouse.run.preflight import preflight
 from prefect_gatehouse.run.prepared import digest_of, prepare, record
 from prefect_gatehouse.run.pricing import Pricing, provider_limits, require_budget
@@ -33,7 +35,7 @@ from prefect_gatehouse.run.reviewed import planned_review
 from prefect_gatehouse.run.services import needs_with_services
 from prefect_gatehouse.run.since import since_last_approval
 from prefect_gatehouse.run.stand_in import get_ready
-from prefect_gatehouse.run.standing import planned_promotion
+from prefect_gatehouse.run.standing import planned_promotion, standing_of
 from prefect_gatehouse.run.values import MinimisedData, Plan, PlanBody, ValidatedData
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.tasks.gate import gate
@@ -56,7 +58,8 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
 
     Raises:
         Denied: The target can't take the rows, a backend can't run the circuits within the manifest's envelope, or they could carry more bits
-            than the tier allows; or no service of the installation may fetch a credential.
+            than the tier allows; no service of the installation may fetch a credential; or what the run stands on (review, promotion, classes, image)
+            is missing by now, or is of other files than the plan's.
         DataRefused: The circuits hold something else than numbers and gates, or the output suite names a column that will not come back.
         InputError: The pre-flight's address is none.
         StorageError: The page can't be written.
@@ -113,14 +116,28 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
         source_classes=planned_classes(attempt.settings, attempt.history, minimised.admitted),
         promotion=planned_promotion(attempt.settings, attempt.history, minimised.admitted, present["workload_digest"]),
         image=planned_image(attempt.settings, attempt.history, minimised.admitted.tier),
-        review=planned_review(attempt.settings, attempt.history, minimised.admitted),
         cell=cell,
         bundle=as_planned(attempt.parts.bundle(attempt.history, minimised.admitted.tier)),
         **present,
     )
+    content = content_planned(attempt.settings, minimised.admitted, body)
+    body = body.model_copy(update={"review": planned_review(attempt.settings, attempt.history, minimised.admitted, content)})
     made = Plan(validated=validated, body=body, digest=body.digest(), made_at=datetime.now(UTC), rehearsal=rehearsal)
+    _refuse_as_it_stands(attempt, made)
     _publish(attempt, made, batch)
     return made
+
+
+def _refuse_as_it_stands(attempt: Attempt, made: Plan) -> None:
+    """Asks again what was asked at admission, by the acts that the plan names, of the files that it has: nobody approves what can't be submitted.
+
+    Raises:
+        Denied: The policy says no: a review, a promotion or a classification is missing by now, or is of something else.
+    """
+    admitted, environment = made.admitted, attempt.settings.environment
+    standing = standing_of(attempt.settings, attempt.history, made)
+    asked = (admitted.manifest, admitted.requester, made.body.tier, made.body.classes, environment, standing, admitted.ticket, attempt.run_id)
+    ask_request(attempt.policy, *asked)
 
 
 def _publish(attempt: Attempt, made: Plan, batch: CircuitBatch) -> None:

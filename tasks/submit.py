@@ -16,6 +16,7 @@ from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.boundary import guard_payload, require_key
 from prefect_gatehouse.run.credentials import Fetch
 from prefect_gatehouse.run.drift import refuse_drift
+from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.leaving import require_approved_bits
 from prefect_gatehouse.run.minimised import formless_tokens
 from prefect_gatehouse.run.policy_questions import ask_submit
@@ -52,7 +53,7 @@ def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summar
     plan = approved.plan
     refuse_quarantined_run(attempt)
     people = attempt.people
-    approvals = require_approved(attempt.ledger, plan, people, attempt.approving_policy)
+    approvals = require_approved(attempt.ledger, plan, people, attempt.approving_policy, holding(attempt.settings, attempt.ledger))
     attempt.parts.refuse_changes(plan)
     attempt.parts.refuse_other_backends(plan)
     bits = require_approved_bits(plan, batch, number)

@@ -16,6 +16,7 @@ from prefect_gatehouse.policy.decision import Decision
 from prefect_gatehouse.run.approvals import require_approved
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.credentials import Fetch
+from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.minimised import column_of
 from prefect_gatehouse.run.outcome import outcome_of
 from prefect_gatehouse.run.policy_questions import ask_re_identify, ask_write_back
@@ -93,7 +94,7 @@ def _released(attempt: Attempt, released: ReleasedOutcome, rows_digest: str) -> 
     outcome = outcome_of(released.outcome)
     if (outcome.body.rows_digest, outcome.digest) != (rows_digest, released.outcome_digest):
         raise Tampered("the rows are not those that were released", where="write_back", advice="start a new run")
-    return len(require_approved(attempt.ledger, outcome, attempt.people, attempt.approving_policy))
+    return len(require_approved(attempt.ledger, outcome, attempt.people, attempt.approving_policy, holding(attempt.settings, attempt.ledger)))
 
 
 def _refuse_undeclared(attempt: Attempt, plan: Plan, url: str, releases: int) -> None:

@@ -99,7 +99,7 @@ def test_what_a_run_loads_is_compared_with_its_plan() -> None:
     handed_on = {"run/answer.py", "run/approvals.py", "run/attempt.py", "run/expected.py", "run/registry.py"}
     # Who released, granted, promoted, classified, reviewed or approved, and which service fetches, has to be in the registry now, and the policy of
     # now lets them.
-    of_now = {"run/bundle.py", "run/quarantined.py", "run/holding.py", "run/reviewed.py", "run/services.py", "run/result_question.py"}
+    of_now = {"run/bundle.py", "run/holding.py", "run/reviewed.py", "run/services.py", "run/result_question.py"}
     assert found == {"run/parts.py", "run/apart.py"} | handed_on | of_now
 
 

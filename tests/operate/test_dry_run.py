@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
 import stat
@@ -19,7 +20,9 @@ from prefect_gatehouse.data.scratch import remove_dead, scratch_home
 from prefect_gatehouse.errors import Denied, InputError, StorageError
 from prefect_gatehouse.operate.dry_run import dry_run_plan
 from prefect_gatehouse.providers.interface import Progress
+from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.planned import Preflight
+from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.store.run_keys import RunKey
 
 
@@ -100,6 +103,36 @@ def test_a_killed_one_leaves_nothing_that_can_be_read(strict: Pipeline, tmp_path
     assert any(each["keys"] and [*Path(each["copy"]).rglob("minimised.parquet")] for each in struck)
     assert (on_disk["where"], on_disk["killed"]) == ("disk", True)
     assert found_in(Path(on_disk["copy"]), strict.canaries, on_disk["keys"])
+
+
+def test_it_goes_by_the_installation_s_rules(strict: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Registry, bundle, tickets and what is signed about the image are the home's, though the dry run has another."""
+    asked: list[Settings] = []
+
+    def planned(attempt: Attempt, *_: object) -> None:
+        asked.append(attempt.settings)
+        raise Denied("far enough", where="", advice="")
+
+    monkeypatch.setattr("prefect_gatehouse.operate.dry_run.up_to_the_plan", planned)
+    with pytest.raises(Denied, match="far enough"):
+        dry_run_plan(strict.settings, strict.manifest, silent, signed=False)
+    (dry,), own = asked, strict.settings
+    assert dry.home != own.home
+    for name in ("people_folder", "bundle_file", "tickets_file", "image_folder"):
+        assert getattr(dry, name)() == getattr(own, name)()
+
+
+def test_a_folder_that_can_t_be_locked_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the file system has no locks, or no file can be opened any more: one clear error, and no folder after the other."""
+
+    def no_lock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("prefect_gatehouse.data.scratch.fcntl.flock", no_lock)
+    with pytest.raises(StorageError, match="no locks available"), scratch_home():
+        pass
+    assert list(tmp_path.glob("gatehouse-plan-*")) == []
 
 
 def test_who_lives_in_a_folder_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

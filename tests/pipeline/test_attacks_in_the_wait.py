@@ -117,12 +117,12 @@ def test_a_signed_file_edited(house: House, name: str) -> None:
         assert f"version {house.version} was changed after it was signed: {words}" in siege.denied()
 
 
-def test_classes_withdrawn(house: House) -> None:
-    """The data owner takes back the word that the columns' classes rest on."""
-    siege = house.approved()
-    classification.withdraw(house.as_(OWNER), house.pipeline.ledger, str(house.classified), "they were wrong")
-    denied_by(house, siege, "class-not-signed")
-    house.classified = house.classify()
+def test_an_exception_that_expires(house: House) -> None:
+    """What let the run in without a promotion has ended when its approval is judged."""
+    house.withdraw()
+    house.excepted.answer(house.excepted.signed(OTHER))
+    time.sleep(max(0.0, (house.expires - datetime.now(UTC)).total_seconds()))
+    denied_by(house, house.excepted, "not-promoted")
 
 
 def test_a_promotion_withdrawn(house: House) -> None:
@@ -132,12 +132,12 @@ def test_a_promotion_withdrawn(house: House) -> None:
     denied_by(house, siege, "not-promoted")
 
 
-def test_an_exception_that_expires(house: House) -> None:
-    """What let the run in without a promotion has ended when its approval is judged."""
-    house.withdraw()
-    house.excepted.answer(house.excepted.signed(OTHER))
-    time.sleep(max(0.0, (house.expires - datetime.now(UTC)).total_seconds()))
-    denied_by(house, house.excepted, "not-promoted")
+def test_classes_withdrawn(house: House) -> None:
+    """The data owner takes back the word that the columns' classes rest on."""
+    siege = house.approved()
+    classification.withdraw(house.as_(OWNER), house.pipeline.ledger, str(house.classified), "they were wrong")
+    denied_by(house, siege, "class-not-signed")
+    house.classified = house.classify()
 
 
 def test_an_older_signed_bundle_put_back(house: House) -> None:

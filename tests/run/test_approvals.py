@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from prefect_gatehouse.errors import Denied, Expired, PlanChanged, Rejected, Superseded
+from prefect_gatehouse.errors import Denied, Expired, PlanChanged, Quarantined, Rejected, Superseded
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.keys import fingerprint, generate_key
 from prefect_gatehouse.identity.people import People
@@ -19,6 +19,7 @@ from prefect_gatehouse.identity.totp import STEP_SECONDS, code_at
 from prefect_gatehouse.ledger.events import ApprovalGiven, SignedAnswer
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.operate import quarantine
 from prefect_gatehouse.operate.registry import Registrar
 from prefect_gatehouse.policy.cedar import policy_now
 from prefect_gatehouse.policy.rules import TierRules
@@ -26,6 +27,7 @@ from prefect_gatehouse.run import approvals
 from prefect_gatehouse.run.answer import Answer
 from prefect_gatehouse.run.approvals import ask, judge, last_asked, refuse_late, require_approved, standing, statements
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.plan import refuse_changes
 from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.secrets.lease import SecretText
@@ -81,7 +83,8 @@ class Desk:
         self.attempt.record("answer:forged", ApprovalGiven.model_validate(event | data))
 
     def require(self, plan: Plan) -> list[str]:
-        return [approval.person for approval in require_approved(self.ledger, plan, self.people, policy_now(self.settings))]
+        held = holding(self.settings, self.ledger)
+        return [approval.person for approval in require_approved(self.ledger, plan, self.people, policy_now(self.settings), held)]
 
 
 @pytest.fixture
@@ -246,6 +249,15 @@ def test_revoked_after_approving(desk: Desk, revoke: Callable[[Desk], None]) -> 
     desk.answer(plan, "bob")
     revoke(desk)
     with pytest.raises(Denied, match="revoked"):
+        desk.require(plan)
+
+
+def test_in_quarantine_after_approving(desk: Desk) -> None:
+    """The approval of somebody who was stopped since carries nothing, whatever the run's tier."""
+    plan = desk.plan()
+    desk.answer(plan, "bob")
+    quarantine.impose(desk.settings.model_copy(update={"identity": desk.folder / "eve"}), desk.ledger, "principal:bob", "x")
+    with pytest.raises(Quarantined, match="principal bob"):
         desk.require(plan)
 
 

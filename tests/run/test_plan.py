@@ -60,7 +60,7 @@ BODIES = st.builds(
     manifest_digest=HEX,
     data_digest=HEX,
     workload_digest=HEX,
-    lock_digest=HEX | st.just("none"),
+    lock_digest=HEX | st.none(),
     image_digest=LINE,
     packages_digest=HEX,
     files=st.lists(st.builds(SourceFile, path=LINE, sha256=HEX), max_size=3).map(tuple),
@@ -357,14 +357,19 @@ def test_a_body_that_is_not_the_digest_s(project: Project) -> None:
         project.refuse(project.plan.model_copy(update={"digest": "0" * 64}))
 
 
-def test_the_lock_that_counts(tmp_path: Path) -> None:
-    """The nearest folder's lock wins, in it a hashed lock before a plain list; a setting wins over both."""
+def unreadable(_: Path) -> str:
+    """For root, who may read everything."""
+    raise PermissionError
+
+
+def test_the_lock_that_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nearest folder's lock wins, in it a hashed lock before a plain list; a setting wins over both; where there is none, there is no digest."""
     folder = tmp_path / "outer" / "project"
     write_project(folder)
     settings = Settings(home=tmp_path / "home")
     admitted = admitted_run(folder)
 
-    def lock(**change: Any) -> str:
+    def lock(**change: Any) -> str | None:
         return present_digests(settings.model_copy(update=change), admitted, POLICY_DIGEST)["lock_digest"]
 
     nearest = lock()
@@ -380,3 +385,10 @@ def test_the_lock_that_counts(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="lock file") as caught:
         lock(lock=tmp_path / "missing.lock")
     assert caught.value.where == "GATEHOUSE_LOCK"
+    (folder.parent / "uv.lock").unlink()
+    assert lock() is None
+    (folder / "pylock.toml").write_text("x")
+    monkeypatch.setattr("prefect_gatehouse.run.plan.sha256_file", unreadable)
+    with pytest.raises(InputError, match="lock file") as caught:
+        lock()
+    assert caught.value.where == str(folder / "pylock.toml")

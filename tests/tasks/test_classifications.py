@@ -30,6 +30,7 @@ from prefect_gatehouse.operate import quarantine
 from prefect_gatehouse.operate.runs import signed_for
 from prefect_gatehouse.run.classified import source_of
 from prefect_gatehouse.run.plan_view import sections
+from prefect_gatehouse.run.standing import standing_of
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.tasks.admit import admit
 from prefect_gatehouse.tasks.submit import submit
@@ -125,6 +126,21 @@ def test_from_the_signature_to_the_submission(archive: Archive, monkeypatch: pyt
         submit.in_round(0, archive.desk.attempt, approved, circuits, summary, 0, Fetching())
     assert archive.ledger.facts(JobSubmitted) == []
     assert list(problems(archive.ledger)) == []
+
+
+def test_a_later_word_carries_no_run_that_was_planned_before(archive: Archive) -> None:
+    """The newest counts, and where that is not the one which the plan names, none does: whoever approved did not know of it."""
+    archive.sign()
+    plan = up_to_the_plan(archive.desk.attempt, str(archive.file), signed_for(archive.as_("ann"), archive.file))
+    approved = archive.desk.approve(plan)
+    assert standing_of(archive.desk.settings, archive.ledger, plan).unsigned == ()
+    archive.sign()
+    circuits, summary = archive.desk.first_round(plan)
+    with pytest.raises(Denied, match=rf"x \[{RULE}\].*a run that was planned before is started anew"):
+        submit.in_round(0, archive.desk.attempt, approved, circuits, summary, 0, Fetching())
+    assert archive.ledger.facts(JobSubmitted) == []
+    archive.desk.attempt = archive.desk.next_attempt()
+    assert archive.admits()
 
 
 VOID: dict[str, Callable[[Archive], object]] = {

@@ -20,7 +20,9 @@ from prefect_gatehouse.identity.dsse import name_of
 from prefect_gatehouse.ledger.jobs import JobSubmitted
 from prefect_gatehouse.operate import bundle
 from prefect_gatehouse.policy.bundle_manifest import load_bundle_manifest
-from prefect_gatehouse.run.plan_view import sections
+from prefect_gatehouse.run import image
+from prefect_gatehouse.run.plan_view import _image, sections
+from prefect_gatehouse.run.values import AdmittedRun
 from prefect_gatehouse.tasks.admit import admit
 from prefect_gatehouse.tasks.submit import submit
 
@@ -117,6 +119,26 @@ def test_from_nothing_to_a_run(house: House) -> None:
     assert house.desk.ledger.facts(JobSubmitted) == []
     house.image(IMAGE)
     submit.in_round(0, house.desk.attempt, approved, circuits, summary, 0, Fetching())
+
+
+def test_what_the_tier_does_not_ask_for_is_not_read(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither file where it asks for neither, and of two that it might ask for the one; nor does the plan say anything of what nobody asked."""
+    house.say(signature(BUILD), scanned(1))
+    house.stand(1, KEYS)
+    read: list[str] = []
+    lines = image._lines
+    monkeypatch.setattr(image, "_lines", lambda path: read.append(path.name) or lines(path))
+    tier = house.desk.attempt.chain.read(AdmittedRun.gate, AdmittedRun) or house.desk.admitted()
+    assert tier.tier.signed_image == "required" and read == ["signatures.json", "attestations.json"]
+    for asks, files in (({}, []), ({"image_scan_days": 30}, ["attestations.json"]), ({"signed_image": "required"}, ["signatures.json"])):
+        read.clear()
+        rules = tier.tier.model_copy(update={"signed_image": "optional", "image_scan_days": None} | asks)
+        found = image.planned_image(house.desk.settings, house.desk.ledger, rules)
+        assert image.unsigned_image(house.desk.settings, house.desk.ledger, rules) == ("", "")
+        assert read == files * 2
+        assert (found is not None) == bool(asks)
+        said = [text for _, text in _image(found, rules)]
+        assert not any("nobody" in text or "no scan" in text for text in said) and len(said) == len(files)
 
 
 def test_whose_keys_count(house: House) -> None:

@@ -45,10 +45,11 @@ from prefect_gatehouse.run import approvals
 from prefect_gatehouse.run.answer import Answer
 from prefect_gatehouse.run.approvals import ask, barred, judge, last_asked, standing
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.content import Content
+from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.matter import closes_at
 from prefect_gatehouse.run.plan_view import sections
 from prefect_gatehouse.run.planned import PlannedClasses, PlannedPromotion, PlannedReview
-from prefect_gatehouse.run.reviewed import Content
 from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.run.vouching import vouching_for
 from prefect_gatehouse.secrets.lease import SecretText
@@ -189,7 +190,7 @@ def test_whoever_signed_for_what_a_service_asks_approves_none_of_it(house: Serve
         patched.setattr(approvals, "refuse_vouching", lambda *_: None)
         assert [house.answer_as("bob", plan, "2"), house.answer_as("dan", plan, "3")] == ["", ""]
     with pytest.raises(Denied, match=why):
-        approvals.require_approved(house.ledger, plan, house.people, policy_now(house.settings))
+        approvals.require_approved(house.ledger, plan, house.people, policy_now(house.settings), holding(house.settings, house.ledger))
     asker = plan.admitted.requester.model_copy(update={"person": "ann", "service": False})
     assert barred(house.ledger, plan) == {"bob": did} and vouching_for(with_requester(plan, asker)) == {}
 

@@ -35,7 +35,7 @@ from prefect_gatehouse.operate import quarantine
 from prefect_gatehouse.operate.runs import signed_for
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.plan_view import sections
-from prefect_gatehouse.run.standing import record_of
+from prefect_gatehouse.run.standing import record_of, standing_of
 from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.tasks.admit import admit
@@ -214,6 +214,23 @@ def test_withdrawn_while_the_run_waits(house: House) -> None:
         submitted(house, plan)
     assert len(house.ledger.facts(JobSubmitted)) == before
     assert [each.void for each in control.known(house.desk.settings, house.ledger)] == ["withdrawn"]
+
+
+def test_a_later_promotion_carries_no_run_that_was_planned_before(house: House) -> None:
+    """Whoever approved the plan did not know of it, and may have signed it: the run stands on the promotion that its plan names."""
+    house.ran()
+    house.into("integration")
+    number = house.promote()
+    plan = house.planned()
+    house.promote("bob")
+    assert standing_of(house.desk.settings, house.ledger, plan).promoted
+    control.withdraw(house.as_("uma"), house.ledger, str(number), "It does not")
+    before = len(house.ledger.facts(JobSubmitted))
+    with pytest.raises(Denied, match=RULE):
+        submitted(house, plan)
+    assert len(house.ledger.facts(JobSubmitted)) == before
+    house.another()
+    assert admits(house)  # a new run stands on Bob's
 
 
 VOID: dict[str, Callable[[House], object]] = {

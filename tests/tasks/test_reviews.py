@@ -18,6 +18,7 @@ from tests.identity.ssh_signatures import MESSAGE, sk_blob, sk_signature
 from tests.support.acts import append_signed
 from tests.support.gates import Desk, Fetching
 from tests.support.git import commit_all, git
+from tests.support.plans import RUN
 
 from prefect_gatehouse.cli.main import main
 from prefect_gatehouse.errors import Denied, GatehouseError, InputError
@@ -30,16 +31,17 @@ from prefect_gatehouse.identity.services import Service
 from prefect_gatehouse.ledger.acts import CommitReviewed
 from prefect_gatehouse.ledger.jobs import JobSubmitted
 from prefect_gatehouse.manifest.fields import DataClass
-from prefect_gatehouse.operate import quarantine
+from prefect_gatehouse.operate import exceptions, quarantine
 from prefect_gatehouse.operate import review as control
 from prefect_gatehouse.operate.runs import signed_for
+from prefect_gatehouse.run.content import content_beside
 from prefect_gatehouse.run.plan_view import sections
-from prefect_gatehouse.run.reviewed import content_beside
+from prefect_gatehouse.run.standing import standing_of
 from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.tasks.admit import admit
 from prefect_gatehouse.tasks.submit import submit
-from prefect_gatehouse.workload.git_objects import NotCommitted, work_tree_of
+from prefect_gatehouse.workload.git_objects import NotCommitted, Objects, work_tree_of
 
 RULE = "workload-not-reviewed"
 PEOPLE = {"ann": {"requester"}, "dev": {"requester"}, "rev": {"auditor"}, "uma": {"approver"}}
@@ -148,6 +150,30 @@ def test_from_a_commit_to_a_run(house: House, monkeypatch: pytest.MonkeyPatch) -
     assert list(problems(house.ledger)) == []
 
 
+def test_a_later_review_carries_no_run_that_was_planned_before(house: House) -> None:
+    """Whoever approved the plan did not know of it, and its reviewer may be among them: the run stands on the review that its plan names."""
+    first = house.review()
+    house.desk.attempt = house.desk.next_attempt()
+    request = signed_for(house.as_("ann"), house.desk.manifest)
+    plan: Plan = up_to_the_plan(house.desk.attempt, str(house.desk.manifest), request)
+    approved = house.desk.approve(plan)
+    circuits, summary = house.desk.first_round(plan)
+    house.review("uma")
+    submit.in_round(0, house.desk.attempt, approved, circuits, summary, 0, Fetching())  # the one that it names still counts
+    control.withdraw(house.as_("rev"), house.ledger, str(first), "A line was overlooked")
+    before = len(house.ledger.facts(JobSubmitted))
+    with pytest.raises(Denied, match=rf"review {first} .* does not count: withdrawn \[{RULE}\]"):
+        submit.in_round(1, house.desk.attempt, approved, circuits, summary, 0, Fetching())
+    assert len(house.ledger.facts(JobSubmitted)) == before
+    assert standing_of(house.desk.settings, house.ledger, without(plan)).unreviewed.startswith("it was reviewed after the plan was made")
+    assert house.why_not() == ""  # a new run stands on Uma's
+
+
+def without(plan: Plan) -> Plan:
+    """The same where nobody had reviewed anything yet."""
+    return plan.model_copy(update={"body": plan.body.model_copy(update={"review": None})})
+
+
 def test_the_repository_may_go_on(house: House) -> None:
     """A commit of something else, packed objects and a linked work tree leave the review as it is; so does a comment in the manifest."""
     house.review()
@@ -173,6 +199,73 @@ def test_edited_between_admission_and_plan(house: House) -> None:
     house.desk.write("# other\n")
     with pytest.raises(Denied, match="another one than the reviewed one that was admitted"):
         house.desk.attempt.parts.workload(admitted)
+
+
+def on_the_way(house: House) -> None:
+    """A run that was admitted, and has no plan yet."""
+    house.desk.attempt = house.desk.next_attempt()
+    admit(house.desk.attempt, str(house.desk.manifest), signed_for(house.as_("ann"), house.desk.manifest))
+
+
+def other_suite(house: House) -> None:
+    suite = house.project / "suites" / "output.json"
+    suite.write_text(suite.read_text().replace("10", "11"))
+
+
+BEFORE_THE_PLAN: dict[str, tuple[Callable[[House, int], object], str]] = {
+    "withdrawn": (lambda house, number: control.withdraw(house.as_("rev"), house.ledger, str(number), "x"), "does not count: withdrawn"),
+    "another suite": (lambda house, _: other_suite(house), "does not count: files changed since"),
+    "another lock file": (lambda house, _: (house.project / "requirements.lock").write_text("x==6.6.6\n"), "the lock file is another one"),
+}
+
+
+@pytest.mark.parametrize("name", BEFORE_THE_PLAN)
+def test_a_plan_is_of_what_was_reviewed(house: House, name: str) -> None:
+    """What the plan has is compared, not what lay there at admission: nobody is asked to approve what no review is of."""
+    act, why = BEFORE_THE_PLAN[name]
+    number = house.review()
+    on_the_way(house)
+    act(house, number)
+    with pytest.raises(Denied, match=rf"{why}.*\[{RULE}\]"):
+        house.desk.planned()
+    assert "plan" in house.desk.gates("gate-failed") and not house.ledger.events(RUN, "approval-asked")
+
+
+def test_a_plan_under_an_exception_needs_no_review(house: House) -> None:
+    """As at admission: whoever granted it answers for it, and the plan names no review."""
+    said = {"rule": RULE, "tenant": "test-tenant", "owner": "dev", "ticket": "CHG-7", "risk": "x", "control": "x", "reason": "x"}
+    until = f"{datetime.now(UTC) + timedelta(days=3):%Y-%m-%d}"
+    exceptions.grant(house.as_("uma"), house.ledger, exceptions.Wanted.model_validate({**said, "until": until}))
+    on_the_way(house)
+    plan = house.desk.planned()
+    assert plan.body.review is None and [each.rule for each in plan.body.exceptions] == [RULE]
+
+
+def test_a_process_compares_a_commit_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git is started once for the same files of the same commit; whose key signed it, and what lies there, is looked at each time."""
+    house.review()
+    started: list[str] = []
+    enter = Objects.__enter__
+    monkeypatch.setattr(Objects, "__enter__", lambda objects: started.append("") or enter(objects))
+    assert [house.why_not(), house.why_not(), house.why_not()] == ["", "", ""]
+    once = len(started)
+    assert once <= 1  # the review may have been the one
+    lock = house.project / "requirements.lock"
+    before = lock.read_text()
+    lock.write_text(before + "x==6.6.6\n")
+    assert "the lock file is another one" in house.why_not() and "the lock file is another one" in house.why_not()
+    assert len(started) == once + 2  # a no is not kept
+    lock.write_text(before)
+    assert house.why_not() == "" and len(started) == once + 2
+    (house.project / ".git").rename(house.folder / "elsewhere")
+    assert "does not lie in the work tree" in house.why_not()
+    git(house.folder, "init", "-q", str(house.project))
+    assert "does not have the commit" in house.why_not()  # a repository in the other's place is another one
+    (house.project / ".git").rename(house.folder / "empty")
+    (house.folder / "elsewhere").rename(house.project / ".git")
+    assert house.why_not() == ""
+    house.people.revoke("dev")
+    assert "not its author's, or was not valid" in house.why_not()
 
 
 EDITS: dict[str, tuple[Callable[[House], object], str]] = {

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 from tests.support.git import commit_all, git
@@ -65,6 +68,45 @@ def test_what_would_hold_up_whoever_looks(folder: Path, monkeypatch: pytest.Monk
     with Objects(tree.objects, name) as objects, pytest.raises(NotCommitted, match="does not have the commit"):
         read_commit(objects, name)
     assert time.monotonic() - began < 20
+
+
+def refuses(error: Exception) -> Callable[..., Any]:
+    def call(*_: object, **__: object) -> Any:
+        raise error
+
+    return call
+
+
+FAILING: dict[str, tuple[str, Exception, type[Exception]]] = {
+    "no process": ("subprocess.Popen", OSError("no memory"), NotCommitted),
+    "no limit": ("resource.prlimit", PermissionError("not permitted"), NotCommitted),
+    "a limit above the hard one": ("resource.prlimit", ValueError("not allowed to raise maximum limit"), ValueError),
+    "no thread": ("Timer.start", RuntimeError("can't start new thread"), RuntimeError),
+    "no folder": ("tempfile.mkdtemp", OSError("no space left"), NotCommitted),
+}
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_what_fails_on_the_way_leaves_nothing(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Neither git's folder nor its process, whatever it is that fails."""
+    what, error, kind = FAILING[name]
+    commit = commit_all(folder, None)
+    place = tmp_path / "tmp"
+    place.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    started: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen
+
+    def noted(*given: Any, **named: Any) -> Any:
+        started.append(start(*given, **named))
+        return started[-1]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(git_objects.subprocess, "Popen", noted)
+        patched.setattr(f"prefect_gatehouse.workload.git_objects.{what}", refuses(error))
+        with pytest.raises(kind), Objects(work_tree_of(folder).objects, commit):
+            pytest.fail("it was entered")
+    assert list(place.iterdir()) == [] and all(process.returncode is not None for process in started)
 
 
 def test_a_folder_that_is_its_own_neighbour(folder: Path) -> None:

@@ -98,7 +98,7 @@ def _beside(settings: Settings, path: Path) -> Asked:
     from prefect_gatehouse.evidence.supposed import Asked
     from prefect_gatehouse.manifest.load import load_manifest
     from prefect_gatehouse.run.apart import workload_beside
-    from prefect_gatehouse.run.reviewed import content_beside
+    from prefect_gatehouse.run.content import content_beside
 
     manifest, file = load_manifest(path).manifest, path.resolve()
     found = workload_beside(settings, manifest, file)
@@ -108,7 +108,7 @@ def _beside(settings: Settings, path: Path) -> Asked:
 def _of_run(settings: Settings, ledger: Ledger, run_id: str) -> Asked:
     from prefect_gatehouse.evidence.supposed import Asked
     from prefect_gatehouse.run.chain import Chain
-    from prefect_gatehouse.run.reviewed import content_beside
+    from prefect_gatehouse.run.content import content_beside
     from prefect_gatehouse.run.values import AdmittedRun
 
     admitted = Chain(ledger, run_id).read(AdmittedRun.gate, AdmittedRun)

@@ -5,6 +5,7 @@ Whoever lives in one holds a lock on the folder, which ends with the process wha
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -46,11 +47,16 @@ def remove_dead() -> int:
 def _new() -> tuple[Path, int]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        lock = _locked(folder)
-        if lock is not None and folder.exists():
-            return folder, lock
-        if lock is not None:  # somebody took it for a dead one's before it was locked
+        try:
+            lock = _lock(folder)
+            if folder.exists():
+                return folder, lock
             os.close(lock)
+        except (BlockingIOError, FileNotFoundError):
+            continue  # somebody took it for a dead one's before it was locked, and removes it
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
 
 def _remove(folder: Path) -> bool:
@@ -67,14 +73,24 @@ def _remove(folder: Path) -> bool:
 def _locked(folder: Path) -> int | None:
     """The lock on a folder of our own; None where somebody lives in it, it is another user's, a link, or gone."""
     try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        return _lock(folder)
     except OSError:
         return None
+
+
+def _lock(folder: Path) -> int:
+    """The lock on a folder of our own.
+
+    Raises:
+        BlockingIOError: It is locked: somebody lives in it.
+        OSError: It is gone, a link, another user's, or can't be locked.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        if os.fstat(descriptor).st_uid == os.geteuid():
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return descriptor
-    except OSError:
-        pass  # it is locked: somebody lives in it
-    os.close(descriptor)
-    return None
+        if os.fstat(descriptor).st_uid != os.geteuid():
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor

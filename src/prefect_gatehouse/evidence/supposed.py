@@ -27,12 +27,12 @@ from prefect_gatehouse.policy.interface import Fact
 from prefect_gatehouse.policy.tiers import effective_class, load_tiers
 from prefect_gatehouse.providers.registry import block_of
 from prefect_gatehouse.run.chain import Chain
+from prefect_gatehouse.run.content import Content
 from prefect_gatehouse.run.excepted import excepting
 from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.policy_questions import DeniedByPolicy, TicketUnchecked, ask_about, class_facts, secret_facts, standing_facts, system_facts
-from prefect_gatehouse.run.reviewed import Content
-from prefect_gatehouse.run.standing import Standing, standing_to_ask
-from prefect_gatehouse.run.values import AdmittedRun
+from prefect_gatehouse.run.standing import Standing, named_by, standing_to_ask
+from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import Action, RunAction
 
@@ -75,7 +75,7 @@ class Asked:
         folder: Where it lies.
         workload: Digest of the workload's files.
         content: Gives what would run, where the tier wants a reviewed commit of it.
-        run_id: The run that it is about; empty for none, and then every exception that holds may be used.
+        run_id: The run that it is about; empty for none, and then every exception that holds may be used, and every act that counts.
     """
 
     manifest: Manifest
@@ -107,8 +107,11 @@ def suppose(settings: Settings, ledger: Ledger, asked: Asked, person: str, actio
     requester = _asker(people, person, outside)
     requester = requester.model_copy(update={"clearance": people.clearance(requester, tier.unverified_class)})
     _quarantined(settings, ledger, manifest, requester, outside)
-    policy = excepting(load_policy(settings.policies), settings, ledger, Chain(ledger, run_id))
-    standing = standing_to_ask(settings, ledger, manifest, tier, asked.folder, asked.workload, asked.content, requester)
+    chain = Chain(ledger, run_id)
+    plan = chain.read(Plan.gate, Plan)
+    policy = excepting(load_policy(settings.policies), settings, ledger, chain)
+    named = named_by(plan) if plan is not None else None
+    standing = standing_to_ask(settings, ledger, manifest, tier, asked.folder, asked.workload, asked.content, requester, named)
     # No run was admitted: of one only what the number follows from is known.
     run: dict[str, Any] = {"manifest": manifest, "requester": requester, "tier": tier, "classes": classes}
     needed = AdmittedRun.model_construct(**run)

@@ -17,7 +17,7 @@ from prefect_gatehouse.operate.budgets import line_of
 from prefect_gatehouse.operate.signing import record
 from prefect_gatehouse.policy.classifications import Classification, classifications
 from prefect_gatehouse.run.classified import source_of
-from prefect_gatehouse.run.holding import holding, signing
+from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.settings import Settings
 
 
@@ -72,5 +72,4 @@ def withdraw(settings: Settings, ledger: Ledger, number: str, reason: str) -> Ev
 
 def known(settings: Settings, ledger: Ledger) -> list[Classification]:
     """Every classification, newest first."""
-    who = signing(settings, ledger)
-    return classifications(ledger.facts(ClassesAct), who, holding(settings, ledger))[::-1]
+    return classifications(ledger.facts(ClassesAct), holding(settings, ledger))[::-1]

@@ -9,11 +9,11 @@ from prefect_gatehouse.errors import Tampered
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.models import Purpose
-from prefect_gatehouse.policy.quarantine import quarantines_in
 from prefect_gatehouse.providers.interface import Connection
 from prefect_gatehouse.providers.registry import connect
 from prefect_gatehouse.run.bundle import policy_that_counts
 from prefect_gatehouse.run.chain import Chain
+from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.policy_questions import ask_secret
 from prefect_gatehouse.run.reproducible import KeptJob
 from prefect_gatehouse.run.services import required_service
@@ -63,6 +63,6 @@ class DeviceNow:
         people = People(self._settings.people_folder())
         service = required_service(people, self._ledger, admitted, Purpose.SUBMIT, block) if block is not None else ""
         if service:
-            quarantines_in(self._ledger, people, environment, rules).refuse_person(service)
+            holding(self._settings, self._ledger).refuse_person(service)
         secret = read_secret(block) if block is not None else None
         return CredentialLease(Purpose.SUBMIT, block, secret, environment=environment, tenant=admitted.manifest.tenant, service=service)

@@ -59,6 +59,7 @@ def dry_run_plan(
     request = signed_for(settings, manifest) if signed else None
     with scratch_home() as home:
         rules = {"people": settings.people_folder(), "bundle": settings.bundle_file(), "tickets": settings.tickets_file()}
+        rules["image_statements"] = settings.image_folder()
         dry = settings.model_copy(update={"home": home, "ledger_url": "", "identity": settings.identity_key(), **rules})
         ledger = open_ledger(dry)
         _know_synthetic(settings, ledger)

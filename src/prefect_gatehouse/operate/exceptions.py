@@ -21,7 +21,7 @@ from prefect_gatehouse.operate.budgets import line_of
 from prefect_gatehouse.operate.signing import record
 from prefect_gatehouse.policy.cedar import load_policy
 from prefect_gatehouse.policy.exceptions import LONGEST, Granted, granted, require_exceptable, used
-from prefect_gatehouse.run.holding import holding, signing
+from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.value import Value
 
@@ -128,12 +128,7 @@ class Known:
 def known(settings: Settings, ledger: Ledger) -> list[Known]:
     """Every exception, newest first."""
     acts = ledger.facts(ExceptionAct)
-    found = granted(
-        acts,
-        signing(settings, ledger),
-        holding(settings, ledger),
-        datetime.now(UTC),
-    )
+    found = granted(acts, holding(settings, ledger), datetime.now(UTC))
     uses = _uses(ledger) if found else Counter()
     reviews: dict[str, list[Event[ExceptionReviewed]]] = {}
     for event in ledger.facts(ExceptionReviewed):

@@ -22,7 +22,7 @@ from prefect_gatehouse.policy.promotions import Promotion, promotions
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.policy.tiers import load_tiers
 from prefect_gatehouse.run.apart import workload_beside
-from prefect_gatehouse.run.holding import holding, signing
+from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.standing import Record, record_of
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import TierName
@@ -143,8 +143,4 @@ def withdraw(settings: Settings, ledger: Ledger, number: str, reason: str) -> Ev
 
 def known(settings: Settings, ledger: Ledger) -> list[Promotion]:
     """Every promotion, newest first."""
-    return promotions(
-        ledger.facts(PromotionAct),
-        signing(settings, ledger),
-        holding(settings, ledger),
-    )[::-1]
+    return promotions(ledger.facts(PromotionAct), holding(settings, ledger))[::-1]

@@ -17,8 +17,9 @@ from prefect_gatehouse.operate.acts import numbered, record_about
 from prefect_gatehouse.operate.budgets import line_of
 from prefect_gatehouse.operate.signing import record
 from prefect_gatehouse.policy.reviews import Review, reviews
-from prefect_gatehouse.run.holding import holding, signing
-from prefect_gatehouse.run.reviewed import Content, SignedCommit, content_beside, signed_commit, work_tree
+from prefect_gatehouse.run.content import Content, content_beside
+from prefect_gatehouse.run.holding import holding
+from prefect_gatehouse.run.reviewed import SignedCommit, signed_commit, work_tree
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.workload.git_objects import NotCommitted, is_id
 
@@ -105,4 +106,4 @@ def withdraw(settings: Settings, ledger: Ledger, number: str, reason: str) -> Ev
 
 def known(settings: Settings, ledger: Ledger) -> list[Review]:
     """Every review, newest first."""
-    return reviews(ledger.facts(ReviewAct), signing(settings, ledger), holding(settings, ledger))[::-1]
+    return reviews(ledger.facts(ReviewAct), holding(settings, ledger))[::-1]

@@ -14,7 +14,6 @@ from prefect_gatehouse.ledger.store import Event
 from prefect_gatehouse.manifest.columns import Drop, ShiftDates
 from prefect_gatehouse.manifest.data import Data
 from prefect_gatehouse.manifest.fields import DataClass
-from prefect_gatehouse.policy.acts import Signatories
 from prefect_gatehouse.policy.given import judged
 from prefect_gatehouse.policy.quarantine import Quarantines
 
@@ -32,13 +31,13 @@ class Classification:
     void: str
 
 
-def classifications(acts: Iterable[Event[ClassesAct]], known: Signatories, quarantines: Quarantines) -> list[Classification]:
+def classifications(acts: Iterable[Event[ClassesAct]], held: Quarantines) -> list[Classification]:
     """Every classification that was ever signed, oldest first, with why it does not count.
 
     Raises:
         Tampered: The registry can't be read.
     """
-    return judged(acts, ClassesSigned, ClassesWithdrawn, "withdrawn", known, quarantines, Classification)
+    return judged(acts, ClassesSigned, ClassesWithdrawn, "withdrawn", held, Classification)
 
 
 @dataclass(frozen=True)

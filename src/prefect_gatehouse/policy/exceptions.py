@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.ledger.acts import ExceptionAct, ExceptionGranted, ExceptionRevoked
 from prefect_gatehouse.ledger.store import Event
-from prefect_gatehouse.policy.acts import Signatories
 from prefect_gatehouse.policy.decision import Decision
 from prefect_gatehouse.policy.given import judged
 from prefect_gatehouse.policy.interface import Policy, Question
@@ -53,7 +52,7 @@ class Granted:
         return here and requester not in {"", fact.person} and not self.void
 
 
-def granted(acts: Iterable[Event[ExceptionAct]], known: Signatories, quarantines: Quarantines, now: datetime) -> list[Granted]:
+def granted(acts: Iterable[Event[ExceptionAct]], held: Quarantines, now: datetime) -> list[Granted]:
     """Every exception that was ever granted, oldest first, with why it does not count.
 
     Raises:
@@ -68,12 +67,12 @@ def granted(acts: Iterable[Event[ExceptionAct]], known: Signatories, quarantines
             return f"longer than {LONGEST.days} days"
         if fact.person == fact.owner:
             return "its owner granted it"
-        owner = next((each for each in known.everybody if each.person == fact.owner), None)
+        owner = next((each for each in held.signatories.everybody if each.person == fact.owner), None)
         if owner is not None and owner.service is not None:
             return "its owner is a service"
         return "its owner is not in the registry" if owner is None else ""
 
-    return judged(acts, ExceptionGranted, ExceptionRevoked, "revoked", known, quarantines, Granted, own)
+    return judged(acts, ExceptionGranted, ExceptionRevoked, "revoked", held, Granted, own)
 
 
 class Excepting:

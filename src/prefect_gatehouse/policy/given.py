@@ -11,7 +11,6 @@ from typing import TypeVar
 
 from prefect_gatehouse.ledger.acts import SignedAct
 from prefect_gatehouse.ledger.store import Event
-from prefect_gatehouse.policy.acts import Signatories
 from prefect_gatehouse.policy.quarantine import Quarantines
 
 A = TypeVar("A", bound=SignedAct)
@@ -23,8 +22,7 @@ def judged(
     gives: type[A],
     ends: type[SignedAct],
     ended: str,
-    known: Signatories,
-    quarantines: Quarantines,
+    held: Quarantines,
     made: Callable[[Event[A], str], T],
     own: Callable[[Event[A]], str] = lambda _: "",
 ) -> list[T]:
@@ -35,8 +33,7 @@ def judged(
         gives: The kind that gives.
         ends: The kind that ends one.
         ended: What that is called.
-        known: Who may sign.
-        quarantines: Those that hold.
+        held: The quarantines that hold, and who may sign.
         made: Is handed the act, and why it does not count; empty where it does.
         own: What else may be wrong with one of this kind.
 
@@ -49,8 +46,8 @@ def judged(
     found = []
     for event in acts:
         if isinstance(event.fact, gives):
-            void = ended if getattr(event.fact, gives.named_by) in over else own(event) or known.why_void(event)  # type: ignore[arg-type]
-            if not void and quarantines.of("principal", event.fact.person) is not None:
+            void = ended if getattr(event.fact, gives.named_by) in over else own(event) or held.signatories.why_void(event)  # type: ignore[arg-type]
+            if not void and held.of("principal", event.fact.person) is not None:
                 void = "its person is in quarantine"
             found.append(made(event, void))  # type: ignore[arg-type]
     return found

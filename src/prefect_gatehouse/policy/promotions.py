@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from prefect_gatehouse.ledger.acts import PromotionAct, PromotionWithdrawn, WorkloadPromoted
 from prefect_gatehouse.ledger.store import Event
-from prefect_gatehouse.policy.acts import Signatories
 from prefect_gatehouse.policy.given import judged
 from prefect_gatehouse.policy.quarantine import Quarantines
 
@@ -36,10 +35,10 @@ class Promotion:
         return same and requester not in {"", fact.person} and not self.void
 
 
-def promotions(acts: Iterable[Event[PromotionAct]], known: Signatories, quarantines: Quarantines) -> list[Promotion]:
+def promotions(acts: Iterable[Event[PromotionAct]], held: Quarantines) -> list[Promotion]:
     """Every promotion that was ever signed, oldest first, with why it does not count.
 
     Raises:
         Tampered: The registry can't be read.
     """
-    return judged(acts, WorkloadPromoted, PromotionWithdrawn, "withdrawn", known, quarantines, Promotion)
+    return judged(acts, WorkloadPromoted, PromotionWithdrawn, "withdrawn", held, Promotion)

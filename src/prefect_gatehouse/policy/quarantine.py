@@ -53,18 +53,19 @@ class Quarantine:
 
 
 class Quarantines:
-    """Every quarantine that holds.
+    """Every quarantine that holds, and who may have signed the acts of the same ledger.
 
     Args:
         acts: All acts, in the ledger's order.
-        signatories: Who may have signed; asked only where something was released.
+        signatories: Who may have signed; asked here only where something was released.
 
     Raises:
         Quarantined: One of them is of a newer release than this one.
     """
 
     def __init__(self, acts: Iterable[Event[QuarantineAct]], signatories: Signatories) -> None:
-        self._signatories = signatories
+        self.signatories = signatories
+        """By registry and policy of the same moment as the quarantines."""
         self._holding: dict[str, Quarantine] = {}
         for event in acts:
             if isinstance(event.fact, QuarantineImposed):
@@ -132,7 +133,7 @@ class Quarantines:
         if fact.environment != imposed.environment:
             return "it is of another environment"
         try:
-            void = self._signatories.why_void(event, imposed)
+            void = self.signatories.why_void(event, imposed)
         except Tampered:  # a quarantine holds whatever has become of the registry
             return "the registry of people can't be read"
         if void:

@@ -14,7 +14,6 @@ from datetime import timedelta
 from prefect_gatehouse.identity.person import owner_among
 from prefect_gatehouse.ledger.acts import CommitReviewed, ReviewAct, ReviewWithdrawn
 from prefect_gatehouse.ledger.store import Event
-from prefect_gatehouse.policy.acts import Signatories
 from prefect_gatehouse.policy.given import judged
 from prefect_gatehouse.policy.quarantine import Quarantines
 
@@ -48,7 +47,7 @@ class Review:
         return self.void or ("the reviewer asked for the run" if requester == self.event.fact.person else "")
 
 
-def reviews(acts: Iterable[Event[ReviewAct]], known: Signatories, quarantines: Quarantines) -> list[Review]:
+def reviews(acts: Iterable[Event[ReviewAct]], held: Quarantines) -> list[Review]:
     """Every review that was ever signed, oldest first, with why it does not count.
 
     Raises:
@@ -62,13 +61,13 @@ def reviews(acts: Iterable[Event[ReviewAct]], known: Signatories, quarantines: Q
         if fact.committed > event.when + SKEW:
             return "the commit is from the future"
         for moment in (fact.committed, event.when):  # by its own word, which its author chose, and when somebody saw it
-            owner = owner_among(known.everybody, fact.author_key, moment)
+            owner = owner_among(held.signatories.everybody, fact.author_key, moment)
             if owner is None or owner.person != fact.author:
                 return "the commit's key is not its author's, or was not valid"
             if owner.service is not None:
                 return "the commit is signed by a service, and people sign commits"
-        if known.came_back(event.seq, fact.author, fact.author_key):
+        if held.signatories.came_back(event.seq, fact.author, fact.author_key):
             return "the commit's author or key was revoked since"
-        return "the commit's author is in quarantine" if quarantines.of("principal", fact.author) is not None else ""
+        return "the commit's author is in quarantine" if held.of("principal", fact.author) is not None else ""
 
-    return judged(acts, CommitReviewed, ReviewWithdrawn, "withdrawn", known, quarantines, Review, of_its_author)
+    return judged(acts, CommitReviewed, ReviewWithdrawn, "withdrawn", held, Review, of_its_author)

@@ -22,7 +22,7 @@ from prefect_gatehouse.ledger.events import AnswerRefused, ApprovalGiven, Asked,
 from prefect_gatehouse.ledger.store import Event, Ledger, Transaction
 from prefect_gatehouse.policy.acts import revoked_since
 from prefect_gatehouse.policy.interface import Policy
-from prefect_gatehouse.policy.quarantine import quarantines_in
+from prefect_gatehouse.policy.quarantine import Quarantines
 from prefect_gatehouse.policy.tiers import is_reported, refuse_long_lived
 from prefect_gatehouse.run.answer import (
     Answer,
@@ -297,8 +297,15 @@ def _spent(tx: Transaction) -> set[tuple[str, int]]:
     return {(person, step) for person, step in counted | refused if step is not None}
 
 
-def require_approved(ledger: Ledger, matter: Matter, people: People, policy: Callable[[], Policy]) -> tuple[Approval, ...]:
+def require_approved(ledger: Ledger, matter: Matter, people: People, policy: Callable[[], Policy], held: Quarantines) -> tuple[Approval, ...]:
     """The approvals that carry a plan, or the releases that carry its outcome, every signature checked again.
+
+    Args:
+        ledger: With the answers.
+        matter: The plan, or the outcome.
+        people: The registry, compared with the run's.
+        policy: Gives the policy by which approvals of this run count.
+        held: The quarantines that hold, which no run's tier makes others.
 
     Raises:
         Rejected: Somebody said no.
@@ -309,7 +316,6 @@ def require_approved(ledger: Ledger, matter: Matter, people: People, policy: Cal
     if now.rejected_by is not None:
         what = "rejected" if isinstance(matter, Plan) else "its outcome was withheld"
         raise Rejected(f"{what} by {now.rejected_by}", where=terms.gate, advice="mend the plan and start a new run")
-    held = quarantines_in(ledger, people, plan_of(matter).admitted.manifest.environment, policy)
     changes = ledger.facts(PeopleChanged) if now.approvals else []
     for approval in now.approvals:
         held.refuse_person(approval.person)

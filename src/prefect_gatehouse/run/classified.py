@@ -13,7 +13,7 @@ from prefect_gatehouse.manifest.data import S3Objects, SqlQuery
 from prefect_gatehouse.manifest.endpoints import declared_endpoint
 from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.policy.classifications import Signed, classifications, lower_than_signed, that_counts
-from prefect_gatehouse.run.holding import holding, signing
+from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.planned import PlannedClasses
 from prefect_gatehouse.run.values import AdmittedRun
 from prefect_gatehouse.settings import Settings
@@ -35,9 +35,22 @@ def source_of(manifest: Manifest, folder: Path) -> tuple[str, str]:
     return digest({"file": str(folder.resolve() / source), "csv": form}), str(source)
 
 
-def unsigned_columns(settings: Settings, history: Ledger, manifest: Manifest, folder: Path, requester: Requester) -> tuple[str, ...]:
-    """Columns of a manifest whose class is lower than a data owner has signed for the source, or that nobody has signed for."""
+def unsigned_columns(
+    settings: Settings, history: Ledger, manifest: Manifest, folder: Path, requester: Requester, named: str | None = None
+) -> tuple[str, ...]:
+    """Columns of a manifest whose class is lower than a data owner has signed for the source, or that nobody has signed for.
+
+    Args:
+        settings: The installation.
+        history: The ledger.
+        manifest: What would be run.
+        folder: Where it lies.
+        requester: Asks.
+        named: The classification that the run's plan names: where another one counts by now, none does. None where there is no plan.
+    """
     found = _counting(settings, history, manifest, folder, requester)
+    if found is not None and named not in {None, found.event.fact.classification}:
+        found = None
     return lower_than_signed(manifest.data, found.columns if found is not None else {})
 
 
@@ -53,5 +66,5 @@ def _counting(settings: Settings, history: Ledger, manifest: Manifest, folder: P
     acts = history.facts(ClassesAct)
     if not acts:
         return None
-    found = classifications(acts, signing(settings, history), holding(settings, history))
+    found = classifications(acts, holding(settings, history))
     return that_counts(found, manifest.tenant, source_of(manifest, folder)[0], settings.environment, requester.signed_by)

@@ -9,7 +9,7 @@ from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.policy.exceptions import Excepting, Granted, granted
 from prefect_gatehouse.policy.interface import Policy
 from prefect_gatehouse.run.chain import Chain
-from prefect_gatehouse.run.holding import holding, signing
+from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.planned import PlannedException
 from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.settings import Settings
@@ -41,11 +41,4 @@ def exceptions_of(policy: Policy, settings: Settings, history: Ledger, admitted:
 
 def _granted(settings: Settings, history: Ledger) -> list[Granted]:
     acts = history.facts(ExceptionAct)
-    if not acts:
-        return []
-    return granted(
-        acts,
-        signing(settings, history),
-        holding(settings, history),
-        datetime.now(UTC),
-    )
+    return granted(acts, holding(settings, history), datetime.now(UTC)) if acts else []

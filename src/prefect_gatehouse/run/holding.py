@@ -1,4 +1,4 @@
-"""The quarantines that hold, for whoever drives no run, and who may have signed what gives something."""
+"""The quarantines that hold, and who may have signed what gives something: by registry and policy of now, whatever run it is about."""
 
 from __future__ import annotations
 
@@ -6,22 +6,19 @@ from collections.abc import Collection
 
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.projection import RunRow
-from prefect_gatehouse.ledger.store import Ledger
-from prefect_gatehouse.policy.acts import Signatories, signatories
+from prefect_gatehouse.policy.acts import Facts
 from prefect_gatehouse.policy.quarantine import Quarantines, quarantines_in
 from prefect_gatehouse.run.bundle import policy_that_counts
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import QuarantineScope
 
 
-def holding(settings: Settings, ledger: Ledger) -> Quarantines:
-    """Those that hold, now."""
-    return quarantines_in(ledger, People(settings.people_folder()), settings.environment, policy_that_counts(settings, ledger))
+def holding(settings: Settings, source: Facts) -> Quarantines:
+    """Those that hold, by a ledger or a transaction of one; with who may sign, as ``signatories``.
 
-
-def signing(settings: Settings, ledger: Ledger) -> Signatories:
-    """Who may have signed the acts of a ledger, by registry and policy of now."""
-    return signatories(ledger, People(settings.people_folder()), settings.environment, policy_that_counts(settings, ledger))
+    No run's tier is asked: what a quarantine is released by is the signed policy, where one stands, in the prototype tier too.
+    """
+    return quarantines_in(source, People(settings.people_folder()), settings.environment, policy_that_counts(settings, source))
 
 
 def why_stopped(held: Quarantines, run: RunRow, backends: Collection[str] = ()) -> list[str]:

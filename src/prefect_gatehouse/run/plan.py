@@ -34,7 +34,7 @@ class PresentDigests(TypedDict):
     manifest_digest: str
     workload_digest: str
     files: tuple[SourceFile, ...]
-    lock_digest: str
+    lock_digest: str | None
     image_digest: str
     packages_digest: str
     policy_digest: str
@@ -48,7 +48,7 @@ def present_digests(settings: Settings, admitted: AdmittedRun, policy_digest: st
         manifest_digest=admitted.manifest_digest,
         workload_digest=sources.digest,
         files=tuple(SourceFile(path=path, sha256=sha256) for path, sha256 in sources.digests),
-        lock_digest=_lock_digest(settings, Path(admitted.folder)),
+        lock_digest=lock_digest(settings, Path(admitted.folder)),
         image_digest=settings.image_digest,
         packages_digest=packages_of(settings).digest,
         policy_digest=policy_digest,
@@ -133,13 +133,16 @@ def _sha256_of(path: Path) -> str:
         return ""  # it is gone, and so it is another one
 
 
-def _lock_digest(settings: Settings, folder: Path) -> str:
-    if settings.lock is not None:
-        try:
-            return sha256_file(settings.lock)
-        except OSError:
-            raise InputError(
-                "the lock file can't be read", where="GATEHOUSE_LOCK", advice="name the file that this environment was made from"
-            ) from None
-    found = lock_beside(folder)
-    return sha256_file(found) if found is not None else "none"
+def lock_digest(settings: Settings, folder: Path) -> str | None:
+    """SHA-256 of the lock file that counts, the installation's or the project's; None where there is none.
+
+    Raises:
+        InputError: It can't be read.
+    """
+    file = settings.lock or lock_beside(folder)
+    try:
+        return sha256_file(file) if file is not None else None
+    except OSError:
+        own = settings.lock is None
+        where, advice = (str(file), "fix its permissions") if own else ("GATEHOUSE_LOCK", "name the file that this environment was made from")
+        raise InputError("the lock file can't be read", where=where, advice=advice) from None

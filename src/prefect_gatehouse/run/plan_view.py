@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.manifest.data import S3Objects
 from prefect_gatehouse.policy.classes import in_words, target_of
+from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.run.planned import BackendSnapshot, PlannedClasses, PlannedImage, PlannedPromotion, PlannedReview, Since
 from prefect_gatehouse.run.section import Section, printable
 from prefect_gatehouse.run.values import AdmittedRun, Plan
@@ -290,11 +291,15 @@ def _review(found: PlannedReview | None) -> Iterator[tuple[str, str]]:
         yield "Commit", printable(f"{signed}, reviewed by {found.reviewed_by} on {found.at[:10]}")
 
 
-def _image(found: PlannedImage | None) -> Iterator[tuple[str, str]]:
-    if found is not None:
-        signed = f"signed with {found.signed_by}" if found.signed_by else "signed by nobody"
-        scanned = f"scanned {found.scanned_at:%Y-%m-%d %H:%M} UTC, says {found.scanned_by}" if found.scanned_at else "no scan is signed"
-        yield "About the image", printable(f"{signed}; {scanned}")
+def _image(found: PlannedImage | None, tier: TierRules) -> Iterator[tuple[str, str]]:
+    if found is None:
+        return
+    said = []
+    if tier.signed_image == "required":
+        said.append(f"signed with {found.signed_by}" if found.signed_by else "signed by nobody")
+    if tier.image_scan_days is not None:
+        said.append(f"scanned {found.scanned_at:%Y-%m-%d %H:%M} UTC, says {found.scanned_by}" if found.scanned_at else "no scan is signed")
+    yield "About the image", printable("; ".join(said))
 
 
 def _code(plan: Plan) -> Section:
@@ -318,8 +323,8 @@ def _code(plan: Plan) -> Section:
         *_review(body.review),
         ("Registry of people", printable(body.registry)),
         ("Installed packages", body.packages_digest),
-        ("Lock, image", f"{body.lock_digest}, {printable(body.image_digest) or 'none'}"),
-        *_image(body.image),
+        ("Lock, image", f"{body.lock_digest or 'none'}, {printable(body.image_digest) or 'none'}"),
+        *_image(body.image, body.tier),
     )
     return Section("Which code runs, under which rules", ("", ""), rows)
 

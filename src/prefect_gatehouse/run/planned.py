@@ -175,10 +175,10 @@ class PlannedReview(Value):
 
 
 class PlannedImage(Value):
-    """What is signed about the image that the worker says to run in."""
+    """What is signed about the image that the worker says to run in, as far as the tier asks."""
 
-    signed_by: str = Field(description="Name of the key; empty where nobody has.")
-    scanned_by: str = Field(description="Name of the key that signed the newest scan; empty where nobody has.")
+    signed_by: str = Field(description="Name of the key; empty where nobody has, or the tier does not ask.")
+    scanned_by: str = Field(description="Name of the key that signed the newest scan; empty where nobody has, or the tier does not ask.")
     scanned_at: AwareDatetime | None = Field(description="When that ended.")
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.events import Consent
 from prefect_gatehouse.ledger.store import Transaction
-from prefect_gatehouse.policy.quarantine import Quarantines, quarantines_in
-from prefect_gatehouse.run.bundle import policy_that_counts
+from prefect_gatehouse.policy.quarantine import Quarantines
+from prefect_gatehouse.run.holding import holding
 
 if TYPE_CHECKING:
     from prefect_gatehouse.run.attempt import Attempt
@@ -20,9 +19,7 @@ def quarantines(tx: Transaction, attempt: Attempt) -> Quarantines:
 
     The registry is the one of now: a release is no part of a plan, and one whose person was revoked since does not stand.
     """
-    source = tx if attempt.history is attempt.ledger else attempt.history
-    settings = attempt.settings
-    return quarantines_in(source, People(settings.people_folder()), settings.environment, policy_that_counts(settings, source))
+    return holding(attempt.settings, tx if attempt.history is attempt.ledger else attempt.history)
 
 
 def refuse_quarantined(tx: Transaction, attempt: Attempt, *backends: str) -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from prefect_gatehouse.canonical import digest, sha256_file
 from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.people import People
@@ -18,90 +15,17 @@ from prefect_gatehouse.identity.person import owner_among
 from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.ledger.acts import CommitReviewed, ReviewAct
 from prefect_gatehouse.ledger.store import Event, Ledger
-from prefect_gatehouse.manifest.load import SIZE_LIMIT, digest_of, manifest_digest
+from prefect_gatehouse.manifest.load import SIZE_LIMIT, digest_of
 from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.policy.reviews import SKEW, reviews
-from prefect_gatehouse.run.apart import apart_from, workload_beside
-from prefect_gatehouse.run.holding import holding, signing
+from prefect_gatehouse.run.content import Content
+from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.planned import PlannedReview
-from prefect_gatehouse.run.values import AdmittedRun, Plan
+from prefect_gatehouse.run.values import AdmittedRun
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.workload.beside import left_out, lock_beside, locks_from
 from prefect_gatehouse.workload.commit import NAMESPACE, Commit, Files, read_commit, refuse_other_files
 from prefect_gatehouse.workload.git_objects import NotCommitted, Objects, WorkTree, shown, work_tree_of
-from prefect_gatehouse.workload.sources import FoundWorkload
-
-
-@dataclass(frozen=True)
-class Content:
-    """What would run, as it was read: nothing of it is read again.
-
-    Attributes:
-        folder: The manifest's, links followed.
-        file: The manifest's name in it.
-        manifest: Digest of what it says.
-        files: SHA-256 of each file of the workload, and of the suites, by its path.
-        root: The workload's folder; None where it is an installed package.
-        apart: What lies below it and is not the workload's.
-        lock: SHA-256 of the project's lock file, or 'none'; empty where the installation has one of its own, which is no part of a commit.
-    """
-
-    folder: Path
-    file: str
-    manifest: str
-    files: Mapping[Path, str]
-    root: Path | None
-    apart: frozenset[Path]
-    lock: str
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 over manifest and files, by their paths below the manifest's folder."""
-        names = {Path(os.path.relpath(path, self.folder)).as_posix(): sha256 for path, sha256 in self.files.items()}
-        return digest({"manifest": self.manifest, "files": dict(sorted(names.items()))})
-
-
-def content_beside(settings: Settings, manifest: Manifest, file: Path, found: FoundWorkload | None = None) -> Content:
-    """What lies beside a manifest now.
-
-    Args:
-        settings: The installation.
-        manifest: What the file says.
-        file: The manifest's.
-        found: Its workload, where it was read already.
-
-    Raises:
-        InputError: There is no such workload, or what lies beside it is too much.
-    """
-    found = workload_beside(settings, manifest, file) if found is None else found
-    suites = {name: _sha256_of(file.parent / name) for name in (manifest.data.suite, manifest.output.suite)}
-    lock = lock_beside(file.parent)
-    return _content(settings, manifest, file, found, dict(found.sources.digests), suites, _sha256_of(lock) if lock is not None else "none")
-
-
-def content_planned(settings: Settings, plan: Plan) -> Content:
-    """What a plan says would run."""
-    admitted, body = plan.admitted, plan.body
-    manifest, file = admitted.manifest, Path(admitted.folder) / admitted.file
-    suites = {manifest.data.suite: body.input_suite_sha256, manifest.output.suite: body.output_suite_sha256}
-    files = {each.path: each.sha256 for each in body.files}
-    return _content(settings, manifest, file, workload_beside(settings, manifest, file), files, suites, body.lock_digest)
-
-
-def _content(
-    settings: Settings, manifest: Manifest, file: Path, found: FoundWorkload, files: Mapping[str, str], suites: Mapping[str, str], lock: str
-) -> Content:
-    folder, root = file.parent.resolve(), found.sources.root
-    read = {root / path: sha256 for path, sha256 in files.items()} | {Path(os.path.normpath(folder / name)): each for name, each in suites.items()}
-    top, lock = None if found.package is not None else root, lock if settings.lock is None else ""
-    return Content(folder, file.name, manifest_digest(manifest), read, top, apart_from(settings, manifest, file), lock)
-
-
-def _sha256_of(path: Path) -> str:
-    try:
-        return sha256_file(path)
-    except OSError:
-        return ""  # which no file has
 
 
 @dataclass(frozen=True)
@@ -145,11 +69,38 @@ def signed_commit(content: Content, name: str, people: People) -> SignedCommit:
         Tampered: The registry can't be read.
     """
     tree = work_tree(content)
-    with Objects(tree.objects, name) as objects:
+    try:
+        here = tree.objects.stat()
+    except OSError:
+        raise NotCommitted("the repository's store of objects can't be read") from None
+    compared = _compared(tree.objects, (here.st_dev, here.st_ino, here.st_mtime_ns), tree.top, name, content)
+    if not compared.locked:
+        _refuse_lock_beside(content, tree.top)
+    return _signer(compared.commit, people)
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """A commit that has exactly what would run.
+
+    Attributes:
+        commit: As it was read.
+        locked: Whether it has the lock file that counts, too, or none of its own has to count.
+    """
+
+    commit: Commit
+    locked: bool
+
+
+# A run looks at admission, at its plan and before each round: git is started, and every object hashed, once for all of these. What was compared is
+# the key: digests, no names or times of files, and the repository's store; whose key signed the commit is asked anew each time. A no is not kept.
+@lru_cache(maxsize=64)
+def _compared(store: Path, identity: tuple[int, int, int], top: Path, name: str, content: Content) -> _Compared:  # noqa: ARG001 it is of the key
+    with Objects(store, name) as objects:
         commit = read_commit(objects, name)
-        signed = _signer(commit, people)
-        _refuse_other(Files(objects, commit), content, tree.top)
-    return signed
+        files = Files(objects, commit)
+        _refuse_other(files, content, top)
+        return _Compared(commit, _has_lock(files, content, top))
 
 
 def _refuse_other(files: Files, content: Content, top: Path) -> None:
@@ -161,20 +112,26 @@ def _refuse_other(files: Files, content: Content, top: Path) -> None:
     def belongs(path: PurePosixPath, folder: bool) -> bool:
         return not left_out(path.name, folder=folder) and top / path not in content.apart
 
-    refuse_other_files(files, {_path(path, top): sha256 for path, sha256 in content.files.items()}, _path(root, top), belongs)
-    _refuse_other_lock(files, content, top)
+    refuse_other_files(files, {_path(path, top): sha256 for path, sha256 in content.files}, _path(root, top), belongs)
 
 
-def _refuse_other_lock(files: Files, content: Content, top: Path) -> None:
-    """Stops where the lock file that counts is not the commit's; one above the work tree is no project's."""
-    if not content.lock:
-        return
+def _has_lock(files: Files, content: Content, top: Path) -> bool:
+    """Whether the lock file that counts is the commit's; one above the work tree is no project's.
+
+    Raises:
+        NotCommitted: The commit has another one.
+    """
+    if not content.lock_is_own:
+        return True
     places = [_path(each, top) for each in locks_from(content.folder) if each.is_relative_to(top)]
     committed = next((each for each in places if files.has(each)), None)
-    if committed is not None:
-        if hashlib.sha256(files.content(committed)).hexdigest() != content.lock:
-            raise NotCommitted(f"the lock file is another one than {shown(committed)} in the commit")
-        return
+    if committed is not None and hashlib.sha256(files.content(committed)).hexdigest() != content.lock:
+        raise NotCommitted(f"the lock file is another one than {shown(committed)} in the commit")
+    return committed is not None
+
+
+def _refuse_lock_beside(content: Content, top: Path) -> None:
+    """Stops where a lock file lies in the work tree, of which the commit has none."""
     here = lock_beside(content.folder)
     if here is not None and here.is_relative_to(top):
         raise NotCommitted(f"the lock file {shown(_path(here, top))} is not in the commit")
@@ -219,16 +176,26 @@ class Reviewed:
     missing: str
 
 
-def review_of(settings: Settings, history: Ledger, manifest: Manifest, content: Content, requester: Requester) -> Reviewed:
+def review_of(settings: Settings, history: Ledger, manifest: Manifest, content: Content, requester: Requester, named: str | None = None) -> Reviewed:
     """The newest review that counts for a run, its commit read again.
+
+    Args:
+        settings: The installation.
+        history: The ledger.
+        manifest: What would be run.
+        content: Its files.
+        requester: Asks.
+        named: The review that the run's plan names, empty where it names none: no other counts. None where there is no plan.
 
     Raises:
         Tampered: The registry can't be read.
     """
     people = People(settings.people_folder())
-    found = reviews(history.facts(ReviewAct), signing(settings, history), holding(settings, history))
+    found = reviews(history.facts(ReviewAct), holding(settings, history))
     why = "nobody has reviewed a commit of it"
     mine = [each for each in reversed(found) if each.is_about(manifest.tenant, manifest.name, settings.environment)]
+    if named:
+        mine = [each for each in mine if each.event.fact.review == named]
     for place, each in enumerate(mine):
         fact = each.event.fact
         said = each.why_not(content.digest, requester.signed_by)
@@ -239,6 +206,8 @@ def review_of(settings: Settings, history: Ledger, manifest: Manifest, content: 
                 said = str(no)
             else:
                 if (signed.author, signed.key, signed.at) == (fact.author, fact.author_key, fact.committed):
+                    if named == "":
+                        return Reviewed(None, "it was reviewed after the plan was made, which names no review")
                     return Reviewed(each.event, "")
                 said = "it says something else of its commit than the commit does"
         if not place:  # the newest is what people look for
@@ -246,12 +215,11 @@ def review_of(settings: Settings, history: Ledger, manifest: Manifest, content: 
     return Reviewed(None, why)
 
 
-def planned_review(settings: Settings, history: Ledger, admitted: AdmittedRun) -> PlannedReview | None:
-    """What people are shown of it before they approve."""
+def planned_review(settings: Settings, history: Ledger, admitted: AdmittedRun, content: Content) -> PlannedReview | None:
+    """What people are shown of it before they approve: the review of what the plan says would run."""
     if not history.facts(ReviewAct):
         return None
-    file = Path(admitted.folder) / admitted.file
-    event = review_of(settings, history, admitted.manifest, content_beside(settings, admitted.manifest, file), admitted.requester).event
+    event = review_of(settings, history, admitted.manifest, content, admitted.requester).event
     if event is None:
         return None
     fact = event.fact

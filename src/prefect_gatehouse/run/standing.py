@@ -20,11 +20,12 @@ from prefect_gatehouse.policy.promotions import promotions
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.classified import unsigned_columns
-from prefect_gatehouse.run.holding import holding, signing
+from prefect_gatehouse.run.content import Content, content_planned
+from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.image import unsigned_image
 from prefect_gatehouse.run.open_jobs import left
 from prefect_gatehouse.run.planned import PlannedPromotion
-from prefect_gatehouse.run.reviewed import Content, content_planned, review_of
+from prefect_gatehouse.run.reviewed import review_of
 from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import TierName
@@ -72,16 +73,47 @@ class Record:
     requesters: frozenset[str]
 
 
+@dataclass(frozen=True)
+class Named:
+    """The acts that a plan names, each empty where it names none.
+
+    No other carries its run: whoever approved did not know of it, and whoever signed it may be among them.
+
+    Attributes:
+        promotion: Of its workload.
+        classification: Of its source.
+        review: Of its commit.
+    """
+
+    promotion: str
+    classification: str
+    review: str
+
+
+def named_by(plan: Plan) -> Named:
+    """The acts on which the run of a plan stands."""
+    body = plan.body
+    return Named(
+        promotion=body.promotion.promotion if body.promotion is not None else "",
+        classification=body.source_classes.classification if body.source_classes is not None else "",
+        review=body.review.review if body.review is not None else "",
+    )
+
+
 def promotion_of(
-    settings: Settings, history: Ledger, manifest: Manifest, tier: TierRules, workload: str, requester: Requester
+    settings: Settings, history: Ledger, manifest: Manifest, tier: TierRules, workload: str, requester: Requester, named: str | None = None
 ) -> Event[WorkloadPromoted] | None:
-    """The newest promotion of a workload into its manifest's tier that counts for this requester, and rests on what it says."""
+    """The newest promotion of a workload into its manifest's tier that counts for this requester, and rests on what it says.
+
+    Of a run with a plan only the one that it names, ``named``, which is empty where it names none.
+    """
     acts = history.facts(PromotionAct)
     if not acts:
         return None
     scope = (manifest.tenant, manifest.name, workload, manifest.tier, settings.environment, requester.signed_by)
-    found = promotions(acts, signing(settings, history), holding(settings, history))
-    return next((each.event for each in reversed(found) if each.covers(*scope) and _rests(history, each.event.fact, tier)), None)
+    found = promotions(acts, holding(settings, history))
+    mine = (each.event for each in reversed(found) if named in {None, each.event.fact.promotion} and each.covers(*scope))
+    return next((event for event in mine if _rests(history, event.fact, tier)), None)
 
 
 def _rests(history: Ledger, fact: WorkloadPromoted, tier: TierRules) -> bool:
@@ -121,6 +153,7 @@ def standing_to_ask(
     workload: str,
     content: Callable[[], Content],
     who: Requester,
+    named: Named | None = None,
 ) -> Standing:
     """What is known when a run is about to be admitted; no simulator is asked for yet.
 
@@ -133,22 +166,24 @@ def standing_to_ask(
         workload: Digest of the workload's files.
         content: Gives the files, where the tier wants a reviewed commit of them.
         who: Asks.
+        named: The acts that the run's plan names; None where there is none yet, and then whichever count.
     """
-    promoted = tier.promotion == "optional" or promotion_of(settings, history, manifest, tier, workload, who) is not None
-    unsigned = () if tier.classification == "optional" else unsigned_columns(settings, history, manifest, folder, who)
-    unreviewed = "" if tier.reviewed_commit == "optional" else review_of(settings, history, manifest, content(), who).missing
+    promotion, classification, review = (named.promotion, named.classification, named.review) if named is not None else (None, None, None)
+    promoted = tier.promotion == "optional" or promotion_of(settings, history, manifest, tier, workload, who, promotion) is not None
+    unsigned = () if tier.classification == "optional" else unsigned_columns(settings, history, manifest, folder, who, classification)
+    unreviewed = "" if tier.reviewed_commit == "optional" else review_of(settings, history, manifest, content(), who, review).missing
     image = unsigned_image(settings, history, tier)
     return Standing(promoted, simulated=True, unsigned=unsigned, unreviewed=unreviewed, image_unsigned=image[0], image_unscanned=image[1])
 
 
 def standing_of(settings: Settings, history: Ledger, plan: Plan) -> Standing:
-    """What is known now of the workload of a plan, and of its source."""
+    """What is known now of the workload of a plan, and of its source, by the acts that it names."""
     admitted, tier, workload = plan.admitted, plan.body.tier, plan.body.workload_digest
 
     def content() -> Content:
-        return content_planned(settings, plan)
+        return content_planned(settings, admitted, plan.body)
 
-    now = standing_to_ask(settings, history, admitted.manifest, tier, Path(admitted.folder), workload, content, admitted.requester)
+    now = standing_to_ask(settings, history, admitted.manifest, tier, Path(admitted.folder), workload, content, admitted.requester, named_by(plan))
     simulated = tier.simulated_first == "optional" or all(each.simulator for each in plan.body.backends)
     return replace(now, simulated=simulated or _simulated(history, admitted.manifest, workload))
 

@@ -210,7 +210,7 @@ class PlanBody(Value):
     workload_digest: Digest = Field(description="Over the workload's files.")
     files: tuple[SourceFile, ...] = Field(description="The workload's files: its code, and what else lies beside it.")
     since: Since
-    lock_digest: str = Field(description="SHA-256 of the lock file, or 'none'.")
+    lock_digest: Digest | None = Field(description="SHA-256 of the lock file; None where there is none.")
     image_digest: str = ""
     packages_digest: Digest = Field(description="Over the content of everything that is installed.")
     circuits: CircuitsSummary = Field(description="Of the first round.")
@@ -232,7 +232,7 @@ class PlanBody(Value):
     exceptions: tuple[PlannedException, ...] = Field((), description="Every exception to the policy that the run may use; no later one counts.")
     source_classes: PlannedClasses | None = Field(None, description="A data owner's word on the source's columns; None where there is none.")
     promotion: PlannedPromotion | None = Field(None, description="That the run stands on; None where its tier asks for none.")
-    image: PlannedImage | None = Field(None, description="What is signed about the image; None where nothing is.")
+    image: PlannedImage | None = Field(None, description="What is signed about the image; None where nothing is, or its tier does not ask.")
     review: PlannedReview | None = Field(None, description="Of the commit that the workload is of; None where there is none.")
     cell: CellName = Field("none", description="Where the workload runs, in this and in every later round.")
     bundle: SignedBundle | None = Field(None, description="The signed bundle of policies; None in the prototype tier where nobody has signed it.")

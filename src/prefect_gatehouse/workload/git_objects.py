@@ -15,6 +15,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from threading import Timer
@@ -138,27 +139,32 @@ class Objects:
         git = shutil.which("git")
         if git is None:
             raise NotCommitted("git is not installed where this process runs, so nobody can look")
-        self._folder = Path(tempfile.mkdtemp(prefix="gatehouse-git-"))
-        try:
-            self._process = self._start(git)
-        except OSError:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            raise NotCommitted("git does not start where this process runs, so nobody can look") from None
-        self._late = Timer(SECONDS, self._process.kill)
-        self._late.daemon = True
-        self._late.start()
+        with ExitStack() as undone:  # whatever fails on the way, nothing of it is left
+            try:
+                folder = Path(tempfile.mkdtemp(prefix="gatehouse-git-"))
+                undone.callback(shutil.rmtree, folder, ignore_errors=True)
+                self._process = self._start(git, folder)
+                undone.callback(self._stop)
+                self._limit()
+            except OSError:
+                raise NotCommitted("git does not start where this process runs, so nobody can look") from None
+            late = Timer(SECONDS, self._process.kill)
+            undone.callback(late.cancel)
+            late.daemon = True
+            late.start()
+            self._undo = undone.pop_all()
         return self
 
-    def _start(self, git: str) -> subprocess.Popen[bytes]:
+    def _start(self, git: str, folder: Path) -> subprocess.Popen[bytes]:
         for name in ("objects", "refs"):
-            (self._folder / name).mkdir()
-        (self._folder / "HEAD").write_text("ref: refs/heads/none\n")
-        (self._folder / "config").write_text(_CONFIG[self._format])
+            (folder / name).mkdir()
+        (folder / "HEAD").write_text("ref: refs/heads/none\n")
+        (folder / "config").write_text(_CONFIG[self._format])
         environment = {
             "PATH": os.environ.get("PATH", os.defpath),
             "LC_ALL": "C",
-            "HOME": str(self._folder),
-            "GIT_DIR": str(self._folder),
+            "HOME": str(folder),
+            "GIT_DIR": str(folder),
             "GIT_OBJECT_DIRECTORY": str(self._store),
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_CONFIG_SYSTEM": os.devnull,
@@ -171,23 +177,25 @@ class Objects:
             "GIT_OPTIONAL_LOCKS": "0",
         }
         command = [git, "--no-replace-objects", "-c", "core.hooksPath=" + os.devnull, "-c", "core.fsmonitor=false", "cat-file", "--batch"]
-        process = subprocess.Popen(
+        return subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=environment,
-            cwd=self._folder,
+            cwd=folder,
         )
-        if hasattr(resource, "prlimit"):
-            resource.prlimit(process.pid, resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-        return process
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._late.cancel()
+    def _limit(self) -> None:
+        if hasattr(resource, "prlimit"):
+            resource.prlimit(self._process.pid, resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+
+    def _stop(self) -> None:
         self._process.kill()
         self._process.communicate()
-        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._undo.close()
 
     def read(self, name: str, kind: str, most: int) -> bytes:
         """An object's bytes.

@@ -123,22 +123,37 @@ def find_workload(entrypoint: str, folder: Path, apart: Collection[Path] = ()) -
     Raises:
         InputError: The file or the module is missing, what lies beside it is too much, or a file can't be read.
     """
-    place = entrypoint.partition(":")[0]
-    where = f"workload.entrypoint {place}"
-    if place.endswith(".py"):
-        file = inside(folder, place, "workload.entrypoint")
-        if not file.is_file():
-            raise InputError("there is no such file", where=where, advice="correct the path")
+    file, package = locate(entrypoint, folder)
+    where = _where(entrypoint)
+    if package is None:
         return FoundWorkload(entrypoint, file, Sources(file.parent, read_beside(file, apart, where)))
-    found = _find(place)
-    if found is None:
-        raise InputError("there is no such module", where=where, advice="install it, or name a file")
-    file, package = found
     files = sorted(path for path in file.parent.rglob("*.py") if path.is_file())
     try:
         return FoundWorkload(entrypoint, file, Sources(file.parent, {path: path.read_bytes() for path in files}), package)
     except OSError:
         raise InputError("a file of the workload can't be read", where=where, advice="fix its permissions") from None
+
+
+def locate(entrypoint: str, folder: Path) -> tuple[Path, Path | None]:
+    """The file that holds a workload, and the outermost folder or file of its package, None where a file is named; nothing is read.
+
+    Raises:
+        InputError: The file or the module is missing.
+    """
+    place = entrypoint.partition(":")[0]
+    if place.endswith(".py"):
+        file = inside(folder, place, "workload.entrypoint")
+        if not file.is_file():
+            raise InputError("there is no such file", where=_where(entrypoint), advice="correct the path")
+        return file, None
+    found = _find(place)
+    if found is None:
+        raise InputError("there is no such module", where=_where(entrypoint), advice="install it, or name a file")
+    return found
+
+
+def _where(entrypoint: str) -> str:
+    return f"workload.entrypoint {entrypoint.partition(':')[0]}"
 
 
 def _find(name: str) -> tuple[Path, Path] | None:
