@@ -1,21 +1,21 @@
 """Whether what people signed at the command line (budgets, limits, providers, the registry) is what the ledger says that they signed.
 
-Most acts are judged again whenever they are used, by registry and policy. Budgets, limits and approvals of providers are not: here is told of those
-that nobody of the registry signed.
+Most acts are judged again whenever they are used, by registry and policy. Of budgets, limits and approvals of providers the policy is not asked
+again: here is told of those that nobody of the registry signed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterator
 
 from prefect_gatehouse.canonical import canonical
 from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.identity import sshsig
-from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.requester import NOBODY
-from prefect_gatehouse.ledger.acts import BudgetSet, PeopleChanged, ProviderApproved, ProviderLimitSet, SignedAct
-from prefect_gatehouse.ledger.store import Event, Ledger
+from prefect_gatehouse.ledger.acts import BudgetSet, ProviderApproved, ProviderLimitSet, SignedAct
+from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.policy.acts import is_original
+from prefect_gatehouse.run.holding import signing
 from prefect_gatehouse.settings import Settings
 
 
@@ -45,30 +45,22 @@ _JUDGED_ONCE = (BudgetSet, ProviderLimitSet, ProviderApproved)
 
 
 def of_nobody(settings: Settings, ledger: Ledger) -> Iterator[str]:
-    """Acts that are judged only when they are recorded, and that nobody signed who is, or was, in the registry.
+    """Acts of which the policy is asked only when they are recorded, and that nobody signed who is, or was, in the registry.
 
     Away from the installation there is no registry to look into: then only those that say themselves that their key is nobody's.
     """
     acts = [event for kind in _JUDGED_ONCE for event in ledger.facts(kind)]
     if not acts:
         return
+    known = signing(settings, ledger)
     try:
-        everybody = People(settings.people_folder()).all()
+        registry = bool(known.everybody)
     except GatehouseError as error:
         yield f"{error.message}, and who signed budgets and approvals of providers can't be told"
         return
-    known = {(each.person, key.fingerprint) for each in everybody if each.service is None for key in each.keys}
-    gone = [event.fact for event in ledger.facts(PeopleChanged) if isinstance(event.fact, PeopleChanged)]
     for event in sorted(acts, key=lambda each: each.seq):
-        if isinstance(event.fact, _JUDGED_ONCE) and _is_nobodys(event, known if event.fact.environment == settings.environment else set(), gone):
-            yield f"event {event.seq}: the {event.fact.words} is signed with a key that is nobody's in the registry; who made it, and does it stand?"
-
-
-def _is_nobodys(event: Event[SignedAct], known: Collection[tuple[str, str]], changes: Iterable[PeopleChanged]) -> bool:
-    fact = event.fact
-    if fact.person == NOBODY:
-        return True
-    if not known or (fact.person, fact.key) in known:
-        return False
-    # Whoever has left may have signed it before: of a person who was revoked the ledger does not say each key.
-    return not any(each.whom == fact.person and (each.fingerprint == fact.key or each.action == "revoke-person") for each in changes)
+        if not isinstance(event.fact, _JUDGED_ONCE):
+            continue
+        here = registry and event.fact.environment == settings.environment
+        if event.fact.person == NOBODY or (here and known.is_nobodys(event)):
+            yield f"event {event.seq}: the {event.fact.words} is signed with a key that is nobody's in the registry, and counts for nothing"

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.store import Ledger
-from prefect_gatehouse.policy.acts import Signatories, signatories
+from prefect_gatehouse.policy.acts import Facts, Signatories, signatories
 from prefect_gatehouse.policy.quarantine import Quarantines, quarantines_in
 from prefect_gatehouse.run.bundle import policy_that_counts
 from prefect_gatehouse.settings import Settings
@@ -19,9 +19,9 @@ def holding(settings: Settings, ledger: Ledger) -> Quarantines:
     return quarantines_in(ledger, People(settings.people_folder()), settings.environment, policy_that_counts(settings, ledger))
 
 
-def signing(settings: Settings, ledger: Ledger) -> Signatories:
-    """Who may have signed the acts of a ledger, by registry and policy of now."""
-    return signatories(ledger, People(settings.people_folder()), settings.environment, policy_that_counts(settings, ledger))
+def signing(settings: Settings, source: Facts) -> Signatories:
+    """Who may have signed the acts of a ledger, or of a transaction of one, by registry and policy of now."""
+    return signatories(source, People(settings.people_folder()), settings.environment, policy_that_counts(settings, source))
 
 
 def why_stopped(held: Quarantines, run: RunRow, backends: Collection[str] = ()) -> list[str]:
