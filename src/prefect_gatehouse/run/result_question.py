@@ -15,24 +15,26 @@ from prefect_gatehouse.identity.methods.certificate import own_certificate, pers
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.person import Person
 from prefect_gatehouse.identity.requester import NOBODY
+from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.policy.act_questions import IN_WORDS, question_of, refuse_act
-from prefect_gatehouse.policy.cedar import policy_now
 from prefect_gatehouse.policy.interface import Fact
+from prefect_gatehouse.run.bundle import policy_that_counts
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.values import AdmittedRun
 from prefect_gatehouse.settings import Settings
 
 
-def refuse_reading(settings: Settings, chain: Chain, act: Literal["show", "reproduce"]) -> None:
+def refuse_reading(settings: Settings, ledger: Ledger, chain: Chain, act: Literal["show", "reproduce"]) -> None:
     """Stops a look at what a run sealed that the policy of now does not permit.
 
     Args:
         settings: The installation; its identity is the caller's.
+        ledger: That knows which policies were signed.
         chain: The run's.
         act: The command.
 
     Raises:
-        Denied: The policy says no; names the rule.
+        Denied: The policy says no; names the rule. Or, above the prototype tier, the policies are not those that were signed.
         InputError: The policies can't be loaded.
         Tampered: The registry can't be read.
     """
@@ -41,7 +43,7 @@ def refuse_reading(settings: Settings, chain: Chain, act: Literal["show", "repro
         return  # nothing was sealed yet
     manifest, reader = admitted.manifest, _caller(settings)
     context: dict[str, Fact] = {"act": act, "requester": admitted.requester.person, "output_class": admitted.classes.output_class.rank}
-    policy = policy_now(settings)()
+    policy = policy_that_counts(settings, ledger, manifest.tier)()
     asked = question_of("read_result", reader, manifest.name, manifest.tenant, manifest.environment, manifest.tier, context)
     refuse_act(policy, policy.ask(asked), IN_WORDS["read_result"], reader.person)
 
