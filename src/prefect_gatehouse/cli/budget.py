@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from prefect_gatehouse.cli.acts import WHY
 from prefect_gatehouse.cli.output import emit, gatehouse_command, table
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _as_dict(each: Standing) -> dict[str, Any]:
 @click.option("--tenant", required=True, help="As the manifests spell it.")
 @click.option("--billing-code", default="", help="Only this billing code of the tenant.")
 @click.option("--month-usd", required=True, metavar="N", help="Most for every month from now on, over all providers.")
-@click.option("--reason", required=True, help="Why, for whoever asks later.")
+@WHY
 def _set(tenant: str, billing_code: str, month_usd: str, reason: str, as_json: bool) -> None:
     """Set what a tenant, or one of its billing codes, may spend in a month; signed with your key (GATEHOUSE_IDENTITY) and recorded.
 

@@ -6,13 +6,9 @@ open what it sealed with other tools, too.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Literal
 
-from prefect_gatehouse.errors import InputError
-from prefect_gatehouse.identity.keys import fingerprint, public_line
-from prefect_gatehouse.identity.methods.certificate import own_certificate, person_of
-from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.identity.caller import caller
 from prefect_gatehouse.identity.person import Person
 from prefect_gatehouse.identity.requester import NOBODY
 from prefect_gatehouse.ledger.store import Ledger
@@ -41,18 +37,8 @@ def refuse_reading(settings: Settings, ledger: Ledger, chain: Chain, act: Litera
     admitted = chain.read(AdmittedRun.gate, AdmittedRun)
     if admitted is None:
         return  # nothing was sealed yet
-    manifest, reader = admitted.manifest, _caller(settings)
+    manifest, reader = admitted.manifest, caller(settings) or Person(person=NOBODY, roles=frozenset())
     context: dict[str, Fact] = {"act": act, "requester": admitted.requester.person, "output_class": admitted.classes.output_class.rank}
     policy = policy_that_counts(settings, ledger, manifest.tier)()
     asked = question_of("read_result", reader, manifest.name, manifest.tenant, manifest.environment, manifest.tier, context)
     refuse_act(policy, policy.ask(asked), IN_WORDS["read_result"], reader.person)
-
-
-def _caller(settings: Settings) -> Person:
-    people, key, at = People(settings.people_folder()), settings.identity_key(), datetime.now(UTC)
-    try:
-        certificate = own_certificate(key, at)
-        found = person_of(certificate, people, at) if certificate else people.owner_of(fingerprint(public_line(key)))
-    except InputError:
-        found = None  # whoever has no key
-    return found or Person(person=NOBODY, roles=frozenset())
