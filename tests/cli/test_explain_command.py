@@ -147,6 +147,16 @@ def test_who_may_sign_an_act(desk: Desk) -> None:
     assert told("--as", "tess", "--action", "promote", code=2)["where"] == "--manifest"
 
 
+def test_an_act_asks_for_no_more_than_its_manifest(desk: Desk) -> None:
+    """Nobody signs the workload's files with it, so they may be elsewhere; and what is about nobody's pipeline reads no manifest."""
+    People(desk.settings.people_folder()).add("tess", roles=frozenset({"approver"}), key=generate_key(desk.folder / "tess", ""))
+    (desk.folder / "workload.py").unlink()
+    assert told("--as", "tess", "--action", "promote", "--manifest", str(desk.manifest))["allowed"]
+    desk.manifest.write_text("name: [")
+    assert told("--as", "tess", "--action", "approve_provider", "--manifest", str(desk.manifest))["allowed"]
+    assert told("--as", "tess", "--action", "set_budget", "--manifest", str(desk.manifest), code=2)["advice"]
+
+
 def test_about_a_run(desk: Desk) -> None:
     """With the manifest that the ledger has, whatever stands in the folder since."""
     desk.admitted()

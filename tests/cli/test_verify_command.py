@@ -14,11 +14,12 @@ from tests.support.plans import RUN, plan_for, write_project
 
 from prefect_gatehouse.canonical import sha256_bytes
 from prefect_gatehouse.cli.main import main
-from prefect_gatehouse.ledger.events import GateEntered, GatePassed, PolicyDecided, ReportWritten
+from prefect_gatehouse.ledger.events import ApprovalGiven, GateEntered, GatePassed, PolicyDecided, ReportWritten
 from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.ledger.seal import COPY, seal_home
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.run import journal
+from prefect_gatehouse.run.approvals import ask
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.secrets.lease import SecretText
 from prefect_gatehouse.settings import Settings
@@ -110,18 +111,24 @@ def test_a_frontier_that_is_another(home: Path) -> None:
 
 @pytest.fixture
 def run_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home with a run that holds an artifact, a permitted job with its result, and a suite's page, all under heads."""
+    """A home with a run that holds an artifact, an approval, a permitted job with its result, and a suite's page, all under heads."""
     settings = Settings(home=tmp_path / "run-home")
     write_project(tmp_path / "project")
-    validated = plan_for(tmp_path / "project", settings).validated
+    plan = plan_for(tmp_path / "project", settings)
     with open_ledger(settings) as ledger:
         attempt = Attempt(settings, ledger, RUN, lambda block: SecretText(""))
         sealed = b"encrypted rows"
-        artifact = validated.minimised.artifact.model_copy(update={"uri": f"artifact:{RUN}/minimised.parquet", "sha256": sha256_bytes(sealed)})
+        minimised = plan.validated.minimised
+        artifact = minimised.artifact.model_copy(update={"uri": f"artifact:{RUN}/minimised.parquet", "sha256": sha256_bytes(sealed)})
         (settings.folder("artifacts") / RUN).mkdir()
         (settings.home / "artifacts" / RUN / "minimised.parquet").write_bytes(sealed)
-        for value in (validated.minimised.admitted, validated.minimised.model_copy(update={"artifact": artifact})):
+        validated = plan.validated.model_copy(update={"minimised": minimised.model_copy(update={"artifact": artifact})})
+        plan = plan.model_copy(update={"validated": validated})
+        for value in (minimised.admitted, validated.minimised, validated, plan):
             attempt.record(value.passage, GatePassed(gate=value.gate, value=attempt.chain.stored(value)))
+        approve, _ = ask(attempt, plan, "k")
+        given = ApprovalGiven(plan_digest=plan.digest, person="bob", method="totp", totp_step=1, statement=approve.message().decode())
+        attempt.permit("answer:k", given)
         page = settings.folder("reports") / RUN / "validate_input.html"
         page.parent.mkdir()
         page.write_text("page")
@@ -179,7 +186,7 @@ def test_an_older_head_that_is_gone_is_seen(run_home: Path) -> None:
     """Every permit has a head of its own before the next thing happens, also where a later head covers both."""
     with contextlib.closing(sqlite3.connect(run_home / "ledger.sqlite")) as thief:
         sizes = [size for (size,) in thief.execute("SELECT size FROM gatehouse_heads ORDER BY size")]
-        assert len(sizes) == 3
+        assert len(sizes) == 4
         thief.execute("DROP TRIGGER gatehouse_heads_no_delete")
         thief.execute("DELETE FROM gatehouse_heads WHERE size = ?", (sizes[0],))
         thief.commit()

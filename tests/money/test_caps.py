@@ -15,7 +15,7 @@ from prefect_gatehouse.evidence.examine import examine
 from prefect_gatehouse.evidence.signed import of_nobody, problems
 from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.acts import BudgetSet
+from prefect_gatehouse.ledger.acts import BudgetSet, ProviderApproved
 from prefect_gatehouse.ledger.charges import month_of
 from prefect_gatehouse.ledger.note import VerifierKey
 from prefect_gatehouse.ledger.seal import seal_home
@@ -25,6 +25,7 @@ from prefect_gatehouse.ledger.verify import verify
 from prefect_gatehouse.operate.budgets import explain, overview, this_month
 from prefect_gatehouse.operate.registry import Registrar
 from prefect_gatehouse.run import journal
+from prefect_gatehouse.run.drift import last_approval
 from tests.money.tills import CODE, TENANT, admit, set_budget, treasurer
 from tests.run.desk import RUN, Desk, intend
 from tests.support.acts import append_signed
@@ -32,7 +33,7 @@ from tests.support.acts import append_signed
 
 def left(desk: Desk) -> list[tuple[str, Decimal, Decimal, Decimal]]:
     """Name, used, reserved and left of each budget."""
-    return [(each.name, each.settled, each.reserved, each.left) for each in overview(desk.ledger, this_month())[0]]
+    return [(each.name, each.settled, each.reserved, each.left) for each in overview(desk.settings, desk.ledger, this_month())[0]]
 
 
 def found_problems(desk: Desk) -> list[str]:
@@ -135,7 +136,8 @@ def test_the_prototype_tier_spends_within_its_envelope(desk: Desk) -> None:
     """Without a budget it may; with one it is held to it like any other."""
     admit(desk.attempt, tier="prototype")
     intend(desk.attempt, "5")
-    assert [(each.name, each.used) for each in overview(desk.ledger, this_month())[1]] == [(f"billing code {CODE} of tenant {TENANT}", Decimal(5))]
+    (uncapped,) = overview(desk.settings, desk.ledger, this_month())[1]
+    assert (uncapped.name, uncapped.used) == (f"billing code {CODE} of tenant {TENANT}", Decimal(5))
     set_budget(desk.settings, desk.ledger, "5")
     with pytest.raises(Denied, match=r"0\.0000 USD are left"):
         intend(desk.attempt, "0.1", round_number=1)
@@ -174,7 +176,7 @@ def test_a_budget_is_an_event_that_was_signed(desk: Desk) -> None:
 
 
 def test_a_budget_by_a_key_that_is_nobodys(desk: Desk, tmp_path: Path) -> None:
-    """`gatehouse verify` tells of it, since no later gate asks who signed a cap; whoever has left since may have signed theirs."""
+    """`gatehouse verify` tells of it; whoever has left since may have signed theirs, and signs none from then on."""
     event = set_budget(desk.settings, desk.ledger, "5")
     People(desk.settings.people_folder()).add("uma", key=generate_key(tmp_path / "uma", ""), roles=frozenset({"approver"}))
     assert list(of_nobody(desk.settings, desk.ledger)) == []
@@ -183,9 +185,70 @@ def test_a_budget_by_a_key_that_is_nobodys(desk: Desk, tmp_path: Path) -> None:
     told = [f"event {event.seq + 1 + number}: the budget is signed with a key that is nobody's in the registry" for number in range(2)]
     seal_home(desk.settings.home, desk.ledger)
     found = examine(desk.settings, desk.ledger, VerifierKey.parse((desk.settings.home / "ledger.vkey").read_text())).problems
-    assert [problem.partition(";")[0] for problem in found if "nobody's" in problem] == told
+    assert [problem.partition(",")[0] for problem in found if "nobody's" in problem] == told
     Registrar(desk.settings, desk.ledger, "left").revoke("tess", None)
-    assert [problem.partition(";")[0] for problem in of_nobody(desk.settings, desk.ledger)] == told[:1]
+    assert [problem.partition(",")[0] for problem in of_nobody(desk.settings, desk.ledger)] == told[:1]
+    append_signed(desk.ledger, BudgetSet, {**event.fact.statement, "budget": "late"}, "tess", desk.settings.identity_key())
+    assert [problem.partition(":")[0] for problem in of_nobody(desk.settings, desk.ledger)][1:] == [f"event {desk.ledger.size()}"]
+
+
+def forge(desk: Desk, fact: BudgetSet, how: str, own: Path) -> None:
+    """A cap as somebody with the database could write it, by a key of their own."""
+    statement = {**fact.statement, "budget": how}
+    if how == "copied":
+        with desk.ledger.transaction() as tx:
+            tx.append(f"budget-set:{how}", "ledger", fact)
+    elif how == "edited":
+        said = {**statement, "month_usd": "0.0001"}
+        append_signed(desk.ledger, BudgetSet, said, "tess", desk.settings.identity_key(), month_usd=fact.month_usd)
+    else:
+        append_signed(desk.ledger, BudgetSet, statement, "unverified" if how == "nobody's" else "tess", own)
+
+
+@pytest.mark.parametrize("how", ["another's key", "nobody's", "edited", "copied"])
+def test_a_cap_that_does_not_verify_raises_nothing(desk: Desk, tmp_path: Path, how: str) -> None:
+    """Whoever writes one into the database makes no room with it, and what is shown says so; a cap that somebody signs behind it does."""
+    admit(desk.attempt)
+    high = set_budget(desk.settings, desk.ledger, "50")
+    set_budget(desk.settings, desk.ledger, "1")
+    forge(desk, high.fact, how, tmp_path / "own")
+    assert [row[3] for row in left(desk)] == [Decimal(1)]
+    with pytest.raises(Denied, match=r"1\.0000 USD are left of 1\.0000"):
+        intend(desk.attempt, "2")
+    set_budget(desk.settings, desk.ledger, "3")
+    intend(desk.attempt, "2")
+    assert [each.cap for each in explain(desk.settings, desk.ledger, RUN).caps] == [Decimal(3)]
+
+
+def test_a_cap_that_does_not_verify_is_no_budget(desk: Desk, tmp_path: Path) -> None:
+    """Above the prototype tier nothing is spent on its word, and nobody is shown it as a budget."""
+    admit(desk.attempt)
+    fact = set_budget(desk.settings, desk.ledger, "50", tenant="bank").fact
+    forge(desk, fact.model_copy(update={"tenant": TENANT}), "nobody's", tmp_path / "own")
+    assert [row[0] for row in left(desk)] == ["tenant bank"]
+    with pytest.raises(Denied, match="no budget covers"):
+        intend(desk.attempt, "0.1")
+
+
+def test_a_cap_that_verifies_no_more_lowers_what_it_lowered(desk: Desk, tmp_path: Path) -> None:
+    """Its key may have been taken out of the registry by hand: the older and higher one before it does not come back."""
+    admit(desk.attempt)
+    high = set_budget(desk.settings, desk.ledger, "50")
+    forge(desk, high.fact.model_copy(update={"month_usd": Decimal("0.5000")}), "nobody's", tmp_path / "own")
+    with pytest.raises(Denied, match=r"0\.5000 USD are left of 0\.5000"):
+        intend(desk.attempt, "1")
+
+
+def test_a_provider_that_nobody_approved_in_truth(desk: Desk, tmp_path: Path) -> None:
+    """The newest approval that somebody of the registry signed counts; what else is written there is passed over."""
+    treasurer(desk.settings)
+    statement = {"action": "approve-provider", "backend": "braket/x", "items": {}, "reason": "x", "environment": "local", "act": "one"}
+    append_signed(desk.ledger, ProviderApproved, statement, "tess", tmp_path / "own")
+    assert last_approval(desk.settings, desk.ledger, "braket/x") is None
+    append_signed(desk.ledger, ProviderApproved, {**statement, "act": "two"}, "tess", desk.settings.identity_key())
+    append_signed(desk.ledger, ProviderApproved, {**statement, "act": "three"}, "unverified", tmp_path / "own")
+    found = last_approval(desk.settings, desk.ledger, "braket/x")
+    assert found is not None and found.fact.act == "two"
 
 
 @pytest.mark.parametrize(
@@ -225,7 +288,7 @@ def test_a_ledger_of_an_earlier_release(desk: Desk) -> None:
         intend(desk.attempt, "0.1", round_number=2)
     assert left(desk) == [(f"tenant {TENANT}", Decimal(0), Decimal(0), Decimal(5))]
     with pytest.raises(InputError, match="nobody pays"):
-        explain(desk.ledger, RUN)
+        explain(desk.settings, desk.ledger, RUN)
 
 
 def test_a_run_explained(desk: Desk) -> None:
@@ -239,7 +302,7 @@ def test_a_run_explained(desk: Desk) -> None:
     intend(other, "0.25")
     journal.refused(desk.attempt, [entry], "no")
     intend(desk.attempt, "0.75", number=1)
-    found = explain(desk.ledger, RUN)
+    found = explain(desk.settings, desk.ledger, RUN)
     assert (found.account.tenant, found.account.billing_code, [each.name for each in found.caps]) == (
         TENANT,
         CODE,
@@ -252,4 +315,4 @@ def test_a_run_explained(desk: Desk) -> None:
         ("other", "0:0:0", "intended", Decimal("0.25")),
     ]
     with pytest.raises(InputError, match="nobody pays"):
-        explain(desk.ledger, "unknown")
+        explain(desk.settings, desk.ledger, "unknown")

@@ -163,3 +163,14 @@ def test_the_bundle_is_signed_as_its_own_policy_lets(office: Office) -> None:
     with pytest.raises(Denied, match=r"policies are signed by the board alone \[own\]"):
         bundle.sign(lea, office.ledger, "as agreed")
     assert bundle.sign(sam, office.ledger, "as agreed").fact.person == "sam"
+
+
+def test_what_nobody_signs_is_no_limit(office: Office) -> None:
+    """A policy that lets anybody set a budget does not make one of a key that is nobody's: it would count for nothing."""
+    policies = office.settings.policies / "gatehouse.cedar"
+    policies.write_text(policies.read_text().replace('unless { principal.roles.contains("approver") };', "unless { true };"))
+    generate_key(office.folder / "stranger", "")
+    with pytest.raises(Denied, match="nobody's in the registry of people"):
+        set_budget(office.as_("stranger"), office.ledger, tenant="clinic", month_usd="5", reason="x")
+    assert office.events() == 0
+    set_budget(office.as_("ann"), office.ledger, tenant="clinic", month_usd="5", reason="x")

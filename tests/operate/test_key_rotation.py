@@ -1,13 +1,21 @@
-"""Who has used a root key, by the ledger."""
+"""Who has used a root key, by the ledger; and whether its rotations are what was signed."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from prefect_gatehouse.canonical import Json
-from prefect_gatehouse.ledger.events import GatePassed, RunAdmitted
-from prefect_gatehouse.ledger.store import Ledger
-from prefect_gatehouse.operate.key_rotation import User, users
+from prefect_gatehouse.evidence.signed import problems
+from prefect_gatehouse.identity.keys import generate_key
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.ledger.events import GatePassed, KeyRotation, KeyRotationDecided, KeysRotated, RunAdmitted
+from prefect_gatehouse.ledger.store import LEDGER, Ledger
+from prefect_gatehouse.operate.key_rotation import User, decide, users
+from prefect_gatehouse.settings import Settings
 
 
 def test_users_are_the_pipelines_that_fetched_this_key(tmp_path: Path) -> None:
@@ -41,3 +49,48 @@ def test_users_are_the_pipelines_that_fetched_this_key(tmp_path: Path) -> None:
     assert users(ledger, "secret/key") == [User("claims", "acme", ("re_identify", "tokenise")), User("trials", "clinic", ("tokenise",))]
     assert users(ledger, "secret/nobody") == []
     ledger.close()
+
+
+@pytest.fixture
+def decided(tmp_path: Path) -> Iterator[tuple[Ledger, KeyRotationDecided]]:
+    """A key's rotation that Tess has decided and the store has."""
+    settings = Settings(home=tmp_path / "home", identity=tmp_path / "tess")
+    settings.folder("")
+    People(settings.people_folder()).add("tess", key=generate_key(tmp_path / "tess", ""), roles=frozenset({"approver"}))
+    with closing(Ledger(settings.ledger())) as ledger:
+        rotation = decide(settings, ledger, "secret/key", 1, 2)
+        rotation.done(ledger, "7")
+        yield ledger, rotation.decided
+
+
+def append(ledger: Ledger, fact: KeyRotation, name: str) -> int:
+    with ledger.transaction() as tx:
+        tx.append(f"{fact.kind}:{name}", LEDGER, fact)
+    return ledger.size()
+
+
+FORGED: dict[str, tuple[dict[str, object], str]] = {
+    "another-block": ({"block": "secret/other"}, "is not signed, or not what was signed"),
+    "another-version": ({"after": 9}, "is not signed, or not what was signed"),
+    "no-signature": ({"signature": ""}, "is not signed, or not what was signed"),
+    "another-key": ({"key": "SHA256:x"}, "names another key than it was signed with"),
+    "a-copy": ({}, "is a copy of another event's, and counts for nothing"),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_rotation_that_nobody_signed(decided: tuple[Ledger, KeyRotationDecided], name: str) -> None:
+    """`gatehouse verify` checks the signature of each; those that the command wrote are good."""
+    ledger, fact = decided
+    assert list(problems(ledger)) == []
+    change, said = FORGED[name]
+    seq = append(ledger, fact.model_copy(update=change), "forged")
+    assert list(problems(ledger)) == [f"event {seq}: the key's rotation {said}"]
+
+
+def test_a_rotation_that_nobody_decided(decided: tuple[Ledger, KeyRotationDecided]) -> None:
+    """What the store is said to have is what was decided before, for the same key and versions."""
+    ledger, fact = decided
+    rotated = KeysRotated.model_validate({**fact.data(), "rotation": "other", "store_version": "8"})
+    seq = append(ledger, rotated, "other")
+    assert list(problems(ledger))[-1] == f"event {seq}: nobody had decided the key's rotation that it tells of"

@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
+from prefect_gatehouse.ledger.events import ApprovalGiven
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.planned import Since
 from tests.support.gates import Desk
@@ -38,5 +39,16 @@ def test_files_since_the_last_approval(tmp_path: Path) -> None:
         fourth = desk.planned()
         assert fourth.body.since == Since(plan_digest=third.digest, run_id=third.body.run_id, removed=("weights.json",))
         desk.change("name: small", "name: another")
+        desk.attempt = again(desk)
+        assert desk.planned().body.since == Since()
+
+
+def test_an_approval_that_proves_nothing(tmp_path: Path) -> None:
+    """Whoever writes one into the database has nobody told that these files were read before."""
+    desk = Desk(tmp_path, backends="aer")
+    with closing(desk.ledger):
+        first = desk.planned()
+        fields = {"plan_digest": first.digest, "person": "eve", "method": "ssh", "fingerprint": "SHA256:x", "statement": "", "signature": "none"}
+        desk.attempt.record("answer:forged", ApprovalGiven.model_validate(fields))
         desk.attempt = again(desk)
         assert desk.planned().body.since == Since()

@@ -15,7 +15,7 @@ from tests.support.gates import Desk, Fetching
 from tests.support.plans import RUN
 
 from prefect_gatehouse.errors import Denied, Expired, Rejected, Tampered
-from prefect_gatehouse.evidence.approvals import missing_releases, problems
+from prefect_gatehouse.evidence.approvals import problems
 from prefect_gatehouse.evidence.examine import examine, trusted_key
 from prefect_gatehouse.evidence.questions import releases_in_words, who
 from prefect_gatehouse.flows.governed_pipeline import up_to_the_plan
@@ -37,6 +37,7 @@ from prefect_gatehouse.run.outcome import Outcome, outcome_of, words_of_outcome
 from prefect_gatehouse.run.outcome_page import markdown, page
 from prefect_gatehouse.run.planned import PlannedClasses
 from prefect_gatehouse.run.policy_questions import ask_write_back
+from prefect_gatehouse.run.proven import missing_releases
 from prefect_gatehouse.run.reminders import due
 from prefect_gatehouse.run.values import FrameShape, Plan, ReleasedOutcome, ValidatedOutcome
 from prefect_gatehouse.tasks.await_release import await_release, wait_for_release

@@ -22,7 +22,8 @@ from prefect_gatehouse.cli.main import main
 from prefect_gatehouse.errors import Denied, InputError, PlanChanged, Quarantined, Tampered
 from prefect_gatehouse.evidence.questions import who
 from prefect_gatehouse.evidence.services import served_by
-from prefect_gatehouse.evidence.supposed import Asked, suppose
+from prefect_gatehouse.evidence.supposed import Asked, Supposed, suppose
+from prefect_gatehouse.evidence.supposed_acts import suppose_act
 from prefect_gatehouse.flows.governed_pipeline import up_to_the_plan
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.keys import generate_key, public_line
@@ -56,6 +57,7 @@ from prefect_gatehouse.secrets.lease import SecretText
 from prefect_gatehouse.tasks.admit import admit
 from prefect_gatehouse.tasks.await_approval import await_approval
 from prefect_gatehouse.tasks.fetch_credential import fetch_credential
+from prefect_gatehouse.vocabulary import RunAction
 
 TENANT = "test-tenant"
 NOTHING = Service()
@@ -225,6 +227,32 @@ def test_what_a_service_might_ask(house: Served) -> None:
         assert (found.known["tier_approvers"], found.supposed["approvals"], admitted.approvers_needed) == (needed, needed, needed)
     short = suppose(house.settings, house.ledger, asked, "ci", "submit", ["approvals=1"])
     assert not short.allowed and [each.id for each in short.rules] == ["not-enough-approvals"]
+
+
+def test_what_is_missing_for_a_service(house: Served) -> None:
+    """`explain` tells what the fetch and the request would be stopped by: no service for a block, one in quarantine, one of another tenant's."""
+    manifest = load_manifest(house.desk.manifest).manifest
+
+    def asked(who: str, action: RunAction, *given: str, **change: str) -> Supposed:
+        about = Asked(manifest.model_copy(update=change), house.desk.manifest.parent, "0" * 64, lambda: pytest.fail("no content is asked for"))
+        return suppose(house.settings, house.ledger, about, who, action, given)
+
+    assert asked("ann", "read_secret", "purpose=tokenise").allowed and asked("ci", "request").allowed
+    quarantine.impose(as_(house.settings, "bob"), house.ledger, "archives", "x")
+    held = asked("ann", "read_secret", "purpose=write_back")
+    assert not held.allowed and [each.id for each in held.rules] == ["quarantined"]
+    house.revoke("submits")
+    missing = asked("ann", "read_secret", "purpose=tokenise")
+    assert [each.sentence for each in missing.rules] == [f"no service is named for the submission of {TENANT}, which fetches secret/key"]
+    assert "gatehouse people service add NAME --duty submission" in missing.satisfy
+    with pytest.raises(Denied, match="no service is named for the submission"):
+        house.planned_by("ann")
+    foreign = asked("ci", "request", tenant="other")
+    assert "gatehouse people service add ci --tenant other" in foreign.satisfy
+    owned = asked("ann", "request", owner="ci")
+    assert [each.sentence for each in owned.rules] == ["the pipeline's owner is a service, and a person answers for it"]
+    signs = suppose_act(house.settings, house.ledger, lambda: manifest, "ci", "review", [])
+    assert not signs.allowed and signs.rules[-1].sentence == "a commit is reviewed by people, and this key is the service ci's"
 
 
 def test_a_service_decides_nothing(house: Served) -> None:

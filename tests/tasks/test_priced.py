@@ -70,10 +70,10 @@ def test_a_paid_round_in_the_ledger(desk: Desk, bills: Any) -> None:
     approved, fetch = desk.approved(), Fetching()
     circuits, summary = desk.first_round(approved.plan)
     made = submit.in_round(0, desk.attempt, approved, circuits, summary, 0, fetch)
-    (standing,), uncapped = overview(desk.ledger, this_month())
+    (standing,), uncapped = overview(desk.settings, desk.ledger, this_month())
     assert (standing.reserved, standing.settled, uncapped) == (Decimal("0.75"), Decimal(0), [])
     assert collect.in_round(0, desk.attempt, made, fetch).cost == 0  # what the simulator bills
-    found = explain(desk.ledger, desk.attempt.run_id)
+    found = explain(desk.settings, desk.ledger, desk.attempt.run_id)
     assert (found.account.tenant, found.account.billing_code, found.caps[0].left) == ("test-tenant", "T-1", Decimal(2))
     desk.attempt.seal()
     checked = verify(desk.ledger, VerifierKey.parse((desk.settings.home / "ledger.vkey").read_text()))

@@ -13,6 +13,7 @@ from typing import Any, get_args
 import pytest
 import yaml
 from click.testing import CliRunner
+from sqlalchemy import update
 from tests.support.acts import append_signed, go_and_come_back
 from tests.support.braket_gates import BACKEND, desk_at
 from tests.support.bundles import as_, sign_bundle
@@ -28,7 +29,9 @@ from prefect_gatehouse.flows.rounds import run_rounds
 from prefect_gatehouse.identity.keys import generate_key, public_line
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.acts import WorkloadPromoted
+from prefect_gatehouse.ledger.events import ApprovalGiven
 from prefect_gatehouse.ledger.jobs import JobSubmitted
+from prefect_gatehouse.ledger.tables import runs
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate import promotion as control
 from prefect_gatehouse.operate import quarantine
@@ -347,6 +350,27 @@ def test_evidence_of_ones_own_and_of_an_edited_ledger(house: House) -> None:
         tx.connection.exec_driver_sql("UPDATE gatehouse_events SET body = replace(body, 'completed', 'Completed')")
     with pytest.raises(Tampered):
         house.promote()
+
+
+def test_runs_that_verify_calls_nothing(house: House) -> None:
+    """A promotion that was good rests on nothing any more: an approval of its run is not proven, or a row says that it was completed and no event."""
+    run = house.ran()
+    abandoned = house.ran("abandoned")
+    house.into("integration")
+    house.write(runs=[abandoned])
+    with house.ledger.transaction() as tx:
+        tx.connection.execute(update(runs).where(runs.c.run_id == abandoned).values(ending="completed"))
+    assert not admits(house)
+    house.another()
+    with house.ledger.transaction() as tx:
+        tx.connection.execute(update(runs).where(runs.c.run_id == abandoned).values(ending="abandoned"))
+    house.write()
+    assert admits(house)
+    house.another()
+    given = house.ledger.facts(ApprovalGiven, run_id=run)[0].fact
+    with house.ledger.transaction() as tx:
+        tx.append(f"{run}:answer:forged", run, given.model_copy(update={"person": "mallory"}))
+    assert not admits(house)
 
 
 def test_what_is_left_open_and_what_was_not_completed(house: House) -> None:

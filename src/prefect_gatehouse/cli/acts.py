@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import click
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+ALL = click.option("--all", "everything", is_flag=True, help="Also those that do not count any more, and why.")
+WHY = click.option("--reason", required=True, help="Why, for whoever asks later.")
+
 
 @dataclass(frozen=True)
 class Listing(Generic[T]):
@@ -25,9 +29,9 @@ class Listing(Generic[T]):
         headers: Of its columns.
         row: An act's cells.
         as_dict: The same for a program.
+        nothing: What is said where there is none.
         void: Why it does not count; empty where it does.
         counts: What is said of one that counts.
-        nothing: What is said where there is none.
         more: A line behind the table for each; empty for none.
     """
 
@@ -35,9 +39,9 @@ class Listing(Generic[T]):
     headers: Sequence[str]
     row: Callable[[T], Sequence[str]]
     as_dict: Callable[[T], dict[str, Any]]
-    void: Callable[[T], str]
-    counts: str
     nothing: str
+    void: Callable[[T], str] = attrgetter("void")
+    counts: str = "counts"
     more: Callable[[T], str] = lambda _: ""
 
     def show(self, known: Sequence[T], everything: bool, as_json: bool) -> None:

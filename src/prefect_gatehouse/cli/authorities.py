@@ -9,10 +9,12 @@ import click
 
 from prefect_gatehouse.cli.output import emit, gatehouse_command, table
 from prefect_gatehouse.cli.paths import PATH
-from prefect_gatehouse.cli.registry import NEXT_VERSION, REASON, moment, open_registrar, public_key, registry
+from prefect_gatehouse.cli.registry import NEXT_VERSION, REASON, open_registrar, public_key, registry, valid
 from prefect_gatehouse.errors import InputError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from prefect_gatehouse.vocabulary import Role
 
 
@@ -41,16 +43,15 @@ def roles_by_group(told: tuple[str, ...]) -> dict[str, tuple[Role, ...]]:
 @click.argument("key", type=PATH)
 @click.option("--names", default="*", show_default=True, metavar="PATTERNS", help="Whom its certificates may name: *@example.org,!root@example.org")
 @click.option("--group", "groups", multiple=True, metavar="GROUP=ROLE", help="A principal that is a group, and a role that counts only with it.")
-@click.option("--valid-after", metavar="TIME", help="From when it counts: 20270101Z.")
-@click.option("--valid-before", metavar="TIME", help="Until when it counts.")
+@valid
 @NEXT_VERSION
 @REASON
 def _add(
     key: Path,
     names: str,
     groups: tuple[str, ...],
-    valid_after: str | None,
-    valid_before: str | None,
+    valid_after: datetime | None,
+    valid_before: datetime | None,
     reason: str,
     next_version: bool,
     as_json: bool,
@@ -65,8 +66,8 @@ def _add(
             public_key(key),
             names=names,
             groups=known,
-            valid_after=moment("--valid-after", valid_after),
-            valid_before=moment("--valid-before", valid_before),
+            valid_after=valid_after,
+            valid_before=valid_before,
         )
     emit({"authority": mark, "names": names, "groups": known}, as_json, lambda: click.echo(f"{mark}: signs certificates for {names}"))
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from prefect_gatehouse.cli.acts import WHY
 from prefect_gatehouse.cli.output import emit, gatehouse_command, table
 
 if TYPE_CHECKING:
@@ -33,8 +34,9 @@ def _show(month: str | None, as_json: bool) -> None:
     asked = month or this_month()
     if not _is_month(asked):
         raise InputError("this is no month", where="--month", advice="write year and month, such as 2026-11")
-    with open_ledger(load_settings()) as ledger:
-        found, uncapped = overview(ledger, asked)
+    settings = load_settings()
+    with open_ledger(settings) as ledger:
+        found, uncapped = overview(settings, ledger, asked)
     rows = [
         (each.event.fact.tenant, each.event.fact.billing_code or "all", _usd(each.cap), _usd(each.settled), _usd(each.reserved), _usd(each.left))
         for each in found
@@ -91,7 +93,7 @@ def _as_dict(each: Standing) -> dict[str, Any]:
 @click.option("--tenant", required=True, help="As the manifests spell it.")
 @click.option("--billing-code", default="", help="Only this billing code of the tenant.")
 @click.option("--month-usd", required=True, metavar="N", help="Most for every month from now on, over all providers.")
-@click.option("--reason", required=True, help="Why, for whoever asks later.")
+@WHY
 def _set(tenant: str, billing_code: str, month_usd: str, reason: str, as_json: bool) -> None:
     """Set what a tenant, or one of its billing codes, may spend in a month; signed with your key (GATEHOUSE_IDENTITY) and recorded.
 
@@ -104,7 +106,7 @@ def _set(tenant: str, billing_code: str, month_usd: str, reason: str, as_json: b
     settings = load_settings()
     with open_ledger(settings) as ledger:
         event = set_budget(settings, ledger, tenant=tenant, billing_code=billing_code, month_usd=month_usd, reason=reason)
-        found, _ = overview(ledger, this_month())
+        found, _ = overview(settings, ledger, this_month())
     (standing,) = [each for each in found if each.event.seq == event.seq]
     emit(
         _as_dict(standing),
@@ -124,9 +126,10 @@ def _explain(run: str, as_json: bool) -> None:
     from prefect_gatehouse.operate.budgets import explain
     from prefect_gatehouse.settings import load_settings
 
-    with open_ledger(load_settings()) as ledger:
+    settings = load_settings()
+    with open_ledger(settings) as ledger:
         run_id = find_run(ledger, run)
-        found = explain(ledger, run_id)
+        found = explain(settings, ledger, run_id)
     account = found.account
 
     def render() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prefect_gatehouse.cli.acts import Listing, end, fields
+from prefect_gatehouse.cli.acts import ALL, WHY, Listing, end, fields
 from prefect_gatehouse.cli.output import emit, gatehouse_command, table
 from prefect_gatehouse.cli.paths import PATH
 from prefect_gatehouse.plurals import counted
@@ -23,7 +23,7 @@ def command() -> None:
 
 @click.argument("manifest", type=PATH)
 @click.option("--class", "changed", multiple=True, metavar="COLUMN=CLASS", help="What you say otherwise, or of a column that it does not name.")
-@click.option("--reason", required=True, help="Why, for whoever asks later.")
+@WHY
 def _sign(manifest: Path, changed: tuple[str, ...], reason: str, as_json: bool) -> None:
     """Sign the classes that MANIFEST declares for the columns of its source, with what you say otherwise; nobody's word counts for their own runs.
 
@@ -46,7 +46,7 @@ def _sign(manifest: Path, changed: tuple[str, ...], reason: str, as_json: bool) 
     emit(data, as_json, render)
 
 
-@click.option("--all", "everything", is_flag=True, help="Also those that do not count any more, and why.")
+@ALL
 def _list(everything: bool, as_json: bool) -> None:
     """List the classifications that count, newest first; of one source the newest is asked alone."""
     from prefect_gatehouse.ledger.opening import open_ledger
@@ -72,7 +72,7 @@ def _as_dict(each: Classification) -> dict[str, Any]:
 
 
 @click.argument("classification")
-@click.option("--reason", required=True, help="Why, for whoever asks later.")
+@WHY
 def _withdraw(classification: str, reason: str, as_json: bool) -> None:
     """End CLASSIFICATION, named by its event's number, at once: every column of the source is restricted until somebody signs again."""
     from prefect_gatehouse.operate.classification import withdraw
@@ -85,8 +85,6 @@ _CLASSIFICATIONS = Listing(
     headers=("Event", "Tenant", "Source", "On (UTC)", "By", "Columns"),
     row=_row,
     as_dict=_as_dict,
-    void=lambda each: each.void,
-    counts="counts",
     nothing="no classification counts",
 )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prefect_gatehouse.cli.acts import Listing, end, fields
+from prefect_gatehouse.cli.acts import ALL, WHY, Listing, end, fields
 from prefect_gatehouse.cli.output import emit, gatehouse_command
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def command() -> None:
 @click.option("--risk", required=True, help="What is left to go wrong.")
 @click.option("--control", required=True, help="What is done instead of the rule.")
 @click.option("--until", required=True, metavar="YYYY-MM-DD", help="Last day on which it holds, in UTC; 90 days ahead at most.")
-@click.option("--reason", required=True, help="Why, for whoever asks later.")
+@WHY
 def _grant(as_json: bool, **wanted: str | None) -> None:
     """Grant an exception to RULE, an identifier such as backend-not-in-tier; it holds for plans that are made from now on.
 
@@ -45,7 +45,7 @@ def _grant(as_json: bool, **wanted: str | None) -> None:
 
 
 @click.argument("exception")
-@click.option("--reason", required=True, help="Why, for whoever asks later.")
+@WHY
 def _revoke(exception: str, reason: str, as_json: bool) -> None:
     """End EXCEPTION, named by its event's number, at once; a run that needs it is denied at its next question."""
     from prefect_gatehouse.operate.exceptions import revoke
@@ -62,7 +62,7 @@ def _review(exception: str, reason: str, as_json: bool) -> None:
     end(review, exception, reason, "exception", "was reviewed", as_json)
 
 
-@click.option("--all", "everything", is_flag=True, help="Also those that do not count any more, and why.")
+@ALL
 def _list(everything: bool, as_json: bool) -> None:
     """List the exceptions that hold: to what, for whom, until when, who owns and who granted them, how many runs used them, who has looked since."""
     from prefect_gatehouse.ledger.opening import open_ledger

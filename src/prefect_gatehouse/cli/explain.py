@@ -14,7 +14,9 @@ from prefect_gatehouse.vocabulary import ActAction, Action, RunAction
 if TYPE_CHECKING:
     from prefect_gatehouse.evidence.supposed import Asked, Supposed
     from prefect_gatehouse.ledger.store import Ledger
+    from prefect_gatehouse.manifest.models import Manifest
     from prefect_gatehouse.policy.interface import Fact
+    from prefect_gatehouse.run.values import AdmittedRun
     from prefect_gatehouse.settings import Settings
 
 DENIED = Denied.exit_code
@@ -88,10 +90,20 @@ def _of_a_question(settings: Settings, ledger: Ledger, run: str, path: Path | No
     from prefect_gatehouse.evidence.supposed import suppose
     from prefect_gatehouse.evidence.supposed_acts import suppose_act
 
-    asked = _beside(settings, path) if path is not None else _of_run(settings, ledger, find_run(ledger, run)) if run else None
-    if asked is None or _is_act(action):
-        return suppose_act(settings, ledger, asked.manifest if asked is not None else None, person, cast(ActAction, action), given)
+    run_id = find_run(ledger, run) if run else ""
+    if _is_act(action):
+        return suppose_act(settings, ledger, lambda: _manifest(ledger, path, run_id), person, cast(ActAction, action), given)
+    asked = _beside(settings, path) if path is not None else _of_run(settings, ledger, run_id)
     return suppose(settings, ledger, asked, person, cast(RunAction, action), given)
+
+
+def _manifest(ledger: Ledger, path: Path | None, run_id: str) -> Manifest | None:
+    """The manifest alone: what is signed about a pipeline is not asked of its files."""
+    from prefect_gatehouse.manifest.load import load_manifest
+
+    if path is not None:
+        return load_manifest(path).manifest
+    return _admitted(ledger, run_id).manifest if run_id else None
 
 
 def _beside(settings: Settings, path: Path) -> Asked:
@@ -107,16 +119,22 @@ def _beside(settings: Settings, path: Path) -> Asked:
 
 def _of_run(settings: Settings, ledger: Ledger, run_id: str) -> Asked:
     from prefect_gatehouse.evidence.supposed import Asked
-    from prefect_gatehouse.run.chain import Chain
     from prefect_gatehouse.run.content import content_beside
+
+    admitted = _admitted(ledger, run_id)
+    folder = Path(admitted.folder)
+    manifest, file = admitted.manifest, folder / admitted.file
+    return Asked(manifest, folder, admitted.workload_digest, lambda: content_beside(settings, manifest, file), run_id)
+
+
+def _admitted(ledger: Ledger, run_id: str) -> AdmittedRun:
+    from prefect_gatehouse.run.chain import Chain
     from prefect_gatehouse.run.values import AdmittedRun
 
     admitted = Chain(ledger, run_id).read(AdmittedRun.gate, AdmittedRun)
     if admitted is None:
         raise InputError("the run was never admitted, so the ledger has not its manifest", where=run_id, advice="name it with --manifest")
-    folder = Path(admitted.folder)
-    manifest, file = admitted.manifest, folder / admitted.file
-    return Asked(manifest, folder, admitted.workload_digest, lambda: content_beside(settings, manifest, file), run_id)
+    return admitted
 
 
 def _show(found: Supposed, person: str, action: Action) -> None:

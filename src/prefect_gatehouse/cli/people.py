@@ -11,14 +11,17 @@ from prefect_gatehouse.cli.authorities import command as authority
 from prefect_gatehouse.cli.output import emit, gatehouse_command, table
 from prefect_gatehouse.cli.paths import PATH
 from prefect_gatehouse.cli.providers import command as provider
-from prefect_gatehouse.cli.registry import REASON, file_content, moment, open_registrar, public_key, registry
+from prefect_gatehouse.cli.registry import REASON, cleared, file_content, open_registrar, public_key, registry, valid
 from prefect_gatehouse.cli.roots import command as root
 from prefect_gatehouse.cli.services import command as service
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.vocabulary import Role
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from prefect_gatehouse.identity.person import Person, PersonKey
+    from prefect_gatehouse.manifest.fields import DataClass
 
 
 @click.group("people", short_help="Add, list and revoke people.")
@@ -32,13 +35,8 @@ def command() -> None:
 @click.option("--attestation", type=PATH, help="What ssh-keygen -O write-attestation wrote beside a FIDO key, with --challenge.")
 @click.option("--challenge", type=PATH, help="What ssh-keygen -O challenge was given.")
 @click.option("--totp", is_flag=True, help="Make a shared secret for one-time codes.")
-@click.option(
-    "--clearance",
-    type=click.Choice(["public", "internal", "confidential", "restricted"]),
-    help="Highest class of data that PERSON may read, from now on; public unless it was ever given.",
-)
-@click.option("--valid-after", metavar="TIME", help="From when the key signs: 20270101Z, 202701010800Z; without Z it is this machine's zone.")
-@click.option("--valid-before", metavar="TIME", help="Until when it signs; the last moment counts.")
+@cleared
+@valid
 @REASON
 def _add(
     person: str,
@@ -47,16 +45,15 @@ def _add(
     attestation: Path | None,
     challenge: Path | None,
     totp: bool,
-    clearance: str | None,
-    valid_after: str | None,
-    valid_before: str | None,
+    clearance: DataClass | None,
+    valid_after: datetime | None,
+    valid_before: datetime | None,
     reason: str,
     as_json: bool,
 ) -> None:
     """Add PERSON, or keys, roles and a clearance to one who is there."""
     from prefect_gatehouse.identity.person import identifier
     from prefect_gatehouse.identity.totp import provisioning_uri
-    from prefect_gatehouse.manifest.fields import DataClass
 
     line = public_key(key) if key is not None else None
     proof = _attestation(key, attestation, challenge)
@@ -66,21 +63,21 @@ def _add(
             key=line,
             roles=frozenset(roles),
             totp=totp,
-            clearance=DataClass(clearance) if clearance else None,
-            valid_after=moment("--valid-after", valid_after),
-            valid_before=moment("--valid-before", valid_before),
+            clearance=clearance,
+            valid_after=valid_after,
+            valid_before=valid_before,
             attestation=proof,
         )
     known = registry().get(identifier(person))
-    cleared = str(known.clearance) if known is not None else "public"
+    clear = str(known.clearance) if known is not None else "public"
     uri = provisioning_uri(person, secret) if secret else None
 
     def render() -> None:
-        click.echo(f"{person}: {', '.join(roles)}; cleared for {cleared}")
+        click.echo(f"{person}: {', '.join(roles)}; cleared for {clear}")
         if uri:
             click.echo(f"scan this into an authenticator app; it is shown once:\n{uri}")
 
-    emit({"person": person, "roles": list(roles), "clearance": cleared, "totp_uri": uri}, as_json, render)
+    emit({"person": person, "roles": list(roles), "clearance": clear, "totp_uri": uri}, as_json, render)
 
 
 def _attestation(key: Path | None, attestation: Path | None, challenge: Path | None) -> tuple[bytes, bytes] | None:

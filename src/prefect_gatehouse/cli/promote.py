@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prefect_gatehouse.cli.acts import Listing, end, fields
+from prefect_gatehouse.cli.acts import ALL, WHY, Listing, end, fields
 from prefect_gatehouse.cli.output import emit, gatehouse_command
 from prefect_gatehouse.cli.paths import PATH
 from prefect_gatehouse.plurals import counted
@@ -73,7 +73,7 @@ def promotions() -> None:
     """List and withdraw the promotions of workloads into tiers."""
 
 
-@click.option("--all", "everything", is_flag=True, help="Also those that do not count any more, and why.")
+@ALL
 def _list(everything: bool, as_json: bool) -> None:
     """List the promotions that count: which workload, into which tier, on what, by whom."""
     from prefect_gatehouse.ledger.opening import open_ledger
@@ -99,7 +99,7 @@ def _as_dict(each: Promotion) -> dict[str, Any]:
 
 
 @click.argument("promotion")
-@click.option("--reason", required=True, help="Why, for whoever asks later.")
+@WHY
 def _withdraw(promotion: str, reason: str, as_json: bool) -> None:
     """End PROMOTION, named by its event's number, at once; a run that stands on it is denied at its next submission."""
     from prefect_gatehouse.operate.promotion import withdraw
@@ -112,8 +112,6 @@ _PROMOTIONS = Listing(
     headers=("Event", "Pipeline", "Workload", "Into", "On (UTC)", "By", "Ticket", "Runs", "Fallbacks"),
     row=_row,
     as_dict=_as_dict,
-    void=lambda each: each.void,
-    counts="counts",
     nothing="no promotion counts",
 )
 

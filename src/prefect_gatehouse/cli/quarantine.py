@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from prefect_gatehouse.cli.acts import WHY
 from prefect_gatehouse.cli.output import emit, gatehouse_command, table
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def command() -> None:
 
 
 @click.argument("name")
-@click.option("--reason", required=True, help="Why, for whoever asks later.")
+@WHY
 def _impose(name: str, reason: str, as_json: bool) -> None:
     """Put NAME into quarantine: nothing of it is admitted, approved, submitted or written back from now on.
 
@@ -92,7 +93,7 @@ def _tell(done: Done) -> None:
 
 
 @click.argument("name")
-@click.option("--reason", required=True, help="Why, for whoever asks later.")
+@WHY
 def _release(name: str, reason: str, as_json: bool) -> None:
     """Let NAME, or the quarantine of an event's number, go on; only somebody else than who imposed it may.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -44,10 +45,44 @@ def open_registrar(reason: str, *, next_version: bool = False) -> Iterator[Regis
 NEXT_VERSION = click.option(
     "--next-version", is_flag=True, help="Where a signed bundle stands: for its next version; until that is signed nothing above prototype runs."
 )
+_CLEARANCE = click.option(
+    "--clearance",
+    type=click.Choice(["public", "internal", "confidential", "restricted"]),
+    help="Highest class of data that it may read, or have runs read, from now on; public unless it was ever given.",
+)
+_VALID = (
+    click.option("--valid-after", metavar="TIME", help="From when the key counts: 20270101Z, 202701010800Z; without Z it is this machine's zone."),
+    click.option("--valid-before", metavar="TIME", help="Until when it counts; the last moment does, too."),
+)
 REASON = click.option("--reason", default="", help="Why, in one line; it is in the ledger with the change.")
 
 
-def moment(option: str, text: str | None) -> datetime | None:
+def cleared(function: Callable[..., None]) -> Callable[..., None]:
+    """Adds ``--clearance``; the function gets the class of data, None where none is given."""
+
+    @functools.wraps(function)
+    def called(*args: Any, clearance: str | None, **kwargs: Any) -> None:
+        from prefect_gatehouse.manifest.fields import DataClass
+
+        function(*args, clearance=DataClass(clearance) if clearance else None, **kwargs)
+
+    return _CLEARANCE(called)
+
+
+def valid(function: Callable[..., None]) -> Callable[..., None]:
+    """Adds ``--valid-after`` and ``--valid-before``; the function gets them as times, None where they are not given."""
+
+    @functools.wraps(function)
+    def called(*args: Any, valid_after: str | None, valid_before: str | None, **kwargs: Any) -> None:
+        times = {"valid_after": _moment("--valid-after", valid_after), "valid_before": _moment("--valid-before", valid_before)}
+        function(*args, **times, **kwargs)
+
+    for option in reversed(_VALID):
+        called = option(called)
+    return called
+
+
+def _moment(option: str, text: str | None) -> datetime | None:
     """A time that an option gives."""
     from prefect_gatehouse.identity.allowed_signers import read_time
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prefect_gatehouse.cli.acts import Listing, end, fields
+from prefect_gatehouse.cli.acts import ALL, WHY, Listing, end, fields
 from prefect_gatehouse.cli.output import emit, gatehouse_command
 from prefect_gatehouse.cli.paths import PATH
 from prefect_gatehouse.plurals import counted
@@ -66,7 +66,7 @@ def reviews() -> None:
     """List and withdraw the reviews of signed commits."""
 
 
-@click.option("--all", "everything", is_flag=True, help="Also those that do not count any more, and why.")
+@ALL
 def _list(everything: bool, as_json: bool) -> None:
     """List the reviews that count: which commit, whose, read by whom."""
     from prefect_gatehouse.ledger.opening import open_ledger
@@ -92,7 +92,7 @@ def _as_dict(each: Review) -> dict[str, Any]:
 
 
 @click.argument("review")
-@click.option("--reason", required=True, help="Why, for whoever asks later.")
+@WHY
 def _withdraw(review: str, reason: str, as_json: bool) -> None:
     """End REVIEW, named by its event's number, at once; a run that stands on it is denied at its next submission."""
     from prefect_gatehouse.operate.review import withdraw
@@ -105,8 +105,6 @@ _REVIEWS = Listing(
     headers=("Event", "Pipeline", "Commit", "Signed by", "On (UTC)", "Reviewed by", "Reason"),
     row=_row,
     as_dict=_as_dict,
-    void=lambda each: each.void,
-    counts="counts",
     nothing="no review counts",
 )
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from prefect_gatehouse.cli.output import emit, gatehouse_command, table
 from prefect_gatehouse.cli.paths import PATH
-from prefect_gatehouse.cli.registry import REASON, moment, open_registrar, public_key, registry
+from prefect_gatehouse.cli.registry import REASON, cleared, open_registrar, public_key, registry, valid
 from prefect_gatehouse.vocabulary import Duty, Role
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from prefect_gatehouse.manifest.fields import DataClass
 
 
 @click.group("service", short_help="Principals that no person is.")
@@ -24,13 +29,8 @@ def command() -> None:
 @click.option("--duty", "duties", multiple=True, type=click.Choice(get_args(Duty)), help="What it is named for; may be repeated.")
 @click.option("--tenant", "tenants", multiple=True, help="Whose pipelines it serves; may be repeated.")
 @click.option("--block", "blocks", multiple=True, metavar="PATTERN", help="What it may fetch, such as 'vault-secret/acme-*'; may be repeated.")
-@click.option(
-    "--clearance",
-    type=click.Choice(["public", "internal", "confidential", "restricted"]),
-    help="Highest class of data that it may have runs read; public unless it was ever given.",
-)
-@click.option("--valid-after", metavar="TIME", help="From when the key signs: 20270101Z, 202701010800Z; without Z it is this machine's zone.")
-@click.option("--valid-before", metavar="TIME", help="Until when it signs; the last moment counts.")
+@cleared
+@valid
 @REASON
 def _add(
     service: str,
@@ -39,16 +39,15 @@ def _add(
     duties: tuple[Duty, ...],
     tenants: tuple[str, ...],
     blocks: tuple[str, ...],
-    clearance: str | None,
-    valid_after: str | None,
-    valid_before: str | None,
+    clearance: DataClass | None,
+    valid_after: datetime | None,
+    valid_before: datetime | None,
     reason: str,
     as_json: bool,
 ) -> None:
     """Add SERVICE, or a key, duties and blocks to one that is there; to take some away, revoke it and add it again."""
     from prefect_gatehouse.identity.person import identifier
     from prefect_gatehouse.identity.services import service_of
-    from prefect_gatehouse.manifest.fields import DataClass
 
     wanted = service_of(duties, tenants, blocks)
     line = public_key(key) if key is not None else None
@@ -58,9 +57,9 @@ def _add(
             wanted,
             key=line,
             roles=frozenset(roles),
-            clearance=DataClass(clearance) if clearance else None,
-            valid_after=moment("--valid-after", valid_after),
-            valid_before=moment("--valid-before", valid_before),
+            clearance=clearance,
+            valid_after=valid_after,
+            valid_before=valid_before,
         )
     named = ", ".join(wanted.duties) or "no duty"
     data = {"service": service, "roles": list(roles), **wanted.model_dump(mode="json")}

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from prefect_gatehouse.errors import InputError, Tampered
-from prefect_gatehouse.evidence.approvals import RecordedConsent, approvals_of, missing_releases, releases_of
 from prefect_gatehouse.evidence.services import Served, served_by
 from prefect_gatehouse.ledger.events import (
     AttemptStarted,
@@ -26,6 +25,7 @@ from prefect_gatehouse.ledger.jobs import JobClosed, JobGone, JobLeft, JobSubmit
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.run.chain import Chain
+from prefect_gatehouse.run.proven import RecordedConsent, approvals_of, missing_releases, people_of, releases_of
 from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.secrets.lease_record import LeaseRecord
@@ -301,7 +301,7 @@ def _evidence(ledger: Ledger, job: Event[JobSubmitted]) -> JobEvidence:
         re_identified=re_identifications(ledger, job.run_id),
         long_lived_keys=tuple(long_lived_keys(ledger, job.run_id)),
         services=served_by(ledger, job.run_id),
-        problems=tuple(_missing(ledger, job.run_id, len(proven), admitted.approvers_needed)),
+        problems=tuple(_missing(ledger, job.run_id, len(people_of(proven, before=job.seq)), admitted.approvers_needed)),
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prefect_gatehouse.errors import InputError, Quarantined
+from prefect_gatehouse.errors import Denied, InputError, Quarantined
 from prefect_gatehouse.evidence.decisions import Rule, rule_of, sentences_of
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.requester import NOBODY, Requester
@@ -20,20 +20,23 @@ from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.data import SqlQuery
 from prefect_gatehouse.manifest.models import Manifest, Purpose
 from prefect_gatehouse.manifest.treatment import Treatment
-from prefect_gatehouse.policy.cedar import load_policy
 from prefect_gatehouse.policy.class_rules import load_class_rules
 from prefect_gatehouse.policy.classes import classes_of, leaving
 from prefect_gatehouse.policy.interface import Fact
-from prefect_gatehouse.policy.tiers import effective_class, load_tiers
+from prefect_gatehouse.policy.rules import RunClasses, TierRules
+from prefect_gatehouse.policy.tiers import approvers_needed, effective_class, load_tiers, releases_needed
 from prefect_gatehouse.providers.registry import block_of
+from prefect_gatehouse.run.bundle import policy_that_counts
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.content import Content
 from prefect_gatehouse.run.excepted import excepting
 from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.policy_questions import DeniedByPolicy, TicketUnchecked, ask_about, class_facts, secret_facts, standing_facts, system_facts
+from prefect_gatehouse.run.services import refuse_foreign_service, refuse_service_as_owner, required_service
 from prefect_gatehouse.run.standing import Standing, named_by, standing_to_ask
-from prefect_gatehouse.run.values import AdmittedRun, Plan
+from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.usd import micro_at_most
 from prefect_gatehouse.vocabulary import Action, RunAction
 
 
@@ -98,6 +101,7 @@ def suppose(settings: Settings, ledger: Ledger, asked: Asked, person: str, actio
 
     Raises:
         InputError: The registry does not have the person, or the action has no such fact.
+        Denied: Above the prototype tier: the policies are not those that were signed, so they answer nothing.
     """
     manifest, run_id = asked.manifest, asked.run_id
     tier = load_tiers(settings.tiers)[manifest.tier]
@@ -109,16 +113,14 @@ def suppose(settings: Settings, ledger: Ledger, asked: Asked, person: str, actio
     _quarantined(settings, ledger, manifest, requester, outside)
     chain = Chain(ledger, run_id)
     plan = chain.read(Plan.gate, Plan)
-    policy = excepting(load_policy(settings.policies), settings, ledger, chain)
+    policy = excepting(policy_that_counts(settings, ledger, tier.name)(), settings, ledger, chain)
     named = named_by(plan) if plan is not None else None
     standing = standing_to_ask(settings, ledger, manifest, tier, asked.folder, asked.workload, asked.content, requester, named)
-    # No run was admitted: of one only what the number follows from is known.
-    run: dict[str, Any] = {"manifest": manifest, "requester": requester, "tier": tier, "classes": classes}
-    needed = AdmittedRun.model_construct(**run)
-    known, supposed = _facts(action, needed, settings.environment, standing)
+    known, supposed = _facts(action, manifest, tier, classes, requester, settings.environment, standing)
     told = dict(read_fact(each, {**known, **supposed}, action) for each in given)
     if str(told.get("purpose")) in set(Purpose):
         known |= secret_facts(manifest, Purpose(str(told["purpose"])))
+    _services(settings, ledger, manifest, tier, requester, action, {**known, **supposed, **told}, outside)
     try:
         facts = {**known, **supposed, **told}
         decision = ask_about(policy, action, manifest, requester, tier, str(facts["running_environment"]), facts, classes, run_id, standing)
@@ -166,9 +168,36 @@ def _quarantined(settings: Settings, ledger: Ledger, manifest: Manifest, request
         outside.append((Rule(stopped.code, stopped.message), stopped.advice))
 
 
-def _facts(action: RunAction, run: AdmittedRun, environment: str, standing: Standing) -> tuple[dict[str, Fact], dict[str, Fact]]:
+def _services(
+    settings: Settings,
+    ledger: Ledger,
+    manifest: Manifest,
+    tier: TierRules,
+    requester: Requester,
+    action: RunAction,
+    facts: Mapping[str, Fact],
+    outside: list[tuple[Rule, str]],
+) -> None:
+    """What keeps a service from asking for the pipeline, or leaves its secret to none: the registry's word, beside the policy's."""
+    people = People(settings.people_folder())
+    try:
+        if action == "request":
+            refuse_service_as_owner(people, manifest)
+            refuse_foreign_service(people, manifest, requester)
+        purpose, block = facts.get("purpose"), facts.get("block")
+        if action == "read_secret" and purpose in set(Purpose) and block:
+            service = required_service(people, ledger, manifest, tier, Purpose(str(purpose)), str(block))
+            if service:
+                holding(settings, ledger).refuse_person(service)
+    except Denied as stopped:
+        outside.append((Rule(stopped.code, stopped.message), stopped.advice))
+
+
+def _facts(
+    action: RunAction, manifest: Manifest, tier: TierRules, classes: RunClasses, requester: Requester, environment: str, standing: Standing
+) -> tuple[dict[str, Fact], dict[str, Fact]]:
     """What is known of a question, and what is supposed: of each action what its schema demands."""
-    manifest, tier, classes, approvers = run.manifest, run.tier, run.classes, run.approvers_needed
+    approvers = approvers_needed(tier, requester, classes)
     known: dict[str, Fact] = {"running_environment": environment, "tier_unverified": tier.unverified_requests}
     supposed: dict[str, Fact] = {}
     if action in {"request", "submit"}:
@@ -181,7 +210,7 @@ def _facts(action: RunAction, run: AdmittedRun, environment: str, standing: Stan
         # What has a block is somewhere else, and so perhaps a device; what has none runs on this machine.
         supposed["devices"] = tuple(name for name in manifest.execution.backends if block_of(name) is not None)
         columns = [Treatment(column=name, data_class=each.data_class, rule=each.rule) for name, each in manifest.data.columns.items()]
-        envelope = int(manifest.execution.envelope.cost * 1_000_000)
+        envelope = micro_at_most(manifest.execution.envelope.cost)
         known |= {"data_class": effective_class(leaving(columns, classes.features)).rank, "tier_highest_class": tier.highest_class.rank}
         known |= {"tier_approvers": approvers, "tier_synthetic_only": tier.synthetic_only, "envelope_microdollars": envelope}
         supposed |= {"simulated": True, "approvals": approvers, "synthetic": tier.synthetic_only, "cost_microdollars": envelope}
@@ -193,7 +222,7 @@ def _facts(action: RunAction, run: AdmittedRun, environment: str, standing: Stan
         known["system"] = manifest.output.target.system
         supposed["system_declared"] = True
     if action == "write_back":
-        known["tier_releases"] = supposed["releases"] = run.releases_needed
+        known["tier_releases"] = supposed["releases"] = releases_needed(tier, requester, classes)
     if action == "re_identify":
         known["column"] = manifest.output.key
     if action == "read_secret":

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from math import ceil
+from collections.abc import Callable, Iterable
 from typing import get_args
 
-from prefect_gatehouse.errors import InputError, Quarantined
+from prefect_gatehouse.errors import Denied, InputError
 from prefect_gatehouse.evidence.decisions import Rule
 from prefect_gatehouse.evidence.supposed import Supposed, read_fact
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.identity.person import Person
+from prefect_gatehouse.identity.person import Person, refuse_service
 from prefect_gatehouse.identity.requester import NOBODY
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.models import Manifest
@@ -20,26 +19,32 @@ from prefect_gatehouse.policy.class_rules import load_class_rules
 from prefect_gatehouse.policy.classes import classes_of
 from prefect_gatehouse.policy.interface import Fact
 from prefect_gatehouse.policy.sentences import filled
+from prefect_gatehouse.run.bundle import policy_that_counts
 from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.usd import micro
 from prefect_gatehouse.vocabulary import ActAction, TierName
 
 
-def suppose_act(settings: Settings, ledger: Ledger, manifest: Manifest | None, person: str, action: ActAction, given: Iterable[str]) -> Supposed:
+def suppose_act(
+    settings: Settings, ledger: Ledger, named: Callable[[], Manifest | None], person: str, action: ActAction, given: Iterable[str]
+) -> Supposed:
     """What would be answered.
 
     Args:
         settings: The installation.
         ledger: Its ledger, for quarantines.
-        manifest: What it would be about; None where it is about none.
+        named: Gives the manifest of what it would be about, None where none is named; called where the action is about one, or about a tenant's.
         person: Who would sign, as the registry has them; ``unverified`` for a key that is nobody's.
         action: What the policy would be asked.
         given: Facts as NAME=VALUE.
 
     Raises:
         InputError: The registry does not have the person, the action has no such fact, or it is about a pipeline and none is named.
+        Denied: The policies are not those that were signed, so they answer nothing.
     """
-    if action in {"promote", "review", "approve", "read_result"} and manifest is None:
+    manifest = named() if action not in _ABOUT_NOBODYS else None
+    if action in _ABOUT_A_PIPELINE and manifest is None:
         raise InputError("this is about a pipeline, and none is named", where="--manifest", advice="name its manifest, or a run")
     people = People(settings.people_folder())
     signer = Person(person=NOBODY, roles=frozenset()) if person == NOBODY else people.get(person)
@@ -49,19 +54,22 @@ def suppose_act(settings: Settings, ledger: Ledger, manifest: Manifest | None, p
     supposed = {name: value for name, value in _SUPPOSED[action].items() if name not in known}
     told = dict(read_fact(each, {**known, **supposed}, action) for each in given)
     pipeline = manifest.name if manifest is not None and action not in ABOUT_NO_PIPELINE else ""
-    tenant, tier = (manifest.tenant, manifest.tier) if manifest is not None else ("", "")
-    policy = load_policy(settings.policies)
-    context = {**known, **supposed, **told}
-    tier_told = tier if pipeline else ""
-    decision = policy.ask(question_of(action, signer, pipeline, tenant, settings.environment, tier_told, context))
+    tenant = manifest.tenant if manifest is not None and action not in _OF_NO_TENANT else ""
+    tier = manifest.tier if manifest is not None and action in _OF_A_TIER else ""
+    # As when it is signed: an emergency goes by whatever lies there, and the next version by the files that are being signed.
+    newest = action in {"quarantine", "change_policy"}
+    of_a_run = tier if action in {"approve", "read_result"} else ""
+    policy = load_policy(settings.policies) if newest else policy_that_counts(settings, ledger, of_a_run)()
+    decision = policy.ask(question_of(action, signer, pipeline, tenant, settings.environment, tier, {**known, **supposed, **told}))
     what = IN_WORDS[action]
     rules = [Rule(each, filled(policy.explain(each), {"what": what})) for each in decision.reasons]
     satisfy = [] if decision.allowed else [advice_of(policy, decision, signer.person)]
-    try:
-        holding(settings, ledger).refuse_person(signer.person)
-    except Quarantined as stopped:
-        rules.append(Rule(stopped.code, stopped.message))
-        satisfy.append(stopped.advice)
+    for refuse in _REFUSALS[:1] if action == "read_result" else _REFUSALS:
+        try:
+            refuse(settings, ledger, signer, what)
+        except Denied as stopped:
+            rules.append(Rule(stopped.code, stopped.message))
+            satisfy.append(stopped.advice)
     return Supposed(
         allowed=not satisfy,
         rules=tuple(rules),
@@ -72,6 +80,18 @@ def suppose_act(settings: Settings, ledger: Ledger, manifest: Manifest | None, p
         policies=policy.digest,
     )
 
+
+_ABOUT_NOBODYS = frozenset[ActAction]({"approve_provider", "change_policy", "rotate_key"})
+_ABOUT_A_PIPELINE = frozenset[ActAction]({"promote", "review", "approve", "read_result"})
+# As the acts themselves tell it: see ask_act.
+_OF_NO_TENANT = frozenset[ActAction]({"quarantine", "release"})
+_OF_A_TIER = frozenset[ActAction]({"promote", "approve", "read_result"})
+
+_REFUSALS: tuple[Callable[[Settings, Ledger, Person, str], None], ...] = (
+    lambda settings, ledger, signer, what: holding(settings, ledger).refuse_person(signer.person),
+    lambda settings, ledger, signer, what: refuse_service(signer, what, f"the service {signer.person}"),
+)
+"""What no policy lifts; the first of anybody, the others of whoever signs."""
 
 _SUPPOSED: dict[ActAction, dict[str, Fact]] = {
     "promote": {"act": "promote"},
@@ -103,7 +123,7 @@ def _known(settings: Settings, action: ActAction, manifest: Manifest | None) -> 
         output = classes_of(manifest, load_class_rules(settings.classes)).output_class.rank
         if action == "read_result":
             return {"output_class": output}
-        cost = ceil(manifest.execution.envelope.cost * 1_000_000)
+        cost = micro(manifest.execution.envelope.cost)
         return {"backends": tuple(manifest.execution.backends), "output_class": output, "cost_microdollars": cost}
     if action in {"quarantine", "release"}:
         return {"name": manifest.tenant}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 from pydantic import AwareDatetime, Field, ValidationError
 
+from prefect_gatehouse.canonical import Json
 from prefect_gatehouse.errors import Tampered
 from prefect_gatehouse.ledger.acts import (
     AuthorityChanged,
@@ -441,7 +442,9 @@ class ReIdentified(Fact):
     person: str = Field(description="Whose run it is.")
 
 
-class _Rotation(Fact):
+class KeyRotation(Fact):
+    """A root key gets one version more, as somebody signed it."""
+
     action: Literal["rotate-keys"]
     block: str
     before: int = Field(alias="from")
@@ -452,14 +455,20 @@ class _Rotation(Fact):
     key: str
     signature: str
 
+    @property
+    def statement(self) -> dict[str, Json]:
+        """What was signed: the same in both events, and neither by whom nor what the store says."""
+        signed = {"action", "block", "before", "after", "environment", "rotation"}
+        return cast(dict[str, Json], json.loads(self.model_dump_json(by_alias=True, include=signed)))
 
-class KeyRotationDecided(_Rotation):
+
+class KeyRotationDecided(KeyRotation):
     """Somebody signed that a root key gets one version more."""
 
     kind = "keys-rotation-decided"
 
 
-class KeysRotated(_Rotation):
+class KeysRotated(KeyRotation):
     """The store holds the new version."""
 
     kind = "keys-rotated"

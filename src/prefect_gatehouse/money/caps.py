@@ -1,14 +1,14 @@
 """The caps by the month: what a tenant, or one of its billing codes, may spend over all providers, and whether there is room for more.
 
-A cap is the newest ``budget-set`` event of its scope. What was used is summed from the charges that the ledger derives from the same events, and
-the question is asked in the transaction that writes the intents: appends are ordered, so no two runs get the same room. Where no cap covers a job
-that costs something, only the prototype tier lets it pass.
+A cap is the newest ``budget-set`` event of its scope that somebody of the registry signed. What was used is summed from the charges that the ledger
+derives from the same events, and the question is asked in the transaction that writes the intents: appends are ordered, so no two runs get the same
+room. Where no cap covers a job that costs something, only the prototype tier lets it pass.
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -19,6 +19,7 @@ from prefect_gatehouse.ledger.acts import BudgetSet
 from prefect_gatehouse.ledger.charges import Account, month_of
 from prefect_gatehouse.ledger.spending import Used, used
 from prefect_gatehouse.ledger.store import Event
+from prefect_gatehouse.policy.acts import Signatories
 from prefect_gatehouse.usd import in_units, in_usd
 
 Scope = tuple[str, str]
@@ -70,37 +71,72 @@ def scope_name(tenant: str, billing_code: str) -> str:
     return f"billing code {billing_code} of tenant {tenant}" if billing_code else f"tenant {tenant}"
 
 
-def newest(sets: Iterable[Event[BudgetSet]]) -> dict[Scope, Event[BudgetSet]]:
-    """The event that counts, for each scope."""
-    return {(event.fact.tenant, event.fact.billing_code): event for event in sets}
+class Caps:
+    """The cap of each scope.
+
+    An event that does not verify raises nothing, whoever could write it into the database. What it lowers is lowered all the same: a cap may come not
+    to verify any more, and were it passed over then, an older and higher one would come back.
+
+    Args:
+        sets: Every budget event, in order.
+        known: Who may have signed them.
+    """
+
+    def __init__(self, sets: Iterable[Event[BudgetSet]], known: Signatories) -> None:
+        self._known = known
+        self._sets: dict[Scope, list[Event[BudgetSet]]] = {}
+        for event in sets:
+            self._sets.setdefault((event.fact.tenant, event.fact.billing_code), []).append(event)
+
+    @property
+    def scopes(self) -> list[Scope]:
+        """Those of which anything was ever said."""
+        return sorted(self._sets)
+
+    def of(self, scope: Scope) -> Event[BudgetSet] | None:
+        """The event that says how much a scope has; None where nobody's says it.
+
+        Raises:
+            Tampered: The registry can't be read.
+        """
+        later: list[Event[BudgetSet]] = []
+        for event in reversed(self._sets.get(scope, [])):
+            if self._known.counts(event):
+                return min([event, *later], key=lambda each: each.fact.month_usd)
+            later.append(event)
+        return None
 
 
-def standings(connection: Connection, sets: Iterable[Event[BudgetSet]], month: str, account: Account | None = None) -> list[Standing]:
-    """How each cap stands in a month: all of them, or those that a run of an account counts into."""
-    caps = newest(sets)
-    scopes = sorted(caps) if account is None else list(dict.fromkeys([(account.tenant, ""), (account.tenant, account.billing_code)]))
-    return [Standing(caps[scope], month, used(connection, month, *scope)) for scope in scopes if scope in caps]
+def standings(connection: Connection, caps: Caps, month: str, account: Account | None = None) -> list[Standing]:
+    """How each cap stands in a month: all of them, or those that a run of an account counts into.
+
+    Raises:
+        Tampered: The registry can't be read.
+    """
+    scopes = caps.scopes if account is None else list(dict.fromkeys([(account.tenant, ""), (account.tenant, account.billing_code)]))
+    return [Standing(cap, month, used(connection, month, *scope)) for scope in scopes if (cap := caps.of(scope)) is not None]
 
 
-def require_room(connection: Connection, sets: Sequence[Event[BudgetSet]], account: Account, at: float, price: Decimal) -> None:
+def require_room(connection: Connection, caps: Caps, account: Account, at: float, price: Decimal) -> None:
     """Stops jobs that a cap has no room for; what costs nothing always passes.
 
     Args:
         connection: Of the transaction that reserves, or of a look ahead.
-        sets: Every budget event, in order.
+        caps: Of tenants and billing codes.
         account: Who pays.
         at: When the jobs are intended, seconds since the epoch.
         price: Worst case of all of them, USD.
 
     Raises:
         Denied: Names the cap, what is left of it, and what to do.
+        Tampered: The registry can't be read.
     """
     if price <= 0:
         return
     if not account.billing_code and account.tier != "prototype":
         raise Denied("an earlier release admitted the run, and did not note who pays", where="budget", advice="start a new run")
     month = month_of(at)
-    found = standings(connection, sets, month, account)
+    found = standings(connection, caps, month, account)
     if not found and account.tier != "prototype":
         raise Denied(
             f"no budget covers these jobs of at most {price} USD, and the {account.tier} tier spends nothing without one",

@@ -18,8 +18,9 @@ from prefect_gatehouse.ledger.charges import Account, month_of
 from prefect_gatehouse.ledger.store import Event, Ledger, Transaction
 from prefect_gatehouse.ledger.tables import charges, runs, submissions
 from prefect_gatehouse.manifest.fields import Line, Name
-from prefect_gatehouse.money.caps import Standing, scope_name, standings
-from prefect_gatehouse.operate.signing import record
+from prefect_gatehouse.money.caps import Caps, Standing, scope_name, standings
+from prefect_gatehouse.operate.signing import record, refuse_nobody
+from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.usd import in_usd, is_amount, up
 
@@ -48,7 +49,7 @@ def set_budget(settings: Settings, ledger: Ledger, *, tenant: str, billing_code:
         "environment": settings.environment,
         "budget": str(uuid.uuid4()),
     }
-    return record(settings, ledger, BudgetSet, statement, statement["budget"], "a budget is set")
+    return record(settings, ledger, BudgetSet, statement, statement["budget"], "a budget is set", refuse_nobody)
 
 
 def line_of(text: str, where: str) -> str:
@@ -109,10 +110,11 @@ def this_month() -> str:
     return month_of(datetime.now(UTC).timestamp())
 
 
-def overview(ledger: Ledger, month: str) -> tuple[list[Standing], list[Uncapped]]:
+def overview(settings: Settings, ledger: Ledger, month: str) -> tuple[list[Standing], list[Uncapped]]:
     """How every cap stands in a month, and what was used where neither tenant nor billing code has one."""
+    caps = Caps(ledger.facts(BudgetSet), holding(settings, ledger).signatories)
     with ledger.reading() as connection:
-        found = standings(connection, ledger.facts(BudgetSet), month)
+        found = standings(connection, caps, month)
         capped = {(each.event.fact.tenant, each.event.fact.billing_code) for each in found}
         sums: dict[tuple[str, str], int] = {}
         for row in connection.execute(select(charges).where(charges.c.month == month)):
@@ -169,7 +171,7 @@ class Explained:
     jobs: Mapping[str, tuple[Counted, ...]]
 
 
-def explain(ledger: Ledger, run_id: str) -> Explained:
+def explain(settings: Settings, ledger: Ledger, run_id: str) -> Explained:
     """Which caps a run counts into, and which runs and jobs use them.
 
     Raises:
@@ -182,8 +184,8 @@ def explain(ledger: Ledger, run_id: str) -> Explained:
             raise InputError("nobody pays for this run yet", where=run_id, advice="it has to be admitted first; look at: gatehouse show RUN")
         mine = tx.connection.execute(select(charges.c.month).where(charges.c.run_id == run_id).distinct().order_by(charges.c.month))
         months = tuple(row.month for row in mine) or (this_month(),)
-        sets = tx.facts(BudgetSet)
-        caps = tuple(standing for month in months for standing in standings(tx.connection, sets, month, account))
+        known = Caps(tx.facts(BudgetSet), holding(settings, tx).signatories)
+        caps = tuple(standing for month in months for standing in standings(tx.connection, known, month, account))
         columns = (charges, submissions.c.backend, submissions.c.state, runs.c.pipeline)
         query = (
             select(*columns)

@@ -61,7 +61,7 @@ class DeviceNow:
         with self._ledger.transaction() as tx:
             tx.append(f"{self._run_id}:decided-again:{secrets.token_hex(4)}", self._run_id, decision.fact())
         people = People(self._settings.people_folder())
-        service = required_service(people, self._ledger, admitted, Purpose.SUBMIT, block) if block is not None else ""
+        service = required_service(people, self._ledger, admitted.manifest, admitted.tier, Purpose.SUBMIT, block) if block is not None else ""
         if service:
             holding(self._settings, self._ledger).refuse_person(service)
         secret = read_secret(block) if block is not None else None

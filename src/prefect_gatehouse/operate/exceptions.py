@@ -19,8 +19,8 @@ from prefect_gatehouse.manifest.fields import Name
 from prefect_gatehouse.operate.acts import numbered, record_about
 from prefect_gatehouse.operate.budgets import line_of
 from prefect_gatehouse.operate.signing import record
-from prefect_gatehouse.policy.cedar import load_policy
 from prefect_gatehouse.policy.exceptions import LONGEST, Granted, granted, require_exceptable, used
+from prefect_gatehouse.run.bundle import policy_that_counts
 from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.value import Value
@@ -59,9 +59,9 @@ def grant(settings: Settings, ledger: Ledger, wanted: Wanted) -> Event[Exception
 
     Raises:
         InputError: A value is malformed, the owner is not known, or the caller has no usable signing key.
-        Denied: The rule has no exceptions; the caller owns it, may not approve, or is in quarantine.
+        Denied: The rule has no exceptions; the caller owns it, may not approve, or is in quarantine; or the policies are not those that were signed.
     """
-    require_exceptable(load_policy(settings.policies), wanted.rule)
+    require_exceptable(policy_that_counts(settings, ledger)(), wanted.rule)
     owner = People(settings.people_folder()).get(identifier(wanted.owner))
     if owner is None:
         raise InputError("the owner is not in the registry of people", where="--owner", advice="run: gatehouse people list")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
-from prefect_gatehouse.errors import Denied, InputError
-from prefect_gatehouse.identity.keys import fingerprint, public_line
-from prefect_gatehouse.identity.methods.certificate import own_certificate, person_of
-from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.errors import Denied
+from prefect_gatehouse.identity.caller import caller
 from prefect_gatehouse.identity.person import Person
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.store import Ledger
@@ -56,13 +54,7 @@ class Waiting:
 
 def inbox(settings: Settings, ledger: Ledger) -> tuple[Person | None, list[Waiting]]:
     """Who the caller is by key or certificate, None where they are nobody, and everything that waits, the one that closes first in front."""
-    people = People(settings.people_folder())
-    try:
-        key, at = settings.identity_key(), datetime.now(UTC)
-        certificate = own_certificate(key, at)
-        person = person_of(certificate, people, at) if certificate else people.owner_of(fingerprint(public_line(key)))
-    except InputError:
-        person = None  # whoever has no key still sees what waits
+    person = caller(settings)
     found = []
     held = holding(settings, ledger)
     for row in ledger.runs():

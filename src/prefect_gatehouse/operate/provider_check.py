@@ -14,10 +14,11 @@ from prefect_gatehouse.ledger.jobs import Drift, ProviderDrifted
 from prefect_gatehouse.ledger.store import LEDGER, Event, Ledger
 from prefect_gatehouse.operate.budgets import line_of
 from prefect_gatehouse.operate.conformance import leases_of
-from prefect_gatehouse.operate.signing import record
+from prefect_gatehouse.operate.signing import record, refuse_nobody
 from prefect_gatehouse.providers.conformance.subject import subject_of
 from prefect_gatehouse.providers.description import compare, describe, may_change
 from prefect_gatehouse.providers.registry import block_of
+from prefect_gatehouse.run.drift import last_approval
 from prefect_gatehouse.settings import Settings
 
 
@@ -43,11 +44,6 @@ class Looked:
         return self.approved is not None and not self.drift
 
 
-def approvals(ledger: Ledger) -> dict[str, Event[ProviderApproved]]:
-    """The newest approval of each backend."""
-    return {each.fact.backend: each for each in ledger.facts(ProviderApproved)}
-
-
 def look(settings: Settings, ledger: Ledger, names: Sequence[str], credential: str | None) -> list[Looked]:
     """Asks providers, and records what is not as it was approved; the same drift is recorded once.
 
@@ -61,15 +57,14 @@ def look(settings: Settings, ledger: Ledger, names: Sequence[str], credential: s
         InputError: There is no such backend, it is no provider's, or none is named and none was approved.
         Unavailable: A block is missing, or a provider does not answer.
     """
-    known = approvals(ledger)
-    asked = tuple(dict.fromkeys(names)) or tuple(sorted(known))
+    asked = tuple(dict.fromkeys(names)) or tuple(sorted({each.fact.backend for each in ledger.facts(ProviderApproved)}))
     if not asked:
         raise InputError("no provider was approved yet", where="NAME", advice="name backends as manifests do: gatehouse provider check braket/NAME")
     with scratch_home() as folder, leases_of(credential, settings) as leases:
         looked = []
         for name in asked:
             found = describe(subject_of(name, folder, _settings_of(name), leases, settings.prices).connect(), settings.prices, leases())
-            approved = known.get(name)
+            approved = last_approval(settings, ledger, name)
             drift = compare(approved.fact.items, found) if approved is not None else ()
             looked.append(Looked(name, found, approved, drift))
     for each in looked:
@@ -110,4 +105,4 @@ def approve(settings: Settings, ledger: Ledger, looked: Looked, reason: str) -> 
         "environment": settings.environment,
         "act": act,
     }
-    return record(settings, ledger, ProviderApproved, statement, act, "a provider is approved")
+    return record(settings, ledger, ProviderApproved, statement, act, "a provider is approved", refuse_nobody)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
@@ -37,6 +38,32 @@ from prefect_gatehouse.run.registry import changes, require_as_recorded
 from prefect_gatehouse.run.under import this_user
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import Role
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What a person and a service are entered with alike."""
+
+    name: str
+    key: str | None
+    roles: frozenset[Role]
+    clearance: DataClass | None
+    valid_after: datetime | None
+    valid_before: datetime | None
+
+    def told(self) -> dict[str, Json]:
+        """As the event of the change has it."""
+        return {
+            "whom": identifier(self.name),
+            "roles": sorted(self.roles),
+            "clearance": str(self.clearance or ""),
+            "fingerprint": fingerprint(self.key) if self.key is not None else "",
+            **_times(self.valid_after, self.valid_before),
+        }
+
+
+def _times(valid_after: datetime | None, valid_before: datetime | None) -> dict[str, str]:
+    return {"valid_after": valid_after.isoformat() if valid_after else "", "valid_before": valid_before.isoformat() if valid_before else ""}
 
 
 class Registrar:
@@ -77,33 +104,39 @@ class Registrar:
             Tampered: The registry is not as its last recorded change left it.
             Denied: A bundle of policies stands, which covers the registry, and the caller is nobody who may extend it.
         """
-        require_as_recorded(self._settings, self._ledger, self.people)
-        self._refuse_of_other_kind(person, key, "add-service")
-        told: dict[str, Json] = {
-            "action": "add-person",
-            "whom": identifier(person),
-            "roles": sorted(roles),
-            "clearance": str(clearance or ""),
-            "fingerprint": fingerprint(key) if key is not None else "",
-            "totp": totp,
-            "valid_after": valid_after.isoformat() if valid_after else "",
-            "valid_before": valid_before.isoformat() if valid_before else "",
-        }
+        told: dict[str, Json] = {"action": "add-person", "totp": totp}
         attested: KeyAttested | None = None
         kind: type[PeopleChanged] = PeopleChanged
         if attestation is not None and key is not None:
             attested, kind = self._attested(key, *attestation), KeyAttestedAct
             told |= {**attested.model_dump(), "attestation": sha256_bytes(attestation[0]), "challenge": sha256_bytes(attestation[1])}
+        entry = _Entry(person, key, roles, clearance, valid_after, valid_before)
+        return self._enter(entry, told, kind, totp=totp, attested=attested)
+
+    def _enter(
+        self,
+        entry: _Entry,
+        told: Mapping[str, Json],
+        kind: type[PeopleChanged],
+        *,
+        totp: bool = False,
+        attested: KeyAttested | None = None,
+        service: Service | None = None,
+    ) -> str | None:
+        """Enters a person or a service, where the registry is as its last recorded change left it."""
+        require_as_recorded(self._settings, self._ledger, self.people)
+        self._refuse_of_other_kind(entry.name, entry.key, "add-service" if service is None else "add-person")
         return self.people.add(
-            person,
-            key=key,
-            roles=roles,
+            entry.name,
+            key=entry.key,
+            roles=entry.roles,
             totp=totp,
-            clearance=clearance,
-            valid_after=valid_after,
-            valid_before=valid_before,
+            clearance=entry.clearance,
+            valid_after=entry.valid_after,
+            valid_before=entry.valid_before,
             attested=attested,
-            told=self._tell(told, kind),
+            service=service,
+            told=self._tell({**told, **entry.told()}, kind),
         )
 
     def _attested(self, key: str, attestation: bytes, challenge: bytes) -> KeyAttested:
@@ -166,30 +199,8 @@ class Registrar:
         if not service.duties and not roles and self.people.get(name) is None:
             advice = "--role requester for one that signs requests, or --duty, --tenant and --block for one that fetches"
             raise InputError("the service is named for nothing", where="service", advice=advice)
-        require_as_recorded(self._settings, self._ledger, self.people)
-        self._refuse_of_other_kind(name, key, "add-person")
-        told: dict[str, Json] = {
-            "action": "add-service",
-            "whom": identifier(name),
-            "roles": sorted(roles),
-            "clearance": str(clearance or ""),
-            "fingerprint": fingerprint(key) if key is not None else "",
-            "valid_after": valid_after.isoformat() if valid_after else "",
-            "valid_before": valid_before.isoformat() if valid_before else "",
-            "duties": list(service.duties),
-            "tenants": list(service.tenants),
-            "blocks": list(service.blocks),
-        }
-        self.people.add(
-            name,
-            key=key,
-            roles=roles,
-            clearance=clearance,
-            valid_after=valid_after,
-            valid_before=valid_before,
-            service=service,
-            told=self._tell(told, ServiceChanged),
-        )
+        told: dict[str, Json] = {"action": "add-service", **service.model_dump(mode="json")}
+        self._enter(_Entry(name, key, roles, clearance, valid_after, valid_before), told, ServiceChanged, service=service)
 
     def _refuse_of_other_kind(self, name: str, key: str | None, other: str) -> None:
         """Stops a name or key that was ever the other kind's: who had the key may have it still, and certificates prove names.
@@ -238,8 +249,7 @@ class Registrar:
             "fingerprint": fingerprint(key),
             "names": names,
             "groups": {group: list(roles) for group, roles in groups.items()},
-            "valid_after": valid_after.isoformat() if valid_after else "",
-            "valid_before": valid_before.isoformat() if valid_before else "",
+            **_times(valid_after, valid_before),
         }
         tell = self._tell(told, AuthorityChanged)
         return authorities.add_authority(self.people, key, names=names, groups=groups, valid_after=valid_after, valid_before=valid_before, told=tell)

@@ -97,7 +97,7 @@ def reproduce(settings: Settings, ledger: Ledger, run_id: str, calibration_now: 
         StorageError: What is kept is gone.
         Tampered: What is kept is not what was written.
     """
-    refuse_reading(settings, Chain(ledger, run_id), "reproduce")
+    refuse_reading(settings, ledger, Chain(ledger, run_id), "reproduce")
     kept = read_kept(settings, ledger, run_id)
     if not kept:
         advice = "write reproduce: {keep: 3d} into the manifest of the next run"

@@ -7,7 +7,7 @@ from contextlib import nullcontext, suppress
 from typing import TypeVar
 
 from prefect_gatehouse.canonical import Json, canonical
-from prefect_gatehouse.errors import GatehouseError, InputError, Tampered
+from prefect_gatehouse.errors import Denied, GatehouseError, InputError, Tampered
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.person import Person, refuse_service
@@ -28,6 +28,17 @@ A = TypeVar("A", bound=SignedAct)
 
 def anybody(fact: SignedAct) -> None:
     """Whoever the policy lets sign it."""
+
+
+def refuse_nobody(fact: SignedAct) -> None:
+    """Stops what nobody of the registry signs and would count for nothing, though the policy lets it.
+
+    Raises:
+        Denied: The key is nobody's.
+    """
+    if fact.person == NOBODY:
+        advice = "have the registry's keeper enter it: gatehouse people add NAME --key FILE --role ROLE"
+        raise Denied("the key that signs is nobody's in the registry of people", where=fact.key, advice=advice)
 
 
 def record(

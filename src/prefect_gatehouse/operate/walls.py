@@ -14,7 +14,7 @@ from prefect_gatehouse.ledger.charges import month_of
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.operate.budgets import amount_of, line_of
 from prefect_gatehouse.operate.conformance import leases_of
-from prefect_gatehouse.operate.signing import record
+from prefect_gatehouse.operate.signing import record, refuse_nobody
 from prefect_gatehouse.providers.interface import Connection, LimitsSpending
 from prefect_gatehouse.providers.registry import block_of, connect
 from prefect_gatehouse.run.walls import Wall, note, read
@@ -94,6 +94,6 @@ def set_wall(settings: Settings, ledger: Ledger, device: Device, *, month_usd: s
         "environment": settings.environment,
         "limit": act,
     }
-    event = record(settings, ledger, ProviderLimitSet, statement, act, "a provider's limit is set")
+    event = record(settings, ledger, ProviderLimitSet, statement, act, "a provider's limit is set", refuse_nobody)
     device.backend.limit_spending(amount, start, end, device.lease)
     return event

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
-from math import ceil
 from typing import Any
 
 from prefect_gatehouse.errors import Denied
@@ -14,11 +12,11 @@ from prefect_gatehouse.ledger.fact import Fact as Signed
 from prefect_gatehouse.policy.decision import Decision
 from prefect_gatehouse.policy.interface import Fact, Policy, Question
 from prefect_gatehouse.policy.sentences import filled
+from prefect_gatehouse.usd import micro
 from prefect_gatehouse.vocabulary import ActAction
 
 ABOUT_NO_PIPELINE = frozenset[ActAction]({"classify", "quarantine", "release", "set_budget", "approve_provider", "change_policy", "rotate_key"})
 """What is about the installation, or all of a tenant's."""
-_MICRO = 1_000_000
 
 # Of each action what the policy is told beside who and where. About: the act itself; of an ending the act that it ends.
 _FACTS: Mapping[ActAction, Callable[[Any], dict[str, Fact]]] = {
@@ -28,7 +26,7 @@ _FACTS: Mapping[ActAction, Callable[[Any], dict[str, Fact]]] = {
     "grant_exception": lambda about: {"rule": about.rule, "owner": about.owner},
     "quarantine": lambda about: {"scope": about.scope, "name": about.name},
     "release": lambda about: {"scope": about.scope, "name": about.name, "imposed_by": about.person},
-    "set_budget": lambda about: {"backend": getattr(about, "backend", ""), "month_microdollars": ceil(Decimal(about.month_usd) * _MICRO)},
+    "set_budget": lambda about: {"backend": getattr(about, "backend", ""), "month_microdollars": micro(about.month_usd)},
     "approve_provider": lambda about: {"backend": about.backend},
     "change_policy": lambda about: {"version": about.bundle.version},
     "rotate_key": lambda about: {"block": about.block},

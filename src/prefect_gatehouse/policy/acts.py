@@ -102,6 +102,24 @@ class Signatories:
             return "its person or key was revoked since"
         return self._why_not(fact, about or fact, owner)
 
+    def counts(self, event: Event[SignedAct]) -> bool:
+        """Whether an act whose person the policy is asked about once, when it is recorded, proves anything: it is signed, and by somebody."""
+        return is_original(event) and is_signed(event.fact) and not self.is_nobodys(event)
+
+    def is_nobodys(self, event: Event[SignedAct]) -> bool:
+        """Whether an act's key was nobody's of that name when it was recorded; whoever has left since may have signed it before."""
+        fact = event.fact
+        owner = owner_among(self.everybody, fact.key, event.when)
+        if owner is not None and owner.person == fact.person:
+            return owner.service is not None
+        # Of a person who was revoked the ledger does not say each key.
+        left = (each.fact for each in self._revocations if each.seq > event.seq and isinstance(each.fact, PeopleChanged))
+        return not any(
+            (each.environment, each.whom) == (self._environment, fact.person)
+            and (each.action == "revoke-person" or (each.action == "revoke-key" and each.fingerprint == fact.key))
+            for each in left
+        )
+
     def _why_not(self, fact: SignedAct, about: SignedAct, owner: Person) -> str:
         """Why the policy of now does not let this person sign it."""
         if fact.asks is None:

@@ -6,11 +6,25 @@ from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.errors import Unavailable
 from prefect_gatehouse.ledger.acts import ProviderApproved
 from prefect_gatehouse.ledger.jobs import ProviderDrifted
+from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.providers.description import compare, describe, may_change
 from prefect_gatehouse.providers.interface import Backend
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.secrets.lease import CredentialLease
+from prefect_gatehouse.settings import Settings
+
+
+def last_approval(settings: Settings, history: Ledger, name: str) -> Event[ProviderApproved] | None:
+    """The newest approval of a backend's provider that somebody of the registry signed; None where there is none.
+
+    Raises:
+        Tampered: The registry can't be read.
+    """
+    given = [event for event in history.facts(ProviderApproved) if event.fact.backend == name]
+    known = holding(settings, history).signatories
+    return next((event for event in reversed(given) if known.counts(event)), None)
 
 
 def refuse_drift(attempt: Attempt, tier: TierRules, name: str, backend: Backend, lease: CredentialLease) -> None:
@@ -18,16 +32,17 @@ def refuse_drift(attempt: Attempt, tier: TierRules, name: str, backend: Backend,
 
     Raises:
         Unavailable: Nobody approved the provider, or it is not what was approved; says what is another one.
+        Tampered: The registry can't be read.
     """
     if tier.drift != "stop" or not may_change(name):
         return
     advice = f"look at: gatehouse provider check {name}; once it is approved, resume the run"
-    newest = next((each.fact for each in reversed(attempt.history.facts(ProviderApproved)) if each.fact.backend == name), None)
-    if newest is None:
+    approved = last_approval(attempt.settings, attempt.history, name)
+    if approved is None:
         raise Unavailable(f"the tier {tier.name} wants its providers approved, and nobody approved this one", where=name, advice=advice)
-    drifts = compare(newest.items, describe(backend, attempt.settings.prices, lease))
+    drifts = compare(approved.fact.items, describe(backend, attempt.settings.prices, lease))
     if drifts:
-        fact = ProviderDrifted(backend=name, act=newest.act, items=drifts)
+        fact = ProviderDrifted(backend=name, act=approved.fact.act, items=drifts)
         attempt.record(f"provider-drifted:{name}:{digest(fact.data())[:16]}", fact)
         what = ", ".join(each.item for each in drifts)
         raise Unavailable(f"the provider is not what was approved: {what}", where=name, advice=advice)

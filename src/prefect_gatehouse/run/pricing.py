@@ -15,11 +15,12 @@ from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.ledger.acts import BudgetSet
 from prefect_gatehouse.ledger.charges import Account
 from prefect_gatehouse.manifest.models import Manifest
-from prefect_gatehouse.money.caps import require_room
+from prefect_gatehouse.money.caps import Caps, require_room
 from prefect_gatehouse.money.prices import Estimate, Prices, whole_round
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.providers.interface import Backend, BackendFacts, LimitsSpending
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.planned import ProviderLimit
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.usd import is_amount, up
@@ -130,8 +131,9 @@ def require_budget(attempt: Attempt, manifest: Manifest, price: Decimal) -> None
 
     Raises:
         Denied: They have not.
+        Tampered: The registry can't be read.
     """
     account = Account(manifest.tenant, manifest.billing_code, manifest.tier)
-    sets = attempt.history.facts(BudgetSet)
+    caps = Caps(attempt.history.facts(BudgetSet), holding(attempt.settings, attempt.history).signatories)
     with attempt.history.reading() as connection:
-        require_room(connection, sets, account, time.time(), price)
+        require_room(connection, caps, account, time.time(), price)

@@ -39,7 +39,7 @@ class RunReader:
             Denied: The policy lets the caller not see it.
             StorageError: The run's key is gone.
         """
-        refuse_reading(self._settings, self.chain, "show")
+        refuse_reading(self._settings, self.ledger, self.chain, "show")
         return self._keys.load(self.run_id).sealer()
 
     def find(self, name: str, kind: type[F]) -> Event[F] | None:

@@ -13,6 +13,7 @@ from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.ledger.acts import ServiceChanged
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.models import Manifest, Purpose
+from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.planned import CredentialNeed, needs_of
 from prefect_gatehouse.run.quarantined import quarantines
@@ -27,7 +28,10 @@ def needs_with_services(attempt: Attempt, admitted: AdmittedRun) -> tuple[Creden
         Denied: Above the prototype tier an installation that names services names none for one of them, or none that may fetch its block.
     """
     people, needs = attempt.people, needs_of(admitted.manifest)
-    services = [required_service(people, attempt.history, admitted, each.purpose, each.block) if each.block is not None else "" for each in needs]
+    services = [
+        required_service(people, attempt.history, admitted.manifest, admitted.tier, each.purpose, each.block) if each.block is not None else ""
+        for each in needs
+    ]
     return tuple(each.model_copy(update={"service": service}) for each, service in zip(needs, services, strict=True))
 
 
@@ -39,7 +43,7 @@ def service_now(attempt: Attempt, admitted: AdmittedRun, purpose: Purpose, block
         PlanChanged: The plan that was approved names another one.
         Quarantined: It is in quarantine.
     """
-    service = required_service(attempt.people, attempt.history, admitted, purpose, block)
+    service = required_service(attempt.people, attempt.history, admitted.manifest, admitted.tier, purpose, block)
     plan = attempt.chain.read(Plan.gate, Plan)
     if plan is not None:
         planned = next((each.service for each in plan.body.credentials if each.purpose is purpose), "")
@@ -59,28 +63,29 @@ def service_of_the_day(attempt: Attempt, admitted: AdmittedRun, purpose: Purpose
 
 def service_to_end_with(settings: Settings, admitted: AdmittedRun, purpose: Purpose, block: str) -> str:
     """The same for what looks after the jobs of many runs."""
-    return _named(People(settings.people_folder()), admitted, purpose, block)
+    return _named(People(settings.people_folder()), admitted.manifest.tenant, purpose, block)
 
 
-def required_service(people: People, history: Ledger, admitted: AdmittedRun, purpose: Purpose, block: str) -> str:
+def required_service(people: People, history: Ledger, manifest: Manifest, tier: TierRules, purpose: Purpose, block: str) -> str:
     """The service that the registry names, which the prototype tier goes on without, and so does an installation that never named one.
 
     Args:
         people: The registry.
         history: The ledger that knows what was ever named: revoking, which takes nobody's signature, loosens nothing.
-        admitted: The run.
+        manifest: What is run.
+        tier: Its tier.
         purpose: What the credential is for.
         block: Its block.
 
     Raises:
         Denied: Another tier does not.
     """
-    if admitted.tier.name == "prototype":
-        return _named(people, admitted, purpose, block)
-    everybody, duty, tenant = people.all(), DUTY_OF[purpose], admitted.manifest.tenant
-    if not any(each.service is not None and each.service.duties for each in everybody) and not _ever_named(history, admitted.manifest.environment):
+    if tier.name == "prototype":
+        return _named(people, manifest.tenant, purpose, block)
+    everybody, duty, tenant = people.all(), DUTY_OF[purpose], manifest.tenant
+    if not any(each.service is not None and each.service.duties for each in everybody) and not _ever_named(history, manifest.environment):
         return ""
-    if purpose is Purpose.SUBMIT and admitted.manifest.credentials.retrieve is None:
+    if purpose is Purpose.SUBMIT and manifest.credentials.retrieve is None:
         advice = "name a block whose sign-in reads results and makes no jobs"
         what = "results are retrieved by a service of their own, and the manifest names no sign-in for it"
         raise Denied(what, where="credentials.retrieve", advice=advice)
@@ -118,10 +123,10 @@ def refuse_service_as_owner(people: People, manifest: Manifest) -> None:
         raise Denied("the pipeline's owner is a service, and a person answers for it", where="owner", advice="name a person")
 
 
-def _named(people: People, admitted: AdmittedRun, purpose: Purpose, block: str) -> str:
+def _named(people: People, tenant: str, purpose: Purpose, block: str) -> str:
     """The service, empty where none is named or none of those may fetch the block."""
     try:
-        found = service_for(people.all(), DUTY_OF[purpose], admitted.manifest.tenant, block)
+        found = service_for(people.all(), DUTY_OF[purpose], tenant, block)
     except Denied:
         return ""
     return found.person if found is not None else ""

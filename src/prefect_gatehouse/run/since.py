@@ -8,6 +8,7 @@ from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.plan import differences
 from prefect_gatehouse.run.planned import Since, SourceFile
+from prefect_gatehouse.run.proven import approvals_of
 from prefect_gatehouse.run.values import AdmittedRun, Plan
 
 
@@ -27,11 +28,9 @@ def since_last_approval(ledger: Ledger, admitted: AdmittedRun, files: tuple[Sour
 
 
 def _approved(ledger: Ledger, run_id: str) -> Plan | None:
-    approved = {event.fact.plan_digest for event in ledger.facts(ApprovalGiven, run_id=run_id)}
-    if not approved:
+    if not ledger.facts(ApprovalGiven, run_id=run_id):
         return None
     try:
-        plan = Chain(ledger, run_id).read(Plan.gate, Plan)
+        return Chain(ledger, run_id).read(Plan.gate, Plan) if any(not each.problem for each in approvals_of(ledger, run_id)) else None
     except Tampered:  # an earlier release's, or not what was stored: nothing to compare with; `gatehouse verify` tells
         return None
-    return plan if plan is not None and plan.digest in approved else None

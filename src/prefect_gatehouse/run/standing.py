@@ -25,6 +25,7 @@ from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.image import unsigned_image
 from prefect_gatehouse.run.open_jobs import left
 from prefect_gatehouse.run.planned import PlannedPromotion
+from prefect_gatehouse.run.proven import problems_of
 from prefect_gatehouse.run.reviewed import review_of
 from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.settings import Settings
@@ -57,7 +58,7 @@ class Record:
     """What a workload did in a tier.
 
     Attributes:
-        runs: Its completed runs that somebody had asked for by name and that made jobs, newest first.
+        runs: Its completed runs that are sound, that somebody had asked for by name and that made jobs, newest first.
         jobs: Of these.
         fallbacks: Of these jobs, those on another backend than the plan's first.
         checks: Expectations that data and results met.
@@ -194,7 +195,7 @@ def record_of(history: Ledger, tenant: str, pipeline: str, workload: str, tier: 
     Raises:
         Tampered: The ledger does not have what led to one of its runs.
     """
-    chosen = [row for row, _ in _runs(history, tenant, pipeline, workload, environment, only) if row.tier == tier]
+    chosen = [row for row in _runs(history, tenant, pipeline, workload, environment, only) if row.tier == tier]
     jobs = fallbacks = checks = 0
     completed: dict[str, str] = {}
     open_keys, findings = left(history), []
@@ -205,7 +206,7 @@ def record_of(history: Ledger, tenant: str, pipeline: str, workload: str, tier: 
             findings.append(f"run {row.run_id} has not ended")
         if owed:
             findings.append(f"run {row.run_id} is not done with {owed} of its jobs at their provider")
-        plan = Chain(history, row.run_id).read(Plan.gate, Plan) if row.ending == "completed" else None
+        plan = _completed(history, row)
         if plan is None or not made or row.requester == NOBODY:  # answered by earlier results, or anybody's
             continue
         completed[row.run_id] = row.requester
@@ -227,8 +228,8 @@ def _checks(history: Ledger, run_id: str) -> int:
 
 def _simulated(history: Ledger, manifest: Manifest, workload: str) -> bool:
     """Whether a completed run of the workload had all of its jobs, and at least one, on simulators."""
-    for row, _ in _runs(history, manifest.tenant, manifest.name, workload, manifest.environment):
-        plan = Chain(history, row.run_id).read(Plan.gate, Plan) if row.ending == "completed" else None
+    for row in _runs(history, manifest.tenant, manifest.name, workload, manifest.environment):
+        plan = _completed(history, row)
         if plan is None:
             continue
         simulators = {each.name for each in plan.body.backends if each.simulator}
@@ -238,12 +239,17 @@ def _simulated(history: Ledger, manifest: Manifest, workload: str) -> bool:
     return False
 
 
-def _runs(
-    history: Ledger, tenant: str, pipeline: str, workload: str, environment: str, only: frozenset[str] | None = None
-) -> Iterator[tuple[RunRow, AdmittedRun]]:
+def _completed(history: Ledger, row: RunRow) -> Plan | None:
+    """The plan of a run that was completed and is sound, as `gatehouse verify` has it; of any other None: it is evidence of nothing."""
+    if row.ending != "completed" or problems_of(history, row.run_id):
+        return None
+    return Chain(history, row.run_id).read(Plan.gate, Plan)
+
+
+def _runs(history: Ledger, tenant: str, pipeline: str, workload: str, environment: str, only: frozenset[str] | None = None) -> Iterator[RunRow]:
     """Runs of a workload, newest first."""
     for row in history.runs():
         if (only is None or row.run_id in only) and (row.tenant, row.pipeline, row.environment) == (tenant, pipeline, environment):
             admitted = Chain(history, row.run_id).read(AdmittedRun.gate, AdmittedRun)
             if admitted is not None and admitted.workload_digest == workload:
-                yield row, admitted
+                yield row
