@@ -44,6 +44,9 @@ def test_add_list_revoke(tmp_path: Path) -> None:
     assert "ada@example.org" in people("list").output
     assert people("revoke", "ada@example.org").exit_code == 0
     assert listed() == []
+    again = people("revoke", "ada@example.org")
+    assert again.exit_code == 2 and "there is no such person or key" in again.stderr
+    assert [each["action"] for each in json.loads(people("history", "--json").output)["changes"]] == ["add-person", "revoke-person"]
 
 
 def test_add_grows_what_is_there(tmp_path: Path) -> None:

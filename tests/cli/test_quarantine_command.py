@@ -15,6 +15,7 @@ from prefect_gatehouse.cli.main import main
 from prefect_gatehouse.errors import Unavailable
 from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.ledger.acts import QuarantineReleased
 from prefect_gatehouse.ledger.events import RunSuspended
 from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.run.attempt import Attempt
@@ -67,6 +68,10 @@ def test_imposed_listed_and_released(settings: Settings, monkeypatch: pytest.Mon
     monkeypatch.setenv("GATEHOUSE_IDENTITY", str(tmp_path / "uma"))
     done = gatehouse("quarantine", "release", TENANT, "--reason", "Rotated")
     assert done.exit_code == 0 and f"{TENANT} is out of quarantine; signed by uma" in done.output, done.output
+    again = gatehouse("quarantine", "release", TENANT, "--reason", "Rotated")
+    assert again.exit_code == 2 and "this is not in quarantine" in again.output
+    with open_ledger(settings) as ledger:
+        assert len(ledger.facts(QuarantineReleased)) == 1
     assert gatehouse("quarantine", "list").output == "nothing is in quarantine\n"
     assert json.loads(gatehouse("show", RUN, "--json").output)["in_quarantine"] == []
     assert gatehouse("verify").exit_code == 0
