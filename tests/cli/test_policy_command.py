@@ -28,8 +28,11 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 def gatehouse(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """The command, as somebody."""
 
-    def run(*words: str, who: str = "nobody") -> Result:
-        monkeypatch.setenv("GATEHOUSE_IDENTITY", str(key_of(settings, who)))
+    def run(*words: str, who: str = "") -> Result:
+        if who:
+            monkeypatch.setenv("GATEHOUSE_IDENTITY", str(key_of(settings, who)))
+        else:
+            monkeypatch.delenv("GATEHOUSE_IDENTITY", raising=False)
         return CliRunner().invoke(main, list(words), prog_name="gatehouse")
 
     return run

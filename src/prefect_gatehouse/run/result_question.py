@@ -6,18 +6,14 @@ open what it sealed with other tools, too.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Literal
 
-from prefect_gatehouse.errors import InputError
-from prefect_gatehouse.identity.keys import fingerprint, public_line
-from prefect_gatehouse.identity.methods.certificate import own_certificate, person_of
-from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.person import Person
 from prefect_gatehouse.identity.requester import NOBODY
 from prefect_gatehouse.policy.act_questions import IN_WORDS, question_of, refuse_act
 from prefect_gatehouse.policy.cedar import policy_now
 from prefect_gatehouse.policy.interface import Fact
+from prefect_gatehouse.run.caller import caller_of
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.values import AdmittedRun
 from prefect_gatehouse.settings import Settings
@@ -33,24 +29,14 @@ def refuse_reading(settings: Settings, chain: Chain, act: Literal["show", "repro
 
     Raises:
         Denied: The policy says no; names the rule.
-        InputError: The policies can't be loaded.
+        InputError: The policies can't be loaded, or the caller names a key that is not there.
         Tampered: The registry can't be read.
     """
     admitted = chain.read(AdmittedRun.gate, AdmittedRun)
     if admitted is None:
         return  # nothing was sealed yet
-    manifest, reader = admitted.manifest, _caller(settings)
+    manifest, reader = admitted.manifest, caller_of(settings).person or Person(person=NOBODY, roles=frozenset())
     context: dict[str, Fact] = {"act": act, "requester": admitted.requester.person, "output_class": admitted.classes.output_class.rank}
     policy = policy_now(settings)()
     asked = question_of("read_result", reader, manifest.name, manifest.tenant, manifest.environment, manifest.tier, context)
     refuse_act(policy, policy.ask(asked), IN_WORDS["read_result"], reader.person)
-
-
-def _caller(settings: Settings) -> Person:
-    people, key, at = People(settings.people_folder()), settings.identity_key(), datetime.now(UTC)
-    try:
-        certificate = own_certificate(key, at)
-        found = person_of(certificate, people, at) if certificate else people.owner_of(fingerprint(public_line(key)))
-    except InputError:
-        found = None  # whoever has no key
-    return found or Person(person=NOBODY, roles=frozenset())
