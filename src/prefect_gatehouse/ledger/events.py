@@ -33,7 +33,7 @@ from prefect_gatehouse.ledger.acts import (
     ServiceChanged,
     WorkloadPromoted,
 )
-from prefect_gatehouse.ledger.fact import Fact, UnknownFact
+from prefect_gatehouse.ledger.fact import Fact, Permitted, UnknownFact
 from prefect_gatehouse.ledger.jobs import (
     BackendPassedOver,
     JobClosed,
@@ -339,7 +339,7 @@ class SignedAnswer(PlanAnswer):
     signer: str = Field("", description="The provider's public key (JWK) that an ID token in ``signature`` was verified with.")
 
 
-class Consent(SignedAnswer):
+class Consent(SignedAnswer, Permitted):
     """What is told of an authentic yes: sealed before anything is done by it."""
 
 
@@ -441,7 +441,7 @@ class ReIdentified(Fact):
     person: str = Field(description="Whose run it is.")
 
 
-class _Rotation(Fact):
+class _Rotation(Permitted):
     action: Literal["rotate-keys"]
     block: str
     before: int = Field(alias="from")

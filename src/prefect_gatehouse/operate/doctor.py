@@ -112,7 +112,7 @@ def _of_bundle() -> Iterator[Finding]:
         now = status(settings, ledger)
     if now.refusal is not None and (now.history or settings.bundle_file().exists()):
         message = f"{now.refusal.message}: only the prototype tier is open"
-        yield Finding(level="problem", where="bundle of policies", message=message, advice=now.refusal.advice)
+        yield Finding(level="problem", where=now.refusal.where, message=message, advice=now.refusal.advice)
 
 
 def _of_tickets() -> Iterator[Finding]:

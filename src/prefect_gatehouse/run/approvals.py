@@ -21,6 +21,7 @@ from prefect_gatehouse.ledger.acts import PeopleChanged
 from prefect_gatehouse.ledger.events import AnswerRefused, ApprovalGiven, Asked, Consent, LongLivedKeyUsed, PlanAnswer, Rejection, SignedAnswer
 from prefect_gatehouse.ledger.store import Event, Ledger, Transaction
 from prefect_gatehouse.policy.acts import revoked_since
+from prefect_gatehouse.policy.decision import Decision
 from prefect_gatehouse.policy.interface import Policy
 from prefect_gatehouse.policy.quarantine import Quarantines, quarantines_in
 from prefect_gatehouse.policy.tiers import is_reported, refuse_long_lived
@@ -224,13 +225,15 @@ def _worth(tx: Transaction, attempt: Attempt, matter: Matter, answer: Answer, st
         held = quarantines(tx, attempt)
         if checked.decision == "approve":
             _refuse_quarantined(tx, attempt, held, matter)
-        refuse_answer(attempt.ledger, held, matter, checked, people, attempt.approving_policy)
+        decision = refuse_answer(attempt.ledger, held, matter, checked, people, attempt.approving_policy)
     except Denied as refusal:
         return _refused(matter, refusal, checked.person, totp_step=checked.totp_step)
-    return _counted(matter, answer, checked, statement)
+    return _counted(matter, answer, checked, statement, decision)
 
 
-def refuse_answer(ledger: Ledger, held: Quarantines, matter: Matter, checked: CheckedAnswer, people: People, policy: Callable[[], Policy]) -> None:
+def refuse_answer(
+    ledger: Ledger, held: Quarantines, matter: Matter, checked: CheckedAnswer, people: People, policy: Callable[[], Policy]
+) -> Decision | None:
     """Stops an authentic answer of somebody whose it is not to give; asked when one is judged, and by the inbox of one that somebody might give.
 
     Args:
@@ -241,16 +244,20 @@ def refuse_answer(ledger: Ledger, held: Quarantines, matter: Matter, checked: Ch
         people: The registry.
         policy: Gives the policy of now.
 
+    Returns:
+        What the policy decided about a yes; None of a no, about which it is not asked.
+
     Raises:
         Denied: Says why not.
     """
     plan = plan_of(matter)
     held.refuse_person(checked.person)
     require_allowed(checked, requester=plan.admitted.requester, tier=plan.admitted.tier, classes=plan.body.classes, people=people)
-    if checked.decision == "approve":
-        _refuse_second(ledger, matter, checked.person, checked.fingerprint)
-        refuse_vouching(plan, checked.person, terms_of(matter).gate)
-        refuse_approval(policy, matter, people.get(checked.person), checked.method)
+    if checked.decision != "approve":
+        return None
+    _refuse_second(ledger, matter, checked.person, checked.fingerprint)
+    refuse_vouching(plan, checked.person, terms_of(matter).gate)
+    return refuse_approval(policy, matter, people.get(checked.person), checked.method)
 
 
 def _refuse_second(ledger: Ledger, matter: Matter, person: str, key: str) -> None:
@@ -292,7 +299,7 @@ def _refused(matter: Matter, refusal: Denied, claimed: str, **more: object) -> A
     return AnswerRefused.model_validate(fields | more)
 
 
-def _counted(matter: Matter, answer: Answer, checked: CheckedAnswer, statement: Statement) -> Consent | Rejection:
+def _counted(matter: Matter, answer: Answer, checked: CheckedAnswer, statement: Statement, decision: Decision | None) -> Consent | Rejection:
     terms = terms_of(matter)
     fields = {
         **digests_of(matter),
@@ -303,6 +310,7 @@ def _counted(matter: Matter, answer: Answer, checked: CheckedAnswer, statement: 
         "statement": statement.message().decode(),
         "signature": answer.proof if checked.method != "totp" else "",
         "signer": checked.key,
+        **(decision.permits() if decision is not None else {}),
     }
     return (terms.given if checked.decision == "approve" else terms.rejected).model_validate(fields)
 
