@@ -88,6 +88,20 @@ class Settings(BaseSettings):
         """The caller's own private signing key (OpenSSH format, 0600)."""
         return self.identity or self.home / "identity" / "id_ed25519"
 
+    def signing_key(self) -> Path | None:
+        """The caller's own private key where there is one; None where there is none, and none is named.
+
+        Raises:
+            InputError: One is named and not there: whoever names a key does not mean to go without.
+        """
+        path = self.identity_key()
+        if path.exists():
+            return path
+        if self.identity is not None:
+            advice = "correct the path, or take GATEHOUSE_IDENTITY out of the environment to use the key in GATEHOUSE_HOME"
+            raise InputError("the signing key that is named is not there", where=f"GATEHOUSE_IDENTITY={path}", advice=advice)
+        return None
+
     def worker_key_file(self) -> Path:
         """The private key of the installation's `gatehouse` workers (OpenSSH format, 0600), with its ``.pub`` beside it."""
         return self.worker_key or self.home / "worker" / "id_ed25519"

@@ -35,6 +35,8 @@ def test_an_authority_from_end_to_end(tmp_path: Path) -> None:
     added = people("authority", "add", public, "--names", "*@example.org,ada", "--group", "staff=approver", "--reason", "ours")
     assert added.exit_code == 0, added.output
     assert people("authority", "revoke", mark, "--serial", "17", "--reason", "lost").exit_code == 0
+    again = people("authority", "revoke", mark, "--serial", "17", "--reason", "lost")
+    assert again.exit_code == 2 and "this was revoked already" in again.output
     assert people("authority", "add", public, "--names", "*", "--group", "a=approver", "--group", "a=requester").exit_code == 0
     whole = {"authority": mark, "names": "*", "groups": {"a": ["approver", "requester"]}, "revoked_serials": [17], "revoked_keys": []}
     assert listed() == [whole]

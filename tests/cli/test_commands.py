@@ -169,7 +169,6 @@ ERRORS: dict[str, tuple[list[str], int, str, str, str]] = {
     "clean-up": (["clean-up"], 4, "unavailable", "PREFECT_API_URL", "prefect server start"),
     "worker": (["worker"], 2, "input", "GATEHOUSE_WORKER_FOLDERS", "--folder"),
     "worker-config": (["worker", "--config", "/nowhere/worker.toml"], 2, "input", "/nowhere/worker.toml", "GATEHOUSE_WORKER_CONFIG"),
-    "doctor": (["doctor"], 4, "unavailable", "PREFECT_API_URL", "prefect server start"),
     "people-add": (["people", "add", "a b", "--role", "requester"], 2, "input", "person", "example.org"),
     "people-key": (["people", "add", "a", "--role", "requester", "--key", "/nowhere.pub"], 2, "input", "/nowhere.pub", ".pub"),
     "people-revoke": (["people", "revoke", "nobody"], 2, "input", "person", "gatehouse people list"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from tests.money.tills import treasurer
 from prefect_gatehouse.cli.main import main
 from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.ledger.acts import ExceptionReviewed, ExceptionRevoked
+from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.settings import Settings
 
 
@@ -55,6 +58,11 @@ def test_granted_listed_reviewed_and_revoked(settings: Settings, monkeypatch: py
     assert exceptions("revoke", number, "--reason", "Done").exit_code == 0
     assert exceptions("list").output == "no exception holds\n"
     assert "revoked" in exceptions("list", "--all").output
+    for words in (("revoke", number, "--reason", "Done"), ("review", number, "--reason", "It stays")):
+        again = exceptions(*words)
+        assert again.exit_code == 2 and f"exception {number} was ended already, by uma on" in again.output, again.output
+    with closing(Ledger(settings.ledger())) as ledger:
+        assert [len(ledger.facts(kind)) for kind in (ExceptionRevoked, ExceptionReviewed)] == [1, 1]
     assert CliRunner().invoke(main, ["verify"]).exit_code == 0
 
 

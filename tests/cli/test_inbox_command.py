@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from tests.support.gates import Desk
 from tests.support.plans import RUN
 
 from prefect_gatehouse.cli.main import main
-from prefect_gatehouse.identity.keys import generate_key, public_line
+from prefect_gatehouse.identity.keys import fingerprint, generate_key, public_line
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.events import RunEnded, RunSuspended
+from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.operate import quarantine
 
 
 @pytest.fixture
@@ -31,6 +34,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
         ("bob", {"approver"}, DataClass.RESTRICTED),
         ("eve", {"approver"}, DataClass.PUBLIC),
         ("aud", {"auditor"}, DataClass.RESTRICTED),
+        ("gone", {"approver"}, DataClass.RESTRICTED),
     ):
         key = tmp_path / person
         line = public_line(key) if key.exists() else generate_key(key, "")
@@ -59,17 +63,49 @@ def test_what_waits_for_me(desk: Desk) -> None:
     ("who", "why"),
     [
         ("eve", "this approver is not cleared for data of class restricted"),
-        ("aud", "you have not the role approver"),
-        ("nobody", "your key is nobody's in the registry"),
+        ("aud", "this person has not the role approver"),
+        ("gone", "principal gone is in quarantine, by ann since"),
     ],
 )
 def test_what_does_not_wait_for_me(desk: Desk, who: str, why: str) -> None:
-    """It is not listed, said to be there, and with ``--all`` listed with the reason."""
+    """It is not listed, said to be there, and with ``--all`` listed with what the gate would say to their answer."""
+    with open_ledger(desk.settings) as ledger:
+        quarantine.impose(desk.settings.model_copy(update={"identity": desk.folder.parent / "ann"}), ledger, "gone", "Lost a laptop")
     assert inbox(desk, who, "--json") == []
-    name = who if who != "nobody" else "nobody in the registry"
-    assert inbox(desk, who) == f"nothing waits for {name}; 1 wait for others: gatehouse inbox --all\n"
+    assert inbox(desk, who) == f"nothing waits for {who}; 1 wait for others: gatehouse inbox --all\n"
     (item,) = inbox(desk, who, "--all", "--json")
-    assert (item["mine"], item["not_mine"]) == (False, why)
+    assert item["mine"] is False and item["not_mine"].startswith(why)
+
+
+def test_what_the_policy_does_not_let_me_answer(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The inbox asks what the gate asks, an administrator's own rule too: what is not to be approved by Ann does not wait for her."""
+    shutil.copytree(desk.settings.policies, tmp_path / "policies")
+    rule = 'forbid (principal == Gatehouse::Signer::"ann", action == Gatehouse::Action::"approve", resource);'
+    (tmp_path / "policies" / "own.cedar").write_text(f'@id("own")\n@reason("{{what}} by somebody else")\n{rule}\n')
+    monkeypatch.setenv("GATEHOUSE_POLICIES", str(tmp_path / "policies"))
+    assert inbox(desk, "ann", "--json") == [] and len(inbox(desk, "bob", "--json")) == 1
+    (item,) = inbox(desk, "ann", "--all", "--json")
+    assert item["not_mine"].endswith("by somebody else [own]")
+
+
+def test_nobody_is_told_so(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a key that the registry does not have, or without any: what the key is, where it is looked for and what to do, beside the list."""
+    line = generate_key(tmp_path / "new", "")
+    told = CliRunner().invoke(main, ["inbox"], env={"GATEHOUSE_IDENTITY": str(tmp_path / "new")})
+    assert told.exit_code == 0 and told.stdout == "nothing waits for nobody in the registry; 1 wait for others: gatehouse inbox --all\n"
+    for words in (fingerprint(line), str(tmp_path / "new"), "GATEHOUSE_IDENTITY", f"people add YOU --role approver --key {tmp_path / 'new'}.pub"):
+        assert words in told.stderr
+    listed = CliRunner().invoke(main, ["inbox", "--all", "--json"], env={"GATEHOUSE_IDENTITY": str(tmp_path / "new")})
+    assert json.loads(listed.stdout)[0]["not_mine"] == "your key is nobody's in the registry" and "nobody is known by your key" in listed.stderr
+    assert not desk.settings.identity_key().exists()
+    none = CliRunner().invoke(main, ["inbox"])
+    assert f"there is no key at {desk.settings.identity_key()}" in none.stderr and "gatehouse init" in none.stderr
+
+
+def test_a_key_that_is_named_and_not_there(desk: Desk, tmp_path: Path) -> None:
+    """One error that names setting and file, in place of an empty list."""
+    told = CliRunner().invoke(main, ["inbox"], env={"GATEHOUSE_IDENTITY": str(tmp_path / "absent")})
+    assert told.exit_code == 2 and f"GATEHOUSE_IDENTITY={tmp_path / 'absent'}" in told.stderr.replace("\n", "") and told.stdout == ""
 
 
 def test_what_i_have_approved_is_not_mine_any_more(desk: Desk) -> None:

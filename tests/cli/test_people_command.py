@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.identity.attestations import Vendor
 
 from prefect_gatehouse.cli.main import main
 from prefect_gatehouse.identity.keys import fingerprint, generate_key
@@ -44,6 +45,9 @@ def test_add_list_revoke(tmp_path: Path) -> None:
     assert "ada@example.org" in people("list").output
     assert people("revoke", "ada@example.org").exit_code == 0
     assert listed() == []
+    again = people("revoke", "ada@example.org")
+    assert again.exit_code == 2 and "there is no such person or key" in again.stderr
+    assert [each["action"] for each in json.loads(people("history", "--json").output)["changes"]] == ["add-person", "revoke-person"]
 
 
 def test_add_grows_what_is_there(tmp_path: Path) -> None:
@@ -136,8 +140,9 @@ def test_names_are_not_markup(home: Path, tmp_path: Path) -> None:
     assert told.exit_code == 2
 
 
-def test_every_change_is_told(tmp_path: Path, home: Path) -> None:
+def test_every_change_is_told(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who, what and why; the exit code says whether the files are as the last change left them."""
+    monkeypatch.setenv("COLUMNS", "240")
     public, _ = key(tmp_path, "one")
     assert (
         people("add", "ada@example.org", "--role", "approver", "--key", public, "--valid-before", "20991231Z", "--reason", "new here").exit_code == 0
@@ -161,3 +166,38 @@ def test_every_change_is_told(tmp_path: Path, home: Path) -> None:
     for option in ("--valid-after", "--valid-before"):
         wrong = people("add", "ada@example.org", "--role", "approver", "--key", public, option, "tomorrow")
         assert wrong.exit_code == 2 and option in wrong.output
+
+
+def test_a_key_that_is_named_and_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One error that names setting and file; nobody is added, and no event is left."""
+    monkeypatch.setenv("GATEHOUSE_IDENTITY", str(tmp_path / "absent"))
+    told = people("add", "ada", "--role", "requester")
+    assert told.exit_code == 2 and told.stderr.startswith(f"error: GATEHOUSE_IDENTITY={tmp_path / 'absent'}: "), told.stderr
+    assert listed() == [] and json.loads(people("history", "--json").output)["changes"] == []
+
+
+def test_the_history_names_what_was_added_and_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table has each key's, authority's and root's fingerprint, a provider's name and a certificate's number; nothing changed is no error."""
+    monkeypatch.setenv("COLUMNS", "240")
+    nothing = people("history")
+    assert (nothing.exit_code, nothing.output) == (0, "the registry is without a recorded change\n")
+    (public, mine), (ca, authority), (_, lost) = key(tmp_path, "one"), key(tmp_path, "ca"), key(tmp_path, "lost")
+    vendor = Vendor()
+    (tmp_path / "root.pem").write_bytes(vendor.pem)
+    root = json.loads(people("root", "add", tmp_path / "root.pem", "--json").output)["roots"][0]
+    steps: list[tuple[tuple[str | Path, ...], tuple[str, ...]]] = [
+        (("add", "ada", "--role", "requester", "--key", public), ("add-person", "ada", mine)),
+        (("revoke", "ada", "--fingerprint", mine), ("revoke-key", "ada", mine)),
+        (("authority", "add", ca), ("add-authority", authority)),
+        (("authority", "revoke", authority, "--serial", "17"), ("revoke-certificate", authority, "certificate 17")),
+        (("authority", "revoke", authority, "--fingerprint", lost), ("revoke-certificate", authority, f"certificates of {lost}")),
+        (("authority", "remove", authority), ("remove-authority", authority)),
+        (("provider", "add", "https://id.example", "--audience", "a"), ("add-provider", "https://id.example")),
+        (("root", "remove", root), ("remove-root", root)),
+    ]
+    for words, _ in steps:
+        assert people(*words).exit_code == 0, words
+    rows = people("history").output.splitlines()[2:]
+    assert "add-root" in rows[0] and root in rows[0]
+    for row, (_, told) in zip(rows[1:], steps, strict=False):
+        assert all(word in row for word in told), (row, told)

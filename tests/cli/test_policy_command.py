@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.support.bundles import ROLES, key_of, write_bundle
+from tests.support.bundles import ROLES, key_of, own_files, write_bundle
 
 from prefect_gatehouse.cli.main import main
 from prefect_gatehouse.identity.keys import generate_key
@@ -28,8 +29,11 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 def gatehouse(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """The command, as somebody."""
 
-    def run(*words: str, who: str = "nobody") -> Result:
-        monkeypatch.setenv("GATEHOUSE_IDENTITY", str(key_of(settings, who)))
+    def run(*words: str, who: str = "") -> Result:
+        if who:
+            monkeypatch.setenv("GATEHOUSE_IDENTITY", str(key_of(settings, who)))
+        else:
+            monkeypatch.delenv("GATEHOUSE_IDENTITY", raising=False)
         return CliRunner().invoke(main, list(words), prog_name="gatehouse")
 
     return run
@@ -90,3 +94,39 @@ def test_a_new_colleague_makes_a_key_and_somebody_else_adds_it(settings: Setting
     assert gatehouse("policy", "status").exit_code == 0
     added = gatehouse("people", "add", "new", "--role", "requester", "--key", f"{key_of(settings, 'new')}.pub", who="sam")
     assert added.exit_code == 0 and gatehouse("policy", "status").exit_code == 0
+
+
+MALFORMED = {
+    "tiers": ("tiers.yaml", lambda text: text.replace("approvers: 1", "approvers: many", 1), ".approvers"),
+    "tiers-no-yaml": ("tiers.yaml", lambda text: text + "\n  : [", "tiers.yaml:"),
+    "classes": ("classes.yaml", lambda text: text.replace("write_back: true", "write_back: perhaps", 1), ".write_back"),
+    "policies": ("policies/gatehouse.cedar", lambda text: text + '\n@id("own")\nforbid (principal, action, resource) when { principal.x };', ": own"),
+    "cases": ("policies/cases.yaml", lambda text: text.replace("in_order:", "in_ordre:", 1), "in_order"),
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_check_names_the_file_that_is_malformed(
+    settings: Settings, gatehouse: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    """With its line, and the field where it is known."""
+    name, spoil, place = MALFORMED[case]
+    made = own_files(settings, settings.home)
+    for setting in ("policies", "tiers", "classes"):
+        monkeypatch.setenv(f"GATEHOUSE_{setting.upper()}", str(getattr(made, setting)))
+    assert gatehouse("policy", "check").exit_code == 0
+    path = settings.home / name
+    path.write_text(spoil(path.read_text()))
+    told = gatehouse("policy", "check", "--json")
+    assert told.exit_code == 2, told.output
+    assert re.match(rf"{re.escape(str(path))}:\d+", (where := json.loads(told.output)["where"])) and place in where, where
+
+
+def test_status_names_the_file_that_is_malformed(settings: Settings, gatehouse: Callable[..., Result]) -> None:
+    """What keeps all but the prototype tier closed is told with its file, line and field, not as if nobody had signed."""
+    write_bundle(settings)
+    settings.bundle_file().write_text(settings.bundle_file().read_text().replace("version: 1", "version: first"))
+    place = f"{settings.bundle_file()}:1:1: version"
+    told = gatehouse("policy", "status")
+    assert told.exit_code == 1 and f"only the prototype tier is open: {place}: " in told.output, told.output
+    assert json.loads(gatehouse("policy", "status", "--json").output)["refusal"]["where"] == place

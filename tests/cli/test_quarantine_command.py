@@ -15,6 +15,7 @@ from prefect_gatehouse.cli.main import main
 from prefect_gatehouse.errors import Unavailable
 from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.ledger.acts import QuarantineReleased
 from prefect_gatehouse.ledger.events import RunSuspended
 from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.run.attempt import Attempt
@@ -67,6 +68,10 @@ def test_imposed_listed_and_released(settings: Settings, monkeypatch: pytest.Mon
     monkeypatch.setenv("GATEHOUSE_IDENTITY", str(tmp_path / "uma"))
     done = gatehouse("quarantine", "release", TENANT, "--reason", "Rotated")
     assert done.exit_code == 0 and f"{TENANT} is out of quarantine; signed by uma" in done.output, done.output
+    again = gatehouse("quarantine", "release", TENANT, "--reason", "Rotated")
+    assert again.exit_code == 2 and "this is not in quarantine" in again.output
+    with open_ledger(settings) as ledger:
+        assert len(ledger.facts(QuarantineReleased)) == 1
     assert gatehouse("quarantine", "list").output == "nothing is in quarantine\n"
     assert json.loads(gatehouse("show", RUN, "--json").output)["in_quarantine"] == []
     assert gatehouse("verify").exit_code == 0
@@ -96,3 +101,40 @@ def test_the_option_may_come_first(settings: Settings) -> None:
     result = gatehouse("quarantine", "--reason", "x", "backend:braket/nine", "--json")
     data = json.loads(result.output)
     assert (data["scope"], data["name"], data["person"], data["ended"], data["held"]) == ("backend", "braket/nine", "tess", [], [])
+
+
+@pytest.mark.parametrize(
+    ("named", "near"),
+    [
+        ("principal:umma", ["principal:uma"]),
+        ("tenant:clinics", ["tenant:clinic"]),
+        ("pipeline:clinic", ["tenant:clinic"]),
+        ("backend:nowhere/zzz", []),
+    ],
+)
+def test_what_nothing_here_knows_is_stopped_all_the_same(settings: Settings, named: str, near: list[str]) -> None:
+    """An emergency waits for no registry; but that nothing has the name is said at once, with what is like it and how a slip is undone."""
+    data = json.loads(gatehouse("quarantine", named, "--reason", "x", "--json").output)
+    assert (f"{data['scope']}:{data['name']}", data["known"], data["nearest"]) == (named, False, near)
+    shown = gatehouse("quarantine", named, "--reason", "x").output
+    assert f"nothing here knows a {data['scope']} of this name" in shown and "gatehouse quarantine release" in shown
+    assert all(each in shown for each in near)
+    assert len(json.loads(gatehouse("quarantine", "list", "--json").output)) == 2
+
+
+def test_what_is_known_is_said_to_be(settings: Settings) -> None:
+    """No doubt is cast on a name that is known, a provider's of a backend included; a bare name that is none is told what is like it."""
+    for named in (f"tenant:{TENANT}", "backend:aer"):
+        assert json.loads(gatehouse("quarantine", named, "--reason", "x", "--json").output)["known"] is True
+    assert "nothing here knows" not in gatehouse("quarantine", f"tenant:{TENANT}", "--reason", "x").output
+    refused = gatehouse("quarantine", "clinics", "--reason", "x")
+    assert refused.exit_code == 2 and "like it are tenant:clinic" in " ".join(refused.output.split())
+
+
+def test_with_tiers_that_can_t_be_read_it_is_stopped_all_the_same(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a backend has the name can't be told then, which is said."""
+    (tmp_path / "tiers.yaml").write_text("- no tiers")
+    monkeypatch.setenv("GATEHOUSE_TIERS", str(tmp_path / "tiers.yaml"))
+    told = gatehouse("quarantine", "backend:aer", "--reason", "x")
+    assert told.exit_code == 0 and "whether there is a backend of this name can't be told now" in told.output
+    assert json.loads(gatehouse("quarantine", "list", "--json").output)[0]["name"] == "aer"

@@ -11,12 +11,14 @@ from tests.support.bundles import ROLES, enter, key_of, own_files, write_bundle
 from tests.support.plans import write_project
 
 from prefect_gatehouse.errors import Denied, InputError
+from prefect_gatehouse.evidence.signed import problems
 from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.store import LEDGER, Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate import bundle, classification, exceptions, key_rotation, quarantine
 from prefect_gatehouse.operate.budgets import set_budget
+from prefect_gatehouse.policy.cedar import load_policy
 from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.settings import Settings
 
@@ -104,6 +106,10 @@ def test_a_policy_limits_an_act(name: str, office: Office) -> None:
     assert office.events() == before
     office.permit_again()
     do(office)
+    recorded = office.ledger.events(LEDGER)[-1]
+    assert recorded.data["permitted_by"] == ["act-permitted"]
+    assert recorded.data["policy_digest"] == load_policy(office.settings.policies).digest
+    assert list(problems(office.ledger)) == [], "what permitted it is no part of what was signed"
 
 
 def test_a_policy_ends_what_it_permits_no_more(office: Office) -> None:
@@ -150,7 +156,8 @@ def test_an_emergency_needs_no_policies(office: Office) -> None:
     (office.settings.policies / "own.cedar").write_text("forbid (")
     with pytest.raises(InputError, match="do not fit"):
         set_budget(office.as_("tess"), office.ledger, tenant="clinic", month_usd="1", reason="more")
-    quarantine.impose(office.as_("tess"), office.ledger, "backend:aer", "it hurts")
+    event = quarantine.impose(office.as_("tess"), office.ledger, "backend:aer", "it hurts")
+    assert not {"permitted_by", "policy_digest"} & event.data.keys(), "nothing was asked"
     assert [each.name for each in holding(office.settings, office.ledger).all()] == ["backend aer"]
 
 
@@ -174,3 +181,15 @@ def test_what_nobody_signs_is_no_limit(office: Office) -> None:
         set_budget(office.as_("stranger"), office.ledger, tenant="clinic", month_usd="5", reason="x")
     assert office.events() == 0
     set_budget(office.as_("ann"), office.ledger, tenant="clinic", month_usd="5", reason="x")
+
+
+def test_an_act_of_before_is_read(office: Office) -> None:
+    """An event that does not say what permitted it counts as before: both fields are left out of the body where they have their default."""
+    granted = exceptions.grant(office.as_("tess"), office.ledger, WANTED).fact
+    older = granted.model_copy(update={"permitted_by": (), "policy_digest": ""})
+    assert older.statement == granted.statement and set(granted.data()) - set(older.data()) == {"permitted_by", "policy_digest"}
+    with Ledger(f"sqlite:///{office.folder / 'older.sqlite'}") as ledger:
+        with ledger.transaction() as tx:
+            tx.append(f"{older.kind}:{older.exception}", LEDGER, older)
+        (known,) = exceptions.known(office.settings, ledger)
+        assert known.granted.void == "" and known.granted.event.fact == older

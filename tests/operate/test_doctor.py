@@ -27,7 +27,7 @@ def test_the_cell_is_named(cell: CellName, platform: str, level: str, advice: st
     """Its name, what it denies, and what would make it stronger; a Linux without any is a problem."""
     monkeypatch.setattr(doctor, "strongest", lambda: cell)
     monkeypatch.setattr(doctor.sys, "platform", platform)
-    found = doctor._of_cell()
+    (found,) = doctor._of_cell()
     assert (found.level, found.where) == (level, "this machine")
     assert f"in the cell {cell}; denied: " in found.message
     assert advice in found.advice

@@ -33,7 +33,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """An installation without anybody."""
-    return Settings(home=tmp_path / "home", identity=tmp_path / "id", environment="local")
+    return Settings(home=tmp_path / "home", environment="local")
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def test_who_is_named_is_who_signed(settings: Settings, ledger: Ledger, tmp_path
     registrar = Registrar(settings, ledger, "")
     registrar.add(ANN, key=generate_key(tmp_path / "ann", "x"), roles=APPROVER)
     generate_key(settings.identity_key(), "x")
-    settings.identity_key().with_name("id.pub").write_text((tmp_path / "ann.pub").read_text())
+    settings.identity_key().with_name("id_ed25519.pub").write_text((tmp_path / "ann.pub").read_text())
     registrar.add(BOB, key=None, roles=APPROVER)
     assert changes(settings, ledger)[-1].fact.person == ""
     assert list(signed.problems(ledger)) == []
@@ -197,3 +197,16 @@ def test_while_somebody_is_in_quarantine_a_change_has_a_known_author(settings: S
     Registrar(ann, ledger, "").add("new@example.org", key=None, roles=APPROVER)
     Registrar(settings, ledger, "").revoke(BOB, None)
     assert Registrar(settings, ledger, "").people.get("alias@example.org") is None
+
+
+def test_a_key_that_is_named_and_not_there_changes_nothing(settings: Settings, ledger: Ledger, tmp_path: Path) -> None:
+    """Whoever names a key means to sign: the change is refused, and neither made nor recorded; so is one by a key that can't sign."""
+    named = settings.model_copy(update={"identity": tmp_path / "absent"})
+    with pytest.raises(InputError, match="the signing key that is named is not there") as caught:
+        Registrar(named, ledger, "x").add(ANN, key=None, roles=APPROVER)
+    assert caught.value.where == f"GATEHOUSE_IDENTITY={tmp_path / 'absent'}"
+    settings.identity_key().parent.mkdir(parents=True)
+    settings.identity_key().write_text("no key")
+    with pytest.raises(InputError, match="no usable signing key"):
+        Registrar(settings, ledger, "x").add(ANN, key=None, roles=APPROVER)
+    assert changes(settings, ledger) == [] and not Registrar(settings, ledger, "").people.all()

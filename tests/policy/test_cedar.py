@@ -299,8 +299,8 @@ def folder(tmp_path: Path) -> Path:
     return Path(shutil.copytree(SHIPPED, tmp_path / "policies"))
 
 
-def append(folder: Path, text: str) -> None:
-    with (folder / "gatehouse.cedar").open("a") as stream:
+def append(folder: Path, text: str, name: str = "gatehouse.cedar") -> None:
+    with (folder / name).open("a") as stream:
         stream.write(text)
 
 
@@ -375,12 +375,15 @@ def test_default_deny(folder: Path) -> None:
     assert policy.ask(question("submit")).allowed
 
 
+RULE = '\n@id("mine")\nforbid (principal, action, resource) when { WHEN };'
+
+
 BROKEN: Mapping[str, tuple[str, object]] = {
     "no_folder": ("holds one .cedarschema", lambda folder: shutil.rmtree(folder)),
     "missing_schema": ("holds one .cedarschema", lambda folder: (folder / "gatehouse.cedarschema").unlink()),
     "missing_policies": ("holds one .cedarschema", lambda folder: (folder / "gatehouse.cedar").unlink()),
     "two_schemas": ("holds one .cedarschema", lambda folder: shutil.copy(folder / "gatehouse.cedarschema", folder / "b.cedarschema")),
-    "empty_schema": ("do not fit", lambda folder: (folder / "gatehouse.cedarschema").write_text("")),
+    "empty_schema": ("the schema can't be read", lambda folder: (folder / "gatehouse.cedarschema").write_text("")),
     "blank_schema": ("do not fit", lambda folder: (folder / "gatehouse.cedarschema").write_text(" \n// nothing\n")),
     "empty_policies": ("permit nothing", lambda folder: (folder / "gatehouse.cedar").write_text("")),
     "only_forbids": ("permit nothing", lambda folder: (folder / "gatehouse.cedar").write_text("forbid (principal, action, resource);")),
@@ -405,3 +408,38 @@ def test_broken_policies_do_not_load(folder: Path, case: str) -> None:
         load_policy(folder)
     assert str(folder) in caught.value.where
     assert caught.value.advice
+
+
+def own(folder: Path, text: str) -> None:
+    (folder / "own.cedar").write_text(text)
+
+
+UNNAMED, TWICE = RULE.replace('@id("mine")', ""), RULE.replace("mine", "permitted").replace("WHEN", "true")
+
+
+PLACES: Mapping[str, tuple[str, str, object]] = {
+    "syntax": ("own.cedar", "parse error", lambda folder: own(folder, "permit (principal")),
+    "attribute": ("own.cedar:2: mine", "attribute `x`", lambda folder: own(folder, RULE.replace("WHEN", "principal.x"))),
+    "without_an_id": (
+        "own.cedar: policy0",
+        "attribute `x`",
+        lambda folder: own(folder, UNNAMED.replace("WHEN", "principal.x")),
+    ),
+    "the_schema": ("gatehouse.cedarschema", "garbage", lambda folder: append(folder, "garbage", "gatehouse.cedarschema")),
+    "one_id_twice": (
+        "own.cedar:2: permitted",
+        "one identifier",
+        lambda folder: own(folder, RULE.replace("mine", "permitted").replace("WHEN", "2 > 1")),
+    ),
+    "no_text": ("own.cedar", "can't be read", lambda folder: (folder / "own.cedar").write_bytes(b"\xff\xfe")),
+}
+
+
+@pytest.mark.parametrize("case", PLACES)
+def test_the_file_is_named(folder: Path, case: str) -> None:
+    """The file that is malformed, of several; line and identifier of the policy where they are known, and what the engine says of it."""
+    where, message, act = PLACES[case]
+    act(folder)  # type: ignore[operator]
+    with pytest.raises(InputError, match=message) as caught:
+        load_policy(folder)
+    assert caught.value.where == f"{folder / where}"

@@ -104,6 +104,8 @@ def test_an_approval_is_recorded_and_carries_the_plan(desk: Desk) -> None:
     desk.answer(plan, "bob")
     (event,) = desk.ledger.events(RUN, "approval-given")
     assert sshsig.verify(event.data["signature"], event.data["statement"].encode()).fingerprint == event.data["fingerprint"]
+    permitted = (event.data["permitted_by"], event.data["policy_digest"])
+    assert permitted == (["act-permitted"], policy_now(desk.settings)().digest)
     now = standing(desk.ledger, plan)
     assert (now.decided, now.needed, now.answers, [item.person for item in now.approvals]) == (True, 1, 1, ["bob"])
     assert desk.require(plan) == ["bob"]

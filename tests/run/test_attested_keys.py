@@ -42,7 +42,7 @@ class Desk(Waiting):
             (folder / f"{name}.att").write_bytes(attestation(device, authenticator_data(self.keys["fay"])))
 
     def people_do(self, *words: str) -> Result:
-        environment = {"GATEHOUSE_HOME": str(self.settings.home), "GATEHOUSE_IDENTITY": str(self.folder / "nobody")}
+        environment = {"GATEHOUSE_HOME": str(self.settings.home)}
         return CliRunner().invoke(main, ["people", *words], prog_name="gatehouse", env=environment)
 
     def enter(self, name: str, *more: str) -> Result:

@@ -328,10 +328,9 @@ def test_a_tier_that_became_stricter(desk: Desk) -> None:
 def test_the_inbox_knows_who_has_a_certificate(desk: Desk) -> None:
     """By the certificate beside the key; a key that is nobody's, with a certificate that is nobody's, is nobody."""
     settings = desk.settings.model_copy(update={"identity": desk.key})
-    assert inbox(settings, desk.ledger)[0] is None
+    assert inbox(settings, desk.ledger)[0].person is None
     desk.authority.certify(desk.key, "dora")
-    found = inbox(settings, desk.ledger)[0]
-    assert found is not None
-    assert found.person == "dora"
+    found = inbox(settings, desk.ledger)[0].person
+    assert found is not None and found.person == "dora"
     authorities.remove_authority(desk.people, desk.authority.fingerprint)
-    assert inbox(settings, desk.ledger)[0] is None
+    assert inbox(settings, desk.ledger)[0].person is None

@@ -18,7 +18,7 @@ class Desk:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.settings = Settings(home=folder / "home", identity=folder / "no-key")
+        self.settings = Settings(home=folder / "home")
         self.settings.folder("")
         self.ledger = Ledger(self.settings.ledger())
 

@@ -37,7 +37,7 @@ def desk(tmp_path: Path) -> Desk:
 def record(settings: Settings, sha256: str) -> None:
     """Enters a digest as the command does."""
     ledger = Ledger(settings.ledger())
-    made = make_record(sha256=sha256, rows=40, source_sha256="a" * 64, report_sha256="b" * 64, generator="test", key=settings.identity_key())
+    made = make_record(sha256=sha256, rows=40, source_sha256="a" * 64, report_sha256="b" * 64, generator="test", key=settings.signing_key())
     write_record(ledger, made)
     ledger.close()
 

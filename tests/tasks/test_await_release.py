@@ -381,7 +381,7 @@ def test_nobody_released_in_time(bureau: Bureau) -> None:
 
 
 def test_what_waits_is_in_the_inbox_of_those_who_may(bureau: Bureau) -> None:
-    """Eve finds it as hers; Bob and Ann are told why it is not theirs."""
+    """Eve finds it as hers; Bob and Ann are told what the gate would tell them."""
     ask(bureau.attempt, bureau.outcome, "r")
     bureau.attempt.record("suspended:1:r", RunSuspended(until=closes_at(bureau.outcome).timestamp(), message="waits for release of its outcome"))
 
@@ -390,7 +390,8 @@ def test_what_waits_is_in_the_inbox_of_those_who_may(bureau: Bureau) -> None:
         return [f"{each.asks}: {each.not_mine}" for each in found]
 
     assert told("eve") == ["release the outcome: "]
-    assert told("bob") == ["release the outcome: you approved its plan"] and told("ann") == ["release the outcome: you asked for it"]
+    assert told("bob") == ["release the outcome: whoever approved the plan does not release its outcome"]
+    assert told("ann") == ["release the outcome: the requester can't approve or reject the own run; another person has to"]
     row = bureau.ledger.run(RUN)
     assert row is not None and row.message == "waits for release of its outcome"
     matter = matter_of(bureau.ledger, RUN)

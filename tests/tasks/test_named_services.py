@@ -209,8 +209,8 @@ def test_whoever_granted_an_exception_to_what_a_service_asks(house: Served) -> N
     plan = house.planned_by("ci")
     house.desk.attempt.record("suspended:1:k", RunSuspended(until=closes_at(plan).timestamp()))
     mine = {who: inbox(as_(house.settings, who), house.ledger)[1][0].not_mine for who in ("bob", "dan")}
-    assert mine == {"bob": "you granted an exception that it may use", "dan": ""}
-    assert "who granted an exception that it may use, may have had it ask" in house.answer_as("bob", plan, "1")
+    assert mine["dan"] == "" and "who granted an exception that it may use, may have had it ask" in mine["bob"]
+    assert house.answer_as("bob", plan, "1") == mine["bob"]
 
 
 def test_what_a_service_might_ask(house: Served) -> None:

@@ -28,7 +28,7 @@ from prefect_gatehouse.flows.governed_pipeline import up_to_the_plan
 from prefect_gatehouse.flows.rounds import run_rounds
 from prefect_gatehouse.identity.keys import generate_key, public_line
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.acts import WorkloadPromoted
+from prefect_gatehouse.ledger.acts import PromotionWithdrawn, WorkloadPromoted
 from prefect_gatehouse.ledger.events import ApprovalGiven
 from prefect_gatehouse.ledger.jobs import JobSubmitted
 from prefect_gatehouse.ledger.tables import runs
@@ -217,6 +217,9 @@ def test_withdrawn_while_the_run_waits(house: House) -> None:
         submitted(house, plan)
     assert len(house.ledger.facts(JobSubmitted)) == before
     assert [each.void for each in control.known(house.desk.settings, house.ledger)] == ["withdrawn"]
+    with pytest.raises(InputError, match=f"promotion {number} was ended already, by uma on"):
+        control.withdraw(house.as_("tess"), house.ledger, str(number), "Nor does it now")
+    assert len(house.ledger.facts(PromotionWithdrawn)) == 1
 
 
 def test_a_later_promotion_carries_no_run_that_was_planned_before(house: House) -> None:

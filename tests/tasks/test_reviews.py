@@ -143,6 +143,8 @@ def test_from_a_commit_to_a_run(house: House, monkeypatch: pytest.MonkeyPatch) -
     assert [each["event"] for each in command("reviews", "list")] == [made["event"]]
     before = len(house.ledger.facts(JobSubmitted))
     assert command("reviews", "withdraw", str(made["event"]), "--reason", "A line was overlooked")["person"] == "rev"
+    again = CliRunner().invoke(main, ["reviews", "withdraw", str(made["event"]), "--reason", "A line was overlooked"])
+    assert again.exit_code == 2 and "was ended already, by rev on" in again.output
     with pytest.raises(Denied, match=RULE):
         submit.in_round(1, house.desk.attempt, approved, circuits, summary, 0, Fetching())
     assert len(house.ledger.facts(JobSubmitted)) == before

@@ -39,7 +39,7 @@ class _Proof:
         if self.code is not None:
             return self.code
         people = People(settings.people_folder())
-        if self.sign_in or self.issuer or (not settings.identity_key().exists() and people.provider_entries()):
+        if self.sign_in or self.issuer or (settings.signing_key() is None and people.provider_entries()):
             return _signed_in(people, self.issuer, message)
         return None
 

@@ -1,4 +1,4 @@
-"""``gatehouse doctor``: which cell there is, and what Prefect's server has been told that it should not have been."""
+"""``gatehouse doctor``: which cell there is, how registry, policies and tickets stand, and what Prefect's server has that it should not have."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from prefect_gatehouse.cli.output import emit, gatehouse_command, table
 
 
 def _doctor(as_json: bool) -> None:
-    """Look over the cell of this machine, and work pools and deployments on the Prefect server: placeholders, commands, entry points.
+    """Look over the cell of this machine, registry, policies and tickets, and work pools and deployments on the Prefect server.
 
-    Exits with 1 where something should be changed.
+    Of the latter placeholders, commands and entry points. Without a server the rest is told all the same. Exits with 1 where something should be
+    changed or could not be looked at.
     """
     from prefect_gatehouse.cli.quiet import quiet_prefect
 

@@ -11,6 +11,7 @@ from prefect_gatehouse.cli.output import emit, gatehouse_command, table
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
+    from prefect_gatehouse.identity.caller import Caller
     from prefect_gatehouse.operate.inbox import Waiting
 
 
@@ -30,12 +31,12 @@ def _inbox(everything: bool, as_json: bool) -> None:
 
     settings, now = load_settings(), datetime.now(UTC)
     with open_ledger(settings) as ledger:
-        person, found = inbox(settings, ledger)
+        caller, found = inbox(settings, ledger)
     mine = [each for each in found if not each.not_mine]
     shown = found if everything else mine
 
     def render() -> None:
-        who = person.person if person is not None else "nobody in the registry"
+        who = caller.person.person if caller.person is not None else "nobody in the registry"
         if shown:
             headers = (
                 "Run",
@@ -55,6 +56,19 @@ def _inbox(everything: bool, as_json: bool) -> None:
             click.echo(f"nothing waits for {who}{others}")
 
     emit([_as_dict(each) for each in shown], as_json, render)
+    if caller.person is None:  # beside the list, which programs read: an empty one alone would look as if nothing waited
+        click.echo(_nobody(caller), err=True)
+
+
+def _nobody(caller: Caller) -> str:
+    """Why the caller is nobody, and what to do."""
+    if not caller.fingerprint:
+        otherwise = "make one: gatehouse init; without one: gatehouse approve RUN --sign-in, or --as PERSON --code CODE"
+        return f"nobody knows you: there is no key at {caller.path}\n  name yours with GATEHOUSE_IDENTITY, or {otherwise}"
+    if caller.problem:
+        return f"nobody is known by the certificate beside {caller.path}: {caller.problem}\n  have a new one made for your key"
+    add = f"have the registry's keeper run: gatehouse people add YOU --role approver --key {caller.path}.pub"
+    return f"nobody is known by your key {caller.fingerprint} ({caller.path})\n  name another with GATEHOUSE_IDENTITY, or {add}"
 
 
 def _row(each: Waiting, now: datetime, everything: bool) -> tuple[str, ...]:

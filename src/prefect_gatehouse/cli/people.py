@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from prefect_gatehouse.identity.person import Person, PersonKey
+    from prefect_gatehouse.ledger.acts import PeopleChanged
     from prefect_gatehouse.manifest.fields import DataClass
 
 
@@ -137,6 +138,20 @@ def _revoke(person: str, fingerprint: str | None, reason: str, as_json: bool) ->
     emit({"revoked": person, "fingerprint": fingerprint}, as_json, lambda: click.echo(f"{person}: revoked"))
 
 
+def _about(fact: PeopleChanged) -> str:
+    """Whose entry a change is of, and what proves people: a key or an authority by its fingerprint, a vendor's root, a provider, a certificate."""
+    serial, key = getattr(fact, "serial", None), getattr(fact, "revoked_key", "")
+    found = (
+        fact.whom,
+        fact.fingerprint,
+        getattr(fact, "root", ""),
+        getattr(fact, "issuer", ""),
+        f"certificate {serial}" if serial is not None else "",
+        f"certificates of {key}" if key else "",
+    )
+    return ", ".join(filter(None, found))
+
+
 def _history(as_json: bool) -> None:
     """List every recorded change: who made it, what it was and why, and whether the registry is as the last one left it."""
     from prefect_gatehouse.ledger.opening import open_ledger
@@ -154,13 +169,13 @@ def _history(as_json: bool) -> None:
                 each.at[:19].replace("T", " "),
                 each.fact.person or f"{each.fact.user}@{each.fact.host}" + ("" if each.fact.key else ", unsigned"),
                 each.fact.action + (", after the files had been edited" if was_edited else ""),
-                each.fact.whom or each.fact.fingerprint or getattr(each.fact, "issuer", ""),
+                _about(each.fact),
                 each.fact.reason,
             )
             for each, was_edited in zip(found, beside, strict=True)
         ]
         if rows:
-            table("Changes of the registry", ("When (UTC)", "Who", "What", "Whose", "Why"), rows)
+            table("Changes of the registry", ("When (UTC)", "Who", "What", "Whose, and which key", "Why"), rows)
         made = "what its recorded changes have made of it"
         verdict = {True: made, False: f"NOT {made}", None: "without a recorded change"}
         click.echo(f"the registry is {verdict[right]}")

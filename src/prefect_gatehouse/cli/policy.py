@@ -135,7 +135,7 @@ def _status(as_json: bool) -> None:
 def _verdict(now: Status) -> str:
     if now.refusal is None:
         return f"version {now.history[-1].bundle.version} stands, and the files are as it was signed"
-    return f"only the prototype tier is open: {now.refusal.message} ({now.refusal.advice})"
+    return f"only the prototype tier is open: {now.refusal.where}: {now.refusal.message} ({now.refusal.advice})"
 
 
 def _as_data(now: Status) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from prefect_gatehouse.cli.acts import WHY
 from prefect_gatehouse.cli.output import emit, gatehouse_command, table
 
 if TYPE_CHECKING:
+    from prefect_gatehouse.ledger.acts import QuarantineImposed
+    from prefect_gatehouse.ledger.store import Event
     from prefect_gatehouse.operate.quarantine import Done
     from prefect_gatehouse.policy.quarantine import Quarantine
 
@@ -52,6 +54,7 @@ def _impose(name: str, reason: str, as_json: bool) -> None:
 
     quiet_prefect()
     from prefect_gatehouse.ledger.opening import open_ledger
+    from prefect_gatehouse.operate.known_names import is_known, known_names, nearest
     from prefect_gatehouse.operate.quarantine import carry_out, impose
     from prefect_gatehouse.settings import load_settings
 
@@ -61,6 +64,10 @@ def _impose(name: str, reason: str, as_json: bool) -> None:
         fact = event.fact
         if not as_json:  # at once: what follows may take minutes
             click.echo(f"{fact.scope} {fact.name} is in quarantine; signed by {fact.person} [{event.seq}]")
+        names = known_names(settings, ledger)
+        known, near = is_known(names, fact.scope, fact.name), nearest(names, fact.name)
+        if not known and not as_json:
+            click.echo(_doubt(event, known, near))
         done = carry_out(settings, ledger, event)
     data = {
         "scope": fact.scope,
@@ -69,9 +76,21 @@ def _impose(name: str, reason: str, as_json: bool) -> None:
         "reason": fact.reason,
         "event": event.seq,
         "at": event.at,
+        "known": known,
+        "nearest": [] if known else near,
         **_as_data(done),
     }
     emit(data, as_json, lambda: _tell(done))
+
+
+def _doubt(event: Event[QuarantineImposed], known: bool | None, near: list[str]) -> str:
+    """That a name may be a slip of the finger; it is in quarantine all the same."""
+    fact = event.fact
+    if known is None:
+        return f"whether there is a {fact.scope} of this name can't be told now"
+    like = f"; like it are {', '.join(near)}" if near else ""
+    again = f"if it is mistyped, stop the right one, and have somebody else run: gatehouse quarantine release {event.seq} --reason WHY"
+    return f"nothing here knows a {fact.scope} of this name{like}\n  {again}"
 
 
 def _as_data(done: Done) -> dict[str, Any]:

@@ -151,7 +151,7 @@ def revoke_certificates(people: People, fingerprint: str, *, serial: int | None 
         told: As for ``People.add``.
 
     Raises:
-        InputError: There is no such authority, or neither number nor key is given.
+        InputError: There is no such authority, neither number nor key is given, or what is given was revoked already.
     """
     if serial is None and not re.fullmatch(r"SHA256:[A-Za-z0-9+/]{43}", key):
         raise InputError("neither a serial number nor a key's fingerprint is given", where="--serial, --fingerprint", advice="give one of them")
@@ -161,6 +161,8 @@ def revoke_certificates(people: People, fingerprint: str, *, serial: int | None 
     def change(draft: Draft) -> None:
         _require(draft, fingerprint)
         entry = draft.authorities.get(fingerprint, AuthorityEntry())
+        if serial in {None, *entry.revoked_serials} and key in {"", *entry.revoked_keys}:
+            raise InputError("this was revoked already", where="authority", advice="nothing to do; see: gatehouse people authority list")
         serials = {*entry.revoked_serials, *([serial] if serial is not None else [])}
         keys = {*entry.revoked_keys, *([key] if key else [])}
         draft.authorities[fingerprint] = entry.model_copy(update={"revoked_serials": tuple(sorted(serials)), "revoked_keys": tuple(sorted(keys))})

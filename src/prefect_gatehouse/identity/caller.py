@@ -1,11 +1,10 @@
-"""Whose key lies in the caller's installation: by the certificate beside it where there is one, as the registry says otherwise.
-
-Nothing is signed here, so it is a claim: enough to say what waits for somebody, and for nothing that has to be proven.
-"""
+"""Who the caller of a command is, by the key or certificate in their installation: what they are told by, and no proof of anything."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.identity.keys import fingerprint, public_line
@@ -15,15 +14,38 @@ from prefect_gatehouse.identity.person import Person
 from prefect_gatehouse.settings import Settings
 
 
-def caller(settings: Settings) -> Person | None:
-    """Who it is; None for whoever has no key, or one that is nobody's.
+@dataclass(frozen=True)
+class Caller:
+    """Somebody who has called a command.
+
+    Attributes:
+        person: Who that is by the registry; None where it knows nobody by the key, or there is none.
+        path: Where the key is, or would be.
+        fingerprint: The key's; empty where there is none that could be read.
+        problem: Why the certificate beside the key can't be used; empty where it can, or there is none.
+    """
+
+    person: Person | None
+    path: Path
+    fingerprint: str
+    problem: str = ""
+
+
+def caller_of(settings: Settings) -> Caller:
+    """The caller.
 
     Raises:
+        InputError: A key is named that is not there.
         Tampered: The registry can't be read.
     """
-    people, key, at = People(settings.people_folder()), settings.identity_key(), datetime.now(UTC)
+    people, path, at = People(settings.people_folder()), settings.identity_key(), datetime.now(UTC)
     try:
-        certificate = own_certificate(key, at)
-        return person_of(certificate, people, at) if certificate else people.owner_of(fingerprint(public_line(key)))
+        mark = fingerprint(public_line(path))
     except InputError:
-        return None
+        settings.signing_key()  # which says so where one is named and not there
+        return Caller(None, path, "")
+    try:
+        certificate = own_certificate(path, at)
+    except InputError as error:
+        return Caller(None, path, mark, error.message)
+    return Caller(person_of(certificate, people, at) if certificate else people.owner_of(mark), path, mark)

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, cast
 from pydantic import AwareDatetime, Field, JsonValue
 
 from prefect_gatehouse.canonical import Json
-from prefect_gatehouse.ledger.fact import Fact
+from prefect_gatehouse.ledger.fact import Permitted
 from prefect_gatehouse.ledger.policy_bundle import PolicyBundle
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.value import Digest
@@ -18,7 +18,7 @@ from prefect_gatehouse.vocabulary import ActAction, QuarantineScope
 # People
 
 
-class SignedAct(Fact):
+class SignedAct(Permitted):
     """What somebody has signed at the command line."""
 
     words: ClassVar[str] = ""
@@ -35,7 +35,7 @@ class SignedAct(Fact):
 
     @property
     def statement(self) -> dict[str, Json]:
-        """What was signed: all but by whom."""
+        """What was signed: all but by whom, and what permitted it."""
         return cast(dict[str, Json], json.loads(self.model_dump_json(exclude=set(SignedAct.model_fields))))
 
 

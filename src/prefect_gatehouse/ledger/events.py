@@ -34,7 +34,7 @@ from prefect_gatehouse.ledger.acts import (
     ServiceChanged,
     WorkloadPromoted,
 )
-from prefect_gatehouse.ledger.fact import Fact, UnknownFact
+from prefect_gatehouse.ledger.fact import Fact, Permitted, UnknownFact
 from prefect_gatehouse.ledger.jobs import (
     BackendPassedOver,
     JobClosed,
@@ -340,7 +340,7 @@ class SignedAnswer(PlanAnswer):
     signer: str = Field("", description="The provider's public key (JWK) that an ID token in ``signature`` was verified with.")
 
 
-class Consent(SignedAnswer):
+class Consent(SignedAnswer, Permitted):
     """What is told of an authentic yes: sealed before anything is done by it."""
 
 
@@ -442,7 +442,7 @@ class ReIdentified(Fact):
     person: str = Field(description="Whose run it is.")
 
 
-class KeyRotation(Fact):
+class KeyRotation(Permitted):
     """A root key gets one version more, as somebody signed it."""
 
     action: Literal["rotate-keys"]

@@ -8,12 +8,12 @@ release does not know, from a newer one, is read as ``UnknownFact``: it can be v
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, cast
 
 from pydantic import Field
 
 from prefect_gatehouse.canonical import Json
-from prefect_gatehouse.value import Value
+from prefect_gatehouse.value import Digest, Value
 
 
 class Fact(Value):
@@ -25,6 +25,13 @@ class Fact(Value):
     def data(self) -> dict[str, Json]:
         """The fields as the hashed body holds them: those that have not their default."""
         return cast(dict[str, Json], json.loads(self.model_dump_json(by_alias=True, exclude_defaults=True)))
+
+
+class Permitted(Fact):
+    """What the policy permitted. By which rules is told beside what somebody signed for it, and is no part of that."""
+
+    permitted_by: tuple[str, ...] = Field((), description="Identifiers of the rules that permitted it; none where the policy was not asked.")
+    policy_digest: Digest | Literal[""] = Field("", description="Of the policies that these are of.")
 
 
 class UnknownFact(Fact):

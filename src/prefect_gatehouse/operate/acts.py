@@ -11,6 +11,7 @@ from prefect_gatehouse.ledger.acts import SignedAct
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.operate.budgets import line_of
 from prefect_gatehouse.operate.signing import anybody, record
+from prefect_gatehouse.policy.given import endings
 from prefect_gatehouse.settings import Settings
 
 G = TypeVar("G", bound=SignedAct)
@@ -33,6 +34,36 @@ def numbered(ledger: Ledger, kind: type[G], number: str, see: str) -> Event[G]:
     if found is None:
         raise InputError(f"there is no such {kind.named_by}", where=kind.named_by, advice=f"see them with: {see}")
     return found
+
+
+def refuse_ended(ledger: Ledger, given: Event[G], ends: type[A], see: str) -> None:
+    """Stops an act about one that was ended: it would say nothing, and look as if it did.
+
+    Args:
+        ledger: The open ledger.
+        given: What it would be about.
+        ends: The kind of act that ends such.
+        see: The command that lists them.
+
+    Raises:
+        InputError: It was; says by whom and when.
+    """
+    name = given.fact.named_by
+    over = endings(ledger.facts(ends), type(given.fact), ends).get(getattr(given.fact, name))
+    if over is not None:
+        by = f"by {over.data.get('person')} on {over.when:%Y-%m-%d %H:%M} UTC [{over.seq}]"
+        raise InputError(f"{name} {given.seq} was ended already, {by}", where=name, advice=f"nothing to do; see it with: {see} --all")
+
+
+def record_end(settings: Settings, ledger: Ledger, given: Event[G], kind: type[A], action: str, reason: str, what: str, see: str) -> Event[A]:
+    """Signs the end of an act that gave something; as ``record_about``.
+
+    Raises:
+        InputError: As there; or it was ended already, and nothing is recorded.
+        Denied: As there.
+    """
+    refuse_ended(ledger, given, kind, see)
+    return record_about(settings, ledger, given, kind, action, reason, what)
 
 
 def record_about(

@@ -12,13 +12,15 @@ from prefect_gatehouse.ledger.acts import ClassesAct, ClassesSigned, ClassesWith
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.load import load_manifest
-from prefect_gatehouse.operate.acts import numbered, record_about
+from prefect_gatehouse.operate.acts import numbered, record_end
 from prefect_gatehouse.operate.budgets import line_of
 from prefect_gatehouse.operate.signing import record
-from prefect_gatehouse.policy.classifications import Classification, classifications
+from prefect_gatehouse.policy.classifications import Classification, classifications, with_replaced
 from prefect_gatehouse.run.classified import source_of
 from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.settings import Settings
+
+_SEE = "gatehouse classes list"
 
 
 def sign(settings: Settings, ledger: Ledger, file: Path, changed: Sequence[str], reason: str) -> Event[ClassesSigned]:
@@ -63,13 +65,13 @@ def withdraw(settings: Settings, ledger: Ledger, number: str, reason: str) -> Ev
     """Signs that a classification is over, at once; any data owner may.
 
     Raises:
-        InputError: There is none of this number, or the caller has no usable signing key.
+        InputError: There is none of this number, it was ended already, or the caller has no usable signing key.
         Denied: The caller is no data owner, or is in quarantine.
     """
-    given = numbered(ledger, ClassesSigned, number, "gatehouse classes list")
-    return record_about(settings, ledger, given, ClassesWithdrawn, "withdraw-classification", reason, "a classification is withdrawn")
+    given = numbered(ledger, ClassesSigned, number, _SEE)
+    return record_end(settings, ledger, given, ClassesWithdrawn, "withdraw-classification", reason, "a classification is withdrawn", _SEE)
 
 
 def known(settings: Settings, ledger: Ledger) -> list[Classification]:
-    """Every classification, newest first."""
-    return classifications(ledger.facts(ClassesAct), holding(settings, ledger))[::-1]
+    """Every classification, newest first; one that another replaced does not count, and says by which."""
+    return with_replaced(classifications(ledger.facts(ClassesAct), holding(settings, ledger)))[::-1]

@@ -13,6 +13,7 @@ from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.client.schemas.objects import WorkPool
 from prefect.client.schemas.responses import DeploymentResponse
 
+from prefect_gatehouse.errors import GatehouseError, Unavailable
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.operate.bundle import status
@@ -23,7 +24,7 @@ from prefect_gatehouse.settings import load_settings
 from prefect_gatehouse.tickets.config import load_tickets
 from prefect_gatehouse.tickets.file import TicketFile
 from prefect_gatehouse.value import Value
-from prefect_gatehouse.vocabulary import TicketProof
+from prefect_gatehouse.vocabulary import CellName, TicketProof
 from prefect_gatehouse.worker.orders import OWN_FLOWS, OWN_VARIABLES
 from prefect_gatehouse.worker.template import is_plain
 from prefect_gatehouse.workload.runner.choose import denies, strongest
@@ -46,24 +47,38 @@ class Finding(Value):
 
 
 def examine() -> list[Finding]:
-    """The cell that workloads have on this machine, and what the Prefect server has of this installation's work pools and deployments.
+    """The cell that workloads have on this machine, its registry, policies and tickets, and what the Prefect server has of its pools and deployments.
 
-    Raises:
-        Unavailable: No server is set, or none answers.
+    What can't be looked at is a problem among the others, and keeps nothing else from being looked at.
     """
+    found: list[Finding] = []
+    for look in (_of_cell, _of_registry, _of_bundle, _of_tickets, _of_server):  # what needs the server last: it may not be there
+        try:
+            found.extend(look())
+        except GatehouseError as error:
+            found.append(Finding(level="problem", where=error.where or "this machine", message=error.message, advice=error.advice))
+    return found
+
+
+def _of_server() -> list[Finding]:
     with server() as client:
-        deployments = client.read_deployments(flow_filter=FlowFilter(name=FlowFilterName(any_=list(OWN_FLOWS))))
-        pools = {pool.name: pool for pool in client.read_work_pools()}
-        flows = {each.flow_id: client.read_flow(each.flow_id).name for each in deployments}
-        ours = {each.work_pool_name for each in deployments}
-        found = [finding for name, pool in pools.items() if pool.type == "gatehouse" or name in ours for finding in _of_pool(pool)]
-        return [_of_cell(), *_of_registry(), *_of_bundle(), *_of_tickets(), *found] + [
-            finding for each in deployments for finding in _of_deployment(flows[each.flow_id], each)
-        ]
+        try:
+            deployments = client.read_deployments(flow_filter=FlowFilter(name=FlowFilterName(any_=list(OWN_FLOWS))))
+            pools = {pool.name: pool for pool in client.read_work_pools()}
+            flows = {each.flow_id: client.read_flow(each.flow_id).name for each in deployments}
+        except Exception:  # noqa: BLE001 - the client lets through whatever its transport raises
+            advice = "look at its log, then run gatehouse doctor again"
+            raise Unavailable("the Prefect server has stopped answering", where="PREFECT_API_URL", advice=advice) from None
+    ours = {each.work_pool_name for each in deployments}
+    found = [finding for name, pool in pools.items() if pool.type == "gatehouse" or name in ours for finding in _of_pool(pool)]
+    return found + [finding for each in deployments for finding in _of_deployment(flows[each.flow_id], each)]
 
 
-def _of_cell() -> Finding:
-    cell = strongest()
+def _of_cell() -> Iterator[Finding]:
+    yield _cell(strongest())
+
+
+def _cell(cell: CellName) -> Finding:
     message = f"workloads run in the cell {cell}; denied: {denies(cell)}"
     if cell == "bubblewrap":
         return Finding(level="note", where="this machine", message=message, advice="nothing: there is no stronger one")
@@ -97,7 +112,7 @@ def _of_bundle() -> Iterator[Finding]:
         now = status(settings, ledger)
     if now.refusal is not None and (now.history or settings.bundle_file().exists()):
         message = f"{now.refusal.message}: only the prototype tier is open"
-        yield Finding(level="problem", where="bundle of policies", message=message, advice=now.refusal.advice)
+        yield Finding(level="problem", where=now.refusal.where, message=message, advice=now.refusal.advice)
 
 
 def _of_tickets() -> Iterator[Finding]:

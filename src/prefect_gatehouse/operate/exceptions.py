@@ -16,7 +16,7 @@ from prefect_gatehouse.ledger.acts import ExceptionAct, ExceptionGranted, Except
 from prefect_gatehouse.ledger.events import GatePassed, PolicyDecided
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.fields import Name
-from prefect_gatehouse.operate.acts import numbered, record_about
+from prefect_gatehouse.operate.acts import numbered, record_about, record_end, refuse_ended
 from prefect_gatehouse.operate.budgets import line_of
 from prefect_gatehouse.operate.signing import record
 from prefect_gatehouse.policy.exceptions import LONGEST, Granted, granted, require_exceptable, used
@@ -150,21 +150,22 @@ def revoke(settings: Settings, ledger: Ledger, number: str, reason: str) -> Even
     """Signs that an exception is over, at once; any approver may.
 
     Raises:
-        InputError: There is none of this number, or the caller has no usable signing key.
+        InputError: There is none of this number, it was revoked already, or the caller has no usable signing key.
         Denied: The caller may not approve, or is in quarantine.
     """
     given = numbered(ledger, ExceptionGranted, number, _SEE)
-    return record_about(settings, ledger, given, ExceptionRevoked, "revoke-exception", reason, "an exception is revoked")
+    return record_end(settings, ledger, given, ExceptionRevoked, "revoke-exception", reason, "an exception is revoked", _SEE)
 
 
 def review(settings: Settings, ledger: Ledger, number: str, reason: str) -> Event[ExceptionReviewed]:
     """Signs that somebody has looked at an exception and that it stays; neither its owner nor who granted it.
 
     Raises:
-        InputError: There is none of this number, or the caller has no usable signing key.
+        InputError: There is none of this number, it was revoked already, or the caller has no usable signing key.
         Denied: The caller may not approve, owns or granted it, or is in quarantine.
     """
     given = numbered(ledger, ExceptionGranted, number, _SEE)
+    refuse_ended(ledger, given, ExceptionRevoked, _SEE)
 
     def refuse(fact: ExceptionReviewed) -> None:
         if fact.person in {given.fact.owner, given.fact.person}:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from prefect_gatehouse.errors import Denied
-from prefect_gatehouse.identity.caller import caller
-from prefect_gatehouse.identity.person import Person
+from prefect_gatehouse.identity.caller import Caller, caller_of
+from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.policy.quarantine import Quarantines
-from prefect_gatehouse.run.answer import require_cleared
-from prefect_gatehouse.run.approvals import Standing, barred, standing
+from prefect_gatehouse.run.answer import CheckedAnswer, require_role
+from prefect_gatehouse.run.approvals import Standing, refuse_answer, standing
+from prefect_gatehouse.run.bundle import policy_that_counts
+from prefect_gatehouse.run.expected import NOTHING, methods_of
 from prefect_gatehouse.run.holding import holding, why_stopped
 from prefect_gatehouse.run.matter import Matter, closes_at, matter_of, opened_at, plan_of
 from prefect_gatehouse.run.outcome import Outcome
@@ -52,21 +53,26 @@ class Waiting:
         return f"{self.plan.body.cost} USD"
 
 
-def inbox(settings: Settings, ledger: Ledger) -> tuple[Person | None, list[Waiting]]:
-    """Who the caller is by key or certificate, None where they are nobody, and everything that waits, the one that closes first in front."""
-    person = caller(settings)
+def inbox(settings: Settings, ledger: Ledger) -> tuple[Caller, list[Waiting]]:
+    """Who the caller is by key or certificate, and everything that waits, the one that closes first in front; whoever is nobody still sees it.
+
+    Raises:
+        InputError: A key is named that is not there.
+        Tampered: The registry can't be read.
+    """
+    caller = caller_of(settings)
     found = []
     held = holding(settings, ledger)
     for row in ledger.runs():
         matter = matter_of(ledger, row.run_id) if row.status == "waiting" and row.ending is None else None
         if matter is not None:
-            found.append(_waiting(ledger, held, row, matter, person))
-    return person, sorted(found, key=lambda each: each.until)
+            found.append(_waiting(settings, ledger, held, row, matter, caller))
+    return caller, sorted(found, key=lambda each: each.until)
 
 
-def _waiting(ledger: Ledger, held: Quarantines, row: RunRow, matter: Matter, person: Person | None) -> Waiting:
+def _waiting(settings: Settings, ledger: Ledger, held: Quarantines, row: RunRow, matter: Matter, caller: Caller) -> Waiting:
     plan, now = plan_of(matter), standing(ledger, matter)
-    not_mine = "; ".join(_stopped(held, row, matter)) or _why_not(person, plan, now, barred(ledger, matter))
+    not_mine = "; ".join(_stopped(held, row, matter)) or _why_not(settings, ledger, held, matter, caller)
     outcome = matter if isinstance(matter, Outcome) else None
     return Waiting(plan, outcome, now, opened_at(matter), closes_at(matter), not_mine)
 
@@ -79,21 +85,19 @@ def _stopped(held: Quarantines, row: RunRow, matter: Matter) -> list[str]:
     return why_stopped(held, row, () if left else backends)
 
 
-def _why_not(person: Person | None, plan: Plan, now: Standing, barred_here: Mapping[str, str]) -> str:
-    if person is None:
+def _why_not(settings: Settings, ledger: Ledger, held: Quarantines, matter: Matter, caller: Caller) -> str:
+    """What the gate would say to a yes of the caller, proven by the best that they have."""
+    if caller.person is None:
         return "your key is nobody's in the registry"
-    if person.service is not None:
-        return "your key is a service's, and only people decide"
-    if not person.may("approver"):
-        return "you have not the role approver"
-    if plan.admitted.requester.person == person.person:
-        return "you asked for it"
-    if person.person in {approval.person for approval in now.approvals}:
-        return "you have approved it"
-    if person.person in barred_here:
-        return f"you {barred_here[person.person]}"
+    people, tier, person = People(settings.people_folder()), plan_of(matter).admitted.tier, caller.person
     try:
-        require_cleared(person, plan.body.classes)
+        require_role(person, person.may("approver"))
+        method = next(iter(methods_of(person, people, tier)), None)
+        if method is None:
+            return f"you have {NOTHING} to prove yourself by"
+        key = caller.fingerprint if method in {"ssh", "ssh-certificate", "ssh-fido"} else ""
+        answer = CheckedAnswer(person.person, method, "approve", key, None)
+        refuse_answer(ledger, held, matter, answer, people, policy_that_counts(settings, ledger, tier.name))
     except Denied as denied:
         return denied.message
     return ""

@@ -117,7 +117,9 @@ def decide(settings: Settings, ledger: Ledger, block: str, before: int, after: i
     decided = KeyRotationDecided.model_validate({**statement, "person": person, "key": key, "signature": signature})
     rules = policy_that_counts(settings, ledger)
     policy = rules()
-    refuse_act(policy, ask_act(policy, "rotate_key", decided, decided, owner), "a key is rotated", person)
+    decision = ask_act(policy, "rotate_key", decided, decided, owner)
+    refuse_act(policy, decision, "a key is rotated", person)
+    decided = decided.model_copy(update=decision.permits())
     with ledger.transaction() as tx:
         quarantines_in(tx, People(settings.people_folder()), settings.environment, rules).refuse_person(person)
         tx.append(f"keys-rotation-decided:{rotation_id}", LEDGER, decided)

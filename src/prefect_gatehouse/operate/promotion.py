@@ -15,7 +15,7 @@ from prefect_gatehouse.ledger.acts import PromotionAct, PromotionWithdrawn, Work
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.manifest.models import Manifest
-from prefect_gatehouse.operate.acts import numbered, record_about
+from prefect_gatehouse.operate.acts import numbered, record_end
 from prefect_gatehouse.operate.budgets import line_of
 from prefect_gatehouse.operate.signing import record
 from prefect_gatehouse.policy.promotions import Promotion, promotions
@@ -26,6 +26,8 @@ from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.standing import Record, record_of
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import TierName
+
+_SEE = "gatehouse promotions list"
 
 
 @dataclass(frozen=True)
@@ -134,11 +136,11 @@ def withdraw(settings: Settings, ledger: Ledger, number: str, reason: str) -> Ev
     """Signs that a promotion is over, at once; any approver may.
 
     Raises:
-        InputError: There is none of this number, or the caller has no usable signing key.
+        InputError: There is none of this number, it was ended already, or the caller has no usable signing key.
         Denied: The caller may not approve, or is in quarantine.
     """
-    given = numbered(ledger, WorkloadPromoted, number, "gatehouse promotions list")
-    return record_about(settings, ledger, given, PromotionWithdrawn, "withdraw-promotion", reason, "a promotion is withdrawn")
+    given = numbered(ledger, WorkloadPromoted, number, _SEE)
+    return record_end(settings, ledger, given, PromotionWithdrawn, "withdraw-promotion", reason, "a promotion is withdrawn", _SEE)
 
 
 def known(settings: Settings, ledger: Ledger) -> list[Promotion]:

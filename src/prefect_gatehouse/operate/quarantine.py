@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
@@ -15,7 +14,6 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import select
 
 from prefect_gatehouse.errors import Denied, GatehouseError, InputError
-from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.person import identifier
 from prefect_gatehouse.ledger.acts import QuarantineImposed, QuarantineReleased
 from prefect_gatehouse.ledger.events import Consent
@@ -26,15 +24,14 @@ from prefect_gatehouse.manifest.fields import BackendName, Name
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.operate.budgets import line_of
+from prefect_gatehouse.operate.known_names import SCOPES, known_names, nearest
 from prefect_gatehouse.operate.runs import end_by_hand, server
 from prefect_gatehouse.operate.signing import record
 from prefect_gatehouse.policy.quarantine import Quarantine
-from prefect_gatehouse.policy.tiers import load_tiers
 from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import QuarantineScope
 
-SCOPES: tuple[QuarantineScope, ...] = get_args(QuarantineScope)
 _PAGE = 200  # deployments that Prefect gives at once
 _UNDER_WAY = ("running", "queued", "scheduled")
 """Runs that hold a credential, or may take one up by themselves."""
@@ -116,11 +113,14 @@ def _meant(settings: Settings, ledger: Ledger, what: str) -> tuple[QuarantineSco
         if scope not in SCOPES:
             raise InputError("this is nothing that can be put into quarantine", where=scope, advice=f"write one of {', '.join(SCOPES)}, then :NAME")
         return scope, _checked(scope, name)
-    found = [each for each in SCOPES if what.casefold() in {name.casefold() for name in _known(settings, ledger)[each]}]
+    names = known_names(settings, ledger)
+    found = [each for each in SCOPES if what.casefold() in {name.casefold() for name in names.get(each, ())}]
     if len(found) == 1:
         return found[0], _checked(found[0], what)
     which = f"is a {' and a '.join(found)}" if found else "is nobody's and nothing's that this installation knows"
-    raise InputError(f"{what} {which}", where="quarantine", advice=f"say what is meant, as in {(found or SCOPES)[0]}:{what}")
+    near = "" if found else ", ".join(nearest(names, what))
+    advice = f"say what is meant, as in {(found or SCOPES)[0]}:{what}" + (f"; like it are {near}" if near else "")
+    raise InputError(f"{what} {which}", where="quarantine", advice=advice)
 
 
 def _checked(scope: QuarantineScope, name: str) -> str:
@@ -131,19 +131,6 @@ def _checked(scope: QuarantineScope, name: str) -> str:
         return adapter.validate_python(name)
     except ValidationError:
         raise InputError(f"no {scope} can have this name", where="quarantine", advice="as the manifests spell it") from None
-
-
-def _known(settings: Settings, ledger: Ledger) -> Mapping[QuarantineScope, set[str]]:
-    rows = ledger.runs()
-    with ledger.reading() as connection:
-        used = set(connection.scalars(select(submissions.c.backend).distinct()))
-    backends = used | {name for tier in load_tiers(settings.tiers).values() for name in tier.backends}
-    return {
-        "tenant": {row.tenant for row in rows},
-        "principal": {each.person for each in People(settings.people_folder()).all()} | {row.requester for row in rows} - {"unverified"},
-        "pipeline": {row.pipeline for row in rows},
-        "backend": backends | {name.partition("/")[0] for name in backends},
-    }
 
 
 @dataclass

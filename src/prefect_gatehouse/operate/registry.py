@@ -335,15 +335,18 @@ def _enter_root(mark: str, pem: str, draft: Draft) -> None:
 
 
 def signed_if_possible(settings: Settings, fact: SignedAct) -> dict[str, str]:
-    """Person, key and signature of an act; nothing where the caller has no key, as nobody has who enters the first."""
-    message = canonical(fact.statement)
-    try:
-        signature = sshsig.sign(settings.identity_key(), message)
-    except InputError:
+    """Person, key and signature of an act; nothing where the caller has no key, as nobody has who enters the first.
+
+    Raises:
+        InputError: A key is named that is not there, or the caller's can't sign.
+    """
+    path, message = settings.signing_key(), canonical(fact.statement)
+    if path is None:
         return {}
+    signature = sshsig.sign(path, message)
     mark = sshsig.verify(signature, message).fingerprint  # of what signed, whatever lies beside it
     owner = People(settings.people_folder()).owner_of(mark)
-    refuse_service(owner, "the registry and the first bundle are changed", str(settings.identity_key()))
+    refuse_service(owner, "the registry and the first bundle are changed", str(path))
     return {"person": owner.person if owner is not None else "", "key": mark, "signature": signature}
 
 

@@ -13,7 +13,7 @@ from prefect_gatehouse.ledger.acts import CommitReviewed, ReviewAct, ReviewWithd
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.manifest.models import Manifest
-from prefect_gatehouse.operate.acts import numbered, record_about
+from prefect_gatehouse.operate.acts import numbered, record_end
 from prefect_gatehouse.operate.budgets import line_of
 from prefect_gatehouse.operate.signing import record
 from prefect_gatehouse.policy.reviews import Review, reviews
@@ -22,6 +22,8 @@ from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.reviewed import SignedCommit, signed_commit, work_tree
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.workload.git_objects import NotCommitted, is_id
+
+_SEE = "gatehouse reviews list"
 
 
 @dataclass(frozen=True)
@@ -97,11 +99,11 @@ def withdraw(settings: Settings, ledger: Ledger, number: str, reason: str) -> Ev
     """Signs that a review is over, at once; anybody in the registry may.
 
     Raises:
-        InputError: There is none of this number, or the caller has no usable signing key.
+        InputError: There is none of this number, it was ended already, or the caller has no usable signing key.
         Denied: The caller's key is nobody's, or they are in quarantine.
     """
-    given = numbered(ledger, CommitReviewed, number, "gatehouse reviews list")
-    return record_about(settings, ledger, given, ReviewWithdrawn, "withdraw-review", reason, "a review is withdrawn")
+    given = numbered(ledger, CommitReviewed, number, _SEE)
+    return record_end(settings, ledger, given, ReviewWithdrawn, "withdraw-review", reason, "a review is withdrawn", _SEE)
 
 
 def known(settings: Settings, ledger: Ledger) -> list[Review]:

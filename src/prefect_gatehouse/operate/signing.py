@@ -81,7 +81,7 @@ def record(
     refuse_service(signer, what, str(settings.identity_key()))
     fact = kind.model_validate({**statement, **signature})
     with suppress(InputError) if emergency else nullcontext():  # which is stopped whatever has become of the policies, too
-        _refuse(rules(), fact, about or fact, signer, what, told(fact))
+        fact = _permitted(rules(), fact, about or fact, signer, what, told(fact))
     refuse(fact)
     name = f"{kind.kind}:{act}"
     with ledger.transaction() as tx:
@@ -111,7 +111,14 @@ def _signed(settings: Settings, statement: Mapping[str, Json], *, emergency: boo
     return {"person": owner.person, "key": key, "signature": signature}, owner
 
 
-def _refuse(policy: Policy, fact: SignedAct, about: SignedAct, signer: Person | None, what: str, told: Mapping[str, Fact]) -> None:
+def _permitted(policy: Policy, fact: A, about: SignedAct, signer: Person | None, what: str, told: Mapping[str, Fact]) -> A:
+    """The act with the rules that permit it.
+
+    Raises:
+        Denied: None does.
+    """
     if signer is None or fact.asks is None:
-        return
-    refuse_act(policy, ask_act(policy, fact.asks, fact, about, signer, told), what, signer.person)
+        return fact
+    decision = ask_act(policy, fact.asks, fact, about, signer, told)
+    refuse_act(policy, decision, what, signer.person)
+    return fact.model_copy(update=decision.permits())

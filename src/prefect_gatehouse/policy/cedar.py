@@ -119,9 +119,16 @@ def policies_digest(folder: Path) -> str:
 
 def _texts(folder: Path) -> dict[str, str]:
     try:
-        return {path.name: path.read_text() for ending in _ENDINGS for path in sorted(folder.glob(f"*{ending}"))}
-    except (OSError, UnicodeDecodeError):
+        return {path.name: _text(path) for ending in _ENDINGS for path in sorted(folder.glob(f"*{ending}"))}
+    except OSError:
         raise InputError("the policies can't be read", where=str(folder), advice="set GATEHOUSE_POLICIES") from None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError):
+        raise InputError("the policies can't be read", where=str(path), advice="restore the file, or set GATEHOUSE_POLICIES") from None
 
 
 def _digest(texts: dict[str, str]) -> str:
@@ -160,7 +167,7 @@ def _parsed(folder: Path, contents: tuple[tuple[str, str], ...]) -> CedarPolicy:
     except Exception:  # noqa: BLE001 - the engine's own parse errors have many types
         valid, parsed = False, {}
     if not valid:
-        raise InputError("the policies do not fit their schema", where=str(folder), advice="check them with the cedar command line")
+        raise _misfit(folder, schemas[0], schema, {name: texts[name] for name in files})
     if parsed.get("templates"):
         raise InputError("a template decides nothing, nobody links it", where=str(folder), advice="write a policy without ?principal and ?resource")
     static: dict[str, Any] = parsed.get("staticPolicies", {})
@@ -175,8 +182,43 @@ def _parsed(folder: Path, contents: tuple[tuple[str, str], ...]) -> CedarPolicy:
         if notes.get("except") == "granted" and policy["effect"] == "forbid":
             exceptable.add(ids[name])
     if len(set(ids.values())) != len(ids):
-        raise InputError("two policies have one identifier", where=str(folder), advice="give each its own @id")
+        twice = next(each for each in ids.values() if list(ids.values()).count(each) > 1)
+        place = next((_place(folder / name, texts[name], twice) for name in reversed(files) if _mark(twice) in texts[name]), f"{folder}: {twice}")
+        raise InputError("two policies have one identifier", where=place, advice="give each its own @id")
     return CedarPolicy(policies, schema, _digest(texts), reasons, ids, advice, frozenset(exceptable))
+
+
+def _misfit(folder: Path, schema_name: str, schema: str, texts: dict[str, str]) -> InputError:
+    """What does not fit, in which file: each is looked at by itself, which the engine does not tell of them together."""
+    import cedarpy
+
+    what, advice = "the policies do not fit their schema", "check them with the cedar command line"
+    for name, text in texts.items():
+        try:
+            result = cedarpy.validate_policies(text, schema)
+            if result.validation_passed:
+                continue
+            error = result.errors[0]
+            told, policy = " ".join(error.error.split()), error.policy_id
+            called = (result.id_annotations_by_policy_id or {}).get(policy) or policy
+        except Exception:  # noqa: BLE001 - as above
+            return InputError(what, where=str(folder / name), advice=advice)
+        if told.startswith("Schema"):
+            return InputError(f"the schema can't be read: {told}", where=str(folder / schema_name), advice=advice)
+        told = told.removeprefix(f"for policy `{policy}`, ")
+        return InputError(f"{what}: {told}", where=_place(folder / name, text, called), advice=advice)
+    return InputError(what, where=str(folder), advice=advice)
+
+
+def _mark(called: str) -> str:
+    return f'@id("{called}")'
+
+
+def _place(path: Path, text: str, called: str) -> str:
+    """File, line and identifier of a policy, as far as they are known; of two of one name the second."""
+    before, mark, _ = text.rpartition(_mark(called))
+    line = f":{before.count(chr(10)) + 1}" if called and mark else ""
+    return f"{path}{line}" + (f": {called}" if called else "")
 
 
 def _uid(uid: dict[str, str]) -> str:

@@ -6,8 +6,8 @@ quarantine, for this tenant and environment, and not withdrawn. One that does no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from prefect_gatehouse.ledger.acts import ClassesAct, ClassesSigned, ClassesWithdrawn
 from prefect_gatehouse.ledger.store import Event
@@ -74,6 +74,30 @@ def that_counts(found: Iterable[Classification], tenant: str, source: str, envir
             for name, data_class in each.event.fact.columns.items():
                 columns[name] = max(data_class, columns.get(name, DataClass.RESTRICTED), key=lambda item: item.rank)
     return Signed(newest, columns)
+
+
+def with_replaced(found: Sequence[Classification]) -> list[Classification]:
+    """The same, oldest first, where each that a later one of its source has replaced says so, and by which: as ``that_counts`` goes by them.
+
+    A later one that does not count replaces it all the same. It replaces nothing for the runs of whoever signed it.
+    """
+    later: dict[tuple[str, str, str], list[Event[ClassesSigned]]] = {}
+    told = []
+    for each in reversed(found):
+        fact = each.event.fact
+        newer = later.setdefault((fact.tenant, fact.source, fact.environment), [])
+        told.append(replace(each, void=each.void or _replaced(fact.person, newer)))
+        newer.append(each.event)
+    return told[::-1]
+
+
+def _replaced(person: str, newer: Sequence[Event[ClassesSigned]]) -> str:
+    """By which of those that were signed since, newest first; empty where by none."""
+    if not newer:
+        return ""
+    signers = {each.fact.person for each in newer}
+    alone = f", but for the runs of {signers.pop()}" if len(signers) == 1 and person not in signers else ""
+    return f"replaced by {newer[0].seq}{alone}"
 
 
 def lower_than_signed(data: Data, signed: Mapping[str, DataClass]) -> tuple[str, ...]:

@@ -17,6 +17,16 @@ A = TypeVar("A", bound=SignedAct)
 T = TypeVar("T")
 
 
+def endings(acts: Iterable[Event[SignedAct]], gives: type[SignedAct], ends: type[SignedAct]) -> dict[str, Event[SignedAct]]:
+    """What has ended acts that give something, by their own names; the first where there are several."""
+    found: dict[str, Event[SignedAct]] = {}
+    for event in acts:
+        # By its kind: an ending of a newer release, which this one can't read whole, is one all the same; what gives is none.
+        if event.kind == ends.kind:
+            found.setdefault(str(event.data.get(gives.named_by)), event)
+    return found
+
+
 def judged(
     acts: Iterable[Event[SignedAct]],
     gives: type[A],
@@ -41,8 +51,7 @@ def judged(
         Tampered: The registry can't be read.
     """
     acts = list(acts)
-    # By its kind: an ending of a newer release, which this one can't read whole, is one all the same; what gives is none.
-    over = {str(event.data.get(gives.named_by)) for event in acts if event.kind == ends.kind}
+    over = endings(acts, gives, ends)
     found = []
     for event in acts:
         if isinstance(event.fact, gives):

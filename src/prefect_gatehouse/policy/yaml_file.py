@@ -43,5 +43,8 @@ def read_rules(path: Path, adapter: TypeAdapter[Rules], what: str, setting: str)
         return adapter.validate_json(json.dumps(tree.value), strict=True)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"] if part != "[key]")
-        raise InputError(first["msg"], where=f"{path}: {field}", advice="correct the field") from None
+        parts = [part for part in first["loc"] if part != "[key]"]
+        line, column = tree.locate(parts)[1]  # of what is missing the place where it would be
+        field = ".".join(str(part) for part in parts)
+        place = f"{path}:{line}:{column}" + (f": {field}" if field else "")
+        raise InputError(first["msg"], where=place, advice="correct the field") from None

@@ -136,7 +136,7 @@ def authenticate(answer: Answer, statement: Statement, people: People, used_totp
     """
     kind = kind_of(answer)
     if kind == "code" and (named := people.get(answer.approver)) is not None:
-        _require_role(named, named.may("approver"))  # nobody else is told whether a code is right
+        require_role(named, named.may("approver"))  # nobody else is told whether a code is right
     claim = Claim(answer.approver, answer.proof, statement.message(), answer.decision, now, used_totp_steps)
     proven = proven_approver(kind, claim, people)
     return CheckedAnswer(proven.person.person, proven.method, answer.decision, proven.fingerprint, proven.totp_step, proven.life, proven.key)
@@ -149,7 +149,7 @@ def proven_approver(kind: ProofKind, claim: Claim, people: People) -> Proven:
         Denied: It proves nobody who may approve.
     """
     proven = METHODS[kind].prove(claim, people)
-    _require_role(proven.person, proven.may("approver"))
+    require_role(proven.person, proven.may("approver"))
     return proven
 
 
@@ -215,7 +215,16 @@ def require_cleared(approver: Person | None, classes: RunClasses) -> None:
         _no(f"this approver is not cleared for data of class {classes.output_class}", f"have the registry's keeper run: {command}; then answer again")
 
 
-def _require_role(person: Person, has: bool) -> None:
+def require_role(person: Person, has: bool) -> None:
+    """Stops somebody who may not decide.
+
+    Args:
+        person: Who would.
+        has: Whether they have the role approver, by the registry and by what proves them.
+
+    Raises:
+        Denied: They have not, or are a service.
+    """
     if has:
         return
     if person.service is not None:

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from prefect_gatehouse.errors import Denied, InputError
 from prefect_gatehouse.identity.person import Person
 from prefect_gatehouse.policy.act_questions import question_of, refuse_act
+from prefect_gatehouse.policy.decision import Decision
 from prefect_gatehouse.policy.interface import Fact, Policy
 from prefect_gatehouse.run.matter import Matter, plan_of, terms_of
 from prefect_gatehouse.usd import micro
 from prefect_gatehouse.vocabulary import Method
 
 
-def refuse_approval(policy: Callable[[], Policy], matter: Matter, approver: Person | None, method: Method) -> None:
+def refuse_approval(policy: Callable[[], Policy], matter: Matter, approver: Person | None, method: Method) -> Decision:
     """Stops an approval that the policy of now does not permit.
 
     Args:
@@ -24,6 +25,9 @@ def refuse_approval(policy: Callable[[], Policy], matter: Matter, approver: Pers
         matter: What is approved: a plan, or an outcome that is released.
         approver: Who approves, as the registry has them now.
         method: How that was proven.
+
+    Returns:
+        The policy's yes.
 
     Raises:
         Denied: The policy says no, or can't be loaded; or the registry has nobody of this name.
@@ -46,4 +50,6 @@ def refuse_approval(policy: Callable[[], Policy], matter: Matter, approver: Pers
         "cost_microdollars": micro(plan.body.cost),
     }
     asked = question_of("approve", approver, manifest.name, manifest.tenant, manifest.environment, manifest.tier, context)
-    refuse_act(rules, rules.ask(asked), terms_of(matter).done, approver.person)
+    decision = rules.ask(asked)
+    refuse_act(rules, decision, terms_of(matter).done, approver.person)
+    return decision

@@ -21,6 +21,7 @@ from prefect_gatehouse.ledger.acts import PeopleChanged
 from prefect_gatehouse.ledger.events import AnswerRefused, ApprovalGiven, Asked, Consent, LongLivedKeyUsed, PlanAnswer, Rejection, SignedAnswer
 from prefect_gatehouse.ledger.store import Event, Ledger, Transaction
 from prefect_gatehouse.policy.acts import revoked_since
+from prefect_gatehouse.policy.decision import Decision
 from prefect_gatehouse.policy.interface import Policy
 from prefect_gatehouse.policy.quarantine import Quarantines
 from prefect_gatehouse.policy.tiers import is_reported, refuse_long_lived
@@ -221,15 +222,42 @@ def _worth(tx: Transaction, attempt: Attempt, matter: Matter, answer: Answer, st
         until = closed(tx, attempt.run_id, claimed, tier, now, one_more=True) if is_code(answer) else None
         return _refused(matter, refusal if until is None else closing(refusal, until), claimed, wrong=True, until=until)
     try:
-        _refuse_quarantined(tx, attempt, matter, checked)
-        require_allowed(checked, requester=plan.admitted.requester, tier=tier, classes=plan.body.classes, people=people)
+        held = quarantines(tx, attempt)
         if checked.decision == "approve":
-            _refuse_second(attempt.ledger, matter, checked.person, checked.fingerprint)
-            refuse_vouching(plan, checked.person, terms_of(matter).gate)
-            refuse_approval(attempt.approving_policy, matter, people.get(checked.person), checked.method)
+            _refuse_quarantined(tx, attempt, held, matter)
+        decision = refuse_answer(attempt.ledger, held, matter, checked, people, attempt.approving_policy)
     except Denied as refusal:
         return _refused(matter, refusal, checked.person, totp_step=checked.totp_step)
-    return _counted(matter, answer, checked, statement)
+    return _counted(matter, answer, checked, statement, decision)
+
+
+def refuse_answer(
+    ledger: Ledger, held: Quarantines, matter: Matter, checked: CheckedAnswer, people: People, policy: Callable[[], Policy]
+) -> Decision | None:
+    """Stops an authentic answer of somebody whose it is not to give; asked when one is judged, and by the inbox of one that somebody might give.
+
+    Args:
+        ledger: What was answered so far.
+        held: The quarantines that hold.
+        matter: What it is about.
+        checked: The answer.
+        people: The registry.
+        policy: Gives the policy of now.
+
+    Returns:
+        What the policy decided about a yes; None of a no, about which it is not asked.
+
+    Raises:
+        Denied: Says why not.
+    """
+    plan = plan_of(matter)
+    held.refuse_person(checked.person)
+    require_allowed(checked, requester=plan.admitted.requester, tier=plan.admitted.tier, classes=plan.body.classes, people=people)
+    if checked.decision != "approve":
+        return None
+    _refuse_second(ledger, matter, checked.person, checked.fingerprint)
+    refuse_vouching(plan, checked.person, terms_of(matter).gate)
+    return refuse_approval(policy, matter, people.get(checked.person), checked.method)
 
 
 def _refuse_second(ledger: Ledger, matter: Matter, person: str, key: str) -> None:
@@ -256,12 +284,8 @@ def _refuse_plan_approver(ledger: Ledger, matter: Matter, person: str, key: str)
         raise Denied("this key approved the plan in another person's name", where=where, advice="have an approver release it with a key of their own")
 
 
-def _refuse_quarantined(tx: Transaction, attempt: Attempt, matter: Matter, checked: CheckedAnswer) -> None:
-    """Stops an answer of somebody in quarantine, and a yes to a run that is; a no to one is welcome."""
-    held = quarantines(tx, attempt)
-    held.refuse_person(checked.person)
-    if checked.decision != "approve":
-        return
+def _refuse_quarantined(tx: Transaction, attempt: Attempt, held: Quarantines, matter: Matter) -> None:
+    """Stops a yes to a run that is in quarantine; a no to one is welcome."""
     if isinstance(matter, Outcome):
         refuse_quarantined(tx, attempt, *matter.body.backends)
         return
@@ -275,7 +299,7 @@ def _refused(matter: Matter, refusal: Denied, claimed: str, **more: object) -> A
     return AnswerRefused.model_validate(fields | more)
 
 
-def _counted(matter: Matter, answer: Answer, checked: CheckedAnswer, statement: Statement) -> Consent | Rejection:
+def _counted(matter: Matter, answer: Answer, checked: CheckedAnswer, statement: Statement, decision: Decision | None) -> Consent | Rejection:
     terms = terms_of(matter)
     fields = {
         **digests_of(matter),
@@ -286,6 +310,7 @@ def _counted(matter: Matter, answer: Answer, checked: CheckedAnswer, statement: 
         "statement": statement.message().decode(),
         "signature": answer.proof if checked.method != "totp" else "",
         "signer": checked.key,
+        **(decision.permits() if decision is not None else {}),
     }
     return (terms.given if checked.decision == "approve" else terms.rejected).model_validate(fields)
 

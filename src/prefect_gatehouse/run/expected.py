@@ -22,13 +22,17 @@ NOTHING = "nothing that the tier takes"
 
 def expected(people: People, plan: Plan, without: Collection[str] = ()) -> dict[str, str]:
     """Of each person who may decide about a plan what they are asked to prove it by, in words; ``without`` names those who may not here."""
-    known, entries, now = authorities(people), list(people.provider_entries().values()), datetime.now(UTC)
     found = {}
     for person in people.all():
         if person.may("approver") and person.person not in {plan.admitted.requester.person, *without} and _may_read(person, plan):
-            ways = [MEANS[method] for method in _has(person, known, entries, now, plan.admitted.tier) if _is_taken(method, plan.admitted.tier)]
-            found[person.person] = ", or ".join(ways) or NOTHING
+            found[person.person] = ", or ".join(MEANS[method] for method in methods_of(person, people, plan.admitted.tier)) or NOTHING
     return found
+
+
+def methods_of(person: Person, people: People, tier: TierRules) -> list[Method]:
+    """What somebody could prove themselves by, of what the tier takes, the strongest first."""
+    known, entries, now = authorities(people), list(people.provider_entries().values()), datetime.now(UTC)
+    return [method for method in _has(person, known, entries, now, tier) if _is_taken(method, tier)]
 
 
 def _has(person: Person, known: Sequence[Authority], entries: Sequence[ProviderEntry], now: datetime, tier: TierRules) -> Iterator[Method]:

@@ -50,7 +50,7 @@ def digest_of(settings: Settings) -> str:
 
 def edited(found: Sequence[Event[PeopleChanged]]) -> list[bool]:
     """Of each change whether the files had been edited before it, which that did not make right."""
-    return [False, *(after.fact.before != before.fact.after for before, after in pairwise(found))]
+    return [False, *(after.fact.before != before.fact.after for before, after in pairwise(found))][: len(found)]
 
 
 def require_as_recorded(settings: Settings, ledger: Ledger, people: People) -> None:

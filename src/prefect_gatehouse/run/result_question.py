@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from prefect_gatehouse.identity.caller import caller
+from prefect_gatehouse.identity.caller import caller_of
 from prefect_gatehouse.identity.person import Person
 from prefect_gatehouse.identity.requester import NOBODY
 from prefect_gatehouse.ledger.store import Ledger
@@ -31,13 +31,13 @@ def refuse_reading(settings: Settings, ledger: Ledger, chain: Chain, act: Litera
 
     Raises:
         Denied: The policy says no; names the rule. Or, above the prototype tier, the policies are not those that were signed.
-        InputError: The policies can't be loaded.
+        InputError: The policies can't be loaded, or the caller names a key that is not there.
         Tampered: The registry can't be read.
     """
     admitted = chain.read(AdmittedRun.gate, AdmittedRun)
     if admitted is None:
         return  # nothing was sealed yet
-    manifest, reader = admitted.manifest, caller(settings) or Person(person=NOBODY, roles=frozenset())
+    manifest, reader = admitted.manifest, caller_of(settings).person or Person(person=NOBODY, roles=frozenset())
     context: dict[str, Fact] = {"act": act, "requester": admitted.requester.person, "output_class": admitted.classes.output_class.rank}
     policy = policy_that_counts(settings, ledger, manifest.tier)()
     asked = question_of("read_result", reader, manifest.name, manifest.tenant, manifest.environment, manifest.tier, context)

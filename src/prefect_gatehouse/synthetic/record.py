@@ -34,7 +34,7 @@ class SyntheticRecord(SyntheticRecorded):
         return canonical({"action": _ACTION, **cast(dict[str, Json], body)})
 
 
-def make_record(*, sha256: str, rows: int, source_sha256: str, report_sha256: str, generator: str, key: Path) -> SyntheticRecord:
+def make_record(*, sha256: str, rows: int, source_sha256: str, report_sha256: str, generator: str, key: Path | None) -> SyntheticRecord:
     """The record of a new file, signed if there is a signing key.
 
     Raises:
@@ -43,7 +43,7 @@ def make_record(*, sha256: str, rows: int, source_sha256: str, report_sha256: st
     record = SyntheticRecord(
         sha256=sha256, rows=rows, source_sha256=source_sha256, report_sha256=report_sha256, generator=generator, made_at=datetime.now(UTC)
     )
-    if not key.exists():
+    if key is None:
         return record
     signature = sshsig.sign(key, record.message())
     fingerprint = sshsig.verify(signature, record.message()).fingerprint

@@ -73,11 +73,12 @@ def synthesise(
         progress: Makes progress reporters.
 
     Raises:
-        InputError: A file or an option is wrong, or a column can't be made up.
+        InputError: A file or an option is wrong, the signing key that is named is not there, or a column can't be made up.
         DataRefused: The source has too few rows, or the result is not like the source, or too like it.
         StorageError: A file can't be read or written.
     """
     _check(source, out, rows, k, report_file)
+    key = settings.signing_key()  # at once: one that is named and not there is said before the work, not behind it
     partial = [out.with_name(f".{out.name}.{secrets.token_hex(8)}{out.suffix}")]
     if report_file is not None:
         partial.append(report_file.with_name(f".{report_file.name}.{secrets.token_hex(8)}"))
@@ -101,7 +102,7 @@ def synthesise(
             source_sha256=report.source_sha256,
             report_sha256=sha256_bytes(canonical(report.model_dump(mode="json"))),
             generator=GENERATOR,
-            key=settings.identity_key(),
+            key=key,
         )
         # First the record: a digest without a file harms nobody, a file without a record would only look synthetic.
         write_record(ledger, record)
