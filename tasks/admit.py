@@ -7,7 +7,8 @@ from pathlib import Path
 
 from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.identity.request import SignedRequest, subject_of, verify_request
-from prefect_gatehouse.ledger.events import LongLivedKeyUsed, RequestSpent, RunAdmitted
+from prefect_gatehouse.ledger.answers import LongLivedKeyUsed
+from prefect_gatehouse.ledger.events import RequestSpent, RunAdmitted
 from prefect_gatehouse.ledger.store import Transaction
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.policy.class_rules import load_class_rules, refuse_long_retention

@@ -17,7 +17,8 @@ from prefect.input.actions import ensure_flow_run_id
 from prefect.states import Suspended
 from pydantic import Field, PrivateAttr
 
-from prefect_gatehouse.ledger.events import FormDiffered, PlanAnswer, RunSuspended
+from prefect_gatehouse.ledger.answers import FormDiffered, PlanAnswer
+from prefect_gatehouse.ledger.events import RunSuspended
 from prefect_gatehouse.run.approvals import Standing, asking, judge, last_asked, refuse_late, standing, statements
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.form import as_markdown

@@ -14,7 +14,8 @@ from tests.support.plans import RUN, plan_for, write_project
 
 from prefect_gatehouse.canonical import sha256_bytes
 from prefect_gatehouse.cli.main import main
-from prefect_gatehouse.ledger.events import ApprovalGiven, GateEntered, GatePassed, PolicyDecided, ReportWritten
+from prefect_gatehouse.ledger.answers import ApprovalGiven
+from prefect_gatehouse.ledger.events import GateEntered, GatePassed, PolicyDecided, ReportWritten
 from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.ledger.seal import COPY, seal_home
 from prefect_gatehouse.ledger.store import Ledger

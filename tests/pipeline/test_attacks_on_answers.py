@@ -34,7 +34,7 @@ from prefect_gatehouse.identity import authorities, providers, sshsig
 from prefect_gatehouse.identity.keys import fingerprint, generate_key, public_line
 from prefect_gatehouse.identity.methods.certificate import own_certificate
 from prefect_gatehouse.identity.totp import STEP_SECONDS, code_at
-from prefect_gatehouse.ledger.events import ApprovalGiven
+from prefect_gatehouse.ledger.answers import ApprovalGiven
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate.registry import Registrar
 from prefect_gatehouse.operate.sign_in import obtain_token, provider_of

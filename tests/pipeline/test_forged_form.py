@@ -13,7 +13,7 @@ from tests.support.pipeline import APPROVER
 
 from prefect_gatehouse.evidence.questions import reason_of
 from prefect_gatehouse.identity import sshsig
-from prefect_gatehouse.ledger.events import FormDiffered
+from prefect_gatehouse.ledger.answers import FormDiffered
 from prefect_gatehouse.operate import runs as control
 
 pytestmark = pytest.mark.timeout(400)

@@ -17,7 +17,8 @@ from tests.support.pipeline import ROWS
 from tests.support.sweeps import over, scheduled
 
 from prefect_gatehouse.errors import GatehouseError
-from prefect_gatehouse.ledger.events import ApprovalGiven, AttemptStarted, GateEntered, OrdersIgnored, RunRequested, RunTaken, WorkloadRan
+from prefect_gatehouse.ledger.answers import ApprovalGiven
+from prefect_gatehouse.ledger.events import AttemptStarted, GateEntered, OrdersIgnored, RunRequested, RunTaken, WorkloadRan
 from prefect_gatehouse.ledger.jobs import JobSubmitted
 from prefect_gatehouse.operate import runs as control
 

@@ -12,7 +12,7 @@ from tests.support.bundles import ROLES, write_bundle
 from tests.support.pipeline import APPROVER, REQUESTER, ROWS, TICKETS
 from tests.support.promoted import ENTERED, OWNER, into_integration, make_keys
 
-from prefect_gatehouse.ledger.events import LongLivedKeyUsed
+from prefect_gatehouse.ledger.answers import LongLivedKeyUsed
 
 pytestmark = pytest.mark.timeout(600)
 

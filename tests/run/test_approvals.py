@@ -16,7 +16,7 @@ from prefect_gatehouse.identity.keys import fingerprint, generate_key
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.statement import Statement
 from prefect_gatehouse.identity.totp import STEP_SECONDS, code_at
-from prefect_gatehouse.ledger.events import ApprovalGiven, SignedAnswer
+from prefect_gatehouse.ledger.answers import ApprovalGiven, SignedAnswer
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate import quarantine

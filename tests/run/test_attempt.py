@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from prefect_gatehouse.errors import Superseded
-from prefect_gatehouse.ledger.events import ApprovalAsked, ArtifactStored, GateEntered, GatePassed, PolicyDecided, RunEnded
+from prefect_gatehouse.ledger.answers import ApprovalAsked
+from prefect_gatehouse.ledger.events import ArtifactStored, GateEntered, GatePassed, PolicyDecided, RunEnded
 from prefect_gatehouse.ledger.seal import COPY, count_unsealed
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.store.artifact import Artifact

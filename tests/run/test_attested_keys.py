@@ -15,7 +15,7 @@ from prefect_gatehouse.cli.main import main
 from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.evidence.approvals import problem_of
 from prefect_gatehouse.ledger.acts import PeopleChanged
-from prefect_gatehouse.ledger.events import AnswerRefused, ApprovalGiven, PlanAnswer
+from prefect_gatehouse.ledger.answers import AnswerRefused, ApprovalGiven, PlanAnswer
 from prefect_gatehouse.run.answer import Answer
 from prefect_gatehouse.run.approvals import ask, judge
 from prefect_gatehouse.run.expected import expected

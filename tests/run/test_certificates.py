@@ -18,7 +18,7 @@ from prefect_gatehouse.identity.keys import fingerprint, generate_key
 from prefect_gatehouse.identity.methods.certificate import own_certificate, read_certificate
 from prefect_gatehouse.identity.request import sign_request, verify_request
 from prefect_gatehouse.identity.sshsig import sign
-from prefect_gatehouse.ledger.events import AnswerRefused, ApprovalGiven, PlanAnswer
+from prefect_gatehouse.ledger.answers import AnswerRefused, ApprovalGiven, PlanAnswer
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate.inbox import inbox
 from prefect_gatehouse.operate.registry import Registrar

@@ -23,7 +23,7 @@ from prefect_gatehouse.evidence.approvals import problem_of
 from prefect_gatehouse.identity import authorities, providers
 from prefect_gatehouse.identity.methods import bounded, oidc, published
 from prefect_gatehouse.identity.methods.oidc import nonce_of
-from prefect_gatehouse.ledger.events import AnswerRefused, ApprovalGiven, PlanAnswer
+from prefect_gatehouse.ledger.answers import AnswerRefused, ApprovalGiven, PlanAnswer
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate.sign_in import obtain_token, provider_of
 from prefect_gatehouse.run.answer import Answer

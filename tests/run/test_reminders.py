@@ -22,7 +22,8 @@ from sqlalchemy import text
 
 from prefect_gatehouse.blocks import notifier
 from prefect_gatehouse.flows.reminding import remind
-from prefect_gatehouse.ledger.events import ApprovalReminded, RunSuspended
+from prefect_gatehouse.ledger.answers import ApprovalReminded
+from prefect_gatehouse.ledger.events import RunSuspended
 from prefect_gatehouse.run.matter import closes_at
 from prefect_gatehouse.run.reminders import due
 from prefect_gatehouse.run.values import Plan

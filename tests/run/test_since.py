@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
-from prefect_gatehouse.ledger.events import ApprovalGiven
+from prefect_gatehouse.ledger.answers import ApprovalGiven
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.planned import Since
 from tests.support.gates import Desk

@@ -20,7 +20,7 @@ from prefect_gatehouse.identity.methods.totp import SPENT
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.totp import STEP_SECONDS, code_at
 from prefect_gatehouse.ledger import store
-from prefect_gatehouse.ledger.events import AnswerRefused
+from prefect_gatehouse.ledger.answers import AnswerRefused
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.run import approvals

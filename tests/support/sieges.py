@@ -7,7 +7,8 @@ from uuid import UUID
 from prefect_gatehouse.evidence.examine import examine, trusted_key
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.statement import Statement
-from prefect_gatehouse.ledger.events import AnswerRefused, EndingDecided, GateFailed
+from prefect_gatehouse.ledger.answers import AnswerRefused
+from prefect_gatehouse.ledger.events import EndingDecided, GateFailed
 from prefect_gatehouse.ledger.jobs import SubmissionIntended
 from prefect_gatehouse.operate import runs as control
 from prefect_gatehouse.run.approvals import last_asked, statements

@@ -23,7 +23,8 @@ from prefect_gatehouse.flows.rounds import run_rounds
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
-from prefect_gatehouse.ledger.events import ApprovalGiven, PolicyDecided, ReleaseGiven, RunSuspended
+from prefect_gatehouse.ledger.answers import ApprovalGiven, ReleaseGiven
+from prefect_gatehouse.ledger.events import PolicyDecided, RunSuspended
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate.inbox import inbox

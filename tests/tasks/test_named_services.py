@@ -31,7 +31,8 @@ from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.identity.services import Service, service_of
 from prefect_gatehouse.ledger.acts import WorkloadPromoted
-from prefect_gatehouse.ledger.events import AnswerRefused, EndingDecided, GateFailed, RunSuspended
+from prefect_gatehouse.ledger.answers import AnswerRefused
+from prefect_gatehouse.ledger.events import EndingDecided, GateFailed, RunSuspended
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.manifest.models import Purpose

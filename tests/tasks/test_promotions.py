@@ -29,7 +29,7 @@ from prefect_gatehouse.flows.rounds import run_rounds
 from prefect_gatehouse.identity.keys import generate_key, public_line
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.acts import PromotionWithdrawn, WorkloadPromoted
-from prefect_gatehouse.ledger.events import ApprovalGiven
+from prefect_gatehouse.ledger.answers import ApprovalGiven
 from prefect_gatehouse.ledger.jobs import JobSubmitted
 from prefect_gatehouse.ledger.tables import runs
 from prefect_gatehouse.manifest.fields import DataClass

@@ -86,7 +86,8 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         releases_in_words,
     )
     from prefect_gatehouse.evidence.services import served_by
-    from prefect_gatehouse.ledger.events import AnswerRefused, ReportWritten
+    from prefect_gatehouse.ledger.answers import AnswerRefused
+    from prefect_gatehouse.ledger.events import ReportWritten
     from prefect_gatehouse.run.holding import holding, why_stopped
     from prefect_gatehouse.run.reader import RunReader
     from prefect_gatehouse.run.round_view import rounds_in_the_terminal
@@ -183,7 +184,7 @@ def _print_rounds(rounds: list[RoundView]) -> None:
 def _form(ledger: Ledger, row: RunRow | None) -> list[str]:
     """What is to be told of the form in Prefect: nothing, where it shows what the ledger has."""
     from prefect_gatehouse.errors import GatehouseError
-    from prefect_gatehouse.ledger.events import FormDiffered
+    from prefect_gatehouse.ledger.answers import FormDiffered
 
     assert row is not None  # find_run listed it
     told = []

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prefect_gatehouse.ledger.events import Consent, PolicyDecided
+from prefect_gatehouse.ledger.answers import Consent
+from prefect_gatehouse.ledger.events import PolicyDecided
 from prefect_gatehouse.ledger.jobs import SubmissionIntended
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.run.proven import problems_of

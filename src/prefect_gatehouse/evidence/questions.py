@@ -9,6 +9,7 @@ from typing import Any
 
 from prefect_gatehouse.errors import InputError, Tampered
 from prefect_gatehouse.evidence.services import Served, served_by
+from prefect_gatehouse.ledger.answers import LongLivedKeyUsed
 from prefect_gatehouse.ledger.events import (
     AttemptStarted,
     EndingDecided,
@@ -16,7 +17,6 @@ from prefect_gatehouse.ledger.events import (
     GateFact,
     GateFailed,
     GatePassed,
-    LongLivedKeyUsed,
     PackagesInstalled,
     RanUnder,
     ReIdentified,

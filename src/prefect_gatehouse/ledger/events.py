@@ -34,6 +34,18 @@ from prefect_gatehouse.ledger.acts import (
     ServiceChanged,
     WorkloadPromoted,
 )
+from prefect_gatehouse.ledger.answers import (
+    AnswerRefused,
+    ApprovalAsked,
+    ApprovalGiven,
+    ApprovalRejected,
+    ApprovalReminded,
+    FormDiffered,
+    LongLivedKeyUsed,
+    ReleaseAsked,
+    ReleaseGiven,
+    ReleaseRejected,
+)
 from prefect_gatehouse.ledger.fact import Fact, Permitted, UnknownFact
 from prefect_gatehouse.ledger.jobs import (
     BackendPassedOver,
@@ -54,7 +66,7 @@ from prefect_gatehouse.ledger.jobs import (
 from prefect_gatehouse.manifest.columns import Scheme
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.value import Digest, Value
-from prefect_gatehouse.vocabulary import Action, CellName, Ending, Method, WorkerKind
+from prefect_gatehouse.vocabulary import Action, CellName, Ending, WorkerKind
 
 # The way of a run
 
@@ -277,121 +289,6 @@ class TicketChecked(Fact):
     end: AwareDatetime | None = None
     block: str | None = None
     credential_version: str = ""
-
-
-class Asked(Fact):
-    """What is told of an asking: it was put to people under a key."""
-
-    plan_digest: Digest
-    key: str
-    nonce: str
-    expires: AwareDatetime
-    expects: dict[str, str] = Field(default_factory=dict, description="Who may answer, and by which proof, when it was asked.")
-    outcome_digest: Digest | Literal[""] = Field("", description="Of the outcome that it is about; empty where it is the plan.")
-
-
-class ApprovalAsked(Asked):
-    """A plan was put to people."""
-
-    kind = "approval-asked"
-
-
-class ReleaseAsked(Asked):
-    """What is to be written back of a plan was put to people."""
-
-    kind = "release-asked"
-
-
-class ApprovalReminded(Fact):
-    """A reminder that a plan or an outcome waits was sent, whether or not the block took it; it has the summary, no data."""
-
-    kind = "approval-reminded"
-    plan_digest: Digest
-    outcome_digest: Digest | Literal[""] = Field("", description="Of the outcome that waits; empty where it is the plan.")
-    block: str = Field(description="Prefect's notification block that it was sent through.")
-    escalated: bool = Field(False, description="Whether it went to the second group.")
-
-
-class FormDiffered(Fact):
-    """The form in Prefect was not the one that was asked with: somebody changed it there. What it showed binds nobody."""
-
-    kind = "form-differed"
-    plan_digest: Digest
-    key: str = Field(description="Of the asking.")
-    found_by: Literal["run", "show"] = Field(description="Whether the run found it, or somebody who looked.")
-
-
-class PlanAnswer(Fact):
-    """What is told of an answer about a plan, or about what came of one."""
-
-    plan_digest: Digest
-    outcome_digest: Digest | Literal[""] = Field("", description="Of the outcome that it is about; empty where it is the plan.")
-
-
-class SignedAnswer(PlanAnswer):
-    """What is told of an authentic answer."""
-
-    person: str
-    method: Method
-    fingerprint: str = ""
-    totp_step: int | None = None
-    statement: str
-    signature: str = Field("", description="Proves itself to an auditor; a one-time code is spent and proves nothing later.")
-    signer: str = Field("", description="The provider's public key (JWK) that an ID token in ``signature`` was verified with.")
-
-
-class Consent(SignedAnswer, Permitted):
-    """What is told of an authentic yes: sealed before anything is done by it."""
-
-
-class Rejection(SignedAnswer):
-    """What is told of an authentic no."""
-
-
-class ApprovalGiven(Consent):
-    """An authentic yes to exactly this plan, sealed before anything is submitted."""
-
-    kind = "approval-given"
-
-
-class ApprovalRejected(Rejection):
-    """An authentic no to a plan."""
-
-    kind = "approval-rejected"
-
-
-class ReleaseGiven(Consent):
-    """An authentic yes to writing back exactly this outcome, sealed before a row is written."""
-
-    kind = "release-given"
-
-
-class ReleaseRejected(Rejection):
-    """An authentic no to writing an outcome back."""
-
-    kind = "release-rejected"
-
-
-class LongLivedKeyUsed(Fact):
-    """A key of a file without a certificate signed where people are to sign with a proof that ends by itself: break-glass, which counts."""
-
-    kind = "long-lived-key-used"
-    act: Literal["request", "approve", "reject", "write_back", "withhold"]
-    person: str
-    fingerprint: str
-    tier: str
-
-
-class AnswerRefused(PlanAnswer):
-    """An answer that did not count."""
-
-    kind = "answer-refused"
-    reason: str
-    advice: str = ""
-    claimed: str = Field("", description="Whose answer it claimed to be, where the registry knows that person; unknown where it does not.")
-    wrong: bool = Field(False, description="Whether it had a proof that proved nobody; so many of them are judged, and no more.")
-    totp_step: int | None = Field(None, description="Of a right one-time code, which is spent although the answer did not count.")
-    until: AwareDatetime | None = Field(None, description="Until when no code of that person, or of the run, is judged.")
 
 
 # Credentials

@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import Any
 
+from prefect_gatehouse.ledger.answers import PlanAnswer
 from prefect_gatehouse.ledger.charges import Account, account_of, charge
 from prefect_gatehouse.ledger.events import (
     ArtifactsDeleted,
     ArtifactStored,
     AttemptStarted,
-    PlanAnswer,
     RunAdmitted,
     RunEnded,
     RunInterrupted,

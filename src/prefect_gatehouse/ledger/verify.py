@@ -12,7 +12,8 @@ from sqlalchemy import Column, Connection, Table, select
 
 from prefect_gatehouse.canonical import canonical, parse
 from prefect_gatehouse.errors import Tampered
-from prefect_gatehouse.ledger.events import Consent, GateEntered, GateLeft, GatePassed, PolicyDecided, ReIdentified, RunEnded
+from prefect_gatehouse.ledger.answers import Consent
+from prefect_gatehouse.ledger.events import GateEntered, GateLeft, GatePassed, PolicyDecided, ReIdentified, RunEnded
 from prefect_gatehouse.ledger.fact import Fact
 from prefect_gatehouse.ledger.jobs import JobSubmitted, SubmissionIntended
 from prefect_gatehouse.ledger.merkle import Frontier, frontier_text, leaf_hash

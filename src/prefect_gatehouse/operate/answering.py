@@ -10,7 +10,8 @@ from httpx import codes
 from prefect.exceptions import PrefectHTTPStatusError
 
 from prefect_gatehouse.errors import Denied, GatehouseError, InputError, Unavailable
-from prefect_gatehouse.ledger.events import AnswerRefused, Asked, FormDiffered, GatePassed, PlanAnswer
+from prefect_gatehouse.ledger.answers import AnswerRefused, Asked, FormDiffered, PlanAnswer
+from prefect_gatehouse.ledger.events import GatePassed
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.operate.runs import flow_run, server

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from prefect_gatehouse.errors import Denied, GatehouseError, InputError
 from prefect_gatehouse.identity.person import identifier
 from prefect_gatehouse.ledger.acts import QuarantineImposed, QuarantineReleased
-from prefect_gatehouse.ledger.events import Consent
+from prefect_gatehouse.ledger.answers import Consent
 from prefect_gatehouse.ledger.projection import OPEN, RunRow
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.ledger.tables import submissions

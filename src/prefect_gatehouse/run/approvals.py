@@ -18,7 +18,7 @@ from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.sshsig import VerifiedKey, verify
 from prefect_gatehouse.identity.statement import Statement
 from prefect_gatehouse.ledger.acts import PeopleChanged
-from prefect_gatehouse.ledger.events import AnswerRefused, ApprovalGiven, Asked, Consent, LongLivedKeyUsed, PlanAnswer, Rejection, SignedAnswer
+from prefect_gatehouse.ledger.answers import AnswerRefused, ApprovalGiven, Asked, Consent, LongLivedKeyUsed, PlanAnswer, Rejection, SignedAnswer
 from prefect_gatehouse.ledger.store import Event, Ledger, Transaction
 from prefect_gatehouse.policy.acts import revoked_since
 from prefect_gatehouse.policy.decision import Decision

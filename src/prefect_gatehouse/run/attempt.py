@@ -19,7 +19,8 @@ from sqlalchemy import insert
 from prefect_gatehouse.canonical import Json
 from prefect_gatehouse.errors import StorageError, Superseded, Unavailable
 from prefect_gatehouse.files import safe_name
-from prefect_gatehouse.ledger.events import ArtifactStored, Consent, EndingDecided, LeaseNotRevoked, PolicyDecided
+from prefect_gatehouse.ledger.answers import Consent
+from prefect_gatehouse.ledger.events import ArtifactStored, EndingDecided, LeaseNotRevoked, PolicyDecided
 from prefect_gatehouse.ledger.fact import Fact
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.seal import seal_home

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
-from prefect_gatehouse.ledger.events import (
+from prefect_gatehouse.ledger.answers import (
     ApprovalAsked,
     ApprovalGiven,
     ApprovalRejected,

@@ -13,7 +13,8 @@ from typing import cast
 from prefect_gatehouse.errors import Denied, Tampered
 from prefect_gatehouse.identity.methods.certificate import read_certificate
 from prefect_gatehouse.identity.methods.ssh import method_of
-from prefect_gatehouse.ledger.events import ApprovalGiven, Consent, GatePassed, PolicyDecided, ReleaseGiven
+from prefect_gatehouse.ledger.answers import ApprovalGiven, Consent, ReleaseGiven
+from prefect_gatehouse.ledger.events import GatePassed, PolicyDecided
 from prefect_gatehouse.ledger.jobs import JobSubmitted, SubmissionIntended
 from prefect_gatehouse.ledger.projection import RunRow, next_run
 from prefect_gatehouse.ledger.store import Event, Ledger

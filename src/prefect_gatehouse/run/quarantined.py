@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from prefect_gatehouse.ledger.events import Consent
+from prefect_gatehouse.ledger.answers import Consent
 from prefect_gatehouse.ledger.store import Transaction
 from prefect_gatehouse.policy.quarantine import Quarantines
 from prefect_gatehouse.run.holding import holding

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from prefect_gatehouse.ledger.events import ApprovalReminded
+from prefect_gatehouse.ledger.answers import ApprovalReminded
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.run.approvals import standing
 from prefect_gatehouse.run.holding import holding, why_stopped

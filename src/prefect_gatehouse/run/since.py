@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prefect_gatehouse.errors import Tampered
-from prefect_gatehouse.ledger.events import ApprovalGiven
+from prefect_gatehouse.ledger.answers import ApprovalGiven
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.plan import differences

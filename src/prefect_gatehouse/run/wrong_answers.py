@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from prefect_gatehouse.errors import Denied
-from prefect_gatehouse.ledger.events import AnswerRefused
+from prefect_gatehouse.ledger.answers import AnswerRefused
 from prefect_gatehouse.ledger.store import Transaction
 from prefect_gatehouse.policy.rules import TierRules
 

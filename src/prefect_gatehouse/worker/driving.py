@@ -9,8 +9,9 @@ from typing import Any
 from uuid import UUID
 
 from prefect import Flow
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
+from prefect.context import SyncClientContext
 from prefect.engine import handle_engine_signals
 from prefect.exceptions import Abort, ObjectNotFound
 from prefect.flow_engine import run_flow
@@ -43,16 +44,16 @@ def drive(configuration: WorkerConfiguration, order: Drive) -> None:
     """
     os.environ["PREFECT__FLOW_RUN_ID"] = order.run_id
     run_id = UUID(order.run_id)
-    with handle_engine_signals(run_id), _cell_aside(order.run_id):
-        with get_client(sync_client=True) as client:
-            try:
-                flow_run = client.read_flow_run(run_id)
-                work = _work(configuration, order, client, flow_run)
-            except ObjectNotFound:
-                return  # deleted meanwhile: the sweeper ends what the ledger has of it
-            except Exception as error:  # noqa: BLE001 - a foreign error's text would be stored
-                _refuse(client, run_id, sanitised(error, "worker"))
-                return
+    with handle_engine_signals(run_id), _cell_aside(order.run_id), SyncClientContext.get_or_create() as shared:  # by the engine, too
+        client = shared.client
+        try:
+            flow_run = client.read_flow_run(run_id)
+            work = _work(configuration, order, client, flow_run)
+        except ObjectNotFound:
+            return  # deleted meanwhile: the sweeper ends what the ledger has of it
+        except Exception as error:  # noqa: BLE001 - a foreign error's text would be stored
+            _refuse(client, run_id, sanitised(error, "worker"))
+            return
         hand_over(order.warrant)
         run_flow(_FLOWS[work.flow], flow_run=_without_orders(flow_run), parameters=work.parameters, return_type="state")
 
