@@ -39,7 +39,7 @@ def suppose_act(settings: Settings, ledger: Ledger, manifest: Manifest | None, p
     Raises:
         InputError: The registry does not have the person, the action has no such fact, or it is about a pipeline and none is named.
     """
-    if action in {"promote", "review", "approve", "read_result"} and manifest is None:
+    if action in {"promote", "review", "approve", "read_result", "extend_retention"} and manifest is None:
         raise InputError("this is about a pipeline, and none is named", where="--manifest", advice="name its manifest, or a run")
     people = People(settings.people_folder())
     signer = Person(person=NOBODY, roles=frozenset()) if person == NOBODY else people.get(person)
@@ -84,6 +84,7 @@ _SUPPOSED: dict[ActAction, dict[str, Fact]] = {
     "approve_provider": {"act": "approve-provider", "backend": ""},
     "change_policy": {"act": "sign-policy", "version": 1, "bundle_role": ""},
     "rotate_key": {"act": "rotate-keys", "block": ""},
+    "extend_retention": {"act": "extend-retention", "requester": "", "kept": ("pages",)},
     "read_result": {"act": "show", "requester": ""},
     "approve": {"act": "approve", "requester": "", "method": "ssh", "devices": ()},
 }
@@ -99,9 +100,9 @@ def _known(settings: Settings, action: ActAction, manifest: Manifest | None) -> 
         return {"owner": manifest.owner, "below": order[max(0, order.index(manifest.tier) - 1)]}
     if action == "classify":
         return {"highest_class": max((each.data_class.rank for each in manifest.data.columns.values()), default=0)}
-    if action in {"approve", "read_result"}:
+    if action in {"approve", "read_result", "extend_retention"}:
         output = classes_of(manifest, load_class_rules(settings.classes)).output_class.rank
-        if action == "read_result":
+        if action != "approve":
             return {"output_class": output}
         cost = ceil(manifest.execution.envelope.cost * 1_000_000)
         return {"backends": tuple(manifest.execution.backends), "output_class": output, "cost_microdollars": cost}
