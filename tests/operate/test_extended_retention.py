@@ -293,6 +293,7 @@ def test_a_signed_act_that_is_good_counts_whoever_appended_it(house: House) -> N
     due = time.time() + 2 * 3600
     extended = Extended(house.settings, house.ledger, due)
     assert reproducible.FILES.delete_due(house.settings, house.ledger, due, extended.until) == []
+    assert reusable.FILES.named(house.ledger, "0" * 64, due) == [], "what stays longer answers no request for longer"
     assert {each.by is not None for each in retention.kept(house.settings, house.ledger) if each.item.kind in BEFORE} == {True}
 
 
