@@ -8,7 +8,7 @@ keeps nothing open and closes nothing that lives.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID
@@ -34,10 +34,9 @@ from prefect_gatehouse.ledger.seal import seal_home
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.run import reproducible, reusable
 from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.run.extended import Extended
+from prefect_gatehouse.run.extended import Extended, Extension
 from prefect_gatehouse.run.resume_window import abandoned_at, resume_window
 from prefect_gatehouse.settings import Settings
-from prefect_gatehouse.store.artifact import Deletion
 from prefect_gatehouse.validation.retention import delete_expired
 from prefect_gatehouse.vocabulary import Ending
 
@@ -63,17 +62,16 @@ def sweep(settings: Settings, now: float | None = None) -> list[dict[str, str]]:
     """
     now = time.time() if now is None else now
     with open_ledger(settings) as ledger:
-        swept = []
+        swept, extended = [], Extended(settings, ledger, now)
         with get_client(sync_client=True) as client:
             for row in ledger.runs():
                 ended = end_if_over(settings, ledger, client, row, now)
                 if ended is not None:
-                    swept.append({"run": row.run_id, "ending": ended[0], "note": ended[1]})
-        extended = Extended(settings, ledger, now)
+                    swept.append({"run": row.run_id, "ending": ended[0], "note": _note(ended[1], extended.void_of_run(row.run_id))})
         gone = delete_expired(ledger, settings.folder("reports"), datetime.fromtimestamp(now, UTC), extended.until)
         for files in (reproducible.FILES, reusable.FILES):
             gone += files.delete_due(settings, ledger, now, extended.until)
-        swept += [{"run": each.uri, "ending": "retention", "note": _note(each, extended)} for each in gone]
+        swept += [{"run": each.uri, "ending": "retention", "note": _note(each.note or "deleted", extended.void_of(each.uri))} for each in gone]
         remove_dead()
         seal_home(settings.folder(""), ledger)
         told = tell_outside(settings, ledger)
@@ -82,10 +80,9 @@ def sweep(settings: Settings, now: float | None = None) -> list[dict[str, str]]:
     return swept
 
 
-def _note(gone: Deletion, extended: Extended) -> str:
-    """What became of it, and whose word did not keep it."""
-    void = [f"an extension did not count [{each.event.seq}]: {each.void}" for each in extended.void_of(gone.uri)]
-    return "; ".join([gone.note or "deleted", *void])
+def _note(what: str, void: Iterable[Extension]) -> str:
+    """What is left to say, and whose word did not keep it."""
+    return "; ".join(filter(None, [what, *(f"an extension did not count [{each.event.seq}]: {each.void}" for each in void)]))
 
 
 def end_if_over(settings: Settings, ledger: Ledger, client: SyncPrefectClient, row: RunRow, now: float) -> tuple[Ending, str] | None:

@@ -62,7 +62,7 @@ class House:
     """A run of restricted data that keeps circuits and a result for an hour, and its pages for a day; Olga owns data, Tess approves, Ann asks."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.told = folder, list[dict[str, str]]()
         self.desk = Desk(folder, backends="aer")
         self.desk.manifest.write_text(self.desk.manifest.read_text() + "reproduce: {keep: 1h, circuits: 2}\nretention: {evidence: 1d}\n")
         self.settings, self.ledger = own_files(self.desk.settings, folder), self.desk.ledger
@@ -178,6 +178,7 @@ def sweeps(house: House, stack: Any, monkeypatch: pytest.MonkeyPatch) -> Callabl
     monkeypatch.setenv("GATEHOUSE_HOME", str(house.settings.home))
     for name in ("tiers", "classes", "policies"):
         monkeypatch.setenv(f"GATEHOUSE_{name.upper()}", str(getattr(house.settings, name)))
+    monkeypatch.setattr("prefect_gatehouse.flows.looking.create_table_artifact", lambda table, **_: house.told.extend(table))
 
     def sweep(at: float) -> None:
         monkeypatch.setattr("prefect_gatehouse.flows.clean_up.time", SimpleNamespace(time=lambda: at))
@@ -240,6 +241,8 @@ def test_a_forged_extension_of_a_failed_run(house: House, sweeps: Callable[[floa
     sweeps(time.time() + 1.2 * DAY)
     row = house.ledger.run(RUN)
     assert row is not None and row.ending == "abandoned" and "artifacts" not in house.there()
+    (note,) = (each["note"] for each in house.told if each["ending"] == "abandoned")
+    assert note.startswith("an extension did not count [") and "[not-a-data-owner]" in note
 
 
 def far(days: float) -> str:
@@ -309,15 +312,13 @@ def test_an_act_behind_the_end_brings_nothing_back(house: House) -> None:
     assert all(item.deleted for item in reproducible.FILES.delete_due(house.settings, house.ledger, time.time(), extended.until))
 
 
-def test_the_sweeper_says_whose_word_did_not_count(house: House, sweeps: Callable[[float], None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sweeper_says_whose_word_did_not_count(house: House, sweeps: Callable[[float], None]) -> None:
     """A forged event keeps nothing from the scheduled flow, whose table names event and reason; verify tells of the forgery."""
     house.ended()
     house.forge(signature="")
-    told: list[dict[str, str]] = []
-    monkeypatch.setattr("prefect_gatehouse.flows.looking.create_table_artifact", lambda table, **_: told.extend(table))
     sweeps(time.time() + 2 * 3600)
     assert not {"circuits", "results"} & house.there()
-    notes = {row["note"] for row in told if row["run"].startswith(("reuse:", "reproduction:"))}
+    notes = {row["note"] for row in house.told if row["run"].startswith(("reuse:", "reproduction:"))}
     (note,) = notes
     assert note.startswith("deleted; an extension did not count [") and "it is not signed, or not what was signed" in note
     assert [each.partition(": ")[2] for each in house.problems()] == ["the extension of a retention is not signed, or not what was signed"]

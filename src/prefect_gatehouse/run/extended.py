@@ -91,6 +91,10 @@ class Extended:
         """Those that name something and do not count."""
         return [each for each in self._all if each.void and uri in each.event.fact.kept]
 
+    def void_of_run(self, run_id: str) -> list[Extension]:
+        """Those that are about a run's encrypted artifacts and do not count."""
+        return [each for each in self.of_run(run_id) if each.void and "artifacts" in each.event.fact.kinds]
+
     def _run(self, run_id: str, entered: float) -> tuple[float, Extension | None]:
         # One key opens all of a run's artifacts, so they stay or go together.
         return self._longest(entered, lambda fact: fact.run == run_id and "artifacts" in fact.kinds)
