@@ -8,6 +8,7 @@ keeps nothing open and closes nothing that lives.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID
@@ -24,7 +25,7 @@ from prefect_gatehouse.data.scratch import remove_dead
 from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.evidence.tell import tell_outside
 from prefect_gatehouse.flows.ending import end
-from prefect_gatehouse.flows.lifecycle import resume_window, state_of
+from prefect_gatehouse.flows.lifecycle import state_of
 from prefect_gatehouse.flows.looking import look_once
 from prefect_gatehouse.ledger.events import AttemptStarted, EndingDecided
 from prefect_gatehouse.ledger.opening import open_ledger
@@ -33,6 +34,8 @@ from prefect_gatehouse.ledger.seal import seal_home
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.run import reproducible, reusable
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.extended import Extended, Extension
+from prefect_gatehouse.run.resume_window import abandoned_at, resume_window
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.validation.retention import delete_expired
 from prefect_gatehouse.vocabulary import Ending
@@ -59,16 +62,16 @@ def sweep(settings: Settings, now: float | None = None) -> list[dict[str, str]]:
     """
     now = time.time() if now is None else now
     with open_ledger(settings) as ledger:
-        swept = []
+        swept, extended = [], Extended(settings, ledger, now)
         with get_client(sync_client=True) as client:
             for row in ledger.runs():
                 ended = end_if_over(settings, ledger, client, row, now)
                 if ended is not None:
-                    swept.append({"run": row.run_id, "ending": ended[0], "note": ended[1]})
-        for page in delete_expired(ledger, settings.folder("reports"), datetime.fromtimestamp(now, UTC)):
-            swept.append({"run": page.uri, "ending": "retention", "note": page.note or "deleted"})
-        for item in [each for files in (reproducible.FILES, reusable.FILES) for each in files.delete_due(settings, ledger, now)]:
-            swept.append({"run": item.uri, "ending": "retention", "note": item.note or "deleted"})
+                    swept.append({"run": row.run_id, "ending": ended[0], "note": _note(ended[1], extended.void_of_run(row.run_id))})
+        gone = delete_expired(ledger, settings.folder("reports"), datetime.fromtimestamp(now, UTC), extended.until)
+        for files in (reproducible.FILES, reusable.FILES):
+            gone += files.delete_due(settings, ledger, now, extended.until)
+        swept += [{"run": each.uri, "ending": "retention", "note": _note(each.note or "deleted", extended.void_of(each.uri))} for each in gone]
         remove_dead()
         seal_home(settings.folder(""), ledger)
         told = tell_outside(settings, ledger)
@@ -77,13 +80,20 @@ def sweep(settings: Settings, now: float | None = None) -> list[dict[str, str]]:
     return swept
 
 
+def _note(what: str, void: Iterable[Extension]) -> str:
+    """What is left to say, and whose word did not keep it."""
+    return "; ".join(filter(None, [what, *(f"an extension did not count [{each.event.seq}]: {each.void}" for each in void)]))
+
+
 def end_if_over(settings: Settings, ledger: Ledger, client: SyncPrefectClient, row: RunRow, now: float) -> tuple[Ending, str] | None:
     """Ends an open run that is over; gives how it ended and what was left to say, None where it goes on or had ended."""
-    over = _over(ledger, client, row, now) if row.ending is None else None
+    over = _over(settings, ledger, client, row, now) if row.ending is None else None
     return None if over is None else (over[0], _end(settings, ledger, client, row, *over))
 
 
-def ending_of(row: RunRow, decided: Ending | None, claim: Claim, window: float, now: float) -> tuple[Ending, str] | None:
+def ending_of(
+    row: RunRow, decided: Ending | None, claim: Claim, window: float, now: float, kept_until: Callable[[float], float] = float
+) -> tuple[Ending, str] | None:
     """How an open run has ended although nobody ended it, and why; None where it goes on.
 
     Args:
@@ -92,6 +102,7 @@ def ending_of(row: RunRow, decided: Ending | None, claim: Claim, window: float, 
         claim: What Prefect says of it.
         window: Seconds that the run can be resumed after its process died.
         now: Seconds since the epoch.
+        kept_until: Gives until when somebody has the run's artifacts kept, of when it would be given up.
     """
     if row.status == "running" and not row.is_lost(now):
         return None  # its process lives, and looks for itself whether the run was cancelled
@@ -104,14 +115,15 @@ def ending_of(row: RunRow, decided: Ending | None, claim: Claim, window: float, 
     if row.status == "queued":
         over = row.wait_until is not None and now >= row.wait_until
         return ("expired", "what it waited for did not come before its deadline") if over else None
-    until = row.last_sign + window if row.status == "running" or row.wait_until is None else row.wait_until
-    return ("abandoned", "not resumed in time") if now >= until else None
+    until = abandoned_at(row, window)
+    return ("abandoned", "not resumed in time") if now >= until and now >= kept_until(until) else None
 
 
-def _over(ledger: Ledger, client: SyncPrefectClient, row: RunRow, now: float) -> tuple[Ending, str] | None:
+def _over(settings: Settings, ledger: Ledger, client: SyncPrefectClient, row: RunRow, now: float) -> tuple[Ending, str] | None:
     event = ledger.find(f"{row.run_id}:ending", EndingDecided)
     decided = event.fact.ending if event is not None else None
-    return ending_of(row, decided, _claim(ledger, client, row.run_id), resume_window(ledger, row.run_id), now)
+    claim, window = _claim(ledger, client, row.run_id), resume_window(ledger, row.run_id)
+    return ending_of(row, decided, claim, window, now, lambda until: Extended(settings, ledger, now).run_until(row.run_id, until))
 
 
 def _claim(ledger: Ledger, client: SyncPrefectClient, run_id: str) -> Claim:

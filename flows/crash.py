@@ -8,10 +8,10 @@ from typing import Any
 from prefect.client.schemas.objects import FlowRun, State
 
 from prefect_gatehouse.errors import GatehouseError
-from prefect_gatehouse.flows.lifecycle import resume_window
 from prefect_gatehouse.ledger.events import AttemptStarted, RunInterrupted
 from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.run.resume_window import resume_window
 from prefect_gatehouse.settings import load_settings
 
 

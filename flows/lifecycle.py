@@ -26,11 +26,10 @@ from prefect_gatehouse.flows.started_by import take
 from prefect_gatehouse.ledger.events import RunInterrupted, RunQueued
 from prefect_gatehouse.ledger.heartbeat import beating
 from prefect_gatehouse.ledger.opening import open_ledger
-from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.cells import keep_ahead
-from prefect_gatehouse.run.chain import Chain
-from prefect_gatehouse.run.values import AdmittedRun, ApprovedPlan
+from prefect_gatehouse.run.resume_window import resume_window
+from prefect_gatehouse.run.values import ApprovedPlan
 from prefect_gatehouse.settings import load_settings
 from prefect_gatehouse.tasks.gate import sanitised
 from prefect_gatehouse.tasks.progress import progress_of
@@ -38,9 +37,6 @@ from prefect_gatehouse.tasks.tagging import tag_with_jobs
 from prefect_gatehouse.vocabulary import Ending
 from prefect_gatehouse.workload.hashing import require_fixed_hashing
 from prefect_gatehouse.workload.silence import withhold_ignored_errors
-
-DEFAULT_WINDOW = 24 * 3600
-"""Seconds that a run which was never admitted, and so has no tier, can be resumed."""
 
 
 def drive(pipeline: Callable[[Attempt], object]) -> State[None]:
@@ -195,12 +191,6 @@ def _interrupted(attempt: Attempt, status: Literal["failed", "suspended"], messa
     with suppress(StorageError, Superseded):
         until = time.time() + resume_window(attempt.ledger, attempt.run_id)
         attempt.record(f"interrupted:{attempt.number}", RunInterrupted(status=status, message=message[:1000], until=until))
-
-
-def resume_window(ledger: Ledger, run_id: str) -> float:
-    """Seconds that a run which was interrupted can be resumed: its tier's, which are read at admission."""
-    admitted = Chain(ledger, run_id).read(AdmittedRun.gate, AdmittedRun)
-    return float(admitted.tier.resume_window_seconds) if admitted is not None else DEFAULT_WINDOW
 
 
 def _to_resume(run_id: str, error: GatehouseError) -> State[None]:

@@ -13,10 +13,10 @@ from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
 from prefect.states import Scheduled
 
 from prefect_gatehouse.errors import InputError, Unavailable
-from prefect_gatehouse.flows.lifecycle import resume_window
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.run.holding import holding, why_stopped
+from prefect_gatehouse.run.resume_window import resume_window
 from prefect_gatehouse.settings import load_settings
 
 _SETTLE_SECONDS = 3.0

@@ -38,6 +38,9 @@ TicketProof = Literal["none", "file", "system"]
 QuarantineScope = Literal["tenant", "principal", "pipeline", "backend"]
 """What somebody may stop in an emergency."""
 
+KeptKind = Literal["pages", "circuits", "results", "artifacts"]
+"""What of a run is kept with an end of its own: its gates' pages, circuits to run again, results to reuse, artifacts of one that can go on."""
+
 RunAction = Literal["request", "submit", "read_secret", "read_source", "write_back", "re_identify"]
 """What a run does."""
 
@@ -52,6 +55,7 @@ ActAction = Literal[
     "approve_provider",
     "change_policy",
     "rotate_key",
+    "extend_retention",
     "approve",
     "read_result",
 ]

@@ -145,6 +145,9 @@ def test_who_may_sign_an_act(desk: Desk) -> None:
     }
     assert told("--as", "ann", *approve, code=3)["rules"][0]["id"] == "not-an-approver"
     assert told("--as", "tess", "--action", "promote", code=2)["where"] == "--manifest"
+    longer = told("--as", "tess", "--action", "extend_retention", "--manifest", str(desk.manifest), "--with", "kept=pages,results", code=3)
+    assert (longer["rules"][0]["id"], longer["facts"]["known"]) == ("not-a-data-owner", {"output_class": 3})
+    assert told("--as", "tess", "--action", "extend_retention", code=2)["where"] == "--manifest"
 
 
 def test_an_act_asks_for_no_more_than_its_manifest(desk: Desk) -> None:

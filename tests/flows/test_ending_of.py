@@ -51,6 +51,16 @@ def test_its_time_in_the_ledger(status: str, ending: str) -> None:
     assert (ending_of(row(status, silent=9e6, wait_until=NOW), None, "", WINDOW, NOW) or ("",))[0] == ending
 
 
+@pytest.mark.parametrize("status", ["waiting", "queued", "suspended", "scheduled", "failed"])
+def test_what_somebody_has_kept_is_given_up_later(status: str) -> None:
+    """A run that could be resumed is abandoned when that is over, too; one that waits for people or a queue expires at its own time, as before."""
+    past = row(status, silent=9e6, wait_until=NOW - 60)
+    expires = status in {"waiting", "queued"}
+    assert (ending_of(past, None, "", WINDOW, NOW, lambda until: until + 61) is None) is not expires
+    assert ending_of(past, None, "", WINDOW, NOW, lambda until: until + 60) is not None
+    assert ending_of(past, None, "cancelled", WINDOW, NOW, lambda until: until + 61) is not None
+
+
 def test_a_dead_process_has_its_window_from_its_last_sign() -> None:
     """The time that the run can be resumed begins with the last sign of life, not with the last change."""
     assert ending_of(row("running", silent=WINDOW - 1), None, "", WINDOW, NOW) is None

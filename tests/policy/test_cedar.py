@@ -181,6 +181,7 @@ ACTS: dict[str, dict[str, Fact]] = {
     "approve_provider": {"act": "approve-provider", "backend": "braket/garnet"},
     "change_policy": {"act": "sign-policy", "version": 2, "bundle_role": "legal"},
     "rotate_key": {"act": "rotate-keys", "block": "secret/key"},
+    "extend_retention": {"act": "extend-retention", "requester": "ann", "output_class": 3, "kept": ("circuits", "pages")},
     "approve": {
         "act": "approve",
         "requester": "ann",
@@ -197,7 +198,7 @@ ROLES_OF_ACTS = {"approver": "not-an-approver", "data-owner": "not-a-data-owner"
 
 def act(action: str, *roles: str, authentic: bool = True, **change: Fact) -> Question:
     """Somebody's act; about a pipeline only where it is one's."""
-    pipeline = "small" if action in {"promote", "review", "grant_exception", "approve", "read_result"} else ""
+    pipeline = "small" if action in {"promote", "review", "grant_exception", "approve", "read_result", "extend_retention"} else ""
     asked = replace(question("request"), action=action, pipeline=pipeline, roles=frozenset(roles), authentic=authentic)  # type: ignore[arg-type]
     return replace(asked, context=ACTS[action] | change)
 
@@ -205,7 +206,9 @@ def act(action: str, *roles: str, authentic: bool = True, **change: Fact) -> Que
 @pytest.mark.parametrize("action", ACTS)
 def test_whose_an_act_is_to_sign(action: str) -> None:
     """Over every role alone: whoever has the one that the act needs, nobody else. Signing policies needs none, rotation and a look nobody."""
-    needed = {"classify": "data-owner", "change_policy": "", "review": "", "rotate_key": "", "read_result": ""}.get(action, "approver")
+    needed = {"classify": "data-owner", "extend_retention": "data-owner", "change_policy": "", "review": "", "rotate_key": "", "read_result": ""}.get(
+        action, "approver"
+    )
     for role in ("approver", "data-owner", "auditor", "requester"):
         decision = POLICY.ask(act(action, role))
         assert decision.reasons == (("act-permitted",) if needed in {role, ""} else (ROLES_OF_ACTS[needed],))

@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "promotions": ("promote:promotions", "List and withdraw promotions."),
     "review": ("review:review", "Say that you have read a signed commit of somebody else's."),
     "reviews": ("review:reviews", "List and withdraw reviews."),
+    "retention": ("retention:command", "Keep what there is of a run longer; list what is kept."),
     "exceptions": ("exceptions:command", "Grant, list, revoke and review exceptions to the policy."),
     "quarantine": ("quarantine:command", "Stop a tenant, person, pipeline or backend at once."),
     "verify": ("verify:command", "Check the ledger against its signed heads."),

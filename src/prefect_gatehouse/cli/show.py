@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -88,6 +89,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
     from prefect_gatehouse.evidence.services import served_by
     from prefect_gatehouse.ledger.answers import AnswerRefused
     from prefect_gatehouse.ledger.events import ReportWritten
+    from prefect_gatehouse.run.extended import Extended
     from prefect_gatehouse.run.holding import holding, why_stopped
     from prefect_gatehouse.run.reader import RunReader
     from prefect_gatehouse.run.round_view import rounds_in_the_terminal
@@ -99,6 +101,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         turned_back, released = re_identifications(ledger, run_id), releases_in_words(ledger, run_id)
         long_lived = long_lived_keys(ledger, run_id)
         services = served_by(ledger, run_id)
+        extended = Extended(settings, ledger, time.time()).of_run(run_id)
         written = sorted({event.fact.path for event in ledger.facts(ReportWritten, run_id=run_id)})
         reader = RunReader(settings, ledger, run_id)
         receipts = (reader.chain.read("write_back", WriteBackReceipt), reader.chain.read("clean_up", CleanupReceipt))
@@ -132,7 +135,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
             _say(line)
         for path in reports:
             _say(f"report: {path.as_uri()}" + ("" if path.exists() else " (not here: another machine's, or its retention has passed)"))
-        for line in left_behind:
+        for line in (*(f"kept longer: {each.in_words()}" for each in extended), *left_behind):
             _say(line)
         if row.ending is None:
             _say(f"the run {_goes_on(row, stopped)}")
@@ -149,6 +152,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         "long_lived_keys": long_lived,
         "released": released,
         "services": [each.as_dict() for each in services],
+        "retention_extended": [each.as_dict() for each in extended],
         "in_quarantine": stopped,
         "form": form,
         "attempts": attempts,
@@ -217,9 +221,12 @@ def _who(job_or_run: str, as_json: bool) -> None:
     Numbers in brackets are ledger events; `gatehouse verify` proves that they are what was written.
     """
     from prefect_gatehouse.evidence.questions import who as find
+    from prefect_gatehouse.run.extended import Extended
 
-    with _ledger() as (_, ledger):
+    with _ledger() as (settings, ledger):
         found = find(ledger, job_or_run)
+        judged = Extended(settings, ledger, time.time())
+        extended = {run: judged.of_run(run) for run in {item.run for item in found}}
 
     def render() -> None:
         for item in found:
@@ -235,13 +242,18 @@ def _who(job_or_run: str, as_json: bool) -> None:
                 *(("Service", each.in_words()) for each in item.services),
                 *(("Break-glass", use) for use in item.long_lived_keys),
                 *(("Re-identified", act.in_words()) for act in item.re_identified),
+                *(("Kept longer", each.in_words()) for each in extended[item.run]),
                 ("Plan", item.plan_digest),
                 ("Run", f"{item.run} ({item.pipeline})"),
                 *(("Problem", problem) for problem in item.problems),
             ]
             table(f"Job {item.key}", ("", ""), rows)
 
-    emit([item.as_dict() for item in found], as_json, render)
+    emit(
+        [{**item.as_dict(), "retention_extended": [each.as_dict() for each in extended[item.run]]} for item in found],
+        as_json,
+        render,
+    )
 
 
 runs = gatehouse_command("runs", "List runs.")(_runs)

@@ -82,7 +82,7 @@ def suppose_act(
 
 
 _ABOUT_NOBODYS = frozenset[ActAction]({"approve_provider", "change_policy", "rotate_key"})
-_ABOUT_A_PIPELINE = frozenset[ActAction]({"promote", "review", "approve", "read_result"})
+_ABOUT_A_PIPELINE = frozenset[ActAction]({"promote", "review", "approve", "read_result", "extend_retention"})
 # As the acts themselves tell it: see ask_act.
 _OF_NO_TENANT = frozenset[ActAction]({"quarantine", "release"})
 _OF_A_TIER = frozenset[ActAction]({"promote", "approve", "read_result"})
@@ -104,6 +104,7 @@ _SUPPOSED: dict[ActAction, dict[str, Fact]] = {
     "approve_provider": {"act": "approve-provider", "backend": ""},
     "change_policy": {"act": "sign-policy", "version": 1, "bundle_role": ""},
     "rotate_key": {"act": "rotate-keys", "block": ""},
+    "extend_retention": {"act": "extend-retention", "requester": "", "kept": ("pages",)},
     "read_result": {"act": "show", "requester": ""},
     "approve": {"act": "approve", "requester": "", "method": "ssh", "devices": ()},
 }
@@ -119,9 +120,9 @@ def _known(settings: Settings, action: ActAction, manifest: Manifest | None) -> 
         return {"owner": manifest.owner, "below": order[max(0, order.index(manifest.tier) - 1)]}
     if action == "classify":
         return {"highest_class": max((each.data_class.rank for each in manifest.data.columns.values()), default=0)}
-    if action in {"approve", "read_result"}:
+    if action in {"approve", "read_result", "extend_retention"}:
         output = classes_of(manifest, load_class_rules(settings.classes)).output_class.rank
-        if action == "read_result":
+        if action != "approve":
             return {"output_class": output}
         cost = micro(manifest.execution.envelope.cost)
         return {"backends": tuple(manifest.execution.backends), "output_class": output, "cost_microdollars": cost}

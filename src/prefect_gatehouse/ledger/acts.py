@@ -10,10 +10,11 @@ from pydantic import AwareDatetime, Field, JsonValue
 
 from prefect_gatehouse.canonical import Json
 from prefect_gatehouse.ledger.fact import Permitted
+from prefect_gatehouse.ledger.kept_uri import kind_of
 from prefect_gatehouse.ledger.policy_bundle import PolicyBundle
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.value import Digest
-from prefect_gatehouse.vocabulary import ActAction, QuarantineScope
+from prefect_gatehouse.vocabulary import ActAction, KeptKind, QuarantineScope
 
 # People
 
@@ -384,6 +385,36 @@ class ReviewWithdrawn(ReviewAct):
     words = "withdrawal of a review"
     action: Literal["withdraw-review"]
     act: str = Field(description="Names this act, so that its signature serves no other.")
+
+
+# What is kept
+
+
+class RetentionExtended(SignedAct):
+    """What is kept of a run stays until a later day; whether that counts, ``run/extended.py`` says."""
+
+    kind = "retention-extended"
+    asks = "extend_retention"
+    words = "extension of a retention"
+    named_by = "extension"
+    action: Literal["extend-retention"]
+    extension: str = Field(description="Names the extension.")
+    run: str
+    tenant: str
+    pipeline: str
+    tier: str
+    requester: str
+    data_class: DataClass = Field(description="Of everything that the run made.")
+    kept: tuple[str, ...] = Field(description="URIs of what stays; what is kept later is not among them.")
+    until: AwareDatetime
+    ticket: str
+    reason: str
+    environment: str
+
+    @property
+    def kinds(self) -> tuple[KeptKind, ...]:
+        """What it is about, each kind once."""
+        return tuple(sorted({kind for uri in self.kept if (kind := kind_of(uri)) is not None}))
 
 
 # Emergencies

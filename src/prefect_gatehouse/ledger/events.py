@@ -29,6 +29,7 @@ from prefect_gatehouse.ledger.acts import (
     ProviderLimitSet,
     QuarantineImposed,
     QuarantineReleased,
+    RetentionExtended,
     ReviewWithdrawn,
     RootChanged,
     ServiceChanged,
@@ -451,6 +452,7 @@ KINDS: Mapping[str, type[Fact]] = {
         PeopleChanged, PolicySigned, PolicyAccepted, BudgetSet, ProviderLimitSet, SpendingDiffered, ProviderApproved, ProviderDrifted,
         QuarantineImposed, QuarantineReleased, ExceptionGranted, ExceptionRevoked, ExceptionReviewed,
         WorkloadPromoted, PromotionWithdrawn, ClassesSigned, ClassesWithdrawn, CommitReviewed, ReviewWithdrawn,
+        RetentionExtended,
         ArtifactStored, ArtifactsDeleted, ReportWritten, ReportDeleted, RunReproduced, SyntheticRecorded,
     )
 }  # fmt: skip

@@ -30,6 +30,7 @@ _FACTS: Mapping[ActAction, Callable[[Any], dict[str, Fact]]] = {
     "approve_provider": lambda about: {"backend": about.backend},
     "change_policy": lambda about: {"version": about.bundle.version},
     "rotate_key": lambda about: {"block": about.block},
+    "extend_retention": lambda about: {"requester": about.requester, "output_class": about.data_class.rank, "kept": about.kinds},
 }
 IN_WORDS: Mapping[ActAction, str] = {
     "promote": "a workload is promoted",
@@ -42,6 +43,7 @@ IN_WORDS: Mapping[ActAction, str] = {
     "approve_provider": "a provider is approved",
     "change_policy": "policies are signed",
     "rotate_key": "a key is rotated",
+    "extend_retention": "a retention is extended",
     "approve": "a plan is approved",
     "read_result": "what came of a run is opened",
 }

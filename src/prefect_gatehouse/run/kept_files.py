@@ -22,6 +22,7 @@ from prefect_gatehouse.ledger.tables import artifacts
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.store.artifact import Deletion
+from prefect_gatehouse.store.retention import Until, as_entered
 from prefect_gatehouse.store.run_keys import RunKeys
 
 
@@ -84,13 +85,14 @@ class KeptFiles:
         with ledger.reading() as connection:
             return list(connection.scalars(query.order_by(artifacts.c.retain_until.desc())))
 
-    def delete_due(self, settings: Settings, ledger: Ledger, now: float) -> list[Deletion]:
+    def delete_due(self, settings: Settings, ledger: Ledger, now: float, until: Until = as_entered) -> list[Deletion]:
         """Deletes what has been kept for as long as it may be, with receipts; once a run has ended its key goes first, with the last of it.
 
         Args:
             settings: The installation's.
             ledger: Where it is entered.
             now: Seconds since the epoch; what counts as passed.
+            until: Says how long each stays that was entered until a time.
         """
         query = (
             select(artifacts.c.run_id).where(artifacts.c.uri.startswith(self.scheme, autoescape=True), artifacts.c.deleted_at.is_(None)).distinct()
@@ -99,11 +101,11 @@ class KeptFiles:
             runs = set(connection.scalars(query))
         # A run that went on for longer than it keeps has a key when all that it opened is gone.
         runs |= {path.stem for path in self._keys(settings).glob("*.key")}
-        return [deletion for run_id in sorted(runs) for deletion in self._deleted(settings, ledger, run_id, now)]
+        return [deletion for run_id in sorted(runs) for deletion in self._deleted(settings, ledger, run_id, now, until)]
 
-    def _deleted(self, settings: Settings, ledger: Ledger, run_id: str, now: float) -> list[Deletion]:
+    def _deleted(self, settings: Settings, ledger: Ledger, run_id: str, now: float, stays: Until) -> list[Deletion]:
         kept, row = self.of_run(ledger, run_id), ledger.run(run_id)
-        due = [uri for uri, until in kept if until <= now]
+        due = [uri for uri, until in kept if until <= now and stays(uri, until) <= now]
         try:
             if len(due) == len(kept) and (row is None or row.ending is not None):
                 RunKeys(self._keys(settings)).shred(run_id)

@@ -9,8 +9,10 @@ from pathlib import Path
 from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.files import safe_name
 from prefect_gatehouse.ledger.events import ReportDeleted, ReportWritten
+from prefect_gatehouse.ledger.kept_uri import page_uri
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.store.artifact import Deletion
+from prefect_gatehouse.store.retention import Until, as_entered
 
 
 def page_path(reports: Path, run_id: str, gate: str) -> Path:
@@ -22,7 +24,7 @@ def page_path(reports: Path, run_id: str, gate: str) -> Path:
     return reports / safe_name(run_id, "the run id") / f"{safe_name(gate, 'the gate')}.html"
 
 
-def delete_expired(ledger: Ledger, reports: Path, now: datetime) -> list[Deletion]:
+def delete_expired(ledger: Ledger, reports: Path, now: datetime, until: Until = as_entered) -> list[Deletion]:
     """Deletes the pages whose retention has passed, and records each deletion; a page that is gone already gets its receipt too.
 
     A gate that a later attempt repeated has replaced its page, so the newest entry decides.
@@ -31,22 +33,25 @@ def delete_expired(ledger: Ledger, reports: Path, now: datetime) -> list[Deletio
         ledger: Where the pages are entered.
         reports: The folder of reports.
         now: Aware; what counts as passed.
+        until: Says how long each stays that was entered until a time.
 
     Returns:
         What was deleted now, and what could not be.
     """
     newest = {(event.run_id, event.fact.gate): event for event in ledger.facts(ReportWritten)}
     done = {(event.run_id, event.fact.gate) for event in ledger.facts(ReportDeleted)}
-    due = [(key, event) for key, event in newest.items() if key not in done and _until(event) <= now]
+    at = now.timestamp()
+    due = [(key, event) for key, event in newest.items() if key not in done and (end := ends(event)) <= at and until(page_uri(*key), end) <= at]
     return [_deleted(ledger, reports, run_id, gate, event) for (run_id, gate), event in due]
 
 
-def _until(event: Event[ReportWritten]) -> datetime:
-    return event.when + timedelta(days=event.fact.retain_days)
+def ends(event: Event[ReportWritten]) -> float:
+    """The end of a page that was entered with it, seconds since the epoch."""
+    return (event.when + timedelta(days=event.fact.retain_days)).timestamp()
 
 
 def _deleted(ledger: Ledger, reports: Path, run_id: str, gate: str, event: Event[ReportWritten]) -> Deletion:
-    uri = f"report:{run_id}/{gate}"
+    uri = page_uri(run_id, gate)
     try:
         path = page_path(reports, run_id, gate)
         path.unlink(missing_ok=True)
