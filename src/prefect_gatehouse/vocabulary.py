@@ -38,7 +38,7 @@ TicketProof = Literal["none", "file", "system"]
 QuarantineScope = Literal["tenant", "principal", "pipeline", "backend"]
 """What somebody may stop in an emergency."""
 
-RunAction = Literal["request", "submit", "read_secret", "read_source", "write_back", "re_identify"]
+RunAction = Literal["request", "plan", "submit", "read_secret", "read_source", "write_back", "re_identify"]
 """What a run does."""
 
 ActAction = Literal[

@@ -26,6 +26,7 @@ READ: dict[str, Fact] = {"output_class": 2, "class_for_requesters": True}
 TARGET: dict[str, Fact] = {"system_highest_class": 2, "class_written_back": True}
 TICKET = dict.fromkeys(("tier_ticket_checked", "ticket_checked", "ticket_open", "ticket_approved", "ticket_names_pipeline", "ticket_in_window"), True)
 CODE = dict.fromkeys(("workload_reviewed", "image_signed", "image_scanned"), True)
+REGIONS: dict[str, Fact] = {"regions": ("us-east",), "regions_in_tier": True}
 OF_TICKETS = {
     "ticket-not-checked": "ticket_checked",
     "ticket-not-open": "ticket_open",
@@ -44,7 +45,9 @@ CONTEXTS: dict[str, dict[str, Fact]] = {
         **READ,
         **TARGET,
     },
+    "plan": {"backends": ("aer", "ibm/device"), "devices": ("ibm/device",), **REGIONS},
     "submit": {
+        **REGIONS,
         "backends": ("aer", "ibm/device"),
         "devices": ("ibm/device",),
         "worker": "gatehouse",
@@ -103,6 +106,7 @@ FORBIDS: list[tuple[str, str, dict[str, Fact]]] = [
     *(("environment-mismatch", action, {"running_environment": ""}) for action in CONTEXTS),
     ("backend-not-in-tier", "request", {"backends_in_tier": False}),
     ("backend-not-in-tier", "submit", {"backends_in_tier": False}),
+    *(("region-not-in-tier", action, {"regions_in_tier": False}) for action in ("plan", "submit")),
     ("class-above-tier", "submit", {"data_class": 3}),
     ("not-enough-approvals", "submit", {"approvals": 0}),
     ("not-enough-releases", "write_back", {"releases": 0}),

@@ -32,6 +32,7 @@ from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.policy_questions import DeniedByPolicy, TicketUnchecked, ask_about, class_facts, secret_facts, standing_facts, system_facts
 from prefect_gatehouse.run.reviewed import Content
 from prefect_gatehouse.run.standing import Standing, standing_to_ask
+from prefect_gatehouse.run.tier_limits import supposed_region_facts
 from prefect_gatehouse.run.values import AdmittedRun
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import Action, RunAction
@@ -165,23 +166,11 @@ def _quarantined(settings: Settings, ledger: Ledger, manifest: Manifest, request
 
 def _facts(action: RunAction, run: AdmittedRun, environment: str, standing: Standing) -> tuple[dict[str, Fact], dict[str, Fact]]:
     """What is known of a question, and what is supposed: of each action what its schema demands."""
-    manifest, tier, classes, approvers = run.manifest, run.tier, run.classes, run.approvers_needed
+    manifest, tier, classes = run.manifest, run.tier, run.classes
     known: dict[str, Fact] = {"running_environment": environment, "tier_unverified": tier.unverified_requests}
     supposed: dict[str, Fact] = {}
-    if action in {"request", "submit"}:
-        known["backends"] = tuple(manifest.execution.backends)
-        known |= {"backends_in_tier": set(manifest.execution.backends) <= set(tier.backends), "tier_ticket_checked": tier.ticket != "none"}
-        supposed |= dict.fromkeys(("ticket_checked", "ticket_open", "ticket_approved", "ticket_names_pipeline", "ticket_in_window"), True)
-        known |= standing_facts(standing)
-    if action == "submit":
-        supposed |= {"worker": tier.worker, "cell": tier.cell}
-        # What has a block is somewhere else, and so perhaps a device; what has none runs on this machine.
-        supposed["devices"] = tuple(name for name in manifest.execution.backends if block_of(name) is not None)
-        columns = [Treatment(column=name, data_class=each.data_class, rule=each.rule) for name, each in manifest.data.columns.items()]
-        envelope = int(manifest.execution.envelope.cost * 1_000_000)
-        known |= {"data_class": effective_class(leaving(columns, classes.features)).rank, "tier_highest_class": tier.highest_class.rank}
-        known |= {"tier_approvers": approvers, "tier_synthetic_only": tier.synthetic_only, "envelope_microdollars": envelope}
-        supposed |= {"simulated": True, "approvals": approvers, "synthetic": tier.synthetic_only, "cost_microdollars": envelope}
+    if action in {"request", "plan", "submit"}:
+        _add_jobs(action, run, standing, known, supposed)
     if action in {"request", "submit", "write_back", "re_identify"}:
         known |= class_facts(classes)
     if action in {"request", "write_back", "re_identify"}:
@@ -201,6 +190,27 @@ def _facts(action: RunAction, run: AdmittedRun, environment: str, standing: Stan
         known["system"] = _source(manifest)
         supposed["source_declared"] = True
     return known, supposed
+
+
+def _add_jobs(action: RunAction, run: AdmittedRun, standing: Standing, known: dict[str, Fact], supposed: dict[str, Fact]) -> None:
+    """What belongs to the questions before jobs are made."""
+    manifest, tier, classes, approvers = run.manifest, run.tier, run.classes, run.approvers_needed
+    known["backends"] = tuple(manifest.execution.backends)
+    if action in {"request", "submit"}:
+        known |= {"backends_in_tier": set(manifest.execution.backends) <= set(tier.backends), "tier_ticket_checked": tier.ticket != "none"}
+        supposed |= dict.fromkeys(("ticket_checked", "ticket_open", "ticket_approved", "ticket_names_pipeline", "ticket_in_window"), True)
+        known |= standing_facts(standing)
+    if action in {"plan", "submit"}:
+        supposed |= supposed_region_facts(tier)
+        # What has a block is somewhere else, and so perhaps a device; what has none runs on this machine.
+        supposed["devices"] = tuple(name for name in manifest.execution.backends if block_of(name) is not None)
+    if action == "submit":
+        supposed |= {"worker": tier.worker, "cell": tier.cell}
+        columns = [Treatment(column=name, data_class=each.data_class, rule=each.rule) for name, each in manifest.data.columns.items()]
+        envelope = int(manifest.execution.envelope.cost * 1_000_000)
+        known |= {"data_class": effective_class(leaving(columns, classes.features)).rank, "tier_highest_class": tier.highest_class.rank}
+        known |= {"tier_approvers": approvers, "tier_synthetic_only": tier.synthetic_only, "envelope_microdollars": envelope}
+        supposed |= {"simulated": True, "approvals": approvers, "synthetic": tier.synthetic_only, "cost_microdollars": envelope}
 
 
 def _source(manifest: Manifest) -> str:

@@ -60,6 +60,7 @@ class TierRules(Value):
         "optional", description="Whether a FIDO key counts as one only where its vendor's authenticator has attested it."
     )
     proof_life_seconds: int = Field(86_400, ge=60, description="Longest that a certificate may be good for that somebody signs with.")
+    regions: tuple[str, ...] | None = Field(None, description="Regions that devices may be used in; None where the tier does not say.")
     write_back_approvers: int = Field(0, ge=0, description="How many people, none of whom approved the plan, have to release what is written back.")
 
 

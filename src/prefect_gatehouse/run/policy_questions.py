@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,9 @@ from prefect_gatehouse.policy.interface import Fact, Policy, Question
 from prefect_gatehouse.policy.rules import RunClasses, TierRules
 from prefect_gatehouse.policy.sentences import filled
 from prefect_gatehouse.policy.tiers import effective_class
+from prefect_gatehouse.run.planned import BackendSnapshot
 from prefect_gatehouse.run.standing import Standing
+from prefect_gatehouse.run.tier_limits import region_facts
 from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.tickets.check import TicketCheck
 from prefect_gatehouse.usd import micro, micro_at_most
@@ -78,6 +80,28 @@ def ask_request(
     return _ask(policy, "request", manifest, requester, requester.clearance, tier, environment, context, classes, run, ticket, standing)
 
 
+def ask_plan(policy: Policy, admitted: AdmittedRun, backends: Sequence[BackendSnapshot], environment: str) -> Decision:
+    """May people be asked about this plan? What the tier limits of it is looked at here, and again before each round.
+
+    Args:
+        policy: The policy.
+        admitted: The run.
+        backends: As their providers described them.
+        environment: Where this process runs.
+
+    Raises:
+        Denied: The policy says no.
+    """
+    context: _Context = {
+        "backends": tuple(each.name for each in backends),
+        "devices": tuple(each.name for each in backends if not each.simulator),
+        **region_facts(admitted.tier, backends),
+    }
+    requester = admitted.requester
+    asked = (admitted.manifest, requester, requester.clearance, admitted.tier, environment, context, admitted.classes, admitted.run_id)
+    return _ask(policy, "plan", *asked)
+
+
 def ask_submit(
     policy: Policy,
     plan: Plan,
@@ -121,6 +145,7 @@ def ask_submit(
         "cost_microdollars": micro(worst),
         "envelope_microdollars": micro_at_most(plan.body.cost),
         "simulated": standing.simulated,
+        **region_facts(admitted.tier, plan.body.backends),
         **standing_facts(standing),
         **class_facts(classes),
         **_ticket(admitted.tier, ticket),
@@ -247,6 +272,11 @@ def system_facts(manifest: Manifest, classes: RunClasses) -> dict[str, Fact]:
     return {"system_highest_class": target_of(manifest).highest_class.rank, "class_written_back": classes.rules.write_back}
 
 
+def _listed(fact: Fact | None) -> str:
+    """A set of names for people."""
+    return ", ".join(fact) if isinstance(fact, tuple) else ""
+
+
 def _ticket(tier: TierRules, ticket: TicketCheck | None) -> _Context:
     checked = ticket is not None and not ticket.unchecked
     return {
@@ -294,6 +324,8 @@ def _ask(
             "tier": manifest.tier,
             "tier_class": str(tier.highest_class),
             "tier_backends": ", ".join(tier.backends),
+            "tier_regions": ", ".join(tier.regions or ()),
+            "regions": _listed(context.get("regions")),
             "environment": environment,
             "pipeline_environment": manifest.environment,
             "ticket": manifest.ticket,
