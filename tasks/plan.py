@@ -89,7 +89,7 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
         with fetch(attempt, minimised.admitted, Purpose.SUBMIT) as lease:
             facts = {name: attempt.backend(name).facts(lease) for name in manifest.execution.backends}
             backends = tuple(_snapshot(attempt, name, each, batch, summary, minimised, lease) for name, each in facts.items())
-        decision = ask_plan(attempt.policy, minimised.admitted, backends, attempt.settings.environment)
+        decision = ask_plan(attempt.policy, minimised.admitted, backends, summary, attempt.settings.environment)
         attempt.permit(f"decided:plan:{attempt.number}", decision.fact())
         output_suite = attempt.parts.output_suite(minimised.admitted)
         require_present(output_suite, (manifest.output.key, *manifest.output.names), "output.suite")

@@ -60,7 +60,8 @@ def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summar
     clearance = people.clearance(plan.admitted.requester, plan.admitted.tier.unverified_class)
     standing = standing_of(attempt.settings, attempt.history, plan)
     ticket = check_ticket(attempt, plan.admitted.manifest, plan.admitted.tier, "submit", number)
-    decision = ask_submit(attempt.policy, plan, len(approvals), attempt.settings.environment, clearance, standing, ticket, worker_of(attempt))
+    asked = (attempt.settings.environment, clearance, standing, ticket, worker_of(attempt), _shots(attempt, summary, number))
+    decision = ask_submit(attempt.policy, plan, len(approvals), *asked)
     attempt.permit(f"decided:{attempt.number}:{number}", decision.fact())
     with fetch(attempt, plan.admitted, Purpose.SUBMIT) as lease:
         label: Label = "cached"
@@ -78,6 +79,12 @@ def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summar
         reserved=sum((entry.reserved for entry in entries), Decimal(0)),
         label=label,
     )
+
+
+def _shots(attempt: Attempt, summary: CircuitsSummary, number: int) -> int:
+    """Of this round and of what was sent of those before it: a later round may have more circuits than the first one had."""
+    sent = (each.circuits for each in journal.entries(attempt) if each.round < number and each.state not in {"refused", "reused"})
+    return (sum(sent) + summary.count) * summary.shots
 
 
 def _refuse_hour(attempt: Attempt, approved: ApprovedPlan, number: int) -> None:

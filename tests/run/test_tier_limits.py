@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.providers.registry import region_of
 from prefect_gatehouse.run.plan_view import sections
 from prefect_gatehouse.run.planned import Setting
-from prefect_gatehouse.run.policy_questions import ask_plan, ask_submit
+from prefect_gatehouse.run.policy_questions import ask_plan, ask_request, ask_submit
 from prefect_gatehouse.run.standing import Standing
 from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.settings import Settings
@@ -61,7 +62,7 @@ def asked_twice(plan: Plan, limits: dict[str, Any]) -> set[str]:
     limited = under(plan, tier_rules(backends=tuple(each.name for each in plan.body.backends), **limits))
     found = []
     for ask in (
-        lambda: ask_plan(POLICY, limited.admitted, limited.body.backends, "local"),
+        lambda: ask_plan(POLICY, limited.admitted, limited.body.backends, limited.body.circuits, "local"),
         lambda: ask_submit(POLICY, limited, 1, "local", DataClass.RESTRICTED, STANDING),
     ):
         try:
@@ -113,9 +114,44 @@ def test_what_to_do_about_a_region(plan: Plan) -> None:
     """The advice names where the devices are and where they may be."""
     limited = under(on(plan, GARNET, ("ibm/torino", {})), tier_rules(regions=("us-east-1", "us-west-1")))
     with pytest.raises(Denied, match=r"\[region-not-in-tier\]") as caught:
-        ask_plan(POLICY, limited.admitted, limited.body.backends, "local")
+        ask_plan(POLICY, limited.admitted, limited.body.backends, limited.body.circuits, "local")
     assert "the devices are in eu-north-1, unknown" in caught.value.advice
     assert "a region of the tier prototype: us-east-1, us-west-1" in caught.value.advice and "{" not in caught.value.advice
+
+
+@pytest.mark.parametrize(("cap", "may"), [(None, True), (129, True), (128, True), (127, False), (1, False)])
+def test_shots(plan: Plan, cap: int | None, may: bool) -> None:
+    """Two rounds of one circuit of 64 shots are 128; a cap is the last number that is allowed."""
+    assert asked_twice(plan, {"shots": cap}) == (set() if may else {"shots-above-tier"})
+
+
+def test_rounds_that_are_larger_than_the_first(plan: Plan) -> None:
+    """What was sent by now counts where it is more than the plan has; where it is less, the plan's does."""
+    limited = under(plan, tier_rules(shots=640))
+    for shots in (0, 640):
+        assert ask_submit(POLICY, limited, 1, "local", DataClass.RESTRICTED, STANDING, shots=shots).allowed
+    with pytest.raises(Denied) as caught:
+        ask_submit(POLICY, limited, 1, "local", DataClass.RESTRICTED, STANDING, shots=641)
+    assert "641 shots were asked for, the tier prototype allows 640" in caught.value.advice
+    with pytest.raises(Denied, match="shots-above-tier"):
+        ask_submit(POLICY, under(plan, tier_rules(shots=127)), 1, "local", DataClass.RESTRICTED, STANDING, shots=64)
+
+
+@pytest.mark.parametrize(("cap", "may"), [(None, True), ("5.0001", True), ("5", True), ("4.9999", False), ("0", False)])
+def test_cost(plan: Plan, cap: str | None, may: bool) -> None:
+    """An envelope of five dollars: told at the request, and again before a round; a cap is the last amount that is allowed."""
+    limited = under(plan, tier_rules(cost=None if cap is None else Decimal(cap)))
+    admitted = limited.admitted
+    for ask in (
+        lambda: ask_request(POLICY, admitted.manifest, admitted.requester, admitted.tier, admitted.classes, "local", STANDING),
+        lambda: ask_submit(POLICY, limited, 1, "local", DataClass.RESTRICTED, STANDING),
+    ):
+        if may:
+            assert ask().allowed
+            continue
+        with pytest.raises(Denied, match=r"\[cost-above-tier\]") as caught:
+            ask()
+        assert f"the tier prototype allows {cap} USD for a run" in caught.value.advice
 
 
 def rules_shown(plan: Plan) -> dict[str, str]:
@@ -127,3 +163,5 @@ def test_people_read_the_limits(plan: Plan) -> None:
     assert "Limits of the tier" not in rules_shown(plan)
     shown = rules_shown(under(plan, tier_rules(regions=("eu-de", "eu-north-1"))))["Limits of the tier"]
     assert shown == "devices in eu-de, eu-north-1 only"
+    shown = rules_shown(under(plan, tier_rules(shots=1_000_000, cost=Decimal(1000))))["Limits of the tier"]
+    assert shown == "at most 1,000,000 shots in all; with as many circuits in every round as in the first they are 128; at most 1000 USD"

@@ -32,7 +32,7 @@ from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.policy_questions import DeniedByPolicy, TicketUnchecked, ask_about, class_facts, secret_facts, standing_facts, system_facts
 from prefect_gatehouse.run.reviewed import Content
 from prefect_gatehouse.run.standing import Standing, standing_to_ask
-from prefect_gatehouse.run.tier_limits import supposed_region_facts
+from prefect_gatehouse.run.tier_limits import cost_facts, shot_facts, supposed_region_facts
 from prefect_gatehouse.run.values import AdmittedRun
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import Action, RunAction
@@ -199,17 +199,17 @@ def _add_jobs(action: RunAction, run: AdmittedRun, standing: Standing, known: di
     if action in {"request", "submit"}:
         known |= {"backends_in_tier": set(manifest.execution.backends) <= set(tier.backends), "tier_ticket_checked": tier.ticket != "none"}
         supposed |= dict.fromkeys(("ticket_checked", "ticket_open", "ticket_approved", "ticket_names_pipeline", "ticket_in_window"), True)
-        known |= standing_facts(standing)
+        known |= {**standing_facts(standing), **cost_facts(tier, manifest.execution.envelope.cost)}
     if action in {"plan", "submit"}:
-        supposed |= supposed_region_facts(tier)
+        supposed |= {**supposed_region_facts(tier), **shot_facts(tier, manifest.execution.shots * manifest.execution.envelope.rounds)}
         # What has a block is somewhere else, and so perhaps a device; what has none runs on this machine.
         supposed["devices"] = tuple(name for name in manifest.execution.backends if block_of(name) is not None)
     if action == "submit":
         supposed |= {"worker": tier.worker, "cell": tier.cell}
         columns = [Treatment(column=name, data_class=each.data_class, rule=each.rule) for name, each in manifest.data.columns.items()]
-        envelope = int(manifest.execution.envelope.cost * 1_000_000)
+        envelope = cost_facts(tier, manifest.execution.envelope.cost)["envelope_microdollars"]
         known |= {"data_class": effective_class(leaving(columns, classes.features)).rank, "tier_highest_class": tier.highest_class.rank}
-        known |= {"tier_approvers": approvers, "tier_synthetic_only": tier.synthetic_only, "envelope_microdollars": envelope}
+        known |= {"tier_approvers": approvers, "tier_synthetic_only": tier.synthetic_only}
         supposed |= {"simulated": True, "approvals": approvers, "synthetic": tier.synthetic_only, "cost_microdollars": envelope}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Literal
 
 from pydantic import Field
@@ -61,6 +62,8 @@ class TierRules(Value):
     )
     proof_life_seconds: int = Field(86_400, ge=60, description="Longest that a certificate may be good for that somebody signs with.")
     regions: tuple[str, ...] | None = Field(None, description="Regions that devices may be used in; None where the tier does not say.")
+    shots: int | None = Field(None, ge=1, description="Most shots that a run may ask for in all; None where the tier has no cap.")
+    cost: Decimal | None = Field(None, ge=0, description="USD, most that an envelope may be; None where the tier has no cap.")
     write_back_approvers: int = Field(0, ge=0, description="How many people, none of whom approved the plan, have to release what is written back.")
 
 

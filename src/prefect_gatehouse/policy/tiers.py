@@ -15,7 +15,7 @@ from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.manifest.fields import BackendName, DataClass, Duration, Strict
 from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.manifest.treatment import Treatment
-from prefect_gatehouse.policy.limits import Region
+from prefect_gatehouse.policy.limits import Region, Shots, Usd
 from prefect_gatehouse.policy.rules import RunClasses, TierRules
 from prefect_gatehouse.policy.yaml_file import read_rules
 from prefect_gatehouse.vocabulary import CellName, Method, TicketProof, TierName, WorkerKind
@@ -67,6 +67,8 @@ class _Tier(Strict):
     write_back_approvers: Annotated[int, Field(ge=0, le=20)] = 0
     # What an installation does not limit is not limited.
     regions: Annotated[tuple[Region, ...], Field(min_length=1)] | None = None
+    shots: Shots | None = None
+    cost: Usd | None = None
 
 
 def load_tiers(path: Path) -> Mapping[TierName, TierRules]:

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.manifest.data import S3Objects
 from prefect_gatehouse.policy.classes import in_words, target_of
-from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.run.planned import BackendSnapshot, PlannedClasses, PlannedImage, PlannedPromotion, PlannedReview, Since
 from prefect_gatehouse.run.section import Section, printable
 from prefect_gatehouse.run.tier_limits import limits_in_words
-from prefect_gatehouse.run.values import AdmittedRun, Plan
+from prefect_gatehouse.run.values import AdmittedRun, Plan, PlanBody
 from prefect_gatehouse.workload.runner.choose import denies
 from prefect_gatehouse.workload.summary import CircuitsSummary
 
@@ -315,7 +314,7 @@ def _code(plan: Plan) -> Section:
         ("Policy", body.policy_digest),
         ("Bundle of policies", _bundle(plan)),
         ("Tier", f"{tier.name}: {people}, {tier.weakest_method} or stronger, data up to {tier.highest_class}"),
-        *_limits_of(body.tier),
+        *_limits_of(body),
         *_classes(body.source_classes),
         *_promotion(body.promotion),
         *_review(body.review),
@@ -327,8 +326,8 @@ def _code(plan: Plan) -> Section:
     return Section("Which code runs, under which rules", ("", ""), rows)
 
 
-def _limits_of(tier: TierRules) -> Iterator[tuple[str, str]]:
-    limits = "; ".join(limits_in_words(tier))
+def _limits_of(body: PlanBody) -> Iterator[tuple[str, str]]:
+    limits = "; ".join(limits_in_words(body))
     if limits:
         yield "Limits of the tier", limits
 

@@ -19,11 +19,12 @@ from prefect_gatehouse.policy.sentences import filled
 from prefect_gatehouse.policy.tiers import effective_class
 from prefect_gatehouse.run.planned import BackendSnapshot
 from prefect_gatehouse.run.standing import Standing
-from prefect_gatehouse.run.tier_limits import region_facts
+from prefect_gatehouse.run.tier_limits import cost_facts, region_facts, shot_facts, shots_of
 from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.tickets.check import TicketCheck
-from prefect_gatehouse.usd import micro, micro_at_most
+from prefect_gatehouse.usd import micro
 from prefect_gatehouse.vocabulary import Action, WorkerKind
+from prefect_gatehouse.workload.summary import CircuitsSummary
 
 if TYPE_CHECKING:
     from prefect_gatehouse.run.started import Started
@@ -72,6 +73,7 @@ def ask_request(
     context: _Context = {
         "backends": tuple(manifest.execution.backends),
         "backends_in_tier": set(manifest.execution.backends) <= set(tier.backends),
+        **cost_facts(tier, manifest.execution.envelope.cost),
         **standing_facts(standing),
         **class_facts(classes),
         **system_facts(manifest, classes),
@@ -80,13 +82,14 @@ def ask_request(
     return _ask(policy, "request", manifest, requester, requester.clearance, tier, environment, context, classes, run, ticket, standing)
 
 
-def ask_plan(policy: Policy, admitted: AdmittedRun, backends: Sequence[BackendSnapshot], environment: str) -> Decision:
+def ask_plan(policy: Policy, admitted: AdmittedRun, backends: Sequence[BackendSnapshot], circuits: CircuitsSummary, environment: str) -> Decision:
     """May people be asked about this plan? What the tier limits of it is looked at here, and again before each round.
 
     Args:
         policy: The policy.
         admitted: The run.
         backends: As their providers described them.
+        circuits: Of the first round.
         environment: Where this process runs.
 
     Raises:
@@ -96,6 +99,7 @@ def ask_plan(policy: Policy, admitted: AdmittedRun, backends: Sequence[BackendSn
         "backends": tuple(each.name for each in backends),
         "devices": tuple(each.name for each in backends if not each.simulator),
         **region_facts(admitted.tier, backends),
+        **shot_facts(admitted.tier, shots_of(circuits, admitted.manifest.execution.envelope.rounds)),
     }
     requester = admitted.requester
     asked = (admitted.manifest, requester, requester.clearance, admitted.tier, environment, context, admitted.classes, admitted.run_id)
@@ -111,6 +115,7 @@ def ask_submit(
     standing: Standing,
     ticket: TicketCheck | None = None,
     worker: WorkerKind = "process",
+    shots: int = 0,
 ) -> Decision:
     """May this plan's jobs be made now?
 
@@ -123,6 +128,7 @@ def ask_submit(
         standing: What is known of the workload by now.
         ticket: What its system says of the ticket, where somebody looked.
         worker: What started this process; the weakest unless it proved more.
+        shots: Of this round and those before it, where that is more than the plan has.
 
     Raises:
         Denied: The policy says no.
@@ -143,7 +149,8 @@ def ask_submit(
         "synthetic": plan.validated.minimised.synthetic,
         "tier_synthetic_only": admitted.tier.synthetic_only,
         "cost_microdollars": micro(worst),
-        "envelope_microdollars": micro_at_most(plan.body.cost),
+        **cost_facts(admitted.tier, plan.body.cost),
+        **shot_facts(admitted.tier, max(shots, shots_of(plan.body.circuits, plan.body.rounds))),
         "simulated": standing.simulated,
         **region_facts(admitted.tier, plan.body.backends),
         **standing_facts(standing),
@@ -325,6 +332,9 @@ def _ask(
             "tier_class": str(tier.highest_class),
             "tier_backends": ", ".join(tier.backends),
             "tier_regions": ", ".join(tier.regions or ()),
+            "tier_shots": f"{tier.shots:,}" if tier.shots is not None else "",
+            "tier_cost": f"{tier.cost} USD" if tier.cost is not None else "",
+            "shots": f"{context.get('shots', 0):,}",
             "regions": _listed(context.get("regions")),
             "environment": environment,
             "pipeline_environment": manifest.environment,

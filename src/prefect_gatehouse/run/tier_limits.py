@@ -1,14 +1,20 @@
-"""What a tier limits beside what it demands, as the policy is told it of a plan and as people read it: the regions of devices."""
+"""What a tier limits beside what it demands, as the policy is told it of a plan and as people read it: regions of devices, shots, cost."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 
 from prefect_gatehouse.policy.interface import Fact
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.providers.registry import LOCAL, region_of, split
 from prefect_gatehouse.run.planned import BackendSnapshot
+from prefect_gatehouse.run.values import PlanBody
+from prefect_gatehouse.usd import micro_at_most
+from prefect_gatehouse.workload.summary import CircuitsSummary
 
+NO_CAP = 10**18 - 1
+"""What the policy is told as the tier's cap where the tier has none; whatever is even more than that, nobody means."""
 UNKNOWN = "unknown"
 """A region that no setting says, as the policy is told it."""
 
@@ -25,7 +31,29 @@ def supposed_region_facts(tier: TierRules) -> dict[str, Fact]:
     return {"regions": tier.regions or (), "regions_in_tier": True}
 
 
-def limits_in_words(tier: TierRules) -> Iterator[str]:
-    """Each limit for people; none where the tier has none."""
+def shots_of(circuits: CircuitsSummary, rounds: int) -> int:
+    """Shots of a whole run: of every circuit of the first round, in as many rounds as the envelope has."""
+    return circuits.shots * circuits.count * rounds
+
+
+def shot_facts(tier: TierRules, shots: int) -> dict[str, Fact]:
+    """What a run asks for, and may."""
+    return {"shots": shots, "tier_shots": tier.shots if tier.shots is not None else NO_CAP}
+
+
+def cost_facts(tier: TierRules, cost: Decimal) -> dict[str, Fact]:
+    """What an envelope is, and may be."""
+    cap = micro_at_most(tier.cost) if tier.cost is not None else NO_CAP
+    return {"envelope_microdollars": micro_at_most(cost), "tier_cost_microdollars": cap}
+
+
+def limits_in_words(body: PlanBody) -> Iterator[str]:
+    """Each limit for people, with what the plan has of it; none where the tier has none."""
+    tier = body.tier
     if tier.regions is not None:
         yield f"devices in {', '.join(tier.regions)} only"
+    if tier.shots is not None:
+        planned = shots_of(body.circuits, body.rounds)
+        yield f"at most {tier.shots:,} shots in all; with as many circuits in every round as in the first they are {planned:,}"
+    if tier.cost is not None:
+        yield f"at most {tier.cost} USD"
