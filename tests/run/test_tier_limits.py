@@ -165,3 +165,8 @@ def test_people_read_the_limits(plan: Plan) -> None:
     assert shown == "devices in eu-de, eu-north-1 only"
     shown = rules_shown(under(plan, tier_rules(shots=1_000_000, cost=Decimal(1000))))["Limits of the tier"]
     assert shown == "at most 1,000,000 shots in all; with as many circuits in every round as in the first they are 128; at most 1000 USD"
+    hours = {"days": ["mon"], "from": "08:00", "to": "18:00"}
+    assert rules_shown(under(plan, tier_rules(submit_hours=hours)))["Limits of the tier"] == "jobs are submitted on mon from 08:00 to 18:00 (UTC)"
+    # Reading the plan again from the ledger gives the digest that was approved.
+    limited = under(plan, tier_rules(submit_hours=hours, regions=("eu-de",), cost=Decimal("0.5")))
+    assert TierRules.model_validate_json(limited.body.tier.model_dump_json(by_alias=True)) == limited.body.tier

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.support.gates import TWO_ROUNDS, Desk
+from tests.support.gates import TWO_ROUNDS, Desk, Fetching
 from tests.support.plans import RUN
 
-from prefect_gatehouse.errors import Denied
+from prefect_gatehouse.errors import Denied, Expired, Unavailable, Waiting
 from prefect_gatehouse.flows.rounds import run_rounds
+from prefect_gatehouse.policy.hours import SubmitHours
+from prefect_gatehouse.providers.simulator.aer import AerBackend
+from prefect_gatehouse.tasks.submit import submit
 
 # The first round has one circuit, the second ten.
 GROWING = TWO_ROUNDS.replace('for x in sorted(features["x"])', "for x in [0.1]").replace("yield [circuit(share", "yield 10 * [circuit(share")
@@ -64,6 +68,79 @@ def test_a_round_that_grows_beyond_the_tier_s_shots(tmp_path: Path) -> None:
             run_rounds(desk.attempt, approved)
         assert "704 shots were asked for" in caught.value.advice
         assert [(entry[0], entry[3]) for entry in desk.entries()] == [(0, "settled")]
+
+
+def hours(opens: int, closes: int) -> str:
+    """The tier's hours, from now."""
+    now = datetime.now(UTC)
+    first, last = (f"{now + timedelta(hours=each):%H:%M}" for each in (opens, closes))
+    return f'submit_hours: {{from: "{first}", to: "{last}"}}'
+
+
+def test_outside_of_the_tier_s_hours(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The round waits for the next ones, before a credential is fetched, and the ledger has the policy's no; then it goes on."""
+    desk.change("deadline: 1h", "deadline: 3h")
+    limit(desk, hours(2, 3))
+    approved, fetch = desk.approved(), Fetching()
+    circuits, summary = desk.first_round(approved.plan)
+    with pytest.raises(Waiting, match=r"waits until .* UTC: jobs are submitted on mon, .* from .* \(UTC\)") as caught:
+        submit.in_round(0, desk.attempt, approved, circuits, summary, 0, fetch)
+    assert 3600 < (caught.value.resume_at or 0) - datetime.now(UTC).timestamp() <= 7200
+    assert (fetch.purposes, desk.entries(), denied(desk)) == ([], [], [("submit", ["outside-hours"])])
+    late = approved.model_copy(update={"decided_at": approved.decided_at - timedelta(hours=2)})
+    with pytest.raises(Expired, match="deadline comes first"):
+        submit.in_round(0, desk.attempt, late, circuits, summary, 0, fetch)
+    desk.attempt = desk.next_attempt()
+    monkeypatch.setattr(SubmitHours, "is_open", lambda *_: True)
+    made = submit.in_round(0, desk.attempt, approved, circuits, summary, 0, fetch)
+    assert made.label == "primary"
+
+
+def test_within_the_tier_s_hours(desk: Desk) -> None:
+    """Then it is no matter."""
+    limit(desk, hours(-1, 2))
+    run_rounds(desk.attempt, desk.approved())
+    assert denied(desk) == []
+
+
+def test_hours_that_end_while_a_round_is_with_its_provider(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process dies with the job made and its handle written: another one finds it at any hour, and makes none."""
+    limit(desk, hours(-1, 2))
+    approved = desk.approved()
+    circuits, summary = desk.first_round(approved.plan)
+
+    def dies(*_: object, **__: object) -> None:
+        raise Unavailable("the process dies", where="test", advice="")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("prefect_gatehouse.tasks.submit.label_of", dies)
+        with pytest.raises(Unavailable):
+            submit.in_round(0, desk.attempt, approved, circuits, summary, 0, Fetching())
+    before = desk.entries()
+    monkeypatch.setattr(SubmitHours, "is_open", lambda *_: False)
+    desk.attempt = desk.next_attempt()
+    assert submit.in_round(0, desk.attempt, approved, circuits, summary, 0, Fetching()).label == "primary"
+    assert [entry[3] for entry in before] == ["submitted"] and desk.entries() == before
+
+
+def test_a_job_that_was_only_intended_waits_for_the_hours(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows that it was sent, so sending it is what has an hour."""
+    limit(desk, hours(-1, 2))
+    approved = desk.approved()
+    circuits, summary = desk.first_round(approved.plan)
+
+    def lost(*_: object) -> str:
+        raise Unavailable("no answer", where="test", advice="")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AerBackend, "submit", lost)
+        with pytest.raises(Unavailable):
+            submit.in_round(0, desk.attempt, approved, circuits, summary, 0, Fetching())
+    monkeypatch.setattr(SubmitHours, "is_open", lambda *_: False)
+    desk.attempt = desk.next_attempt()
+    with pytest.raises((Waiting, Expired)):
+        submit.in_round(0, desk.attempt, approved, circuits, summary, 0, Fetching())
+    assert denied(desk) == [("submit", ["outside-hours"])]
 
 
 def test_an_envelope_that_is_dearer_than_the_tier_allows(desk: Desk) -> None:

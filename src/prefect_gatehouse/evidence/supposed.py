@@ -205,7 +205,7 @@ def _add_jobs(action: RunAction, run: AdmittedRun, standing: Standing, known: di
         # What has a block is somewhere else, and so perhaps a device; what has none runs on this machine.
         supposed["devices"] = tuple(name for name in manifest.execution.backends if block_of(name) is not None)
     if action == "submit":
-        supposed |= {"worker": tier.worker, "cell": tier.cell}
+        supposed |= {"worker": tier.worker, "cell": tier.cell, "in_hours": True}
         columns = [Treatment(column=name, data_class=each.data_class, rule=each.rule) for name, each in manifest.data.columns.items()]
         envelope = cost_facts(tier, manifest.execution.envelope.cost)["envelope_microdollars"]
         known |= {"data_class": effective_class(leaving(columns, classes.features)).rank, "tier_highest_class": tier.highest_class.rank}

@@ -15,6 +15,7 @@ from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.manifest.fields import BackendName, DataClass, Duration, Strict
 from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.manifest.treatment import Treatment
+from prefect_gatehouse.policy.hours import SubmitHours
 from prefect_gatehouse.policy.limits import Region, Shots, Usd
 from prefect_gatehouse.policy.rules import RunClasses, TierRules
 from prefect_gatehouse.policy.yaml_file import read_rules
@@ -69,6 +70,7 @@ class _Tier(Strict):
     regions: Annotated[tuple[Region, ...], Field(min_length=1)] | None = None
     shots: Shots | None = None
     cost: Usd | None = None
+    submit_hours: SubmitHours | None = None
 
 
 def load_tiers(path: Path) -> Mapping[TierName, TierRules]:

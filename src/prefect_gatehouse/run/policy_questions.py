@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from prefect_gatehouse.policy.sentences import filled
 from prefect_gatehouse.policy.tiers import effective_class
 from prefect_gatehouse.run.planned import BackendSnapshot
 from prefect_gatehouse.run.standing import Standing
-from prefect_gatehouse.run.tier_limits import cost_facts, region_facts, shot_facts, shots_of
+from prefect_gatehouse.run.tier_limits import cost_facts, hour_facts, region_facts, shot_facts, shots_of
 from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.tickets.check import TicketCheck
 from prefect_gatehouse.usd import micro
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _Context = dict[str, Fact]
 _UNSIGNED = "class-not-signed"
 _CLEARANCE, _SIGN, _UNCHECKED = "class-above-clearance", "unverified-requester", "ticket-not-checked"
+OUTSIDE_HOURS = "outside-hours"
+"""The rule whose no passes by itself."""
 _ASK = "mend the manifest or ask the owner of the policies"
 
 
@@ -116,6 +119,8 @@ def ask_submit(
     ticket: TicketCheck | None = None,
     worker: WorkerKind = "process",
     shots: int = 0,
+    *,
+    sends: bool = True,
 ) -> Decision:
     """May this plan's jobs be made now?
 
@@ -129,6 +134,7 @@ def ask_submit(
         ticket: What its system says of the ticket, where somebody looked.
         worker: What started this process; the weakest unless it proved more.
         shots: Of this round and those before it, where that is more than the plan has.
+        sends: Whether anything is left to be sent; where a round is with its provider already, the hour is no matter.
 
     Raises:
         Denied: The policy says no.
@@ -150,6 +156,7 @@ def ask_submit(
         "tier_synthetic_only": admitted.tier.synthetic_only,
         "cost_microdollars": micro(worst),
         **cost_facts(admitted.tier, plan.body.cost),
+        **({"in_hours": True} if not sends else hour_facts(admitted.tier, datetime.now(UTC))),
         **shot_facts(admitted.tier, max(shots, shots_of(plan.body.circuits, plan.body.rounds))),
         "simulated": standing.simulated,
         **region_facts(admitted.tier, plan.body.backends),
@@ -334,6 +341,7 @@ def _ask(
             "tier_regions": ", ".join(tier.regions or ()),
             "tier_shots": f"{tier.shots:,}" if tier.shots is not None else "",
             "tier_cost": f"{tier.cost} USD" if tier.cost is not None else "",
+            "hours": tier.submit_hours.in_words() if tier.submit_hours is not None else "",
             "shots": f"{context.get('shots', 0):,}",
             "regions": _listed(context.get("regions")),
             "environment": environment,

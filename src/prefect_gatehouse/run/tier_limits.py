@@ -1,8 +1,9 @@
-"""What a tier limits beside what it demands, as the policy is told it of a plan and as people read it: regions of devices, shots, cost."""
+"""What a tier limits beside what it demands, as the policy is told it of a plan and as people read it: regions of devices, shots, cost, hours."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from decimal import Decimal
 
 from prefect_gatehouse.policy.interface import Fact
@@ -47,6 +48,11 @@ def cost_facts(tier: TierRules, cost: Decimal) -> dict[str, Fact]:
     return {"envelope_microdollars": micro_at_most(cost), "tier_cost_microdollars": cap}
 
 
+def hour_facts(tier: TierRules, now: datetime) -> dict[str, Fact]:
+    """Whether it is an hour in which jobs may be submitted."""
+    return {"in_hours": tier.submit_hours is None or tier.submit_hours.is_open(now)}
+
+
 def limits_in_words(body: PlanBody) -> Iterator[str]:
     """Each limit for people, with what the plan has of it; none where the tier has none."""
     tier = body.tier
@@ -57,3 +63,5 @@ def limits_in_words(body: PlanBody) -> Iterator[str]:
         yield f"at most {tier.shots:,} shots in all; with as many circuits in every round as in the first they are {planned:,}"
     if tier.cost is not None:
         yield f"at most {tier.cost} USD"
+    if tier.submit_hours is not None:
+        yield f"jobs are submitted {tier.submit_hours.in_words()}"
