@@ -11,7 +11,7 @@ from prefect_gatehouse.errors import Ambiguous, Denied, Expired, InputError, Pla
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.providers.interface import Backend
 from prefect_gatehouse.run import journal, reusable
-from prefect_gatehouse.run.approvals import require_approved
+from prefect_gatehouse.run.approvals import require_approved, roles_now
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.boundary import guard_payload, require_key
 from prefect_gatehouse.run.credentials import Fetch
@@ -61,8 +61,9 @@ def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summar
     standing = standing_of(attempt.settings, attempt.history, plan)
     ticket = check_ticket(attempt, plan.admitted.manifest, plan.admitted.tier, "submit", number)
     asked = (attempt.settings.environment, clearance, standing, ticket, worker_of(attempt), _shots(attempt, summary, number))
+    roles = {role for each in approvals for role in roles_now(people, each.person)}
     try:
-        decision = ask_submit(attempt.policy, plan, len(approvals), *asked, sends=_sends(attempt, number))
+        decision = ask_submit(attempt.policy, plan, len(approvals), *asked, sends=_sends(attempt, number), roles=roles)
     except DeniedByPolicy as no:
         _wait_for_hours(attempt, approved, no, number)
         raise

@@ -74,7 +74,7 @@ def test_who_says_that_a_ticket_is_in_order(path: Path) -> None:
 def test_what_ships_limits_little(path: Path) -> None:
     """A first user meets no limit but the business tier's cost; what a file does not say is not limited."""
     tiers = load_tiers(path)
-    assert {(tier.regions, tier.shots, tier.submit_hours) for tier in tiers.values()} == {(None, None, None)}
+    assert {(tier.regions, tier.shots, tier.submit_hours, tier.approver_roles) for tier in tiers.values()} == {(None, None, None, None)}
     assert [tier.cost for tier in tiers.values()] == [None, None, 1000]
     path.write_text(SHIPPED.replace("drift: tell", "regions: [eu-north-1, eu-de]\n  shots: 100000\n  cost: 0.5"))
     limited = load_tiers(path)["prototype"]
@@ -120,6 +120,8 @@ WRONG = [
     ("drift: tell", 'submit_hours: {from: "08:00", to: "18:00", days: []}', "prototype.submit_hours.days"),
     ("drift: tell", 'submit_hours: {from: "08:00", to: "18:00", days: [monday]}', "prototype.submit_hours.days.0"),
     ("drift: tell", 'submit_hours: {from: "08:00", to: "18:00", days: [mon, mon]}', "prototype.submit_hours"),
+    ("drift: tell", "approver_roles: []", "prototype.approver_roles"),
+    ("drift: tell", "approver_roles: [owner]", "prototype.approver_roles.0"),
     ("drift: tell", "shots: 0", "prototype.shots"),
     ("drift: tell", "shots: 1.5", "prototype.shots"),
     ("drift: tell", "shots: many", "prototype.shots"),

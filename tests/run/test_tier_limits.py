@@ -170,3 +170,16 @@ def test_people_read_the_limits(plan: Plan) -> None:
     # Reading the plan again from the ledger gives the digest that was approved.
     limited = under(plan, tier_rules(submit_hours=hours, regions=("eu-de",), cost=Decimal("0.5")))
     assert TierRules.model_validate_json(limited.body.tier.model_dump_json(by_alias=True)) == limited.body.tier
+    assert "approver with" not in rules_shown(plan)["Tier"]
+    owned = rules_shown(under(plan, tier_rules(approver_roles=("approver", "data-owner"))))["Tier"]
+    assert owned.startswith("prototype: 1 approver with the roles approver and data-owner between them, totp or stronger")
+
+
+def test_roles_of_those_who_approved(plan: Plan) -> None:
+    """Asked before a round with the roles of now; nobody is supposed to have one."""
+    owned = under(plan, tier_rules(approver_roles=("approver", "data-owner")))
+    assert ask_submit(POLICY, owned, 1, "local", DataClass.RESTRICTED, STANDING, roles={"approver", "data-owner", "auditor"}).allowed
+    for roles in ((), ("approver",), ("data-owner", "auditor")):
+        with pytest.raises(Denied, match=r"\[approver-role-missing\]") as caught:
+            ask_submit(POLICY, owned, 1, "local", DataClass.RESTRICTED, STANDING, roles=roles)
+        assert "the roles approver and data-owner between them" in caught.value.advice

@@ -12,10 +12,21 @@ from tests.support.gates import TWO_ROUNDS, Desk, Fetching
 from tests.support.plans import RUN
 
 from prefect_gatehouse.errors import Denied, Expired, Unavailable, Waiting
+from prefect_gatehouse.evidence.approvals import missing_approver, problems
 from prefect_gatehouse.flows.rounds import run_rounds
+from prefect_gatehouse.identity import sshsig
+from prefect_gatehouse.identity.keys import generate_key
+from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.ledger.events import PolicyDecided
+from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.policy.hours import SubmitHours
 from prefect_gatehouse.providers.simulator.aer import AerBackend
+from prefect_gatehouse.run import approvals
+from prefect_gatehouse.run.answer import Answer
+from prefect_gatehouse.run.approvals import ask, judge
+from prefect_gatehouse.tasks.await_approval import await_approval
 from prefect_gatehouse.tasks.submit import submit
+from prefect_gatehouse.vocabulary import Role
 
 # The first round has one circuit, the second ten.
 GROWING = TWO_ROUNDS.replace('for x in sorted(features["x"])', "for x in [0.1]").replace("yield [circuit(share", "yield 10 * [circuit(share")
@@ -141,6 +152,33 @@ def test_a_job_that_was_only_intended_waits_for_the_hours(desk: Desk, monkeypatc
     with pytest.raises((Waiting, Expired)):
         submit.in_round(0, desk.attempt, approved, circuits, summary, 0, Fetching())
     assert denied(desk) == [("submit", ["outside-hours"])]
+
+
+def test_a_run_that_no_data_owner_approved(desk: Desk) -> None:
+    """It waits; with a data owner's approval it goes to its end, and whoever verifies counts the roles again."""
+    limit(desk, "approver_roles: [approver, data-owner]")
+    made = desk.planned()
+    with pytest.raises(Denied, match="nobody with the role data-owner"):
+        desk.approve(made)
+    people, key = People(desk.settings.people_folder()), desk.folder.parent / "olga"
+    roles = frozenset[Role]({"approver", "data-owner"})
+    people.add("olga", key=generate_key(key, ""), roles=roles, totp=False, clearance=DataClass.RESTRICTED)
+    statement, _ = ask(desk.attempt, made, "k2")
+    judge(desk.attempt, made, "k2", Answer(decision="approve", approver="olga", proof=sshsig.sign(key, statement.message())))
+    run_rounds(desk.attempt, await_approval(desk.attempt, made))
+    assert (missing_approver(desk.ledger, RUN), list(problems(desk.ledger)), denied(desk)) == ("", [], [])
+
+
+def test_a_submission_that_no_data_owner_approved_is_found(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a process had not counted the roles: what its ledger has says so."""
+    limit(desk, "approver_roles: [data-owner]")
+    monkeypatch.setattr(approvals, "missing_roles", lambda *_: ())
+    approved = desk.approved()
+    decision = PolicyDecided(action="submit", allowed=True, reasons=("permitted",), policy_digest=desk.attempt.policy.digest)
+    desk.attempt.permit("decided:1:0", decision)
+    assert approved.approvals[0].roles == ("approver",)
+    (told,) = problems(desk.ledger)
+    assert "it was submitted, and not approved by somebody with the role data-owner" in told
 
 
 def test_an_envelope_that_is_dearer_than_the_tier_allows(desk: Desk) -> None:

@@ -13,6 +13,7 @@ from prefect_gatehouse.identity.methods.certificate import read_certificate
 from prefect_gatehouse.identity.methods.ssh import method_of
 from prefect_gatehouse.ledger.events import ApprovalGiven, Consent, GatePassed, PolicyDecided, ReleaseGiven
 from prefect_gatehouse.ledger.store import Event, Ledger
+from prefect_gatehouse.policy.approver_roles import in_words, missing_roles
 from prefect_gatehouse.policy.tiers import is_like_a_file
 from prefect_gatehouse.run.approvals import asked_for, barred, is_token_of, signer
 from prefect_gatehouse.run.chain import Chain
@@ -75,18 +76,33 @@ def missing_releases(ledger: Ledger, run_id: str) -> str:
     return "" if len(proven) >= needed else f"event {meant}: {len(proven)} of {needed} releases of what it writes back are proven"
 
 
+def missing_approver(ledger: Ledger, run_id: str) -> str:
+    """Which role of its tier's nobody had who approved a run before it was submitted; empty where nobody is missing, or nothing was submitted.
+
+    Raises:
+        Tampered: The plan in the ledger is not what was stored.
+    """
+    admitted = Chain(ledger, run_id).read(AdmittedRun.gate, AdmittedRun)
+    decided = [each.seq for each in ledger.facts(PolicyDecided, run_id=run_id) if each.fact.action == "submit" and each.fact.allowed]
+    if admitted is None or not admitted.tier.approver_roles or not decided:
+        return ""
+    proven = [item.event.fact.roles for item in approvals_of(ledger, run_id) if not item.problem and item.event.seq < decided[0]]
+    missing = missing_roles(admitted.tier, proven)
+    return f"event {decided[0]}: it was submitted, and not approved by {in_words(missing)}" if missing else ""
+
+
 def problems(ledger: Ledger) -> Iterator[str]:
     """What is wrong with the approvals and releases of all runs."""
     for run_id in dict.fromkeys(event.run_id for event in ledger.facts(Consent)):
         try:
-            found, released, missing = approvals_of(ledger, run_id), releases_of(ledger, run_id), missing_releases(ledger, run_id)
+            found, released = approvals_of(ledger, run_id), releases_of(ledger, run_id)
+            missing = [each for each in (missing_approver(ledger, run_id), missing_releases(ledger, run_id)) if each]
         except Tampered as error:
             yield f"run {run_id}: {error.message}"
             continue
         yield from (f"event {item.event.seq}: the approval {item.problem}" for item in found if item.problem)
         yield from (f"event {item.event.seq}: the release {item.problem}" for item in released if item.problem)
-        if missing:
-            yield missing
+        yield from missing
 
 
 def problem_of(ledger: Ledger, matter: Matter | None, event: Event[Consent]) -> str:

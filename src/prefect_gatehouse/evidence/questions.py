@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from prefect_gatehouse.errors import InputError, Tampered
-from prefect_gatehouse.evidence.approvals import RecordedConsent, approvals_of, missing_releases, releases_of
+from prefect_gatehouse.evidence.approvals import RecordedConsent, approvals_of, missing_approver, missing_releases, releases_of
 from prefect_gatehouse.evidence.services import Served, served_by
 from prefect_gatehouse.ledger.events import (
     AttemptStarted,
@@ -338,5 +338,6 @@ def _secret(ledger: Ledger, job: Event[JobSubmitted], plan: Plan) -> tuple[str, 
 def _missing(ledger: Ledger, run_id: str, proven: int, needed: int) -> Iterator[str]:
     if proven < needed:
         yield f"{proven} of {needed} approvals are proven; run: gatehouse verify"
-    if missing := missing_releases(ledger, run_id):
-        yield f"{missing}; run: gatehouse verify"
+    for missing in (missing_approver(ledger, run_id), missing_releases(ledger, run_id)):
+        if missing:
+            yield f"{missing}; run: gatehouse verify"

@@ -209,6 +209,7 @@ def _add_jobs(action: RunAction, run: AdmittedRun, standing: Standing, known: di
         columns = [Treatment(column=name, data_class=each.data_class, rule=each.rule) for name, each in manifest.data.columns.items()]
         envelope = cost_facts(tier, manifest.execution.envelope.cost)["envelope_microdollars"]
         known |= {"data_class": effective_class(leaving(columns, classes.features)).rank, "tier_highest_class": tier.highest_class.rank}
+        known["tier_approver_roles"] = supposed["approver_roles"] = tier.approver_roles or ()
         known |= {"tier_approvers": approvers, "tier_synthetic_only": tier.synthetic_only}
         supposed |= {"simulated": True, "approvals": approvers, "synthetic": tier.synthetic_only, "cost_microdollars": envelope}
 

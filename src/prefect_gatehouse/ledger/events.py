@@ -53,7 +53,7 @@ from prefect_gatehouse.ledger.jobs import (
 from prefect_gatehouse.manifest.columns import Scheme
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.value import Digest, Value
-from prefect_gatehouse.vocabulary import Action, CellName, Ending, Method, WorkerKind
+from prefect_gatehouse.vocabulary import Action, CellName, Ending, Method, Role, WorkerKind
 
 # The way of a run
 
@@ -341,6 +341,8 @@ class SignedAnswer(PlanAnswer):
 
 class Consent(SignedAnswer):
     """What is told of an authentic yes: sealed before anything is done by it."""
+
+    roles: tuple[Role, ...] = Field((), description="Of the person, as the registry had them when the answer was judged.")
 
 
 class Rejection(SignedAnswer):

@@ -66,6 +66,9 @@ class TierRules(Value):
     shots: int | None = Field(None, ge=1, description="Most shots that a run may ask for in all; None where the tier has no cap.")
     cost: Decimal | None = Field(None, ge=0, description="USD, most that an envelope may be; None where the tier has no cap.")
     submit_hours: SubmitHours | None = Field(None, description="When jobs may be submitted; None for at any time.")
+    approver_roles: tuple[Role, ...] | None = Field(
+        None, description="Roles that those who approve have between them; None where their number is enough."
+    )
     write_back_approvers: int = Field(0, ge=0, description="How many people, none of whom approved the plan, have to release what is written back.")
 
 

@@ -19,7 +19,7 @@ from prefect_gatehouse.policy.hours import SubmitHours
 from prefect_gatehouse.policy.limits import Region, Shots, Usd
 from prefect_gatehouse.policy.rules import RunClasses, TierRules
 from prefect_gatehouse.policy.yaml_file import read_rules
-from prefect_gatehouse.vocabulary import CellName, Method, TicketProof, TierName, WorkerKind
+from prefect_gatehouse.vocabulary import CellName, Method, Role, TicketProof, TierName, WorkerKind
 
 _Window = Annotated[Duration, Field(ge=timedelta(minutes=1))]
 
@@ -71,6 +71,7 @@ class _Tier(Strict):
     shots: Shots | None = None
     cost: Usd | None = None
     submit_hours: SubmitHours | None = None
+    approver_roles: Annotated[tuple[Role, ...], Field(min_length=1)] | None = None
 
 
 def load_tiers(path: Path) -> Mapping[TierName, TierRules]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from prefect_gatehouse.canonical import digest
 from prefect_gatehouse.manifest.data import S3Objects
 from prefect_gatehouse.policy.classes import in_words, target_of
+from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.run.planned import BackendSnapshot, PlannedClasses, PlannedImage, PlannedPromotion, PlannedReview, Since
 from prefect_gatehouse.run.section import Section, printable
 from prefect_gatehouse.run.tier_limits import limits_in_words
@@ -303,7 +304,7 @@ def _code(plan: Plan) -> Section:
     workload = admitted.manifest.workload
     parameters = json.dumps(dict(workload.parameters), sort_keys=True, ensure_ascii=False) if workload.parameters else "none"
     tier = body.tier
-    people = _count(admitted.approvers_needed, "approver") + _releases(admitted.releases_needed)
+    people = _count(admitted.approvers_needed, "approver") + _between_them(tier) + _releases(admitted.releases_needed)
     rows = (
         ("Entry point", printable(workload.entrypoint)),
         ("Workload digest", body.workload_digest),
@@ -330,6 +331,11 @@ def _limits_of(body: PlanBody) -> Iterator[tuple[str, str]]:
     limits = "; ".join(limits_in_words(body))
     if limits:
         yield "Limits of the tier", limits
+
+
+def _between_them(tier: TierRules) -> str:
+    """Which roles approvers have, where their number is not enough."""
+    return f" with the roles {' and '.join(tier.approver_roles)} between them" if tier.approver_roles else ""
 
 
 def _releases(others: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ from prefect_gatehouse.run.tier_limits import cost_facts, hour_facts, region_fac
 from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.tickets.check import TicketCheck
 from prefect_gatehouse.usd import micro
-from prefect_gatehouse.vocabulary import Action, WorkerKind
+from prefect_gatehouse.vocabulary import Action, Role, WorkerKind
 from prefect_gatehouse.workload.summary import CircuitsSummary
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ def ask_submit(
     shots: int = 0,
     *,
     sends: bool = True,
+    roles: Collection[Role] = (),
 ) -> Decision:
     """May this plan's jobs be made now?
 
@@ -135,6 +136,7 @@ def ask_submit(
         worker: What started this process; the weakest unless it proved more.
         shots: Of this round and those before it, where that is more than the plan has.
         sends: Whether anything is left to be sent; where a round is with its provider already, the hour is no matter.
+        roles: That those who approved have between them, as the registry says now.
 
     Raises:
         Denied: The policy says no.
@@ -152,6 +154,8 @@ def ask_submit(
         "tier_highest_class": admitted.tier.highest_class.rank,
         "approvals": approvals,
         "tier_approvers": admitted.approvers_needed,
+        "approver_roles": tuple(sorted(roles)),
+        "tier_approver_roles": admitted.tier.approver_roles or (),
         "synthetic": plan.validated.minimised.synthetic,
         "tier_synthetic_only": admitted.tier.synthetic_only,
         "cost_microdollars": micro(worst),
@@ -342,6 +346,7 @@ def _ask(
             "tier_shots": f"{tier.shots:,}" if tier.shots is not None else "",
             "tier_cost": f"{tier.cost} USD" if tier.cost is not None else "",
             "hours": tier.submit_hours.in_words() if tier.submit_hours is not None else "",
+            "tier_approver_roles": " and ".join(tier.approver_roles or ()),
             "shots": f"{context.get('shots', 0):,}",
             "regions": _listed(context.get("regions")),
             "environment": environment,
