@@ -26,7 +26,7 @@ from prefect_gatehouse.run.leaving import leaving_of
 from prefect_gatehouse.run.minimised import formless_tokens
 from prefect_gatehouse.run.plan import present_digests
 from prefect_gatehouse.run.planned import BackendSnapshot, Setting, SystemAddress
-from prefect_gatehouse.run.policy_questions import ask_request
+from prefect_gatehouse.run.policy_questions import ask_plan, ask_request
 from prefect_gatehouse.run.preflight import preflight
 from prefect_gatehouse.run.prepared import digest_of, prepare, record
 from prefect_gatehouse.run.pricing import Pricing, provider_limits, require_budget
@@ -54,12 +54,14 @@ from prefect_gatehouse.workload.summary import CircuitsSummary
 def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
     """Looks at the target, asks each backend about the workload's first circuits, rehearses the workload to its end, and computes the digest.
 
+    Between them the policy is asked whether what the tier limits is kept to.
+
     The plan is left as a page before anybody is asked.
 
     Raises:
         Denied: The target can't take the rows, a backend can't run the circuits within the manifest's envelope, or they could carry more bits
-            than the tier allows; no service of the installation may fetch a credential; or what the run stands on (review, promotion, classes, image)
-            is missing by now, or is of other files than the plan's.
+            than the tier allows; the policy says no; no service of the installation may fetch a credential; or what the run stands on (review,
+            promotion, classes, image) is missing by now, or is of other files than the plan's.
         DataRefused: The circuits hold something else than numbers and gates, or the output suite names a column that will not come back.
         InputError: The pre-flight's address is none.
         StorageError: The page can't be written.
@@ -89,6 +91,8 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
         with fetch(attempt, minimised.admitted, Purpose.SUBMIT) as lease:
             facts = {name: attempt.backend(name).facts(lease) for name in manifest.execution.backends}
             backends = tuple(_snapshot(attempt, name, each, batch, summary, minimised, lease) for name, each in facts.items())
+        decision = ask_plan(attempt.policy, minimised.admitted, backends, summary, attempt.settings.environment)
+        attempt.permit(f"decided:plan:{attempt.number}", decision.fact())
         output_suite = attempt.parts.output_suite(minimised.admitted)
         require_present(output_suite, (manifest.output.key, *manifest.output.names), "output.suite")
         with LaterRounds(attempt, minimised, facts, batch, leaving, fetch) as later:

@@ -11,7 +11,7 @@ from prefect_gatehouse.errors import Ambiguous, Denied, Expired, InputError, Pla
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.providers.interface import Backend
 from prefect_gatehouse.run import journal, reusable
-from prefect_gatehouse.run.approvals import require_approved
+from prefect_gatehouse.run.approvals import require_approved, roles_now
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.boundary import guard_payload, require_key
 from prefect_gatehouse.run.credentials import Fetch
@@ -19,7 +19,7 @@ from prefect_gatehouse.run.drift import refuse_drift
 from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.leaving import require_approved_bits
 from prefect_gatehouse.run.minimised import formless_tokens
-from prefect_gatehouse.run.policy_questions import ask_submit
+from prefect_gatehouse.run.policy_questions import OUTSIDE_HOURS, DeniedByPolicy, ask_submit
 from prefect_gatehouse.run.prepared import digest_of, prepare, refuse_other
 from prefect_gatehouse.run.pricing import Pricing
 from prefect_gatehouse.run.quarantined import refuse_quarantined_run
@@ -44,8 +44,8 @@ def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summar
         Quarantined: The run, or each backend that is left, is in quarantine.
         Denied: Policy, approvals or envelope say no, the round could carry more bits than were approved, or every backend definitely refused.
         DataRefused: A payload holds something else than numbers and gates.
-        Expired: The approval's deadline has passed, or comes before the manifest's window opens.
-        Waiting: It is not the hour, or no backend takes the round now.
+        Expired: The approval's deadline has passed, or comes before the manifest's window, or the tier's, opens.
+        Waiting: It is not the hour, by the manifest or by the tier, or no backend takes the round now.
         PlanChanged: What would run is not what was approved.
         Ambiguous: Nobody can tell whether a job exists.
         Unavailable: The block of a backend is missing, its server does not answer, or nothing says what the ticket is.
@@ -61,7 +61,13 @@ def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summar
     clearance = people.clearance(plan.admitted.requester, plan.admitted.tier.unverified_class)
     standing = standing_of(attempt.settings, attempt.history, plan)
     ticket = check_ticket(attempt, plan.admitted.manifest, plan.admitted.tier, "submit", number)
-    decision = ask_submit(attempt.policy, plan, len(approvals), attempt.settings.environment, clearance, standing, ticket, worker_of(attempt))
+    asked = (attempt.settings.environment, clearance, standing, ticket, worker_of(attempt), _shots(attempt, summary, number))
+    roles = {role for each in approvals for role in roles_now(people, each.person)}
+    try:
+        decision = ask_submit(attempt.policy, plan, len(approvals), *asked, sends=_sends(attempt, number), roles=roles)
+    except DeniedByPolicy as no:
+        _wait_for_hours(attempt, approved, no, number)
+        raise
     attempt.permit(f"decided:{attempt.number}:{number}", decision.fact())
     with fetch(attempt, plan.admitted, Purpose.SUBMIT) as lease:
         label: Label = "cached"
@@ -81,6 +87,12 @@ def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summar
     )
 
 
+def _shots(attempt: Attempt, summary: CircuitsSummary, number: int) -> int:
+    """Of this round and of what was sent of those before it: a later round may have more circuits than the first one had."""
+    sent = (each.circuits for each in journal.entries(attempt) if each.round < number and each.state not in {"refused", "reused"})
+    return (sum(sent) + summary.count) * summary.shots
+
+
 def _refuse_hour(attempt: Attempt, approved: ApprovedPlan, number: int) -> None:
     """Stops a round after the deadline, and one that is not begun outside of the manifest's window."""
     now, window = datetime.now(UTC), approved.plan.admitted.manifest.execution.window
@@ -89,12 +101,36 @@ def _refuse_hour(attempt: Attempt, approved: ApprovedPlan, number: int) -> None:
         raise Expired("the approval's deadline has passed", where="submit", advice="start a new run")
     if window is None or window.is_open(now) or journal.entries(attempt, number):
         return
-    opens = window.next_opening(now)
+    raise _until(window.next_opening(now), deadline, window.in_words(), "execution.window")
+
+
+def _until(opens: datetime, deadline: datetime, hours: str, where: str) -> Waiting | Expired:
     if opens > deadline:
         advice = "start a new run with a later envelope.deadline, or within the window"
-        raise Expired(f"jobs are submitted {window.in_words()}, and the approval's deadline comes first", where="execution.window", advice=advice)
-    message = f"waits until {opens:%Y-%m-%d %H:%M} UTC: jobs are submitted {window.in_words()}"
-    raise Waiting(message, where="execution.window", resume_at=opens.timestamp())
+        return Expired(f"jobs are submitted {hours}, and the approval's deadline comes first", where=where, advice=advice)
+    return Waiting(f"waits until {opens:%Y-%m-%d %H:%M} UTC: jobs are submitted {hours}", where=where, resume_at=opens.timestamp())
+
+
+def _sends(attempt: Attempt, number: int) -> bool:
+    """Whether something of a round is not with its provider yet."""
+    begun = [each for each in journal.entries(attempt, number) if each.state != "refused"]
+    return not begun or any(each.handle is None and each.state != "reused" for each in begun)
+
+
+def _wait_for_hours(attempt: Attempt, approved: ApprovedPlan, no: DeniedByPolicy, number: int) -> None:
+    """Where the policy says no to nothing but the hour, the run waits for the tier's next one; the no is written down as any other.
+
+    Raises:
+        Waiting: Until then.
+        Expired: The approval's deadline comes first.
+    """
+    hours = approved.plan.body.tier.submit_hours
+    if no.denial.reasons != (OUTSIDE_HOURS,) or hours is None:
+        return
+    attempt.record(f"denied:submit:{number}:{attempt.number}", no.denial)
+    no.recorded = True
+    deadline = approved.decided_at + timedelta(seconds=approved.plan.body.deadline_seconds)
+    raise _until(hours.next_opening(datetime.now(UTC)), deadline, hours.in_words(), "tier: submit_hours") from None
 
 
 def _standing(

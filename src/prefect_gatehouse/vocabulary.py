@@ -41,7 +41,7 @@ QuarantineScope = Literal["tenant", "principal", "pipeline", "backend"]
 KeptKind = Literal["pages", "circuits", "results", "artifacts"]
 """What of a run is kept with an end of its own: its gates' pages, circuits to run again, results to reuse, artifacts of one that can go on."""
 
-RunAction = Literal["request", "submit", "read_secret", "read_source", "write_back", "re_identify"]
+RunAction = Literal["request", "plan", "submit", "read_secret", "read_source", "write_back", "re_identify"]
 """What a run does."""
 
 ActAction = Literal[

@@ -26,6 +26,8 @@ READ: dict[str, Fact] = {"output_class": 2, "class_for_requesters": True}
 TARGET: dict[str, Fact] = {"system_highest_class": 2, "class_written_back": True}
 TICKET = dict.fromkeys(("tier_ticket_checked", "ticket_checked", "ticket_open", "ticket_approved", "ticket_names_pipeline", "ticket_in_window"), True)
 CODE = dict.fromkeys(("workload_reviewed", "image_signed", "image_scanned"), True)
+REGIONS: dict[str, Fact] = {"regions": ("us-east",), "regions_in_tier": True}
+SHOTS: dict[str, Fact] = {"shots": 10, "tier_shots": 10}
 OF_TICKETS = {
     "ticket-not-checked": "ticket_checked",
     "ticket-not-open": "ticket_open",
@@ -35,6 +37,8 @@ OF_TICKETS = {
 }
 CONTEXTS: dict[str, dict[str, Fact]] = {
     "request": {
+        "envelope_microdollars": 10,
+        "tier_cost_microdollars": 10,
         "backends": ("aer", "ibm/device"),
         "backends_in_tier": True,
         "promoted": True,
@@ -44,7 +48,14 @@ CONTEXTS: dict[str, dict[str, Fact]] = {
         **READ,
         **TARGET,
     },
+    "plan": {"backends": ("aer", "ibm/device"), "devices": ("ibm/device",), **REGIONS, **SHOTS},
     "submit": {
+        **REGIONS,
+        **SHOTS,
+        "tier_cost_microdollars": 10,
+        "in_hours": True,
+        "approver_roles": ("approver", "data-owner"),
+        "tier_approver_roles": ("data-owner",),
         "backends": ("aer", "ibm/device"),
         "devices": ("ibm/device",),
         "worker": "gatehouse",
@@ -103,6 +114,11 @@ FORBIDS: list[tuple[str, str, dict[str, Fact]]] = [
     *(("environment-mismatch", action, {"running_environment": ""}) for action in CONTEXTS),
     ("backend-not-in-tier", "request", {"backends_in_tier": False}),
     ("backend-not-in-tier", "submit", {"backends_in_tier": False}),
+    *(("region-not-in-tier", action, {"regions_in_tier": False}) for action in ("plan", "submit")),
+    *(("shots-above-tier", action, {"shots": 11}) for action in ("plan", "submit")),
+    *(("cost-above-tier", action, {"envelope_microdollars": 11}) for action in ("request", "submit")),
+    ("outside-hours", "submit", {"in_hours": False}),
+    ("approver-role-missing", "submit", {"approver_roles": ("approver",)}),
     ("class-above-tier", "submit", {"data_class": 3}),
     ("not-enough-approvals", "submit", {"approvals": 0}),
     ("not-enough-releases", "write_back", {"releases": 0}),

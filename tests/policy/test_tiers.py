@@ -71,6 +71,16 @@ def test_who_says_that_a_ticket_is_in_order(path: Path) -> None:
     assert caught.value.where == f"{path}: integration.ticket"
 
 
+def test_what_ships_limits_little(path: Path) -> None:
+    """A first user meets no limit but the business tier's cost; what a file does not say is not limited."""
+    tiers = load_tiers(path)
+    assert {(tier.regions, tier.shots, tier.submit_hours, tier.approver_roles) for tier in tiers.values()} == {(None, None, None, None)}
+    assert [tier.cost for tier in tiers.values()] == [None, None, 1000]
+    path.write_text(SHIPPED.replace("drift: tell", "regions: [eu-north-1, eu-de]\n  shots: 100000\n  cost: 0.5"))
+    limited = load_tiers(path)["prototype"]
+    assert (limited.regions, limited.shots, str(limited.cost)) == (("eu-north-1", "eu-de"), 100_000, "0.5")
+
+
 # A line of the file, what stands there instead, and the field that the error names.
 WRONG = [
     ("approvers: 2", "approvers: 0", "business.approvers"),
@@ -102,6 +112,26 @@ WRONG = [
     ("leaving_bits: 5000000", "leaving_bits: all", "business.leaving_bits"),
     ("rehearsal: optional", "rehearsal: never", "prototype.rehearsal"),
     ("drift: tell", "drift: perhaps", "prototype.drift"),
+    ("drift: tell", 'submit_hours: {from: "08:00"}', "prototype.submit_hours.to"),
+    ("drift: tell", 'submit_hours: {from: "08:00", to: "8:00"}', "prototype.submit_hours.to"),
+    ("drift: tell", 'submit_hours: {from: "24:00", to: "08:00"}', "prototype.submit_hours.from"),
+    ("drift: tell", 'submit_hours: {from: "08:00", to: "08:00"}', "prototype.submit_hours"),
+    ("drift: tell", 'submit_hours: {from: "08:00", to: "18:00", zone: Berlin}', "prototype.submit_hours.zone"),
+    ("drift: tell", 'submit_hours: {from: "08:00", to: "18:00", days: []}', "prototype.submit_hours.days"),
+    ("drift: tell", 'submit_hours: {from: "08:00", to: "18:00", days: [monday]}', "prototype.submit_hours.days.0"),
+    ("drift: tell", 'submit_hours: {from: "08:00", to: "18:00", days: [mon, mon]}', "prototype.submit_hours"),
+    ("drift: tell", "approver_roles: []", "prototype.approver_roles"),
+    ("drift: tell", "approver_roles: [owner]", "prototype.approver_roles.0"),
+    ("drift: tell", "shots: 0", "prototype.shots"),
+    ("drift: tell", "shots: 1.5", "prototype.shots"),
+    ("drift: tell", "shots: many", "prototype.shots"),
+    ("drift: tell", "cost: -1", "prototype.cost"),
+    ("drift: tell", "cost: 0.00001", "prototype.cost"),
+    ("drift: tell", "cost: .inf", "prototype.cost"),
+    ("drift: tell", "cost: .nan", "prototype.cost"),
+    ("drift: tell", "regions: []", "prototype.regions"),
+    ("drift: tell", "regions: eu-de", "prototype.regions"),
+    ("drift: tell", "regions: ['*']", "prototype.regions.0"),
     ("approvers: 2", "approvers: 2\n  approver: 2", "business.approver"),
     ("business:", "production:", "production"),
     ("approvers: 2", "approvers: 2026-13-45", "tiers.yaml"),

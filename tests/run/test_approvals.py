@@ -12,11 +12,11 @@ import pytest
 
 from prefect_gatehouse.errors import Denied, Expired, PlanChanged, Quarantined, Rejected, Superseded
 from prefect_gatehouse.identity import sshsig
-from prefect_gatehouse.identity.keys import fingerprint, generate_key
+from prefect_gatehouse.identity.keys import fingerprint, generate_key, public_line
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.statement import Statement
 from prefect_gatehouse.identity.totp import STEP_SECONDS, code_at
-from prefect_gatehouse.ledger.answers import ApprovalGiven, SignedAnswer
+from prefect_gatehouse.ledger.answers import ApprovalGiven, Asked, SignedAnswer
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate import quarantine
@@ -27,6 +27,7 @@ from prefect_gatehouse.run import approvals
 from prefect_gatehouse.run.answer import Answer
 from prefect_gatehouse.run.approvals import ask, judge, last_asked, refuse_late, require_approved, standing, statements
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.form import as_markdown
 from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.plan import refuse_changes
 from prefect_gatehouse.run.values import Plan
@@ -428,3 +429,73 @@ def test_a_policy_limits_who_approves_what(desk: Desk) -> None:
         desk.require(plan)
     desk.answer(plan, "eve", "reject")
     assert standing(desk.ledger, plan).rejected_by == "eve"
+
+
+def owned(desk: Desk) -> Plan:
+    """A plan that one approver is enough for, who, or another one, is a data owner as well."""
+    return desk.plan(tier_rules(approver_roles=("approver", "data-owner")))
+
+
+def add_role(desk: Desk, name: str, *roles: str) -> None:
+    desk.people.add(name, roles=frozenset(roles), clearance=DataClass.RESTRICTED)  # type: ignore[arg-type]
+
+
+def test_a_role_that_nobody_has_who_approved(desk: Desk) -> None:
+    """Enough approvals are not enough: the run waits, says for whom, and goes on with the approval of somebody who has the role."""
+    plan = owned(desk)
+    desk.answer(plan, "bob")
+    now = standing(desk.ledger, plan)
+    assert (len(now.approvals), now.needed, now.missing, now.decided) == (1, 1, ("data-owner",), False)
+    assert now.lacks == "; needed as well: somebody with the role data-owner"
+    with pytest.raises(Denied, match="approved by nobody with the role data-owner"):
+        desk.require(plan)
+    form = as_markdown(plan, now, *statements(plan, ask_again(desk, plan)), {})
+    assert "1 of 1 approvals (bob); needed as well: somebody with the role data-owner" in form
+    add_role(desk, "eve", "approver", "data-owner")
+    desk.answer(plan, "eve")
+    now = standing(desk.ledger, plan)
+    assert (now.missing, now.lacks, now.decided, desk.require(plan)) == ((), "", True, ["bob", "eve"])
+    assert [event.data["roles"] for event in desk.ledger.events(RUN, "approval-given")] == [["approver"], ["approver", "data-owner"]]
+
+
+def ask_again(desk: Desk, plan: Plan) -> Asked:
+    ask(desk.attempt, plan, "again")
+    asked = last_asked(desk.ledger, plan)
+    assert asked is not None
+    return asked
+
+
+def test_one_person_with_both_roles(desk: Desk) -> None:
+    """Between them is not each: one who is both is enough where one is."""
+    plan = owned(desk)
+    add_role(desk, "eve", "approver", "data-owner")
+    desk.answer(plan, "eve")
+    assert standing(desk.ledger, plan).decided and desk.require(plan) == ["eve"]
+
+
+def test_roles_do_not_make_up_for_numbers(desk: Desk) -> None:
+    """Two are asked for, one has every role: another one is needed."""
+    plan = desk.plan(tier_rules(approvers=2, approver_roles=("data-owner",)))
+    add_role(desk, "eve", "approver", "data-owner")
+    desk.answer(plan, "eve")
+    assert (standing(desk.ledger, plan).missing, standing(desk.ledger, plan).decided) == ((), False)
+    with pytest.raises(Denied, match="1 of 2 approvals"):
+        desk.require(plan)
+
+
+def test_a_role_that_an_approver_had(desk: Desk) -> None:
+    """Who is a data owner no more when jobs are about to be made, or became one after approving, does not count as one."""
+    plan = owned(desk)
+    desk.answer(plan, "bob")
+    add_role(desk, "bob", "approver", "data-owner")
+    assert standing(desk.ledger, plan).missing == ("data-owner",)
+    with pytest.raises(Denied, match="nobody with the role data-owner"):
+        desk.require(plan)
+    add_role(desk, "eve", "approver", "data-owner")
+    desk.answer(plan, "eve")
+    assert desk.require(plan) == ["bob", "eve"]
+    for name in ("bob", "eve"):
+        desk.people.revoke(name)
+        desk.people.add(name, key=public_line(desk.folder / name), roles=frozenset({"approver"}), clearance=DataClass.RESTRICTED)
+    with pytest.raises(Denied, match="nobody with the role data-owner"):
+        desk.require(plan)

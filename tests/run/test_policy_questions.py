@@ -272,7 +272,18 @@ def test_every_no_says_what_to_do() -> None:
     assert [item for item in forbids if not POLICY.advise(item)] == []
     names = {name for item in forbids for name in re.findall(r"\{(\w+)\}", POLICY.advise(item))}
     known = {"requester", "output_class", "system", "tier", "tier_class", "tier_backends", "environment", "pipeline_environment", "run"}
-    assert names <= known | {"ticket", "unchecked", "pipeline"}
+    assert names <= known | {
+        "ticket",
+        "unchecked",
+        "pipeline",
+        "tier_regions",
+        "regions",
+        "tier_shots",
+        "shots",
+        "tier_cost",
+        "hours",
+        "tier_approver_roles",
+    }
 
 
 def test_an_advice_can_be_pasted(folder: Path) -> None:

@@ -11,8 +11,9 @@ import pytest
 from tests.money.tills import treasurer
 from tests.support.braket_desk import lease_of
 from tests.support.gates import Desk, Fetching
+from tests.support.plans import RUN
 
-from prefect_gatehouse.errors import PlanChanged, Unavailable
+from prefect_gatehouse.errors import Denied, PlanChanged, Unavailable
 from prefect_gatehouse.flows.rounds import run_rounds
 from prefect_gatehouse.ledger.jobs import ProviderDrifted, SubmissionIntended
 from prefect_gatehouse.operate import provider_check
@@ -125,6 +126,28 @@ def test_a_tier_that_stops_on_drift(run: Desk, braket: BraketEmulator) -> None:
     run.attempt = run.next_attempt()
     run_rounds(run.attempt, approved)
     assert len(braket.tasks()) == 2
+
+
+def naming(run: Desk, regions: str) -> Desk:
+    """The run under a tier that names regions."""
+    tiers = run.settings.tiers
+    tiers.write_text(tiers.read_text().replace("  drift: tell\n", f"  drift: tell\n  regions: {regions}\n"))
+    return run
+
+
+def test_a_device_outside_of_the_tier_s_regions(run: Desk, braket: BraketEmulator) -> None:
+    """It is not planned, so nobody is asked; the ledger has the policy's no."""
+    with pytest.raises(Denied, match=r"\[region-not-in-tier\]"):
+        naming(run, "[us-east-1, eu-west-2]").planned()
+    assert (run.gates("gate-failed"), braket.tasks()) == (["plan"], [])
+    assert [event.data["reasons"] for event in run.ledger.events(RUN, "policy-denied")] == [["region-not-in-tier"]]
+
+
+def test_a_device_in_one_of_the_tier_s_regions(run: Desk, braket: BraketEmulator) -> None:
+    """It is planned and sent to, and the ledger has the policy's yes of either time."""
+    run_rounds(run.attempt, naming(run, "[us-east-1, eu-north-1]").approved())
+    decided = [event.data["action"] for event in run.ledger.events(RUN, "policy-decided")]
+    assert (len(braket.tasks()), decided.count("plan"), decided.count("submit")) == (2, 1, 2)
 
 
 def test_answers_that_are_lost(run: Desk, braket: BraketEmulator) -> None:

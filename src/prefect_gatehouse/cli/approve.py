@@ -106,7 +106,7 @@ def _decide(
         assert row is not None  # find_run listed it
         answer(run_id, decision, approver=approver, proof=given, reason=reason)
         now = follow_answer(ledger, matter, asking, row.attempt)
-    have = f"{len(now.approvals)} of {now.needed} {terms.consents}"
+    have = f"{len(now.approvals)} of {now.needed} {terms.consents}{now.lacks}"
     goes_on = "the run goes on" if now.decided else "the run waits for more"
     emit(
         {"run": run_id, "decision": decision, **_digests(digests_of(matter)), "approvals": len(now.approvals), "needed": now.needed},

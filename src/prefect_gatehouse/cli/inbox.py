@@ -81,7 +81,7 @@ def _row(each: Waiting, now: datetime, everything: bool) -> tuple[str, ...]:
         admitted.requester.person,
         each.asks,
         each.worst_cost,
-        f"{len(each.standing.approvals)} of {each.standing.needed}",
+        f"{len(each.standing.approvals)} of {each.standing.needed}{each.standing.lacks}",
         _span(now - each.since),
         _span(each.until - now),
     )
@@ -111,6 +111,7 @@ def _as_dict(each: Waiting) -> dict[str, object]:
         "cost_usd": str(each.plan.body.cost),
         "approvals": [approval.person for approval in each.standing.approvals],
         "needed": each.standing.needed,
+        "missing_roles": list(each.standing.missing),
         "since": each.since.isoformat(),
         "until": each.until.isoformat(),
         "mine": not each.not_mine,

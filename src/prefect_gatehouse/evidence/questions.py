@@ -25,7 +25,7 @@ from prefect_gatehouse.ledger.jobs import JobClosed, JobGone, JobLeft, JobSubmit
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.run.chain import Chain
-from prefect_gatehouse.run.proven import RecordedConsent, approvals_of, missing_releases, people_of, releases_of
+from prefect_gatehouse.run.proven import RecordedConsent, approvals_of, missing_approver, missing_releases, people_of, releases_of
 from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.secrets.lease_record import LeaseRecord
@@ -338,5 +338,6 @@ def _secret(ledger: Ledger, job: Event[JobSubmitted], plan: Plan) -> tuple[str, 
 def _missing(ledger: Ledger, run_id: str, proven: int, needed: int) -> Iterator[str]:
     if proven < needed:
         yield f"{proven} of {needed} approvals are proven; run: gatehouse verify"
-    if missing := missing_releases(ledger, run_id):
-        yield f"{missing}; run: gatehouse verify"
+    for missing in (missing_approver(ledger, run_id), missing_releases(ledger, run_id)):
+        if missing:
+            yield f"{missing}; run: gatehouse verify"

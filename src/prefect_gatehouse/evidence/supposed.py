@@ -34,9 +34,9 @@ from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.policy_questions import DeniedByPolicy, TicketUnchecked, ask_about, class_facts, secret_facts, standing_facts, system_facts
 from prefect_gatehouse.run.services import refuse_foreign_service, refuse_service_as_owner, required_service
 from prefect_gatehouse.run.standing import Standing, named_by, standing_to_ask
+from prefect_gatehouse.run.tier_limits import cost_facts, shot_facts, supposed_region_facts
 from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.settings import Settings
-from prefect_gatehouse.usd import micro_at_most
 from prefect_gatehouse.vocabulary import Action, RunAction
 
 
@@ -197,23 +197,10 @@ def _facts(
     action: RunAction, manifest: Manifest, tier: TierRules, classes: RunClasses, requester: Requester, environment: str, standing: Standing
 ) -> tuple[dict[str, Fact], dict[str, Fact]]:
     """What is known of a question, and what is supposed: of each action what its schema demands."""
-    approvers = approvers_needed(tier, requester, classes)
     known: dict[str, Fact] = {"running_environment": environment, "tier_unverified": tier.unverified_requests}
     supposed: dict[str, Fact] = {}
-    if action in {"request", "submit"}:
-        known["backends"] = tuple(manifest.execution.backends)
-        known |= {"backends_in_tier": set(manifest.execution.backends) <= set(tier.backends), "tier_ticket_checked": tier.ticket != "none"}
-        supposed |= dict.fromkeys(("ticket_checked", "ticket_open", "ticket_approved", "ticket_names_pipeline", "ticket_in_window"), True)
-        known |= standing_facts(standing)
-    if action == "submit":
-        supposed |= {"worker": tier.worker, "cell": tier.cell}
-        # What has a block is somewhere else, and so perhaps a device; what has none runs on this machine.
-        supposed["devices"] = tuple(name for name in manifest.execution.backends if block_of(name) is not None)
-        columns = [Treatment(column=name, data_class=each.data_class, rule=each.rule) for name, each in manifest.data.columns.items()]
-        envelope = micro_at_most(manifest.execution.envelope.cost)
-        known |= {"data_class": effective_class(leaving(columns, classes.features)).rank, "tier_highest_class": tier.highest_class.rank}
-        known |= {"tier_approvers": approvers, "tier_synthetic_only": tier.synthetic_only, "envelope_microdollars": envelope}
-        supposed |= {"simulated": True, "approvals": approvers, "synthetic": tier.synthetic_only, "cost_microdollars": envelope}
+    if action in {"request", "plan", "submit"}:
+        _add_jobs(action, manifest, tier, classes, approvers_needed(tier, requester, classes), standing, known, supposed)
     if action in {"request", "submit", "write_back", "re_identify"}:
         known |= class_facts(classes)
     if action in {"request", "write_back", "re_identify"}:
@@ -233,6 +220,36 @@ def _facts(
         known["system"] = _source(manifest)
         supposed["source_declared"] = True
     return known, supposed
+
+
+def _add_jobs(
+    action: RunAction,
+    manifest: Manifest,
+    tier: TierRules,
+    classes: RunClasses,
+    approvers: int,
+    standing: Standing,
+    known: dict[str, Fact],
+    supposed: dict[str, Fact],
+) -> None:
+    """What belongs to the questions before jobs are made."""
+    known["backends"] = tuple(manifest.execution.backends)
+    if action in {"request", "submit"}:
+        known |= {"backends_in_tier": set(manifest.execution.backends) <= set(tier.backends), "tier_ticket_checked": tier.ticket != "none"}
+        supposed |= dict.fromkeys(("ticket_checked", "ticket_open", "ticket_approved", "ticket_names_pipeline", "ticket_in_window"), True)
+        known |= {**standing_facts(standing), **cost_facts(tier, manifest.execution.envelope.cost)}
+    if action in {"plan", "submit"}:
+        supposed |= {**supposed_region_facts(tier), **shot_facts(tier, manifest.execution.shots * manifest.execution.envelope.rounds)}
+        # What has a block is somewhere else, and so perhaps a device; what has none runs on this machine.
+        supposed["devices"] = tuple(name for name in manifest.execution.backends if block_of(name) is not None)
+    if action == "submit":
+        supposed |= {"worker": tier.worker, "cell": tier.cell, "in_hours": True}
+        columns = [Treatment(column=name, data_class=each.data_class, rule=each.rule) for name, each in manifest.data.columns.items()]
+        envelope = cost_facts(tier, manifest.execution.envelope.cost)["envelope_microdollars"]
+        known |= {"data_class": effective_class(leaving(columns, classes.features)).rank, "tier_highest_class": tier.highest_class.rank}
+        known["tier_approver_roles"] = supposed["approver_roles"] = tier.approver_roles or ()
+        known |= {"tier_approvers": approvers, "tier_synthetic_only": tier.synthetic_only}
+        supposed |= {"simulated": True, "approvals": approvers, "synthetic": tier.synthetic_only, "cost_microdollars": envelope}
 
 
 def _source(manifest: Manifest) -> str:

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, Field
 
 from prefect_gatehouse.ledger.fact import Fact, Permitted
 from prefect_gatehouse.value import Digest
-from prefect_gatehouse.vocabulary import Method
+from prefect_gatehouse.vocabulary import Method, Role
 
 
 class Asked(Fact):
@@ -74,6 +74,8 @@ class SignedAnswer(PlanAnswer):
 
 class Consent(SignedAnswer, Permitted):
     """What is told of an authentic yes: sealed before anything is done by it."""
+
+    roles: tuple[Role, ...] = Field((), description="Of the person, as the registry had them when the answer was judged.")
 
 
 class Rejection(SignedAnswer):

@@ -19,15 +19,16 @@ def _zone(name: str) -> str:
     return name
 
 
-_Hour = Annotated[str, Field(pattern=r"^(?:[01][0-9]|2[0-3]):[0-5][0-9]$")]
+Hour = Annotated[str, Field(pattern=r"^(?:[01][0-9]|2[0-3]):[0-5][0-9]$")]
+Zone = Annotated[str, Field(max_length=64), AfterValidator(_zone)]
 
 
 class Window(Strict):
     """Hours in which jobs are submitted; where it closes before it opens, the night is in between."""
 
-    opens: _Hour = Field(description='Such as "22:00", in quotes.')
-    closes: _Hour = Field(description="Nothing is submitted from then on.")
-    zone: Annotated[str, Field(max_length=64), AfterValidator(_zone)] = Field("UTC", description="Such as Europe/Berlin.")
+    opens: Hour = Field(description='Such as "22:00", in quotes.')
+    closes: Hour = Field(description="Nothing is submitted from then on.")
+    zone: Zone = Field("UTC", description="Such as Europe/Berlin.")
 
     @model_validator(mode="after")
     def _some_time(self) -> Window:

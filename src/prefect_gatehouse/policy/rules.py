@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Literal
 
 from pydantic import Field
 
 from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.policy.hours import SubmitHours
 from prefect_gatehouse.value import Value
 from prefect_gatehouse.vocabulary import CellName, Method, Role, TicketProof, TierName, WorkerKind
 
@@ -60,6 +62,13 @@ class TierRules(Value):
         "optional", description="Whether a FIDO key counts as one only where its vendor's authenticator has attested it."
     )
     proof_life_seconds: int = Field(86_400, ge=60, description="Longest that a certificate may be good for that somebody signs with.")
+    regions: tuple[str, ...] | None = Field(None, description="Regions that devices may be used in; None where the tier does not say.")
+    shots: int | None = Field(None, ge=1, description="Most shots that a run may ask for in all; None where the tier has no cap.")
+    cost: Decimal | None = Field(None, ge=0, description="USD, most that an envelope may be; None where the tier has no cap.")
+    submit_hours: SubmitHours | None = Field(None, description="When jobs may be submitted; None for at any time.")
+    approver_roles: tuple[Role, ...] | None = Field(
+        None, description="Roles that those who approve have between them; None where their number is enough."
+    )
     write_back_approvers: int = Field(0, ge=0, description="How many people, none of whom approved the plan, have to release what is written back.")
 
 

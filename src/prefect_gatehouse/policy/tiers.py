@@ -15,9 +15,11 @@ from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.manifest.fields import BackendName, DataClass, Duration, Strict
 from prefect_gatehouse.manifest.models import Manifest
 from prefect_gatehouse.manifest.treatment import Treatment
+from prefect_gatehouse.policy.hours import SubmitHours
+from prefect_gatehouse.policy.limits import Region, Shots, Usd
 from prefect_gatehouse.policy.rules import RunClasses, TierRules
 from prefect_gatehouse.policy.yaml_file import read_rules
-from prefect_gatehouse.vocabulary import CellName, Method, TicketProof, TierName, WorkerKind
+from prefect_gatehouse.vocabulary import CellName, Method, Role, TicketProof, TierName, WorkerKind
 
 _Window = Annotated[Duration, Field(ge=timedelta(minutes=1))]
 
@@ -64,6 +66,12 @@ class _Tier(Strict):
     attested_keys: Literal["required", "optional"] = "optional"
     proof_life: _Window = timedelta(days=1)
     write_back_approvers: Annotated[int, Field(ge=0, le=20)] = 0
+    # What an installation does not limit is not limited.
+    regions: Annotated[tuple[Region, ...], Field(min_length=1)] | None = None
+    shots: Shots | None = None
+    cost: Usd | None = None
+    submit_hours: SubmitHours | None = None
+    approver_roles: Annotated[tuple[Role, ...], Field(min_length=1)] | None = None
 
 
 def load_tiers(path: Path) -> Mapping[TierName, TierRules]:

@@ -103,6 +103,10 @@ class SeenJob:
     state: JobState
 
 
+def _nowhere(_: Mapping[str, Json]) -> str:
+    return ""
+
+
 @dataclass(frozen=True)
 class DeviceBlock:
     """The blocks that an administrator fills in, one for each device.
@@ -110,10 +114,12 @@ class DeviceBlock:
     Attributes:
         type: The type's slug: the settings of ``provider/device`` are in the block ``type/device``.
         shown: Settings that people read one by one before they approve, such as the region. A plan covers all of them.
+        region: Gives the region that jobs go to, of the settings; empty where they do not say. A tier that names regions takes no such device.
     """
 
     type: str
     shown: tuple[str, ...]
+    region: Callable[[Mapping[str, Json]], str] = _nowhere
 
 
 SettingsReader = Callable[[str], Mapping[str, Json]]

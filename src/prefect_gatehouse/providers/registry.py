@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoints, entry_points
 from typing import cast
 
+from prefect_gatehouse.canonical import Json
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.providers.interface import Backend, Connection, Provider
 
@@ -57,6 +59,16 @@ def block_of(backend: str) -> tuple[str, tuple[str, ...]] | None:
     """
     block = _provider_of(backend).block
     return (f"{block.type}/{split(backend)[1]}", block.shown) if block is not None else None
+
+
+def region_of(backend: str, settings: Mapping[str, Json]) -> str:
+    """The region that a backend's jobs go to, by the settings of its block; empty where nothing says it.
+
+    Raises:
+        InputError: There is no such provider, or it can't be loaded.
+    """
+    block = _provider_of(backend).block
+    return block.region(settings) if block is not None else ""
 
 
 def is_installed(backend: str) -> bool:

@@ -6,7 +6,7 @@ Only events count: a form, a state or a parameter in Prefect is a claim until an
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -21,6 +21,7 @@ from prefect_gatehouse.ledger.acts import PeopleChanged
 from prefect_gatehouse.ledger.answers import AnswerRefused, ApprovalGiven, Asked, Consent, LongLivedKeyUsed, PlanAnswer, Rejection, SignedAnswer
 from prefect_gatehouse.ledger.store import Event, Ledger, Transaction
 from prefect_gatehouse.policy.acts import revoked_since
+from prefect_gatehouse.policy.approver_roles import in_words, missing_roles
 from prefect_gatehouse.policy.decision import Decision
 from prefect_gatehouse.policy.interface import Policy
 from prefect_gatehouse.policy.quarantine import Quarantines
@@ -50,7 +51,7 @@ from prefect_gatehouse.run.quarantined import quarantines, refuse_quarantined
 from prefect_gatehouse.run.values import Approval, Plan
 from prefect_gatehouse.run.vouching import refuse_vouching, vouching_for
 from prefect_gatehouse.run.wrong_answers import UNKNOWN, closed, closing, too_many
-from prefect_gatehouse.vocabulary import Method, ProofKind
+from prefect_gatehouse.vocabulary import Method, ProofKind, Role
 
 F = TypeVar("F", bound=PlanAnswer | Asked)
 
@@ -65,6 +66,7 @@ class Standing:
         rejected_by: Who said no, None if nobody did.
         refusals: Why answers did not count, oldest first.
         answers: How many answers were given, counted or not.
+        missing: Roles that the tier asks for and nobody of those who approved has.
     """
 
     approvals: tuple[Approval, ...]
@@ -72,11 +74,17 @@ class Standing:
     rejected_by: str | None
     refusals: tuple[str, ...]
     answers: int
+    missing: tuple[Role, ...] = ()
+
+    @property
+    def lacks(self) -> str:
+        """Who has to approve as well, to be put behind how many have; empty where it is a matter of their number alone."""
+        return f"; needed as well: {in_words(self.missing)}" if self.missing else ""
 
     @property
     def decided(self) -> bool:
         """Whether there is nothing left to ask."""
-        return self.rejected_by is not None or len(self.approvals) >= self.needed
+        return self.rejected_by is not None or (len(self.approvals) >= self.needed and not self.missing)
 
 
 def standing(ledger: Ledger, matter: Matter) -> Standing:
@@ -89,12 +97,19 @@ def standing(ledger: Ledger, matter: Matter) -> Standing:
         fact = event.fact
         answers += 1
         if isinstance(fact, terms.given):
-            approvals.setdefault(fact.person, Approval(event_id=event.event_id, person=fact.person, method=fact.method, at=event.when))
+            given = Approval(event_id=event.event_id, person=fact.person, method=fact.method, at=event.when, roles=fact.roles)
+            approvals.setdefault(fact.person, given)
         elif isinstance(fact, terms.rejected):
             rejected_by = rejected_by or fact.person
         elif isinstance(fact, AnswerRefused):
             refusals.append(fact.reason)
-    return Standing(tuple(approvals.values()), needed(matter), rejected_by, tuple(refusals), answers)
+    missing = _missing(matter, [each.roles for each in approvals.values()])
+    return Standing(tuple(approvals.values()), needed(matter), rejected_by, tuple(refusals), answers, missing)
+
+
+def _missing(matter: Matter, roles: Iterable[Collection[Role]]) -> tuple[Role, ...]:
+    """Of a plan; who releases what came of it need only be others."""
+    return missing_roles(matter.admitted.tier, roles) if isinstance(matter, Plan) else ()
 
 
 def _about(matter: Matter, events: Sequence[Event[F]]) -> list[Event[F]]:
@@ -228,7 +243,7 @@ def _worth(tx: Transaction, attempt: Attempt, matter: Matter, answer: Answer, st
         decision = refuse_answer(attempt.ledger, held, matter, checked, people, attempt.approving_policy)
     except Denied as refusal:
         return _refused(matter, refusal, checked.person, totp_step=checked.totp_step)
-    return _counted(matter, answer, checked, statement, decision)
+    return _counted(matter, answer, checked, statement, people, decision)
 
 
 def refuse_answer(
@@ -299,9 +314,11 @@ def _refused(matter: Matter, refusal: Denied, claimed: str, **more: object) -> A
     return AnswerRefused.model_validate(fields | more)
 
 
-def _counted(matter: Matter, answer: Answer, checked: CheckedAnswer, statement: Statement, decision: Decision | None) -> Consent | Rejection:
+def _counted(
+    matter: Matter, answer: Answer, checked: CheckedAnswer, statement: Statement, people: People, decision: Decision | None
+) -> Consent | Rejection:
     terms = terms_of(matter)
-    fields = {
+    fields: dict[str, object] = {
         **digests_of(matter),
         "person": checked.person,
         "method": checked.method,
@@ -312,7 +329,15 @@ def _counted(matter: Matter, answer: Answer, checked: CheckedAnswer, statement: 
         "signer": checked.key,
         **(decision.permits() if decision is not None else {}),
     }
-    return (terms.given if checked.decision == "approve" else terms.rejected).model_validate(fields)
+    if checked.decision != "approve":
+        return terms.rejected.model_validate(fields)
+    return terms.given.model_validate(fields | {"roles": roles_now(people, checked.person)})
+
+
+def roles_now(people: People, name: str) -> tuple[Role, ...]:
+    """Somebody's roles by the registry as it is; none of somebody whom it does not have."""
+    person = people.get(name)
+    return tuple(sorted(person.roles)) if person is not None else ()
 
 
 def _spent(tx: Transaction) -> set[tuple[str, int]]:
@@ -350,6 +375,10 @@ def require_approved(ledger: Ledger, matter: Matter, people: People, policy: Cal
         refuse_approval(policy, matter, people.get(approval.person), approval.method)
     if len(now.approvals) < now.needed:
         raise Denied(f"{len(now.approvals)} of {now.needed} {terms.consents}", where=terms.gate, advice=f"have the {terms.noun} approved")
+    # By their roles of then, which the ledger has, and of now: who lost one since has it no more.
+    missing = now.missing or _missing(matter, [roles_now(people, each.person) for each in now.approvals])
+    if missing:
+        raise Denied(f"approved by nobody with the role {' or '.join(missing)}", where=terms.gate, advice=f"have {in_words(missing)} approve it")
     return now.approvals
 
 

@@ -37,8 +37,8 @@ def as_markdown(matter: Matter, standing: Standing, approve: Statement, reject: 
     have = ", ".join(approval.person for approval in standing.approvals) or "nobody yet"
     admitted = plan_of(matter).admitted
     lines += [
-        f"{len(standing.approvals)} of {standing.needed} {terms_of(matter).consents} ({have}). Weakest method: {admitted.tier.weakest_method}. "
-        f"Open until {approve.expires.astimezone(UTC):%Y-%m-%d %H:%M} UTC.",
+        f"{len(standing.approvals)} of {standing.needed} {terms_of(matter).consents} ({have}){standing.lacks}. "
+        f"Weakest method: {admitted.tier.weakest_method}. Open until {approve.expires.astimezone(UTC):%Y-%m-%d %H:%M} UTC.",
         "",
     ]
     lines += [

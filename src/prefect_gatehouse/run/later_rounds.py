@@ -42,6 +42,7 @@ class LaterRounds(AbstractContextManager["LaterRounds"]):
         self._minimised = minimised
         self._facts = facts
         self._leaving = leaving
+        self._circuits = len(first)
         self._jobs = {name: _jobs(first, each) for name, each in facts.items()}
 
     def __call__(self, batch: CircuitBatch) -> None:
@@ -65,6 +66,7 @@ class LaterRounds(AbstractContextManager["LaterRounds"]):
             job = provider.encode(next(found.batch.parts(facts.circuits_per_job)), execution.shots)
             guard_payload(job, provider, where=name, tokens=formless_tokens(self._attempt, self._minimised), step=execution.angle_step)
             self._jobs[name] += _jobs(batch, facts)
+        self._circuits += len(batch)
         bits = capacity(batch, execution.angle_step).bits
         if bits > self._leaving.round_bits:
             raise UnusableAnswer(
@@ -83,9 +85,13 @@ class LaterRounds(AbstractContextManager["LaterRounds"]):
         self._open.close()
 
     def doubts(self) -> list[str]:
-        """Backends on which the rounds so far need more jobs than the envelope has; with other counts there may be fewer rounds."""
-        most = self._minimised.admitted.manifest.execution.envelope.jobs
-        return [f"whether it needs more than {most} jobs on {name}, as it did" for name, jobs in self._jobs.items() if jobs > most]
+        """Of what the rounds so far need more than the envelope or the tier has; with other counts there may be fewer rounds."""
+        admitted = self._minimised.admitted
+        most, cap = admitted.manifest.execution.envelope.jobs, admitted.tier.shots
+        found = [f"whether it needs more than {most} jobs on {name}, as it did" for name, jobs in self._jobs.items() if jobs > most]
+        if cap is not None and self._circuits * admitted.manifest.execution.shots > cap:
+            found.append(f"whether it needs more than the tier's {cap:,} shots, as it did")
+        return found
 
 
 def _jobs(batch: CircuitBatch, facts: BackendFacts) -> int:

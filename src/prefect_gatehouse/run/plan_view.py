@@ -11,7 +11,8 @@ from prefect_gatehouse.policy.classes import in_words, target_of
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.run.planned import BackendSnapshot, PlannedClasses, PlannedImage, PlannedPromotion, PlannedReview, Since
 from prefect_gatehouse.run.section import Section, printable
-from prefect_gatehouse.run.values import AdmittedRun, Plan
+from prefect_gatehouse.run.tier_limits import limits_in_words
+from prefect_gatehouse.run.values import AdmittedRun, Plan, PlanBody
 from prefect_gatehouse.workload.runner.choose import denies
 from prefect_gatehouse.workload.summary import CircuitsSummary
 
@@ -307,7 +308,7 @@ def _code(plan: Plan) -> Section:
     workload = admitted.manifest.workload
     parameters = json.dumps(dict(workload.parameters), sort_keys=True, ensure_ascii=False) if workload.parameters else "none"
     tier = body.tier
-    people = _count(admitted.approvers_needed, "approver") + _releases(admitted.releases_needed)
+    people = _count(admitted.approvers_needed, "approver") + _between_them(tier) + _releases(admitted.releases_needed)
     rows = (
         ("Entry point", printable(workload.entrypoint)),
         ("Workload digest", body.workload_digest),
@@ -318,6 +319,7 @@ def _code(plan: Plan) -> Section:
         ("Policy", body.policy_digest),
         ("Bundle of policies", _bundle(plan)),
         ("Tier", f"{tier.name}: {people}, {tier.weakest_method} or stronger, data up to {tier.highest_class}"),
+        *_limits_of(body),
         *_classes(body.source_classes),
         *_promotion(body.promotion),
         *_review(body.review),
@@ -327,6 +329,17 @@ def _code(plan: Plan) -> Section:
         *_image(body.image, body.tier),
     )
     return Section("Which code runs, under which rules", ("", ""), rows)
+
+
+def _limits_of(body: PlanBody) -> Iterator[tuple[str, str]]:
+    limits = "; ".join(limits_in_words(body))
+    if limits:
+        yield "Limits of the tier", limits
+
+
+def _between_them(tier: TierRules) -> str:
+    """Which roles approvers have, where their number is not enough."""
+    return f" with the roles {' and '.join(tier.approver_roles)} between them" if tier.approver_roles else ""
 
 
 def _releases(others: int) -> str:

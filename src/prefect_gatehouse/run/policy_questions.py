@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,14 @@ from prefect_gatehouse.policy.interface import Fact, Policy, Question
 from prefect_gatehouse.policy.rules import RunClasses, TierRules
 from prefect_gatehouse.policy.sentences import filled
 from prefect_gatehouse.policy.tiers import effective_class
+from prefect_gatehouse.run.planned import BackendSnapshot
 from prefect_gatehouse.run.standing import Standing
+from prefect_gatehouse.run.tier_limits import cost_facts, hour_facts, region_facts, shot_facts, shots_of
 from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.tickets.check import TicketCheck
-from prefect_gatehouse.usd import micro, micro_at_most
-from prefect_gatehouse.vocabulary import Action, WorkerKind
+from prefect_gatehouse.usd import micro
+from prefect_gatehouse.vocabulary import Action, Role, WorkerKind
+from prefect_gatehouse.workload.summary import CircuitsSummary
 
 if TYPE_CHECKING:
     from prefect_gatehouse.run.started import Started
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 _Context = dict[str, Fact]
 _UNSIGNED = "class-not-signed"
 _CLEARANCE, _SIGN, _UNCHECKED = "class-above-clearance", "unverified-requester", "ticket-not-checked"
+OUTSIDE_HOURS = "outside-hours"
+"""The rule whose no passes by itself."""
 _ASK = "mend the manifest or ask the owner of the policies"
 
 
@@ -70,12 +76,37 @@ def ask_request(
     context: _Context = {
         "backends": tuple(manifest.execution.backends),
         "backends_in_tier": set(manifest.execution.backends) <= set(tier.backends),
+        **cost_facts(tier, manifest.execution.envelope.cost),
         **standing_facts(standing),
         **class_facts(classes),
         **system_facts(manifest, classes),
         **_ticket(tier, ticket),
     }
     return _ask(policy, "request", manifest, requester, requester.clearance, tier, environment, context, classes, run, ticket, standing)
+
+
+def ask_plan(policy: Policy, admitted: AdmittedRun, backends: Sequence[BackendSnapshot], circuits: CircuitsSummary, environment: str) -> Decision:
+    """May people be asked about this plan? What the tier limits of it is looked at here, and again before each round.
+
+    Args:
+        policy: The policy.
+        admitted: The run.
+        backends: As their providers described them.
+        circuits: Of the first round.
+        environment: Where this process runs.
+
+    Raises:
+        Denied: The policy says no.
+    """
+    context: _Context = {
+        "backends": tuple(each.name for each in backends),
+        "devices": tuple(each.name for each in backends if not each.simulator),
+        **region_facts(admitted.tier, backends),
+        **shot_facts(admitted.tier, shots_of(circuits, admitted.manifest.execution.envelope.rounds)),
+    }
+    requester = admitted.requester
+    asked = (admitted.manifest, requester, requester.clearance, admitted.tier, environment, context, admitted.classes, admitted.run_id)
+    return _ask(policy, "plan", *asked)
 
 
 def ask_submit(
@@ -87,6 +118,10 @@ def ask_submit(
     standing: Standing,
     ticket: TicketCheck | None = None,
     worker: WorkerKind = "process",
+    shots: int = 0,
+    *,
+    sends: bool = True,
+    roles: Collection[Role] = (),
 ) -> Decision:
     """May this plan's jobs be made now?
 
@@ -99,6 +134,9 @@ def ask_submit(
         standing: What is known of the workload by now.
         ticket: What its system says of the ticket, where somebody looked.
         worker: What started this process; the weakest unless it proved more.
+        shots: Of this round and those before it, where that is more than the plan has.
+        sends: Whether anything is left to be sent; where a round is with its provider already, the hour is no matter.
+        roles: That those who approved have between them, as the registry says now.
 
     Raises:
         Denied: The policy says no.
@@ -116,11 +154,16 @@ def ask_submit(
         "tier_highest_class": admitted.tier.highest_class.rank,
         "approvals": approvals,
         "tier_approvers": admitted.approvers_needed,
+        "approver_roles": tuple(sorted(roles)),
+        "tier_approver_roles": admitted.tier.approver_roles or (),
         "synthetic": plan.validated.minimised.synthetic,
         "tier_synthetic_only": admitted.tier.synthetic_only,
         "cost_microdollars": micro(worst),
-        "envelope_microdollars": micro_at_most(plan.body.cost),
+        **cost_facts(admitted.tier, plan.body.cost),
+        **({"in_hours": True} if not sends else hour_facts(admitted.tier, datetime.now(UTC))),
+        **shot_facts(admitted.tier, max(shots, shots_of(plan.body.circuits, plan.body.rounds))),
         "simulated": standing.simulated,
+        **region_facts(admitted.tier, plan.body.backends),
         **standing_facts(standing),
         **class_facts(classes),
         **_ticket(admitted.tier, ticket),
@@ -247,6 +290,11 @@ def system_facts(manifest: Manifest, classes: RunClasses) -> dict[str, Fact]:
     return {"system_highest_class": target_of(manifest).highest_class.rank, "class_written_back": classes.rules.write_back}
 
 
+def _listed(fact: Fact | None) -> str:
+    """A set of names for people."""
+    return ", ".join(fact) if isinstance(fact, tuple) else ""
+
+
 def _ticket(tier: TierRules, ticket: TicketCheck | None) -> _Context:
     checked = ticket is not None and not ticket.unchecked
     return {
@@ -294,6 +342,13 @@ def _ask(
             "tier": manifest.tier,
             "tier_class": str(tier.highest_class),
             "tier_backends": ", ".join(tier.backends),
+            "tier_regions": ", ".join(tier.regions or ()),
+            "tier_shots": f"{tier.shots:,}" if tier.shots is not None else "",
+            "tier_cost": f"{tier.cost} USD" if tier.cost is not None else "",
+            "hours": tier.submit_hours.in_words() if tier.submit_hours is not None else "",
+            "tier_approver_roles": " and ".join(tier.approver_roles or ()),
+            "shots": f"{context.get('shots', 0):,}",
+            "regions": _listed(context.get("regions")),
             "environment": environment,
             "pipeline_environment": manifest.environment,
             "ticket": manifest.ticket,

@@ -18,6 +18,7 @@ from prefect_gatehouse.ledger.events import GatePassed, PolicyDecided
 from prefect_gatehouse.ledger.jobs import JobSubmitted, SubmissionIntended
 from prefect_gatehouse.ledger.projection import RunRow, next_run
 from prefect_gatehouse.ledger.store import Event, Ledger
+from prefect_gatehouse.policy.approver_roles import in_words, missing_roles
 from prefect_gatehouse.policy.tiers import is_like_a_file
 from prefect_gatehouse.run.answer import require_strength
 from prefect_gatehouse.run.approvals import asked_for, barred, is_token_of, signer
@@ -92,6 +93,21 @@ def missing_approvals(ledger: Ledger, run_id: str) -> str:
     return "" if len(proven) >= needed else f"event {first}: {len(proven)} of {needed} approvals of the plan that it goes by are proven"
 
 
+def missing_approver(ledger: Ledger, run_id: str) -> str:
+    """Which role of its tier's nobody had who approved a run before its first job or row was permitted; empty where nobody is missing.
+
+    Raises:
+        Tampered: The plan in the ledger is not what was stored.
+    """
+    admitted = Chain(ledger, run_id).read(AdmittedRun.gate, AdmittedRun)
+    first = _first_effect(ledger, run_id, "submit", "write_back", "re_identify")
+    if admitted is None or not admitted.tier.approver_roles or first is None:
+        return ""
+    proven = [item.event.fact.roles for item in approvals_of(ledger, run_id) if not item.problem and item.event.seq < first]
+    missing = missing_roles(admitted.tier, proven)
+    return f"event {first}: it was submitted, and not approved by {in_words(missing)}" if missing else ""
+
+
 def missing_releases(ledger: Ledger, run_id: str) -> str:
     """What a write-back lacks of what its tier asks for: releases that are proven and were given before it was decided; empty where nothing.
 
@@ -121,7 +137,7 @@ def problems_of(ledger: Ledger, run_id: str) -> list[str]:
         approvals, releases = approvals_of(ledger, run_id), releases_of(ledger, run_id)
         found += [f"event {item.event.seq}: the approval {item.problem}" for item in approvals if item.problem]
         found += [f"event {item.event.seq}: the release {item.problem}" for item in releases if item.problem]
-        return [*found, *filter(None, (missing_approvals(ledger, run_id), missing_releases(ledger, run_id)))]
+        return [*found, *filter(None, (missing_approvals(ledger, run_id), missing_approver(ledger, run_id), missing_releases(ledger, run_id)))]
     except Tampered as error:
         return [*found, f"run {run_id}: {error.message}"]
 

@@ -78,7 +78,7 @@ def _words(ledger: Ledger, matter: Matter, escalated: bool) -> tuple[str, str]:
     subject = f"{'Escalated: ' if escalated else ''}{manifest.name} {manifest.ticket} {terms.waits}"
     backends = ", ".join(each.name for each in body.backends)
     lines = (
-        f"{len(now.approvals)} of {now.needed} {terms.consents}, open until {closes_at(matter).astimezone(UTC):%Y-%m-%d %H:%M} UTC.",
+        f"{len(now.approvals)} of {now.needed} {terms.consents}{now.lacks}, open until {closes_at(matter).astimezone(UTC):%Y-%m-%d %H:%M} UTC.",
         f"Tenant {manifest.tenant}, environment {manifest.environment}, tier {body.tier.name}; waits since {opened_at(matter):%Y-%m-%d %H:%M} UTC.",
         f"{minimised.artifact.rows} rows, up to {minimised.highest_class}, for {backends}; at most {body.cost} USD."
         if isinstance(matter, Plan)

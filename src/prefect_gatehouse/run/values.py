@@ -56,7 +56,7 @@ from prefect_gatehouse.store.artifact import Artifact, Deletion
 from prefect_gatehouse.tickets.check import TicketCheck
 from prefect_gatehouse.validation.report import CheckResult, SuiteReport
 from prefect_gatehouse.value import Digest, Value
-from prefect_gatehouse.vocabulary import CellName, Ending, Label, Method
+from prefect_gatehouse.vocabulary import CellName, Ending, Label, Method, Role
 from prefect_gatehouse.workload.summary import CircuitsSummary
 
 
@@ -323,6 +323,7 @@ class Approval(Value):
     person: str
     method: Method
     at: datetime
+    roles: tuple[Role, ...] = Field((), description="Of the person, as the registry had them when the answer was judged.")
 
 
 class ApprovedPlan(GateValue):

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from prefect_gatehouse.canonical import Json
 from prefect_gatehouse.providers.interface import Backend, Connection, DeviceBlock
+
+
+def _region(settings: Mapping[str, Json]) -> str:
+    """The one that the service is spoken to in; a machine's ARN has no other (``read_place``)."""
+    return str(settings.get("region") or "")
 
 
 class BraketProvider:
     """Devices and managed simulators of Amazon Braket. Its packages are loaded when something is asked, not before."""
 
-    block: DeviceBlock | None = DeviceBlock("braket-device", ("device_arn", "region", "bucket", "prefix", "endpoint"))
+    block: DeviceBlock | None = DeviceBlock("braket-device", ("device_arn", "region", "bucket", "prefix", "endpoint"), _region)
 
     def devices(self) -> tuple[str, ...]:
         """None is known: an administrator's blocks name them."""
