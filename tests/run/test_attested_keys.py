@@ -13,12 +13,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from prefect_gatehouse.cli.main import main
 from prefect_gatehouse.errors import Denied
-from prefect_gatehouse.evidence.approvals import problem_of
 from prefect_gatehouse.ledger.acts import PeopleChanged
 from prefect_gatehouse.ledger.answers import AnswerRefused, ApprovalGiven, PlanAnswer
 from prefect_gatehouse.run.answer import Answer
 from prefect_gatehouse.run.approvals import ask, judge
 from prefect_gatehouse.run.expected import expected
+from prefect_gatehouse.run.proven import _problem_of as problem_of
 from prefect_gatehouse.run.values import Plan
 from tests.identity.attestations import AAGUID, CHALLENGE, Vendor, attestation, authenticator_data, public_line
 from tests.identity.ssh_signatures import sk_signature

@@ -19,7 +19,6 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from prefect_gatehouse.errors import Denied, InputError, Unavailable
-from prefect_gatehouse.evidence.approvals import problem_of
 from prefect_gatehouse.identity import authorities, providers
 from prefect_gatehouse.identity.methods import bounded, oidc, published
 from prefect_gatehouse.identity.methods.oidc import nonce_of
@@ -30,6 +29,7 @@ from prefect_gatehouse.run.answer import Answer
 from prefect_gatehouse.run.approvals import ask, asking, judge, standing, statements
 from prefect_gatehouse.run.expected import NOTHING, expected
 from prefect_gatehouse.run.form import as_markdown
+from prefect_gatehouse.run.proven import _problem_of as problem_of
 from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.vocabulary import Role
 from tests.identity.certificates import Authority

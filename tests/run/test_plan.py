@@ -20,6 +20,7 @@ from prefect_gatehouse.canonical import canonical, digest
 from prefect_gatehouse.errors import InputError, PlanChanged
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.manifest.models import Purpose
+from prefect_gatehouse.policy.hours import SubmitHours
 from prefect_gatehouse.policy.rules import ClassedColumn, ClassRules, RunClasses, TierRules
 from prefect_gatehouse.run.plan import present_digests
 from prefect_gatehouse.run.planned import (
@@ -203,14 +204,17 @@ def others(value: Any) -> list[Any]:
         "stop",
         "tell",
         "file",
+        "fri",
+        "08:01",
+        "UTC",
     ]
 
 
 def fields_of(model: type[BaseModel]) -> set[str]:
-    """Every field of a model and of the models in it."""
+    """Every field of a model and of the models in it, by the name that it is written with."""
     found: set[str] = set()
     for name, field in model.model_fields.items():
-        found.add(name)
+        found.add(field.serialization_alias or name)
         for inner in (field.annotation, *get_args(field.annotation)):
             if isinstance(inner, type) and issubclass(inner, BaseModel):
                 found |= fields_of(inner)
@@ -234,7 +238,18 @@ def test_any_single_change_gives_another_digest(project: Project) -> None:
     review = PlannedReview.model_validate({"review": "r", "commit": "0" * 40, "committed": when, "at": "2026-11-29", **people})
     image = PlannedImage(signed_by="sha256:x", scanned_by="sha256:y", scanned_at=when)
     bundle = SignedBundle(version=1, digest="0" * 64, signers=("ann (legal)",))
-    said = {"exceptions": (excepted,), "promotion": promotion, "review": review, "image": image, "source_classes": signed, "bundle": bundle}
+    hours = SubmitHours.model_validate({"days": ["mon"], "from": "08:00", "to": "18:00", "zone": "Europe/Berlin"})
+    limits = {"regions": ("eu-north-1",), "shots": 10_000, "cost": Decimal(1000), "submit_hours": hours, "approver_roles": ("data-owner",)}
+    tier = project.plan.body.tier.model_copy(update=limits)
+    said = {
+        "tier": tier,
+        "exceptions": (excepted,),
+        "promotion": promotion,
+        "review": review,
+        "image": image,
+        "source_classes": signed,
+        "bundle": bundle,
+    }
     body = project.plan.body.model_copy(update={"backends": backends, **said})
     places = list(leaves(dumped(body)))
     assert {step for where in places for step in where if isinstance(step, str)} == fields_of(PlanBody)

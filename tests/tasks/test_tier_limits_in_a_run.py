@@ -12,7 +12,7 @@ from tests.support.gates import TWO_ROUNDS, Desk, Fetching
 from tests.support.plans import RUN
 
 from prefect_gatehouse.errors import Denied, Expired, Unavailable, Waiting
-from prefect_gatehouse.evidence.approvals import missing_approver, problems
+from prefect_gatehouse.evidence.approvals import problems
 from prefect_gatehouse.flows.rounds import run_rounds
 from prefect_gatehouse.identity import sshsig
 from prefect_gatehouse.identity.keys import generate_key
@@ -24,6 +24,7 @@ from prefect_gatehouse.providers.simulator.aer import AerBackend
 from prefect_gatehouse.run import approvals
 from prefect_gatehouse.run.answer import Answer
 from prefect_gatehouse.run.approvals import ask, judge
+from prefect_gatehouse.run.proven import missing_approver
 from prefect_gatehouse.tasks.await_approval import await_approval
 from prefect_gatehouse.tasks.submit import submit
 from prefect_gatehouse.vocabulary import Role
