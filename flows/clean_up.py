@@ -65,7 +65,7 @@ def sweep(settings: Settings, now: float | None = None) -> list[dict[str, str]]:
         swept, extended = [], Extended(settings, ledger, now)
         with get_client(sync_client=True) as client:
             for row in ledger.runs():
-                ended = end_if_over(settings, ledger, client, row, now)
+                ended = end_if_over(settings, ledger, client, row, now, extended)
                 if ended is not None:
                     swept.append({"run": row.run_id, "ending": ended[0], "note": _note(ended[1], extended.void_of_run(row.run_id))})
         gone = delete_expired(ledger, settings.folder("reports"), datetime.fromtimestamp(now, UTC), extended.until)
@@ -85,9 +85,11 @@ def _note(what: str, void: Iterable[Extension]) -> str:
     return "; ".join(filter(None, [what, *(f"an extension did not count [{each.event.seq}]: {each.void}" for each in void)]))
 
 
-def end_if_over(settings: Settings, ledger: Ledger, client: SyncPrefectClient, row: RunRow, now: float) -> tuple[Ending, str] | None:
+def end_if_over(
+    settings: Settings, ledger: Ledger, client: SyncPrefectClient, row: RunRow, now: float, extended: Extended
+) -> tuple[Ending, str] | None:
     """Ends an open run that is over; gives how it ended and what was left to say, None where it goes on or had ended."""
-    over = _over(settings, ledger, client, row, now) if row.ending is None else None
+    over = _over(ledger, client, row, now, extended) if row.ending is None else None
     return None if over is None else (over[0], _end(settings, ledger, client, row, *over))
 
 
@@ -119,11 +121,11 @@ def ending_of(
     return ("abandoned", "not resumed in time") if now >= until and now >= kept_until(until) else None
 
 
-def _over(settings: Settings, ledger: Ledger, client: SyncPrefectClient, row: RunRow, now: float) -> tuple[Ending, str] | None:
+def _over(ledger: Ledger, client: SyncPrefectClient, row: RunRow, now: float, extended: Extended) -> tuple[Ending, str] | None:
     event = ledger.find(f"{row.run_id}:ending", EndingDecided)
     decided = event.fact.ending if event is not None else None
     claim, window = _claim(ledger, client, row.run_id), resume_window(ledger, row.run_id)
-    return ending_of(row, decided, claim, window, now, lambda until: Extended(settings, ledger, now).run_until(row.run_id, until))
+    return ending_of(row, decided, claim, window, now, lambda until: extended.run_until(row.run_id, until))
 
 
 def _claim(ledger: Ledger, client: SyncPrefectClient, run_id: str) -> Claim:

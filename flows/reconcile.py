@@ -26,6 +26,7 @@ from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.ledger.projection import SILENT_SECONDS, RunRow
 from prefect_gatehouse.ledger.seal import seal_home
 from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.run.extended import Extended
 from prefect_gatehouse.run.reconciliation import Reconciliation
 from prefect_gatehouse.settings import Settings
 
@@ -51,10 +52,11 @@ def look_after(settings: Settings, now: float | None = None) -> list[dict[str, s
     """
     now = time.time() if now is None else now
     with open_ledger(settings) as ledger:
+        extended = Extended(settings, ledger, now)
         found = Reconciliation(settings, ledger, read_secret, now).look()
         with get_client(sync_client=True) as client:
             for row in _cancelled(client, ledger):
-                ended = end_if_over(settings, ledger, client, row, now)
+                ended = end_if_over(settings, ledger, client, row, now, extended)
                 if ended is not None:
                     found.tell(row.run_id, *ended)
             for row in found.ready:

@@ -150,7 +150,8 @@ def test_looks_around(cell: CellName, tmp_path: Path) -> None:
 
 EVENT = """
 def attack(parameters):
-    from prefect_gatehouse.ledger.events import ApprovalGiven, EndingDecided
+    from prefect_gatehouse.ledger.answers import ApprovalGiven
+    from prefect_gatehouse.ledger.events import EndingDecided
     from prefect_gatehouse.ledger.store import Ledger
 
     ledger = Ledger(parameters["ledger"])

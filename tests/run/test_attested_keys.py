@@ -18,7 +18,7 @@ from prefect_gatehouse.ledger.answers import AnswerRefused, ApprovalGiven, PlanA
 from prefect_gatehouse.run.answer import Answer
 from prefect_gatehouse.run.approvals import ask, judge
 from prefect_gatehouse.run.expected import expected
-from prefect_gatehouse.run.proven import _problem_of as problem_of
+from prefect_gatehouse.run.proven import problem_of
 from prefect_gatehouse.run.values import Plan
 from tests.identity.attestations import AAGUID, CHALLENGE, Vendor, attestation, authenticator_data, public_line
 from tests.identity.ssh_signatures import sk_signature

@@ -23,7 +23,7 @@ from prefect_gatehouse.operate.inbox import inbox
 from prefect_gatehouse.operate.registry import Registrar
 from prefect_gatehouse.run.answer import Answer
 from prefect_gatehouse.run.approvals import ask, judge, standing
-from prefect_gatehouse.run.proven import _problem_of as problem_of
+from prefect_gatehouse.run.proven import problem_of
 from prefect_gatehouse.run.values import Plan
 from tests.identity.certificates import Authority, span, ssh_sign, ssh_verifies
 from tests.identity.ssh_signatures import keygen

@@ -29,7 +29,7 @@ from prefect_gatehouse.run.answer import Answer
 from prefect_gatehouse.run.approvals import ask, asking, judge, standing, statements
 from prefect_gatehouse.run.expected import NOTHING, expected
 from prefect_gatehouse.run.form import as_markdown
-from prefect_gatehouse.run.proven import _problem_of as problem_of
+from prefect_gatehouse.run.proven import problem_of
 from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.vocabulary import Role
 from tests.identity.certificates import Authority

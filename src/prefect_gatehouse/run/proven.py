@@ -67,7 +67,7 @@ def _judged(ledger: Ledger, matter: Matter | None, given: Sequence[Event[Consent
     found: list[RecordedConsent] = []
     whose: dict[str, str] = {}
     for event in given:
-        problem = _problem_of(ledger, matter, event)
+        problem = problem_of(ledger, matter, event)
         if not problem and event.fact.fingerprint and whose.setdefault(event.fact.fingerprint, event.fact.person) != event.fact.person:
             problem = "is by a key that has said yes in another person's name"
         found.append(RecordedConsent(event, problem))
@@ -158,7 +158,7 @@ def _first_effect(ledger: Ledger, run_id: str, *actions: str) -> int | None:
     return min([*seen, *([written.seq] if written is not None else [])], default=None)
 
 
-def _problem_of(ledger: Ledger, matter: Matter | None, event: Event[Consent]) -> str:
+def problem_of(ledger: Ledger, matter: Matter | None, event: Event[Consent]) -> str:
     """Why an approval or a release proves nothing; empty where it does."""
     fact = event.fact
     if not isinstance(fact, Consent):
