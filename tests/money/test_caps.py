@@ -230,6 +230,20 @@ def test_a_cap_that_does_not_verify_is_no_budget(desk: Desk, tmp_path: Path) -> 
         intend(desk.attempt, "0.1")
 
 
+@pytest.mark.parametrize("tier", ["prototype", "integration"])
+def test_a_first_cap_that_verifies_no_more_still_holds(desk: Desk, tmp_path: Path, tier: Literal["prototype", "integration"]) -> None:
+    """A billing code's smaller cap does not vanish beside the tenant's, and in the prototype tier, which needs none, it does not either."""
+    admit(desk.attempt, tier=tier)
+    if tier != "prototype":
+        set_budget(desk.settings, desk.ledger, "50")
+    fact = set_budget(desk.settings, desk.ledger, "50", tenant="bank").fact
+    forged = {"tenant": TENANT, "billing_code": CODE, "month_usd": Decimal("0.5000")}
+    forge(desk, fact.model_copy(update=forged), "nobody's", tmp_path / "own")
+    with pytest.raises(Denied, match=r"0\.5000 USD are left of 0\.5000"):
+        intend(desk.attempt, "1")
+    intend(desk.attempt, "0.4")
+
+
 def test_a_cap_that_verifies_no_more_lowers_what_it_lowered(desk: Desk, tmp_path: Path) -> None:
     """Its key may have been taken out of the registry by hand: the older and higher one before it does not come back."""
     admit(desk.attempt)

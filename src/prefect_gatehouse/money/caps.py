@@ -8,7 +8,7 @@ room. Where no cap covers a job that costs something, only the prototype tier le
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -34,11 +34,13 @@ class Standing:
         event: Who set it, and why.
         month: Such as ``2026-11``, in UTC.
         used: What jobs have taken of it.
+        counts: Whether it verifies, or one before it does; what does not is no budget, and holds back all the same.
     """
 
     event: Event[BudgetSet]
     month: str
     used: Used
+    counts: bool = True
 
     @property
     def cap(self) -> Decimal:
@@ -75,7 +77,7 @@ class Caps:
     """The cap of each scope.
 
     An event that does not verify raises nothing, whoever could write it into the database. What it lowers is lowered all the same: a cap may come not
-    to verify any more, and were it passed over then, an older and higher one would come back.
+    to verify any more, and were it passed over then, an older and higher one, or none at all, would take its place.
 
     Args:
         sets: Every budget event, in order.
@@ -93,18 +95,22 @@ class Caps:
         """Those of which anything was ever said."""
         return sorted(self._sets)
 
-    def of(self, scope: Scope) -> Event[BudgetSet] | None:
-        """The event that says how much a scope has; None where nobody's says it.
+    def of(self, scope: Scope) -> tuple[Event[BudgetSet], bool] | None:
+        """The event that says the most that a scope may spend, and whether it, or one before it, verifies; None where none says anything.
 
         Raises:
             Tampered: The registry can't be read.
         """
         later: list[Event[BudgetSet]] = []
         for event in reversed(self._sets.get(scope, [])):
-            if self._known.counts(event):
-                return min([event, *later], key=lambda each: each.fact.month_usd)
             later.append(event)
-        return None
+            if self._known.counts(event):
+                return _lowest(later), True
+        return (_lowest(later), False) if later else None
+
+
+def _lowest(events: Sequence[Event[BudgetSet]]) -> Event[BudgetSet]:
+    return min(reversed(events), key=lambda each: each.fact.month_usd)
 
 
 def standings(connection: Connection, caps: Caps, month: str, account: Account | None = None) -> list[Standing]:
@@ -114,7 +120,8 @@ def standings(connection: Connection, caps: Caps, month: str, account: Account |
         Tampered: The registry can't be read.
     """
     scopes = caps.scopes if account is None else list(dict.fromkeys([(account.tenant, ""), (account.tenant, account.billing_code)]))
-    return [Standing(cap, month, used(connection, month, *scope)) for scope in scopes if (cap := caps.of(scope)) is not None]
+    found = ((scope, caps.of(scope)) for scope in scopes)
+    return [Standing(cap[0], month, used(connection, month, *scope), cap[1]) for scope, cap in found if cap is not None]
 
 
 def require_room(connection: Connection, caps: Caps, account: Account, at: float, price: Decimal) -> None:
@@ -137,7 +144,7 @@ def require_room(connection: Connection, caps: Caps, account: Account, at: float
         raise Denied("an earlier release admitted the run, and did not note who pays", where="budget", advice="start a new run")
     month = month_of(at)
     found = standings(connection, caps, month, account)
-    if not found and account.tier != "prototype":
+    if not any(each.counts for each in found) and account.tier != "prototype":
         raise Denied(
             f"no budget covers these jobs of at most {price} USD, and the {account.tier} tier spends nothing without one",
             where=f"budget of tenant {account.tenant}",

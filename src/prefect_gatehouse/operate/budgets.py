@@ -114,7 +114,7 @@ def overview(settings: Settings, ledger: Ledger, month: str) -> tuple[list[Stand
     """How every cap stands in a month, and what was used where neither tenant nor billing code has one."""
     caps = Caps(ledger.facts(BudgetSet), holding(settings, ledger).signatories)
     with ledger.reading() as connection:
-        found = standings(connection, caps, month)
+        found = [each for each in standings(connection, caps, month) if each.counts]
         capped = {(each.event.fact.tenant, each.event.fact.billing_code) for each in found}
         sums: dict[tuple[str, str], int] = {}
         for row in connection.execute(select(charges).where(charges.c.month == month)):

@@ -17,14 +17,18 @@ from prefect_gatehouse.settings import Settings
 
 
 def last_approval(settings: Settings, history: Ledger, name: str) -> Event[ProviderApproved] | None:
-    """The newest approval of a backend's provider that somebody of the registry signed; None where there is none.
+    """The newest approval of a backend's provider that somebody of the registry signed for this environment; None where there is none.
 
     Raises:
         Tampered: The registry can't be read.
     """
-    given = [event for event in history.facts(ProviderApproved) if event.fact.backend == name]
     known = holding(settings, history).signatories
-    return next((event for event in reversed(given) if known.counts(event)), None)
+    for event in reversed(history.facts(ProviderApproved)):
+        # One of a newer release is none that can be judged.
+        about = (event.fact.backend, event.fact.environment) if isinstance(event.fact, ProviderApproved) else None
+        if about == (name, settings.environment) and known.counts(event):
+            return event
+    return None
 
 
 def refuse_drift(attempt: Attempt, tier: TierRules, name: str, backend: Backend, lease: CredentialLease) -> None:
