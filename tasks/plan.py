@@ -16,7 +16,7 @@ from prefect_gatehouse.run.boundary import guard_payload
 from prefect_gatehouse.run.bundle import as_planned
 from prefect_gatehouse.run.cells import cell_of, driven, start_ahead
 from prefect_gatehouse.run.classified import planned_classes
-from prefect_gatehouse.run.content import content_planned
+from prefect_gatehouse.run.content import Content, content_planned
 from prefect_gatehouse.run.credentials import Fetch
 from prefect_gatehouse.run.drift import refuse_drift
 from prefect_gatehouse.run.excepted import exceptions_of
@@ -35,7 +35,7 @@ from prefect_gatehouse.run.reviewed import planned_review
 from prefect_gatehouse.run.services import needs_with_services
 from prefect_gatehouse.run.since import since_last_approval
 from prefect_gatehouse.run.stand_in import get_ready
-from prefect_gatehouse.run.standing import planned_promotion, standing_of
+from prefect_gatehouse.run.standing import named_by, planned_promotion, standing_to_ask
 from prefect_gatehouse.run.values import MinimisedData, Plan, PlanBody, ValidatedData
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.tasks.gate import gate
@@ -82,6 +82,8 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
             start_ahead(attempt, minimised.admitted, cell)
             get_ready()
         step = rounds.advance(None)
+        if manifest.execution.rehearsal == "skip":
+            rounds.close()  # nobody asks it for more
         if isinstance(step, Finished):
             raise UnusableAnswer("the workload returned without a round of circuits", where="workload", advice="yield at least one list of circuits")
         batch = on_grid(step, manifest.execution.angle_step)
@@ -127,20 +129,22 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
     content = content_planned(attempt.settings, minimised.admitted, body)
     body = body.model_copy(update={"review": planned_review(attempt.settings, attempt.history, minimised.admitted, content)})
     made = Plan(validated=validated, body=body, digest=body.digest(), made_at=datetime.now(UTC), rehearsal=rehearsal)
-    _refuse_as_it_stands(attempt, made)
+    _refuse_as_it_stands(attempt, made, content)
     _publish(attempt, made, batch)
     return made
 
 
-def _refuse_as_it_stands(attempt: Attempt, made: Plan) -> None:
+def _refuse_as_it_stands(attempt: Attempt, made: Plan, content: Content) -> None:
     """Asks again what was asked at admission, by the acts that the plan names, of the files that it has: nobody approves what can't be submitted.
 
     Raises:
         Denied: The policy says no: a review, a promotion or a classification is missing by now, or is of something else.
     """
     admitted, environment = made.admitted, attempt.settings.environment
-    standing = standing_of(attempt.settings, attempt.history, made)
-    asked = (admitted.manifest, admitted.requester, made.body.tier, made.body.classes, environment, standing, admitted.ticket, attempt.run_id)
+    tier, workload, folder = made.body.tier, made.body.workload_digest, Path(admitted.folder)
+    about = (admitted.manifest, tier, folder, workload, lambda: content, admitted.requester)
+    standing = standing_to_ask(attempt.settings, attempt.history, *about, named_by(made))
+    asked = (admitted.manifest, admitted.requester, tier, made.body.classes, environment, standing, admitted.ticket, attempt.run_id)
     ask_request(attempt.policy, *asked)
 
 

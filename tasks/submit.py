@@ -8,10 +8,11 @@ from decimal import Decimal
 
 from prefect_gatehouse.canonical import sha256_bytes
 from prefect_gatehouse.errors import Ambiguous, Denied, Expired, InputError, PlanChanged, Quarantined, Waiting
+from prefect_gatehouse.ledger.events import PolicyDenied
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.providers.interface import Backend
 from prefect_gatehouse.run import journal, reusable
-from prefect_gatehouse.run.approvals import require_approved, roles_now
+from prefect_gatehouse.run.approvals import require_approved, roles_that_stand
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.boundary import guard_payload, require_key
 from prefect_gatehouse.run.credentials import Fetch
@@ -19,7 +20,7 @@ from prefect_gatehouse.run.drift import refuse_drift
 from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.leaving import require_approved_bits
 from prefect_gatehouse.run.minimised import formless_tokens
-from prefect_gatehouse.run.policy_questions import OUTSIDE_HOURS, DeniedByPolicy, ask_submit
+from prefect_gatehouse.run.policy_questions import OUTSIDE_HOURS, UNCHECKED, DeniedByPolicy, ask_submit
 from prefect_gatehouse.run.prepared import digest_of, prepare, refuse_other
 from prefect_gatehouse.run.pricing import Pricing
 from prefect_gatehouse.run.quarantined import refuse_quarantined_run
@@ -62,11 +63,11 @@ def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summar
     standing = standing_of(attempt.settings, attempt.history, plan)
     ticket = check_ticket(attempt, plan.admitted.manifest, plan.admitted.tier, "submit", number)
     asked = (attempt.settings.environment, clearance, standing, ticket, worker_of(attempt), _shots(attempt, summary, number))
-    roles = {role for each in approvals for role in roles_now(people, each.person)}
+    roles = {role for each in approvals for role in roles_that_stand(people, each)}
     try:
         decision = ask_submit(attempt.policy, plan, len(approvals), *asked, sends=_sends(attempt, number), roles=roles)
     except DeniedByPolicy as no:
-        _wait_for_hours(attempt, approved, no, number)
+        _wait_for_hours(attempt, approved, no.denial, number)
         raise
     attempt.permit(f"decided:{attempt.number}:{number}", decision.fact())
     with fetch(attempt, plan.admitted, Purpose.SUBMIT) as lease:
@@ -114,21 +115,22 @@ def _until(opens: datetime, deadline: datetime, hours: str, where: str) -> Waiti
 def _sends(attempt: Attempt, number: int) -> bool:
     """Whether something of a round is not with its provider yet."""
     begun = [each for each in journal.entries(attempt, number) if each.state != "refused"]
-    return not begun or any(each.handle is None and each.state != "reused" for each in begun)
+    return not begun or any(each.handle is None and each.state not in {"reused", "ambiguous"} for each in begun)
 
 
-def _wait_for_hours(attempt: Attempt, approved: ApprovedPlan, no: DeniedByPolicy, number: int) -> None:
+def _wait_for_hours(attempt: Attempt, approved: ApprovedPlan, no: PolicyDenied, number: int) -> None:
     """Where the policy says no to nothing but the hour, the run waits for the tier's next one; the no is written down as any other.
+
+    A ticket that could not be looked up is asked for again by then.
 
     Raises:
         Waiting: Until then.
         Expired: The approval's deadline comes first.
     """
     hours = approved.plan.body.tier.submit_hours
-    if no.denial.reasons != (OUTSIDE_HOURS,) or hours is None:
+    if hours is None or OUTSIDE_HOURS not in no.reasons or not set(no.reasons) <= {OUTSIDE_HOURS, UNCHECKED}:
         return
-    attempt.record(f"denied:submit:{number}:{attempt.number}", no.denial)
-    no.recorded = True
+    attempt.record(f"denied:submit:{number}:{attempt.number}", no)
     deadline = approved.decided_at + timedelta(seconds=approved.plan.body.deadline_seconds)
     raise _until(hours.next_opening(datetime.now(UTC)), deadline, hours.in_words(), "tier: submit_hours") from None
 

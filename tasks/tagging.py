@@ -32,5 +32,6 @@ def tag_flow_run(attempt: Attempt, values: Iterable[object]) -> None:
 
 def tag_with_jobs(attempt: Attempt) -> None:
     """Adds what the run is about and every job that it has, as this process leaves it."""
-    jobs = tuple(Job(key=entry.key, backend=entry.backend, handle=entry.handle or "", circuits=entry.circuits) for entry in journal.entries(attempt))
+    made = [entry for entry in journal.entries(attempt) if entry.handle or entry.state == "reused"]
+    jobs = tuple(Job(key=entry.key, backend=entry.backend, handle=entry.handle or "", circuits=entry.circuits) for entry in made)
     tag_flow_run(attempt, (attempt.chain.read(AdmittedRun.gate, AdmittedRun), jobs))

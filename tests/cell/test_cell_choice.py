@@ -34,7 +34,7 @@ def test_a_run_has_one_cell_to_its_end(cell: CellName, tmp_path: Path) -> None:
     outcome = run_rounds(desk.attempt, desk.approve(made))
     assert len(outcome.rounds) == 2
     ran = [event.data for event in desk.ledger.events(RUN, "workload-ran")]
-    assert ran == [{"step": step, "cell": cell, "suppressed_lines": lines} for step, lines in (("plan", 0), ("rehearsal", 1), ("rounds", 1))]
+    assert ran == [{"step": step, "cell": cell, "suppressed_lines": lines} for step, lines in (("rehearsal", 0), ("plan", 1), ("rounds", 1))]
     assert "CANARY" not in str(ran)
 
 

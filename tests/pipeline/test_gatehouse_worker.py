@@ -56,13 +56,17 @@ def ended(pipeline: Any, run_id: str) -> Any:
 
 
 def forks(run_id: str) -> list[int]:
-    """Processes that drive a run: a scheduled clean-up may have its own beside them."""
-    found = []
+    """Processes that drive a run: a scheduled clean-up may have its own beside them; a child that is about to run something else has their name."""
+    found = {}
     for place in Path("/proc").iterdir():
         with suppress(OSError):
             if place.name.isdigit() and place.joinpath("comm").read_text().strip() == f"gh-{run_id}"[:15]:
-                found.append(int(place.name))
-    return found
+                found[int(place.name)] = parent(int(place.name))
+    return [process for process, above in found.items() if above not in found]
+
+
+def parent(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def entered(pipeline: Any, run_id: str) -> bool:
@@ -74,7 +78,7 @@ def entered(pipeline: Any, run_id: str) -> bool:
 def has_a_child(process: int) -> bool:
     for place in Path("/proc").iterdir():
         with suppress(OSError):
-            if place.name.isdigit() and int(place.joinpath("stat").read_text().rpartition(")")[2].split()[1]) == process:
+            if place.name.isdigit() and parent(int(place.name)) == process:
                 return True
     return False
 

@@ -29,7 +29,9 @@ def start(warm_commands: Any, pipeline: Any) -> Callable[..., Any]:
     """Starts a command that runs while the test does something else."""
 
     def one(*words: str, who: str = REQUESTER) -> Any:
-        environment = {**os.environ, "GATEHOUSE_HOME": str(pipeline.home), "GATEHOUSE_IDENTITY": str(pipeline.keys[who]), "COLUMNS": "400"}
+        environment = {**os.environ, "GATEHOUSE_HOME": str(pipeline.home), "COLUMNS": "400"}
+        if who in pipeline.keys:
+            environment["GATEHOUSE_IDENTITY"] = str(pipeline.keys[who])
         return warm_commands.start(*words, environment=environment, merged=True)
 
     return one

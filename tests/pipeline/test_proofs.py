@@ -43,6 +43,9 @@ def test_a_person_without_a_key_approves(
     assert (code, "no certificate that is taken here" in said) == (2, True), said
     authority.certify(pipeline.folder / "laptop", OTHER)  # Carol's key, certified in another's name; the registry has that person's own key
     (pipeline.folder / "laptop").unlink()
+    code, said = command("approve", run_id, "--yes", who="carol")
+    assert (code, "the signing key that is named is not there" in said) == (2, True), said
+    del pipeline.keys["carol"]
 
     approver = start("approve", run_id, "--yes", who="carol")
     before = ""

@@ -24,7 +24,7 @@ from prefect_gatehouse.providers.simulator.aer import AerBackend
 from prefect_gatehouse.run import approvals
 from prefect_gatehouse.run.answer import Answer
 from prefect_gatehouse.run.approvals import ask, judge
-from prefect_gatehouse.run.proven import missing_approver
+from prefect_gatehouse.run.proven import missing_approvals
 from prefect_gatehouse.tasks.await_approval import await_approval
 from prefect_gatehouse.tasks.submit import submit
 from prefect_gatehouse.vocabulary import Role
@@ -167,7 +167,7 @@ def test_a_run_that_no_data_owner_approved(desk: Desk) -> None:
     statement, _ = ask(desk.attempt, made, "k2")
     judge(desk.attempt, made, "k2", Answer(decision="approve", approver="olga", proof=sshsig.sign(key, statement.message())))
     run_rounds(desk.attempt, await_approval(desk.attempt, made))
-    assert (missing_approver(desk.ledger, RUN), list(problems(desk.ledger)), denied(desk)) == ("", [], [])
+    assert (missing_approvals(desk.ledger, RUN), list(problems(desk.ledger)), denied(desk)) == ([], [], [])
 
 
 def test_a_submission_that_no_data_owner_approved_is_found(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

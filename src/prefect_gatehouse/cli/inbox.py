@@ -62,6 +62,9 @@ def _inbox(everything: bool, as_json: bool) -> None:
 
 def _nobody(caller: Caller) -> str:
     """Why the caller is nobody, and what to do."""
+    if not caller.fingerprint and caller.problem:
+        write = f"write its public line: ssh-keygen -y -f {caller.path} > {caller.path}.pub"
+        return f"nobody is known by the key at {caller.path}: {caller.problem}\n  {write}"
     if not caller.fingerprint:
         otherwise = "make one: gatehouse init; without one: gatehouse approve RUN --sign-in, or --as PERSON --code CODE"
         return f"nobody knows you: there is no key at {caller.path}\n  name yours with GATEHOUSE_IDENTITY, or {otherwise}"

@@ -64,11 +64,9 @@ def _impose(name: str, reason: str, as_json: bool) -> None:
         fact = event.fact
         if not as_json:  # at once: what follows may take minutes
             click.echo(f"{fact.scope} {fact.name} is in quarantine; signed by {fact.person} [{event.seq}]")
+        done = carry_out(settings, ledger, event)
         names = known_names(settings, ledger)
         known, near = is_known(names, fact.scope, fact.name), nearest(names, fact.name)
-        if not known and not as_json:
-            click.echo(_doubt(event, known, near))
-        done = carry_out(settings, ledger, event)
     data = {
         "scope": fact.scope,
         "name": fact.name,
@@ -80,7 +78,13 @@ def _impose(name: str, reason: str, as_json: bool) -> None:
         "nearest": [] if known else near,
         **_as_data(done),
     }
-    emit(data, as_json, lambda: _tell(done))
+
+    def render() -> None:
+        _tell(done)
+        if not known:
+            click.echo(_doubt(event, known, near))
+
+    emit(data, as_json, render)
 
 
 def _doubt(event: Event[QuarantineImposed], known: bool | None, near: list[str]) -> str:

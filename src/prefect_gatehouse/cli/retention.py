@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from prefect_gatehouse.cli.acts import fields
+from prefect_gatehouse.cli.acts import WHY, fields
 from prefect_gatehouse.cli.outlook import in_utc
 from prefect_gatehouse.cli.output import emit, gatehouse_command, table
 from prefect_gatehouse.vocabulary import KeptKind
@@ -22,7 +22,7 @@ def command() -> None:
 
 @click.argument("run")
 @click.option("--until", required=True, metavar="YYYY-MM-DD", help="Last day on which it stays, in UTC.")
-@click.option("--reason", required=True, help="Why, for whoever asks later.")
+@WHY
 @click.option("--ticket", required=True, metavar="KEY", help="Where it was decided.")
 @click.option("--only", type=click.Choice(get_args(KeptKind)), multiple=True, help="Only this kind; may be repeated.")
 def _extend(run: str, until: str, reason: str, ticket: str, only: tuple[KeptKind, ...], as_json: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -25,7 +25,7 @@ from prefect_gatehouse.ledger.jobs import JobClosed, JobGone, JobLeft, JobSubmit
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.run.chain import Chain
-from prefect_gatehouse.run.proven import RecordedConsent, approvals_of, missing_approver, missing_releases, people_of, releases_of
+from prefect_gatehouse.run.proven import RecordedConsent, approvals_of, missing_approvals, missing_releases, releases_of
 from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.secrets.lease_record import LeaseRecord
@@ -267,10 +267,12 @@ def _evidence(ledger: Ledger, job: Event[JobSubmitted]) -> JobEvidence:
     if plan is None:
         raise Tampered("the ledger does not have what led to this job", where=job.fact.key, advice="run: gatehouse verify")
     admitted = plan.admitted
-    proven = [approval for approval in approvals_of(ledger, job.run_id) if not approval.problem and approval.event.seq < job.seq]
+    approvals, releases = approvals_of(ledger, job.run_id), releases_of(ledger, job.run_id)
+    proven = [approval for approval in approvals if not approval.problem and approval.event.seq < job.seq]
     admission = ledger.find(f"{job.run_id}:{AdmittedRun.gate}", GatePassed)
     assert admission is not None  # the plan goes on from it
-    released = [each for each in releases_of(ledger, job.run_id) if not each.problem]
+    released = [each for each in releases if not each.problem]
+    missing = [*missing_approvals(ledger, job.run_id, approvals), *filter(None, [missing_releases(ledger, job.run_id, releases)])]
     secret, version, told = _secret(ledger, job, plan)
     return JobEvidence(
         job=job.fact.job,
@@ -301,7 +303,7 @@ def _evidence(ledger: Ledger, job: Event[JobSubmitted]) -> JobEvidence:
         re_identified=re_identifications(ledger, job.run_id),
         long_lived_keys=tuple(long_lived_keys(ledger, job.run_id)),
         services=served_by(ledger, job.run_id),
-        problems=tuple(_missing(ledger, job.run_id, len(people_of(proven, before=job.seq)), admitted.approvers_needed)),
+        problems=tuple(f"{each}; run: gatehouse verify" for each in missing),
     )
 
 
@@ -333,11 +335,3 @@ def _secret(ledger: Ledger, job: Event[JobSubmitted], plan: Plan) -> tuple[str, 
             if record.lease_id == job.fact.lease:
                 return record.block or "none needed", record.version, event.seq
     raise Tampered("the ledger does not have the secret of this job", where=job.fact.key, advice="run: gatehouse verify")
-
-
-def _missing(ledger: Ledger, run_id: str, proven: int, needed: int) -> Iterator[str]:
-    if proven < needed:
-        yield f"{proven} of {needed} approvals are proven; run: gatehouse verify"
-    for missing in (missing_approver(ledger, run_id), missing_releases(ledger, run_id)):
-        if missing:
-            yield f"{missing}; run: gatehouse verify"

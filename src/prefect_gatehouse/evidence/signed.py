@@ -16,7 +16,7 @@ from prefect_gatehouse.ledger.acts import BudgetSet, ProviderApproved, ProviderL
 from prefect_gatehouse.ledger.events import KeyRotation, KeyRotationDecided
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.policy.acts import is_original
-from prefect_gatehouse.run.holding import holding
+from prefect_gatehouse.run.holding import signing
 from prefect_gatehouse.settings import Settings
 
 
@@ -72,7 +72,7 @@ def of_nobody(settings: Settings, ledger: Ledger) -> Iterator[str]:
     acts = [event for kind in _JUDGED_ONCE for event in ledger.facts(kind)]
     if not acts:
         return
-    known = holding(settings, ledger).signatories
+    known = signing(settings, ledger)
     try:
         registry = bool(known.everybody)
     except GatehouseError as error:

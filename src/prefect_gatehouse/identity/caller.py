@@ -22,7 +22,7 @@ class Caller:
         person: Who that is by the registry; None where it knows nobody by the key, or there is none.
         path: Where the key is, or would be.
         fingerprint: The key's; empty where there is none that could be read.
-        problem: Why the certificate beside the key can't be used; empty where it can, or there is none.
+        problem: Why the certificate beside the key, or its public line, can't be used; empty where it can, or there is none.
     """
 
     person: Person | None
@@ -41,9 +41,9 @@ def caller_of(settings: Settings) -> Caller:
     people, path, at = People(settings.people_folder()), settings.identity_key(), datetime.now(UTC)
     try:
         mark = fingerprint(public_line(path))
-    except InputError:
-        settings.signing_key()  # which says so where one is named and not there
-        return Caller(None, path, "")
+    except InputError as error:
+        # A key that is named and not there is an error of its own.
+        return Caller(None, path, "", "" if settings.signing_key() is None else error.message)
     try:
         certificate = own_certificate(path, at)
     except InputError as error:

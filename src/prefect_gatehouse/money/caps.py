@@ -88,6 +88,10 @@ class Caps:
         self._known = known
         self._sets: dict[Scope, list[Event[BudgetSet]]] = {}
         for event in sets:
+            if not isinstance(event.fact, BudgetSet):
+                raise Denied(
+                    "a budget is of a newer release, which this one can't judge", where=f"event {event.seq}", advice="upgrade this installation"
+                )
             self._sets.setdefault((event.fact.tenant, event.fact.billing_code), []).append(event)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -20,7 +20,7 @@ from prefect_gatehouse.ledger.tables import charges, runs, submissions
 from prefect_gatehouse.manifest.fields import Line, Name
 from prefect_gatehouse.money.caps import Caps, Standing, scope_name, standings
 from prefect_gatehouse.operate.signing import record, refuse_nobody
-from prefect_gatehouse.run.holding import holding
+from prefect_gatehouse.run.holding import signing
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.usd import in_usd, is_amount, up
 
@@ -50,6 +50,18 @@ def set_budget(settings: Settings, ledger: Ledger, *, tenant: str, billing_code:
         "budget": str(uuid.uuid4()),
     }
     return record(settings, ledger, BudgetSet, statement, statement["budget"], "a budget is set", refuse_nobody)
+
+
+def end_of_day(day: str) -> datetime:
+    """The first moment behind a day of ``--until``, in UTC.
+
+    Raises:
+        InputError: It is none.
+    """
+    try:
+        return datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)
+    except (ValueError, OverflowError):
+        raise InputError("this is no day", where="--until", advice="write the last day, such as 2026-12-31") from None
 
 
 def line_of(text: str, where: str) -> str:
@@ -112,7 +124,7 @@ def this_month() -> str:
 
 def overview(settings: Settings, ledger: Ledger, month: str) -> tuple[list[Standing], list[Uncapped]]:
     """How every cap stands in a month, and what was used where neither tenant nor billing code has one."""
-    caps = Caps(ledger.facts(BudgetSet), holding(settings, ledger).signatories)
+    caps = Caps(ledger.facts(BudgetSet), signing(settings, ledger))
     with ledger.reading() as connection:
         found = [each for each in standings(connection, caps, month) if each.counts]
         capped = {(each.event.fact.tenant, each.event.fact.billing_code) for each in found}
@@ -184,7 +196,7 @@ def explain(settings: Settings, ledger: Ledger, run_id: str) -> Explained:
             raise InputError("nobody pays for this run yet", where=run_id, advice="it has to be admitted first; look at: gatehouse show RUN")
         mine = tx.connection.execute(select(charges.c.month).where(charges.c.run_id == run_id).distinct().order_by(charges.c.month))
         months = tuple(row.month for row in mine) or (this_month(),)
-        known = Caps(tx.facts(BudgetSet), holding(settings, tx).signatories)
+        known = Caps(tx.facts(BudgetSet), signing(settings, tx))
         caps = tuple(standing for month in months for standing in standings(tx.connection, known, month, account))
         columns = (charges, submissions.c.backend, submissions.c.state, runs.c.pipeline)
         query = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -17,7 +17,7 @@ from prefect_gatehouse.ledger.events import GatePassed, PolicyDecided
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.fields import Name
 from prefect_gatehouse.operate.acts import numbered, record_about, record_end, refuse_ended
-from prefect_gatehouse.operate.budgets import line_of
+from prefect_gatehouse.operate.budgets import end_of_day, line_of
 from prefect_gatehouse.operate.signing import record
 from prefect_gatehouse.policy.exceptions import LONGEST, Granted, granted, require_exceptable, used
 from prefect_gatehouse.run.bundle import policy_that_counts
@@ -98,12 +98,8 @@ def _name(text: str, where: str) -> str:
 
 
 def _end_of(day: str) -> datetime:
-    """The first moment behind a day."""
-    try:
-        end = datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)
-    except (ValueError, OverflowError):
-        raise InputError("this is no day", where="--until", advice="write the last day, such as 2026-12-31") from None
-    now = datetime.now(UTC)
+    """The first moment behind a day that an exception may hold until."""
+    end, now = end_of_day(day), datetime.now(UTC)
     if not now < end <= now + LONGEST:
         advice = f"an exception holds {LONGEST.days} days at most; what has to hold for longer is a rule"
         raise InputError("the day is over, or too far away", where="--until", advice=advice)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
 from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.identity.caller import Caller, caller_of
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.policy.interface import Policy
 from prefect_gatehouse.policy.quarantine import Quarantines
 from prefect_gatehouse.run.answer import CheckedAnswer, require_role
 from prefect_gatehouse.run.approvals import Standing, refuse_answer, standing
@@ -62,19 +65,23 @@ def inbox(settings: Settings, ledger: Ledger) -> tuple[Caller, list[Waiting]]:
     """
     caller = caller_of(settings)
     found = []
-    held = holding(settings, ledger)
+    held, people = holding(settings, ledger), People(settings.people_folder())
+    policies = cache(lambda tier: policy_that_counts(settings, ledger, tier))
+
+    def not_mine(matter: Matter) -> str:
+        return _why_not(ledger, held, matter, caller, people, policies(plan_of(matter).admitted.tier.name))
+
     for row in ledger.runs():
         matter = matter_of(ledger, row.run_id) if row.status == "waiting" and row.ending is None else None
         if matter is not None:
-            found.append(_waiting(settings, ledger, held, row, matter, caller))
+            found.append(_waiting(ledger, held, row, matter, not_mine))
     return caller, sorted(found, key=lambda each: each.until)
 
 
-def _waiting(settings: Settings, ledger: Ledger, held: Quarantines, row: RunRow, matter: Matter, caller: Caller) -> Waiting:
+def _waiting(ledger: Ledger, held: Quarantines, row: RunRow, matter: Matter, not_mine: Callable[[Matter], str]) -> Waiting:
     plan, now = plan_of(matter), standing(ledger, matter)
-    not_mine = "; ".join(_stopped(held, row, matter)) or _why_not(settings, ledger, held, matter, caller)
     outcome = matter if isinstance(matter, Outcome) else None
-    return Waiting(plan, outcome, now, opened_at(matter), closes_at(matter), not_mine)
+    return Waiting(plan, outcome, now, opened_at(matter), closes_at(matter), "; ".join(_stopped(held, row, matter)) or not_mine(matter))
 
 
 def _stopped(held: Quarantines, row: RunRow, matter: Matter) -> list[str]:
@@ -85,19 +92,19 @@ def _stopped(held: Quarantines, row: RunRow, matter: Matter) -> list[str]:
     return why_stopped(held, row, () if left else backends)
 
 
-def _why_not(settings: Settings, ledger: Ledger, held: Quarantines, matter: Matter, caller: Caller) -> str:
+def _why_not(ledger: Ledger, held: Quarantines, matter: Matter, caller: Caller, people: People, policy: Callable[[], Policy]) -> str:
     """What the gate would say to a yes of the caller, proven by the best that they have."""
     if caller.person is None:
         return "your key is nobody's in the registry"
-    people, tier, person = People(settings.people_folder()), plan_of(matter).admitted.tier, caller.person
+    person = caller.person
     try:
         require_role(person, person.may("approver"))
-        method = next(iter(methods_of(person, people, tier)), None)
+        method = next(iter(methods_of(person, people, plan_of(matter).admitted.tier)), None)
         if method is None:
             return f"you have {NOTHING} to prove yourself by"
         key = caller.fingerprint if method in {"ssh", "ssh-certificate", "ssh-fido"} else ""
         answer = CheckedAnswer(person.person, method, "approve", key, None)
-        refuse_answer(ledger, held, matter, answer, people, policy_that_counts(settings, ledger, tier.name))
+        refuse_answer(ledger, held, matter, answer, people, policy)
     except Denied as denied:
         return denied.message
     return ""

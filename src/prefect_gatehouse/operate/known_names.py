@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from difflib import SequenceMatcher
+from functools import cache
 from typing import get_args
 
 from sqlalchemy import select
 
-from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.identity.requester import NOBODY
+from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.ledger.tables import submissions
 from prefect_gatehouse.policy.tiers import load_tiers
@@ -18,18 +20,19 @@ from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import QuarantineScope
 
 SCOPES: tuple[QuarantineScope, ...] = get_args(QuarantineScope)
+Rows = Callable[[], Sequence[RunRow]]
+"""Gives every run, read when it is first asked for."""
 _MOST = 3
 _LIKE = 0.7  # of SequenceMatcher, which gives 1 for the same: two letters that changed places in a name of seven
 
 
 def known_names(settings: Settings, ledger: Ledger) -> Mapping[QuarantineScope, Collection[str]]:
     """What is known of each kind; a kind is left out where that can't be told now, as with a registry that can't be read."""
-    found = {}
+    found, rows = {}, cache(ledger.runs)
     for scope, read in _NAMES.items():
-        try:
-            found[scope] = read(settings, ledger)
-        except GatehouseError:
-            continue  # in an emergency something is stopped, and this only helps to name it
+        # In an emergency something is stopped, and this only helps to name it.
+        with suppress(Exception):
+            found[scope] = read(settings, ledger, rows)
     return found
 
 
@@ -52,20 +55,20 @@ def _likeness(name: str, known: str) -> float:
     return max(SequenceMatcher(None, name.casefold(), form.casefold()).ratio() for form in forms)
 
 
-def _principals(settings: Settings, ledger: Ledger) -> set[str]:
-    return {each.person for each in People(settings.people_folder()).all()} | {row.requester for row in ledger.runs()} - {NOBODY}
+def _principals(settings: Settings, _: Ledger, rows: Rows) -> set[str]:
+    return {each.person for each in People(settings.people_folder()).all()} | {row.requester for row in rows()} - {NOBODY}
 
 
-def _backends(settings: Settings, ledger: Ledger) -> set[str]:
+def _backends(settings: Settings, ledger: Ledger, _: Rows) -> set[str]:
     with ledger.reading() as connection:
         used = set(connection.scalars(select(submissions.c.backend).distinct()))
     backends = used | {name for tier in load_tiers(settings.tiers).values() for name in tier.backends}
     return backends | {name.partition("/")[0] for name in backends}
 
 
-_NAMES: Mapping[QuarantineScope, Callable[[Settings, Ledger], Collection[str]]] = {
-    "tenant": lambda _, ledger: {row.tenant for row in ledger.runs()},
+_NAMES: Mapping[QuarantineScope, Callable[[Settings, Ledger, Rows], Collection[str]]] = {
+    "tenant": lambda _, __, rows: {row.tenant for row in rows()},
     "principal": _principals,
-    "pipeline": lambda _, ledger: {row.pipeline for row in ledger.runs()},
+    "pipeline": lambda _, __, rows: {row.pipeline for row in rows()},
     "backend": _backends,
 }

@@ -15,7 +15,7 @@ from prefect_gatehouse.evidence.questions import find_run
 from prefect_gatehouse.ledger.acts import RetentionExtended
 from prefect_gatehouse.ledger.kept_uri import kind_of
 from prefect_gatehouse.ledger.store import Event, Ledger
-from prefect_gatehouse.operate.budgets import line_of
+from prefect_gatehouse.operate.budgets import end_of_day, line_of
 from prefect_gatehouse.operate.signing import record
 from prefect_gatehouse.policy.class_rules import load_class_rules
 from prefect_gatehouse.policy.rules import ClassRules
@@ -94,7 +94,7 @@ def extend(settings: Settings, ledger: Ledger, run: str, until: str, reason: str
         Tampered: The registry or the ledger's values were changed.
     """
     run_id, now = find_run(ledger, run), datetime.now(UTC)
-    end = _end_of(until)
+    end = end_of_day(until)
     admitted = Chain(ledger, run_id).read(AdmittedRun.gate, AdmittedRun)
     if admitted is None:
         raise InputError("the run was never admitted, and nothing is kept of it", where=run_id, advice="see what is: gatehouse retention list")
@@ -126,14 +126,6 @@ def extend(settings: Settings, ledger: Ledger, run: str, until: str, reason: str
 
 
 _SEE = "see what is kept: gatehouse retention list"
-
-
-def _end_of(day: str) -> datetime:
-    """The first moment behind a day."""
-    try:
-        return datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)
-    except (ValueError, OverflowError):
-        raise InputError("this is no day", where="--until", advice="write the last day, such as 2026-12-31") from None
 
 
 def _day(seconds: float) -> str:

@@ -109,12 +109,17 @@ class Excepting:
         return self._policy.may_be_excepted(reason)
 
     def ask(self, question: Question) -> Decision:
-        """Decides; where every rule that says no is excepted for this run, the answer is yes and names rule and exception."""
+        """Decides; where every rule that says no is excepted for this run, the answer is yes and names rule and exception.
+
+        Where others say no as well the answer names those alone: what comes of a no depends on which rules it has.
+        """
         decision = self._policy.ask(question)
         if decision.allowed:
             return decision
         covered = {each.event.fact.rule: each for each in self._exceptions if each.covers(question)}
-        if not set(decision.reasons) <= covered.keys() or not self._policy.permits_without(question, decision.reasons):
+        if left := tuple(rule for rule in decision.reasons if rule not in covered):
+            return decision.model_copy(update={"reasons": left})
+        if not self._policy.permits_without(question, decision.reasons):
             return decision
         reasons = tuple(f"{_MARK}:{rule}:{covered[rule].event.fact.exception}" for rule in decision.reasons)
         return decision.model_copy(update={"allowed": True, "reasons": reasons})

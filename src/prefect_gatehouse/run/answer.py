@@ -20,7 +20,7 @@ from prefect_gatehouse.identity.statement import Statement
 from prefect_gatehouse.policy.rules import RunClasses, TierRules
 from prefect_gatehouse.policy.tiers import is_like_a_file, refuse_long_lived
 from prefect_gatehouse.value import Value
-from prefect_gatehouse.vocabulary import Method, ProofKind
+from prefect_gatehouse.vocabulary import Method, ProofKind, Role
 
 _STRENGTH: dict[Method, int] = {"totp": 0, "ssh": 1, "ssh-certificate": 2, "oidc": 2, "ssh-fido": 3}
 MEANS: dict[Method, str] = {
@@ -96,6 +96,8 @@ class CheckedAnswer:
     totp_step: int | None
     life: timedelta | None = None
     key: str = ""
+    roles: tuple[Role, ...] = ()
+    """By the registry and, where the proof names roles, by the proof as well."""
 
 
 def _no(reason: str, advice: str = "answer again") -> NoReturn:
@@ -139,7 +141,8 @@ def authenticate(answer: Answer, statement: Statement, people: People, used_totp
         require_role(named, named.may("approver"))  # nobody else is told whether a code is right
     claim = Claim(answer.approver, answer.proof, statement.message(), answer.decision, now, used_totp_steps)
     proven = proven_approver(kind, claim, people)
-    return CheckedAnswer(proven.person.person, proven.method, answer.decision, proven.fingerprint, proven.totp_step, proven.life, proven.key)
+    roles = tuple(role for role in sorted(proven.person.roles) if proven.may(role))
+    return CheckedAnswer(proven.person.person, proven.method, answer.decision, proven.fingerprint, proven.totp_step, proven.life, proven.key, roles)
 
 
 def proven_approver(kind: ProofKind, claim: Claim, people: People) -> Proven:

@@ -243,7 +243,7 @@ def _worth(tx: Transaction, attempt: Attempt, matter: Matter, answer: Answer, st
         decision = refuse_answer(attempt.ledger, held, matter, checked, people, attempt.approving_policy)
     except Denied as refusal:
         return _refused(matter, refusal, checked.person, totp_step=checked.totp_step)
-    return _counted(matter, answer, checked, statement, people, decision)
+    return _counted(matter, answer, checked, statement, decision)
 
 
 def refuse_answer(
@@ -314,9 +314,7 @@ def _refused(matter: Matter, refusal: Denied, claimed: str, **more: object) -> A
     return AnswerRefused.model_validate(fields | more)
 
 
-def _counted(
-    matter: Matter, answer: Answer, checked: CheckedAnswer, statement: Statement, people: People, decision: Decision | None
-) -> Consent | Rejection:
+def _counted(matter: Matter, answer: Answer, checked: CheckedAnswer, statement: Statement, decision: Decision | None) -> Consent | Rejection:
     terms = terms_of(matter)
     fields: dict[str, object] = {
         **digests_of(matter),
@@ -331,13 +329,13 @@ def _counted(
     }
     if checked.decision != "approve":
         return terms.rejected.model_validate(fields)
-    return terms.given.model_validate(fields | {"roles": roles_now(people, checked.person)})
+    return terms.given.model_validate(fields | {"roles": checked.roles})
 
 
-def roles_now(people: People, name: str) -> tuple[Role, ...]:
-    """Somebody's roles by the registry as it is; none of somebody whom it does not have."""
-    person = people.get(name)
-    return tuple(sorted(person.roles)) if person is not None else ()
+def roles_that_stand(people: People, approval: Approval) -> frozenset[Role]:
+    """An approver's roles of then, which the ledger has, that the registry has now as well: who lost one since has it no more."""
+    person = people.get(approval.person)
+    return person.roles.intersection(approval.roles) if person is not None else frozenset()
 
 
 def _spent(tx: Transaction) -> set[tuple[str, int]]:
@@ -375,8 +373,7 @@ def require_approved(ledger: Ledger, matter: Matter, people: People, policy: Cal
         refuse_approval(policy, matter, people.get(approval.person), approval.method)
     if len(now.approvals) < now.needed:
         raise Denied(f"{len(now.approvals)} of {now.needed} {terms.consents}", where=terms.gate, advice=f"have the {terms.noun} approved")
-    # By their roles of then, which the ledger has, and of now: who lost one since has it no more.
-    missing = now.missing or _missing(matter, [roles_now(people, each.person) for each in now.approvals])
+    missing = _missing(matter, [roles_that_stand(people, each) for each in now.approvals])
     if missing:
         raise Denied(f"approved by nobody with the role {' or '.join(missing)}", where=terms.gate, advice=f"have {in_words(missing)} approve it")
     return now.approvals

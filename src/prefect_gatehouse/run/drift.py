@@ -11,7 +11,7 @@ from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.providers.description import compare, describe, may_change
 from prefect_gatehouse.providers.interface import Backend
 from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.run.holding import holding
+from prefect_gatehouse.run.holding import signing
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.settings import Settings
 
@@ -22,7 +22,7 @@ def last_approval(settings: Settings, history: Ledger, name: str) -> Event[Provi
     Raises:
         Tampered: The registry can't be read.
     """
-    known = holding(settings, history).signatories
+    known = signing(settings, history)
     for event in reversed(history.facts(ProviderApproved)):
         # One of a newer release is none that can be judged.
         about = (event.fact.backend, event.fact.environment) if isinstance(event.fact, ProviderApproved) else None

@@ -8,7 +8,7 @@ somebody writes into the database keeps nothing, and where nobody can judge, eve
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -18,6 +18,7 @@ from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.ledger.acts import RetentionExtended
 from prefect_gatehouse.ledger.kept_uri import kind_of, run_of
 from prefect_gatehouse.ledger.store import Event, Ledger
+from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.policy.class_rules import load_class_rules
 from prefect_gatehouse.policy.rules import ClassRules
 from prefect_gatehouse.run.chain import Chain
@@ -130,6 +131,10 @@ class Extended:
             found.append(Extension(event, void))
         return found
 
+    @cached_property
+    def _rules(self) -> Mapping[DataClass, ClassRules]:
+        return load_class_rules(self._settings.classes)
+
     def _mismatch(self, event: Event[RetentionExtended]) -> str:
         """What is wrong with what it says of its run; empty where nothing is."""
         fact = event.fact
@@ -142,7 +147,7 @@ class Extended:
             return "it names what is another run's"
         # One that is dated ahead would reach further.
         since = min(event.when, datetime.fromtimestamp(self._now, UTC))
-        rules = load_class_rules(self._settings.classes)[fact.data_class]
+        rules = self._rules[fact.data_class]
         if any(fact.until > latest(rules, kind, since) for kind in fact.kinds):
             return f"it is longer than the class {fact.data_class} allows"
         return "" if all(kind_of(uri) is not None for uri in fact.kept) else "it names what is not kept"

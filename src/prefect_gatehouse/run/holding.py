@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from prefect_gatehouse.identity.people import People
 from prefect_gatehouse.ledger.projection import RunRow
-from prefect_gatehouse.policy.acts import Facts
+from prefect_gatehouse.policy.acts import Facts, Signatories, signatories
 from prefect_gatehouse.policy.quarantine import Quarantines, quarantines_in
 from prefect_gatehouse.run.bundle import policy_that_counts
 from prefect_gatehouse.settings import Settings
@@ -19,6 +19,11 @@ def holding(settings: Settings, source: Facts) -> Quarantines:
     No run's tier is asked: what a quarantine is released by is the signed policy, where one stands, in the prototype tier too.
     """
     return quarantines_in(source, People(settings.people_folder()), settings.environment, policy_that_counts(settings, source))
+
+
+def signing(settings: Settings, source: Facts) -> Signatories:
+    """Who may have signed the acts of a ledger, or of a transaction of one, by registry and policy of now; no quarantine is looked at."""
+    return signatories(source, People(settings.people_folder()), settings.environment, policy_that_counts(settings, source))
 
 
 def why_stopped(held: Quarantines, run: RunRow, backends: Collection[str] = ()) -> list[str]:

@@ -34,7 +34,7 @@ from prefect_gatehouse.ledger.store import Event, Ledger, Transaction
 from prefect_gatehouse.ledger.tables import submissions
 from prefect_gatehouse.money.caps import Caps, require_room
 from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.run.holding import holding
+from prefect_gatehouse.run.holding import signing
 from prefect_gatehouse.run.quarantined import refuse_quarantined
 from prefect_gatehouse.store.sealer import Sealer
 from prefect_gatehouse.usd import is_amount, up
@@ -208,7 +208,7 @@ def intend(
             raise Denied("the jobs are more than the approved envelope", where="submit", advice="ask for a larger envelope.jobs")
         total, account = sum(prices, Decimal(0)), tx.account(attempt.run_id)
         if total and account is not None:  # a run that was admitted; others pass no gate
-            require_room(tx.connection, Caps(tx.facts(BudgetSet), holding(attempt.settings, tx).signatories), account, now, total)
+            require_room(tx.connection, Caps(tx.facts(BudgetSet), signing(attempt.settings, tx)), account, now, total)
         tx.connection.execute(insert(submissions), rows)
         for row in rows:
             fields = ("key", "round", "job", "fallback", "backend", "circuits", "circuits_digest", "payload_sha256", "intended")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _Context = dict[str, Fact]
 _UNSIGNED = "class-not-signed"
-_CLEARANCE, _SIGN, _UNCHECKED = "class-above-clearance", "unverified-requester", "ticket-not-checked"
+_CLEARANCE, _SIGN, UNCHECKED = "class-above-clearance", "unverified-requester", "ticket-not-checked"
 OUTSIDE_HOURS = "outside-hours"
 """The rule whose no passes by itself."""
 _ASK = "mend the manifest or ask the owner of the policies"
@@ -367,6 +367,6 @@ def _ask(
         if any(item.startswith("class-") and item != _UNSIGNED for item in decision.reasons):
             advice = f"the output is {in_words(classes.output_class, classes.because)}; {advice}"
         denial = PolicyDenied(**decision.model_dump(exclude={"allowed"}), message=sentences, advice=advice)
-        kind = TicketUnchecked if decision.reasons == (_UNCHECKED,) else DeniedByPolicy
+        kind = TicketUnchecked if decision.reasons == (UNCHECKED,) else DeniedByPolicy
         raise kind(denial, sentences, where=f"policy: {action}", advice=advice)
     return decision

@@ -20,7 +20,7 @@ from prefect_gatehouse.money.prices import Estimate, Prices, whole_round
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.providers.interface import Backend, BackendFacts, LimitsSpending
 from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.run.holding import holding
+from prefect_gatehouse.run.holding import signing
 from prefect_gatehouse.run.planned import ProviderLimit
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.usd import is_amount, up
@@ -133,7 +133,9 @@ def require_budget(attempt: Attempt, manifest: Manifest, price: Decimal) -> None
         Denied: They have not.
         Tampered: The registry can't be read.
     """
+    if price <= 0:
+        return
     account = Account(manifest.tenant, manifest.billing_code, manifest.tier)
-    caps = Caps(attempt.history.facts(BudgetSet), holding(attempt.settings, attempt.history).signatories)
+    caps = Caps(attempt.history.facts(BudgetSet), signing(attempt.settings, attempt.history))
     with attempt.history.reading() as connection:
         require_room(connection, caps, account, time.time(), price)

@@ -74,42 +74,39 @@ def _judged(ledger: Ledger, matter: Matter | None, given: Sequence[Event[Consent
     return found
 
 
-def missing_approvals(ledger: Ledger, run_id: str) -> str:
-    """What a run lacks of the approvals of its plan, given before its first job or row was permitted; empty where nothing, or where there is neither.
+def missing_approvals(ledger: Ledger, run_id: str, approvals: Sequence[RecordedConsent] | None = None) -> list[str]:
+    """What a run lacks of the approvals of its plan, given before its first job or row was permitted: people, and their roles; nothing of neither.
 
     However the run ended: rows that were written stand behind a run that failed, too.
+
+    Args:
+        ledger: The open ledger.
+        run_id: The run.
+        approvals: Its approvals, where they were judged already.
 
     Raises:
         Tampered: The plan in the ledger is not what was stored.
     """
     first = _first_effect(ledger, run_id, "submit", "write_back", "re_identify")
     if first is None:
-        return ""
+        return []
     admitted = Chain(ledger, run_id).read(AdmittedRun.gate, AdmittedRun)
     if admitted is None:
-        return f"event {first}: the ledger does not have what was admitted"
-    proven = people_of(approvals_of(ledger, run_id), before=first)
-    needed = admitted.approvers_needed
-    return "" if len(proven) >= needed else f"event {first}: {len(proven)} of {needed} approvals of the plan that it goes by are proven"
+        return [f"event {first}: the ledger does not have what was admitted"]
+    given = approvals_of(ledger, run_id) if approvals is None else approvals
+    people, needed = people_of(given, before=first), admitted.approvers_needed
+    found = [] if len(people) >= needed else [f"event {first}: {len(people)} of {needed} approvals of the plan that it goes by are proven"]
+    missing = missing_roles(admitted.tier, [item.event.fact.roles for item in given if not item.problem and item.event.seq < first])
+    return [*found, *([f"event {first}: it was submitted, and not approved by {in_words(missing)}"] if missing else [])]
 
 
-def missing_approver(ledger: Ledger, run_id: str) -> str:
-    """Which role of its tier's nobody had who approved a run before its first job or row was permitted; empty where nobody is missing.
-
-    Raises:
-        Tampered: The plan in the ledger is not what was stored.
-    """
-    admitted = Chain(ledger, run_id).read(AdmittedRun.gate, AdmittedRun)
-    first = _first_effect(ledger, run_id, "submit", "write_back", "re_identify")
-    if admitted is None or not admitted.tier.approver_roles or first is None:
-        return ""
-    proven = [item.event.fact.roles for item in approvals_of(ledger, run_id) if not item.problem and item.event.seq < first]
-    missing = missing_roles(admitted.tier, proven)
-    return f"event {first}: it was submitted, and not approved by {in_words(missing)}" if missing else ""
-
-
-def missing_releases(ledger: Ledger, run_id: str) -> str:
+def missing_releases(ledger: Ledger, run_id: str, releases: Sequence[RecordedConsent] | None = None) -> str:
     """What a write-back lacks of what its tier asks for: releases that are proven and were given before it was decided; empty where nothing.
+
+    Args:
+        ledger: The open ledger.
+        run_id: The run.
+        releases: Its releases, where they were judged already.
 
     Raises:
         Tampered: The outcome in the ledger is not what was stored.
@@ -120,7 +117,7 @@ def missing_releases(ledger: Ledger, run_id: str) -> str:
     meant = _first_effect(ledger, run_id, "write_back")
     if meant is None:
         return ""
-    proven = people_of(releases_of(ledger, run_id), before=meant)
+    proven = people_of(releases_of(ledger, run_id) if releases is None else releases, before=meant)
     needed = admitted.releases_needed
     return "" if len(proven) >= needed else f"event {meant}: {len(proven)} of {needed} releases of what it writes back are proven"
 
@@ -137,7 +134,7 @@ def problems_of(ledger: Ledger, run_id: str) -> list[str]:
         approvals, releases = approvals_of(ledger, run_id), releases_of(ledger, run_id)
         found += [f"event {item.event.seq}: the approval {item.problem}" for item in approvals if item.problem]
         found += [f"event {item.event.seq}: the release {item.problem}" for item in releases if item.problem]
-        return [*found, *filter(None, (missing_approvals(ledger, run_id), missing_approver(ledger, run_id), missing_releases(ledger, run_id)))]
+        return [*found, *missing_approvals(ledger, run_id, approvals), *filter(None, [missing_releases(ledger, run_id, releases)])]
     except Tampered as error:
         return [*found, f"run {run_id}: {error.message}"]
 

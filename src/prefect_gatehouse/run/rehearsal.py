@@ -172,7 +172,7 @@ def to_the_end(stage: Stage, rounds: Runner, shots: int) -> tuple[Course, StandI
     counts = StandIn(shots)
     try:
         course = _onward(stage, rounds, counts)
-    except GatehouseError:
+    except (WorkloadFailed, DataRefused):
         _start_again(stage, rounds)  # what is another workload each time has its faults from there
         raise
     _start_again(stage, rounds)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from prefect_gatehouse.ledger.events import ReportDeleted, ReportWritten
+from prefect_gatehouse.ledger.events import ReportDeleted
 from prefect_gatehouse.ledger.kept_uri import kind_of, page_uri
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.ledger.tables import artifacts
 from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.run.resume_window import abandoned_at, is_interrupted, resume_window
-from prefect_gatehouse.validation.retention import ends
+from prefect_gatehouse.validation.retention import ends, kept_pages
 from prefect_gatehouse.vocabulary import KeptKind
 
 
@@ -52,11 +52,8 @@ def retained(ledger: Ledger, now: float, run_id: str | None = None) -> list[Reta
 
 
 def _pages(ledger: Ledger, run_id: str | None) -> Iterator[Retained]:
-    newest = {(event.run_id, event.fact.gate): event for event in ledger.facts(ReportWritten, run_id)}
-    gone = {(event.run_id, event.fact.gate) for event in ledger.facts(ReportDeleted, run_id)}
-    for (run, gate), event in newest.items():
-        if (run, gate) not in gone:
-            yield Retained(page_uri(run, gate), run, "pages", event.fact.owner, ends(event))
+    for (run, gate), event in kept_pages(ledger, run_id).items():
+        yield Retained(page_uri(run, gate), run, "pages", event.fact.owner, ends(event))
 
 
 def _entered(ledger: Ledger, now: float, run_id: str | None) -> Iterator[Retained]:

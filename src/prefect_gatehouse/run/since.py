@@ -31,6 +31,8 @@ def _approved(ledger: Ledger, run_id: str) -> Plan | None:
     if not ledger.facts(ApprovalGiven, run_id=run_id):
         return None
     try:
-        return Chain(ledger, run_id).read(Plan.gate, Plan) if any(not each.problem for each in approvals_of(ledger, run_id)) else None
+        plan = Chain(ledger, run_id).read(Plan.gate, Plan)
+        people = {each.event.fact.person for each in approvals_of(ledger, run_id) if not each.problem}
+        return plan if plan is not None and len(people) >= plan.admitted.approvers_needed else None
     except Tampered:  # an earlier release's, or not what was stored: nothing to compare with; `gatehouse verify` tells
         return None

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
+from prefect_gatehouse.errors import Tampered
 from prefect_gatehouse.identity.requester import NOBODY, Requester
 from prefect_gatehouse.ledger.acts import PromotionAct, WorkloadPromoted
 from prefect_gatehouse.ledger.jobs import JobSubmitted
@@ -206,8 +207,10 @@ def record_of(history: Ledger, tenant: str, pipeline: str, workload: str, tier: 
             findings.append(f"run {row.run_id} has not ended")
         if owed:
             findings.append(f"run {row.run_id} is not done with {owed} of its jobs at their provider")
+        if not made or row.requester == NOBODY:  # answered by earlier results, or anybody's
+            continue
         plan = _completed(history, row)
-        if plan is None or not made or row.requester == NOBODY:  # answered by earlier results, or anybody's
+        if plan is None or not _is_sound(history, row):
             continue
         completed[row.run_id] = row.requester
         jobs += len(made)
@@ -230,20 +233,24 @@ def _simulated(history: Ledger, manifest: Manifest, workload: str) -> bool:
     """Whether a completed run of the workload had all of its jobs, and at least one, on simulators."""
     for row in _runs(history, manifest.tenant, manifest.name, workload, manifest.environment):
         plan = _completed(history, row)
-        if plan is None:
-            continue
-        simulators = {each.name for each in plan.body.backends if each.simulator}
+        simulators = {each.name for each in plan.body.backends if each.simulator} if plan is not None else set()
         used = {event.fact.backend for event in history.facts(JobSubmitted, run_id=row.run_id)}
-        if used and used <= simulators:
+        if used and used <= simulators and _is_sound(history, row):
             return True
     return False
 
 
 def _completed(history: Ledger, row: RunRow) -> Plan | None:
-    """The plan of a run that was completed and is sound, as `gatehouse verify` has it; of any other None: it is evidence of nothing."""
-    if row.ending != "completed" or problems_of(history, row.run_id):
+    """The plan of a run that was completed; of any other None, and of one whose plan is not what was stored."""
+    try:
+        return Chain(history, row.run_id).read(Plan.gate, Plan) if row.ending == "completed" else None
+    except Tampered:
         return None
-    return Chain(history, row.run_id).read(Plan.gate, Plan)
+
+
+def _is_sound(history: Ledger, row: RunRow) -> bool:
+    """Whether `gatehouse verify` would say nothing of a run: any other is evidence of nothing. It looks at every signature, so it is asked last."""
+    return not problems_of(history, row.run_id)
 
 
 def _runs(history: Ledger, tenant: str, pipeline: str, workload: str, environment: str, only: frozenset[str] | None = None) -> Iterator[RunRow]:

@@ -38,11 +38,16 @@ def delete_expired(ledger: Ledger, reports: Path, now: datetime, until: Until = 
     Returns:
         What was deleted now, and what could not be.
     """
-    newest = {(event.run_id, event.fact.gate): event for event in ledger.facts(ReportWritten)}
-    done = {(event.run_id, event.fact.gate) for event in ledger.facts(ReportDeleted)}
     at = now.timestamp()
-    due = [(key, event) for key, event in newest.items() if key not in done and (end := ends(event)) <= at and until(page_uri(*key), end) <= at]
+    due = [(key, event) for key, event in kept_pages(ledger).items() if (end := ends(event)) <= at and until(page_uri(*key), end) <= at]
     return [_deleted(ledger, reports, run_id, gate, event) for (run_id, gate), event in due]
+
+
+def kept_pages(ledger: Ledger, run_id: str | None = None) -> dict[tuple[str, str], Event[ReportWritten]]:
+    """The newest entry of each page that has not been deleted, by run and gate; of one run where given."""
+    done = {(event.run_id, event.fact.gate) for event in ledger.facts(ReportDeleted, run_id)}
+    newest = {(event.run_id, event.fact.gate): event for event in ledger.facts(ReportWritten, run_id)}
+    return {key: event for key, event in newest.items() if key not in done}
 
 
 def ends(event: Event[ReportWritten]) -> float:
