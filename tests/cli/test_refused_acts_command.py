@@ -155,6 +155,8 @@ def test_a_refused_command_is_in_the_ledger_once(name: str, bench: Bench) -> Non
     assert (listed["event"], listed["person"], listed["run"]) == (event.seq, fact.person, "")
     shown = bench.run("explain", "--acts").output
     assert f"[{reasons[0]}]" in shown and fact.person in shown and action in shown
+    bench.monkeypatch.setenv("GATEHOUSE_POLICIES", str(bench.folder))  # where there are none
+    assert f"[{reasons[0]}]" in bench.run("explain", "--acts").output
 
 
 def first_event(ledger: Ledger) -> Ledger:

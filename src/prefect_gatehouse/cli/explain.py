@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from prefect_gatehouse.evidence.supposed import Asked, Supposed
     from prefect_gatehouse.ledger.store import Ledger
     from prefect_gatehouse.manifest.models import Manifest
-    from prefect_gatehouse.policy.interface import Fact
+    from prefect_gatehouse.policy.interface import Fact, Policy
     from prefect_gatehouse.run.values import AdmittedRun
     from prefect_gatehouse.settings import Settings
 
@@ -100,14 +100,17 @@ def _refused(settings: Settings, ledger: Ledger, run: str, as_json: bool) -> Non
     from prefect_gatehouse.policy.cedar import load_policy
 
     found = refused_acts(ledger, find_run(ledger, run) if run else None)
-    policy = load_policy(settings.policies) if found else None
 
-    def because(each: Refusal) -> str:
-        assert policy is not None  # something was found
-        return "; ".join(f"{rule.sentence} [{rule.id}]".lstrip() for rule in each.rules(policy))
+    def row(each: Refusal, policy: Policy | None) -> tuple[str, ...]:
+        because = "; ".join(f"{rule.sentence} [{rule.id}]".lstrip() for rule in each.rules(policy))
+        return str(each.event), each.at[:16].replace("T", " "), each.fact.person, each.what(), each.about(), because
 
     def render() -> None:
-        rows = [(str(each.event), each.at[:16].replace("T", " "), each.fact.person, each.what(), each.about(), because(each)) for each in found]
+        try:
+            policy: Policy | None = load_policy(settings.policies)
+        except InputError:
+            policy = None  # what was refused is there to be seen, whatever has become of the policies
+        rows = [row(each, policy) for each in found]
         if rows:
             table("Refused acts", ("Event", "At (UTC)", "Who", "What", "About", "Because"), rows)
         else:

@@ -71,8 +71,8 @@ class Refusal:
         named = {"run": self.run[:8]} if self.run else {}
         return ", ".join(f"{name} {value}" for name, value in (named | {k: v for k, v in self.fact.about.items() if k != "run"}).items())
 
-    def rules(self, policy: Policy) -> tuple[Rule, ...]:
-        """What refused, with its sentence; of a rule that of now, or none where the policies have it no more."""
+    def rules(self, policy: Policy | None) -> tuple[Rule, ...]:
+        """What refused, with its sentence; of a rule that of now, or none where the policies have it no more, or can't be read."""
         return tuple(_rule(policy, each, bool(self.fact.policy_digest)) for each in self.fact.reasons)
 
     def as_dict(self) -> dict[str, Any]:
@@ -95,10 +95,10 @@ def _refusal(event: Event[ActRefused]) -> Refusal:
     return Refusal(event.fact, "" if event.run_id == LEDGER else event.run_id, event.seq, event.at)
 
 
-def _rule(policy: Policy, reason: str, asked: bool) -> Rule:
+def _rule(policy: Policy | None, reason: str, asked: bool) -> Rule:
     if not asked:
         return Rule(reason, OWN_CHECKS.get(reason, ""))
-    return rule_of(policy, reason) if policy.has_rule(reason) else Rule(reason, "")
+    return rule_of(policy, reason) if policy is not None and policy.has_rule(reason) else Rule(reason, "")
 
 
 def _minute(at: str) -> str:
