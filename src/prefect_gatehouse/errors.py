@@ -85,9 +85,33 @@ class Refused(GatehouseError):
 
 
 class Denied(Refused):
-    """The policy, the budget or the registry of people said no."""
+    """The policy, the budget or the registry of people said no.
+
+    Args:
+        message: As of every error.
+        where: The same.
+        advice: The same.
+        retry: The same.
+        job_id: The same.
+        rules: Identifiers of what says no to somebody's act: rules of the policy, or a check of our own in their place (``policy/own_checks.py``).
+        policy_digest: Of the policy whose rules these are; empty where they are none's.
+    """
 
     code = "denied"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        where: str = "",
+        advice: str = "",
+        retry: bool = False,
+        job_id: str | None = None,
+        rules: tuple[str, ...] = (),
+        policy_digest: str = "",
+    ) -> None:
+        super().__init__(message, where=where, advice=advice, retry=retry, job_id=job_id)
+        self.rules, self.policy_digest = rules, policy_digest
 
 
 class Quarantined(Denied):

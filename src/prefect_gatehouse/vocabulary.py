@@ -63,3 +63,6 @@ ActAction = Literal[
 
 Action = Literal[RunAction, ActAction]
 """What the policy is asked about."""
+
+RefusedAction = Literal[ActAction, "change_people", "accept_policy"]
+"""What somebody may be refused at the command line: the last two by the signed bundle, which the policy is not asked about."""

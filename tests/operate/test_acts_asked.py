@@ -14,6 +14,8 @@ from prefect_gatehouse.errors import Denied, InputError
 from prefect_gatehouse.evidence.signed import problems
 from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
+from prefect_gatehouse.ledger.acts import BudgetSet
+from prefect_gatehouse.ledger.by_hand import ActRefused
 from prefect_gatehouse.ledger.store import LEDGER, Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate import bundle, classification, exceptions, key_rotation, quarantine
@@ -96,14 +98,18 @@ ACTS = {
 
 @pytest.mark.parametrize("name", ACTS)
 def test_a_policy_limits_an_act(name: str, office: Office) -> None:
-    """One error that names the rule and what to do; nothing is recorded. Without the rule the same act is."""
+    """One error that names the rule and what to do; that it was refused is recorded, and no act. Without the rule the act is."""
     rule, do = ACTS[name]
     office.forbid(*rule)
     before = office.events()
+    digest = load_policy(office.settings.policies).digest
     with pytest.raises(Denied, match=r"by the board alone \[own\]") as denied:
         do(office)
     assert denied.value.where == f"policy: {rule[0]}" and denied.value.advice.startswith("ask the board about ")
-    assert office.events() == before
+    assert office.events() == before + 1
+    (event,) = office.ledger.facts(ActRefused)
+    assert (event.run_id, event.fact.action, event.fact.reasons, event.fact.policy_digest) == (LEDGER, rule[0], ("own",), digest)
+    assert event.fact.person in {"tess", "olga", "ann"} and event.fact.fingerprint.startswith("SHA256:")
     office.permit_again()
     do(office)
     recorded = office.ledger.events(LEDGER)[-1]
@@ -179,7 +185,9 @@ def test_what_nobody_signs_is_no_limit(office: Office) -> None:
     generate_key(office.folder / "stranger", "")
     with pytest.raises(Denied, match="nobody's in the registry of people"):
         set_budget(office.as_("stranger"), office.ledger, tenant="clinic", month_usd="5", reason="x")
-    assert office.events() == 0
+    assert office.ledger.facts(BudgetSet) == []
+    (event,) = office.ledger.facts(ActRefused)
+    assert (event.fact.person, event.fact.reasons, event.fact.policy_digest) == ("unverified", ("key-of-nobody",), "")
     set_budget(office.as_("ann"), office.ledger, tenant="clinic", month_usd="5", reason="x")
 
 

@@ -14,10 +14,11 @@ from tests.tasks.test_bundle import LENIENT_RULE, House
 from prefect_gatehouse.errors import Denied
 from prefect_gatehouse.evidence.supposed import Asked, Supposed, suppose
 from prefect_gatehouse.evidence.supposed_acts import suppose_act
+from prefect_gatehouse.ledger.by_hand import ActRefused
 from prefect_gatehouse.manifest.load import load_manifest
 from prefect_gatehouse.operate import exceptions
 from prefect_gatehouse.run.chain import Chain
-from prefect_gatehouse.run.result_question import refuse_reading
+from prefect_gatehouse.run.result_question import ask_to_look
 from prefect_gatehouse.vocabulary import ActAction
 
 
@@ -29,7 +30,10 @@ def house(tmp_path: Path) -> Iterator[House]:
 
 
 def test_questions_under_edited_policies(house: House) -> None:
-    """Whoever opens a result, wants an exception or wonders gets no answer; an emergency and the next version, which are signed all the same, do."""
+    """Whoever opens a result, wants an exception or wonders gets no answer; an emergency and the next version, which are signed all the same, do.
+
+    Who tried something is in the ledger, who wondered is not.
+    """
     run_id, manifest = house.admit(), load_manifest(house.desk.manifest).manifest
     file = house.folder / "policies" / "gatehouse.cedar"
     file.write_text(file.read_text().replace(*LENIENT_RULE).replace('@except("granted")\n', ""))
@@ -41,7 +45,7 @@ def test_questions_under_edited_policies(house: House) -> None:
         return suppose_act(house.settings, house.ledger, lambda: manifest, who, action, [])
 
     asked: dict[str, Callable[[], object]] = {
-        "a result": lambda: refuse_reading(as_(house.settings, "ann"), house.ledger, Chain(house.ledger, run_id), "show"),
+        "a result": lambda: ask_to_look(as_(house.settings, "ann"), house.ledger, Chain(house.ledger, run_id), "show"),
         "an exception": lambda: exceptions.grant(
             as_(house.settings, "bob"), house.ledger, exceptions.Wanted.model_validate({**said, "until": until})
         ),
@@ -52,4 +56,7 @@ def test_questions_under_edited_policies(house: House) -> None:
     for question in asked.values():
         with pytest.raises(Denied, match="not those that were signed"):
             question()
+    told = [(each.run_id, each.fact.person, each.fact.action, each.fact.reasons, each.fact.policy_digest) for each in house.ledger.facts(ActRefused)]
+    not_signed = ("policies-not-signed",)
+    assert told == [(run_id, "ann", "read_result", not_signed, ""), ("ledger", "bob", "grant_exception", not_signed, "")]
     assert supposed("ann", "quarantine").allowed and supposed("lea", "change_policy").allowed

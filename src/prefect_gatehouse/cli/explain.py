@@ -12,10 +12,11 @@ from prefect_gatehouse.errors import Denied, InputError
 from prefect_gatehouse.vocabulary import ActAction, Action, RunAction
 
 if TYPE_CHECKING:
+    from prefect_gatehouse.evidence.by_hand import Refusal
     from prefect_gatehouse.evidence.supposed import Asked, Supposed
     from prefect_gatehouse.ledger.store import Ledger
     from prefect_gatehouse.manifest.models import Manifest
-    from prefect_gatehouse.policy.interface import Fact
+    from prefect_gatehouse.policy.interface import Fact, Policy
     from prefect_gatehouse.run.values import AdmittedRun
     from prefect_gatehouse.settings import Settings
 
@@ -27,8 +28,11 @@ DENIED = Denied.exit_code
 @click.option("--action", type=click.Choice(get_args(Action)), help="What would be asked.")
 @click.option("--manifest", type=click.Path(path_type=Path), help="What would be run; RUN's own manifest unless given.")
 @click.option("--with", "given", multiple=True, metavar="FACT=VALUE", help="A fact of the question, such as approvals=0; may be repeated.")
-def _explain(run: str, person: str, action: Action | None, manifest: Path | None, given: tuple[str, ...], as_json: bool) -> None:
+@click.option("--acts", is_flag=True, help="The acts that somebody was refused at the command line, about a run or none.")
+def _explain(run: str, person: str, action: Action | None, manifest: Path | None, given: tuple[str, ...], acts: bool, as_json: bool) -> None:
     """Say of each decision about RUN which rule decided, and of a no what would satisfy it.
+
+    With --acts, which acts were refused to whom, and by which rule: all of them, or those about RUN. The same in the same hour is told once.
 
     With --as and --action, what the policy would answer to a question about RUN or --manifest: nothing is recorded, and what nobody knows yet is
     supposed to be in order. What people sign (promote, classify, quarantine and others) needs neither, unless it is about a pipeline. Exit code 3 if
@@ -38,16 +42,21 @@ def _explain(run: str, person: str, action: Action | None, manifest: Path | None
     from prefect_gatehouse.settings import load_settings
 
     asked = bool(person or action)
+    if acts and (asked or manifest is not None or given):
+        raise InputError("this lists what was refused, and asks nothing", where="--acts", advice="leave out what belongs to a question")
     if asked and not (person and action):
         raise InputError("a question has somebody who asks, and what", where="--as, --action", advice="give both")
     if not asked and (manifest is not None or given):
         raise InputError("this belongs to a question", where="--manifest, --with", advice="give --as and --action, too")
-    if not run and manifest is None and not _is_act(action):
+    if not run and manifest is None and not acts and not _is_act(action):
         raise InputError("nothing is named", where="RUN", advice="name a run (gatehouse runs), or ask with --as, --action and --manifest")
     if run and manifest is not None:
         raise InputError("a run has its own manifest", where="--manifest", advice="name one of the two")
     settings = load_settings()
     with open_ledger(settings) as ledger:
+        if acts:
+            _refused(settings, ledger, run, as_json)
+            return
         if action is None:
             _of_a_run(settings, ledger, run, as_json)
             return
@@ -83,6 +92,31 @@ def _of_a_run(settings: Settings, ledger: Ledger, run: str, as_json: bool) -> No
             _say(f"other policies decided than those installed now ({policy.digest[:12]}): the sentence of a yes is that of now")
 
     emit({"run": run_id, "decisions": [each.as_dict() for each in found], "installed_policies": policy.digest}, as_json, render)
+
+
+def _refused(settings: Settings, ledger: Ledger, run: str, as_json: bool) -> None:
+    from prefect_gatehouse.evidence.by_hand import refused_acts
+    from prefect_gatehouse.evidence.questions import find_run
+    from prefect_gatehouse.policy.cedar import load_policy
+
+    found = refused_acts(ledger, find_run(ledger, run) if run else None)
+
+    def row(each: Refusal, policy: Policy | None) -> tuple[str, ...]:
+        because = "; ".join(f"{rule.sentence} [{rule.id}]".lstrip() for rule in each.rules(policy))
+        return str(each.event), each.at[:16].replace("T", " "), each.fact.person, each.what(), each.about(), because
+
+    def render() -> None:
+        try:
+            policy: Policy | None = load_policy(settings.policies)
+        except InputError:
+            policy = None  # what was refused is there to be seen, whatever has become of the policies
+        rows = [row(each, policy) for each in found]
+        if rows:
+            table("Refused acts", ("Event", "At (UTC)", "Who", "What", "About", "Because"), rows)
+        else:
+            _say("no act was refused")
+
+    emit({"refused": [each.as_dict() for each in found]}, as_json, render)
 
 
 def _of_a_question(settings: Settings, ledger: Ledger, run: str, path: Path | None, person: str, action: Action, given: tuple[str, ...]) -> Supposed:

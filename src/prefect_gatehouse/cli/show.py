@@ -74,6 +74,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
     """Show RUN: its gates with time and outcome, what came of it and why, and what it waits for."""
     from prefect_gatehouse.cli.follow import gate_table
     from prefect_gatehouse.cli.plan import print_plan
+    from prefect_gatehouse.evidence.by_hand import looks_at, refused_acts
     from prefect_gatehouse.evidence.questions import (
         attempts_of,
         closed_jobs,
@@ -113,6 +114,7 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         form = _form(ledger, row)
         attempts = [each.as_dict() for each in attempts_of(ledger, run_id)]
         refused = [event.fact.reason for event in ledger.facts(AnswerRefused, run_id=run_id)]
+        looks, acts_refused = looks_at(ledger, run_id), refused_acts(ledger, run_id)  # this look among them, where it opened something
         assert row is not None  # find_run listed it
         backends = [each.name for each in plan.body.backends] if plan is not None else []
         stopped = why_stopped(holding(settings, ledger), row, backends) if row.ending is None else []
@@ -137,6 +139,8 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
             _say(f"report: {path.as_uri()}" + ("" if path.exists() else " (not here: another machine's, or its retention has passed)"))
         for line in (*(f"kept longer: {each.in_words()}" for each in extended), *left_behind):
             _say(line)
+        for line in (*(f"looked: {each.in_words()}" for each in looks), *(f"refused: {each.in_words()}" for each in acts_refused)):
+            _say(line)
         if row.ending is None:
             _say(f"the run {_goes_on(row, stopped)}")
 
@@ -155,6 +159,8 @@ def _show(run: str, with_plan: bool, as_json: bool) -> None:
         "retention_extended": [each.as_dict() for each in extended],
         "in_quarantine": stopped,
         "form": form,
+        "looks": [each.as_dict() for each in looks],
+        "acts_refused": [each.as_dict() for each in acts_refused],
         "attempts": attempts,
         "reports": [str(path) for path in reports],
     }
@@ -220,13 +226,16 @@ def _who(job_or_run: str, as_json: bool) -> None:
 
     Numbers in brackets are ledger events; `gatehouse verify` proves that they are what was written.
     """
+    from prefect_gatehouse.evidence.by_hand import looks_at, refused_acts
     from prefect_gatehouse.evidence.questions import who as find
     from prefect_gatehouse.run.extended import Extended
 
     with _ledger() as (settings, ledger):
         found = find(ledger, job_or_run)
         judged = Extended(settings, ledger, time.time())
-        extended = {run: judged.of_run(run) for run in {item.run for item in found}}
+        of = {item.run for item in found}
+        extended = {run: judged.of_run(run) for run in of}
+        looks, refused = {run: looks_at(ledger, run) for run in of}, {run: refused_acts(ledger, run) for run in of}
 
     def render() -> None:
         for item in found:
@@ -243,17 +252,24 @@ def _who(job_or_run: str, as_json: bool) -> None:
                 *(("Break-glass", use) for use in item.long_lived_keys),
                 *(("Re-identified", act.in_words()) for act in item.re_identified),
                 *(("Kept longer", each.in_words()) for each in extended[item.run]),
+                *(("Looked", each.in_words()) for each in looks[item.run]),
+                *(("Refused", each.in_words()) for each in refused[item.run]),
                 ("Plan", item.plan_digest),
                 ("Run", f"{item.run} ({item.pipeline})"),
                 *(("Problem", problem) for problem in item.problems),
             ]
             table(f"Job {item.key}", ("", ""), rows)
 
-    emit(
-        [{**item.as_dict(), "retention_extended": [each.as_dict() for each in extended[item.run]]} for item in found],
-        as_json,
-        render,
-    )
+    data = [
+        {
+            **item.as_dict(),
+            "retention_extended": [each.as_dict() for each in extended[item.run]],
+            "looks": [each.as_dict() for each in looks[item.run]],
+            "acts_refused": [each.as_dict() for each in refused[item.run]],
+        }
+        for item in found
+    ]
+    emit(data, as_json, render)
 
 
 runs = gatehouse_command("runs", "List runs.")(_runs)

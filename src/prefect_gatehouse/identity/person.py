@@ -89,4 +89,4 @@ def refuse_service(owner: Person | None, what: str, where: str) -> None:
     """
     if owner is not None and owner.service is not None:
         advice = "sign with your own key (GATEHOUSE_IDENTITY)"
-        raise Denied(f"{what} by people, and this key is the service {owner.person}'s", where=where, advice=advice)
+        raise Denied(f"{what} by people, and this key is the service {owner.person}'s", where=where, advice=advice, rules=("service-key",))

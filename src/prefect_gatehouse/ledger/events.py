@@ -47,6 +47,7 @@ from prefect_gatehouse.ledger.answers import (
     ReleaseGiven,
     ReleaseRejected,
 )
+from prefect_gatehouse.ledger.by_hand import ActRefused, ResultRead
 from prefect_gatehouse.ledger.fact import Fact, Permitted, UnknownFact
 from prefect_gatehouse.ledger.jobs import (
     BackendPassedOver,
@@ -454,6 +455,7 @@ KINDS: Mapping[str, type[Fact]] = {
         WorkloadPromoted, PromotionWithdrawn, ClassesSigned, ClassesWithdrawn, CommitReviewed, ReviewWithdrawn,
         RetentionExtended,
         ArtifactStored, ArtifactsDeleted, ReportWritten, ReportDeleted, RunReproduced, SyntheticRecorded,
+        ActRefused, ResultRead,
     )
 }  # fmt: skip
 """Every kind that is written, by name."""

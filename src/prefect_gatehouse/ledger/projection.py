@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from prefect_gatehouse.ledger.answers import PlanAnswer
+from prefect_gatehouse.ledger.by_hand import ByHand
 from prefect_gatehouse.ledger.charges import Account, account_of, charge
 from prefect_gatehouse.ledger.events import (
     ArtifactsDeleted,
@@ -97,9 +98,9 @@ def next_run(row: RunRow | None, run_id: str, attempt: int, at: float, fact: Fac
         at: When, seconds since the epoch.
         fact: What the event tells.
     """
-    if row is None:
+    if row is None or isinstance(fact, ByHand):  # whoever looks at a run does nothing to it
         if not isinstance(fact, AttemptStarted):
-            return None
+            return row
         return RunRow(run_id, attempt, "running", None, "", "", "", "", "", "", at, at, None, "", at)
     row = replace(row, updated=at)
     match fact:

@@ -24,7 +24,8 @@ from prefect_gatehouse.policy.class_rules import load_class_rules
 from prefect_gatehouse.policy.interface import Fact
 from prefect_gatehouse.policy.quarantine import quarantines_in
 from prefect_gatehouse.policy.tiers import load_tiers
-from prefect_gatehouse.run.bundle import bundles_of, candidate_of, differing, find_bundle, missing_roles, require_signed
+from prefect_gatehouse.run.bundle import Found, bundles_of, candidate_of, differing, find_bundle, missing_roles, require_signed
+from prefect_gatehouse.run.refused_acts import recorded_if_refused, tried_by_caller
 from prefect_gatehouse.run.under import this_user
 from prefect_gatehouse.settings import Settings
 
@@ -50,7 +51,8 @@ def sign(settings: Settings, ledger: Ledger, reason: str) -> Event[PolicySigned]
     def refuse(signed: PolicySigned) -> None:
         _, why = bundles.role_of(signed, datetime.now(UTC))
         if why:
-            raise Denied(f"your signature would not count: {why}", where="bundle of policies", advice="see who has to sign: gatehouse policy status")
+            advice = "see who has to sign: gatehouse policy status"
+            raise Denied(f"your signature would not count: {why}", where="bundle of policies", advice=advice, rules=("no-signer",))
 
     def told(signed: PolicySigned) -> dict[str, Fact]:
         return {"bundle_role": bundles.role_of(signed, datetime.now(UTC))[0]}
@@ -99,15 +101,34 @@ def accept(settings: Settings, ledger: Ledger, reason: str) -> Event[PolicyAct]:
         Tampered: The registry can't be read.
     """
     why, found = line_of(reason, "--reason"), find_bundle(settings)
+    tried = tried_by_caller(settings, "accept_policy", "accept-policy", {"version": str(found.manifest.version)})
+    with recorded_if_refused(ledger, tried):
+        fact = _accepted(settings, ledger, found, why)
+        with ledger.transaction() as tx:
+            quarantines_in(tx, People(settings.people_folder()), settings.environment, policy_now(settings)).refuse_person(fact.person)
+            tx.append(f"{fact.kind}:{fact.act}", LEDGER, fact)
+    seal_home(settings.folder(""), ledger)
+    recorded = ledger.find(f"{fact.kind}:{fact.act}", PolicyAccepted)
+    assert recorded is not None  # appended above
+    return recorded
+
+
+def _accepted(settings: Settings, ledger: Ledger, found: Found, why: str) -> PolicyAccepted:
+    """The act that makes the first bundle stand.
+
+    Raises:
+        Denied: It is not for anybody to make now, or not by a service's key.
+    """
     bundles = bundles_of(settings, ledger)
     if bundles.current is not None:
         message = f"version {bundles.current.bundle.version} stands, and says who signs the next one; only the first bundle is accepted"
-        raise Denied(message, where="bundle of policies", advice="sign: gatehouse policy sign --reason WHY")
+        raise Denied(message, where="bundle of policies", advice="sign: gatehouse policy sign --reason WHY", rules=("bundle-stands",))
     candidate = bundles.candidates.get(bundle_of(settings).digest())  # with the people and keys that the registry has, whatever another one names
     if candidate is None or bundles.missing(candidate.bundle):
         who = "; ".join(f"{role} ({' or '.join(people)})" for role, people in missing_roles(bundles, found).items())
         advice = f"missing: {who}; each of them runs: gatehouse policy sign --reason WHY"
-        raise Denied(f"version {found.manifest.version} is not signed by every role that it names", where="bundle of policies", advice=advice)
+        message = f"version {found.manifest.version} is not signed by every role that it names"
+        raise Denied(message, where="bundle of policies", advice=advice, rules=("roles-missing",))
     fact = PolicyAccepted(
         action="accept-policy",
         bundle=candidate.bundle.digest(),
@@ -118,14 +139,7 @@ def accept(settings: Settings, ledger: Ledger, reason: str) -> Event[PolicyAct]:
         environment=settings.environment,
         act=str(uuid.uuid4()),
     )
-    fact = fact.model_copy(update=signed_if_possible(settings, fact))
-    with ledger.transaction() as tx:
-        quarantines_in(tx, People(settings.people_folder()), settings.environment, policy_now(settings)).refuse_person(fact.person)
-        tx.append(f"{fact.kind}:{fact.act}", LEDGER, fact)
-    seal_home(settings.folder(""), ledger)
-    recorded = ledger.find(f"{fact.kind}:{fact.act}", PolicyAccepted)
-    assert recorded is not None  # appended above
-    return recorded
+    return fact.model_copy(update=signed_if_possible(settings, fact))
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from prefect_gatehouse.operate.signing import record
 from prefect_gatehouse.policy.exceptions import LONGEST, Granted, granted, require_exceptable, used
 from prefect_gatehouse.run.bundle import policy_that_counts
 from prefect_gatehouse.run.holding import holding
+from prefect_gatehouse.run.refused_acts import recorded_if_refused, tried_by_caller
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.value import Value
 
@@ -61,7 +62,9 @@ def grant(settings: Settings, ledger: Ledger, wanted: Wanted) -> Event[Exception
         InputError: A value is malformed, the owner is not known, or the caller has no usable signing key.
         Denied: The rule has no exceptions; the caller owns it, may not approve, or is in quarantine; or the policies are not those that were signed.
     """
-    require_exceptable(policy_that_counts(settings, ledger)(), wanted.rule)
+    named = {"rule": wanted.rule, "tenant": wanted.tenant, "pipeline": wanted.pipeline or ""}
+    with recorded_if_refused(ledger, tried_by_caller(settings, "grant_exception", "grant-exception", named)):
+        require_exceptable(policy_that_counts(settings, ledger)(), wanted.rule)
     owner = People(settings.people_folder()).get(identifier(wanted.owner))
     if owner is None:
         raise InputError("the owner is not in the registry of people", where="--owner", advice="run: gatehouse people list")
@@ -84,7 +87,8 @@ def grant(settings: Settings, ledger: Ledger, wanted: Wanted) -> Event[Exception
 
     def refuse(fact: ExceptionGranted) -> None:
         if fact.person == fact.owner:
-            raise Denied("an exception is granted by another person than its owner", where="--owner", advice="have another approver grant it")
+            advice = "have another approver grant it"
+            raise Denied("an exception is granted by another person than its owner", where="--owner", advice=advice, rules=("own-exception",))
 
     return record(settings, ledger, ExceptionGranted, statement, statement["exception"], "an exception is granted", refuse)
 
@@ -166,6 +170,7 @@ def review(settings: Settings, ledger: Ledger, number: str, reason: str) -> Even
     def refuse(fact: ExceptionReviewed) -> None:
         if fact.person in {given.fact.owner, given.fact.person}:
             advice = "have another approver look at it"
-            raise Denied("an exception is reviewed by another person than its owner and who granted it", where="exception", advice=advice)
+            by = "an exception is reviewed by another person than its owner and who granted it"
+            raise Denied(by, where="exception", advice=advice, rules=("own-exception",))
 
     return record_about(settings, ledger, given, ExceptionReviewed, "review-exception", reason, "an exception is reviewed", refuse)

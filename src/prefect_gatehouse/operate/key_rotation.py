@@ -19,6 +19,7 @@ from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.policy.act_questions import ask_act, refuse_act
 from prefect_gatehouse.policy.quarantine import quarantines_in
 from prefect_gatehouse.run.bundle import policy_that_counts
+from prefect_gatehouse.run.refused_acts import recorded_if_refused, tried
 from prefect_gatehouse.run.registry import require_as_recorded
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.secrets.lease_record import LeaseRecord
@@ -112,15 +113,16 @@ def decide(settings: Settings, ledger: Ledger, block: str, before: int, after: i
     signature = sshsig.sign(settings.identity_key(), message)
     key = sshsig.verify(signature, message).fingerprint
     owner = People(settings.people_folder()).owner_of(key) or Person(person=NOBODY, roles=frozenset())
-    refuse_service(owner, "keys are rotated", str(settings.identity_key()))
     person = owner.person
     decided = KeyRotationDecided.model_validate({**statement, "person": person, "key": key, "signature": signature})
-    rules = policy_that_counts(settings, ledger)
-    policy = rules()
-    decision = ask_act(policy, "rotate_key", decided, decided, owner)
-    refuse_act(policy, decision, "a key is rotated", person)
-    decided = decided.model_copy(update=decision.permits())
-    with ledger.transaction() as tx:
-        quarantines_in(tx, People(settings.people_folder()), settings.environment, rules).refuse_person(person)
-        tx.append(f"keys-rotation-decided:{rotation_id}", LEDGER, decided)
+    with recorded_if_refused(ledger, tried(decided, "rotate_key")):
+        refuse_service(owner, "keys are rotated", str(settings.identity_key()))
+        rules = policy_that_counts(settings, ledger)
+        policy = rules()
+        decision = ask_act(policy, "rotate_key", decided, decided, owner)
+        refuse_act(policy, decision, "a key is rotated", person)
+        decided = decided.model_copy(update=decision.permits())
+        with ledger.transaction() as tx:
+            quarantines_in(tx, People(settings.people_folder()), settings.environment, rules).refuse_person(person)
+            tx.append(f"keys-rotation-decided:{rotation_id}", LEDGER, decided)
     return Rotation(rotation_id, decided)

@@ -23,6 +23,7 @@ from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.policy.tiers import load_tiers
 from prefect_gatehouse.run.apart import workload_beside
 from prefect_gatehouse.run.holding import holding
+from prefect_gatehouse.run.refused_acts import recorded_if_refused, tried_by_caller
 from prefect_gatehouse.run.standing import Record, record_of
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import TierName
@@ -100,9 +101,12 @@ def promote(settings: Settings, ledger: Ledger, file: Path, ticket: str, reason:
         Tampered: As of ``candidate``.
     """
     found = candidate(settings, ledger, file)
-    if found.missing:
-        raise Denied("; ".join(found.missing), where="promotion", advice=f"run it in the tier {found.below} first, and see to what is left open")
     manifest, rests = found.manifest, found.record
+    named = {"pipeline": manifest.name, "tenant": manifest.tenant}
+    with recorded_if_refused(ledger, tried_by_caller(settings, "promote", "promote", named, manifest.tier)):
+        if found.missing:
+            advice = f"run it in the tier {found.below} first, and see to what is left open"
+            raise Denied("; ".join(found.missing), where="promotion", advice=advice, rules=("evidence-missing",))
     statement: dict[str, Json] = {
         "action": "promote",
         "promotion": str(uuid.uuid4()),
@@ -124,10 +128,11 @@ def promote(settings: Settings, ledger: Ledger, file: Path, ticket: str, reason:
 
     def refuse(fact: WorkloadPromoted) -> None:
         if owner is not None and fact.person != owner.person:
-            raise Denied("a workload is promoted by its owner, whom the manifest names", where="owner", advice=f"have it done by {owner.person}")
+            advice = f"have it done by {owner.person}"
+            raise Denied("a workload is promoted by its owner, whom the manifest names", where="owner", advice=advice, rules=("not-the-owner",))
         if fact.person in rests.requesters:
             advice = "have another approver promote it"
-            raise Denied("whoever asked for a run does not promote what it shows", where="promotion", advice=advice)
+            raise Denied("whoever asked for a run does not promote what it shows", where="promotion", advice=advice, rules=("own-run",))
 
     return record(settings, ledger, WorkloadPromoted, statement, str(statement["promotion"]), "a workload is promoted", refuse)
 

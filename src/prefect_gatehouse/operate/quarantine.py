@@ -84,7 +84,8 @@ def release(settings: Settings, ledger: Ledger, what: str, reason: str) -> list[
         for each in found:
             if each.event.fact.key == fact.key or each.event.fact.person == fact.person:
                 advice = f"somebody else who may approve releases it: gatehouse quarantine release {each.event.seq}"
-                raise Denied(f"{each.name} was put into quarantine by you [{each.event.seq}]", where="quarantine", advice=advice)
+                by_you = f"{each.name} was put into quarantine by you [{each.event.seq}]"
+                raise Denied(by_you, where="quarantine", advice=advice, rules=("own-quarantine",))
 
     return [_released(settings, ledger, each, reason, refuse) for each in found]
 

@@ -34,6 +34,7 @@ from prefect_gatehouse.policy.cedar import policy_now
 from prefect_gatehouse.policy.quarantine import Quarantines, quarantines_in
 from prefect_gatehouse.run.bundle import bundles_of, policy_that_counts
 from prefect_gatehouse.run.plan import registry_of
+from prefect_gatehouse.run.refused_acts import recorded_if_refused, tried_by_caller
 from prefect_gatehouse.run.registry import changes, require_as_recorded
 from prefect_gatehouse.run.under import this_user
 from prefect_gatehouse.settings import Settings
@@ -316,18 +317,22 @@ class Registrar:
                 "change": str(uuid.uuid4()),
             }
             fact = kind.model_validate(statement)
-            fact = fact.model_copy(update=signed_if_possible(self._settings, fact))
-            if fact.gives and not self._next_version:
-                _refuse_unsigned(bundles_of(self._settings, self._ledger), fact)
-            with self._ledger.transaction() as tx:
-                if not fact.takes:
-                    # What waits for the next version is entered while its files are written.
-                    rules = policy_now(self._settings) if self._next_version else policy_that_counts(self._settings, tx)
-                    _refuse_quarantined(quarantines_in(tx, self.people, self._settings.environment, rules), fact)
-                # The next head covers it, not one that is signed here: another machine of this ledger may not have its key.
-                tx.append(f"{fact.kind}:{fact.change}", LEDGER, fact)
+            named = {"whom": fact.whom}
+            with recorded_if_refused(self._ledger, tried_by_caller(self._settings, "change_people", fact.action, named)):
+                self._record(fact.model_copy(update=signed_if_possible(self._settings, fact)))
 
         return tell
+
+    def _record(self, fact: PeopleChanged) -> None:
+        if fact.gives and not self._next_version:
+            _refuse_unsigned(bundles_of(self._settings, self._ledger), fact)
+        with self._ledger.transaction() as tx:
+            if not fact.takes:
+                # What waits for the next version is entered while its files are written.
+                rules = policy_now(self._settings) if self._next_version else policy_that_counts(self._settings, tx)
+                _refuse_quarantined(quarantines_in(tx, self.people, self._settings.environment, rules), fact)
+            # The next head covers it, not one that is signed here: another machine of this ledger may not have its key.
+            tx.append(f"{fact.kind}:{fact.change}", LEDGER, fact)
 
 
 def _enter_root(mark: str, pem: str, draft: Draft) -> None:
@@ -369,6 +374,7 @@ def _refuse_unsigned(bundles: Bundles, fact: PeopleChanged) -> None:
         f"version {current.bundle.version} of the bundle of policies covers the registry, and this change is not one that it takes in",
         where="people",
         advice=advice,
+        rules=("no-signer",),
     )
 
 
@@ -386,4 +392,5 @@ def _refuse_quarantined(held: Quarantines, fact: PeopleChanged) -> None:
             "a person is in quarantine, and nobody known signed this change",
             where="people",
             advice="have it made by somebody of the registry, with their own key",
+            rules=("in-quarantine",),
         )

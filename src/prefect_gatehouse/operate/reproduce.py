@@ -15,8 +15,8 @@ from prefect_gatehouse.providers.calibration import Errors, read_errors
 from prefect_gatehouse.providers.simulator.modelled import modelled
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.comparison import BATCHES, Comparison, Verdict, compare
-from prefect_gatehouse.run.reproducible import KeptJob, read_kept
-from prefect_gatehouse.run.result_question import refuse_reading
+from prefect_gatehouse.run.reproducible import FILES, KeptJob, read_kept
+from prefect_gatehouse.run.result_question import ask_to_look
 from prefect_gatehouse.settings import Settings
 
 CalibrationNow = Callable[[KeptJob], bytes]
@@ -94,10 +94,12 @@ def reproduce(settings: Settings, ledger: Ledger, run_id: str, calibration_now: 
     Raises:
         Denied: The policy lets the caller not see it.
         InputError: Nothing is kept of the run, or a circuit is too wide to be modelled.
-        StorageError: What is kept is gone.
+        StorageError: What is kept is gone, or the look at it can't be recorded.
         Tampered: What is kept is not what was written.
     """
-    refuse_reading(settings, ledger, Chain(ledger, run_id), "reproduce")
+    look = ask_to_look(settings, ledger, Chain(ledger, run_id), "reproduce")
+    if look is not None and FILES.of_run(ledger, run_id):
+        look.record()
     kept = read_kept(settings, ledger, run_id)
     if not kept:
         advice = "write reproduce: {keep: 3d} into the manifest of the next run"

@@ -21,6 +21,7 @@ from prefect_gatehouse.policy.class_rules import load_class_rules
 from prefect_gatehouse.policy.rules import ClassRules
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.extended import Extended, Extension, latest, said_of
+from prefect_gatehouse.run.refused_acts import recorded_if_refused, tried_by_caller
 from prefect_gatehouse.run.retained import Retained, deleted, in_words, retained
 from prefect_gatehouse.run.values import AdmittedRun
 from prefect_gatehouse.settings import Settings
@@ -108,7 +109,10 @@ def extend(settings: Settings, ledger: Ledger, run: str, until: str, reason: str
         nearest = min(each.until for each in here if each.until is not None)
         advice = "an extension only lengthens; name a later day"
         raise InputError(f"it stays until {_day(nearest)} UTC already", where="--until", advice=advice)
-    _refuse_beyond(load_class_rules(settings.classes)[admitted.classes.output_class], shorter, now, end)
+    named = {"run": run_id, "pipeline": admitted.manifest.name, "tenant": admitted.manifest.tenant}
+    tried = tried_by_caller(settings, "extend_retention", "extend-retention", named, admitted.manifest.tier)
+    with recorded_if_refused(ledger, tried, run_id):
+        _refuse_beyond(load_class_rules(settings.classes)[admitted.classes.output_class], shorter, now, end)
     if len(shorter) < len(here):
         left.append(f"already kept that long: {in_words(each.item.uri for each in here if each not in shorter)}")
     statement: dict[str, Json] = {
@@ -142,7 +146,7 @@ def _refuse_beyond(rules: ClassRules, found: Sequence[Kept], now: datetime, end:
             if others:
                 advice += f"; for the rest alone: {' '.join(f'--only {each}' for each in others)}"
             stays = f"{kind} of class {rules.data_class} stay until {most:%Y-%m-%d %H:%M} UTC at most, counted from now"
-            raise Denied(stays, where="--until", advice=advice)
+            raise Denied(stays, where="--until", advice=advice, rules=("beyond-the-class",))
 
 
 def _left(ledger: Ledger, run_id: str, found: Sequence[Kept], now: float, only: Collection[KeptKind]) -> list[str]:

@@ -90,7 +90,7 @@ def review(settings: Settings, ledger: Ledger, file: Path, reason: str, commit: 
     def refuse(fact: CommitReviewed) -> None:
         if fact.person == fact.author or fact.key == fact.author_key:
             advice = "have somebody else of the registry review it"
-            raise Denied("whoever has signed a commit does not review it", where="commit", advice=advice)
+            raise Denied("whoever has signed a commit does not review it", where="commit", advice=advice, rules=("own-commit",))
 
     return record(settings, ledger, CommitReviewed, statement, str(statement["review"]), "a commit is reviewed", refuse)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TypeVar
 
 from prefect_gatehouse.canonical import Json, canonical
@@ -20,6 +20,7 @@ from prefect_gatehouse.policy.cedar import policy_now
 from prefect_gatehouse.policy.interface import Fact, Policy
 from prefect_gatehouse.policy.quarantine import quarantines_in
 from prefect_gatehouse.run.bundle import policy_that_counts
+from prefect_gatehouse.run.refused_acts import recorded_if_refused, tried
 from prefect_gatehouse.run.registry import require_as_recorded
 from prefect_gatehouse.settings import Settings
 
@@ -38,7 +39,7 @@ def refuse_nobody(fact: SignedAct) -> None:
     """
     if fact.person == NOBODY:
         advice = "have the registry's keeper enter it: gatehouse people add NAME --key FILE --role ROLE"
-        raise Denied("the key that signs is nobody's in the registry of people", where=fact.key, advice=advice)
+        raise Denied("the key that signs is nobody's in the registry of people", where=fact.key, advice=advice, rules=("key-of-nobody",))
 
 
 def record(
@@ -53,7 +54,7 @@ def record(
     about: SignedAct | None = None,
     told: Callable[[A], Mapping[str, Fact]] = lambda _: {},
 ) -> Event[A]:
-    """Signs a statement and records it, under a signed head.
+    """Signs a statement and records it, under a signed head; or records that it was refused.
 
     Args:
         settings: The installation; its identity is the caller's.
@@ -78,21 +79,28 @@ def record(
     # The next version is asked of the files that are being signed.
     rules = policy_now(settings) if emergency or issubclass(kind, PolicySigned) else policy_that_counts(settings, ledger)
     signature, signer = _signed(settings, statement, emergency=emergency)
-    refuse_service(signer, what, str(settings.identity_key()))
-    fact = kind.model_validate({**statement, **signature})
-    with suppress(InputError) if emergency else nullcontext():  # which is stopped whatever has become of the policies, too
-        fact = _permitted(rules(), fact, about or fact, signer, what, told(fact))
-    refuse(fact)
-    name = f"{kind.kind}:{act}"
-    with ledger.transaction() as tx:
-        quarantines_in(tx, People(settings.people_folder()), settings.environment, rules).refuse_person(fact.person)
-        tx.append(name, LEDGER, fact)
+    fact, name = kind.model_validate({**statement, **signature}), f"{kind.kind}:{act}"
+    with _recorded_if_refused(ledger, fact, about):
+        refuse_service(signer, what, str(settings.identity_key()))
+        with suppress(InputError) if emergency else nullcontext():  # which is stopped whatever has become of the policies, too
+            fact = _permitted(rules(), fact, about or fact, signer, what, told(fact))
+        refuse(fact)
+        with ledger.transaction() as tx:
+            quarantines_in(tx, People(settings.people_folder()), settings.environment, rules).refuse_person(fact.person)
+            tx.append(name, LEDGER, fact)
     # An emergency holds though this machine has not the ledger's key; what is under way has to be ended, and the next head covers the act.
     with suppress(GatehouseError) if emergency else nullcontext():
         seal_home(settings.folder(""), ledger)
     recorded = ledger.find(name, kind)
     assert recorded is not None  # appended above
     return recorded
+
+
+def _recorded_if_refused(ledger: Ledger, fact: SignedAct, about: SignedAct | None) -> AbstractContextManager[None]:
+    """An act about a run is refused in its events."""
+    if fact.asks is None:
+        return nullcontext()
+    return recorded_if_refused(ledger, tried(fact, fact.asks, about), str(getattr(about or fact, "run", LEDGER)))
 
 
 def _signed(settings: Settings, statement: Mapping[str, Json], *, emergency: bool) -> tuple[dict[str, str], Person | None]:

@@ -93,7 +93,7 @@ def advice_of(policy: Policy, decision: Decision, who: str) -> str:
 
 
 def refuse_act(policy: Policy, decision: Decision, what: str, who: str) -> None:
-    """Stops what the policy does not permit.
+    """Stops what the policy does not permit; at the command line inside of ``run.refused_acts.recorded_if_refused``.
 
     Args:
         policy: The policy that decided.
@@ -105,4 +105,10 @@ def refuse_act(policy: Policy, decision: Decision, what: str, who: str) -> None:
         Denied: It is a no; names each rule.
     """
     if not decision.allowed:
-        raise Denied(sentences_of(policy, decision, what), where=f"policy: {decision.action}", advice=advice_of(policy, decision, who))
+        raise Denied(
+            sentences_of(policy, decision, what),
+            where=f"policy: {decision.action}",
+            advice=advice_of(policy, decision, who),
+            rules=decision.reasons,
+            policy_digest=decision.policy_digest,
+        )

@@ -53,6 +53,10 @@ class CedarPolicy:
         """What to do about a policy's no, as its file says, with names in braces."""
         return self._advice.get(reason, "")
 
+    def has_rule(self, reason: str) -> bool:
+        """Whether it has a rule of this identifier."""
+        return reason in self._reasons
+
     def may_be_excepted(self, reason: str) -> bool:
         """Whether a rule's annotation says so: @except("granted")."""
         return reason in self._exceptable

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from prefect_gatehouse.errors import Denied
+from prefect_gatehouse.errors import Denied, InputError
 from prefect_gatehouse.ledger.acts import ExceptionAct, ExceptionGranted, ExceptionRevoked
 from prefect_gatehouse.ledger.store import Event
 from prefect_gatehouse.policy.decision import Decision
@@ -104,6 +104,10 @@ class Excepting:
         """As of the policy itself."""
         return self._policy.permits_without(question, rules)
 
+    def has_rule(self, reason: str) -> bool:
+        """As of the policy itself."""
+        return self._policy.has_rule(reason)
+
     def may_be_excepted(self, reason: str) -> bool:
         """Whether the policy's author lets a rule be excepted."""
         return self._policy.may_be_excepted(reason)
@@ -135,8 +139,11 @@ def require_exceptable(policy: Policy, rule: str) -> None:
     """Stops an exception to a rule that has none.
 
     Raises:
-        Denied: The policy has no such rule, or its author lets nobody be excepted from it.
+        InputError: The policy has no such rule.
+        Denied: Its author lets nobody be excepted from it.
     """
+    advice = 'the policies mark those that may with @except("granted")'
+    if not policy.has_rule(rule):
+        raise InputError("there is no such rule", where="rule", advice=advice)
     if not policy.may_be_excepted(rule):
-        advice = 'the policies mark those that may with @except("granted")'
-        raise Denied("there is no such rule, or none may be excepted from it", where="rule", advice=advice)
+        raise Denied("none may be excepted from this rule", where="rule", advice=advice, rules=("not-exceptable",))

@@ -63,5 +63,8 @@ class Policy(Protocol):
     def advise(self, reason: str) -> str:
         """What to do about a policy's no, by its identifier, with names in braces for the question's own; empty where nobody wrote it."""
 
+    def has_rule(self, reason: str) -> bool:
+        """Whether it has a rule of this identifier."""
+
     def may_be_excepted(self, reason: str) -> bool:
         """Whether the policy's author lets a rule be excepted, by its identifier."""

@@ -49,6 +49,7 @@ class Quarantine:
             f"{because or f'{self.name} is in quarantine'}, by {by} since {self.event.when:%Y-%m-%d %H:%M} UTC [{self.event.seq}]",
             where="quarantine",
             advice=f"see why: gatehouse quarantine list; somebody else than {by} may release it: gatehouse quarantine release {self.event.seq}",
+            rules=("in-quarantine",),
         )
 
 

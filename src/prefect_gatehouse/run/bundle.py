@@ -147,7 +147,8 @@ def policy_that_counts(settings: Settings, source: Facts, tier: str = "") -> Cal
         current = bundles_of(settings, source).current if tier != "prototype" else None
         if current is not None and policy.digest != current.bundle.policies:
             what = f"the policies are not those that were signed, of version {current.bundle.version}"
-            raise Denied(what, where=_WHERE, advice="put them back, or have the next version signed; how they stand: gatehouse policy status")
+            advice = "put them back, or have the next version signed; how they stand: gatehouse policy status"
+            raise Denied(what, where=_WHERE, advice=advice, rules=("policies-not-signed",))
         return policy
 
     return load

@@ -8,7 +8,7 @@ from typing import TypeVar
 from prefect_gatehouse.ledger.fact import Fact
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.run.chain import Chain
-from prefect_gatehouse.run.result_question import refuse_reading
+from prefect_gatehouse.run.result_question import ask_to_look
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.store.run_keys import RunKeys
 from prefect_gatehouse.store.sealer import Sealer
@@ -33,14 +33,17 @@ class RunReader:
 
     @cached_property
     def sealer(self) -> Sealer:
-        """Opens what the run sealed.
+        """Opens what the run sealed, once the look is recorded.
 
         Raises:
             Denied: The policy lets the caller not see it.
-            StorageError: The run's key is gone.
+            StorageError: The run's key is gone, so that there is nothing to look at; or the look can't be recorded.
         """
-        refuse_reading(self._settings, self.ledger, self.chain, "show")
-        return self._keys.load(self.run_id).sealer()
+        key = self._keys.load(self.run_id)
+        look = ask_to_look(self._settings, self.ledger, self.chain, "show")
+        if look is not None:
+            look.record()
+        return key.sealer()
 
     def find(self, name: str, kind: type[F]) -> Event[F] | None:
         """An event of this run by the name it was recorded under.
