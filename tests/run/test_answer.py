@@ -111,14 +111,14 @@ def test_a_signature_counts(desk: Desk) -> None:
     """Person, method and key come out of the signature; naming oneself is allowed, in any case and with blanks."""
     for approver in ("", "bob", " BOB "):
         found = desk.check(f"\n {desk.sign('bob')} \n", approver=approver)
-        assert found == CheckedAnswer("bob", "ssh", "approve", fingerprint((desk.folder / "bob.pub").read_text()), None)
+        assert found == CheckedAnswer("bob", "ssh", "approve", fingerprint((desk.folder / "bob.pub").read_text()), None, roles=("approver",))
     assert desk.check(desk.sign("bob", REJECT), decision="reject").decision == "reject"
 
 
 def test_a_code_counts_and_says_its_step(desk: Desk) -> None:
     """The spent time step is part of the answer, so that it can be refused the next time."""
     found = desk.check(desk.code("bob"), approver="Bob")
-    assert found == CheckedAnswer("bob", "totp", "approve", "", int(NOW.timestamp()) // STEP_SECONDS)
+    assert found == CheckedAnswer("bob", "totp", "approve", "", int(NOW.timestamp()) // STEP_SECONDS, roles=("approver",))
 
 
 OTHERS = {
