@@ -30,7 +30,8 @@ from prefect_gatehouse.worker.protocol import ORDER, Answer, Drive, NoteCrash, S
 _GRACE_SECONDS = 30.0
 """What a run has to release what it holds, from being told to stop to being killed; as long as Prefect's own worker gives it."""
 _AHEAD_SECONDS = 5.0
-"""How long after a run was given to it the next child is forked ahead: what it gets ready would take time from the run that is waited for."""
+"""How long after a run was given to it the next child is forked ahead, unless that run's process leaves before: what a child gets ready would take
+time from the run."""
 _AGAIN_SECONDS = 60.0
 """How long after a child that was forked ahead has died."""
 _NOBODYS = -1
@@ -163,6 +164,7 @@ class Warm:
             if done:
                 number = self._children.pop(pid)
                 if number != _NOBODYS:
+                    self._next = min(self._next, time.monotonic())  # the run waits, or has ended: there is time to get ready for the next one
                     self._say(Answer(number=number, pid=pid, ended=os.waitstatus_to_exitcode(status)))
         if self._ahead is not None and os.waitpid(self._ahead[0], os.WNOHANG)[0]:
             self._ahead[1].close()
@@ -174,8 +176,10 @@ class Warm:
 
     def _stop_all(self) -> None:
         if self._ahead is not None:  # it has nothing to release
-            _signal(self._ahead[0], signal.SIGKILL)
-            os.waitpid(self._ahead[0], 0)
+            (pid, told), self._ahead = self._ahead, None
+            told.close()
+            _signal(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
         for pid in self._children:
             _signal(pid, signal.SIGTERM)
         until = time.monotonic() + _GRACE_SECONDS
