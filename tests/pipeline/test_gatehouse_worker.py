@@ -225,32 +225,6 @@ def control_warrant(pipeline: Any, run_id: str) -> str:
     return sign_warrant(key, run_id, "local").model_dump_json()
 
 
-def test_runs_share_no_memory(warm: Any, stack: Any) -> None:
-    """What a workload leaves in a module is not there in the next run: each is forked from the clean parent.
-
-    Without a cell, which keeps runs apart anyway.
-    """
-    stack.stop_workers()
-    stack.environment["GATEHOUSE_CELL"] = "none"
-    stack.start_worker("gatehouse", "warm")
-    spoilt = """
-import json
-
-
-def solve(features, parameters):
-    if getattr(json, "LEFT_BEHIND", False):
-        raise ValueError("the last run's memory")
-    json.LEFT_BEHIND = True
-    yield from ()
-"""
-    pipeline = warm("memory", workload=spoilt)
-    for _ in range(2):
-        run_id = pipeline.start()
-        row = ended(pipeline, run_id)
-        assert "returned no pandas frame" in row.message, row.message
-        assert {event.fact.cell for event in pipeline.ledger.facts(WorkloadRan, run_id)} == {"none"}
-
-
 def test_a_process_that_was_forked_ahead_drives_one_run(warm: Any, stack: Any) -> None:
     """It is there before the run is, with its cell; the next one comes after it; one that dies is missed by nobody, and none outlives its worker."""
     from prefect.client.orchestration import get_client
@@ -276,3 +250,29 @@ def test_a_process_that_was_forked_ahead_drives_one_run(warm: Any, stack: Any) -
     (last,) = wait(lambda: ahead(workers), 90)
     stack.stop_workers()
     wait(lambda: not Path(f"/proc/{last}").exists(), 60)
+
+
+def test_runs_share_no_memory(warm: Any, stack: Any) -> None:
+    """What a workload leaves in a module is not there in the next run: each is forked from the clean parent.
+
+    Without a cell, which keeps runs apart anyway.
+    """
+    stack.stop_workers()
+    stack.environment["GATEHOUSE_CELL"] = "none"
+    stack.start_worker("gatehouse", "warm")
+    spoilt = """
+import json
+
+
+def solve(features, parameters):
+    if getattr(json, "LEFT_BEHIND", False):
+        raise ValueError("the last run's memory")
+    json.LEFT_BEHIND = True
+    yield from ()
+"""
+    pipeline = warm("memory", workload=spoilt)
+    for _ in range(2):
+        run_id = pipeline.start()
+        row = ended(pipeline, run_id)
+        assert "returned no pandas frame" in row.message, row.message
+        assert {event.fact.cell for event in pipeline.ledger.facts(WorkloadRan, run_id)} == {"none"}
