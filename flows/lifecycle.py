@@ -26,8 +26,9 @@ from prefect_gatehouse.flows.started_by import take
 from prefect_gatehouse.ledger.events import RunInterrupted, RunQueued
 from prefect_gatehouse.ledger.heartbeat import beating
 from prefect_gatehouse.ledger.opening import open_ledger
+from prefect_gatehouse.run.ahead import drop_spare
 from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.run.cells import keep_ahead
+from prefect_gatehouse.run.cells import keep_ahead, start_spare
 from prefect_gatehouse.run.resume_window import resume_window
 from prefect_gatehouse.run.values import ApprovedPlan
 from prefect_gatehouse.settings import load_settings
@@ -85,6 +86,7 @@ def _driven(pipeline: Callable[[Attempt], object]) -> State[None]:
     try:
         with beating(ledger, run_id, attempt.number):
             take(attempt)
+            start_spare(settings)
             return _drive(attempt, pipeline)
     except GatehouseError as error:  # the worker's proof is not good; whatever a gate says was turned into a state above
         return _resumable(attempt, error)
@@ -102,6 +104,7 @@ def _driven(pipeline: Callable[[Attempt], object]) -> State[None]:
         _interrupted(attempt, "failed", f"its process was told to stop; go on with: gatehouse resume {run_id[:8]}")
         raise
     finally:
+        drop_spare()
         attempt.release()
         tell_outside(settings, ledger)
         ledger.close()

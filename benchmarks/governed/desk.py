@@ -24,7 +24,8 @@ from prefect_gatehouse.cli.stack import Stack
 from prefect_gatehouse.settings import Settings
 
 READS = 3.0
-"""Seconds that somebody takes for reading, which are left out; nobody answers sooner, and a process that stays gets ready meanwhile."""
+"""Seconds that somebody takes for reading, which are left out; nobody answers sooner, and a process that stays, or that a worker forked ahead, gets
+ready meanwhile."""
 
 WARM = "warm"
 """The pool and the deployment that the gatehouse worker serves; what runs cold has a pool without a worker."""
@@ -233,6 +234,7 @@ class GovernedSide:
                 run_id = control.start(self._desk.settings, self._manifests[name], signed=True, deployment=f"governed-pipeline/{WARM}")
                 self._until(ledger, run_id, "waiting")
                 asked(ledger, run_id)
+                time.sleep(READS)
                 proof = control.sign_answer(self._desk.approver, ledger, run_id, "approve")
                 approved = time.time()
                 control.answer(run_id, "approve", proof=proof)

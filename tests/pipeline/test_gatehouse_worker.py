@@ -104,6 +104,17 @@ def test_a_whole_run_in_forks(warm: Any) -> None:
     assert (first.when - began.when).total_seconds() < 10
 
 
+def ahead(workers: set[int]) -> list[int]:
+    """Processes that the workers' warm ones forked ahead and that know no run yet, with a cell."""
+    found = []
+    for place in Path("/proc").iterdir():
+        with suppress(OSError):
+            if place.name.isdigit() and place.joinpath("comm").read_text() == "gh-ahead\n":
+                process = int(place.name)
+                found += [process] if parent(parent(process)) in workers and has_a_child(process) else []
+    return found
+
+
 def test_a_scheduled_sweep_in_a_fork(warm: Any) -> None:
     """Nobody calls the sweeper: the server's scheduler makes its runs, this worker forks them, and a run whose time is over is ended."""
     from prefect.client.orchestration import get_client
@@ -212,6 +223,33 @@ def control_warrant(pipeline: Any, run_id: str) -> str:
     key = pipeline.settings.worker_key_file()
     obtain_worker_key(key)
     return sign_warrant(key, run_id, "local").model_dump_json()
+
+
+def test_a_process_that_was_forked_ahead_drives_one_run(warm: Any, stack: Any) -> None:
+    """It is there before the run is, with its cell; the next one comes after it; one that dies is missed by nobody, and none outlives its worker."""
+    from prefect.client.orchestration import get_client
+    from prefect.states import Cancelling
+
+    pipeline = warm("ahead", workload=PATIENT)
+    workers = {child.pid for child in stack._children}
+    (waiting,) = wait(lambda: ahead(workers), 120)
+    run_id = pipeline.start()
+    wait(lambda: entered(pipeline, run_id))
+    assert forks(run_id) == [waiting]
+    (following,) = wait(lambda: ahead(workers), 60)
+    os.kill(following, signal.SIGKILL)
+    another = pipeline.start()
+    wait(lambda: entered(pipeline, another))
+    assert len(forks(another)) == 1
+    assert following not in forks(another)
+    with get_client(sync_client=True) as client:
+        for each in (run_id, another):
+            client.set_flow_run_state(UUID(each), Cancelling())
+    for each in (run_id, another):
+        assert ended(pipeline, each).ending == "cancelled"
+    (last,) = wait(lambda: ahead(workers), 90)
+    stack.stop_workers()
+    wait(lambda: not Path(f"/proc/{last}").exists(), 60)
 
 
 def test_runs_share_no_memory(warm: Any, stack: Any) -> None:

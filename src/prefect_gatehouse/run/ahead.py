@@ -1,4 +1,4 @@
-"""A cell that was started ahead: it has the workload's files and imports, and waits for features."""
+"""Cells that were started ahead: one that has the workload's files and waits for features, and one that imports before anybody knows the run."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from prefect_gatehouse.vocabulary import CellName
+    from prefect_gatehouse.workload.runner.cell import Spare
     from prefect_gatehouse.workload.runner.interface import Runner
     from prefect_gatehouse.workload.sources import FoundWorkload
 
@@ -76,3 +77,48 @@ def drop_aside() -> None:
     """Ends the cell that was kept and that nobody took."""
     while _aside:
         _aside.pop().close()
+
+
+@dataclass(frozen=True)
+class Unassigned:
+    """A cell without a workload.
+
+    Attributes:
+        cell: Which.
+        packages: Digest of what was installed when it was started; it has imported some of that.
+        spare: The cell.
+    """
+
+    cell: CellName
+    packages: str
+    spare: Spare
+
+
+_unassigned: list[Unassigned] = []
+
+
+def is_prepared() -> bool:
+    """Whether this process has a cell for whatever it drives next."""
+    return bool(_aside or _unassigned)
+
+
+def keep_spare(unassigned: Unassigned) -> None:
+    """Keeps a cell without a workload for the first one that this process starts."""
+    drop_spare()
+    _unassigned.append(unassigned)
+
+
+def take_spare(cell: CellName, packages: str) -> Spare | None:
+    """The cell that was kept, if it is such a one and what is installed is what it imported; any other is ended."""
+    kept = _unassigned.pop() if _unassigned else None
+    if kept is not None and (kept.cell, kept.packages) == (cell, packages):
+        return kept.spare
+    if kept is not None:
+        kept.spare.close()
+    return None
+
+
+def drop_spare() -> None:
+    """Ends the cell that nobody took."""
+    while _unassigned:
+        _unassigned.pop().spare.close()

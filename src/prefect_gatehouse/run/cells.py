@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Literal
 from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.ledger.events import GatePassed, WorkloadRan
 from prefect_gatehouse.ledger.store import Ledger
-from prefect_gatehouse.run.ahead import Ahead, Features, set_aside, take_aside
+from prefect_gatehouse.run.ahead import Ahead, Features, Unassigned, is_prepared, keep_spare, set_aside, take_aside, take_spare
 from prefect_gatehouse.run.apart import unseen
 from prefect_gatehouse.run.attempt import Attempt, no_blocks
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.parts import Parts
+from prefect_gatehouse.run.under import packages_of
 from prefect_gatehouse.run.values import AdmittedRun, MinimisedData, Plan, RawOutcome
 from prefect_gatehouse.settings import Settings
-from prefect_gatehouse.workload.runner.choose import choose, run_in
+from prefect_gatehouse.workload.runner.choose import choose, run_in, spare_of
 from prefect_gatehouse.workload.runner.interface import Limits, Runner, Task
 
 if TYPE_CHECKING:
@@ -39,8 +40,20 @@ def cell_of(attempt: Attempt, admitted: AdmittedRun) -> CellName:
         InputError: The setting names one that is weaker than the tier's weakest.
         Unavailable: There is none that is strong enough.
     """
-    setting = attempt.settings.cell
-    return choose(None if setting == "auto" else setting, admitted.tier.cell)
+    return choose(_setting(attempt.settings), admitted.tier.cell)
+
+
+def start_spare(settings: Settings) -> None:
+    """Starts a cell for whatever run this process will drive, unless it has one; it imports while the process gets ready itself.
+
+    It knows no run and no workload, serves the first workload that this process starts, and is ended where that wants another cell.
+    """
+    with suppress(GatehouseError):  # whoever wants a cell starts its own, or is told what is wrong
+        if not is_prepared():
+            cell, packages = choose(_setting(settings)), packages_of(settings).digest
+            spare = spare_of(cell, _limits(settings))
+            if spare is not None:
+                keep_spare(Unassigned(cell, packages, spare))
 
 
 def start_ahead(attempt: Attempt, admitted: AdmittedRun, cell: CellName | None = None) -> None:
@@ -122,10 +135,17 @@ def _reader(attempt: Attempt, minimised: MinimisedData) -> Callable[[], pa.Table
 def _start(settings: Settings, admitted: AdmittedRun, cell: CellName, workload: FoundWorkload, features: Features) -> Runner:
     manifest = admitted.manifest
     task = Task(workload, features, manifest.workload.parameters, {manifest.output.key, *manifest.output.names})
-    limits = Limits(settings.cell_cpu_seconds, settings.cell_wall_seconds, settings.cell_memory_mb << 20, settings.cell_file_mb << 20)
     own = [settings.home, settings.people_folder(), settings.identity_key(), settings.worker_key_file(), Path.home(), *_prefect_home()]
     secret = [*own, *sorted(unseen(admitted))]
-    return run_in(choose(cell, cell), task, limits, secret)
+    return run_in(choose(cell, cell), task, _limits(settings), secret, take_spare(cell, packages_of(settings).digest))
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(settings.cell_cpu_seconds, settings.cell_wall_seconds, settings.cell_memory_mb << 20, settings.cell_file_mb << 20)
+
+
+def _setting(settings: Settings) -> CellName | None:
+    return None if settings.cell == "auto" else settings.cell
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -25,8 +25,10 @@ from prefect_gatehouse.flows.governed_pipeline import governed_pipeline
 from prefect_gatehouse.flows.reconcile import reconcile
 from prefect_gatehouse.flows.started_by import hand_over
 from prefect_gatehouse.ledger.opening import open_ledger
-from prefect_gatehouse.run.ahead import drop_aside
-from prefect_gatehouse.run.cells import start_aside
+from prefect_gatehouse.policy.cedar import load_policy
+from prefect_gatehouse.run.ahead import drop_aside, drop_spare
+from prefect_gatehouse.run.cells import start_aside, start_spare
+from prefect_gatehouse.run.packages import look_again
 from prefect_gatehouse.settings import load_settings
 from prefect_gatehouse.tasks.gate import sanitised
 from prefect_gatehouse.worker.configuration import WorkerConfiguration
@@ -43,6 +45,7 @@ def drive(configuration: WorkerConfiguration, order: Drive) -> None:
         SystemExit: With the code that Prefect's own engine would end with.
     """
     os.environ["PREFECT__FLOW_RUN_ID"] = order.run_id
+    look_again()  # what was installed when this process got ready is not what counts
     run_id = UUID(order.run_id)
     with handle_engine_signals(run_id), _cell_aside(order.run_id), SyncClientContext.get_or_create() as shared:  # by the engine, too
         client = shared.client
@@ -56,6 +59,23 @@ def drive(configuration: WorkerConfiguration, order: Drive) -> None:
             return
         hand_over(order.warrant)
         run_flow(_FLOWS[work.flow], flow_run=_without_orders(flow_run), parameters=work.parameters, return_type="state")
+
+
+@contextmanager
+def ready() -> Iterator[None]:
+    """Gets ready for a run that nobody knows yet: a cell, the policies as they are now, a client of Prefect's that has met its server.
+
+    What of it can't be had the run gets for itself, or is told why not.
+    """
+    with ExitStack() as kept:
+        kept.callback(drop_spare)
+        with suppress(Exception):
+            settings = load_settings()
+            start_spare(settings)
+            load_policy(settings.policies)  # which is parsed once for the same text
+        with suppress(Exception):
+            kept.enter_context(SyncClientContext.get_or_create())
+        yield
 
 
 @contextmanager

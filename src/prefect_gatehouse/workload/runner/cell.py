@@ -59,6 +59,40 @@ _SIGNALS = {
 }
 _SIGXCPU = 24
 
+SPARE_ROOM = 1 << 24
+"""Bytes that a workload's files may take in the home of a cell that was started before there was one."""
+
+
+class Spare:
+    """A cell without a workload, which imports meanwhile; it becomes the cell of one workload, or is ended.
+
+    Only a mechanism that puts the workload's files into a home of the process's own has one: the other confines itself to the files that it is given,
+    while it has one thread.
+
+    Args:
+        mechanism: What makes the process.
+        limits: What it may use.
+
+    Raises:
+        Unavailable: The process can't be started.
+    """
+
+    def __init__(self, mechanism: Mechanism, limits: Limits) -> None:
+        self._made = (mechanism.name, limits, places.readable())
+        self._process, self._channel = _start(mechanism, limits, self._made[2], SPARE_ROOM, spare=True)
+
+    def suits(self, mechanism: Mechanism, limits: Limits, readable: Sequence[Path], room: int) -> bool:
+        """Whether it is what would be started."""
+        return self._made == (mechanism.name, limits, readable) and 0 < room <= SPARE_ROOM and self._process.poll() is None
+
+    def hand_over(self) -> tuple[subprocess.Popen[bytes], Channel]:
+        """The process, which is somebody else's now."""
+        return self._process, self._channel
+
+    def close(self) -> None:
+        """Ends it unused."""
+        _end(self._process, self._channel)
+
 
 class Cell:
     """A workload in progress in a cell; a context that ends it on the way out.
@@ -68,13 +102,14 @@ class Cell:
         task: What it drives.
         limits: What it may use.
         secret: Folders that it must not be able to read.
+        spare: A cell that was started ahead, which becomes this one if it suits, and is ended if not.
 
     Raises:
         InputError: One of the secret folders lies among those that it reads.
         Unavailable: The process can't be started.
     """
 
-    def __init__(self, mechanism: Mechanism, task: Task, limits: Limits, secret: Sequence[Path] = ()) -> None:
+    def __init__(self, mechanism: Mechanism, task: Task, limits: Limits, secret: Sequence[Path] = (), spare: Spare | None = None) -> None:
         self._mechanism, self._task, self._limits = mechanism, task, limits
         self._started = False
         sources = task.workload.sources
@@ -82,13 +117,17 @@ class Cell:
         self._files = {} if task.workload.package is not None else {str(path.relative_to(sources.root)): data for path, data in sources.files.items()}
         self._home = mechanism.home or sources.root
         readable = places.readable(task.workload.package)
-        places.refuse_secrets(readable, secret)
+        room = sum(_pages(data) for data in self._files.values())
+        if spare is not None and not spare.suits(mechanism, limits, readable, room):
+            spare.close()
+            spare = None
         try:
-            self._process, self._channel = self._start(readable)
-        except OSError as error:
-            raise Unavailable(
-                f"a cell can't be started: {os.strerror(error.errno or 0)}", where=mechanism.name, advice="look at the machine, then resume the run"
-            ) from None
+            places.refuse_secrets(readable, secret)
+        except BaseException:
+            if spare is not None:
+                spare.close()
+            raise
+        self._process, self._channel = _start(mechanism, limits, readable, room) if spare is None else spare.hand_over()
         self._closed = False
         self._channel.queue(frame(Kind.LOAD, self._load()))
 
@@ -150,47 +189,7 @@ class Cell:
         if self._closed:
             return
         self._closed = True
-        # All of its session: bubblewrap is two processes, and the inner one, until it is told to go on, waits for ever for an outer one that is gone.
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._channel.close()
-
-    def _start(self, readable: Sequence[Path]) -> tuple[subprocess.Popen[bytes], Channel]:
-        their_read, our_write = os.pipe()
-        our_read, their_write = os.pipe()
-        with contextlib.suppress(OSError):  # room for the files of most workloads, so that the process can go on before anybody waits for it
-            fcntl.fcntl(our_write, fcntl.F_SETPIPE_SZ, _PIPE)
-        order = {
-            "pipe": [their_read, their_write],
-            "cell": self._mechanism.name,
-            "parent": os.getpid(),
-            "readable": [str(path) for path in readable],
-            "path": [str(places.PACKAGES)],
-            "limits": vars(self._limits),
-            "placed": self._mechanism.home is not None,
-        }
-        inside = [sys.executable, "-s", "-P", "-c", _START, json.dumps(order)]
-        command = self._mechanism.command(inside, readable, self._limits, sum(_pages(data) for data in self._files.values()))
-        try:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=(their_read, their_write),
-                env=dict(ENVIRONMENT),
-                cwd="/",
-                start_new_session=True,
-            )
-        except OSError:
-            os.close(our_read)
-            os.close(our_write)
-            raise
-        finally:
-            os.close(their_read)
-            os.close(their_write)
-        return process, Channel(process, our_write, our_read)
+        _end(self._process, self._channel)
 
     def _load(self) -> bytes:
         """What to load: the digested bytes themselves, or of an installed package where it is."""
@@ -244,6 +243,68 @@ class Cell:
 
     def _failed(self, message: str, advice: str) -> WorkloadFailed:
         return WorkloadFailed(message, where=self._task.workload.file.name, advice=advice)
+
+
+def _start(
+    mechanism: Mechanism, limits: Limits, readable: Sequence[Path], room: int, *, spare: bool = False
+) -> tuple[subprocess.Popen[bytes], Channel]:
+    """Starts a cell's process.
+
+    Args:
+        mechanism: What makes it.
+        limits: What it may use.
+        readable: What it reads.
+        room: Bytes of its home.
+        spare: Whether it imports before there is a workload.
+
+    Raises:
+        Unavailable: It can't be started.
+    """
+    their_read, our_write = os.pipe()
+    our_read, their_write = os.pipe()
+    with contextlib.suppress(OSError):  # room for the files of most workloads, so that the process can go on before anybody waits for it
+        fcntl.fcntl(our_write, fcntl.F_SETPIPE_SZ, _PIPE)
+    order = {
+        "pipe": [their_read, their_write],
+        "cell": mechanism.name,
+        "parent": os.getpid(),
+        "readable": [str(path) for path in readable],
+        "path": [str(places.PACKAGES)],
+        "limits": vars(limits),
+        "placed": mechanism.home is not None,
+        "spare": spare,
+    }
+    inside = [sys.executable, "-s", "-P", "-c", _START, json.dumps(order)]
+    try:
+        process = subprocess.Popen(
+            mechanism.command(inside, readable, limits, room),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=(their_read, their_write),
+            env=dict(ENVIRONMENT),
+            cwd="/",
+            start_new_session=True,
+        )
+    except OSError as error:
+        os.close(our_read)
+        os.close(our_write)
+        raise Unavailable(
+            f"a cell can't be started: {os.strerror(error.errno or 0)}", where=mechanism.name, advice="look at the machine, then resume the run"
+        ) from None
+    finally:
+        os.close(their_read)
+        os.close(their_write)
+    return process, Channel(process, our_write, our_read)
+
+
+def _end(process: subprocess.Popen[bytes], channel: Channel) -> None:
+    """Ends a cell's process, whatever it does."""
+    # All of its session: bubblewrap is two processes, and the inner one, until it is told to go on, waits for ever for an outer one that is gone.
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    channel.close()
 
 
 def _pages(data: bytes) -> int:

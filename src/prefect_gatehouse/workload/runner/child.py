@@ -24,18 +24,22 @@ def main(order: dict[str, Any]) -> None:
 
     Args:
         order: ``pipe`` (the ends to read and to write), ``cell``, ``parent``, ``readable``, ``path``, ``limits``, ``placed`` (whether the
-            workload's files are to be put into its home, or are read where they lie).
+            workload's files are to be put into its home, or are read where they lie), ``spare`` (whether it imports before there is a
+            workload).
     """
     reading, writing = order["pipe"]
     sys.path += [entry for entry in order["path"] if entry not in sys.path]
     from prefect_gatehouse.workload.runner import system, wire
 
     system.huge_pages(used=False)  # modules are many small things: 2 MB at a time, a tenth of the memory would stay empty
+    if order["spare"]:
+        _imported()
     load, files = _read(wire.receive(reading))
     if order["placed"]:
         _place(files)
     _confine(order, {} if order["placed"] else files)
-    _imported()
+    if not order["spare"]:
+        _imported()
     system.huge_pages(used=True)  # which the workload's arrays are faster with
     wire.send(writing, wire.Kind.READY, b"")
     _serve(reading, writing, _Driven(load, files))

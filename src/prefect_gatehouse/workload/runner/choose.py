@@ -14,6 +14,7 @@ from prefect_gatehouse.workload.runner.landlock import Landlock
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from prefect_gatehouse.workload.runner.cell import Spare
     from prefect_gatehouse.workload.runner.interface import Limits, Mechanism, Runner, Task
 
 MECHANISMS: tuple[Mechanism, ...] = (Bubblewrap(), Landlock())
@@ -65,7 +66,21 @@ def choose(setting: CellName | None, weakest: CellName = "none") -> CellName:
     return found
 
 
-def run_in(cell: CellName, task: Task, limits: Limits, secret: Sequence[Path] = ()) -> Runner:
+def spare_of(cell: CellName, limits: Limits) -> Spare | None:
+    """A cell that imports before there is a workload for it; None where there is no such.
+
+    Raises:
+        Unavailable: It can't be started.
+    """
+    mechanism = next((each for each in MECHANISMS if each.name == cell and each.home is not None), None)
+    if mechanism is None:
+        return None
+    from prefect_gatehouse.workload.runner.cell import Spare
+
+    return Spare(mechanism, limits)
+
+
+def run_in(cell: CellName, task: Task, limits: Limits, secret: Sequence[Path] = (), spare: Spare | None = None) -> Runner:
     """A workload, ready to be driven in a cell.
 
     Args:
@@ -73,6 +88,7 @@ def run_in(cell: CellName, task: Task, limits: Limits, secret: Sequence[Path] = 
         task: What it drives.
         limits: What it may use; without a cell nothing limits it.
         secret: Folders that it must not be able to read.
+        spare: A cell that was started ahead, which becomes this one where it suits, and is ended where it does not.
 
     Raises:
         InputError: There is no generator function of this name, or a secret folder lies among those that it reads.
@@ -82,7 +98,9 @@ def run_in(cell: CellName, task: Task, limits: Limits, secret: Sequence[Path] = 
     if cell == "none":
         from prefect_gatehouse.workload.runner.in_process import in_process
 
+        if spare is not None:
+            spare.close()
         return in_process(task)
     from prefect_gatehouse.workload.runner.cell import Cell
 
-    return Cell(next(each for each in MECHANISMS if each.name == cell), task, limits, secret)
+    return Cell(next(each for each in MECHANISMS if each.name == cell), task, limits, secret, spare)

@@ -52,8 +52,8 @@ _NUMBERS: dict[str, tuple[int, int]] = {
     "setuid": (105, 146), "setgid": (106, 144), "setreuid": (113, 145), "setregid": (114, 143), "setresuid": (117, 147), "setresgid": (119, 149),
     "setfsuid": (122, 151), "setfsgid": (123, 152), "setgroups": (116, 159), "capset": (126, 91),
 }  # fmt: skip
-_CLONE, _CLONE3, _KILL, _TGKILL, _SOCKETPAIR, _PRLIMIT, _PRCTL, _IOCTL, _FCNTL = (
-    (56, 220), (435, 435), (62, 129), (234, 131), (53, 199), (302, 261), (157, 167), (16, 29), (72, 25),
+_CLONE, _CLONE3, _KILL, _TGKILL, _SOCKETPAIR, _PRLIMIT, _PRCTL, _IOCTL, _FCNTL, _SECCOMP = (
+    (56, 220), (435, 435), (62, 129), (234, 131), (53, 199), (302, 261), (157, 167), (16, 29), (72, 25), (317, 277),
 )  # fmt: skip
 _NEWEST = 450  # set_mempolicy_home_node; from here on both architectures number alike
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
@@ -148,11 +148,12 @@ def supported() -> bool:
 
 
 def confine() -> None:
-    """Sets the filter for this process, which has one thread and no way back.
+    """Sets the filter for this process, with all its threads; there is no way back.
 
     Raises:
         OSError: The kernel does not take it.
     """
-    code = program(platform.machine(), os.getpid())
+    machine = platform.machine()
+    code = program(machine, os.getpid())
     buffer = ctypes.create_string_buffer(code, len(code))
-    system.set_filter(ctypes.byref(_Program(len(code) // 8, ctypes.cast(buffer, ctypes.c_void_p))))
+    system.set_filter(_SECCOMP[_ARCHITECTURES[machine][0]], ctypes.byref(_Program(len(code) // 8, ctypes.cast(buffer, ctypes.c_void_p))))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 from typing import Any
 
-_PR_SET_PDEATHSIG, _PR_GET_SECCOMP, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 1, 21, 22, 24, 38, 47
+_PR_SET_PDEATHSIG, _PR_GET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 1, 21, 24, 38, 47
 _PR_SET_THP_DISABLE = 41
-_CLEAR_ALL, _MODE_FILTER, _SIGKILL = 4, 2, 9
+_CLEAR_ALL, _SIGKILL = 4, 9
+_SET_MODE_FILTER, _ALL_THREADS = 1, 1
 _CAPABILITY_VERSION, _CAPABILITIES = 0x20080522, 64
 
 
@@ -48,13 +50,18 @@ def has_seccomp() -> bool:
         return False
 
 
-def set_filter(program: Any) -> None:
-    """Sets a seccomp filter for this thread.
+def set_filter(number: int, program: Any) -> None:
+    """Sets a seccomp filter for all threads of this process; none of them can gain a right any more.
+
+    Args:
+        number: That of the system call ``seccomp``.
+        program: The filter.
 
     Raises:
-        OSError: The kernel does not take it.
+        OSError: The kernel does not take it, or for one of the threads not.
     """
-    _prctl(_PR_SET_SECCOMP, _MODE_FILTER, program)
+    if call(number, ctypes.c_uint(_SET_MODE_FILTER), ctypes.c_uint(_ALL_THREADS), program):
+        raise OSError(errno.ESRCH, "seccomp: a thread does not take the filter")
 
 
 def die_with_parent(parent: int) -> None:
