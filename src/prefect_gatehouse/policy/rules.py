@@ -69,6 +69,8 @@ class TierRules(Value):
     approver_roles: tuple[Role, ...] | None = Field(
         None, description="Roles that those who approve have between them; None where their number is enough."
     )
+    artifacts_at_most_seconds: int | None = Field(None, ge=1, description="Longest `retention.artifacts`; None where the tier has no cap.")
+    evidence_at_least_seconds: int | None = Field(None, ge=1, description="Shortest `retention.evidence`; None where the tier does not say.")
     write_back_approvers: int = Field(0, ge=0, description="How many people, none of whom approved the plan, have to release what is written back.")
 
 

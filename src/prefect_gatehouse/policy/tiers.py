@@ -72,6 +72,8 @@ class _Tier(Strict):
     cost: Usd | None = None
     submit_hours: SubmitHours | None = None
     approver_roles: Annotated[tuple[Role, ...], Field(min_length=1)] | None = None
+    artifacts_at_most: Duration | None = None
+    evidence_at_least: Duration | None = None
 
 
 def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
@@ -101,8 +103,8 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
 
 
 def _rules(name: TierName, tier: _Tier) -> TierRules:
-    """As runs keep them: a time in seconds, under a name that says so."""
-    return TierRules(name=name, **dict(_in_seconds(field, value) for field, value in tier))
+    """As runs keep them: a time in seconds, under a name that says so; without what the file leaves open."""
+    return TierRules(name=name, **dict(_in_seconds(field, value) for field, value in tier if value is not None))
 
 
 def _in_seconds(field: str, value: Any) -> tuple[str, Any]:
