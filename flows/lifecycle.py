@@ -26,9 +26,10 @@ from prefect_gatehouse.flows.started_by import take
 from prefect_gatehouse.ledger.events import RunInterrupted, RunQueued
 from prefect_gatehouse.ledger.heartbeat import beating
 from prefect_gatehouse.ledger.opening import open_ledger
+from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.cells import keep_ahead
-from prefect_gatehouse.run.resume_window import resume_window
+from prefect_gatehouse.run.resume_window import is_interrupted, resume_window
 from prefect_gatehouse.run.values import ApprovedPlan
 from prefect_gatehouse.settings import load_settings
 from prefect_gatehouse.tasks.gate import sanitised
@@ -74,6 +75,7 @@ def _driven(pipeline: Callable[[Attempt], object]) -> State[None]:
     except Exception as error:  # noqa: BLE001 - a malformed setting, too, is told in our words
         return _to_resume(run_id, sanitised(error, "settings"))
     try:
+        before = ledger.run(run_id)
         attempt = Attempt(settings, ledger, run_id, read_secret, progress_of, read_settings=read_settings, prefect_flow=flow_id)
     except Superseded:
         row = ledger.run(run_id)
@@ -85,7 +87,7 @@ def _driven(pipeline: Callable[[Attempt], object]) -> State[None]:
     try:
         with beating(ledger, run_id, attempt.number):
             take(attempt)
-            return _drive(attempt, pipeline)
+            return _drive(attempt, pipeline) if not _too_late(attempt, before) else _end(attempt, "abandoned", "not resumed in time")
     except GatehouseError as error:  # the worker's proof is not good; whatever a gate says was turned into a state above
         return _resumable(attempt, error)
     except Pause as waits:
@@ -105,6 +107,16 @@ def _driven(pipeline: Callable[[Attempt], object]) -> State[None]:
         attempt.release()
         tell_outside(settings, ledger)
         ledger.close()
+
+
+def _too_late(attempt: Attempt, before: RunRow | None) -> bool:
+    """Whether the run's time to be resumed was over when this process took it up: its artifacts are for nobody any more."""
+    now = time.time()
+    if before is None or not is_interrupted(before, now):
+        return False
+    from prefect_gatehouse.run.extended import is_given_up
+
+    return is_given_up(attempt.settings, attempt.ledger, before, now)
 
 
 def _drive(attempt: Attempt, pipeline: Callable[[Attempt], object]) -> State[None]:

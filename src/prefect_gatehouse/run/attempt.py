@@ -267,9 +267,14 @@ class Attempt:
         return self.settings.folder("providers") / safe_name(provider, "the provider") / self.run_id
 
     def own(self, artifact: Artifact, manifest: Manifest) -> None:
-        """Enters an artifact with its owner and retention, which the class of the data caps at admission; repeating changes nothing."""
+        """Enters an artifact with its owner, and until when it stays should the run stop now; repeating changes nothing.
+
+        It lives as long as the run's key: while the run goes on or waits, and then for as long as it can be resumed.
+        """
+        from prefect_gatehouse.run.resume_window import resume_window
+
         name = artifact.uri.removeprefix(f"artifact:{self.run_id}/")
-        self.enter(artifact.uri, manifest.owner, manifest.retention.artifacts, name)
+        self.enter(artifact.uri, manifest.owner, timedelta(seconds=resume_window(self.ledger, self.run_id)), name)
 
     def enter(self, uri: str, owner: str, keep: timedelta, name: str) -> None:
         """Enters what is kept, under a name of this run's; repeating changes nothing."""
