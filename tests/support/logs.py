@@ -10,7 +10,7 @@ _BEGIN = re.compile(r"^(?:\d\d:\d\d:\d\d\.\d+ \| (?P<level>[A-Z]+) *\||(?P<uvico
 KNOWN = {
     # A gate's failed state, as a task: the message is ours, one sentence, and the run says what became of it.
     r"Task run '[\w ]+' - (?:Task run failed with state: Failed\(message=|Finished in state Failed\()(?!.*Traceback)": "a gate said no or failed",
-    r"services\.task_run_recorder - Error flushing \d+ events \(\d+ to retry, 0 dropped\).*database is locked": "on a machine busy for a minute; tried again",
+    r"services\.task_run_recorder - Error flushing \d+ events \(\d+ to retry, 0 dropped\).*database is locked": "a busy machine; it tries again",
 }
 """Errors that belong to what is tested, each with the reason why it is right that it is logged."""
 
