@@ -87,6 +87,13 @@ def test_what_ships_limits_little(path: Path) -> None:
     assert (limited.regions, limited.shots, str(limited.cost)) == (("eu-north-1", "eu-de"), 100_000, "0.5")
 
 
+def test_how_much_is_logged(path: Path) -> None:
+    """The stricter the tier, the less is in Prefect's database; a file that does not say it has info."""
+    assert [tier.logging for tier in load_tiers(path).values()] == ["debug", "info", "warning"]
+    path.write_text(SHIPPED.replace("  logging: debug\n", "").replace("logging: warning", "logging: error"))
+    assert [tier.logging for tier in load_tiers(path).values()] == ["info", "info", "error"]
+
+
 # A line of the file, what stands there instead, and the field that the error names.
 WRONG = [
     ("approvers: 2", "approvers: 0", "business.approvers"),
@@ -128,6 +135,9 @@ WRONG = [
     ("drift: tell", 'submit_hours: {from: "08:00", to: "18:00", days: [mon, mon]}', "prototype.submit_hours"),
     ("drift: tell", "approver_roles: []", "prototype.approver_roles"),
     ("drift: tell", "approver_roles: [owner]", "prototype.approver_roles.0"),
+    ("logging: debug", "logging: verbose", "prototype.logging"),
+    ("logging: debug", "logging: WARNING", "prototype.logging"),
+    ("logging: debug", "logging: 30", "prototype.logging"),
     ("drift: tell", "artifacts_at_most: 0d", "prototype.artifacts_at_most"),
     ("drift: tell", "artifacts_at_most: 3", "prototype.artifacts_at_most"),
     ("drift: tell", "evidence_at_least: ever", "prototype.evidence_at_least"),

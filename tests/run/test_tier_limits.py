@@ -196,6 +196,8 @@ def test_people_read_the_limits(plan: Plan) -> None:
     assert rules_shown(under(plan, tier_rules(submit_hours=hours)))["Limits of the tier"] == "jobs are submitted on mon from 08:00 to 18:00 (UTC)"
     kept = tier_rules(artifacts_at_most_seconds=3 * 86_400, evidence_at_least_seconds=365 * 86_400)
     assert rules_shown(under(plan, kept))["Limits of the tier"] == "retention.artifacts at most 3d; retention.evidence at least 365d"
+    quiet = rules_shown(under(plan, tier_rules(logging="warning")))["Limits of the tier"]
+    assert quiet == "records less severe than warning stay out of Prefect's log"
     # Reading the plan again from the ledger gives the digest that was approved.
     limited = under(plan, tier_rules(submit_hours=hours, regions=("eu-de",), cost=Decimal("0.5")))
     assert TierRules.model_validate_json(limited.body.tier.model_dump_json(by_alias=True)) == limited.body.tier

@@ -19,7 +19,7 @@ from prefect_gatehouse.policy.hours import SubmitHours
 from prefect_gatehouse.policy.limits import Region, Shots, Usd
 from prefect_gatehouse.policy.rules import RunClasses, TierRules
 from prefect_gatehouse.policy.yaml_file import read_rules
-from prefect_gatehouse.vocabulary import CellName, Method, Role, TicketProof, TierName, WorkerKind
+from prefect_gatehouse.vocabulary import CellName, LogDepth, Method, Role, TicketProof, TierName, WorkerKind
 
 _Window = Annotated[Duration, Field(ge=timedelta(minutes=1))]
 
@@ -66,6 +66,7 @@ class _Tier(Strict):
     attested_keys: Literal["required", "optional"] = "optional"
     proof_life: _Window = timedelta(days=1)
     write_back_approvers: Annotated[int, Field(ge=0, le=20)] = 0
+    logging: LogDepth = "info"
     # What an installation does not limit is not limited.
     regions: Annotated[tuple[Region, ...], Field(min_length=1)] | None = None
     shots: Shots | None = None

@@ -35,6 +35,7 @@ from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.store.artifacts import ArtifactStore
 from prefect_gatehouse.store.run_keys import RunKey, RunKeys
 from prefect_gatehouse.store.sealer import Sealer
+from prefect_gatehouse.vocabulary import LogDepth
 from prefect_gatehouse.workload.drawing import Drawings
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Attempt:
         progress: Makes progress reporters.
         read_settings: Reads what is set in a backend's block.
         prefect_flow: Prefect's identifier of the flow.
+        log_from: Told the tier's depth of logging as soon as the tier is known, by the process that is this run's own.
         after: Take the run over only if this attempt still is its last; None takes it from whichever.
 
     Raises:
@@ -87,6 +89,7 @@ class Attempt:
         *,
         read_settings: SettingsReader = no_blocks,
         prefect_flow: str = "",
+        log_from: Callable[[LogDepth], None] = lambda _depth: None,
         after: int | None = None,
     ) -> None:
         self.settings = settings
@@ -97,6 +100,7 @@ class Attempt:
         self.read_secret = read_secret
         self.read_settings = read_settings
         self.progress = progress
+        self.log_from = log_from
         self.leases: list[CredentialLease] = []
         # Of this process's plan, for a dry run to show. In no value of a gate: the ledger keeps those for ever, and a page has its end.
         self.drawings = Drawings()

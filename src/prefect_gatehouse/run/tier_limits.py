@@ -83,6 +83,8 @@ def limits_in_words(body: PlanBody) -> Iterator[str]:
         yield f"at most {tier.cost} USD"
     if tier.submit_hours is not None:
         yield f"jobs are submitted {tier.submit_hours.in_words()}"
+    if tier.logging in {"warning", "error"}:
+        yield f"records less severe than {tier.logging} stay out of Prefect's log"
     if tier.artifacts_at_most_seconds is not None:
         yield f"retention.artifacts at most {in_time(tier.artifacts_at_most_seconds)}"
     if tier.evidence_at_least_seconds is not None:
