@@ -123,7 +123,7 @@ def _too_late(attempt: Attempt, before: RunRow | None) -> bool:
     now = time.time()
     if before is None or not is_interrupted(before, now):
         return False
-    from prefect_gatehouse.run.extended import is_given_up
+    from prefect_gatehouse.run.extended import is_given_up  # what judges acts, which most processes never need
 
     return is_given_up(attempt.settings, attempt.ledger, before, now)
 

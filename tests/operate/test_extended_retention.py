@@ -38,7 +38,7 @@ from prefect_gatehouse.ledger.store import LEDGER, Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate import quarantine, retention
 from prefect_gatehouse.run import reproducible, reusable
-from prefect_gatehouse.run.extended import Extended
+from prefect_gatehouse.run.extended import Extended, is_given_up
 from prefect_gatehouse.run.resume_window import resume_window
 from prefect_gatehouse.run.retained import retained
 from prefect_gatehouse.settings import Settings
@@ -218,6 +218,8 @@ def test_the_artifacts_of_a_run_that_failed(house: House, sweeps: Callable[[floa
     sweeps(time.time() + 1.2 * DAY)
     row = house.ledger.run(RUN)
     assert row is not None and row.ending is None and "artifacts" in house.there()
+    over = [is_given_up(house.settings, house.ledger, row, at) for at in (time.time() + 1.2 * DAY, end_of(day) - 1, end_of(day))]
+    assert over == [False, False, True], "so long it can be resumed, too"
     sweeps(end_of(day) + 60)
     row = house.ledger.run(RUN)
     assert row is not None and row.ending == "abandoned" and "artifacts" not in house.there()
