@@ -26,11 +26,13 @@ from prefect_gatehouse.flows.started_by import take
 from prefect_gatehouse.ledger.events import RunInterrupted, RunQueued
 from prefect_gatehouse.ledger.heartbeat import beating
 from prefect_gatehouse.ledger.opening import open_ledger
+from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.run.ahead import drop_spare
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.cells import keep_ahead, start_spare
-from prefect_gatehouse.run.resume_window import resume_window
-from prefect_gatehouse.run.values import ApprovedPlan
+from prefect_gatehouse.run.log_depth import log_as_before, log_from
+from prefect_gatehouse.run.resume_window import is_interrupted, resume_window
+from prefect_gatehouse.run.values import AdmittedRun, ApprovedPlan
 from prefect_gatehouse.settings import load_settings
 from prefect_gatehouse.tasks.gate import sanitised
 from prefect_gatehouse.tasks.progress import progress_of
@@ -69,13 +71,15 @@ def drive(pipeline: Callable[[Attempt], object]) -> State[None]:
 
 def _driven(pipeline: Callable[[Attempt], object]) -> State[None]:
     run_id, flow_id = _flow_run()
+    log_as_before()
     try:
         settings = load_settings()
         ledger = open_ledger(settings)
     except Exception as error:  # noqa: BLE001 - a malformed setting, too, is told in our words
         return _to_resume(run_id, sanitised(error, "settings"))
     try:
-        attempt = Attempt(settings, ledger, run_id, read_secret, progress_of, read_settings=read_settings, prefect_flow=flow_id)
+        before = ledger.run(run_id)
+        attempt = Attempt(settings, ledger, run_id, read_secret, progress_of, read_settings=read_settings, prefect_flow=flow_id, log_from=log_from)
     except Superseded:
         row = ledger.run(run_id)
         ledger.close()
@@ -87,7 +91,7 @@ def _driven(pipeline: Callable[[Attempt], object]) -> State[None]:
         with beating(ledger, run_id, attempt.number):
             take(attempt)
             start_spare(settings)
-            return _drive(attempt, pipeline)
+            return _drive(attempt, pipeline, before)
     except GatehouseError as error:  # the worker's proof is not good; whatever a gate says was turned into a state above
         return _resumable(attempt, error)
     except Pause as waits:
@@ -110,11 +114,31 @@ def _driven(pipeline: Callable[[Attempt], object]) -> State[None]:
         ledger.close()
 
 
-def _drive(attempt: Attempt, pipeline: Callable[[Attempt], object]) -> State[None]:
+def _log_as_admitted(attempt: Attempt) -> None:
+    """A run that was admitted has its tier's depth of logging from here on; another one from the moment that its manifest is read."""
+    admitted = attempt.chain.read(AdmittedRun.gate, AdmittedRun)
+    if admitted is not None:
+        attempt.log_from(admitted.tier.logging)
+
+
+def _too_late(attempt: Attempt, before: RunRow | None) -> bool:
+    """Whether the run's time to be resumed was over when this process took it up: its artifacts are for nobody any more."""
+    now = time.time()
+    if before is None or not is_interrupted(before, now):
+        return False
+    from prefect_gatehouse.run.extended import is_given_up  # what judges acts, which most processes never need
+
+    return is_given_up(attempt.settings, attempt.ledger, before, now)
+
+
+def _drive(attempt: Attempt, pipeline: Callable[[Attempt], object], before: RunRow | None) -> State[None]:
     try:
+        _log_as_admitted(attempt)
         decided = decided_ending(attempt)
         if decided is not None:
             return _end(attempt, decided, "the end had been decided before")
+        if _too_late(attempt, before):
+            return _end(attempt, "abandoned", "not resumed in time")
         require_fixed_hashing()
         pipeline(attempt)
         return _end(attempt, "completed", "every gate passed")

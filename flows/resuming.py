@@ -15,6 +15,7 @@ from prefect.states import Scheduled
 from prefect_gatehouse.errors import InputError, Unavailable
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.store import Ledger
+from prefect_gatehouse.run.extended import is_given_up
 from prefect_gatehouse.run.holding import holding, why_stopped
 from prefect_gatehouse.run.resume_window import resume_window
 from prefect_gatehouse.settings import load_settings
@@ -34,13 +35,14 @@ def go_on(client: SyncPrefectClient, ledger: Ledger, run_id: str, *, dead: bool 
             process live after all, the fence stops it.
 
     Raises:
-        InputError: The run waits for an approval, or still runs.
+        InputError: The run waits for an approval, still runs, is in quarantine, or its time to be resumed is over.
         Unavailable: The server does not schedule the run.
         ObjectNotFound: Prefect does not know it.
     """
     row, state = ledger.run(run_id), client.read_flow_run(UUID(run_id)).state
     _refuse(row, state, run_id, dead=dead)
     _refuse_quarantined(ledger, row)
+    _refuse_given_up(ledger, row)
     if state is not None:
         age = (datetime.now(UTC) - state.timestamp).total_seconds()
         time.sleep(max(0.0, _SETTLE_SECONDS - age))
@@ -78,6 +80,12 @@ def _refuse_quarantined(ledger: Ledger, row: RunRow | None) -> None:
     why = why_stopped(holding(load_settings(), ledger), row) if row is not None and row.ending is None else []
     if why:
         raise InputError("; ".join(why), where="quarantine", advice="see why: gatehouse quarantine list; resume the run when it is released")
+
+
+def _refuse_given_up(ledger: Ledger, row: RunRow | None) -> None:
+    """What its manifest lets stay for an hour is not there for whoever comes after two, though the sweeper has not come."""
+    if row is not None and is_given_up(load_settings(), ledger, row, time.time()):
+        raise InputError("the time in which it could be resumed is over, and the sweeper ends it", where=row.run_id, advice="start a new run")
 
 
 def _schedule(client: SyncPrefectClient, run_id: str) -> bool:

@@ -83,6 +83,7 @@ def admit(attempt: Attempt, manifest: str, request: SignedRequest | None) -> Adm
     folder, workload = Path(manifest).parent, workload_beside(attempt.settings, loaded.manifest, Path(manifest))
     subject = subject_of(loaded.digest, str(folder), workload.digest)
     tier = load_tiers(attempt.settings.tiers)[loaded.manifest.tier]
+    attempt.log_from(tier.logging)
     people = attempt.people
     if tier.name != "prototype":
         stands = require_signed(attempt.settings, attempt.history, lambda: attempt.parts.policy.digest)

@@ -32,6 +32,9 @@ ProofKind = Literal["code", "signature", "token"]
 CellName = Literal["none", "landlock", "bubblewrap"]
 """What keeps a workload apart from everything else, weakest first."""
 
+LogDepth = Literal["debug", "info", "warning", "error"]
+"""The least severe records that reach Prefect's log and the worker's output from a run's own processes, the most first."""
+
 TicketProof = Literal["none", "file", "system"]
 """Who says that a ticket is in order, weakest first: the manifest that names it, the installation's own file, a ticket system."""
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,11 +22,11 @@ from tests.support.acts import append_signed, go_and_come_back
 from tests.support.bundles import as_, enter, own_files
 from tests.support.gates import Desk
 from tests.support.plans import RUN
+from tests.support.sweeps import sweeper
 
 from prefect_gatehouse.cli.main import main
 from prefect_gatehouse.errors import Denied, GatehouseError, InputError
 from prefect_gatehouse.evidence.examine import examine, trusted_key
-from prefect_gatehouse.flows.clean_up import clean_up
 from prefect_gatehouse.flows.ending import end
 from prefect_gatehouse.flows.rounds import run_rounds
 from prefect_gatehouse.identity.keys import generate_key, public_line
@@ -39,7 +38,7 @@ from prefect_gatehouse.ledger.store import LEDGER, Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.operate import quarantine, retention
 from prefect_gatehouse.run import reproducible, reusable
-from prefect_gatehouse.run.extended import Extended
+from prefect_gatehouse.run.extended import Extended, is_given_up
 from prefect_gatehouse.run.resume_window import resume_window
 from prefect_gatehouse.run.retained import retained
 from prefect_gatehouse.settings import Settings
@@ -174,17 +173,8 @@ def house(tmp_path: Path) -> Iterator[House]:
 
 @pytest.fixture
 def sweeps(house: House, stack: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Runs the flow that is scheduled by the hour, as its worker does: by its settings from the environment, at a time of ours."""
-    monkeypatch.setenv("GATEHOUSE_HOME", str(house.settings.home))
-    for name in ("tiers", "classes", "policies"):
-        monkeypatch.setenv(f"GATEHOUSE_{name.upper()}", str(getattr(house.settings, name)))
-    monkeypatch.setattr("prefect_gatehouse.flows.looking.create_table_artifact", lambda table, **_: house.told.extend(table))
-
-    def sweep(at: float) -> None:
-        monkeypatch.setattr("prefect_gatehouse.flows.clean_up.time", SimpleNamespace(time=lambda: at))
-        clean_up()
-
-    return sweep
+    """The scheduled flow, at a time of ours."""
+    return sweeper(house.settings, house.told, monkeypatch)
 
 
 def test_the_scheduled_sweeper_keeps_what_was_extended_and_no_longer(house: House, sweeps: Callable[[float], None]) -> None:
@@ -228,6 +218,8 @@ def test_the_artifacts_of_a_run_that_failed(house: House, sweeps: Callable[[floa
     sweeps(time.time() + 1.2 * DAY)
     row = house.ledger.run(RUN)
     assert row is not None and row.ending is None and "artifacts" in house.there()
+    over = [is_given_up(house.settings, house.ledger, row, at) for at in (time.time() + 1.2 * DAY, end_of(day) - 1, end_of(day))]
+    assert over == [False, False, True], "so long it can be resumed, too"
     sweeps(end_of(day) + 60)
     row = house.ledger.run(RUN)
     assert row is not None and row.ending == "abandoned" and "artifacts" not in house.there()

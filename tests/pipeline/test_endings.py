@@ -127,6 +127,20 @@ def test_not_resumed_in_time(pipeline: Any) -> None:
     ended(pipeline, run_id, "abandoned")
 
 
+def test_resumed_too_late(pipeline: Any) -> None:
+    """Behind its end, and before the sweeper: nobody resumes it, and a process that is started all the same opens nothing and ends it."""
+    pipeline.manifest.write_text(f"{pipeline.manifest.read_text()}retention: {{artifacts: 1s}}\n")
+    run_id = pipeline.start()
+    pipeline.process(run_id, fail="plan")
+    time.sleep(max(0.0, pipeline.ledger.run(run_id).wait_until - time.time()))
+    with pytest.raises(InputError, match="the time in which it could be resumed is over"):
+        control.resume(pipeline.ledger, run_id)
+    pipeline.restart(run_id)
+    pipeline.process(run_id)
+    ended(pipeline, run_id, "abandoned")
+    assert pipeline.ledger.event(f"{run_id}:plan") is None
+
+
 def test_a_dead_process_is_abandoned_too(pipeline: Any) -> None:
     """A crashed run that nobody restarts is over when its window has passed."""
     run_id = pipeline.start()

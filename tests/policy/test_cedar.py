@@ -28,6 +28,7 @@ TICKET = dict.fromkeys(("tier_ticket_checked", "ticket_checked", "ticket_open", 
 CODE = dict.fromkeys(("workload_reviewed", "image_signed", "image_scanned"), True)
 REGIONS: dict[str, Fact] = {"regions": ("us-east",), "regions_in_tier": True}
 SHOTS: dict[str, Fact] = {"shots": 10, "tier_shots": 10}
+KEPT: dict[str, Fact] = dict.fromkeys(("artifacts_seconds", "tier_artifacts_seconds", "evidence_seconds", "tier_evidence_seconds"), 60)
 OF_TICKETS = {
     "ticket-not-checked": "ticket_checked",
     "ticket-not-open": "ticket_open",
@@ -43,15 +44,17 @@ CONTEXTS: dict[str, dict[str, Fact]] = {
         "backends_in_tier": True,
         "promoted": True,
         "classes_signed": True,
+        **KEPT,
         **CODE,
         **TICKET,
         **READ,
         **TARGET,
     },
-    "plan": {"backends": ("aer", "ibm/device"), "devices": ("ibm/device",), **REGIONS, **SHOTS},
+    "plan": {"backends": ("aer", "ibm/device"), "devices": ("ibm/device",), **REGIONS, **SHOTS, **KEPT},
     "submit": {
         **REGIONS,
         **SHOTS,
+        **KEPT,
         "tier_cost_microdollars": 10,
         "in_hours": True,
         "approver_roles": ("approver", "data-owner"),
@@ -117,6 +120,8 @@ FORBIDS: list[tuple[str, str, dict[str, Fact]]] = [
     *(("region-not-in-tier", action, {"regions_in_tier": False}) for action in ("plan", "submit")),
     *(("shots-above-tier", action, {"shots": 11}) for action in ("plan", "submit")),
     *(("cost-above-tier", action, {"envelope_microdollars": 11}) for action in ("request", "submit")),
+    *(("artifacts-kept-too-long", action, {"artifacts_seconds": 61}) for action in ("request", "plan", "submit")),
+    *(("evidence-kept-too-short", action, {"evidence_seconds": 59}) for action in ("request", "plan", "submit")),
     ("outside-hours", "submit", {"in_hours": False}),
     ("approver-role-missing", "submit", {"approver_roles": ("approver",)}),
     ("class-above-tier", "submit", {"data_class": 3}),

@@ -72,13 +72,26 @@ def test_who_says_that_a_ticket_is_in_order(path: Path) -> None:
 
 
 def test_what_ships_limits_little(path: Path) -> None:
-    """A first user meets no limit but the business tier's cost; what a file does not say is not limited."""
+    """A first user meets no limit but the business tier's cost, and of retention; what a file does not say is not limited."""
     tiers = load_tiers(path)
     assert {(tier.regions, tier.shots, tier.submit_hours, tier.approver_roles) for tier in tiers.values()} == {(None, None, None, None)}
     assert [tier.cost for tier in tiers.values()] == [None, None, 1000]
+    assert [(tier.artifacts_at_most_seconds, tier.evidence_at_least_seconds) for tier in tiers.values()] == [
+        (None, None),
+        (3 * 86_400, 365 * 86_400),
+        (3 * 86_400, 1825 * 86_400),
+    ]
+    assert tiers["business"].artifacts_at_most_seconds == max(tier.resume_window_seconds for tier in tiers.values())
     path.write_text(SHIPPED.replace("drift: tell", "regions: [eu-north-1, eu-de]\n  shots: 100000\n  cost: 0.5"))
     limited = load_tiers(path)["prototype"]
     assert (limited.regions, limited.shots, str(limited.cost)) == (("eu-north-1", "eu-de"), 100_000, "0.5")
+
+
+def test_how_much_is_logged(path: Path) -> None:
+    """The stricter the tier, the less is in Prefect's database; a file that does not say it has info."""
+    assert [tier.logging for tier in load_tiers(path).values()] == ["debug", "info", "warning"]
+    path.write_text(SHIPPED.replace("  logging: debug\n", "").replace("logging: warning", "logging: error"))
+    assert [tier.logging for tier in load_tiers(path).values()] == ["info", "info", "error"]
 
 
 # A line of the file, what stands there instead, and the field that the error names.
@@ -122,6 +135,13 @@ WRONG = [
     ("drift: tell", 'submit_hours: {from: "08:00", to: "18:00", days: [mon, mon]}', "prototype.submit_hours"),
     ("drift: tell", "approver_roles: []", "prototype.approver_roles"),
     ("drift: tell", "approver_roles: [owner]", "prototype.approver_roles.0"),
+    ("logging: debug", "logging: verbose", "prototype.logging"),
+    ("logging: debug", "logging: WARNING", "prototype.logging"),
+    ("logging: debug", "logging: 30", "prototype.logging"),
+    ("drift: tell", "artifacts_at_most: 0d", "prototype.artifacts_at_most"),
+    ("drift: tell", "artifacts_at_most: 3", "prototype.artifacts_at_most"),
+    ("drift: tell", "evidence_at_least: ever", "prototype.evidence_at_least"),
+    ("drift: tell", "evidence_at_least: 1y", "prototype.evidence_at_least"),
     ("drift: tell", "shots: 0", "prototype.shots"),
     ("drift: tell", "shots: 1.5", "prototype.shots"),
     ("drift: tell", "shots: many", "prototype.shots"),

@@ -13,9 +13,10 @@ from prefect_gatehouse.ledger.answers import ApprovalAsked
 from prefect_gatehouse.ledger.events import ArtifactStored, GateEntered, GatePassed, PolicyDecided, RunEnded
 from prefect_gatehouse.ledger.seal import COPY, count_unsealed
 from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.resume_window import DEFAULT_WINDOW, resume_window
 from prefect_gatehouse.store.artifact import Artifact
 from tests.run.desk import RUN, Desk
-from tests.support.plans import admitted_run, write_project
+from tests.support.plans import admitted_run, tier_rules, write_project
 
 ACTS: dict[str, Callable[[Attempt], object]] = {
     "record": lambda attempt: attempt.record("late", GateEntered(gate="submit")),
@@ -104,8 +105,25 @@ def test_the_policy_is_named_where_it_is_not_the_admission_s(tmp_path: Path) -> 
     desk.ledger.close()
 
 
+@pytest.mark.parametrize(("window", "artifacts", "stays"), [(3600, "1d", 3600), (3600, "30m", 1800), (86_400, "2h", 7200)])
+def test_an_artifact_stays_as_long_as_its_run_can_be_resumed(tmp_path: Path, window: int, artifacts: str, stays: int) -> None:
+    """By the shorter of the tier's window and what the manifest says, which is the end that the sweeper goes by."""
+    desk = Desk(tmp_path / "home")
+    folder = tmp_path / "project"
+    write_project(folder)
+    manifest = folder / "gatehouse.yaml"
+    manifest.write_text(f"{manifest.read_text()}retention: {{artifacts: {artifacts}}}\n")
+    admitted = admitted_run(folder, run_id=RUN, tier=tier_rules(resume_window_seconds=window))
+    desk.attempt.record(admitted.passage, GatePassed(gate=admitted.gate, value=desk.attempt.chain.stored(admitted)))
+    desk.attempt.own(Artifact(uri=f"artifact:{RUN}/x", sha256="a" * 64, rows=1, columns=("x",), bytes=1), admitted.manifest)
+    (stored,) = desk.ledger.facts(ArtifactStored)
+    assert stored.fact.retain_until == pytest.approx(stored.when.timestamp() + stays, abs=5)
+    assert resume_window(desk.ledger, RUN) == stays
+    desk.ledger.close()
+
+
 def test_an_artifact_gets_its_owner_once(tmp_path: Path) -> None:
-    """Owner and end are those of the manifest, and entering it again moves neither."""
+    """The owner is the manifest's, the end that of a run which stops now; entering it again moves neither."""
     desk = Desk(tmp_path / "home")
     write_project(tmp_path / "project")
     manifest = admitted_run(tmp_path / "project").manifest
@@ -114,6 +132,6 @@ def test_an_artifact_gets_its_owner_once(tmp_path: Path) -> None:
     first = desk.attempt.find("stored:minimised.parquet", ArtifactStored)
     desk.attempt.own(artifact, manifest)
     assert first is not None and (first.fact.uri, first.fact.owner) == (artifact.uri, manifest.owner)
-    assert first.fact.retain_until == pytest.approx(first.when.timestamp() + manifest.retention.artifacts.total_seconds(), abs=5)
+    assert first.fact.retain_until == pytest.approx(first.when.timestamp() + DEFAULT_WINDOW, abs=5)
     assert [event.fact for event in desk.ledger.facts(ArtifactStored)] == [first.fact]
     desk.ledger.close()

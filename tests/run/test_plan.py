@@ -42,7 +42,7 @@ from prefect_gatehouse.run.planned import (
 )
 from prefect_gatehouse.run.values import Plan, PlanBody
 from prefect_gatehouse.settings import Settings
-from prefect_gatehouse.vocabulary import CellName
+from prefect_gatehouse.vocabulary import CellName, LogDepth
 from prefect_gatehouse.workload.summary import CircuitsSummary
 from tests.run.project import Project
 from tests.support.plans import MANIFEST, POLICY_DIGEST, SUITE, admitted_run, write_project
@@ -191,6 +191,7 @@ def others(value: Any) -> list[Any]:
         *Purpose,
         *DataClass,
         *get_args(CellName),
+        *get_args(LogDepth),
         "requester",
         "auditor",
         "integration",
@@ -240,7 +241,8 @@ def test_any_single_change_gives_another_digest(project: Project) -> None:
     bundle = SignedBundle(version=1, digest="0" * 64, signers=("ann (legal)",))
     hours = SubmitHours.model_validate({"days": ["mon"], "from": "08:00", "to": "18:00", "zone": "Europe/Berlin"})
     limits = {"regions": ("eu-north-1",), "shots": 10_000, "cost": Decimal(1000), "submit_hours": hours, "approver_roles": ("data-owner",)}
-    tier = project.plan.body.tier.model_copy(update=limits)
+    kept = {"artifacts_at_most_seconds": 86_400, "evidence_at_least_seconds": 31_536_000}
+    tier = project.plan.body.tier.model_copy(update=limits | kept)
     said = {
         "tier": tier,
         "exceptions": (excepted,),

@@ -283,6 +283,10 @@ def test_every_no_says_what_to_do() -> None:
         "tier_cost",
         "hours",
         "tier_approver_roles",
+        "artifacts",
+        "tier_artifacts",
+        "evidence",
+        "tier_evidence",
     }
 
 

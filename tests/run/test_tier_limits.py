@@ -154,6 +154,33 @@ def test_cost(plan: Plan, cap: str | None, may: bool) -> None:
         assert f"the tier prototype allows {cap} USD for a run" in caught.value.advice
 
 
+RETENTION: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "no-limit": ({}, set()),
+    "at-both-ends": ({"artifacts_at_most_seconds": 86_400, "evidence_at_least_seconds": 3650 * 86_400}, set()),
+    "artifacts-a-second-too-long": ({"artifacts_at_most_seconds": 86_399}, {"artifacts-kept-too-long"}),
+    "evidence-a-second-too-short": ({"evidence_at_least_seconds": 3650 * 86_400 + 1}, {"evidence-kept-too-short"}),
+    "both": ({"artifacts_at_most_seconds": 1, "evidence_at_least_seconds": 10**10}, {"artifacts-kept-too-long", "evidence-kept-too-short"}),
+}
+
+
+@pytest.mark.parametrize("name", RETENTION)
+def test_retention(plan: Plan, name: str) -> None:
+    """A manifest that says nothing keeps artifacts for a day and evidence for ten years: told at the request, at the plan and before a round."""
+    limits, stopped = RETENTION[name]
+    assert asked_twice(plan, limits) == stopped
+    admitted = under(plan, tier_rules(**limits)).admitted
+    if not stopped:
+        assert ask_request(POLICY, admitted.manifest, admitted.requester, admitted.tier, admitted.classes, "local", STANDING).allowed
+        return
+    with pytest.raises(Denied) as caught:
+        ask_request(POLICY, admitted.manifest, admitted.requester, admitted.tier, admitted.classes, "local", STANDING)
+    assert set(caught.value.denial.reasons) == stopped  # type: ignore[attr-defined]
+    if name == "artifacts-a-second-too-long":
+        assert caught.value.advice == "lower retention.artifacts: it is 1d, the tier prototype allows 86399s at most"
+    if name == "evidence-a-second-too-short":
+        assert caught.value.advice == "raise retention.evidence: it is 3650d, the tier prototype asks for 315360001s at least"
+
+
 def rules_shown(plan: Plan) -> dict[str, str]:
     return dict(next(each for each in sections(plan) if each.title == "Which code runs, under which rules").rows)  # type: ignore[arg-type]
 
@@ -167,6 +194,10 @@ def test_people_read_the_limits(plan: Plan) -> None:
     assert shown == "at most 1,000,000 shots in all; with as many circuits in every round as in the first they are 128; at most 1000 USD"
     hours = {"days": ["mon"], "from": "08:00", "to": "18:00"}
     assert rules_shown(under(plan, tier_rules(submit_hours=hours)))["Limits of the tier"] == "jobs are submitted on mon from 08:00 to 18:00 (UTC)"
+    kept = tier_rules(artifacts_at_most_seconds=3 * 86_400, evidence_at_least_seconds=365 * 86_400)
+    assert rules_shown(under(plan, kept))["Limits of the tier"] == "retention.artifacts at most 3d; retention.evidence at least 365d"
+    quiet = rules_shown(under(plan, tier_rules(logging="warning")))["Limits of the tier"]
+    assert quiet == "records less severe than warning stay out of Prefect's log"
     # Reading the plan again from the ledger gives the digest that was approved.
     limited = under(plan, tier_rules(submit_hours=hours, regions=("eu-de",), cost=Decimal("0.5")))
     assert TierRules.model_validate_json(limited.body.tier.model_dump_json(by_alias=True)) == limited.body.tier

@@ -108,9 +108,18 @@ def tier_rules(**change: Any) -> TierRules:
 
 def write_tiers(path: Path, tier: TierRules) -> Path:
     """A file of tiers in which each has these rules."""
-    windows = ("approval_window", "resume_window", "wrong_window", "request_age", "approval_age", "proof_life")
+    windows = (
+        "approval_window",
+        "resume_window",
+        "wrong_window",
+        "request_age",
+        "approval_age",
+        "proof_life",
+        "artifacts_at_most",
+        "evidence_at_least",
+    )
     fields = tier.model_dump(mode="json", exclude={"name", *(f"{each}_seconds" for each in windows)})
-    fields |= {each: f"{getattr(tier, f'{each}_seconds')}s" for each in windows}
+    fields |= {each: f"{seconds}s" for each in windows if (seconds := getattr(tier, f"{each}_seconds")) is not None}
     # Only the prototype tier may leave these open.
     ticket = "file" if fields["ticket"] == "none" else fields["ticket"]
     capped = fields | {"leaving_bits": fields["leaving_bits"] or 10**9, "ticket": ticket}

@@ -188,3 +188,11 @@ def test_an_envelope_that_is_dearer_than_the_tier_allows(desk: Desk) -> None:
     with pytest.raises(Denied, match=r"\[cost-above-tier\]"):
         desk.admitted()
     assert denied(desk) == [("request", ["cost-above-tier"])]
+
+
+def test_a_manifest_that_keeps_artifacts_for_longer_than_the_tier_allows(desk: Desk) -> None:
+    """Nor is one that lets its evidence go too soon: before a row is read."""
+    limit(desk, "artifacts_at_most: 23h\n  evidence_at_least: 3651d")
+    with pytest.raises(Denied, match=r"\[artifacts-kept-too-long\].*\[evidence-kept-too-short\]"):
+        desk.admitted()
+    assert denied(desk) == [("request", ["artifacts-kept-too-long", "evidence-kept-too-short"])]

@@ -34,7 +34,7 @@ from prefect_gatehouse.run.holding import holding
 from prefect_gatehouse.run.policy_questions import DeniedByPolicy, TicketUnchecked, ask_about, class_facts, secret_facts, standing_facts, system_facts
 from prefect_gatehouse.run.services import refuse_foreign_service, refuse_service_as_owner, required_service
 from prefect_gatehouse.run.standing import Standing, named_by, standing_to_ask
-from prefect_gatehouse.run.tier_limits import cost_facts, shot_facts, supposed_region_facts
+from prefect_gatehouse.run.tier_limits import cost_facts, retention_facts, shot_facts, supposed_region_facts
 from prefect_gatehouse.run.values import Plan
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.vocabulary import Action, RunAction
@@ -233,7 +233,7 @@ def _add_jobs(
     supposed: dict[str, Fact],
 ) -> None:
     """What belongs to the questions before jobs are made."""
-    known["backends"] = tuple(manifest.execution.backends)
+    known |= {"backends": tuple(manifest.execution.backends), **retention_facts(tier, manifest.retention)}
     if action in {"request", "submit"}:
         known |= {"backends_in_tier": set(manifest.execution.backends) <= set(tier.backends), "tier_ticket_checked": tier.ticket != "none"}
         supposed |= dict.fromkeys(("ticket_checked", "ticket_open", "ticket_approved", "ticket_names_pipeline", "ticket_in_window"), True)

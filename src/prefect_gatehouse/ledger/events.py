@@ -383,7 +383,9 @@ class ArtifactStored(Fact):
     kind = "artifact-stored"
     uri: str
     owner: str
-    retain_until: float = Field(description="Seconds since the epoch.")
+    retain_until: float = Field(
+        description="Seconds since the epoch. Of an encrypted artifact, which goes with its run: no earlier than this, unless the run ends."
+    )
 
 
 class ArtifactsDeleted(Fact):

@@ -194,7 +194,10 @@ class Output(Strict):
 class Retention(Strict):
     """How long what a run leaves behind stays."""
 
-    artifacts: Duration = Field(default=timedelta(days=1), description="Encrypted artifacts of a run that failed and may be resumed.")
+    artifacts: Duration = Field(
+        default=timedelta(days=1),
+        description="Encrypted artifacts of a run that failed, and so how long it can be resumed; no longer than the tier's resume_window.",
+    )
     evidence: Duration = Field(default=timedelta(days=3650), description="Ledger entries; at least this long.")
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.policy.hours import SubmitHours
 from prefect_gatehouse.value import Value
-from prefect_gatehouse.vocabulary import CellName, Method, Role, TicketProof, TierName, WorkerKind
+from prefect_gatehouse.vocabulary import CellName, LogDepth, Method, Role, TicketProof, TierName, WorkerKind
 
 
 class TierRules(Value):
@@ -69,6 +69,11 @@ class TierRules(Value):
     approver_roles: tuple[Role, ...] | None = Field(
         None, description="Roles that those who approve have between them; None where their number is enough."
     )
+    logging: LogDepth = Field(
+        "info", description="The least severe records of a run's own processes that reach Prefect's log and the worker's output."
+    )
+    artifacts_at_most_seconds: int | None = Field(None, ge=1, description="Longest `retention.artifacts`; None where the tier has no cap.")
+    evidence_at_least_seconds: int | None = Field(None, ge=1, description="Shortest `retention.evidence`; None where the tier does not say.")
     write_back_approvers: int = Field(0, ge=0, description="How many people, none of whom approved the plan, have to release what is written back.")
 
 

@@ -19,7 +19,7 @@ from prefect_gatehouse.policy.hours import SubmitHours
 from prefect_gatehouse.policy.limits import Region, Shots, Usd
 from prefect_gatehouse.policy.rules import RunClasses, TierRules
 from prefect_gatehouse.policy.yaml_file import read_rules
-from prefect_gatehouse.vocabulary import CellName, Method, Role, TicketProof, TierName, WorkerKind
+from prefect_gatehouse.vocabulary import CellName, LogDepth, Method, Role, TicketProof, TierName, WorkerKind
 
 _Window = Annotated[Duration, Field(ge=timedelta(minutes=1))]
 
@@ -66,12 +66,15 @@ class _Tier(Strict):
     attested_keys: Literal["required", "optional"] = "optional"
     proof_life: _Window = timedelta(days=1)
     write_back_approvers: Annotated[int, Field(ge=0, le=20)] = 0
+    logging: LogDepth = "info"
     # What an installation does not limit is not limited.
     regions: Annotated[tuple[Region, ...], Field(min_length=1)] | None = None
     shots: Shots | None = None
     cost: Usd | None = None
     submit_hours: SubmitHours | None = None
     approver_roles: Annotated[tuple[Role, ...], Field(min_length=1)] | None = None
+    artifacts_at_most: Duration | None = None
+    evidence_at_least: Duration | None = None
 
 
 def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
@@ -101,8 +104,8 @@ def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
 
 
 def _rules(name: TierName, tier: _Tier) -> TierRules:
-    """As runs keep them: a time in seconds, under a name that says so."""
-    return TierRules(name=name, **dict(_in_seconds(field, value) for field, value in tier))
+    """As runs keep them: a time in seconds, under a name that says so; without what the file leaves open."""
+    return TierRules(name=name, **dict(_in_seconds(field, value) for field, value in tier if value is not None))
 
 
 def _in_seconds(field: str, value: Any) -> tuple[str, Any]:

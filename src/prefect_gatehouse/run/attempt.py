@@ -35,6 +35,7 @@ from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.store.artifacts import ArtifactStore
 from prefect_gatehouse.store.run_keys import RunKey, RunKeys
 from prefect_gatehouse.store.sealer import Sealer
+from prefect_gatehouse.vocabulary import LogDepth
 from prefect_gatehouse.workload.drawing import Drawings
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Attempt:
         progress: Makes progress reporters.
         read_settings: Reads what is set in a backend's block.
         prefect_flow: Prefect's identifier of the flow.
+        log_from: Told the tier's depth of logging as soon as the tier is known, by the process that is this run's own.
         after: Take the run over only if this attempt still is its last; None takes it from whichever.
 
     Raises:
@@ -87,6 +89,7 @@ class Attempt:
         *,
         read_settings: SettingsReader = no_blocks,
         prefect_flow: str = "",
+        log_from: Callable[[LogDepth], None] = lambda _depth: None,
         after: int | None = None,
     ) -> None:
         self.settings = settings
@@ -97,6 +100,7 @@ class Attempt:
         self.read_secret = read_secret
         self.read_settings = read_settings
         self.progress = progress
+        self.log_from = log_from
         self.leases: list[CredentialLease] = []
         # Of this process's plan, for a dry run to show. In no value of a gate: the ledger keeps those for ever, and a page has its end.
         self.drawings = Drawings()
@@ -267,9 +271,14 @@ class Attempt:
         return self.settings.folder("providers") / safe_name(provider, "the provider") / self.run_id
 
     def own(self, artifact: Artifact, manifest: Manifest) -> None:
-        """Enters an artifact with its owner and retention, which the class of the data caps at admission; repeating changes nothing."""
+        """Enters an artifact with its owner, and until when it stays should the run stop now; repeating changes nothing.
+
+        It lives as long as the run's key: while the run goes on or waits, and then for as long as it can be resumed.
+        """
+        from prefect_gatehouse.run.resume_window import resume_window
+
         name = artifact.uri.removeprefix(f"artifact:{self.run_id}/")
-        self.enter(artifact.uri, manifest.owner, manifest.retention.artifacts, name)
+        self.enter(artifact.uri, manifest.owner, timedelta(seconds=resume_window(self.ledger, self.run_id)), name)
 
     def enter(self, uri: str, owner: str, keep: timedelta, name: str) -> None:
         """Enters what is kept, under a name of this run's; repeating changes nothing."""

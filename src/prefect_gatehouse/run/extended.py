@@ -17,12 +17,14 @@ from typing import Any
 from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.ledger.acts import RetentionExtended
 from prefect_gatehouse.ledger.kept_uri import kind_of, run_of
+from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.store import Event, Ledger
 from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.policy.class_rules import load_class_rules
 from prefect_gatehouse.policy.rules import ClassRules
 from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.holding import holding
+from prefect_gatehouse.run.resume_window import abandoned_at, is_interrupted, resume_window
 from prefect_gatehouse.run.retained import in_words
 from prefect_gatehouse.run.values import AdmittedRun
 from prefect_gatehouse.settings import Settings
@@ -151,6 +153,21 @@ class Extended:
         if any(fact.until > latest(rules, kind, since) for kind in fact.kinds):
             return f"it is longer than the class {fact.data_class} allows"
         return "" if all(kind_of(uri) is not None for uri in fact.kept) else "it names what is not kept"
+
+
+def is_given_up(settings: Settings, ledger: Ledger, row: RunRow, now: float) -> bool:
+    """Whether a run that was interrupted can't be resumed any more, though the sweeper has not come yet: by the ledger's times, as it ends it.
+
+    Args:
+        settings: The installation.
+        ledger: The open ledger.
+        row: The run, before anybody takes it up.
+        now: Seconds since the epoch.
+    """
+    if not is_interrupted(row, now):
+        return False
+    until = abandoned_at(row, resume_window(ledger, row.run_id))
+    return now >= until and now >= Extended(settings, ledger, now).run_until(row.run_id, until)
 
 
 _SAID = {"run", "tenant", "pipeline", "tier", "requester", "data_class"}

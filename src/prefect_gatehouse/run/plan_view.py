@@ -10,6 +10,7 @@ from prefect_gatehouse.manifest.data import S3Objects
 from prefect_gatehouse.policy.classes import in_words, target_of
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.run.planned import BackendSnapshot, PlannedClasses, PlannedImage, PlannedPromotion, PlannedReview, Since
+from prefect_gatehouse.run.resume_window import window_of
 from prefect_gatehouse.run.section import Section, printable
 from prefect_gatehouse.run.tier_limits import limits_in_words
 from prefect_gatehouse.run.values import AdmittedRun, Plan, PlanBody
@@ -238,7 +239,7 @@ def _written(plan: Plan) -> Section:
         ("For", f"{readers} cleared for {classes.output_class}; the target takes up to {system.highest_class}"),
         ("Rows", f"{output.mode} by {output.key}"),
         ("Columns", ", ".join(output.names)),
-        ("Artifacts", "deleted when the run ends, their key first"),
+        ("Artifacts", f"deleted when the run ends, their key first; if it fails it can be resumed for {_duration(int(window_of(plan.admitted)))}"),
         *_kept(plan),
     )
     return Section("What will be written", ("", ""), rows)

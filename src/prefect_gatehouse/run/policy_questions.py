@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from prefect_gatehouse.errors import Denied, GatehouseError, Unavailable
 from prefect_gatehouse.identity.requester import Requester
 from prefect_gatehouse.ledger.events import PolicyDenied
-from prefect_gatehouse.manifest.fields import DataClass
+from prefect_gatehouse.manifest.fields import DataClass, write_duration
 from prefect_gatehouse.manifest.models import Manifest, Purpose
 from prefect_gatehouse.policy.classes import in_words, leaving, target_of
 from prefect_gatehouse.policy.decision import Decision
@@ -20,7 +20,7 @@ from prefect_gatehouse.policy.sentences import filled
 from prefect_gatehouse.policy.tiers import effective_class
 from prefect_gatehouse.run.planned import BackendSnapshot
 from prefect_gatehouse.run.standing import Standing
-from prefect_gatehouse.run.tier_limits import cost_facts, hour_facts, region_facts, shot_facts, shots_of
+from prefect_gatehouse.run.tier_limits import cost_facts, hour_facts, in_time, region_facts, retention_facts, shot_facts, shots_of
 from prefect_gatehouse.run.values import AdmittedRun, Plan
 from prefect_gatehouse.tickets.check import TicketCheck
 from prefect_gatehouse.usd import micro
@@ -77,6 +77,7 @@ def ask_request(
         "backends": tuple(manifest.execution.backends),
         "backends_in_tier": set(manifest.execution.backends) <= set(tier.backends),
         **cost_facts(tier, manifest.execution.envelope.cost),
+        **retention_facts(tier, manifest.retention),
         **standing_facts(standing),
         **class_facts(classes),
         **system_facts(manifest, classes),
@@ -103,6 +104,7 @@ def ask_plan(policy: Policy, admitted: AdmittedRun, backends: Sequence[BackendSn
         "devices": tuple(each.name for each in backends if not each.simulator),
         **region_facts(admitted.tier, backends),
         **shot_facts(admitted.tier, shots_of(circuits, admitted.manifest.execution.envelope.rounds)),
+        **retention_facts(admitted.tier, admitted.manifest.retention),
     }
     requester = admitted.requester
     asked = (admitted.manifest, requester, requester.clearance, admitted.tier, environment, context, admitted.classes, admitted.run_id)
@@ -160,6 +162,7 @@ def ask_submit(
         "tier_synthetic_only": admitted.tier.synthetic_only,
         "cost_microdollars": micro(worst),
         **cost_facts(admitted.tier, plan.body.cost),
+        **retention_facts(admitted.tier, admitted.manifest.retention),
         **({"in_hours": True} if not sends else hour_facts(admitted.tier, datetime.now(UTC))),
         **shot_facts(admitted.tier, max(shots, shots_of(plan.body.circuits, plan.body.rounds))),
         "simulated": standing.simulated,
@@ -347,6 +350,10 @@ def _ask(
             "tier_cost": f"{tier.cost} USD" if tier.cost is not None else "",
             "hours": tier.submit_hours.in_words() if tier.submit_hours is not None else "",
             "tier_approver_roles": " and ".join(tier.approver_roles or ()),
+            "artifacts": write_duration(manifest.retention.artifacts),
+            "tier_artifacts": in_time(tier.artifacts_at_most_seconds),
+            "evidence": write_duration(manifest.retention.evidence),
+            "tier_evidence": in_time(tier.evidence_at_least_seconds),
             "shots": f"{context.get('shots', 0):,}",
             "regions": _listed(context.get("regions")),
             "environment": environment,

@@ -8,13 +8,18 @@ from prefect_gatehouse.run.chain import Chain
 from prefect_gatehouse.run.values import AdmittedRun
 
 DEFAULT_WINDOW = 24 * 3600
-"""Seconds that a run which was never admitted, and so has no tier, can be resumed."""
+"""Seconds that a run which was never admitted, and so has neither tier nor manifest, can be resumed."""
 
 
 def resume_window(ledger: Ledger, run_id: str) -> float:
-    """Seconds that a run which was interrupted can be resumed: its tier's, which are read at admission."""
+    """Seconds that a run which was interrupted can be resumed, by what was read at its admission."""
     admitted = Chain(ledger, run_id).read(AdmittedRun.gate, AdmittedRun)
-    return float(admitted.tier.resume_window_seconds) if admitted is not None else DEFAULT_WINDOW
+    return window_of(admitted) if admitted is not None else DEFAULT_WINDOW
+
+
+def window_of(admitted: AdmittedRun) -> float:
+    """Seconds: its tier's window, or for as long as its manifest lets artifacts of a run that failed stay, whichever is shorter."""
+    return min(float(admitted.tier.resume_window_seconds), admitted.manifest.retention.artifacts.total_seconds())
 
 
 def abandoned_at(row: RunRow, window: float) -> float:

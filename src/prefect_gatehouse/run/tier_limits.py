@@ -1,11 +1,13 @@
-"""What a tier limits beside what it demands, as the policy is told it of a plan and as people read it: regions of devices, shots, cost, hours."""
+"""What a tier limits beside what it demands, as the policy is told it and as people read it: regions of devices, shots, cost, hours, retention."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
+from prefect_gatehouse.manifest.fields import write_duration
+from prefect_gatehouse.manifest.models import Retention
 from prefect_gatehouse.policy.interface import Fact
 from prefect_gatehouse.policy.rules import TierRules
 from prefect_gatehouse.providers.registry import LOCAL, region_of, split
@@ -53,6 +55,22 @@ def hour_facts(tier: TierRules, now: datetime) -> dict[str, Fact]:
     return {"in_hours": tier.submit_hours is None or tier.submit_hours.is_open(now)}
 
 
+def retention_facts(tier: TierRules, retention: Retention) -> dict[str, Fact]:
+    """How long a manifest keeps encrypted artifacts and evidence, and how long it may and has to; all in seconds."""
+    most, least = tier.artifacts_at_most_seconds, tier.evidence_at_least_seconds
+    return {
+        "artifacts_seconds": int(retention.artifacts.total_seconds()),
+        "tier_artifacts_seconds": most if most is not None else NO_CAP,
+        "evidence_seconds": int(retention.evidence.total_seconds()),
+        "tier_evidence_seconds": least if least is not None else 0,
+    }
+
+
+def in_time(seconds: int | None) -> str:
+    """A time as a manifest writes it; empty where there is none."""
+    return write_duration(timedelta(seconds=seconds)) if seconds is not None else ""
+
+
 def limits_in_words(body: PlanBody) -> Iterator[str]:
     """Each limit for people, with what the plan has of it; none where the tier has none."""
     tier = body.tier
@@ -65,3 +83,9 @@ def limits_in_words(body: PlanBody) -> Iterator[str]:
         yield f"at most {tier.cost} USD"
     if tier.submit_hours is not None:
         yield f"jobs are submitted {tier.submit_hours.in_words()}"
+    if tier.logging in {"warning", "error"}:
+        yield f"records less severe than {tier.logging} stay out of Prefect's log"
+    if tier.artifacts_at_most_seconds is not None:
+        yield f"retention.artifacts at most {in_time(tier.artifacts_at_most_seconds)}"
+    if tier.evidence_at_least_seconds is not None:
+        yield f"retention.evidence at least {in_time(tier.evidence_at_least_seconds)}"

@@ -27,6 +27,7 @@ from prefect_gatehouse.plurals import counted
 from prefect_gatehouse.run import journal
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.reconciliation import Reconciliation
+from prefect_gatehouse.run.resume_window import window_of
 from prefect_gatehouse.run.values import ApprovedPlan, WriteBackReceipt
 from prefect_gatehouse.run.willing import AGAIN_SECONDS
 from prefect_gatehouse.tasks.await_release import await_release
@@ -171,7 +172,7 @@ class _Run:
             return None
         except GatehouseError as error:
             self._saw(did, str(error))
-            until = time.time() + self._approved.plan.admitted.tier.resume_window_seconds
+            until = time.time() + window_of(self._approved.plan.admitted)
             attempt.record(f"interrupted:{attempt.number}", RunInterrupted(status="failed", message=str(error)[:1000], until=until))
             return "abandoned" if error.code in _FINAL else None
         finally:
