@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import sysconfig
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,6 +49,15 @@ class Installed:
 
 
 _seen: dict[tuple[int, tuple[Path, ...]], Installed] = {}
+_one_looks = threading.Lock()
+
+
+def _unlocked() -> None:
+    global _one_looks  # a child does not inherit whoever held it
+    _one_looks = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_unlocked)
 
 
 def site_folders() -> tuple[Path, ...]:
@@ -66,20 +76,37 @@ def installed(cache: Path) -> Installed:
         StorageError: An installed file can't be read.
     """
     folders = site_folders()
-    known = _seen.get((os.getpid(), folders))  # a child that was forked looks for itself
-    if known is not None and time.monotonic() - known.at < FRESH_SECONDS:
-        return known
-    try:
-        found = _look(folders, cache)
-    except OSError as error:
-        raise StorageError(f"an installed package can't be read: {error.strerror}", where="packages", advice="install again") from None
-    _seen[os.getpid(), folders] = found
-    return found
+    with _one_looks:
+        known = _seen.get((os.getpid(), folders))  # a child that was forked looks for itself
+        if known is not None and time.monotonic() - known.at < FRESH_SECONDS:
+            return known
+        try:
+            found = _look(folders, cache)
+        except OSError as error:
+            raise StorageError(f"an installed package can't be read: {error.strerror}", where="packages", advice="install again") from None
+        _seen[os.getpid(), folders] = found
+        return found
 
 
 def look_again() -> None:
     """Forgets what was seen: whoever looks next reads again what changed."""
-    _seen.clear()
+    with _one_looks:
+        _seen.clear()
+
+
+def look_aside(cache: Path) -> None:
+    """Looks anew in a thread, while this one waits for others; whoever asks meanwhile waits for what it finds.
+
+    Args:
+        cache: As of ``installed``.
+    """
+
+    def look() -> None:
+        with contextlib.suppress(StorageError):  # whoever asks is told
+            installed(cache)
+
+    look_again()
+    threading.Thread(target=look, name="gatehouse-packages", daemon=True).start()
 
 
 def _look(folders: tuple[Path, ...], cache: Path) -> Installed:

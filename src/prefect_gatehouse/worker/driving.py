@@ -26,9 +26,10 @@ from prefect_gatehouse.flows.reconcile import reconcile
 from prefect_gatehouse.flows.started_by import hand_over
 from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.policy.cedar import load_policy
-from prefect_gatehouse.run.ahead import drop_aside, drop_spare
+from prefect_gatehouse.run.ahead import drop_aside, drop_spare, is_prepared
 from prefect_gatehouse.run.cells import start_aside, start_spare
-from prefect_gatehouse.run.packages import look_again
+from prefect_gatehouse.run.packages import look_again, look_aside
+from prefect_gatehouse.run.under import packages_cache
 from prefect_gatehouse.settings import load_settings
 from prefect_gatehouse.tasks.gate import sanitised
 from prefect_gatehouse.worker.configuration import WorkerConfiguration
@@ -45,7 +46,7 @@ def drive(configuration: WorkerConfiguration, order: Drive) -> None:
         SystemExit: With the code that Prefect's own engine would end with.
     """
     os.environ["PREFECT__FLOW_RUN_ID"] = order.run_id
-    look_again()  # what was installed when this process got ready is not what counts
+    _look_at_packages()
     run_id = UUID(order.run_id)
     with handle_engine_signals(run_id), _cell_aside(order.run_id), SyncClientContext.get_or_create() as shared:  # by the engine, too
         client = shared.client
@@ -59,6 +60,13 @@ def drive(configuration: WorkerConfiguration, order: Drive) -> None:
             return
         hand_over(order.warrant)
         run_flow(_FLOWS[work.flow], flow_run=_without_orders(flow_run), parameters=work.parameters, return_type="state")
+
+
+def _look_at_packages() -> None:
+    """What was installed when this process got ready is not what counts; looking takes as long as Prefect is asked about the run."""
+    look_again()
+    with suppress(GatehouseError):  # whoever needs it looks, and is told
+        look_aside(packages_cache(load_settings()))
 
 
 @contextmanager
@@ -80,12 +88,13 @@ def ready() -> Iterator[None]:
 
 @contextmanager
 def _cell_aside(run_id: str) -> Iterator[None]:
-    """The cell of a run that was answered imports while Prefect is asked about the run."""
+    """The cell of a run that was answered imports while Prefect is asked about the run, unless there is one that has imported already."""
     try:
-        with suppress(Exception):  # it saves time and nothing else: whoever drives the run says what is wrong
-            settings = load_settings()
-            with open_ledger(settings) as ledger:
-                start_aside(settings, ledger, run_id)
+        if not is_prepared():
+            with suppress(Exception):  # it saves time and nothing else: whoever drives the run says what is wrong
+                settings = load_settings()
+                with open_ledger(settings) as ledger:
+                    start_aside(settings, ledger, run_id)
         yield
     finally:
         drop_aside()
