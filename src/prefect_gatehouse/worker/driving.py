@@ -48,8 +48,12 @@ def drive(configuration: WorkerConfiguration, order: Drive) -> None:
     os.environ["PREFECT__FLOW_RUN_ID"] = order.run_id
     _look_at_packages()
     run_id = UUID(order.run_id)
-    with handle_engine_signals(run_id), _cell_aside(order.run_id), SyncClientContext.get_or_create() as shared:  # by the engine, too
-        client = shared.client
+    with handle_engine_signals(run_id), ExitStack() as kept:
+        kept.callback(drop_aside)
+        imported = is_prepared()
+        if not imported:
+            _start_aside(order.run_id)
+        client = kept.enter_context(SyncClientContext.get_or_create()).client  # the engine's, too
         try:
             flow_run = client.read_flow_run(run_id)
             work = _work(configuration, order, client, flow_run)
@@ -59,6 +63,8 @@ def drive(configuration: WorkerConfiguration, order: Drive) -> None:
             _refuse(client, run_id, sanitised(error, "worker"))
             return
         hand_over(order.warrant)
+        if imported:  # what is installed has been looked at meanwhile
+            _start_aside(order.run_id)
         run_flow(_FLOWS[work.flow], flow_run=_without_orders(flow_run), parameters=work.parameters, return_type="state")
 
 
@@ -86,18 +92,12 @@ def ready() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _cell_aside(run_id: str) -> Iterator[None]:
-    """The cell of a run that was answered imports while Prefect is asked about the run, unless there is one that has imported already."""
-    try:
-        if not is_prepared():
-            with suppress(Exception):  # it saves time and nothing else: whoever drives the run says what is wrong
-                settings = load_settings()
-                with open_ledger(settings) as ledger:
-                    start_aside(settings, ledger, run_id)
-        yield
-    finally:
-        drop_aside()
+def _start_aside(run_id: str) -> None:
+    """The cell of a run that was answered takes the workload, and imports what it needs, while Prefect is asked about the run."""
+    with suppress(Exception):  # it saves time and nothing else: whoever drives the run says what is wrong
+        settings = load_settings()
+        with open_ledger(settings) as ledger:
+            start_aside(settings, ledger, run_id)
 
 
 def _work(configuration: WorkerConfiguration, order: Drive, client: SyncPrefectClient, flow_run: FlowRun) -> Work:

@@ -140,6 +140,7 @@ def _serve(reading: int, writing: int, driven: _Driven) -> None:
     from prefect_gatehouse.workload.runner import faults, table_form, wire
     from prefect_gatehouse.workload.runner.wire import Kind
 
+    driven.load()
     while True:
         received = wire.receive(reading)
         if received is None:
@@ -176,9 +177,26 @@ class _Driven:
 
         self._order, self._files = order, files
         self._parameters: dict[str, Any] = {}
+        self._function: Any = None
+        self._failed: Exception | None = None
         self._rounds: Any = None
         self._entropy = Entropy()
         self._number = 0
+
+    def load(self) -> None:
+        """Loads the workload, which imports what it needs, while nobody has asked for a step; what goes wrong is told when somebody does."""
+        from prefect_gatehouse.errors import GatehouseError
+        from prefect_gatehouse.workload.load import load
+        from prefect_gatehouse.workload.runner.fixed import fix_clock
+
+        try:
+            found = _found(self._order, self._files)
+            self._entropy.install()
+            fix_clock()
+            self._entropy.begin(0)
+            self._function = load(found, _heard)
+        except (GatehouseError, _Changed) as error:
+            self._failed = error
 
     def take(self, kind: Any, content: bytes) -> Any:
         """Does what a frame says; the next step, if it asks for one."""
@@ -197,16 +215,12 @@ class _Driven:
         import pyarrow as pa
 
         from prefect_gatehouse.workload.features import as_frame
-        from prefect_gatehouse.workload.load import load
         from prefect_gatehouse.workload.rounds import Rounds
-        from prefect_gatehouse.workload.runner.fixed import fix_clock
 
+        if self._failed is not None:
+            raise self._failed
         given = as_frame(pa.ipc.open_stream(features).read_all())
-        found = _found(self._order, self._files)
-        self._entropy.install()
-        fix_clock()
-        self._entropy.begin(0)
-        self._rounds = Rounds(load(found, _heard), given, self._parameters, self._order["declared"], _heard)
+        self._rounds = Rounds(self._function, given, self._parameters, self._order["declared"], _heard)
 
     def _advance(self, counts: Any) -> Any:
         self._number += 1
