@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import State
 from prefect_gatehouse.flows.crash import note_crash
 from prefect_gatehouse.flows.lifecycle import drive
 from prefect_gatehouse.flows.rounds import run_rounds
-from prefect_gatehouse.flows.started_by import require_worker
+from prefect_gatehouse.flows.started_by import require_tenant, require_worker
 from prefect_gatehouse.identity.request import SignedRequest
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.cells import start_ahead
@@ -42,6 +42,7 @@ def through_the_gates(attempt: Attempt, manifest: str, request: SignedRequest | 
     Gate 6, fetch_credential, is handed to those that need a credential: each passes it right before the use.
     """
     admitted = admit(attempt, manifest, request)
+    require_tenant(attempt, admitted.manifest.tenant)
     require_worker(attempt, admitted.tier)
     made = plan.kept(attempt)
     if made is not None and conclude.kept(attempt) is None:

@@ -45,6 +45,23 @@ def take(attempt: Attempt) -> None:
     attempt.record(f"taken:{attempt.number}", taken)
 
 
+def require_tenant(attempt: Attempt, tenant: str) -> None:
+    """Stops a process of an installation that does not drive this tenant's runs, on the first attempt and on every later one.
+
+    Nothing that the run is about has been read by then, but for its manifest.
+
+    Raises:
+        Interrupted: Says where the run goes on.
+    """
+    served = attempt.settings.served_tenants()
+    if served and tenant not in served:
+        raise Interrupted(
+            f"this worker drives the runs of {', '.join(sorted(served))}, and the run is of the tenant {tenant}",
+            where="GATEHOUSE_TENANTS",
+            advice=f"start it on the work pool of {tenant}; on a worker that drives its runs it goes on with: gatehouse resume {attempt.run_id[:8]}",
+        )
+
+
 def require_worker(attempt: Attempt, tier: TierRules) -> None:
     """Stops a process that a weaker worker started than the tier accepts; before the first thing is read that the run is about.
 

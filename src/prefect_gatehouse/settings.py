@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from prefect_gatehouse.errors import InputError, StorageError
 
 _PACKAGE = Path(__file__).resolve().parent
+_TENANTS = r"^([a-z0-9][a-z0-9-]*(, ?[a-z0-9][a-z0-9-]*)*)?$"
 _BLOCKS = r"^([a-z0-9-]+/[a-z0-9-]+(, ?[a-z0-9-]+/[a-z0-9-]+)*)?$"
 SHIPPED_PRICES = _PACKAGE / "deployments" / "prices.yaml"
 
@@ -24,6 +25,9 @@ class Settings(BaseSettings):
 
     home: Path = Field(default_factory=lambda: Path.home() / ".gatehouse", description="Where Gatehouse keeps its state.")
     environment: str = Field("local", description="The environment this process runs in; a manifest must name the same.")
+    tenants: str = Field(
+        "", pattern=_TENANTS, description="Tenants whose runs this installation drives, with commas between them; every tenant's unless set."
+    )
     ledger_url: str = Field("", description="SQLAlchemy URL of the ledger; SQLite below the home unless set.")
     policies: Path = Field(_PACKAGE / "deployments" / "policies", description="Folder of the Cedar schema and policies.")
     tiers: Path = Field(_PACKAGE / "deployments" / "tiers.yaml", description="File of the tiers.")
@@ -67,6 +71,10 @@ class Settings(BaseSettings):
     def ledger(self) -> str:
         """The SQLAlchemy URL of the ledger."""
         return self.ledger_url or f"sqlite:///{self.home / 'ledger.sqlite'}"
+
+    def served_tenants(self) -> frozenset[str]:
+        """The tenants whose runs this installation drives; empty where it drives every tenant's."""
+        return frozenset(name.strip() for name in self.tenants.split(",") if name.strip())
 
     def people_folder(self) -> Path:
         """The folder that holds ``allowed_signers`` and ``people.json``."""
