@@ -68,7 +68,7 @@ def general(line: str) -> str:
         (r"\b(?=\w*\d)[0-9a-f]{8,64}\b", "<hash>"),
         (r"\bin \d+(?:\.\d+)?s(?: \([\d:]+\))?$", "in <n>s"),  # pytest's
         (r"\b\d+\.\d+\b(?!\.)", "<n>"),
-        (r"\[\d+\]|\b\d+(?= events)", "<n>"),
+        (r"\[\d+\]|\b\d+(?= events)|\b\d+(?= signed heads)", "<n>"),  # the deployed reconcile may seal in between
         (r"\s+", " "),
     ):
         line = re.sub(pattern, name, line)
