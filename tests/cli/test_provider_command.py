@@ -15,6 +15,7 @@ from tests.money.tills import treasurer
 from prefect_gatehouse.blocks import devices, reader
 from prefect_gatehouse.cli.main import main
 from prefect_gatehouse.ledger.acts import ProviderApproved
+from prefect_gatehouse.ledger.by_hand import ActRefused
 from prefect_gatehouse.ledger.jobs import ProviderDrifted
 from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.providers.simulator.aer import AerBackend
@@ -148,9 +149,10 @@ def test_approved_changed_and_approved_again(machine: BraketEmulator, settings: 
 
 
 def test_who_may_not_approve(machine: BraketEmulator, settings: Settings) -> None:
-    """A key that is nobody's who may approve: denied, and nothing is recorded."""
+    """A key that is nobody's who may approve: denied, and nothing but that is recorded."""
     (settings.people_folder() / "allowed_signers").write_text("")
     told = check("--approve", "--reason", "mine")
     assert (told.exit_code, "a provider is approved by somebody who may approve" in told.output) == (3, True)
     with open_ledger(settings) as ledger:
-        assert ledger.size() == 0
+        (refused,) = ledger.facts(ActRefused)
+        assert (ledger.size(), refused.fact.action, refused.fact.reasons) == (1, "approve_provider", ("not-an-approver",))
