@@ -90,7 +90,6 @@ def _driven(pipeline: Callable[[Attempt], object]) -> State[None]:
     try:
         with beating(ledger, run_id, attempt.number):
             take(attempt)
-            start_spare(settings)
             return _drive(attempt, pipeline, before)
     except GatehouseError as error:  # the worker's proof is not good; whatever a gate says was turned into a state above
         return _resumable(attempt, error)
@@ -140,6 +139,7 @@ def _drive(attempt: Attempt, pipeline: Callable[[Attempt], object], before: RunR
         if _too_late(attempt, before):
             return _end(attempt, "abandoned", "not resumed in time")
         require_fixed_hashing()
+        start_spare(attempt)
         pipeline(attempt)
         return _end(attempt, "completed", "every gate passed")
     except Refused as refusal:

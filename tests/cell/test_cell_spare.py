@@ -142,10 +142,10 @@ def test_it_serves_the_first_workload_of_a_process(tmp_path: Path) -> None:
     """A run's cell is the one that was kept, for the plan; nothing is kept any more."""
     require("bubblewrap")
     desk = Desk(tmp_path, TWO_ROUNDS, cell="bubblewrap")
-    cells.start_spare(desk.attempt.settings)
+    cells.get_spare(desk.attempt.settings)
     assert is_prepared()
     process = ahead._unassigned[0].spare.hand_over()[0].pid
-    cells.start_spare(desk.attempt.settings)  # there is one
+    cells.get_spare(desk.attempt.settings)  # there is one
     assert not gone(process)
     made = desk.planned()
     assert not is_prepared()
@@ -157,7 +157,7 @@ def test_other_packages_since_it_was_started(tmp_path: Path) -> None:
     """It has imported what was there; the run is compared with what is there."""
     require("bubblewrap")
     settings = Desk(tmp_path, cell="bubblewrap").attempt.settings
-    cells.start_spare(settings)
+    cells.get_spare(settings)
     kept = ahead._unassigned[0]
     process = kept.spare.hand_over()[0].pid
     assert kept.packages == packages_of(settings).digest

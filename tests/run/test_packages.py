@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from prefect_gatehouse.errors import StorageError
 from prefect_gatehouse.run import packages
 from prefect_gatehouse.run.packages import installed
 
@@ -141,6 +143,31 @@ def test_a_process_looks_once_a_minute(site: Site, monkeypatch: pytest.MonkeyPat
     assert installed(site.cache) is before
     packages.look_again()
     assert installed(site.cache).digest != before.digest
+
+
+def test_one_look_in_a_thread_is_everybodys(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks while a thread looks waits, and gets what it found; an error is told to whoever asks."""
+    monkeypatch.setattr(packages, "FRESH_SECONDS", 60.0)
+    looks, begun = [], threading.Event()
+    look = packages._look
+
+    def slowly(folders: tuple[Path, ...], cache: Path) -> packages.Installed:
+        looks.append(threading.current_thread().name)
+        begun.set()
+        time.sleep(0.2)
+        return look(folders, cache)
+
+    monkeypatch.setattr(packages, "_look", slowly)
+    packages.look_again()
+    packages.look_aside(site.cache)
+    assert begun.wait(10)
+    assert site.digest() == site.digest()
+    assert looks == ["gatehouse-packages"]
+    packages.look_again()
+    monkeypatch.setattr(packages, "_look", lambda folders, cache: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+    packages.look_aside(site.cache)
+    with pytest.raises(StorageError, match="can't be read: Permission denied"):
+        site.digest()
 
 
 def test_what_it_costs(tmp_path: Path) -> None:

@@ -43,8 +43,14 @@ def cell_of(attempt: Attempt, admitted: AdmittedRun) -> CellName:
     return choose(_setting(attempt.settings), admitted.tier.cell)
 
 
-def start_spare(settings: Settings) -> None:
-    """Starts a cell for whatever run this process will drive, unless it has one; it imports while the process gets ready itself.
+def start_spare(attempt: Attempt) -> None:
+    """Starts a cell before anything else of an attempt, where a workload will be driven in it; it imports meanwhile."""
+    if attempt.find(RawOutcome.gate, GatePassed) is None:
+        get_spare(attempt.settings)
+
+
+def get_spare(settings: Settings) -> None:
+    """Starts a cell for whatever run this process will drive, unless it has one.
 
     It knows no run and no workload, serves the first workload that this process starts, and is ended where that wants another cell.
     """

@@ -95,7 +95,7 @@ def look_again() -> None:
 
 
 def look_aside(cache: Path) -> None:
-    """Looks anew in a thread, while this one waits for others; whoever asks meanwhile waits for what it finds.
+    """Looks in a thread, while this one waits for others; whoever asks meanwhile waits for what it finds.
 
     Args:
         cache: As of ``installed``.
@@ -105,7 +105,6 @@ def look_aside(cache: Path) -> None:
         with contextlib.suppress(StorageError):  # whoever asks is told
             installed(cache)
 
-    look_again()
     threading.Thread(target=look, name="gatehouse-packages", daemon=True).start()
 
 

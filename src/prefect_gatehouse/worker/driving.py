@@ -27,7 +27,7 @@ from prefect_gatehouse.flows.started_by import hand_over
 from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.policy.cedar import load_policy
 from prefect_gatehouse.run.ahead import drop_aside, drop_spare, is_prepared
-from prefect_gatehouse.run.cells import start_aside, start_spare
+from prefect_gatehouse.run.cells import get_spare, start_aside
 from prefect_gatehouse.run.packages import look_again, look_aside
 from prefect_gatehouse.run.under import packages_cache
 from prefect_gatehouse.settings import load_settings
@@ -85,7 +85,7 @@ def ready() -> Iterator[None]:
         kept.callback(drop_spare)
         with suppress(Exception):
             settings = load_settings()
-            start_spare(settings)
+            get_spare(settings)
             load_policy(settings.policies)  # which is parsed once for the same text
         with suppress(Exception):
             kept.enter_context(SyncClientContext.get_or_create())
