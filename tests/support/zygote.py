@@ -174,6 +174,13 @@ def _child(order: dict[str, Any]) -> None:
     run_flow(governed_pipeline, flow_run=flow_run, parameters=governed_pipeline.validate_parameters(flow_run.parameters), return_type="state")
 
 
+def _send_logs() -> None:
+    """What is left of the run's records is sent before the process ends, as at an interpreter's own end, which `os._exit` leaves out."""
+    from prefect.logging.handlers import APILogWorker
+
+    APILogWorker.drain_all(timeout=10)
+
+
 def main() -> None:
     # Everything heavy once, before the first fork; nothing here starts a thread.
     import great_expectations  # noqa: F401
@@ -211,6 +218,7 @@ def main() -> None:
 
                     traceback.print_exc()
             finally:
+                _send_logs()
                 sys.stdout.flush()
                 os._exit(status)
         _, raw = os.waitpid(child, os.WUNTRACED)
