@@ -11,7 +11,7 @@ from prefect_gatehouse.flows.rounds import run_rounds
 from prefect_gatehouse.flows.started_by import require_tenant, require_worker
 from prefect_gatehouse.identity.request import SignedRequest
 from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.run.cells import start_ahead
+from prefect_gatehouse.run.cells import begin_ahead, start_ahead
 from prefect_gatehouse.run.values import Plan, WriteBackReceipt
 from prefect_gatehouse.tasks.admit import admit
 from prefect_gatehouse.tasks.await_approval import wait_for_approval
@@ -47,6 +47,7 @@ def through_the_gates(attempt: Attempt, manifest: str, request: SignedRequest | 
     made = plan.kept(attempt)
     if made is not None and conclude.kept(attempt) is None:
         start_ahead(attempt, admitted, made.body.cell)
+        begin_ahead(attempt, made.validated.minimised)
     planned = up_to_the_plan(attempt, manifest, request)
     approved = wait_for_approval(attempt, planned)
     raw = run_rounds(attempt, approved)  # submit and collect, once a round

@@ -19,15 +19,15 @@ from httpx import HTTPError
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
-from prefect.context import FlowRunContext, SyncClientContext
+from prefect.context import FlowRunContext, SettingsContext, SyncClientContext, get_settings_context
 from prefect.exceptions import Abort, ObjectNotFound, Pause, TerminationSignal
 from prefect.flow_engine import run_flow
-from prefect.settings import get_current_settings, temporary_settings
 from prefect.states import Pending
 
 from prefect_gatehouse.flows.started_by import by_gatehouse_worker
 from prefect_gatehouse.run.ahead import drop_aside
-from prefect_gatehouse.run.packages import look_again
+from prefect_gatehouse.run.packages import look_again, look_aside
+from prefect_gatehouse.run.under import packages_cache
 from prefect_gatehouse.settings import load_settings
 
 _PAUSE = 0.25  # seconds between two looks at the run, of which a server answers hundreds in a second
@@ -74,6 +74,7 @@ def go_on_here() -> None:
         if taken is None:
             return
         look_again()
+        look_aside(packages_cache(load_settings()))
         Context().run(_drive, flow, taken, SyncClientContext.get())
     finally:
         drop_aside()
@@ -89,8 +90,13 @@ def _drive(flow: Flow[..., Any], taken: FlowRun, client: SyncClientContext | Non
 
 def _no_second_heartbeat() -> AbstractContextManager[object]:
     """The engine around goes on telling that the process lives, and the end of a run waits for whoever tells it."""
-    flows = getattr(get_current_settings(), "flows", None)  # which Prefect has since 3.6
-    return temporary_settings({"flows.heartbeat_frequency": None}) if hasattr(flows, "heartbeat_frequency") else nullcontext()
+    context = get_settings_context()
+    flows = getattr(context.settings, "flows", None)  # which Prefect has since 3.6
+    if flows is None or not hasattr(flows, "heartbeat_frequency"):
+        return nullcontext()
+    # A copy of what was read: Prefect's own way would read environment and files once more.
+    quiet = context.settings.model_copy(update={"flows": flows.model_copy(update={"heartbeat_frequency": None})})
+    return SettingsContext(profile=context.profile, settings=quiet)
 
 
 def _taken(client: SyncPrefectClient, run_id: UUID, until: float) -> FlowRun | None:

@@ -44,9 +44,13 @@ def _to_the_end(attempt: Attempt, approved: ApprovedPlan, rounds: Runner) -> Raw
     outcomes: list[RoundOutcome] = []
     step = rounds.advance(None)
     while not isinstance(step, Finished):
+        known = collect.kept(attempt, len(outcomes)) is not None
         outcome = _one_round(attempt, approved, step, len(outcomes))
         outcomes.append(outcome)
-        step = rounds.advance(counts_of(attempt, outcome))
+        rounds.ask(counts_of(attempt, outcome))
+        if not known:
+            show_round(attempt, outcome)  # while the workload computes
+        step = rounds.answer()
     return conclude(attempt, approved, tuple(outcomes), step.table)
 
 
@@ -63,11 +67,7 @@ def _one_round(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, nu
     submission = submit.in_round(number, attempt, approved, batch, summary, number, fetch_credential)
     if submission.circuits.digest != summary.digest:
         raise _changed(number)
-    known = collect.kept(attempt, number) is not None
-    outcome = collect.in_round(number, attempt, submission, fetch_credential)
-    if not known:
-        show_round(attempt, outcome)
-    return outcome
+    return collect.in_round(number, attempt, submission, fetch_credential)
 
 
 def _changed(number: int) -> WorkloadFailed:

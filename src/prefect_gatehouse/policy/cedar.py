@@ -7,13 +7,16 @@ import re
 from collections.abc import Callable, Collection
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect_gatehouse.canonical import Json, digest, sha256_bytes
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.policy.decision import Decision
 from prefect_gatehouse.policy.interface import Question
 from prefect_gatehouse.settings import Settings
+
+if TYPE_CHECKING:
+    import cedarpy
 
 _NAMESPACE = "Gatehouse"
 DEFAULT_DENY = "no-permit"
@@ -34,6 +37,7 @@ class CedarPolicy:
     ) -> None:
         self._policies = policies
         self._schema = schema
+        self._handles: tuple[cedarpy.PolicySet, cedarpy.Schema] | None = None
         self._digest = files_digest
         self._reasons = reasons
         self._ids = ids
@@ -63,7 +67,7 @@ class CedarPolicy:
 
     def ask(self, question: Question) -> Decision:
         """Decides; an error in the policy is a no."""
-        return self._decide(question, self._policies, self._ids)
+        return self._decide(question, None, self._ids)
 
     def permits_without(self, question: Question, rules: Collection[str]) -> bool:
         """Whether the answer were yes if these rules, which may be excepted, were not there: that nothing else says no permits nothing yet."""
@@ -74,7 +78,15 @@ class CedarPolicy:
         kept = {name: each for name, each in parsed["staticPolicies"].items() if self._ids[name] not in gone}
         return self._decide(question, cedarpy.policies_from_json_str(json.dumps({**parsed, "staticPolicies": kept})), {}).allowed
 
-    def _decide(self, question: Question, policies: str, ids: dict[str, str]) -> Decision:
+    def _parsed(self) -> tuple[cedarpy.PolicySet, cedarpy.Schema]:
+        """Policies and schema as the engine has them, which reads their text for longer than it decides."""
+        import cedarpy
+
+        if self._handles is None:
+            self._handles = cedarpy.PolicySet.from_str(self._policies), cedarpy.Schema.from_str(self._schema)
+        return self._handles
+
+    def _decide(self, question: Question, policies: str | None, ids: dict[str, str]) -> Decision:
         import cedarpy
 
         principal = {"type": f"{_NAMESPACE}::{'Person' if question.roles is None else 'Signer'}", "id": question.person}
@@ -98,7 +110,8 @@ class CedarPolicy:
         }
         try:
             # With the schema the request itself is validated; without it a forbid that errors would be skipped.
-            answer = cedarpy.is_authorized(request, policies, entities, schema=self._schema)
+            all_of_them, schema = self._parsed()
+            answer = cedarpy.is_authorized(request, all_of_them if policies is None else policies, entities, schema=schema)
             errors = list(answer.diagnostics.errors)
             allowed = bool(answer.allowed) and not errors and answer.decision == cedarpy.Decision.Allow
             reasons = tuple(sorted(ids.get(item, item) for item in answer.diagnostics.reasons))

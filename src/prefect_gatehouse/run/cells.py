@@ -77,11 +77,25 @@ def start_ahead(attempt: Attempt, admitted: AdmittedRun, cell: CellName | None =
             attempt.ahead = take_aside(attempt.run_id, where, workload) or _ahead(attempt.settings, attempt.run_id, admitted, where, workload)
 
 
+def begin_ahead(attempt: Attempt, minimised: MinimisedData) -> None:
+    """Has the workload compute its first round while the gates before it are still at work; it was given the same before the plan was made.
+
+    Nothing of what it computes is taken before whoever drives it asks.
+    """
+    if attempt.ahead is not None:
+        attempt.ahead.features.read = _reader(attempt, minimised)
+        with suppress(GatehouseError):  # whoever drives it is told
+            attempt.ahead.runner.ask(None)
+
+
 def keep_ahead(attempt: Attempt) -> None:
     """Starts the cell that the run wants when it is answered, and keeps it beyond the attempt: for the next one that this process begins.
 
-    It has the workload's code and nothing that the run is about.
+    It has the workload's code and nothing that the run is about; one that was given data is ended.
     """
+    if attempt.ahead is not None and attempt.ahead.features.read is not None:
+        attempt.ahead.close()
+        attempt.ahead = None
     with suppress(GatehouseError):  # then the next one starts its own
         admitted, plan = attempt.chain.read(AdmittedRun.gate, AdmittedRun), attempt.chain.read(Plan.gate, Plan)
         returned = attempt.find(RawOutcome.gate, GatePassed) is not None  # then people are asked about what it gave

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -170,12 +170,13 @@ def to_the_end(stage: Stage, rounds: Runner, shots: int) -> tuple[Course, StandI
         WorkloadFailed: As ``rehearse``.
     """
     counts = StandIn(shots)
-    try:
-        course = _onward(stage, rounds, counts)
-    except (WorkloadFailed, DataRefused):
-        _start_again(stage, rounds)  # what is another workload each time has its faults from there
-        raise
-    _start_again(stage, rounds)
+    with _started_again(stage, rounds) as refuse_another:
+        try:
+            course = _onward(stage, rounds, counts)
+        except (WorkloadFailed, DataRefused):
+            refuse_another()  # what is another workload each time has its faults from there
+            raise
+        refuse_another()
     if course.stopped == "time":
         return course, counts, [f"how it ends: after {SECONDS:.0f} s no further round was rehearsed"]
     if course.stopped != "rounds":
@@ -200,18 +201,38 @@ def to_the_end(stage: Stage, rounds: Runner, shots: int) -> tuple[Course, StandI
     return (again, other, [doubt]) if again.table is not None else (course, counts, [doubt])
 
 
-def _start_again(stage: Stage, before: Runner) -> None:
-    """Starts the workload a second time, after the first one has ended, as far as its first round.
+@contextmanager
+def _started_again(stage: Stage, before: Runner) -> Iterator[Callable[[], None]]:
+    """The workload, started a second time as far as its first round: meanwhile where it runs apart, and otherwise after the first one has ended.
+
+    Yields:
+        Ends the first one, and refuses a second one that is another.
+    """
+    if not before.apart:
+
+        def one_after_the_other() -> None:
+            before.close()
+            with stage.start() as anew:
+                _refuse_another(stage, anew)
+
+        yield one_after_the_other
+        return
+    with stage.start() as anew:
+        anew.ask(None)
+
+        def side_by_side() -> None:
+            before.close()
+            _refuse_another(stage, anew)
+
+        yield side_by_side
+
+
+def _refuse_another(stage: Stage, anew: Runner) -> None:
+    """Takes the first round of a workload that was started again.
 
     Raises:
         WorkloadFailed: It is another one.
     """
-    before.close()
-    with stage.start() as anew:
-        _refuse_another(stage, anew)
-
-
-def _refuse_another(stage: Stage, anew: Runner) -> None:
     step = _on_grid(anew.advance(None), stage)
     if isinstance(step, Finished) or summarise(step, 1).digest != stage.first.digest:
         raise WorkloadFailed("the first round is another one when the workload is started again", where="workload", advice=_DETERMINISTIC)

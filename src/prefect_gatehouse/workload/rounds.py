@@ -7,7 +7,7 @@ import gc
 import random
 from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from prefect_gatehouse.errors import UnusableAnswer, WorkloadFailed
 from prefect_gatehouse.workload.batch import CircuitBatch
@@ -54,6 +54,8 @@ class Rounds:
         quiet: What keeps in what the workload says.
     """
 
+    apart: ClassVar[bool] = False
+
     def __init__(
         self,
         workload: LoadedWorkload,
@@ -66,6 +68,7 @@ class Rounds:
         self._quiet = quiet
         self._declared = declared
         self._number = 0
+        self._asked: Sequence[Counts] | None = None
         self._registers: tuple[Registers, ...] = ()
         self._handlers = handlers()
         with self._guarded():
@@ -76,6 +79,14 @@ class Rounds:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def ask(self, counts: Sequence[Counts] | None) -> None:
+        """Keeps what the workload is given: it computes in ``answer``, where nothing else does."""
+        self._asked = counts
+
+    def answer(self) -> CircuitBatch | Finished:
+        """As ``advance``, of what it was asked with."""
+        return self.advance(self._asked)
 
     def advance(self, counts: Sequence[Counts] | None) -> CircuitBatch | Finished:
         """Gives the workload its last round's counts (None at the start) and takes its next circuits or its frame.

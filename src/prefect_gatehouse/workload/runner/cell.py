@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import Any, ClassVar, NoReturn, Self
 
 from prefect_gatehouse.errors import PlanChanged, Unavailable, WorkloadFailed
 from prefect_gatehouse.workload import plain_form
@@ -109,9 +109,12 @@ class Cell:
         Unavailable: The process can't be started.
     """
 
+    apart: ClassVar[bool] = True
+
     def __init__(self, mechanism: Mechanism, task: Task, limits: Limits, secret: Sequence[Path] = (), spare: Spare | None = None) -> None:
         self._mechanism, self._task, self._limits = mechanism, task, limits
-        self._started = False
+        self._started = False  # it was given what it begins with
+        self._asked = False  # it was asked for a step, of which nobody has taken the answer
         sources = task.workload.sources
         # An installed package is read where it is; of other files it is given those that were digested, in a folder of its own where it has one.
         self._files = {} if task.workload.package is not None else {str(path.relative_to(sources.root)): data for path, data in sources.files.items()}
@@ -147,10 +150,21 @@ class Cell:
         """Lines that the workload wrote; nobody has read them."""
         return self._channel.lines
 
-    def advance(self, counts: Sequence[Counts] | None) -> CircuitBatch | Finished:
-        """As ``Runner.advance``."""
+    def ask(self, counts: Sequence[Counts] | None) -> None:
+        """As ``Runner.ask``; for its first step it waits in ``answer`` where the process does not stand yet."""
+        assert not self._closed
+        if self._asked:
+            return
+        if self._started:
+            self._channel.queue(frame(Kind.COUNTS, json.dumps([dict(each) for each in counts or ()]).encode()))
+            self._asked = True
+        elif self._channel.says() == Kind.READY:
+            self._begin()
+
+    def answer(self) -> CircuitBatch | Finished:
+        """As ``Runner.answer``."""
         try:
-            step = self._advance(counts)
+            step = self._answer()
         except BaseException:
             self.close()  # nothing can be asked of it any more
             raise
@@ -158,13 +172,17 @@ class Cell:
             self.close()
         return step
 
-    def _advance(self, counts: Sequence[Counts] | None) -> CircuitBatch | Finished:
+    def advance(self, counts: Sequence[Counts] | None) -> CircuitBatch | Finished:
+        """As ``Runner.advance``."""
+        self.ask(counts)
+        return self.answer()
+
+    def _answer(self) -> CircuitBatch | Finished:
         assert not self._closed
         try:
             if not self._started:
                 self._begin()
-            else:
-                self._channel.queue(frame(Kind.COUNTS, json.dumps([dict(each) for each in counts or ()]).encode()))
+            self._asked = False
             kind, content = self._channel.receive(self._limits.wall_seconds)
             self._channel.quiet()
             if kind == Kind.CIRCUITS:
@@ -204,8 +222,8 @@ class Cell:
 
     def _begin(self) -> None:
         """Hands over parameters and features, once the process says that it has given up everything else."""
-        self._started = True
         features = table_form.pack(self._task.features())
+        self._started = self._asked = True
         try:
             kind, _ = self._channel.receive(_READY_SECONDS)
         except (Ended, TooLong, NotInForm):
@@ -264,6 +282,7 @@ def _start(
     our_read, their_write = os.pipe()
     with contextlib.suppress(OSError):  # room for the files of most workloads, so that the process can go on before anybody waits for it
         fcntl.fcntl(our_write, fcntl.F_SETPIPE_SZ, _PIPE)
+        fcntl.fcntl(our_read, fcntl.F_SETPIPE_SZ, _PIPE)  # and for most answers, which nobody waits for yet
     order = {
         "pipe": [their_read, their_write],
         "cell": mechanism.name,

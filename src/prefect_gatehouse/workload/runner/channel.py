@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import IO
 
 from prefect_gatehouse.workload.runner.wire import HEAD, Kind, NotInForm, read_head
@@ -80,6 +81,16 @@ class Channel:
                 raise TooLong
             for key, _ in self._selector.select(min(left, 1.0)):
                 self._serve(key.fd)
+
+    def says(self) -> Kind | None:
+        """Of what kind the next frame is, if it has come by now; what is wrong with it, whoever receives it is told."""
+        with suppress(Ended, NotInForm):
+            for key, _ in self._selector.select(0):
+                self._serve(key.fd)
+        with suppress(NotInForm):
+            if len(self._received) >= HEAD.size:
+                return read_head(bytes(self._received[: HEAD.size]))[0]
+        return None
 
     def quiet(self) -> None:
         """Takes what the streams hold now.

@@ -1,7 +1,7 @@
 """What drives a workload, and what keeps it apart.
 
-A *runner* drives one workload: a context with ``advance`` and ``close``. ``rounds.Rounds`` is one, in the process of the run; ``cell.Cell`` is the
-other: the same in a process of its own, whose answers are read as a stranger's.
+A *runner* drives one workload: a context with ``ask``, ``answer`` and ``close``. ``rounds.Rounds`` is one, in the process of the run;
+``cell.Cell`` is the other: the same in a process of its own, whose answers are read as a stranger's.
 
 A *mechanism* makes that process: the command that starts it, and in the process, before any of the
 workload's code is there, what it gives up. To add one, write a module with a class of this shape, enter it in ``choose.MECHANISMS`` by its
@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from prefect_gatehouse.vocabulary import CellName
 from prefect_gatehouse.workload.batch import CircuitBatch
@@ -63,12 +63,30 @@ class Limits:
 class Runner(Protocol):
     """A workload in progress; a context that ends it on the way out."""
 
+    apart: ClassVar[bool]
+    """Whether it is a process of its own, so that another one may run at the same time."""
+
     def __enter__(self) -> Self: ...
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /) -> None: ...
 
+    def ask(self, counts: Sequence[Counts] | None) -> None:
+        """Gives the workload its last round's counts (None at the start); where it can, it computes while its run does something else.
+
+        Asked again before there was an answer, it goes on with what it was asked.
+        """
+
+    def answer(self) -> CircuitBatch | Finished:
+        """Takes its next circuits or its frame.
+
+        Raises:
+            InputError: There is no generator function of this name.
+            WorkloadFailed: It raised, ended, or used more than it may.
+            UnusableAnswer: It gave something else than circuits or a frame.
+        """
+
     def advance(self, counts: Sequence[Counts] | None) -> CircuitBatch | Finished:
-        """Gives the workload its last round's counts (None at the start) and takes its next circuits or its frame.
+        """Asks it and takes its answer.
 
         Raises:
             InputError: There is no generator function of this name.
