@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from prefect_gatehouse.flows.rounds import run_rounds
+from prefect_gatehouse.run import ahead
 from prefect_gatehouse.run.ahead import drop_aside
-from prefect_gatehouse.run.cells import keep_ahead, rounds_of, start_ahead, start_aside
+from prefect_gatehouse.run.cells import begin_ahead, get_spare, keep_ahead, rounds_of, start_ahead, start_aside
+from prefect_gatehouse.run.under import packages_of
 from prefect_gatehouse.workload.runner.cell import Cell
+from prefect_gatehouse.workload.runner.wire import Kind
 from tests.support.cells import require
 from tests.support.gates import TWO_ROUNDS, Desk
 
@@ -149,3 +154,44 @@ def test_a_fork_starts_the_cell_before_its_attempt(tmp_path: Path, started: list
     del started[:]
     start_aside(changed.settings, changed.ledger, changed.attempt.run_id)
     assert started == []
+
+
+def test_a_cell_that_imported_other_packages_is_not_driven(tmp_path: Path, started: list[Cell]) -> None:
+    """A cell that was kept takes the workload before what is installed has been looked at; whoever drives it compares."""
+    require("bubblewrap")
+    desk = Desk(tmp_path, cell="bubblewrap", rehearsal="skip")
+    made = desk.planned()
+    for other in (False, True):
+        del started[:]
+        get_spare(desk.settings)
+        start_aside(desk.settings, desk.ledger, desk.attempt.run_id)
+        kept = ahead._aside[0]
+        assert kept.packages == packages_of(desk.settings).digest
+        ahead._aside[0] = replace(kept, packages="0" * 64) if other else kept
+        start_ahead(desk.attempt, made.admitted, made.body.cell)
+        assert alive(started[0]) is not other
+        assert len(started) == 1 + other
+        desk.attempt.release()
+    drop_aside()
+
+
+def test_a_first_round_is_computed_before_anybody_asks_for_it(tmp_path: Path, started: list[Cell]) -> None:
+    """It is what the plan has; a cell that was given data is not kept beyond its attempt."""
+    require("bubblewrap")
+    desk = Desk(tmp_path, cell="bubblewrap", rehearsal="skip")
+    made = desk.planned()
+    approved = desk.approve(made)
+    start_ahead(desk.attempt, made.admitted, made.body.cell)
+    cell = started[-1]
+    until = time.monotonic() + 60
+    while cell._channel.says() != Kind.CIRCUITS:
+        assert time.monotonic() < until
+        begin_ahead(desk.attempt, made.validated.minimised)
+        time.sleep(0.02)
+    keep_ahead(desk.attempt)
+    assert not alive(cell)
+    drop_aside()
+
+    start_ahead(desk.attempt, made.admitted, made.body.cell)
+    begin_ahead(desk.attempt, made.validated.minimised)
+    assert len(run_rounds(desk.attempt, approved).rounds) == 2

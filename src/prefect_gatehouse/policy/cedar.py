@@ -78,7 +78,7 @@ class CedarPolicy:
         kept = {name: each for name, each in parsed["staticPolicies"].items() if self._ids[name] not in gone}
         return self._decide(question, cedarpy.policies_from_json_str(json.dumps({**parsed, "staticPolicies": kept})), {}).allowed
 
-    def _parsed(self) -> tuple[cedarpy.PolicySet, cedarpy.Schema]:
+    def parsed(self) -> tuple[cedarpy.PolicySet, cedarpy.Schema]:
         """Policies and schema as the engine has them, which reads their text for longer than it decides."""
         import cedarpy
 
@@ -110,7 +110,7 @@ class CedarPolicy:
         }
         try:
             # With the schema the request itself is validated; without it a forbid that errors would be skipped.
-            all_of_them, schema = self._parsed()
+            all_of_them, schema = self.parsed()
             answer = cedarpy.is_authorized(request, all_of_them if policies is None else policies, entities, schema=schema)
             errors = list(answer.diagnostics.errors)
             allowed = bool(answer.allowed) and not errors and answer.decision == cedarpy.Decision.Allow

@@ -41,6 +41,7 @@ class Ahead:
         workload: What it was given.
         features: What it will be given.
         runner: The cell.
+        packages: Digest of what was installed when it imported, where nobody has compared that yet.
     """
 
     run_id: str
@@ -48,6 +49,7 @@ class Ahead:
     workload: FoundWorkload
     features: Features
     runner: Runner
+    packages: str | None = None
 
     def close(self) -> None:
         """Ends it unused."""
@@ -63,10 +65,11 @@ def set_aside(ahead: Ahead) -> None:
     _aside.append(ahead)
 
 
-def take_aside(run_id: str, cell: CellName, workload: FoundWorkload) -> Ahead | None:
-    """The cell that was kept, if it is this run's, has this workload and still stands; any other is ended."""
+def take_aside(run_id: str, cell: CellName, workload: FoundWorkload, packages: str) -> Ahead | None:
+    """The cell that was kept, if it is this run's, has this workload, imported what is installed and still stands; any other is ended."""
     kept = _aside.pop() if _aside else None
-    if kept is not None and (kept.run_id, kept.cell, kept.workload) == (run_id, cell, workload) and kept.runner.alive:
+    suits = kept is not None and (kept.run_id, kept.cell, kept.workload) == (run_id, cell, workload) and kept.packages in (None, packages)
+    if kept is not None and suits and kept.runner.alive:
         return kept
     if kept is not None:
         kept.close()
@@ -108,11 +111,16 @@ def keep_spare(unassigned: Unassigned) -> None:
     _unassigned.append(unassigned)
 
 
-def take_spare(cell: CellName, packages: str) -> Spare | None:
-    """The cell that was kept, if it is such a one and what is installed is what it imported; any other is ended."""
+def take_spare(cell: CellName, packages: str | None) -> Unassigned | None:
+    """The cell that was kept, if it is such a one and what is installed is what it imported; any other is ended.
+
+    Args:
+        cell: Such a one.
+        packages: Digest of what is installed; None where that is compared later.
+    """
     kept = _unassigned.pop() if _unassigned else None
-    if kept is not None and (kept.cell, kept.packages) == (cell, packages):
-        return kept.spare
+    if kept is not None and kept.cell == cell and packages in (None, kept.packages):
+        return kept
     if kept is not None:
         kept.spare.close()
     return None

@@ -74,7 +74,9 @@ def start_ahead(attempt: Attempt, admitted: AdmittedRun, cell: CellName | None =
         where = cell or cell_of(attempt, admitted)
         if where != "none" and attempt.ahead is None:
             workload = attempt.parts.workload(admitted)
-            attempt.ahead = take_aside(attempt.run_id, where, workload) or _ahead(attempt.settings, attempt.run_id, admitted, where, workload)
+            packages = packages_of(attempt.settings).digest
+            kept = take_aside(attempt.run_id, where, workload, packages)
+            attempt.ahead = kept or _ahead(attempt.settings, attempt.run_id, admitted, where, workload, packages)
 
 
 def begin_ahead(attempt: Attempt, minimised: MinimisedData) -> None:
@@ -109,20 +111,21 @@ def keep_ahead(attempt: Attempt) -> None:
 def start_aside(settings: Settings, ledger: Ledger, run_id: str) -> None:
     """Starts the cell that a run with a plan wants when it goes on, for the attempt that this process is about to begin.
 
-    It imports while the process makes itself known to Prefect. What it is given is the plan's or nothing; whether the run may go on at all, the
-    attempt finds out, and ends a cell that it does not take.
+    It imports while the process makes itself known to Prefect. What it is given is the plan's or nothing; whether the run may go on at all, and
+    whether other packages are installed by now, the attempt finds out, and ends a cell that it does not take.
     """
     with suppress(GatehouseError):  # then the attempt starts its own, or says what is wrong
         chain = Chain(ledger, run_id)
         admitted, plan = chain.read(AdmittedRun.gate, AdmittedRun), chain.read(Plan.gate, Plan)
         if admitted is not None and plan is not None and plan.body.cell != "none" and chain.read(RawOutcome.gate, RawOutcome) is None:
-            workload = Parts(settings, chain, lambda: False, no_blocks).workload(admitted)
+            workload = Parts(settings, chain, lambda: False, no_blocks).workload_files(admitted)
             set_aside(_ahead(settings, run_id, admitted, plan.body.cell, workload))
 
 
-def _ahead(settings: Settings, run_id: str, admitted: AdmittedRun, cell: CellName, workload: FoundWorkload) -> Ahead:
+def _ahead(settings: Settings, run_id: str, admitted: AdmittedRun, cell: CellName, workload: FoundWorkload, packages: str | None = None) -> Ahead:
     features = Features()
-    return Ahead(run_id, cell, workload, features, _start(settings, admitted, cell, workload, features))
+    runner, imported = _start(settings, admitted, cell, workload, features, packages)
+    return Ahead(run_id, cell, workload, features, runner, imported)
 
 
 def rounds_of(attempt: Attempt, minimised: MinimisedData, cell: CellName) -> Runner:
@@ -145,19 +148,27 @@ def rounds_of(attempt: Attempt, minimised: MinimisedData, cell: CellName) -> Run
             ahead.features.read = _reader(attempt, minimised)
             return ahead.runner
         ahead.close()
-    return _start(attempt.settings, minimised.admitted, cell, workload, Features(_reader(attempt, minimised)))
+    features, packages = Features(_reader(attempt, minimised)), packages_of(attempt.settings).digest
+    return _start(attempt.settings, minimised.admitted, cell, workload, features, packages)[0]
 
 
 def _reader(attempt: Attempt, minimised: MinimisedData) -> Callable[[], pa.Table]:
     return lambda: attempt.store.read(minimised.artifact, attempt.key)
 
 
-def _start(settings: Settings, admitted: AdmittedRun, cell: CellName, workload: FoundWorkload, features: Features) -> Runner:
+def _start(
+    settings: Settings, admitted: AdmittedRun, cell: CellName, workload: FoundWorkload, features: Features, packages: str | None
+) -> tuple[Runner, str | None]:
+    """The cell, and what was installed when it imported, if that was before anybody knew the workload."""
     manifest = admitted.manifest
     task = Task(workload, features, manifest.workload.parameters, {manifest.output.key, *manifest.output.names})
     own = [settings.home, settings.people_folder(), settings.identity_key(), settings.worker_key_file(), Path.home(), *_prefect_home()]
     secret = [*own, *sorted(unseen(admitted))]
-    return run_in(choose(cell, cell), task, _limits(settings), secret, take_spare(cell, packages_of(settings).digest))
+    where, limits = choose(cell, cell), _limits(settings)
+    spare = take_spare(cell, packages)
+    if spare is None:
+        return run_in(where, task, limits, secret), None
+    return run_in(where, task, limits, secret, spare.spare), spare.packages
 
 
 def _limits(settings: Settings) -> Limits:

@@ -120,6 +120,14 @@ class Parts:
             PlanChanged: It is another one than the plan's, or other packages are installed.
         """
         self._refuse_other(packages_digest=packages_of(self._settings).digest)
+        return self.workload_files(admitted)
+
+    def workload_files(self, admitted: AdmittedRun) -> FoundWorkload:
+        """The workload's files, compared, for whoever compares later what is installed.
+
+        Raises:
+            GatehouseError: As ``workload``.
+        """
         found = find_workload_of(self._settings, admitted)
         files = tuple(SourceFile(path=path, sha256=sha256) for path, sha256 in found.sources.digests)
         self._refuse_other(workload_digest=found.sources.digest, files=files)

@@ -86,7 +86,7 @@ def ready() -> Iterator[None]:
         with suppress(Exception):
             settings = load_settings()
             get_spare(settings)
-            load_policy(settings.policies)  # which is parsed once for the same text
+            load_policy(settings.policies).parsed()  # once for the same text
         with suppress(Exception):
             kept.enter_context(SyncClientContext.get_or_create())
         yield
