@@ -14,7 +14,7 @@ from prefect_gatehouse.tasks.round_page import show_round
 from prefect_gatehouse.tasks.submit import submit
 from prefect_gatehouse.workload.angles import on_grid
 from prefect_gatehouse.workload.batch import CircuitBatch
-from prefect_gatehouse.workload.plain_form import summarise
+from prefect_gatehouse.workload.plain_form import circuits_digest, summarise
 from prefect_gatehouse.workload.rounds import Finished
 from prefect_gatehouse.workload.runner.interface import Runner
 
@@ -61,9 +61,12 @@ def _one_round(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, nu
             f"the workload asks for more than the approved {body.rounds} rounds", where="workload", advice="ask for a larger envelope.rounds"
         )
     batch = on_grid(batch, approved.plan.admitted.manifest.execution.angle_step)
-    summary = summarise(batch, body.circuits.shots)
-    if number == 0 and summary.digest != body.circuits.digest:
-        raise _changed(number)
+    if number == 0:
+        if circuits_digest(batch) != body.circuits.digest:
+            raise _changed(number)
+        summary = body.circuits
+    else:
+        summary = summarise(batch, body.circuits.shots)
     submission = submit.in_round(number, attempt, approved, batch, summary, number, fetch_credential)
     if submission.circuits.digest != summary.digest:
         raise _changed(number)

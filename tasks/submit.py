@@ -33,7 +33,7 @@ from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.vocabulary import Label
 from prefect_gatehouse.workload.batch import CircuitBatch
-from prefect_gatehouse.workload.plain_form import summarise
+from prefect_gatehouse.workload.plain_form import circuits_digest
 from prefect_gatehouse.workload.summary import CircuitsSummary
 
 
@@ -263,7 +263,7 @@ def _encoded(
     refuse_other(planned, prepared, digest, number)
     parts = list(prepared.batch.parts(provider.facts(lease).circuits_per_job))
     try:
-        digests = [digest] if len(parts) == 1 else [summarise(part, shots).digest for part in parts]
+        digests = [digest] if len(parts) == 1 else [circuits_digest(part) for part in parts]
         return [(provider.encode(part, shots), len(part), digest) for part, digest in zip(parts, digests, strict=True)]
     except InputError as error:
         raise Denied(error.message, where=error.where or "submit", advice=error.advice) from None

@@ -11,7 +11,7 @@ from prefect_gatehouse.run.planned import BackendSnapshot, Preparation
 from prefect_gatehouse.secrets.lease import CredentialLease
 from prefect_gatehouse.workload.angles import on_grid
 from prefect_gatehouse.workload.batch import CircuitBatch
-from prefect_gatehouse.workload.plain_form import summarise
+from prefect_gatehouse.workload.plain_form import circuits_digest
 from prefect_gatehouse.workload.summary import CircuitsSummary
 
 
@@ -39,7 +39,7 @@ def prepare(provider: Backend, batch: CircuitBatch, shots: int, step: float | No
 
 def digest_of(found: Prepared, batch: CircuitBatch, summary: CircuitsSummary) -> str:
     """Names the circuits as they will be sent; the workload's own digest where they are the same."""
-    return summary.digest if found.batch is batch else summarise(found.batch, summary.shots).digest
+    return summary.digest if found.batch is batch else circuits_digest(found.batch)
 
 
 def record(found: Prepared, digest: str) -> Preparation:

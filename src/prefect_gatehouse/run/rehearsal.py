@@ -33,7 +33,7 @@ from prefect_gatehouse.validation.declared_types import refuse_undeclared
 from prefect_gatehouse.validation.validate import validate
 from prefect_gatehouse.workload.angles import on_grid
 from prefect_gatehouse.workload.batch import CircuitBatch
-from prefect_gatehouse.workload.plain_form import summarise
+from prefect_gatehouse.workload.plain_form import circuits_digest
 from prefect_gatehouse.workload.rounds import Finished
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ def _refuse_another(stage: Stage, anew: Runner) -> None:
         WorkloadFailed: It is another one.
     """
     step = _on_grid(anew.advance(None), stage)
-    if isinstance(step, Finished) or summarise(step, 1).digest != stage.first.digest:
+    if isinstance(step, Finished) or circuits_digest(step) != stage.first.digest:
         raise WorkloadFailed("the first round is another one when the workload is started again", where="workload", advice=_DETERMINISTIC)
 
 

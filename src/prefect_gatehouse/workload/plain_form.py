@@ -46,17 +46,22 @@ def write(batch: CircuitBatch, shots: int) -> bytes:
     return b"".join([f"{shots}\n".encode(), *_lines(batch)])
 
 
-def summarise(batch: CircuitBatch, shots: int) -> CircuitsSummary:
-    """What a round amounts to; its digest is SHA-256 over the plain form from the second line on."""
-    from prefect_gatehouse.workload.summary import CircuitsSummary  # a cell writes batches, and needs no models
-
+def circuits_digest(batch: CircuitBatch) -> str:
+    """SHA-256 over a batch's plain form from the second line on."""
     digest = hashlib.sha256()
     for part in _lines(batch):
         digest.update(part)
+    return digest.hexdigest()
+
+
+def summarise(batch: CircuitBatch, shots: int) -> CircuitsSummary:
+    """What a round amounts to, with its digest."""
+    from prefect_gatehouse.workload.summary import CircuitsSummary  # a cell writes batches, and needs no models
+
     return CircuitsSummary(
         count=len(batch),
         templates=len(batch.templates),
-        digest=digest.hexdigest(),
+        digest=circuits_digest(batch),
         qubits=batch.qubits,
         depth=batch.depth,
         angles=sum(table.size for table in batch.angles),
