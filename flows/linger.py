@@ -70,7 +70,7 @@ def go_on_here() -> None:
     try:
         # Told to stop, no server, deleted: the run waits as it would without this process.
         with suppress(TerminationSignal, HTTPError, ObjectNotFound, Abort), get_client(sync_client=True) as client:
-            taken = _taken(client, context.flow_run.id, time.monotonic() + load_settings().linger_seconds)
+            taken = _taken(client, context, context.flow_run.id, time.monotonic() + load_settings().linger_seconds)
         if taken is None:
             return
         look_again()
@@ -99,10 +99,21 @@ def _no_second_heartbeat() -> AbstractContextManager[object]:
     return SettingsContext(profile=context.profile, settings=quiet)
 
 
-def _taken(client: SyncPrefectClient, run_id: UUID, until: float) -> FlowRun | None:
+def _knows(context: FlowRunContext) -> bool:
+    """Whether the engine around has been told by its server that the run is suspended.
+
+    It is told by an event, and whichever engine drives the run in this process when that comes stops: it must not be the one that goes on.
+    """
+    request = getattr(context, "flow_run_suspension_request", None)  # which Prefect has since it listens to its server
+    return request is None or request.is_requested()
+
+
+def _taken(client: SyncPrefectClient, context: FlowRunContext, run_id: UUID, until: float) -> FlowRun | None:
     """The run, once it is answered and set pending by this process; None where it is not, or went another way."""
     while time.monotonic() < until:
         time.sleep(_PAUSE)
+        if not _knows(context):
+            continue
         state = client.read_flow_run(run_id).state
         if state is None or not (state.is_paused() or state.is_scheduled()):
             return None

@@ -52,6 +52,18 @@ def test_an_answer_within_the_minute_needs_no_second_process(make_pipeline: Call
     assert len(pipeline.ledger.facts(RunEnded, run_id)) == 1
 
 
+def test_an_answer_before_prefect_s_event_that_the_run_waits(make_pipeline: Callable[..., Pipeline]) -> None:
+    """A busy server's events come late, and stop whichever engine drives the run by then; the one that goes on begins behind them."""
+    pipeline = make_pipeline()
+    run_id = pipeline.start()
+    with staying(pipeline, run_id, told_late=1.5) as ended:
+        pipeline.answer(run_id)
+    row = pipeline.ledger.run(run_id)
+    assert row is not None
+    assert (ended, row.ending, row.attempt) == ({"signal": 0, "exit": 0}, "completed", 2)
+    assert _state(run_id) is StateType.COMPLETED
+
+
 def test_a_wrong_answer_is_judged_and_asked_again_by_the_same_process(make_pipeline: Callable[..., Pipeline]) -> None:
     pipeline = make_pipeline()
     run_id = pipeline.start()

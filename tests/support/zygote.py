@@ -7,8 +7,8 @@ Reads one JSON object a line: {"run": id, "env": {...}, "log": file, "kill": {..
 stay for the answer), or {"judging": "STOP"} (when it is about to judge the answer that it has read), or {"seconds": s};
 with "signal": "STOP" the process is frozen instead, and the answer names it; {"thaw": process} lets it go on and
 waits for its end. ``warrant`` is a gatehouse worker's proof of itself. ``fail`` makes one gate's function raise with the
-canaries in its message. ``tap`` is a file that gets a line for each effect outside (a job made, with its payload in clear; rows
-published), while the real thing goes on.
+canaries in its message. ``told_late`` is by how many seconds Prefect's event that the run is suspended comes late. ``tap`` is a
+file that gets a line for each effect outside (a job made, with its payload in clear; rows published), while the real thing goes on.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ def _arm(order: dict[str, Any]) -> None:
         _kill_when_staying(signal.Signals[kill["staying"]])
     if "judging" in kill:
         _kill_when_judging(signal.Signals[f"SIG{kill['judging']}"])
+    if order.get("told_late"):
+        _tell_late(order["told_late"])
     if order.get("fail"):
         run = Gate.run
 
@@ -97,6 +99,18 @@ def _kill_when_suspended() -> None:
         return state
 
     prefect.flow_runs.propose_state_sync = deadly
+
+
+def _tell_late(seconds: float) -> None:
+    import prefect._flow_run_suspension as suspension
+
+    mark = suspension.mark_flow_run_suspension_requested
+
+    def late(*args: Any) -> bool:
+        time.sleep(seconds)
+        return mark(*args)
+
+    suspension.mark_flow_run_suspension_requested = late
 
 
 def _kill_when_judging(deadly: signal.Signals) -> None:
