@@ -29,8 +29,6 @@ from tests.support.installed import inherit_look, look
 
 
 def _arm(order: dict[str, Any]) -> None:
-    from prefect_gatehouse.tasks.gate import Gate
-
     kill = order.get("kill") or {}
     if "seconds" in kill:
         threading.Thread(target=lambda: (time.sleep(kill["seconds"]), os.kill(os.getpid(), signal.SIGKILL)), daemon=True).start()
@@ -45,14 +43,7 @@ def _arm(order: dict[str, Any]) -> None:
     if order.get("told_late"):
         _tell_late(order["told_late"])
     if order.get("fail"):
-        run = Gate.run
-
-        def failing(self: Gate[Any, Any], attempt: Any, args: Any, kwargs: Any) -> Any:
-            if self.name == order["fail"]:
-                raise ValueError(order["text"])
-            return run(self, attempt, args, kwargs)
-
-        Gate.run = failing  # type: ignore[method-assign]
+        _fail_at(order["fail"], order["text"])
     if order.get("tap"):
         _tap(Path(order["tap"]))
 
@@ -99,6 +90,19 @@ def _kill_when_suspended() -> None:
         return state
 
     prefect.flow_runs.propose_state_sync = deadly
+
+
+def _fail_at(gate: str, text: str) -> None:
+    from prefect_gatehouse.tasks.gate import Gate
+
+    run = Gate.run
+
+    def failing(self: Gate[Any, Any], attempt: Any, args: Any, kwargs: Any) -> Any:
+        if self.name == gate:
+            raise ValueError(text)
+        return run(self, attempt, args, kwargs)
+
+    Gate.run = failing  # type: ignore[method-assign]
 
 
 def _tell_late(seconds: float) -> None:
