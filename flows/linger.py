@@ -70,15 +70,36 @@ def go_on_here() -> None:
     try:
         # Told to stop, no server, deleted: the run waits as it would without this process.
         with suppress(TerminationSignal, HTTPError, ObjectNotFound, Abort), get_client(sync_client=True) as client:
-            taken = _taken(client, context, context.flow_run.id, time.monotonic() + load_settings().linger_seconds)
+            taken = _taken(client, context.flow_run.id, time.monotonic() + load_settings().linger_seconds)
         if taken is None:
             return
-        look_again()
-        look_aside(packages_cache(load_settings()))
-        Context().run(_drive, flow, taken, SyncClientContext.get())
+        try:
+            _begin_anew(flow, taken)
+        except Pause:
+            # Prefect's event that the run was suspended stops whichever engine drives it in this process when it comes, once. On a busy server it
+            # comes late, and then nobody has suspended the one that went on.
+            stopped = _not_suspended(taken.id)
+            if stopped is None:
+                raise
+            _begin_anew(flow, stopped)
     finally:
         drop_aside()
     raise Abort("the run went on in this process")
+
+
+def _begin_anew(flow: Flow[..., Any], taken: FlowRun) -> None:
+    look_again()
+    look_aside(packages_cache(load_settings()))
+    Context().run(_drive, flow, taken, SyncClientContext.get())
+
+
+def _not_suspended(run_id: UUID) -> FlowRun | None:
+    """The run, where Prefect has it as one that is driven."""
+    with suppress(HTTPError, ObjectNotFound), get_client(sync_client=True) as client:
+        run = client.read_flow_run(run_id)
+        if run.state is not None and (run.state.is_running() or run.state.is_pending()):
+            return run
+    return None
 
 
 def _drive(flow: Flow[..., Any], taken: FlowRun, client: SyncClientContext | None) -> None:
@@ -99,21 +120,10 @@ def _no_second_heartbeat() -> AbstractContextManager[object]:
     return SettingsContext(profile=context.profile, settings=quiet)
 
 
-def _knows(context: FlowRunContext) -> bool:
-    """Whether the engine around has been told by its server that the run is suspended.
-
-    It is told by an event, and whichever engine drives the run in this process when that comes stops: it must not be the one that goes on.
-    """
-    request = getattr(context, "flow_run_suspension_request", None)  # which Prefect has since it listens to its server
-    return request is None or request.is_requested()
-
-
-def _taken(client: SyncPrefectClient, context: FlowRunContext, run_id: UUID, until: float) -> FlowRun | None:
+def _taken(client: SyncPrefectClient, run_id: UUID, until: float) -> FlowRun | None:
     """The run, once it is answered and set pending by this process; None where it is not, or went another way."""
     while time.monotonic() < until:
         time.sleep(_PAUSE)
-        if not _knows(context):
-            continue
         state = client.read_flow_run(run_id).state
         if state is None or not (state.is_paused() or state.is_scheduled()):
             return None
