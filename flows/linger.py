@@ -26,8 +26,7 @@ from prefect.states import Pending
 
 from prefect_gatehouse.flows.started_by import by_gatehouse_worker
 from prefect_gatehouse.run.ahead import drop_aside
-from prefect_gatehouse.run.packages import look_again, look_aside
-from prefect_gatehouse.run.under import packages_cache
+from prefect_gatehouse.run.under import look_anew
 from prefect_gatehouse.settings import load_settings
 
 _PAUSE = 0.25  # seconds between two looks at the run, of which a server answers hundreds in a second
@@ -73,12 +72,13 @@ def go_on_here() -> None:
             taken = _taken(client, context.flow_run.id, time.monotonic() + load_settings().linger_seconds)
         if taken is None:
             return
+        at = taken.state.timestamp if taken.state is not None else datetime.now(UTC)
         try:
             _begin_anew(flow, taken)
         except Pause:
             # Prefect's event that the run was suspended stops whichever engine drives it in this process when it comes, once. On a busy server it
             # comes late, and then nobody has suspended the one that went on.
-            stopped = _not_suspended(taken.id)
+            stopped = _not_suspended(taken.id, at)
             if stopped is None:
                 raise
             _begin_anew(flow, stopped)
@@ -88,17 +88,15 @@ def go_on_here() -> None:
 
 
 def _begin_anew(flow: Flow[..., Any], taken: FlowRun) -> None:
-    look_again()
-    look_aside(packages_cache(load_settings()))
+    look_anew()
     Context().run(_drive, flow, taken, SyncClientContext.get())
 
 
-def _not_suspended(run_id: UUID) -> FlowRun | None:
-    """The run, where Prefect has it as one that is driven."""
+def _not_suspended(run_id: UUID, since: datetime) -> FlowRun | None:
+    """The run, where it has been running and nothing else since this process took it: it was not suspended, and no worker has taken it after that."""
     with suppress(HTTPError, ObjectNotFound), get_client(sync_client=True) as client:
-        run = client.read_flow_run(run_id)
-        if run.state is not None and (run.state.is_running() or run.state.is_pending()):
-            return run
+        if all(state.is_running() for state in client.read_flow_run_states(run_id) if state.timestamp > since):
+            return client.read_flow_run(run_id)
     return None
 
 

@@ -90,6 +90,24 @@ def test_somebody_quicker_drives_the_run_alone(make_pipeline: Callable[..., Pipe
     assert len(pipeline.ledger.facts(AttemptStarted, run_id)) == 1
 
 
+def test_somebody_quicker_at_a_second_question(make_pipeline: Callable[..., Pipeline]) -> None:
+    """The run waited again and was taken by another process: the one that stayed leaves it alone, and does not begin once more."""
+    pipeline = make_pipeline()
+    run_id = pipeline.start()
+    with staying(pipeline, run_id) as ended:
+        pipeline.answer(run_id, proof="no proof at all")
+        until = time.monotonic() + 60
+        while len(pipeline.ledger.facts(RunSuspended, run_id)) < 2:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        pipeline.wait_paused(run_id)
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(UUID(run_id), Pending(), force=True)
+    assert ended == {"signal": 0, "exit": 0}
+    assert len(pipeline.ledger.facts(AttemptStarted, run_id)) == 2
+    assert _state(run_id) is StateType.PENDING
+
+
 def test_a_cancelled_run_is_left(make_pipeline: Callable[..., Pipeline]) -> None:
     pipeline = make_pipeline()
     run_id = pipeline.start()

@@ -12,6 +12,7 @@ import re
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,8 +20,8 @@ from prefect_gatehouse.canonical import digest, sha256_file
 from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.ledger.events import RanUnder, ReadFrom
 from prefect_gatehouse.policy.cedar import policies_digest
-from prefect_gatehouse.run.packages import Installed, installed
-from prefect_gatehouse.settings import Settings
+from prefect_gatehouse.run.packages import Installed, installed, look_again, look_aside
+from prefect_gatehouse.settings import Settings, load_settings
 
 T = TypeVar("T")
 _TOLD = ("policies", "tiers", "classes", "people", "bundle")
@@ -39,6 +40,13 @@ def packages_of(settings: Settings) -> Installed:
         StorageError: An installed file can't be read.
     """
     return installed(packages_cache(settings))
+
+
+def look_anew() -> None:
+    """Forgets what was seen of the packages and looks in a thread: it takes as long as Prefect needs to begin a run."""
+    look_again()
+    with suppress(GatehouseError):  # whoever needs it looks, and is told
+        look_aside(packages_cache(load_settings()))
 
 
 def ran_under(settings: Settings) -> RanUnder:

@@ -28,8 +28,7 @@ from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.policy.cedar import load_policy
 from prefect_gatehouse.run.ahead import drop_aside, drop_spare, is_prepared
 from prefect_gatehouse.run.cells import get_spare, start_aside
-from prefect_gatehouse.run.packages import look_again, look_aside
-from prefect_gatehouse.run.under import packages_cache
+from prefect_gatehouse.run.under import look_anew
 from prefect_gatehouse.settings import load_settings
 from prefect_gatehouse.tasks.gate import sanitised
 from prefect_gatehouse.worker.configuration import WorkerConfiguration
@@ -46,7 +45,7 @@ def drive(configuration: WorkerConfiguration, order: Drive) -> None:
         SystemExit: With the code that Prefect's own engine would end with.
     """
     os.environ["PREFECT__FLOW_RUN_ID"] = order.run_id
-    _look_at_packages()
+    look_anew()  # what was installed when this process got ready is not what counts
     run_id = UUID(order.run_id)
     with handle_engine_signals(run_id), ExitStack() as kept:
         kept.callback(drop_aside)
@@ -66,13 +65,6 @@ def drive(configuration: WorkerConfiguration, order: Drive) -> None:
         if imported:  # what is installed has been looked at meanwhile
             _start_aside(order.run_id)
         run_flow(_FLOWS[work.flow], flow_run=_without_orders(flow_run), parameters=work.parameters, return_type="state")
-
-
-def _look_at_packages() -> None:
-    """What was installed when this process got ready is not what counts; looking takes as long as Prefect is asked about the run."""
-    look_again()
-    with suppress(GatehouseError):  # whoever needs it looks, and is told
-        look_aside(packages_cache(load_settings()))
 
 
 @contextmanager
