@@ -27,6 +27,7 @@ ENDED_ITSELF = {r"flow_run_executor - Process exited with status code: 9\b": "a 
 
 TOLD_TO_STOP = {
     r"(?:Crash detected! |Crashed\(.)Execution was aborted by a termination signal": "a test stopped or killed a worker, its runs were told to stop",
+    r"\nprefect\.exceptions\.TerminationSignal$": "a library says what the signal met it at, here closing a file, and raises it again",
     r"Task exception was never retrieved.*WorkerChannelConnection\._receive_loop\(\).*WebSocketDisconnect": "a worker was stopped at once",
 }
 """Errors of a session whose tests stop a worker."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support.logs import unknown_errors
+from tests.support.logs import TOLD_TO_STOP, unknown_errors
 
 FINE = """ ___ ___
 Configure Prefect to communicate with the server with:
@@ -46,3 +46,20 @@ def test_a_traceback_of_a_gate_is_not_known(tmp_path: Path) -> None:
     told = "12:00:01.000 | ERROR   | Task run 'plan' - Task run failed with state: Failed(message='x', type=FAILED)\n"
     (tmp_path / "worker.log").write_text(told + 'Traceback (most recent call last):\n  File "x.py"\nValueError: x\n')
     assert len(unknown_errors(tmp_path)) == 1
+
+
+STOPPED = """12:00:05.000 | ERROR   | sqlalchemy.pool.impl.QueuePool - Exception closing connection <sqlite3.Connection object at 0x7f>
+Traceback (most recent call last):
+  File "base.py", line 375, in _close_connection
+prefect.exceptions.TerminationSignal
+"""
+
+
+def test_what_the_signal_to_stop_met_is_known_where_something_is_stopped(tmp_path: Path) -> None:
+    """A library that says where the signal met it raises it again; where the traceback ends in anything else, nobody knows it."""
+    log = tmp_path / "worker.log"
+    log.write_text(STOPPED)
+    assert unknown_errors(tmp_path, TOLD_TO_STOP) == []
+    assert len(unknown_errors(tmp_path)) == 1
+    log.write_text(STOPPED + "\nDuring handling of the above exception, another exception occurred:\n\nValueError: x\n")
+    assert len(unknown_errors(tmp_path, TOLD_TO_STOP)) == 1
