@@ -45,11 +45,14 @@ class Template:
     @cached_property
     def depth(self) -> int:
         """The longest way through the gates, measurements among them."""
-        ends: dict[tuple[str, int], int] = {}
+        ends: dict[int, int] = {}  # of qubits by their number, of classical bits by its complement
         for _, qubits, clbits in self.gates:
-            wires = [*(("q", place) for place in qubits), *(("c", place) for place in clbits)]
-            end = 1 + max((ends.get(wire, 0) for wire in wires), default=0)
-            ends.update(dict.fromkeys(wires, end))
+            wires = (*qubits, *(~bit for bit in clbits)) if clbits else qubits
+            end = 0
+            for wire in wires:
+                end = max(end, ends.get(wire, 0))
+            for wire in wires:
+                ends[wire] = end + 1
         return max(ends.values(), default=0)
 
     @cached_property

@@ -178,7 +178,12 @@ def _template(item: object) -> Template:
 
 def _are_places(value: object, end: int, count: int) -> bool:
     """Whether a value lists so many different places below an end."""
-    return isinstance(value, list) and len(value) == count == len(set(map(repr, value))) and all(_is_whole(place, 0, end - 1) for place in value)
+    if type(value) is not list or len(value) != count:
+        return False
+    for place in value:
+        if type(place) is not int or not 0 <= place < end:
+            return False
+    return count < 2 or len(set(value)) == count
 
 
 def _order(runs: list[Any], templates: int) -> tuple[NDArray[np.int32], list[int]]:
