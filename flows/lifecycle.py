@@ -89,6 +89,7 @@ def _driven(pipeline: Callable[[Attempt], object]) -> State[None]:
         return _to_resume(run_id, error)
     try:
         with beating(ledger, run_id, attempt.number):
+            attempt.asked_prefect = time.monotonic()  # which has just let the run begin
             take(attempt)
             return _drive(attempt, pipeline, before)
     except GatehouseError as error:  # the worker's proof is not good; whatever a gate says was turned into a state above

@@ -25,6 +25,7 @@ from prefect.flow_engine import run_flow
 from prefect.states import Pending
 
 from prefect_gatehouse.flows.started_by import by_gatehouse_worker
+from prefect_gatehouse.flows.unwatched import unwatched
 from prefect_gatehouse.run.ahead import drop_aside
 from prefect_gatehouse.run.under import look_anew
 from prefect_gatehouse.settings import load_settings
@@ -81,6 +82,7 @@ def go_on_here() -> None:
             stopped = _not_suspended(taken.id, at)
             if stopped is None:
                 raise
+            look_anew()
             _begin_anew(flow, stopped)
     finally:
         drop_aside()
@@ -88,7 +90,6 @@ def go_on_here() -> None:
 
 
 def _begin_anew(flow: Flow[..., Any], taken: FlowRun) -> None:
-    look_anew()
     Context().run(_drive, flow, taken, SyncClientContext.get())
 
 
@@ -104,7 +105,7 @@ def _drive(flow: Flow[..., Any], taken: FlowRun, client: SyncClientContext | Non
     if client is not None:
         SyncClientContext.__var__.set(client)  # the engine's own, with its connections; a new one would read every certificate there is once more
     with _no_second_heartbeat():
-        run_flow(flow, flow_run=taken, return_type="state")
+        run_flow(flow, flow_run=unwatched(taken), return_type="state")
 
 
 def _no_second_heartbeat() -> AbstractContextManager[object]:
@@ -127,6 +128,7 @@ def _taken(client: SyncPrefectClient, run_id: UUID, until: float) -> FlowRun | N
             return None
         due = state.state_details.scheduled_time
         if state.is_scheduled() and (due is None or due <= datetime.now(UTC)):
+            look_anew()
             if client.set_flow_run_state(run_id, Pending()).status.value != "ACCEPT":
                 return None  # a worker was quicker
             return client.read_flow_run(run_id)

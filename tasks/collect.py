@@ -18,7 +18,7 @@ from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.credentials import Fetch
 from prefect_gatehouse.run.values import AdmittedRun, Job, RoundOutcome, Submission
 from prefect_gatehouse.secrets.lease import CredentialLease
-from prefect_gatehouse.tasks.gate import gate, refuse_if_cancelled
+from prefect_gatehouse.tasks.gate import gate, refuse_if_stopped
 from prefect_gatehouse.tasks.round_page import Queue
 from prefect_gatehouse.tasks.tagging import tag_flow_run
 
@@ -113,7 +113,7 @@ class _Patience:
         if time.monotonic() < self._look:
             return
         self._look = time.monotonic() + _LOOK_SECONDS
-        refuse_if_cancelled(self._attempt, "collect")
+        refuse_if_stopped(self._attempt, "collect")
         row = self._attempt.row()
         if row.attempt != self._attempt.number or row.ending is not None:
             raise Superseded("another process drives this run, or it was closed", where="collect", advice="nothing to do: this process stops")

@@ -21,13 +21,13 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext, TaskRunContext
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, Pause
 from prefect.states import Completed, Failed
 
 from prefect_gatehouse.errors import Cancelled, GatehouseError, Interrupted, StorageError, Superseded, Unavailable, Waiting
 from prefect_gatehouse.evidence.tags import tags_of
 from prefect_gatehouse.foreign import builtin_name, own_place
-from prefect_gatehouse.ledger.events import GateEntered, GateFailed, GatePassed
+from prefect_gatehouse.ledger.events import EndingDecided, GateEntered, GateFailed, GatePassed
 from prefect_gatehouse.ledger.store import Transaction
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.gate_value import GateValue
@@ -143,24 +143,25 @@ class Gate(Generic[P, V]):
         if self._and_then is not None:
             self._and_then(attempt, tx, value)
 
-    def refuse_if_cancelled(self, attempt: Attempt) -> None:
-        """Asks Prefect whether somebody cancelled the run: a state set directly stops no process."""
+    def refuse_if_stopped(self, attempt: Attempt) -> None:
+        """Asks Prefect whether somebody cancelled or suspended the run: a state set directly stops no process."""
         if self._heeds_cancellation == "at once" or (self._heeds_cancellation == "soon" and time.monotonic() - attempt.asked_prefect > _SOON):
-            refuse_if_cancelled(attempt, self.name)
+            refuse_if_stopped(attempt, self.name)
 
 
-def refuse_if_cancelled(attempt: Attempt, where: str) -> None:
-    """Asks Prefect whether somebody cancelled the run; for what waits inside a gate, too.
+def refuse_if_stopped(attempt: Attempt, where: str) -> None:
+    """Asks Prefect whether somebody cancelled or suspended the run; for what waits inside a gate, too.
 
     Raises:
-        Cancelled: So it is, or the run was deleted there.
+        Cancelled: It was cancelled, or deleted there.
+        Pause: It was suspended by hand, and its end has not been decided: what cleans up goes on.
     """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None or str(context.flow_run.id) != attempt.run_id:
         return
     with get_client(sync_client=True) as client:
         # A number costs the server half of what a run does, and a busy server is what gates wait for.
-        goes_on = client.request("POST", "/flow_runs/count", json=_not_cancelled(attempt.run_id)).json() == 1
+        goes_on = client.request("POST", "/flow_runs/count", json=_goes_on(attempt.run_id)).json() == 1
         attempt.asked_prefect = time.monotonic()
         if goes_on:
             return
@@ -170,10 +171,12 @@ def refuse_if_cancelled(attempt: Attempt, where: str) -> None:
             raise Cancelled("the run was deleted in Prefect", where=where, advice="start a new run") from None
     if state is not None and (state.is_cancelled() or state.is_cancelling()):
         raise Cancelled("the run was cancelled in Prefect", where=where, advice="start a new run")
+    if state is not None and state.is_paused() and attempt.find("ending", EndingDecided) is None:
+        raise Pause(state=state)
 
 
-def _not_cancelled(run_id: str) -> dict[str, object]:
-    return {"flow_runs": {"id": {"any_": [run_id]}, "state": {"type": {"not_any_": ["CANCELLED", "CANCELLING"]}}}}
+def _goes_on(run_id: str) -> dict[str, object]:
+    return {"flow_runs": {"id": {"any_": [run_id]}, "state": {"type": {"not_any_": ["CANCELLED", "CANCELLING", "PAUSED"]}}}}
 
 
 class Passage(Generic[V]):
@@ -186,16 +189,19 @@ class Passage(Generic[V]):
         self.args = args
         self.kwargs = kwargs
         self.value: V | None = None
-        self.stopped: GatehouseError | None = None
+        self.stopped: GatehouseError | Pause | None = None
 
     def as_task(self) -> State[None]:
         """The body of the Prefect task: a clear state instead of an exception, so that no traceback is stored."""
         try:
-            self.gate.refuse_if_cancelled(self.attempt)
+            self.gate.refuse_if_stopped(self.attempt)
             self.value = self.make()
         except Waiting as waiting:
             self.stopped = waiting
             return Completed(name="Suspended", message=waiting.message)  # in the middle of the gate; another process comes back to it
+        except Pause as by_hand:
+            self.stopped = by_hand
+            return Completed(name="Suspended", message="suspended by hand in Prefect")
         except Exception as error:  # noqa: BLE001 - Prefect would store a foreign error's text and traceback
             self.stopped = sanitised(error, self.gate.name)
             return Failed(message=str(self.stopped))

@@ -12,28 +12,12 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.states import Cancelled, Cancelling, Completed, Crashed, Running, Scheduled, Suspended
 from tests.support.pipeline import APPROVER
+from tests.support.slow import SLOW
 
 from prefect_gatehouse.errors import InputError
 from prefect_gatehouse.flows.clean_up import sweep
 from prefect_gatehouse.ledger.projection import SILENT_SECONDS
 from prefect_gatehouse.operate import runs as control
-
-SLOW = """
-import time
-
-import pandas as pd
-
-
-def solve(features, parameters):
-    from qiskit import QuantumCircuit
-
-    for turn in range(parameters["rounds"]):
-        circuit = QuantumCircuit(1, 1)
-        circuit.measure(0, 0)
-        counts = yield [circuit]
-        time.sleep(3)
-    return pd.DataFrame({"subject": features["subject"], "score": 1.0})
-"""
 
 
 def set_state(run_id: str, state: Any) -> None:

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import pytest
 from tests.support.pipeline import ROWS
+from tests.support.slow import SLOW
 from tests.support.sweeps import over, scheduled
 
 from prefect_gatehouse.errors import GatehouseError
@@ -154,6 +155,27 @@ def test_a_cancelled_run_is_told_to_stop(warm: Any) -> None:
     wait(lambda: pipeline.state(run_id).is_cancelled(), 20)
     assert [path for path in pipeline.left_behind() if run_id in path] == []
     wait(lambda: forks(run_id) == [], 20)
+
+
+def test_a_run_that_is_suspended_by_hand(warm: Any) -> None:
+    """Between two rounds: its process leaves at the next gate, the ledger says that it was by hand, and resumed it goes on to its end."""
+    from prefect.client.orchestration import get_client
+    from prefect.states import Suspended
+
+    pipeline = warm("suspended", workload=SLOW, rehearsal="skip")
+    run_id = pipeline.start()
+    pipeline.wait_paused(run_id, 120)
+    pipeline.answer(run_id)
+    wait(lambda: pipeline.ledger.event(f"{run_id}:collect:0"))
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(UUID(run_id), Suspended(timeout_seconds=3600), force=True)
+    row = wait(lambda: (row := pipeline.ledger.run(run_id)).status == "suspended" and row, 30)
+    assert "by hand" in row.message
+    wait(lambda: forks(run_id) == [], 20)
+    assert pipeline.state(run_id).is_paused()
+    control.resume(pipeline.ledger, run_id)
+    assert ended(pipeline, run_id).ending == "completed"
+    assert len(pipeline.ledger.facts(JobSubmitted, run_id)) == 2
 
 
 def test_a_killed_worker_leaves_no_run_behind(warm: Any, stack: Any) -> None:

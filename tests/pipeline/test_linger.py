@@ -12,10 +12,12 @@ from uuid import UUID
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
-from prefect.states import Cancelled, Pending
+from prefect.states import Cancelled, Pending, Suspended
 from tests.support.pipeline import Pipeline
+from tests.support.slow import SLOW
 
 from prefect_gatehouse.ledger.events import AttemptStarted, RunEnded, RunSuspended
+from prefect_gatehouse.operate import runs as control
 
 STAYS = {"GATEHOUSE_LINGER_SECONDS": "120"}
 
@@ -142,3 +144,29 @@ def test_what_was_changed_while_it_stayed_is_noticed(make_pipeline: Callable[...
     row = pipeline.ledger.run(run_id)
     assert row is not None
     assert (row.ending, row.attempt) == ("denied", 2)
+
+
+def test_suspended_by_hand_where_it_went_on(make_pipeline: Callable[..., Pipeline]) -> None:
+    """The engine that a process begins by itself watches no events of Prefect's: the next gate asks, and the run stops there and can be resumed."""
+    pipeline = make_pipeline(workload=SLOW, rehearsal="skip")
+    run_id = pipeline.start()
+    with staying(pipeline, run_id) as ended:
+        pipeline.answer(run_id)
+        until = time.monotonic() + 60
+        while not pipeline.ledger.event(f"{run_id}:collect:0"):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(UUID(run_id), Suspended(timeout_seconds=3600), force=True)
+    assert ended == {"signal": 0, "exit": 0}
+    row = pipeline.ledger.run(run_id)
+    assert row is not None
+    assert (row.status, row.ending, row.attempt) == ("suspended", None, 2)
+    assert "by hand" in row.message
+    assert _state(run_id) is StateType.PAUSED
+    control.resume(pipeline.ledger, run_id)
+    pipeline.process(run_id)
+    row = pipeline.ledger.run(run_id)
+    assert row is not None
+    assert row.ending == "completed"
+    assert len(pipeline.ledger.events(run_id, "job-submitted")) == 2

@@ -125,7 +125,7 @@ def test_cancelled_while_it_waits(desk: Desk, monkeypatch: pytest.MonkeyPatch) -
     def cancelled(attempt: Any, where: str) -> None:
         raise Cancelled("the run was cancelled in Prefect", where=where)
 
-    monkeypatch.setattr("prefect_gatehouse.tasks.collect.refuse_if_cancelled", cancelled)
+    monkeypatch.setattr("prefect_gatehouse.tasks.collect.refuse_if_stopped", cancelled)
     with pytest.raises(Cancelled):
         collected(desk, submission)
 

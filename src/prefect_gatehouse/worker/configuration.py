@@ -26,7 +26,7 @@ class WorkerConfiguration(Value):
 
     folders: Annotated[tuple[Path, ...], Field(min_length=1)]
     deployments: Annotated[tuple[str, ...], Field(min_length=1)] = OWN_DEPLOYMENTS
-    query_seconds: Annotated[float, Field(ge=0.05, le=60)] = 0.25
+    query_seconds: Annotated[float, Field(ge=0.05, le=60)] = 0.15
     settings: Mapping[str, str] = Field(default_factory=dict, description="GATEHOUSE_* as the runs' processes have them.")
 
     @field_validator("folders")

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import SyncClientContext
 from prefect.engine import handle_engine_signals
@@ -24,6 +25,7 @@ from prefect_gatehouse.flows.crash import mark_crashed
 from prefect_gatehouse.flows.governed_pipeline import governed_pipeline
 from prefect_gatehouse.flows.reconcile import reconcile
 from prefect_gatehouse.flows.started_by import hand_over
+from prefect_gatehouse.flows.unwatched import unwatched
 from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.policy.cedar import load_policy
 from prefect_gatehouse.run.ahead import drop_aside, drop_spare, is_prepared
@@ -35,6 +37,8 @@ from prefect_gatehouse.worker.configuration import WorkerConfiguration
 from prefect_gatehouse.worker.orders import Asked, Work, work_of
 from prefect_gatehouse.worker.protocol import Drive, NoteCrash
 
+_NAMES: dict[UUID, str] = {}
+"""Of flows that were met while this process waited; Prefect lets nobody rename one."""
 _FLOWS: dict[str, Flow[..., Any]] = {"governed-pipeline": governed_pipeline, "clean-up": clean_up, "reconcile": reconcile}
 
 
@@ -64,7 +68,8 @@ def drive(configuration: WorkerConfiguration, order: Drive) -> None:
         hand_over(order.warrant)
         if imported:  # what is installed has been looked at meanwhile
             _start_aside(order.run_id)
-        run_flow(_FLOWS[work.flow], flow_run=_without_orders(flow_run), parameters=work.parameters, return_type="state")
+        flow, flow_run = _FLOWS[work.flow], _without_orders(flow_run)
+        run_flow(flow, flow_run=unwatched(flow_run) if flow is governed_pipeline else flow_run, parameters=work.parameters, return_type="state")
 
 
 @contextmanager
@@ -80,7 +85,9 @@ def ready() -> Iterator[None]:
             get_spare(settings)
             load_policy(settings.policies).parsed()  # once for the same text
         with suppress(Exception):
-            kept.enter_context(SyncClientContext.get_or_create())
+            client = kept.enter_context(SyncClientContext.get_or_create()).client
+            own = FlowFilter(name=FlowFilterName(any_=list(_FLOWS)))
+            _NAMES.update({each.id: each.name for each in client.read_flows(flow_filter=own)})  # the first call that is no GET fetches a token, too
         yield
 
 
@@ -106,7 +113,7 @@ def _asked(order: Drive, client: SyncPrefectClient, flow_run: FlowRun) -> Asked:
             deployment = None
     return Asked(
         run_id=order.run_id,
-        flow=client.read_flow(flow_run.flow_id).name,
+        flow=_NAMES.get(flow_run.flow_id) or client.read_flow(flow_run.flow_id).name,
         deployment=deployment.name if deployment is not None else "",
         parameters=flow_run.parameters,
         job_variables=flow_run.job_variables or {},
