@@ -47,7 +47,8 @@ def through_the_gates(attempt: Attempt, manifest: str, request: SignedRequest | 
     made = plan.kept(attempt)
     if made is not None and conclude.kept(attempt) is None:
         start_ahead(attempt, admitted, made.body.cell)
-        begin_ahead(attempt, made.validated.minimised)
+        if made.first_round is None:
+            begin_ahead(attempt, made.validated.minimised)
     planned = up_to_the_plan(attempt, manifest, request)
     approved = wait_for_approval(attempt, planned)
     raw = run_rounds(attempt, approved)  # submit and collect, once a round

@@ -20,6 +20,7 @@ from prefect_gatehouse.run.content import Content, content_planned
 from prefect_gatehouse.run.credentials import Fetch
 from prefect_gatehouse.run.drift import refuse_drift
 from prefect_gatehouse.run.excepted import exceptions_of
+from prefect_gatehouse.run.first_round import keep_first_round
 from prefect_gatehouse.run.image import planned_image
 from prefect_gatehouse.run.later_rounds import LaterRounds
 from prefect_gatehouse.run.leaving import leaving_of
@@ -64,7 +65,7 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
             promotion, classes, image) is missing by now, or is of other files than the plan's.
         DataRefused: The circuits hold something else than numbers and gates, or the output suite names a column that will not come back.
         InputError: The pre-flight's address is none.
-        StorageError: The page can't be written.
+        StorageError: The page or the first round can't be written.
         Unavailable: The target or a provider does not answer, or the block of a backend is missing.
         WorkloadFailed: The workload raised, yielded no circuits or such as can't be sent, or failed its rehearsal; mended, the run can be
             resumed.
@@ -128,7 +129,8 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
     )
     content = content_planned(attempt.settings, minimised.admitted, body)
     body = body.model_copy(update={"review": planned_review(attempt.settings, attempt.history, minimised.admitted, content)})
-    made = Plan(validated=validated, body=body, digest=body.digest(), made_at=datetime.now(UTC), rehearsal=rehearsal)
+    kept = keep_first_round(attempt, minimised, batch, cell, rehearsal)
+    made = Plan(validated=validated, body=body, digest=body.digest(), made_at=datetime.now(UTC), rehearsal=rehearsal, first_round=kept)
     _refuse_as_it_stands(attempt, made, content)
     _publish(attempt, made, batch)
     return made

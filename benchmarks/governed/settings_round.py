@@ -61,6 +61,7 @@ def prepare(folder: Path, settings: int) -> None:
     shutil.copy(WORKLOADS / "settings.py", project)
     manifest = yaml.safe_load((project / "gatehouse.yaml").read_text())
     manifest["workload"] = {"entrypoint": "settings.py:solve", "parameters": {"settings": settings}}
+    manifest["execution"]["rehearsal"] = "skip"  # a first round that a plan keeps does not come from the workload
     (project / "gatehouse.yaml").write_text(yaml.safe_dump(manifest, sort_keys=False))
     installed = settings_in(folder)
     installed.folder("")

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 from prefect_gatehouse.blocks.devices import read_settings
 from prefect_gatehouse.blocks.reader import read_secret
@@ -88,6 +89,8 @@ def dry_run_plan(
 
 
 class _DryAttempt(Attempt):
+    goes_on: ClassVar[bool] = False
+
     @cached_property
     def run_keys(self) -> RunKeys:
         return RunKeysInMemory()

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from sqlalchemy import insert
 
@@ -78,6 +78,9 @@ class Attempt:
     Raises:
         Superseded: The ledger has closed the run, or another attempt has begun.
     """
+
+    goes_on: ClassVar[bool] = True
+    """Whether what follows a plan may follow it, which in a dry run nothing does."""
 
     def __init__(
         self,

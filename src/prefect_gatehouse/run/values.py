@@ -285,6 +285,7 @@ class Plan(GateValue):
     digest: Digest = Field(description="SHA-256 over the RFC 8785 form of the body.")
     made_at: datetime
     rehearsal: Rehearsal = Field(Rehearsal(), description="Evidence: what it was about, the digest covers.")
+    first_round: Artifact | None = Field(None, description="The circuits whose digest the body has; None where the workload is asked for them.")
 
     @field_serializer("body", mode="wrap")
     def _only_new(self, body: PlanBody, whole: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:

@@ -196,7 +196,7 @@ class ArtifactStore:
                     stream = open_.enter_context(os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb"))
                     files.append((stream, uri))
                 if _together([hashlib.file_digest(stream, "sha256").hexdigest() for stream, _ in files]) != artifact.sha256:
-                    raise Tampered("the artifact's bytes do not match its digest", where=artifact.uri)
+                    raise _other_bytes(artifact)
                 rows = 0
                 for stream, uri in files:
                     with reading(stream, uri, key) as file:
@@ -207,7 +207,7 @@ class ArtifactStore:
                     raise Tampered(_OTHER, where=artifact.uri)
                 yield files
         except FileNotFoundError:
-            raise StorageError("the artifact is gone", where=artifact.uri, advice="start a new run") from None
+            raise _gone(artifact) from None
         except OSError as error:
             raise storage_error(error, artifact.uri) from None
 
@@ -228,6 +228,20 @@ class ArtifactStore:
         except OSError as error:
             raise storage_error(error, uri) from None
         return _together(digests)
+
+    def require(self, artifact: Artifact) -> None:
+        """Compares an artifact's encrypted bytes with its digest.
+
+        Raises:
+            InputError: The URI leads outside the store.
+            StorageError: It is gone or can't be read.
+            Tampered: They are other ones.
+        """
+        found = self.digest(artifact.uri)
+        if found is None:
+            raise _gone(artifact)
+        if found != artifact.sha256:
+            raise _other_bytes(artifact)
 
     def delete(self, uri: str) -> Deletion:
         """Removes one artifact, and the run's folder with its last one; never raises for what the disk answers.
@@ -276,6 +290,14 @@ class ArtifactStore:
     def _no_link(folder: Path) -> None:
         if folder.is_symlink():
             raise InputError("the run's folder is a link and leads outside the store", where=folder.name, advice="remove the link")
+
+
+def _gone(artifact: Artifact) -> StorageError:
+    return StorageError("the artifact is gone", where=artifact.uri, advice="start a new run")
+
+
+def _other_bytes(artifact: Artifact) -> Tampered:
+    return Tampered("the artifact's bytes do not match its digest", where=artifact.uri)
 
 
 def _files(path: Path, uri: str) -> list[tuple[Path, str]]:
