@@ -38,7 +38,7 @@ P = ParamSpec("P")
 V = TypeVar("V", bound=GateValue | CredentialLease)
 AndThen = Callable[[Attempt, Transaction, V], None]
 Heeds = Literal["at once", "soon", "never"]
-"""How soon a gate heeds that somebody cancelled the run: it asks Prefect in any case, or unless that was asked half a second ago, or not at all."""
+"""How soon a gate heeds that somebody cancelled or suspended the run: it asks in any case, or unless that was asked half a second ago, or never."""
 _SOON = 0.5  # seconds
 
 

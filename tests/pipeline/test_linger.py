@@ -36,6 +36,13 @@ def staying(pipeline: Pipeline, run_id: str, **order: Any) -> Iterator[dict[str,
     assert not thread.is_alive()
 
 
+def _wait(met: Callable[[], object]) -> None:
+    until = time.monotonic() + 60
+    while not met():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
 def _state(run_id: str) -> StateType | None:
     with get_client(sync_client=True) as client:
         return client.read_flow_run(UUID(run_id)).state_type
@@ -72,10 +79,7 @@ def test_a_wrong_answer_is_judged_and_asked_again_by_the_same_process(make_pipel
     run_id = pipeline.start()
     with staying(pipeline, run_id) as ended:
         pipeline.answer(run_id, proof="no proof at all")
-        until = time.monotonic() + 60
-        while len(pipeline.ledger.facts(RunSuspended, run_id)) < 2:
-            assert time.monotonic() < until
-            time.sleep(0.1)
+        _wait(lambda: len(pipeline.ledger.facts(RunSuspended, run_id)) == 2)
         pipeline.answer(run_id)
     assert ended == {"signal": 0, "exit": 0}
     row = pipeline.ledger.run(run_id)
@@ -98,10 +102,7 @@ def test_somebody_quicker_at_a_second_question(make_pipeline: Callable[..., Pipe
     run_id = pipeline.start()
     with staying(pipeline, run_id) as ended:
         pipeline.answer(run_id, proof="no proof at all")
-        until = time.monotonic() + 60
-        while len(pipeline.ledger.facts(RunSuspended, run_id)) < 2:
-            assert time.monotonic() < until
-            time.sleep(0.1)
+        _wait(lambda: len(pipeline.ledger.facts(RunSuspended, run_id)) == 2)
         pipeline.wait_paused(run_id)
         with get_client(sync_client=True) as client:
             client.set_flow_run_state(UUID(run_id), Pending(), force=True)
@@ -152,10 +153,7 @@ def test_suspended_by_hand_where_it_went_on(make_pipeline: Callable[..., Pipelin
     run_id = pipeline.start()
     with staying(pipeline, run_id) as ended:
         pipeline.answer(run_id)
-        until = time.monotonic() + 60
-        while not pipeline.ledger.event(f"{run_id}:collect:0"):
-            assert time.monotonic() < until
-            time.sleep(0.05)
+        _wait(lambda: pipeline.ledger.event(f"{run_id}:collect:0"))
         with get_client(sync_client=True) as client:
             client.set_flow_run_state(UUID(run_id), Suspended(timeout_seconds=3600), force=True)
     assert ended == {"signal": 0, "exit": 0}
