@@ -17,7 +17,7 @@ COLUMNS = """
     ward: {class: restricted, rule: tokenise, scheme: codes}
     seen: {class: restricted, rule: shift_dates, subject: subject}
     country: {class: internal, rule: constant, value: elsewhere}
-    weight: {class: confidential, rule: generalise, round_to: 100000000}
+    weight: {class: confidential, rule: generalise, round_to: 100000000000000}
 """
 BAD = 3
 WORKLOAD = """
@@ -52,7 +52,7 @@ def widen(pipeline: Any, engine: str) -> tuple[list[str], set[str]]:
         row["ward"] = f"ward-{place % 4}-of-the-clinic"
         row["seen"] = f"20{10 + place % 9}-0{1 + place % 9}-1{place % 9}"
         row["country"] = f"land-{mark}"
-        row["weight"] = str(100_000_000 + secrets.randbelow(800_000_000))
+        row["weight"] = str(10**14 + secrets.randbelow(8 * 10**14))
         canaries += [row["card"], row["number"], mark, row["ward"], row["weight"]]
     rows[BAD]["number"] = rows[BAD]["weight"] = ""
     for row in rows[:BAD]:

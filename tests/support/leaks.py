@@ -14,7 +14,12 @@ import numpy as np
 
 
 def forms(canary: str) -> dict[str, bytes]:
-    """A canary as text, UTF-16, hexadecimal, and base64 at each of the three alignments."""
+    """A canary as text, UTF-16, hexadecimal, and base64 at each of the three alignments.
+
+    Prefect's database holds a hundred thousand different runs of nine digits (times, counts, lengths side by side): each such
+    canary turned up there by chance once in ten thousand runs, a test has a hundred of them, and CI met one.
+    """
+    assert not (canary.isdigit() and len(canary) < 12), "so few digits turn up by chance"
     raw = canary.encode()
     found = {"text": raw.lower(), "utf-16": canary.encode("utf-16-le"), "hex": raw.hex().encode()}
     for shift in range(3):

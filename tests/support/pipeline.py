@@ -66,8 +66,8 @@ data:
     account: {{class: restricted, rule: tokenise}}
     city: {{class: restricted, rule: generalise, prefix: 1}}
     born: {{class: restricted, rule: generalise, to: year}}
-    x: {{class: confidential, rule: keep, scale: [17, 1300000021]}}
-    y: {{class: confidential, rule: keep, scale: [17, 1300000021]}}
+    x: {{class: confidential, rule: keep, scale: [17, 1300000000000021]}}
+    y: {{class: confidential, rule: keep, scale: [17, 1300000000000021]}}
   quasi_identifiers: [city, born]
   k: 5
 systems:
@@ -265,8 +265,8 @@ class Pipeline:
                     f"{'AB'[row % 2]}city{mark}",
                     f"{1950 + row % 4}-0{1 + row % 9}-1{row % 9}",
                     f"NAME-{mark}",
-                    str(100_000_000 + secrets.randbelow(800_000_000)),
-                    str(100_000_000 + secrets.randbelow(800_000_000)),
+                    str(10**14 + secrets.randbelow(8 * 10**14)),
+                    str(10**14 + secrets.randbelow(8 * 10**14)),
                 ]
                 found += [mark, cells[3], cells[5], cells[6]]
                 writer.writerow(cells)
