@@ -5,8 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+from qiskit import QuantumCircuit
 from qiskit.circuit.library import get_standard_gate_name_mapping
 
+from prefect_gatehouse.workload.batch import Template
+from prefect_gatehouse.workload.circuits import build_circuit, read_circuit
 from prefect_gatehouse.workload.gates import PHASE, gate_shapes, standard_gates
 
 
@@ -16,6 +20,18 @@ def test_the_shapes_are_qiskit_s() -> None:
     shapes = {name: (gate.num_qubits, 0, len(gate.params)) for name, gate in mapping.items() if name != PHASE}
     assert {**shapes, "measure": (1, 1, 0), "reset": (1, 0, 0)} == gate_shapes()
     assert set(standard_gates()) == set(mapping)
+
+
+@pytest.mark.parametrize("name", sorted(gate_shapes()))
+def test_a_circuit_has_the_gate_that_its_template_names(name: str) -> None:
+    """With its angles and qubits in their order, whichever way Qiskit takes it."""
+    qubits, clbits, angles = gate_shapes()[name]
+    places, bits, values = tuple(reversed(range(qubits))), tuple(range(1, clbits + 1)), [0.3 + place for place in range(angles)]
+    expected = QuantumCircuit(qubits, 2)
+    expected.append(get_standard_gate_name_mapping()[name].base_class(*values), places, bits)
+    built = build_circuit(Template(qubits, 2, ((name, places, bits),)), values)
+    assert built == expected
+    assert read_circuit(built) == (Template(qubits, 2, ((name, places, bits),)), values)
 
 
 def test_reading_a_round_needs_no_qiskit() -> None:

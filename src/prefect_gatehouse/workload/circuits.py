@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from prefect_gatehouse.errors import UnusableAnswer
 from prefect_gatehouse.workload.batch import Gate, Template
-from prefect_gatehouse.workload.gates import PHASE, other_operations, standard_gates
+from prefect_gatehouse.workload.gates import PHASE, gate_shapes, other_operations, standard_gates
 from prefect_gatehouse.workload.lower import definition_of, kind_of
 from prefect_gatehouse.workload.refusals import error_of, refusal_of, unusable
 
@@ -130,15 +130,13 @@ def build_circuit(template: Template, angles: Sequence[Angle]) -> QuantumCircuit
     from qiskit import QuantumCircuit
 
     circuit = QuantumCircuit(template.qubits, template.clbits)
-    gates, taken = standard_gates(), 0
+    shapes, taken = gate_shapes(), 0
     for name, qubits, clbits in template.gates:
-        if name == "measure":
-            circuit.measure(qubits, clbits)
-        elif name == "reset":
-            circuit.reset(qubits)
+        end = taken + shapes[name][2]
+        method = getattr(QuantumCircuit, name, None)
+        if method is not None:  # which takes a third of the time
+            method(circuit, *angles[taken:end], *qubits, *clbits)
         else:
-            gate = gates[name]
-            end = taken + len(gate.params)
-            circuit.append(gate.base_class(*angles[taken:end]), qubits)
-            taken = end
+            circuit.append(standard_gates()[name].base_class(*angles[taken:end]), qubits)
+        taken = end
     return circuit
