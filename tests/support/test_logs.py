@@ -48,6 +48,23 @@ def test_a_traceback_of_a_gate_is_not_known(tmp_path: Path) -> None:
     assert len(unknown_errors(tmp_path)) == 1
 
 
+SENT_AGAIN = """12:00:06.000 | ERROR   | prefect.server.events.services.event_persister - Max flush retries (5) reached, dropping 44 events
+Traceback (most recent call last):
+  File "base.py", line 2000, in _exec_single_context
+sqlalchemy.exc.IntegrityError: (sqlite3.IntegrityError) NOT NULL constraint failed: events.occurred
+[SQL: INSERT INTO events (related_resource_ids, related, id) VALUES (:related_resource_ids, :related, :id)]
+"""
+
+
+def test_events_that_the_server_has_already(tmp_path: Path) -> None:
+    """Their row of nothing is Prefect's own; events that are dropped for anything else are not known."""
+    log = tmp_path / "server.log"
+    log.write_text(FINE + SENT_AGAIN)
+    assert unknown_errors(tmp_path) == []
+    log.write_text(FINE + SENT_AGAIN.replace("NOT NULL constraint failed: events.occurred", "database or disk is full"))
+    assert len(unknown_errors(tmp_path)) == 1
+
+
 STOPPED = """12:00:05.000 | ERROR   | sqlalchemy.pool.impl.QueuePool - Exception closing connection <sqlite3.Connection object at 0x7f>
 Traceback (most recent call last):
   File "base.py", line 375, in _close_connection
