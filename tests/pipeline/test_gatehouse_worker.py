@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from tests.support.pipeline import ROWS
 from tests.support.slow import SLOW
 from tests.support.sweeps import over, scheduled
+from tests.support.waiting import wait_for
 
 from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.ledger.answers import ApprovalGiven
@@ -37,15 +37,6 @@ def solve(features, parameters):
 """
 
 
-def wait(met: Callable[[], Any], seconds: float = 90) -> Any:
-    """Until something is so."""
-    until = time.monotonic() + seconds
-    while not (found := met()):
-        assert time.monotonic() < until
-        time.sleep(0.1)
-    return found
-
-
 def ended(pipeline: Any, run_id: str) -> Any:
     """Waits for the run's end, and gives its row."""
 
@@ -53,7 +44,7 @@ def ended(pipeline: Any, run_id: str) -> Any:
         row = pipeline.ledger.run(run_id)
         return row if row is not None and row.status in {"ended", "failed"} else None
 
-    return wait(over)
+    return wait_for(over)
 
 
 def forks(run_id: str) -> list[int]:
@@ -92,7 +83,7 @@ def test_a_whole_run_in_forks(warm: Any) -> None:
     pipeline.answer(run_id)
     assert ended(pipeline, run_id).ending == "completed", pipeline.ledger.run(run_id)
     assert len(pipeline.rows()) == ROWS
-    wait(lambda: pipeline.state(run_id).is_completed(), 20)
+    wait_for(lambda: pipeline.state(run_id).is_completed(), 20)
     assert len(pipeline.ledger.facts(AttemptStarted, run_id)) == len(pipeline.ledger.facts(RunTaken, run_id)) == 2
     (held,) = pipeline.ledger.facts(RunRequested, run_id)
     assert held.fact.manifest == str(pipeline.manifest)
@@ -132,7 +123,7 @@ def test_a_scheduled_sweep_in_a_fork(warm: Any) -> None:
         options = {"pull_steps": [], "entrypoint": OWN_FLOWS["clean-up"], "schedules": [often]}
         deployment = client.create_deployment(flow_id=client.create_flow(clean_up), name="warm", work_pool_name="warm", **options)
         try:
-            wait(lambda: any(run.state_name == "Completed" for run in scheduled("warm")), 150)
+            wait_for(lambda: any(run.state_name == "Completed" for run in scheduled("warm")), 150)
         finally:
             client.delete_deployment(deployment)
     swept = pipeline.ledger.run(run_id)
@@ -147,14 +138,14 @@ def test_a_cancelled_run_is_told_to_stop(warm: Any) -> None:
 
     pipeline = warm("cancelled", workload=PATIENT)
     run_id = pipeline.start()
-    wait(lambda: entered(pipeline, run_id))
+    wait_for(lambda: entered(pipeline, run_id))
     assert len(forks(run_id)) == 1
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(UUID(run_id), Cancelling())
     assert ended(pipeline, run_id).ending == "cancelled"
-    wait(lambda: pipeline.state(run_id).is_cancelled(), 20)
+    wait_for(lambda: pipeline.state(run_id).is_cancelled(), 20)
     assert [path for path in pipeline.left_behind() if run_id in path] == []
-    wait(lambda: forks(run_id) == [], 20)
+    wait_for(lambda: forks(run_id) == [], 20)
 
 
 def test_a_run_that_is_suspended_by_hand(warm: Any) -> None:
@@ -166,12 +157,12 @@ def test_a_run_that_is_suspended_by_hand(warm: Any) -> None:
     run_id = pipeline.start()
     pipeline.wait_paused(run_id, 120)
     pipeline.answer(run_id)
-    wait(lambda: pipeline.ledger.event(f"{run_id}:collect:0"))
+    wait_for(lambda: pipeline.ledger.event(f"{run_id}:collect:0"))
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(UUID(run_id), Suspended(timeout_seconds=3600), force=True)
-    row = wait(lambda: (row := pipeline.ledger.run(run_id)).status == "suspended" and row, 30)
+    row = wait_for(lambda: (row := pipeline.ledger.run(run_id)).status == "suspended" and row, 30)
     assert "by hand" in row.message
-    wait(lambda: forks(run_id) == [], 20)
+    wait_for(lambda: forks(run_id) == [], 20)
     assert pipeline.state(run_id).is_paused()
     control.resume(pipeline.ledger, run_id)
     assert ended(pipeline, run_id).ending == "completed"
@@ -182,12 +173,12 @@ def test_a_killed_worker_leaves_no_run_behind(warm: Any, stack: Any) -> None:
     """Kill -9 of the worker: the run's process is told to stop, says so in the ledger, and the next worker goes on with the run."""
     pipeline = warm("orphan", workload=PATIENT)
     run_id = pipeline.start()
-    wait(lambda: entered(pipeline, run_id))
+    wait_for(lambda: entered(pipeline, run_id))
     assert len(forks(run_id)) == 1
     os.kill(stack._children[-1].pid, signal.SIGKILL)
-    row = wait(lambda: (row := pipeline.ledger.run(run_id)).status == "failed" and row)
+    row = wait_for(lambda: (row := pipeline.ledger.run(run_id)).status == "failed" and row)
     assert "told to stop" in row.message
-    wait(lambda: forks(run_id) == [], 40)
+    wait_for(lambda: forks(run_id) == [], 40)
     stack.stop_workers()
     (pipeline.zone / "workload.py").write_text("def solve(features, parameters):\n    yield []\n")
     stack.start_worker("gatehouse", "warm")
@@ -200,8 +191,8 @@ def test_a_killed_worker_leaves_no_run_behind(warm: Any, stack: Any) -> None:
             return False
         return True
 
-    wait(resumed, 30)
-    wait(lambda: pipeline.ledger.run(run_id).attempt == 2)
+    wait_for(resumed, 30)
+    wait_for(lambda: pipeline.ledger.run(run_id).attempt == 2)
     assert "circuit" in ended(pipeline, run_id).message
 
 
@@ -209,10 +200,10 @@ def test_a_dead_process_is_told_to_the_ledger(warm: Any) -> None:
     """Kill -9 of a run's process: the ledger hears of it at once, and the run can be resumed."""
     pipeline = warm("dead", workload=PATIENT)
     run_id = pipeline.start()
-    wait(lambda: entered(pipeline, run_id))
+    wait_for(lambda: entered(pipeline, run_id))
     (process,) = forks(run_id)
     os.kill(process, signal.SIGKILL)
-    row = wait(lambda: (row := pipeline.ledger.run(run_id)).status == "failed" and row, 30)
+    row = wait_for(lambda: (row := pipeline.ledger.run(run_id)).status == "failed" and row, 30)
     assert "the process that drove the run died" in row.message
 
 
@@ -254,14 +245,14 @@ def test_a_process_that_was_forked_ahead_drives_one_run(warm: Any, stack: Any) -
 
     pipeline = warm("ahead", workload=PATIENT)
     workers = {child.pid for child in stack._children}
-    (waiting,) = wait(lambda: ahead(workers), 120)
+    (waiting,) = wait_for(lambda: ahead(workers), 120)
     run_id = pipeline.start()
-    wait(lambda: entered(pipeline, run_id))
+    wait_for(lambda: entered(pipeline, run_id))
     assert forks(run_id) == [waiting]
-    (following,) = wait(lambda: ahead(workers), 60)
+    (following,) = wait_for(lambda: ahead(workers), 60)
     os.kill(following, signal.SIGKILL)
     another = pipeline.start()
-    wait(lambda: entered(pipeline, another))
+    wait_for(lambda: entered(pipeline, another))
     assert len(forks(another)) == 1
     assert following not in forks(another)
     with get_client(sync_client=True) as client:
@@ -269,9 +260,9 @@ def test_a_process_that_was_forked_ahead_drives_one_run(warm: Any, stack: Any) -
             client.set_flow_run_state(UUID(each), Cancelling())
     for each in (run_id, another):
         assert ended(pipeline, each).ending == "cancelled"
-    (last,) = wait(lambda: ahead(workers), 90)
+    (last,) = wait_for(lambda: ahead(workers), 90)
     stack.stop_workers()
-    wait(lambda: not Path(f"/proc/{last}").exists(), 60)
+    wait_for(lambda: not Path(f"/proc/{last}").exists(), 60)
 
 
 def test_runs_share_no_memory(warm: Any, stack: Any) -> None:

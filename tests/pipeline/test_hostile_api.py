@@ -19,6 +19,7 @@ import httpx
 import pytest
 from tests.support.pipeline import APPROVER, ROWS, Pipeline
 from tests.support.sieges import verified
+from tests.support.waiting import wait_for
 
 from prefect_gatehouse.identity.keys import generate_key
 from prefect_gatehouse.identity.people import People
@@ -179,14 +180,6 @@ def waiting(pipeline: Pipeline) -> str:
     return run_id
 
 
-def until(met: Callable[[], Any], seconds: float = 60) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := met()):
-        assert time.monotonic() < end
-        time.sleep(0.1)
-    return found
-
-
 @contextmanager
 def held(api: Client) -> Iterator[None]:
     """The worker's pool is paused for a while, so what is due stays so: of other runs the server takes no job variables."""
@@ -212,7 +205,7 @@ def completes(pipeline: Pipeline, run_id: str, attack: Callable[[], Any] | None 
         with held(api):
             pipeline.answer(run_id)
             attack()
-    row = until(lambda: (row := pipeline.ledger.run(run_id)) is not None and row.status in {"ended", "failed"} and row, 90)
+    row = wait_for(lambda: (row := pipeline.ledger.run(run_id)) is not None and row.status in {"ended", "failed"} and row, 90)
     assert row.ending == "completed", row
     assert len(pipeline.rows()) == ROWS
     assert len(pipeline.ledger.facts(RunTaken, run_id)) == len(pipeline.ledger.facts(AttemptStarted, run_id))
@@ -238,7 +231,7 @@ def test_another_registry_of_people(pipeline: Pipeline, api: Client, tmp_path: P
     with held(api):
         control.answer(run_id, "approve", proof=sign(key, approve.message()))
         api.send("PATCH", f"/flow_runs/{run_id}", {"job_variables": {"env": {"GATEHOUSE_PEOPLE": str(tmp_path / "people")}}})
-    until(lambda: pipeline.standing(run_id).refusals)
+    wait_for(lambda: pipeline.standing(run_id).refusals)
     assert "nobody in the registry" in pipeline.standing(run_id).refusals[-1] and no_job(pipeline, run_id)
     assert told(pipeline, run_id) == {"flow_run.job_variables"}
     completes(pipeline, run_id)
@@ -334,7 +327,7 @@ def test_another_deployment_in_the_pool(pipeline: Pipeline, api: Client, marker:
         deployment = api.send("POST", "/deployments/", made)
         body = {"parameters": {"manifest": str(pipeline.manifest)}, "enforce_parameter_schema": False}
         run_id = api.send("POST", f"/deployments/{deployment['id']}/create_flow_run", body)["id"]
-        state = until(lambda run_id=run_id: (state := pipeline.state(run_id)).is_final() and state)
+        state = wait_for(lambda run_id=run_id: (state := pipeline.state(run_id)).is_final() and state)
         assert (state.name, "does not run the deployment" in state.message) == ("Refused", True)
         assert "flow_run.deployment_id" in told(pipeline, run_id) and pipeline.ledger.run(run_id) is None
     assert not marker.exists()
@@ -346,7 +339,7 @@ def test_a_first_request_that_somebody_spoilt(pipeline: Pipeline, api: Client, p
     deployment = api.send("GET", "/deployments/name/governed-pipeline/warm")
     body = {"parameters": parameters, "enforce_parameter_schema": False}
     run_id = api.send("POST", f"/deployments/{deployment['id']}/create_flow_run", body)["id"]
-    state = until(lambda: (state := pipeline.state(run_id)).is_final() and state)
+    state = wait_for(lambda: (state := pipeline.state(run_id)).is_final() and state)
     assert state.name == "Refused"
     assert told(pipeline, run_id) == {"flow_run.parameters"} and pipeline.ledger.run(run_id) is None
     request = pipeline.sign().model_dump(mode="json")
@@ -367,8 +360,8 @@ def test_a_forced_state(pipeline: Pipeline, api: Client) -> None:
             time.sleep(2)
             assert (pipeline.ledger.run(run_id).status, no_job(pipeline, run_id)) == ("waiting", True)
             api.send("POST", f"/flow_runs/{run_id}/set_state", {"state": {"type": "SCHEDULED"}, "force": True})
-        until(lambda before=attempts: pipeline.ledger.run(run_id).attempt > before)
-        until(lambda: pipeline.ledger.run(run_id).status == "waiting")
+        wait_for(lambda before=attempts: pipeline.ledger.run(run_id).attempt > before)
+        wait_for(lambda: pipeline.ledger.run(run_id).status == "waiting")
         pipeline.wait_paused(run_id, 60)
         refusals = pipeline.standing(run_id).refusals
         assert (len(refusals), no_job(pipeline, run_id)) == (number, True) and "whatever the run's state says" in refusals[-1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +14,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.states import Cancelled, Pending, Suspended
 from tests.support.pipeline import Pipeline
 from tests.support.slow import SLOW
+from tests.support.waiting import wait_for
 
 from prefect_gatehouse.ledger.events import AttemptStarted, RunEnded, RunSuspended
 from prefect_gatehouse.operate import runs as control
@@ -34,13 +34,6 @@ def staying(pipeline: Pipeline, run_id: str, **order: Any) -> Iterator[dict[str,
     finally:
         thread.join(timeout=200)
     assert not thread.is_alive()
-
-
-def _wait(met: Callable[[], object]) -> None:
-    until = time.monotonic() + 60
-    while not met():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def _state(run_id: str) -> StateType | None:
@@ -79,7 +72,7 @@ def test_a_wrong_answer_is_judged_and_asked_again_by_the_same_process(make_pipel
     run_id = pipeline.start()
     with staying(pipeline, run_id) as ended:
         pipeline.answer(run_id, proof="no proof at all")
-        _wait(lambda: len(pipeline.ledger.facts(RunSuspended, run_id)) == 2)
+        wait_for(lambda: len(pipeline.ledger.facts(RunSuspended, run_id)) >= 2)
         pipeline.answer(run_id)
     assert ended == {"signal": 0, "exit": 0}
     row = pipeline.ledger.run(run_id)
@@ -102,7 +95,7 @@ def test_somebody_quicker_at_a_second_question(make_pipeline: Callable[..., Pipe
     run_id = pipeline.start()
     with staying(pipeline, run_id) as ended:
         pipeline.answer(run_id, proof="no proof at all")
-        _wait(lambda: len(pipeline.ledger.facts(RunSuspended, run_id)) == 2)
+        wait_for(lambda: len(pipeline.ledger.facts(RunSuspended, run_id)) >= 2)
         pipeline.wait_paused(run_id)
         with get_client(sync_client=True) as client:
             client.set_flow_run_state(UUID(run_id), Pending(), force=True)
@@ -153,7 +146,7 @@ def test_suspended_by_hand_where_it_went_on(make_pipeline: Callable[..., Pipelin
     run_id = pipeline.start()
     with staying(pipeline, run_id) as ended:
         pipeline.answer(run_id)
-        _wait(lambda: pipeline.ledger.event(f"{run_id}:collect:0"))
+        wait_for(lambda: pipeline.ledger.event(f"{run_id}:collect:0"), every=0.05)
         with get_client(sync_client=True) as client:
             client.set_flow_run_state(UUID(run_id), Suspended(timeout_seconds=3600), force=True)
     assert ended == {"signal": 0, "exit": 0}

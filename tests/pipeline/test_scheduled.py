@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.support.sweeps import over, scheduled
+from tests.support.waiting import wait_for
 
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.settings import Settings
@@ -34,17 +34,9 @@ def ledger(prefect_home: Path) -> Iterator[Ledger]:
         yield opened
 
 
-def wait(met: Callable[[], bool], seconds: float = 150) -> None:
-    """Until something is so."""
-    until = time.monotonic() + seconds
-    while not met():
-        assert time.monotonic() < until
-        time.sleep(0.5)
-
-
 def test_the_scheduler_makes_the_runs_of_the_file(worker: None) -> None:
     """As users deploy it: the server itself makes the sweeper's next runs, each at 17 past an hour."""
-    wait(lambda: len(scheduled("clean-up")) >= 3)
+    wait_for(lambda: len(scheduled("clean-up")) >= 3, 150, every=0.5)
     times = sorted(run.expected_start_time for run in scheduled("clean-up"))
     assert {moment.minute for moment in times} == {17}
     assert {(later - earlier).total_seconds() for earlier, later in pairwise(times)} == {3600.0}
@@ -63,7 +55,7 @@ def test_a_scheduled_sweep_runs_and_ends_what_is_over(worker: None, stack: Any, 
     done = subprocess.run(command, cwd=tmp_path, env=stack.process_environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     try:
-        wait(lambda: any(run.state_name == "Completed" for run in scheduled("clean-up-often")))
+        wait_for(lambda: any(run.state_name == "Completed" for run in scheduled("clean-up-often")), 150, every=0.5)
         run = next(run for run in scheduled("clean-up-often") if run.state_name == "Completed")
     finally:
         _delete("clean-up/clean-up-often")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import secrets
 import sqlite3
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -13,13 +14,18 @@ from typing import Any
 import numpy as np
 
 
-def forms(canary: str) -> dict[str, bytes]:
-    """A canary as text, UTF-16, hexadecimal, and base64 at each of the three alignments.
+def long_number() -> str:
+    """A number that does not turn up by chance, and that a float holds.
 
-    Prefect's database holds a hundred thousand different runs of nine digits (times, counts, lengths side by side): each such
-    canary turned up there by chance once in ten thousand runs, a test has a hundred of them, and CI met one.
+    A hundred thousand different runs of nine digits stand in Prefect's database: one such number in ten thousand was found there, and a test has a
+    hundred.
     """
-    assert not (canary.isdigit() and len(canary) < 12), "so few digits turn up by chance"
+    return str(10**14 + secrets.randbelow(8 * 10**14))
+
+
+def forms(canary: str) -> dict[str, bytes]:
+    """A canary as text, UTF-16, hexadecimal, and base64 at each of the three alignments."""
+    assert not (canary.isdigit() and len(canary) < 12), "so few digits turn up by chance: take long_number()"
     raw = canary.encode()
     found = {"text": raw.lower(), "utf-16": canary.encode("utf-16-le"), "hex": raw.hex().encode()}
     for shift in range(3):

@@ -29,6 +29,7 @@ from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.workload.hashing import SEED
 from tests.support.bundles import sign_bundle
 from tests.support.installed import know_packages
+from tests.support.leaks import long_number
 
 REQUESTER, APPROVER, OTHER = "requester@example.org", "approver@example.org", "second-approver@example.org"
 ROWS = 40
@@ -265,8 +266,8 @@ class Pipeline:
                     f"{'AB'[row % 2]}city{mark}",
                     f"{1950 + row % 4}-0{1 + row % 9}-1{row % 9}",
                     f"NAME-{mark}",
-                    str(10**14 + secrets.randbelow(8 * 10**14)),
-                    str(10**14 + secrets.randbelow(8 * 10**14)),
+                    long_number(),
+                    long_number(),
                 ]
                 found += [mark, cells[3], cells[5], cells[6]]
                 writer.writerow(cells)
