@@ -25,7 +25,7 @@ WORDS = {
     "run": "values, attempt, journal, approvals, plan",
     "errors": "the one tree",
 }
-_WIDTH, _FLOOR, _BOX, _HEIGHT, _LEFT = 860, 62, 118, 34, 20
+_WIDTH, _FLOOR, _BOX, _HEIGHT, _LEFT = 900, 62, 118, 34, 20
 
 
 def floors() -> list[list[str]]:

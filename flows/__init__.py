@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import os
 
-if "PREFECT__FLOW_RUN_ID" in os.environ:
-    gc.freeze()  # a process for one run has imported Prefect: while it imports the rest, nobody looks for garbage among that
+if "PREFECT__FLOW_RUN_ID" in os.environ:  # a process for one run has imported Prefect, and imports the rest now
+    from prefect_gatehouse.run_process import look_rarely
+
+    look_rarely()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import sys
 from functools import cache
 from typing import NoReturn
 
@@ -42,3 +43,9 @@ def leave_as(state: State[None]) -> NoReturn:
     except ObjectNotFound:
         pass  # somebody deleted the run in Prefect: there is nothing left to set a state of
     raise signal
+
+
+def is_an_engine() -> bool:
+    """Whether this process is Prefect's engine and nothing else, as a worker starts one for each run."""
+    started = getattr(sys.modules["__main__"], "__spec__", None)
+    return started is not None and started.name == "prefect.engine"

@@ -79,12 +79,15 @@ def _driven(pipeline: Callable[[Attempt], object]) -> State[None]:
         return _to_resume(run_id, sanitised(error, "settings"))
     try:
         before = ledger.run(run_id)
+        start_spare(settings, ledger, run_id, before)
         attempt = Attempt(settings, ledger, run_id, read_secret, progress_of, read_settings=read_settings, prefect_flow=flow_id, log_from=log_from)
     except Superseded:
         row = ledger.run(run_id)
+        drop_spare()
         ledger.close()
         return state_of(row.ending if row is not None else None, "the run had ended before")
     except GatehouseError as error:
+        drop_spare()
         ledger.close()
         return _to_resume(run_id, error)
     try:
@@ -140,7 +143,6 @@ def _drive(attempt: Attempt, pipeline: Callable[[Attempt], object], before: RunR
         if _too_late(attempt, before):
             return _end(attempt, "abandoned", "not resumed in time")
         require_fixed_hashing()
-        start_spare(attempt)
         pipeline(attempt)
         return _end(attempt, "completed", "every gate passed")
     except Refused as refusal:

@@ -24,10 +24,12 @@ from prefect.exceptions import Abort, ObjectNotFound, Pause, TerminationSignal
 from prefect.flow_engine import run_flow
 from prefect.states import Pending
 
+from prefect_gatehouse.flows.leaving import is_an_engine
 from prefect_gatehouse.flows.started_by import by_gatehouse_worker
 from prefect_gatehouse.flows.unwatched import unwatched
 from prefect_gatehouse.run.ahead import drop_aside
 from prefect_gatehouse.run.under import look_anew
+from prefect_gatehouse.run_process import end_process
 from prefect_gatehouse.settings import load_settings
 
 _PAUSE = 0.25  # seconds between two looks at the run, of which a server answers hundreds in a second
@@ -58,6 +60,8 @@ def stays(waits: Pause) -> bool:
 def go_on_here() -> None:
     """Stays until the run is answered, and drives it then; returns where nobody answered in time or somebody else drives it.
 
+    A process that is an engine and nothing else ends here, with exit code 0, when the run went on and has its state.
+
     Raises:
         Abort: The run went on here and has its state: there is nothing left for the engine that it began under.
         Pause: It went on here and waits again.
@@ -86,6 +90,8 @@ def go_on_here() -> None:
             _begin_anew(flow, stopped)
     finally:
         drop_aside()
+    if is_an_engine():
+        end_process(0)  # the run has its state, and the engine around would only end its own threads
     raise Abort("the run went on in this process")
 
 

@@ -72,9 +72,10 @@ def _sent_ahead(attempt: Attempt, approved: ApprovedPlan, rounds: Runner) -> Rou
 
 def _onward(attempt: Attempt, rounds: Runner, outcome: RoundOutcome, *, known: bool = False) -> CircuitBatch | Finished:
     """What the workload goes on with, given a round's counts."""
-    rounds.ask(counts_of(attempt, outcome))
+    counts = counts_of(attempt, outcome)
+    rounds.ask(counts)
     if not known:
-        show_round(attempt, outcome)  # while the workload computes
+        show_round(attempt, outcome, counts)  # while the workload computes
     return rounds.answer()
 
 

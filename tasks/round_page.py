@@ -11,14 +11,16 @@ from prefect_gatehouse.providers.interface import JobStatus
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.round_view import markdown, round_in_prefect
 from prefect_gatehouse.run.values import AdmittedRun, Job, RoundOutcome
+from prefect_gatehouse.workload.counts import Counts
 
 
-def show_round(attempt: Attempt, outcome: RoundOutcome) -> None:
+def show_round(attempt: Attempt, outcome: RoundOutcome, counts: list[Counts]) -> None:
     """Shows a round that was just collected; outside a flow run it does nothing.
 
     Args:
         attempt: Who collected it.
         outcome: The round's.
+        counts: What it names.
     """
     if FlowRunContext.get() is None:
         return
@@ -27,7 +29,7 @@ def show_round(attempt: Attempt, outcome: RoundOutcome) -> None:
         admitted = attempt.chain.read(AdmittedRun.gate, AdmittedRun)
         if admitted is None:
             return
-        text = markdown(round_in_prefect(attempt, outcome, admitted.classes.output_class))
+        text = markdown(round_in_prefect(attempt, outcome, counts, admitted.classes.output_class))
         create_markdown_artifact(key="round", markdown=text, description=f"Round {submission.round + 1}: where, how long, at what cost")
     except Exception:  # noqa: BLE001 - whatever the client raises, the run goes on
         return

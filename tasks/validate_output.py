@@ -22,7 +22,7 @@ from prefect_gatehouse.validation.declared_types import refuse_undeclared
 from prefect_gatehouse.validation.outcome import check_counts
 from prefect_gatehouse.validation.report import CheckResult
 from prefect_gatehouse.validation.validate import validate
-from prefect_gatehouse.workload.plain_form import decode
+from prefect_gatehouse.workload.plain_form import clbits_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,5 +88,5 @@ def _counts(attempt: Attempt, outcome: RoundOutcome) -> tuple[CheckResult, ...]:
     number = outcome.submission.round
     used = {job.key for job in outcome.submission.jobs}
     sent = [entry for entry in journal.entries(attempt, number) if entry.key in used]
-    widths = [width for entry in sent for width in decode(journal.payload_of(attempt, entry))[0].clbits()]
+    widths = [width for entry in sent for width in clbits_of(journal.payload_of(attempt, entry))]
     return check_counts(counts_of(attempt, outcome), widths, outcome.shots)

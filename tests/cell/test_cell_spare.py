@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,11 @@ import pytest
 from tests.support.cells import ATTACKS, FEATURES, LIMITS, require, to_the_end
 from tests.support.gates import HEAD, TWO_ROUNDS, Desk
 
+from prefect_gatehouse.errors import StorageError
 from prefect_gatehouse.flows.rounds import run_rounds
 from prefect_gatehouse.run import ahead, cells
 from prefect_gatehouse.run.ahead import Unassigned, drop_spare, is_prepared, keep_spare, take_spare
+from prefect_gatehouse.run.packages import Installed
 from prefect_gatehouse.run.under import packages_of
 from prefect_gatehouse.workload.runner import cell as module
 from prefect_gatehouse.workload.runner.cell import Cell, Spare
@@ -164,6 +168,42 @@ def test_other_packages_since_it_was_started(tmp_path: Path) -> None:
     assert take_spare("bubblewrap", "0" * 64) is None
     assert gone(process)
     assert not is_prepared()
+
+
+def test_packages_changed_since_it_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is installed is looked at when the cell imports already: a change since shortly before its start, and nobody knows what it imported."""
+    require("bubblewrap")
+    settings, started = Desk(tmp_path, cell="bubblewrap").attempt.settings, list[set[int]]()
+    looked = packages_of(settings)
+
+    def looks(settings: object) -> Installed:
+        started.append(children())
+        return replace(looked, changed=time.time_ns() - 1_000_000_000)
+
+    before = children()
+    monkeypatch.setattr(cells, "packages_of", looks)
+    cells.get_spare(settings)
+    assert not is_prepared()
+    assert started[0] > before
+    assert children() == before
+
+
+def test_packages_that_can_t_be_read_leave_no_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    require("bubblewrap")
+    settings, before = Desk(tmp_path, cell="bubblewrap").attempt.settings, children()
+
+    def looks(settings: object) -> Installed:
+        raise StorageError("an installed package can't be read", where="packages")
+
+    monkeypatch.setattr(cells, "packages_of", looks)
+    cells.get_spare(settings)
+    assert not is_prepared()
+    assert children() == before
+
+
+def children() -> set[int]:
+    """The processes that this one has started and that live."""
+    return {int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
 
 
 def test_what_nobody_takes_is_ended() -> None:

@@ -10,7 +10,8 @@ from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, LogFilter, LogFilterFlowRunId
+from prefect.client.schemas.objects import Log, StateType
 from prefect.states import Cancelled, Pending, Suspended
 from tests.support.pipeline import Pipeline
 from tests.support.slow import SLOW
@@ -41,6 +42,19 @@ def _state(run_id: str) -> StateType | None:
         return client.read_flow_run(UUID(run_id)).state_type
 
 
+def _task_states(run_id: str) -> dict[str, StateType | None]:
+    with get_client(sync_client=True) as client:
+        runs = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[UUID(run_id)])))
+    return {each.name: each.state_type for each in runs}
+
+
+def _logs(run_id: str) -> list[Log]:
+    """What Prefect's log has of the run itself, in order."""
+    with get_client(sync_client=True) as client:
+        found = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[UUID(run_id)])), limit=200)
+    return sorted((each for each in found if each.task_run_id is None), key=lambda each: each.timestamp)
+
+
 def test_an_answer_within_the_minute_needs_no_second_process(make_pipeline: Callable[..., Pipeline]) -> None:
     pipeline = make_pipeline()
     run_id = pipeline.start()
@@ -52,6 +66,17 @@ def test_an_answer_within_the_minute_needs_no_second_process(make_pipeline: Call
     assert (row.ending, row.attempt) == ("completed", 2)
     assert _state(run_id) is StateType.COMPLETED
     assert len(pipeline.ledger.facts(RunEnded, run_id)) == 1
+
+
+def test_prefect_is_told_all_before_a_process_that_stayed_ends(make_pipeline: Callable[..., Pipeline]) -> None:
+    """Such a process waits for no thread of Prefect's that sleeps, but for those that still have something to send: states of tasks, and the log."""
+    pipeline = make_pipeline()
+    run_id = pipeline.start()
+    with staying(pipeline, run_id) as ended:
+        pipeline.answer(run_id)
+    assert ended == {"signal": 0, "exit": 0}
+    wait_for(lambda: _task_states(run_id).get("write_back") is StateType.COMPLETED)
+    wait_for(lambda: any("Finished in state Completed" in each.message for each in _logs(run_id)))
 
 
 def test_an_answer_before_prefect_s_event_that_the_run_waits(make_pipeline: Callable[..., Pipeline]) -> None:

@@ -180,3 +180,13 @@ def test_what_it_costs(tmp_path: Path) -> None:
         packages._look(packages.site_folders(), cache)
         least = min(least, time.process_time() - start)
     assert least < 0.3
+
+
+def test_when_it_was_changed_last(site: Site) -> None:
+    """By the file system's own time, which nobody sets; what was changed a moment before counts as changed since."""
+    site.age()
+    first, now = installed(site.cache), time.time_ns()
+    assert first.unchanged_since(now)
+    site.write("alpha/core.py", "VALUE = 2\n")
+    assert not installed(site.cache).unchanged_since(now)
+    assert not installed(site.cache).unchanged_since(installed(site.cache).changed)

@@ -22,23 +22,28 @@ from prefect_gatehouse.manifest.fields import DataClass
 from prefect_gatehouse.providers.interface import JobStatus
 from prefect_gatehouse.run.counts import counts_of
 from prefect_gatehouse.run.reader import RunReader
-from prefect_gatehouse.run.round_view import markdown, round_in_prefect, rounds_in_the_terminal, view_of
+from prefect_gatehouse.run.round_view import RoundView, markdown, round_in_prefect, rounds_in_the_terminal, view_of
 from prefect_gatehouse.run.values import Job
 from prefect_gatehouse.tasks import round_page
 from prefect_gatehouse.tasks.clean_up import clean_up
 from prefect_gatehouse.tasks.submit import submit
 
 
+def _shown(collected: Collected, data_class: DataClass) -> RoundView:
+    attempt, outcome = collected.desk.attempt, collected.outcome.rounds[0]
+    return round_in_prefect(attempt, outcome, counts_of(attempt, outcome), data_class)
+
+
 def test_prefect_is_told_nothing_of_restricted_counts(collected: Collected) -> None:
     """Not even how many outcomes there are: the workload chooses that, and the page asks nobody who they are."""
-    text = markdown(round_in_prefect(collected.desk.attempt, collected.outcome.rounds[0], DataClass.RESTRICTED))
+    text = markdown(_shown(collected, DataClass.RESTRICTED))
     assert "aer" in text and "primary" in text and "1 x 3 x 64" in text and "of class restricted" in text
     assert "svg" not in text and "distinct" not in text and "entropy" not in text
 
 
 def test_public_counts_are_a_picture(collected: Collected) -> None:
     """The three circuits' shots, added up, as an image that Prefect's pages show."""
-    view = round_in_prefect(collected.desk.attempt, collected.outcome.rounds[0], DataClass.PUBLIC)
+    view = _shown(collected, DataClass.PUBLIC)
     assert view.histogram is not None and view.histogram.shots == 3 * 64
     text = markdown(view)
     image = b64decode(text.partition("data:image/svg+xml;base64,")[2].rstrip(")")).decode()

@@ -107,6 +107,18 @@ def test_the_second_reader_reads_what_was_written(made: tuple[CircuitBatch, list
     assert plain_form.summarise(batch, shots).count == len(circuits)
 
 
+@settings(deadline=None)
+@given(made=batches(), shots=st.integers(1, 1000))
+def test_classical_bits_without_the_gates(made: tuple[CircuitBatch, list[Circuit]], shots: int) -> None:
+    assert plain_form.clbits_of(plain_form.write(made[0], shots)) == list(made[0].clbits())
+
+
+@pytest.mark.parametrize("shown", ["", "2 3 4", "v [[1]] [[0,1]] ", "v [[1,1,[]]] [[1,1]] ", "v {} [[0,1]] ", "v 7 8 "])
+def test_no_payload_of_ours_has_no_classical_bits(shown: str) -> None:
+    with pytest.raises(Tampered, match="can't be decoded"):
+        plain_form.clbits_of(f"1 {shown}".replace(" ", "\n").encode())
+
+
 @settings(max_examples=25, deadline=None)
 @given(batches(), st.integers(1, 4))
 def test_parts_are_the_circuits_in_order(made: tuple[CircuitBatch, list[Circuit]], size: int) -> None:

@@ -7,6 +7,7 @@ wanted, and imports while the gates before it work. It serves one way through on
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.ledger.events import GatePassed, WorkloadRan
+from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.store import Ledger
 from prefect_gatehouse.run.ahead import Ahead, Features, Unassigned, is_prepared, keep_spare, set_aside, take_aside, take_spare
 from prefect_gatehouse.run.apart import unseen
@@ -43,23 +45,41 @@ def cell_of(attempt: Attempt, admitted: AdmittedRun) -> CellName:
     return choose(_setting(attempt.settings), admitted.tier.cell)
 
 
-def start_spare(attempt: Attempt) -> None:
-    """Starts a cell before anything else of an attempt, where a workload will be driven in it; it imports meanwhile."""
-    if attempt.find(RawOutcome.gate, GatePassed) is None:
-        get_spare(attempt.settings)
+def start_spare(settings: Settings, ledger: Ledger, run_id: str, before: RunRow | None) -> None:
+    """Starts a cell before anything else of an attempt, where a workload will be driven in it; it imports meanwhile.
+
+    Args:
+        settings: The installation.
+        ledger: The open ledger.
+        run_id: The run.
+        before: What the ledger says of it, None where it has not begun.
+    """
+    with suppress(GatehouseError):  # the attempt is told
+        if before is None or (before.ending is None and Chain(ledger, run_id).read(RawOutcome.gate, RawOutcome) is None):
+            get_spare(settings)
 
 
 def get_spare(settings: Settings) -> None:
     """Starts a cell for whatever run this process will drive, unless it has one.
 
-    It knows no run and no workload, serves the first workload that this process starts, and is ended where that wants another cell.
+    It knows no run and no workload, serves the first workload that this process starts, and is ended where that wants another cell. What is
+    installed is looked at while it imports; where anything of that was changed since shortly before it started, it may have imported something else.
     """
     with suppress(GatehouseError):  # whoever wants a cell starts its own, or is told what is wrong
         if not is_prepared():
-            cell, packages = choose(_setting(settings)), packages_of(settings).digest
+            cell, started = choose(_setting(settings)), time.time_ns()
             spare = spare_of(cell, _limits(settings))
-            if spare is not None:
-                keep_spare(Unassigned(cell, packages, spare))
+            if spare is None:
+                return
+            try:
+                packages = packages_of(settings)
+            except BaseException:
+                spare.close()
+                raise
+            if packages.unchanged_since(started):
+                keep_spare(Unassigned(cell, packages.digest, spare))
+            else:
+                spare.close()
 
 
 def start_ahead(attempt: Attempt, admitted: AdmittedRun, cell: CellName | None = None) -> None:

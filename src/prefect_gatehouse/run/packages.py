@@ -41,11 +41,17 @@ class Installed:
             Gatehouse's own modules. The same on every machine that has the same installed.
         versions: Each distribution as ``name==version``, in order.
         at: When it was looked at, by ``time.monotonic``.
+        changed: When the file was changed that was changed last, in nanoseconds since 1970.
     """
 
     digest: str
     versions: tuple[str, ...]
     at: float
+    changed: int
+
+    def unchanged_since(self, moment: int) -> bool:
+        """Whether it is what was installed at a moment, in nanoseconds since 1970, and shortly before it."""
+        return self.changed < moment - _SETTLED_NS
 
 
 _seen: dict[tuple[int, tuple[Path, ...]], Installed] = {}
@@ -113,8 +119,10 @@ def _look(folders: tuple[Path, ...], cache: Path) -> Installed:
     parts: dict[str, Json] = {}
     settled: dict[str, list[str]] = {}
     versions: list[str] = []
+    changed = 0
     for name, folder, files in _parts(folders, versions):
         state, newest = _state(files)
+        changed = max(changed, newest)
         before = kept.get(name)
         parts[name] = before[1] if before is not None and before[0] == state else _content(folder, files)
         if newest < now - _SETTLED_NS:
@@ -123,7 +131,7 @@ def _look(folders: tuple[Path, ...], cache: Path) -> Installed:
         with contextlib.suppress(OSError):  # without a disk the next process reads the files again
             replace_file(cache, json.dumps(settled).encode())
     ordered = sorted(versions, key=str.casefold)
-    return Installed(digest({"versions": list(ordered), "parts": parts}), tuple(ordered), time.monotonic())
+    return Installed(digest({"versions": list(ordered), "parts": parts}), tuple(ordered), time.monotonic(), changed)
 
 
 def _kept(cache: Path) -> dict[str, list[str]]:

@@ -18,6 +18,7 @@ from prefect_gatehouse.run.counts import counts_of
 from prefect_gatehouse.run.journal import Reads, cost_of
 from prefect_gatehouse.run.reader import RunReader
 from prefect_gatehouse.run.values import AdmittedRun, RoundOutcome, Submission
+from prefect_gatehouse.workload.counts import Counts
 from prefect_gatehouse.workload.histogram import Histogram, histogram
 
 
@@ -114,26 +115,30 @@ def rounds_in_the_terminal(reader: RunReader) -> list[RoundView]:
     return found
 
 
-def round_in_prefect(reads: Reads, outcome: RoundOutcome, data_class: DataClass) -> RoundView:
+def round_in_prefect(reads: Reads, outcome: RoundOutcome, counts: list[Counts], data_class: DataClass) -> RoundView:
     """A round that was just collected, for a page that anybody may read.
 
     Args:
-        reads: Opens the counts.
+        reads: The journal.
         outcome: The round's.
+        counts: What it names.
         data_class: Of what the run gives.
     """
     view = view_of(reads, outcome.submission, outcome)
     if data_class is not DataClass.PUBLIC:
         note = f"counts and their shape are of class {data_class}, and this page asks nobody who they are: gatehouse show has the shape"
         return replace(view, note=note)
-    return _with_counts(reads, view, outcome, data_class)
+    return _drawn(view, histogram(counts), data_class)
 
 
 def _with_counts(reads: Reads, view: RoundView, outcome: RoundOutcome, data_class: DataClass) -> RoundView:
     try:
-        drawn = histogram(counts_of(reads, outcome))
+        return _drawn(view, histogram(counts_of(reads, outcome)), data_class)
     except GatehouseError as error:
         return replace(view, note=f"no counts: {error.message}")
+
+
+def _drawn(view: RoundView, drawn: Histogram, data_class: DataClass) -> RoundView:
     if data_class is not DataClass.PUBLIC:
         return replace(view, shape=drawn.heading, note=f"outcomes are of class {data_class} and not shown")
     return replace(view, shape=drawn.heading, histogram=drawn)

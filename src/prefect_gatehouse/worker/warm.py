@@ -10,7 +10,6 @@ tells them itself: no run goes on that nobody sees.
 
 from __future__ import annotations
 
-import atexit
 import ctypes
 import gc
 import os
@@ -23,6 +22,7 @@ import time
 from contextlib import suppress
 from typing import NoReturn
 
+from prefect_gatehouse.run_process import end_process, look_rarely
 from prefect_gatehouse.value import build_models
 from prefect_gatehouse.worker.configuration import WorkerConfiguration
 from prefect_gatehouse.worker.protocol import ORDER, Answer, Drive, NoteCrash, Setup, Stop
@@ -274,14 +274,7 @@ def _child(configuration: WorkerConfiguration, work: Drive | NoteCrash | socket.
     except BaseException as error:  # noqa: BLE001 - a traceback could hold data
         sys.stderr.write(f"the process of a run ended by {type(error).__name__}\n")
     finally:
-        # Prefect's logs and events are sent from threads of its own; what is registered to run at an interpreter's end waits for them. The forks
-        # of multiprocessing leave in the same way.
-        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001
-        atexit._run_exitfuncs()  # noqa: SLF001
-        with suppress(OSError, ValueError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(code if isinstance(code, int) else 1 if code else 0)
+        end_process(code if isinstance(code, int) else 1 if code else 0)
 
 
 def main() -> None:
@@ -292,7 +285,7 @@ def main() -> None:
     build_models()
     warm = Warm(channel)
     gc.collect()
-    gc.freeze()  # a child that collects does not copy what it inherited
+    look_rarely()  # a child that looks for garbage does not copy what it inherited
     channel.sendall(Answer(number=0, pid=os.getpid()).model_dump_json().encode() + b"\n")
     work = warm.serve()
     if work is not None:
