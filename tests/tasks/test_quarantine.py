@@ -195,7 +195,7 @@ def test_in_the_middle_of_rounds(yard: Yard, monkeypatch: pytest.MonkeyPatch, wh
     plan = yard.desk.planned()
     yard.answer(plan)
     approved = await_approval(yard.desk.attempt, plan)
-    monkeypatch.setattr(rounds, "show_round", lambda attempt, outcome: yard.impose(what))
+    monkeypatch.setattr(rounds, "show_round", lambda *of_the_round: yard.impose(what))
     with pytest.raises(Quarantined):
         rounds.run_rounds(yard.desk.attempt, approved)
     assert yard.desk.entries() == [(0, 0, "aer", "settled")]

@@ -33,6 +33,9 @@ _MOST = 4  # certificates from the authenticator's own to the root, both counted
 _AAGUID = x509.ObjectIdentifier("1.3.6.1.4.1.45724.1.1.4")  # id-fido-gen-ce-aaguid
 _PRESENT, _HAS_KEY, _HAS_EXTENSIONS = 0x01, 0x40, 0x80
 _AGAIN = "make a new key, and give both files that were written: ssh-keygen -t ed25519-sk -O challenge=FILE -O write-attestation=FILE"
+_NO_CERTIFICATE = (ValueError, UnsupportedAlgorithm, x509.InvalidVersion)
+_NO_EXTENSION = (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+"""What cryptography raises where bytes are no certificate, and where what is asked of one is not there or is malformed."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def read_roots(pem: bytes) -> list[x509.Certificate]:
         found = x509.load_pem_x509_certificates(pem)
         if not found or not all(_may_issue(each) for each in found):
             raise ValueError
-    except (ValueError, UnsupportedAlgorithm):
+    except _NO_CERTIFICATE:
         advice = "a PEM file of the vendor's root, and of what it has issued in between"
         raise InputError("these are no certificates that issue others", where="FILE", advice=advice) from None
     return found
@@ -128,7 +131,7 @@ def _parts(data: bytes) -> tuple[x509.Certificate, bytes, bytes]:
         if not certificate:
             _no("the attestation has no certificate: the authenticator vouches for itself alone")
         return x509.load_der_x509_certificate(certificate), signature, signed
-    except (ValueError, IndexError, struct.error, UnsupportedAlgorithm):
+    except (*_NO_CERTIFICATE, IndexError, struct.error):
         _no("this is no attestation that ssh-keygen wrote")
 
 
@@ -197,7 +200,7 @@ def _refuse_other_leaf(leaf: x509.Certificate, aaguid: uuid.UUID) -> None:
         authority = leaf.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
         right = leaf.version is x509.Version.v3 and units == ["Authenticator Attestation"] and not authority
         named = [each.value for each in leaf.extensions if each.oid == _AAGUID]
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+    except _NO_EXTENSION:
         right, named = False, []
     if not right:
         _no("the attestation's certificate is not one of an authenticator")
@@ -232,7 +235,7 @@ def _issued(certificate: x509.Certificate, by: x509.Certificate) -> bool:
 def _may_issue(certificate: x509.Certificate) -> bool:
     try:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+    except _NO_EXTENSION:
         return False
 
 
