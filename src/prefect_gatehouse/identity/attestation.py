@@ -11,7 +11,9 @@ import binascii
 import hashlib
 import struct
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NoReturn
@@ -33,8 +35,8 @@ _MOST = 4  # certificates from the authenticator's own to the root, both counted
 _AAGUID = x509.ObjectIdentifier("1.3.6.1.4.1.45724.1.1.4")  # id-fido-gen-ce-aaguid
 _PRESENT, _HAS_KEY, _HAS_EXTENSIONS = 0x01, 0x40, 0x80
 _AGAIN = "make a new key, and give both files that were written: ssh-keygen -t ed25519-sk -O challenge=FILE -O write-attestation=FILE"
-_NO_CERTIFICATE = (ValueError, UnsupportedAlgorithm, x509.InvalidVersion)
-_NO_EXTENSION = (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+_NO_CERTIFICATE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
+_NO_EXTENSION = (ValueError, TypeError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 """What cryptography raises where bytes are no certificate, and where what is asked of one is not there or is malformed."""
 
 
@@ -58,7 +60,9 @@ def read_roots(pem: bytes) -> list[x509.Certificate]:
         InputError: It holds none, or one that may not issue.
     """
     try:
-        found = x509.load_pem_x509_certificates(pem)
+        with _unmoved():
+            listed = x509.load_pem_x509_certificates(pem)
+        found = [_certificate(each.public_bytes(serialization.Encoding.DER)) for each in listed]
         if not found or not all(_may_issue(each) for each in found):
             raise ValueError
     except _NO_CERTIFICATE:
@@ -130,9 +134,31 @@ def _parts(data: bytes) -> tuple[x509.Certificate, bytes, bytes]:
             raise ValueError
         if not certificate:
             _no("the attestation has no certificate: the authenticator vouches for itself alone")
-        return x509.load_der_x509_certificate(certificate), signature, signed
+        return _certificate(certificate), signature, signed
     except (*_NO_CERTIFICATE, IndexError, struct.error):
         _no("this is no attestation that ssh-keygen wrote")
+
+
+@contextmanager
+def _unmoved() -> Iterator[None]:
+    """Without warnings of a serial number or a country that RFC 5280 would not have: whoever signed the certificate let them pass."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _certificate(der: bytes) -> x509.Certificate:
+    """A certificate, of which everything has been read that cryptography reads only when it is asked.
+
+    Raises:
+        Exception: One of those that stand for no certificate.
+    """
+    with _unmoved():
+        found = x509.load_der_x509_certificate(der)
+        lazily = (found.subject, found.issuer, found.not_valid_before_utc, found.not_valid_after_utc)
+    if not all(lazily) or not der.endswith(b"\0" + found.signature):  # a signature has whole bytes, and nothing stands behind it
+        raise ValueError("no certificate")
+    return found
 
 
 def _item(data: bytes, depth: int = 0) -> tuple[int | bytes | dict[int, object], bytes]:
