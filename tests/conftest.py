@@ -100,10 +100,12 @@ def by_hand(stack: Any) -> str:
     from prefect.client.orchestration import get_client
 
     from prefect_gatehouse.flows.governed_pipeline import governed_pipeline
+    from prefect_gatehouse.worker.orders import OWN_FLOWS
 
     with get_client(sync_client=True) as client:
         flow_id = client.create_flow(governed_pipeline)
-        client.create_deployment(flow_id=flow_id, name="by-hand", enforce_parameter_schema=False)
+        options = {"enforce_parameter_schema": False, "pull_steps": [], "entrypoint": OWN_FLOWS["governed-pipeline"]}
+        client.create_deployment(flow_id=flow_id, name="by-hand", **options)
     return "governed-pipeline/by-hand"
 
 
