@@ -5,13 +5,15 @@ from __future__ import annotations
 from prefect import flow
 from prefect.client.schemas.objects import State
 
+import prefect_gatehouse.flows.cell_first  # noqa: F401 - before whatever else it needs
 from prefect_gatehouse.flows.crash import note_crash
 from prefect_gatehouse.flows.lifecycle import drive
 from prefect_gatehouse.flows.rounds import run_rounds
 from prefect_gatehouse.flows.started_by import require_tenant, require_worker
 from prefect_gatehouse.identity.request import SignedRequest
+from prefect_gatehouse.run.ahead import drop_spare
 from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.run.cells import begin_ahead, get_spare, start_ahead
+from prefect_gatehouse.run.cells import begin_ahead, start_ahead
 from prefect_gatehouse.run.values import Plan, WriteBackReceipt
 from prefect_gatehouse.tasks.admit import admit
 from prefect_gatehouse.tasks.await_approval import wait_for_approval
@@ -62,8 +64,8 @@ def up_to_the_plan(attempt: Attempt, manifest: str, request: SignedRequest | Non
     admitted = admit(attempt, manifest, request)
     if plan.kept(attempt) is None:
         start_ahead(attempt, admitted)
-        if admitted.manifest.execution.rehearsal != "skip":
-            get_spare(attempt.settings)  # for the rehearsal's second start; it imports while the gates up to there are at work
+        if admitted.manifest.execution.rehearsal == "skip":
+            drop_spare()  # nobody starts the workload a second time
     minimised = minimise(attempt, admitted, fetch_credential)
     validated = validate_input(attempt, minimised)
     return plan(attempt, validated, fetch_credential)

@@ -29,7 +29,7 @@ from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.run.ahead import drop_spare
 from prefect_gatehouse.run.attempt import Attempt
-from prefect_gatehouse.run.cells import keep_ahead, start_spare
+from prefect_gatehouse.run.cells import keep_ahead, start_spares
 from prefect_gatehouse.run.log_depth import log_as_before, log_from
 from prefect_gatehouse.run.resume_window import is_interrupted, resume_window
 from prefect_gatehouse.run.values import AdmittedRun, ApprovedPlan
@@ -79,7 +79,7 @@ def _driven(pipeline: Callable[[Attempt], object]) -> State[None]:
         return _to_resume(run_id, sanitised(error, "settings"))
     try:
         before = ledger.run(run_id)
-        start_spare(settings, ledger, run_id, before)
+        start_spares(settings, ledger, run_id, before)
         attempt = Attempt(settings, ledger, run_id, read_secret, progress_of, read_settings=read_settings, prefect_flow=flow_id, log_from=log_from)
     except Superseded:
         row = ledger.run(run_id)

@@ -18,6 +18,7 @@ from uuid import UUID
 from httpx import HTTPError
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas import OrchestrationResult
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext, SettingsContext, SyncClientContext, get_settings_context
 from prefect.exceptions import Abort, ObjectNotFound, Pause, TerminationSignal
@@ -32,7 +33,10 @@ from prefect_gatehouse.run.under import look_anew
 from prefect_gatehouse.run_process import end_process
 from prefect_gatehouse.settings import load_settings
 
-_PAUSE = 0.25  # seconds between two looks at the run, of which a server answers hundreds in a second
+_SOONEST, _LATEST = 0.1, 0.5
+"""Seconds between two looks at the run, of which a server answers hundreds in a second."""
+_SHARE = 1 / 30
+"""Of the time that a run has waited: so much more it waits at most until its answer is seen, between the two."""
 
 
 _told_to_stop: list[bool] = []
@@ -127,15 +131,17 @@ def _no_second_heartbeat() -> AbstractContextManager[object]:
 
 def _taken(client: SyncPrefectClient, run_id: UUID, until: float) -> FlowRun | None:
     """The run, once it is answered and set pending by this process; None where it is not, or went another way."""
-    while time.monotonic() < until:
-        time.sleep(_PAUSE)
-        state = client.read_flow_run(run_id).state
+    begun = time.monotonic()
+    while (now := time.monotonic()) < until:
+        time.sleep(min(_LATEST, max(_SOONEST, _SHARE * (now - begun))))
+        run = client.read_flow_run(run_id)
+        state = run.state
         if state is None or not (state.is_paused() or state.is_scheduled()):
             return None
         due = state.state_details.scheduled_time
         if state.is_scheduled() and (due is None or due <= datetime.now(UTC)):
             look_anew()
-            if client.set_flow_run_state(run_id, Pending()).status.value != "ACCEPT":
-                return None  # a worker was quicker
-            return client.read_flow_run(run_id)
+            taken: OrchestrationResult[Any] = client.set_flow_run_state(run_id, Pending())
+            # Where it was not accepted, a worker was quicker.
+            return run.model_copy(update={"state": taken.state}) if taken.status.value == "ACCEPT" else None
     return None

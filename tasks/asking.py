@@ -72,11 +72,14 @@ class ApprovalForm(RunInput):
         two parts, one that could be answered without its plan. So the form is saved before, and Prefect's own saving finds it there.
         What else is found was written by somebody else, and so was an answer to what was never asked; an answer to what was stays.
         """
-        schema, shown = _parsed(_stored(keyset["schema"], flow_run_id)), _parsed(_stored(keyset["description"], flow_run_id))
+        found = {key: _stored(key, flow_run_id) for key in (keyset["schema"], keyset["description"])}
+        schema, shown = (_parsed(text) for text in found.values())
         if isinstance(schema, dict) and shown == cls._description:
             return  # the description is saved last, so the fields are there as well
-        for key in (keyset["schema"], keyset["description"], *((keyset["response"],) if schema is None else ())):
-            if _stored(key, flow_run_id) is not None:
+        if schema is None:
+            found[keyset["response"]] = _stored(keyset["response"], flow_run_id)
+        for key, text in found.items():
+            if text is not None:
                 delete_flow_run_input(key, flow_run_id)
         super().save(keyset, flow_run_id)
 

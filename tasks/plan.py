@@ -79,10 +79,11 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
     looked, table = preflight(attempt, minimised.admitted, target.endpoint, fetch)
     cell = cell_of(attempt, minimised.admitted)
     with driven(attempt, minimised, cell, "plan") as rounds:
+        rounds.ask(None)
         if manifest.execution.rehearsal != "skip":
             start_ahead(attempt, minimised.admitted, cell)
-            get_ready()
-        step = rounds.advance(None)
+            get_ready()  # while the workload computes, or its cell comes to stand
+        step = rounds.answer()
         if manifest.execution.rehearsal == "skip":
             rounds.close()  # nobody asks it for more
         if isinstance(step, Finished):

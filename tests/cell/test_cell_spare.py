@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,8 @@ from tests.support.gates import HEAD, TWO_ROUNDS, Desk
 from prefect_gatehouse.errors import StorageError
 from prefect_gatehouse.flows.rounds import run_rounds
 from prefect_gatehouse.run import ahead, cells
-from prefect_gatehouse.run.ahead import Unassigned, drop_spare, is_prepared, keep_spare, take_spare
+from prefect_gatehouse.run.ahead import Early, Unassigned, drop_spare, keep_early, keep_spare, prepared, take_spare
+from prefect_gatehouse.run.early import start_early
 from prefect_gatehouse.run.packages import Installed
 from prefect_gatehouse.run.under import packages_of
 from prefect_gatehouse.workload.runner import cell as module
@@ -146,28 +148,72 @@ def test_it_serves_the_first_workload_of_a_process(tmp_path: Path) -> None:
     """A run's cell is the one that was kept, for the plan; nothing is kept any more."""
     require("bubblewrap")
     desk = Desk(tmp_path, TWO_ROUNDS, cell="bubblewrap")
-    cells.get_spare(desk.attempt.settings)
-    assert is_prepared()
+    cells.get_spares(desk.attempt.settings)
+    assert prepared() == 1
     process = ahead._unassigned[0].spare.hand_over()[0].pid
-    cells.get_spare(desk.attempt.settings)  # there is one
+    cells.get_spares(desk.attempt.settings)  # there is one
     assert not gone(process)
     made = desk.planned()
-    assert not is_prepared()
+    assert prepared() == 0
     assert gone(process)  # with the rehearsal, to which the plan's cell goes on
     assert len(run_rounds(desk.attempt, desk.approve(made)).rounds) == 2
+
+
+def test_one_that_is_started_while_a_flow_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It outlives the thread that imported the flow, which ends; a run that wants two has it and another."""
+    require("bubblewrap")
+    desk, before = Desk(tmp_path, cell="bubblewrap"), children()
+    monkeypatch.setenv("GATEHOUSE_HOME", str(desk.settings.home))
+    importing = threading.Thread(target=start_early)
+    importing.start()
+    importing.join()
+    time.sleep(0.5)
+    (early,) = children() - before
+    cells.get_spares(desk.settings, 2)
+    (other,) = children() - before - {early}
+    assert [kept.spare.hand_over()[0].pid for kept in ahead._unassigned] == [early, other]
+    assert not ahead._early
+    drop_spare()
+    assert children() == before
+
+
+def test_none_is_started_early_where_settings_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever drives the run says so: here nothing happens, and nobody is kept waiting."""
+    before = children()
+    monkeypatch.setenv("GATEHOUSE_CELL", "CANARY")
+    start_early()
+    assert prepared() == 0
+    assert not ahead._early
+    assert children() == before
+
+
+def test_one_that_nobody_wants_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run that the process drives has its outcome already, or is over."""
+    require("bubblewrap")
+    desk, before = Desk(tmp_path, cell="bubblewrap"), children()
+    desk.planned()
+    monkeypatch.setenv("GATEHOUSE_HOME", str(desk.settings.home))
+    row = desk.ledger.run(desk.attempt.run_id)
+    assert row is not None
+    for ending, cell_count in ((None, 1), ("denied", 0)):  # it has a plan, whose rehearsal is done
+        start_early()
+        cells.start_spares(desk.settings, desk.ledger, desk.attempt.run_id, replace(row, ending=ending))
+        assert prepared() == cell_count
+        drop_spare()
+    assert children() == before
 
 
 def test_other_packages_since_it_was_started(tmp_path: Path) -> None:
     """It has imported what was there; the run is compared with what is there."""
     require("bubblewrap")
     settings = Desk(tmp_path, cell="bubblewrap").attempt.settings
-    cells.get_spare(settings)
+    cells.get_spares(settings)
     kept = ahead._unassigned[0]
     process = kept.spare.hand_over()[0].pid
     assert kept.packages == packages_of(settings).digest
     assert take_spare("bubblewrap", "0" * 64) is None
     assert gone(process)
-    assert not is_prepared()
+    assert prepared() == 0
 
 
 def test_packages_changed_since_it_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,8 +228,8 @@ def test_packages_changed_since_it_was_started(tmp_path: Path, monkeypatch: pyte
 
     before = children()
     monkeypatch.setattr(cells, "packages_of", looks)
-    cells.get_spare(settings)
-    assert not is_prepared()
+    cells.get_spares(settings)
+    assert prepared() == 0
     assert started[0] > before
     assert children() == before
 
@@ -196,23 +242,28 @@ def test_packages_that_can_t_be_read_leave_no_cell(tmp_path: Path, monkeypatch: 
         raise StorageError("an installed package can't be read", where="packages")
 
     monkeypatch.setattr(cells, "packages_of", looks)
-    cells.get_spare(settings)
-    assert not is_prepared()
+    cells.get_spares(settings)
+    assert prepared() == 0
     assert children() == before
 
 
 def children() -> set[int]:
     """The processes that this one has started and that live."""
-    return {int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
+    return {int(pid) for thread in Path("/proc/self/task").iterdir() for pid in (thread / "children").read_text().split()}
 
 
 def test_what_nobody_takes_is_ended() -> None:
-    """A process that leaves leaves no cell, and a second one takes the place of the first."""
-    one, two = spare(), spare()
-    first, second = one.hand_over()[0].pid, two.hand_over()[0].pid
+    """A process that leaves leaves no cell, however early it was started; the first that was kept is the first that is taken."""
+    one, two, three = spare(), spare(), spare()
+    first, second, third = (each.hand_over()[0].pid for each in (one, two, three))
     keep_spare(Unassigned("bubblewrap", "", one))
     keep_spare(Unassigned("bubblewrap", "", two))
-    assert gone(first)
-    assert not gone(second)
+    keep_early(Early("bubblewrap", 0, three))
+    taken = take_spare("bubblewrap", "")
+    assert taken is not None
+    assert taken.spare is one
+    assert not any(gone(each) for each in (first, second, third))
+    taken.spare.close()
     drop_spare()
-    assert gone(second)
+    assert all(gone(each) for each in (first, second, third))
+    assert prepared() == 0

@@ -6,8 +6,10 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +25,7 @@ from tests.support.waiting import wait_for
 from prefect_gatehouse.ledger.events import AttemptStarted, RunEnded, RunSuspended
 from prefect_gatehouse.operate import runs as control
 from prefect_gatehouse.workload.hashing import SEED
+from prefect_gatehouse.workload.runner.choose import strongest
 
 STAYS = {"GATEHOUSE_LINGER_SECONDS": "120"}
 
@@ -81,7 +84,8 @@ def test_an_engine_that_stayed_has_told_prefect_all(make_pipeline: Callable[...,
     command = [sys.executable, "-m", "prefect.engine"]
     with subprocess.Popen(command, env=surroundings, cwd=pipeline.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as engine:
         try:
-            wait_for(lambda: engine.poll() is not None or _state(run_id) is StateType.PAUSED, seconds=120)
+            cells = list[float]()
+            wait_for(lambda: _waits(engine, run_id, cells), seconds=120)
             if engine.poll() is None:
                 pipeline.answer(run_id)
             printed, _ = engine.communicate(timeout=120)
@@ -94,6 +98,32 @@ def test_an_engine_that_stayed_has_told_prefect_all(make_pipeline: Callable[...,
     assert _state(run_id) is StateType.COMPLETED
     assert _task_states(run_id)["write_back"] is StateType.COMPLETED
     assert any("Finished in state Completed" in each.message for each in _logs(run_id))
+    if strongest() == "bubblewrap":  # its first cell imports while the engine imports the flow
+        assert min(cells) < _begun(run_id) - 0.05, (cells, _begun(run_id))
+
+
+def _waits(engine: subprocess.Popen[str], run_id: str, cells: list[float]) -> bool:
+    """Whether an engine's run waits, or the engine has ended; keeps when its children were started."""
+    cells += _starts_of_children(engine.pid)
+    return engine.poll() is not None or _state(run_id) is StateType.PAUSED
+
+
+def _begun(run_id: str) -> float:
+    with get_client(sync_client=True) as client:
+        started = client.read_flow_run(UUID(run_id)).start_time
+    assert started is not None
+    return started.timestamp()
+
+
+def _starts_of_children(pid: int) -> list[float]:
+    """When the processes were started that a process has now, in seconds since 1970, to a hundredth."""
+    booted, found = time.time() - float(Path("/proc/uptime").read_text().split()[0]), []
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # it has ended, or the child has
+            for child in children.read_text().split():
+                since_boot = int(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+                found.append(booted + since_boot)
+    return found
 
 
 def test_an_answer_before_prefect_s_event_that_the_run_waits(make_pipeline: Callable[..., Pipeline]) -> None:

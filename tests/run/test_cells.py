@@ -11,7 +11,7 @@ import pytest
 from prefect_gatehouse.flows.rounds import run_rounds
 from prefect_gatehouse.run import ahead
 from prefect_gatehouse.run.ahead import drop_aside
-from prefect_gatehouse.run.cells import begin_ahead, get_spare, keep_ahead, rounds_of, start_ahead, start_aside
+from prefect_gatehouse.run.cells import begin_ahead, get_spares, keep_ahead, rounds_of, start_ahead, start_aside
 from prefect_gatehouse.run.under import packages_of
 from prefect_gatehouse.workload.runner.cell import Cell
 from prefect_gatehouse.workload.runner.wire import Kind
@@ -163,7 +163,7 @@ def test_a_cell_that_imported_other_packages_is_not_driven(tmp_path: Path, start
     made = desk.planned()
     for other in (False, True):
         del started[:]
-        get_spare(desk.settings)
+        get_spares(desk.settings)
         start_aside(desk.settings, desk.ledger, desk.attempt.run_id)
         kept = ahead._aside[0]
         assert kept.packages == packages_of(desk.settings).digest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -24,13 +25,18 @@ class _Class(Strict):
     write_back: Annotated[bool, Field(strict=True)]
 
 
+@cache
+def _form() -> TypeAdapter[dict[DataClass, _Class]]:
+    return TypeAdapter(dict[DataClass, _Class])
+
+
 def load_class_rules(path: Path) -> Mapping[DataClass, ClassRules]:
     """The rules of every class.
 
     Raises:
         InputError: The file is missing or malformed, a class is not defined, or a higher class is more open than a lower one.
     """
-    found = read_rules(path, TypeAdapter(dict[DataClass, _Class]), "the classes of data", "GATEHOUSE_CLASSES")
+    found = read_rules(path, _form(), "the classes of data", "GATEHOUSE_CLASSES")
     missing = [str(name) for name in DataClass if name not in found]
     if missing:
         raise InputError(f"classes are missing: {', '.join(missing)}", where=str(path), advice="define all four")

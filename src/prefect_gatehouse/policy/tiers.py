@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -77,13 +78,18 @@ class _Tier(Strict):
     evidence_at_least: Duration | None = None
 
 
+@cache
+def _form() -> TypeAdapter[dict[TierName, _Tier]]:
+    return TypeAdapter(dict[TierName, _Tier])
+
+
 def load_tiers(path: Path) -> Mapping[TierName, TierRules]:
     """The tiers of a file.
 
     Raises:
         InputError: The file is missing or malformed, or a tier is not defined.
     """
-    tiers = read_rules(path, TypeAdapter(dict[TierName, _Tier]), "the tiers", "GATEHOUSE_TIERS")
+    tiers = read_rules(path, _form(), "the tiers", "GATEHOUSE_TIERS")
     missing = {"prototype", "integration", "business"} - set(tiers)
     if missing:
         raise InputError(f"tiers are missing: {', '.join(sorted(missing))}", where=str(path), advice="define all three")

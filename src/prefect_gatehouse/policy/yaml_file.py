@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +20,7 @@ def read_rules(path: Path, adapter: TypeAdapter[Rules], what: str, setting: str)
 
     Args:
         path: The file.
-        adapter: Their type.
+        adapter: Their type; the same each time, so that a text that was read before is not read again.
         what: What they are, such as ``the tiers``.
         setting: The variable that names the file.
 
@@ -27,9 +28,18 @@ def read_rules(path: Path, adapter: TypeAdapter[Rules], what: str, setting: str)
         InputError: The file is missing, no plain YAML, or not of the type.
     """
     try:
-        tree = parse(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         raise InputError(f"{what} can't be read", where=str(path), advice=f"set {setting}") from None
+    found: Rules = _rules(text, path, adapter, what)
+    return found
+
+
+@lru_cache(maxsize=8)
+def _rules(text: str, path: Path, adapter: TypeAdapter[Rules], what: str) -> Rules:
+    """The rules of a text, which a run asks for again before each effect."""
+    try:
+        tree = parse(text)
     except YamlProblem as problem:
         place = f"{path}:{problem.line}:{problem.column}" + (f": {problem.field}" if problem.field else "")
         advice = problem.advice or "compare the file with the one that ships"

@@ -97,28 +97,57 @@ class Unassigned:
     spare: Spare
 
 
+@dataclass(frozen=True)
+class Early:
+    """A cell without a workload that was started before anybody looked at what is installed.
+
+    Attributes:
+        cell: Which.
+        started: When it was about to start, in nanoseconds since 1970.
+        spare: The cell.
+    """
+
+    cell: CellName
+    started: int
+    spare: Spare
+
+
 _unassigned: list[Unassigned] = []
+_early: list[Early] = []
 
 
-def is_prepared() -> bool:
-    """Whether this process has a cell for whatever it drives next."""
-    return bool(_aside or _unassigned)
+def keep_early(early: Early) -> None:
+    """Keeps a cell for whoever wants the next one of this process."""
+    _early.append(early)
+
+
+def take_early(cell: CellName) -> Early | None:
+    """The cell that was started early, if it is such a one; any other is ended."""
+    kept = _early.pop() if _early else None
+    if kept is not None and kept.cell != cell:
+        kept.spare.close()
+        return None
+    return kept
+
+
+def prepared() -> int:
+    """How many cells this process has for what it drives next."""
+    return len(_aside) + len(_unassigned)
 
 
 def keep_spare(unassigned: Unassigned) -> None:
-    """Keeps a cell without a workload for the first one that this process starts."""
-    drop_spare()
+    """Keeps a cell without a workload for one that this process starts; the first that is kept is the first that is taken."""
     _unassigned.append(unassigned)
 
 
 def take_spare(cell: CellName, packages: str | None) -> Unassigned | None:
-    """The cell that was kept, if it is such a one and what is installed is what it imported; any other is ended.
+    """The first cell that was kept, if it is such a one and what is installed is what it imported; any other is ended.
 
     Args:
         cell: Such a one.
         packages: Digest of what is installed; None where that is compared later.
     """
-    kept = _unassigned.pop() if _unassigned else None
+    kept = _unassigned.pop(0) if _unassigned else None
     if kept is not None and kept.cell == cell and packages in (None, kept.packages):
         return kept
     if kept is not None:
@@ -127,6 +156,7 @@ def take_spare(cell: CellName, packages: str | None) -> Unassigned | None:
 
 
 def drop_spare() -> None:
-    """Ends the cell that nobody took."""
-    while _unassigned:
-        _unassigned.pop().spare.close()
+    """Ends the cells without a workload that nobody took."""
+    for kept in (_unassigned, _early):
+        while kept:
+            kept.pop().spare.close()

@@ -17,16 +17,29 @@ from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.ledger.events import GatePassed, WorkloadRan
 from prefect_gatehouse.ledger.projection import RunRow
 from prefect_gatehouse.ledger.store import Ledger
-from prefect_gatehouse.run.ahead import Ahead, Features, Unassigned, is_prepared, keep_spare, set_aside, take_aside, take_spare
+from prefect_gatehouse.run.ahead import (
+    Ahead,
+    Early,
+    Features,
+    Unassigned,
+    drop_spare,
+    keep_spare,
+    prepared,
+    set_aside,
+    take_aside,
+    take_early,
+    take_spare,
+)
 from prefect_gatehouse.run.apart import unseen
 from prefect_gatehouse.run.attempt import Attempt, no_blocks
 from prefect_gatehouse.run.chain import Chain
+from prefect_gatehouse.run.early import cell_setting, limits_of
 from prefect_gatehouse.run.parts import Parts
 from prefect_gatehouse.run.under import packages_of
 from prefect_gatehouse.run.values import AdmittedRun, MinimisedData, Plan, RawOutcome
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.workload.runner.choose import choose, run_in, spare_of
-from prefect_gatehouse.workload.runner.interface import Limits, Runner, Task
+from prefect_gatehouse.workload.runner.interface import Runner, Task
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,11 +55,13 @@ def cell_of(attempt: Attempt, admitted: AdmittedRun) -> CellName:
         InputError: The setting names one that is weaker than the tier's weakest.
         Unavailable: There is none that is strong enough.
     """
-    return choose(_setting(attempt.settings), admitted.tier.cell)
+    return choose(cell_setting(attempt.settings), admitted.tier.cell)
 
 
-def start_spare(settings: Settings, ledger: Ledger, run_id: str, before: RunRow | None) -> None:
-    """Starts a cell before anything else of an attempt, where a workload will be driven in it; it imports meanwhile.
+def start_spares(settings: Settings, ledger: Ledger, run_id: str, before: RunRow | None) -> None:
+    """Starts cells before anything else of an attempt, as many as it will drive workloads in; they import meanwhile.
+
+    A run that has no plan yet has two: its rehearsal starts the workload once more.
 
     Args:
         settings: The installation.
@@ -55,31 +70,49 @@ def start_spare(settings: Settings, ledger: Ledger, run_id: str, before: RunRow 
         before: What the ledger says of it, None where it has not begun.
     """
     with suppress(GatehouseError):  # the attempt is told
-        if before is None or (before.ending is None and Chain(ledger, run_id).read(RawOutcome.gate, RawOutcome) is None):
-            get_spare(settings)
+        chain = Chain(ledger, run_id)
+        if before is None:
+            get_spares(settings, 2)
+        elif before.ending is None and chain.read(RawOutcome.gate, RawOutcome) is None:
+            get_spares(settings, 1 if chain.read(Plan.gate, Plan) is not None else 2)
+        else:
+            drop_spare()
 
 
-def get_spare(settings: Settings) -> None:
-    """Starts a cell for whatever run this process will drive, unless it has one.
+def get_spares(settings: Settings, number: int = 1) -> None:
+    """Starts cells for whatever run this process will drive, unless it has so many.
 
-    It knows no run and no workload, serves the first workload that this process starts, and is ended where that wants another cell. What is
-    installed is looked at while it imports; where anything of that was changed since shortly before it started, it may have imported something else.
+    They know no run and no workload, serve the first workloads that this process starts, and are ended where one of these wants another cell. What
+    is installed is looked at while they import; one that started since shortly before anything of that was changed may have imported something else.
+
+    Args:
+        settings: The installation.
+        number: How many.
     """
     with suppress(GatehouseError):  # whoever wants a cell starts its own, or is told what is wrong
-        if not is_prepared():
-            cell, started = choose(_setting(settings)), time.time_ns()
-            spare = spare_of(cell, _limits(settings))
-            if spare is None:
-                return
-            try:
-                packages = packages_of(settings)
-            except BaseException:
-                spare.close()
-                raise
-            if packages.unchanged_since(started):
-                keep_spare(Unassigned(cell, packages.digest, spare))
-            else:
-                spare.close()
+        started: list[Early] = []
+        try:
+            for _ in range(prepared(), number):
+                early = _early_or_new(settings)
+                if early is None:
+                    return
+                started.append(early)
+            packages = packages_of(settings) if started else None
+            while packages is not None and started and packages.unchanged_since(started[0].started):
+                early = started.pop(0)
+                keep_spare(Unassigned(early.cell, packages.digest, early.spare))
+        finally:
+            for early in started:
+                early.spare.close()
+
+
+def _early_or_new(settings: Settings) -> Early | None:
+    cell = choose(cell_setting(settings))
+    early, started = take_early(cell), time.time_ns()
+    if early is not None:
+        return early
+    spare = spare_of(cell, limits_of(settings))
+    return None if spare is None else Early(cell, started, spare)
 
 
 def start_ahead(attempt: Attempt, admitted: AdmittedRun, cell: CellName | None = None) -> None:
@@ -184,19 +217,11 @@ def _start(
     task = Task(workload, features, manifest.workload.parameters, {manifest.output.key, *manifest.output.names})
     own = [settings.home, settings.people_folder(), settings.identity_key(), settings.worker_key_file(), Path.home(), *_prefect_home()]
     secret = [*own, *sorted(unseen(admitted))]
-    where, limits = choose(cell, cell), _limits(settings)
+    where, limits = choose(cell, cell), limits_of(settings)
     spare = take_spare(cell, packages)
     if spare is None:
         return run_in(where, task, limits, secret), None
     return run_in(where, task, limits, secret, spare.spare), spare.packages
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(settings.cell_cpu_seconds, settings.cell_wall_seconds, settings.cell_memory_mb << 20, settings.cell_file_mb << 20)
-
-
-def _setting(settings: Settings) -> CellName | None:
-    return None if settings.cell == "auto" else settings.cell
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from prefect_gatehouse.policy.tiers import load_tiers
 from prefect_gatehouse.run.apart import find_workload_of
 from prefect_gatehouse.run.planned import SourceFile
 from prefect_gatehouse.run.under import packages_of
-from prefect_gatehouse.run.values import AdmittedRun, Plan
+from prefect_gatehouse.run.values import AdmittedRun, Plan, PlanBody
 from prefect_gatehouse.settings import Settings
 from prefect_gatehouse.workload.beside import lock_beside
 
@@ -97,7 +97,7 @@ def refuse_other(plan: Plan, now: Mapping[str, object]) -> None:
         PlanChanged: Names each part that is another one.
     """
     changed = [_word(name) for name, value in now.items() if name != "files" and getattr(plan.body, name) != value]
-    if plan.body.digest() != plan.digest:
+    if _digest(plan.body) != plan.digest:
         changed.append("plan")
     if changed:
         advice = "start a new run and have it approved"
@@ -105,6 +105,16 @@ def refuse_other(plan: Plan, now: Mapping[str, object]) -> None:
         if "workload" in changed and isinstance(files, tuple):
             advice = f"{in_words(plan.body.files, files)}; {advice}"
         raise PlanChanged(f"changed since the approval: {', '.join(changed)}", where="plan", advice=advice)
+
+
+_digested: list[tuple[PlanBody, str]] = []
+
+
+def _digest(body: PlanBody) -> str:
+    """Of a plan's body; the one that was asked about last is not digested again: it is a value, which nobody changes in memory."""
+    if not _digested or _digested[0][0] is not body:
+        _digested[:] = [(body, body.digest())]
+    return _digested[0][1]
 
 
 def differences(before: tuple[SourceFile, ...], after: tuple[SourceFile, ...]) -> dict[str, tuple[str, ...]]:

@@ -19,10 +19,8 @@ def check_counts(counts: Sequence[Counts], widths: Sequence[int], shots: int) ->
     pairs = list(zip(counts, widths, strict=False))
     outcomes = {
         "quantum_one_result_per_circuit": len(counts) == len(widths) > 0,
-        "quantum_strings_have_register_width": all(len(bits) == width and not bits.strip("01") for result, width in pairs for bits in result),
-        "quantum_counts_are_positive": all(
-            isinstance(number, int) and not isinstance(number, bool) and number > 0 for result, _ in pairs for number in result.values()
-        ),
+        "quantum_strings_have_register_width": all({*map(len, result)} <= {width} and not "".join(result).strip("01") for result, width in pairs),
+        "quantum_counts_are_positive": all({*map(type, result.values())} <= {int} and min(result.values(), default=1) > 0 for result, _ in pairs),
         "quantum_shots_add_up": all(sum(result.values()) == shots for result, _ in pairs),
     }
     return tuple(CheckResult(type=name, column=None, success=success, errored=False) for name, success in outcomes.items())

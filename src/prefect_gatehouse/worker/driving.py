@@ -28,8 +28,8 @@ from prefect_gatehouse.flows.started_by import hand_over
 from prefect_gatehouse.flows.unwatched import unwatched
 from prefect_gatehouse.ledger.opening import open_ledger
 from prefect_gatehouse.policy.cedar import load_policy
-from prefect_gatehouse.run.ahead import drop_aside, drop_spare, is_prepared
-from prefect_gatehouse.run.cells import get_spare, start_aside
+from prefect_gatehouse.run.ahead import drop_aside, drop_spare, prepared
+from prefect_gatehouse.run.cells import get_spares, start_aside
 from prefect_gatehouse.run.under import look_anew
 from prefect_gatehouse.settings import load_settings
 from prefect_gatehouse.tasks.gate import sanitised
@@ -53,7 +53,7 @@ def drive(configuration: WorkerConfiguration, order: Drive) -> None:
     run_id = UUID(order.run_id)
     with handle_engine_signals(run_id), ExitStack() as kept:
         kept.callback(drop_aside)
-        imported = is_prepared()
+        imported = prepared() > 0
         if not imported:
             _start_aside(order.run_id)
         client = kept.enter_context(SyncClientContext.get_or_create()).client  # the engine's, too
@@ -82,7 +82,7 @@ def ready() -> Iterator[None]:
         kept.callback(drop_spare)
         with suppress(Exception):
             settings = load_settings()
-            get_spare(settings)
+            get_spares(settings)
             load_policy(settings.policies).parsed()  # once for the same text
         with suppress(Exception):
             client = kept.enter_context(SyncClientContext.get_or_create()).client

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from prefect_gatehouse.errors import JobFailed
 from prefect_gatehouse.providers.interface import Progress
+from prefect_gatehouse.providers.simulator.assembly import assembled, bound_in_turn, execute
 from prefect_gatehouse.providers.simulator.local import LocalSimulator
 from prefect_gatehouse.workload.batch import CircuitBatch, Template
 from prefect_gatehouse.workload.circuits import build_circuit
@@ -67,6 +68,7 @@ class _Simulator:
         # Fusion costs more than it brings for thousands of small circuits; experiments run in parallel instead.
         self._simulator = AerSimulator(method="statevector", max_parallel_experiments=0, fusion_enable=False, runtime_parameter_bind_enable=True)
         self._native = set(self._simulator.operation_names) & set(gate_shapes())
+        self._bound = self._native - _bound_wrongly()
         self._shots = shots
 
     def run(self, batch: CircuitBatch, seed: int) -> Iterator[tuple[list[int], list[Counts]]]:
@@ -75,39 +77,70 @@ class _Simulator:
         apart = [place for place in alone if self._chunk(batch.templates[place]) == 1]
         together = [place for place in alone if self._chunk(batch.templates[place]) > 1]
         for places in [*([place] for place in apart), *(together[start : start + _CHUNK] for start in range(0, len(together), _CHUNK))]:
-            circuits = [_ready(batch.templates[place], batch.angles[place][0].tolist(), self._native) for place in places]
-            yield places, self._counts(circuits, [batch.templates[place] for place in places], _seed(seed, places[0], 0))
+            templates = [batch.templates[place] for place in places]
+            circuits = [self._assembled(batch.templates[place], batch.angles[place][0].tolist()) for place in places]
+            yield places, self._counts(circuits, templates, _seed(seed, places[0], 0))
         for place, (template, table) in enumerate(zip(batch.templates, batch.angles, strict=True)):
             if len(table) > 1:
                 yield from (([place] * len(found), found) for found in self._sweep(template, table, (seed, place)))
 
+    def _assembled(self, template: Template, angles: Sequence[float]) -> Any:
+        """Aer's circuit of one setting."""
+        if _only(self._native, template):
+            return assembled(template, angles)
+        from qiskit_aer.backends.aer_compiler import assemble_circuit
+
+        return assemble_circuit(_transpiled(template, angles, self._native))[0]
+
     def _sweep(self, template: Template, table: NDArray[np.float64], seed: tuple[int, int]) -> Iterator[list[Counts]]:
+        size = self._chunk(template)
+        chunks = [(start, table[start : start + size]) for start in range(0, len(table), size)]
+        if not template.angles:  # the same circuit so many times
+            for start, part in chunks:
+                yield self._counts([self._assembled(template, ()) for _ in part], [template] * len(part), _seed(*seed, start))
+        elif _only(self._bound, template):
+            circuit = assembled(template, [0.0] * template.angles)
+            for start, part in chunks:
+                yield self._counts([circuit], [template] * len(part), _seed(*seed, start), bound_in_turn(template, part))
+        else:
+            yield from self._transpiled_sweep(template, chunks, seed)
+
+    def _transpiled_sweep(
+        self, template: Template, chunks: Sequence[tuple[int, NDArray[np.float64]]], seed: tuple[int, int]
+    ) -> Iterator[list[Counts]]:
+        """Of gates that Aer does not have, or does not bind: Qiskit turns them into others, whose angles are expressions of the template's."""
         from qiskit.circuit import ParameterVector
+        from qiskit.exceptions import QiskitError
 
         free = list(ParameterVector("angle", template.angles))
-        circuit = _ready(template, free, self._native - _bound_wrongly())
-        size = self._chunk(template)
-        for start in range(0, len(table), size):
-            part = table[start : start + size]
-            # Bound by Aer while it runs; a template without angles is the same circuit so many times.
+        circuit = _transpiled(template, free, self._bound)
+        for start, part in chunks:
             binds = {name: part[:, column].tolist() for column, name in enumerate(free)}
-            circuits, bound = ([circuit], [binds]) if binds else ([circuit] * len(part), None)
-            yield self._counts(circuits, [template] * len(part), _seed(*seed, start), bound)
+            result = self._simulator.run([circuit], shots=self._shots, seed_simulator=_seed(*seed, start), parameter_binds=[binds]).result()
+            if not result.success:
+                raise QiskitError("failed")
+            yield _in_binary([experiment.data.counts for experiment in result.results], [template] * len(part))
 
     def _chunk(self, template: Template) -> int:
         """How many settings go into one call: one, where the next one's random numbers would be the same."""
         return _CHUNK if template.ends_with_measuring or self._shots <= _SEEDS_APART else 1
 
-    def _counts(self, circuits: list[Any], templates: Sequence[Template], seed: int, binds: list[Any] | None = None) -> list[Counts]:
+    def _counts(self, circuits: list[Any], templates: Sequence[Template], seed: int, bound: list[Any] | None = None) -> list[Counts]:
+        return _in_binary(execute(self._simulator, circuits, templates, self._shots, seed, bound), templates)
+
+
+def _in_binary(found: Sequence[Mapping[str, int]], templates: Sequence[Template]) -> list[Counts]:
+    """Counts by their strings of bits.
+
+    Raises:
+        QiskitError: There are not as many as there were circuits.
+    """
+    if len(found) != len(templates):
         from qiskit.exceptions import QiskitError
 
-        result = self._simulator.run(circuits, shots=self._shots, seed_simulator=seed, parameter_binds=binds).result()
-        if not result.success or len(result.results) != len(templates):
-            raise QiskitError("failed")
-        return [
-            {f"{int(key, 16):0{template.clbits}b}": int(count) for key, count in experiment.data.counts.items()}
-            for experiment, template in zip(result.results, templates, strict=True)
-        ]
+        raise QiskitError("failed")
+    above = (1 << template.clbits for template in templates)  # a bit before the others, so that none of these is left out
+    return [{bin(int(key, 16) | bit)[3:]: int(count) for key, count in counts.items()} for counts, bit in zip(found, above, strict=True)]
 
 
 def _seed(*parts: int) -> int:
@@ -117,14 +150,16 @@ def _seed(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1)[0]) % _SEEDS
 
 
-def _ready(template: Template, angles: Sequence[Any], gates: set[str]) -> Any:
+def _only(gates: set[str], template: Template) -> bool:
+    """Whether a template has no others."""
+    return gates.issuperset(name for name, _, _ in template.gates)
+
+
+def _transpiled(template: Template, angles: Sequence[Any], gates: set[str]) -> Any:
     """The circuit in certain gates."""
     from qiskit import transpile
 
-    circuit = build_circuit(template, angles)
-    if gates.issuperset(name for name, _, _ in template.gates):
-        return circuit
-    circuit = transpile(circuit, basis_gates=sorted(gates), optimization_level=0)
+    circuit = transpile(build_circuit(template, angles), basis_gates=sorted(gates), optimization_level=0)
     circuit.global_phase = 0  # no measurement sees it, and Aer does not take one with a parameter
     return circuit
 

@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+_LATE = 15  # niceness; a thread's own on Linux
 _THREADS, _THREADS_AMONG_OTHERS = 512, 4096  # linear algebra has one, and who starts others wants no more than there are processors
 
 
@@ -33,7 +34,7 @@ def main(order: dict[str, Any]) -> None:
 
     system.huge_pages(used=False)  # modules are many small things: 2 MB at a time, a tenth of the memory would stay empty
     if order["spare"]:
-        _imported()
+        _import_aside()
     load, files = _read(wire.receive(reading))
     if order["placed"]:
         _place(files)
@@ -112,6 +113,20 @@ def _tasks() -> int:
             if process.stat().st_uid == user:
                 found += sum(1 for _ in (process / "task").iterdir())
     return found
+
+
+def _import_aside() -> None:
+    """Imports in a thread that everybody else goes before: the run waits for none of it yet, and has two cores perhaps, one of them its server's."""
+    import threading
+
+    def late() -> None:
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LATE)
+        _imported()
+
+    thread = threading.Thread(target=late)
+    thread.start()
+    thread.join()
 
 
 def _imported() -> None:

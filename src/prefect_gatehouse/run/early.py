@@ -1,0 +1,52 @@
+"""The first cell of a process that drives one run and ends: started while the flow is still imported, and importing beside it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+
+from prefect_gatehouse.run.ahead import Early, keep_early
+from prefect_gatehouse.settings import Settings, load_settings
+from prefect_gatehouse.vocabulary import CellName
+from prefect_gatehouse.workload.runner import cell as _cell  # noqa: F401 - a thread that imports may wait for what waits for it
+from prefect_gatehouse.workload.runner.choose import choose, spare_of
+from prefect_gatehouse.workload.runner.interface import Limits
+
+
+def start_early() -> None:
+    """Starts a cell for the run that this process will drive, and returns when its process is started.
+
+    Whoever imports a flow is a thread that ends, and bubblewrap's process dies with the thread that started it: so a thread of its own does, which
+    waits until this process ends.
+    """
+    started = threading.Event()
+    threading.Thread(target=_stay, args=[started], name="gatehouse-cell", daemon=True).start()
+    started.wait()
+
+
+def cell_setting(settings: Settings) -> CellName | None:
+    """The cell that an installation names; None where it is the strongest that there is."""
+    return None if settings.cell == "auto" else settings.cell
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What a cell may use."""
+    return Limits(settings.cell_cpu_seconds, settings.cell_wall_seconds, settings.cell_memory_mb << 20, settings.cell_file_mb << 20)
+
+
+def _stay(started: threading.Event) -> None:
+    try:
+        with suppress(Exception):  # it saves time and nothing else: whoever drives the run is told what is wrong
+            _start()
+    finally:
+        started.set()
+    threading.Event().wait()
+
+
+def _start() -> None:
+    settings = load_settings()
+    cell, at = choose(cell_setting(settings)), time.time_ns()
+    spare = spare_of(cell, limits_of(settings))
+    if spare is not None:
+        keep_early(Early(cell, at, spare))
