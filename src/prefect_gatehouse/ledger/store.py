@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any, Generic, Self, TypeVar, cast
 
-from sqlalchemy import Connection, delete, func, insert, inspect, select, text, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, inspect, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from prefect_gatehouse.canonical import Json, canonical, parse
@@ -118,6 +118,19 @@ def read_event(body: str, leaf: str) -> Event[Fact]:
 
 _RUNS = select(runs, func.coalesce(heartbeats.c.at, runs.c.updated).label("last_sign")).outerjoin(heartbeats, heartbeats.c.run_id == runs.c.run_id)
 
+# Made once: SQLAlchemy takes longer to recognise a statement that it has compiled than SQLite takes to run it.
+_BODIES = select(events.c.body, events.c.leaf)
+_EVENT = _BODIES.where(events.c.event_id == bindparam("id"))
+_HAS = select(events.c.seq).where(events.c.event_id == bindparam("id"))
+_LAST = select(events.c.seq, events.c.leaf).order_by(events.c.seq.desc()).limit(1)
+_IN_ORDER = _BODIES.order_by(events.c.seq)
+_OF_RUN = _IN_ORDER.where(events.c.run_id == bindparam("run"))
+_KINDS, _KINDS_OF_RUN = (query.where(events.c.kind.in_(bindparam("kinds", expanding=True))) for query in (_IN_ORDER, _OF_RUN))
+_ADMITTED = _BODIES.where(events.c.run_id == bindparam("run"), events.c.kind == RunAdmitted.kind).order_by(events.c.seq).limit(1)
+_ROW = select(runs).where(runs.c.run_id == bindparam("run"))
+_FENCE = select(runs.c.attempt, runs.c.ending).where(runs.c.run_id == bindparam("run")).with_for_update()
+_ADD, _BEGIN, _CHANGE = insert(events), insert(runs), update(runs).where(runs.c.run_id == bindparam("run"))
+
 
 class Transaction:
     """One write transaction; everything in it commits together or not at all."""
@@ -147,12 +160,11 @@ class Transaction:
 
     def has(self, event_id: str) -> bool:
         """Whether there is an event with this identifier."""
-        return self.connection.scalar(select(events.c.seq).where(events.c.event_id == event_id)) is not None
+        return self.connection.scalar(_HAS, {"id": event_id}) is not None
 
     def facts(self, kind: type[G]) -> list[Event[G]]:
         """Events of a kind, or of all kinds with a common base, in order; none comes between them and what this transaction appends."""
-        query = select(events.c.body, events.c.leaf).where(events.c.kind.in_(_kinds(kind))).order_by(events.c.seq)
-        return cast(list[Event[G]], [read_event(row.body, row.leaf) for row in self.connection.execute(query)])
+        return cast(list[Event[G]], [read_event(row.body, row.leaf) for row in self.connection.execute(_KINDS, {"kinds": _kinds(kind)})])
 
     def recent(self, kind: type[G], since: datetime) -> list[Event[G]]:
         """Events of a kind from a moment on, oldest first; older ones are not read."""
@@ -168,8 +180,7 @@ class Transaction:
     def admission(self, run_id: str) -> RunAdmitted | None:
         """What a run was admitted as; None where it was not."""
         if run_id not in self._admissions:
-            first = select(events.c.body, events.c.leaf).where(events.c.run_id == run_id, events.c.kind == RunAdmitted.kind)
-            row = self.connection.execute(first.order_by(events.c.seq).limit(1)).first()
+            row = self.connection.execute(_ADMITTED, {"run": run_id}).first()
             if row is None:
                 return None
             self._admissions[run_id] = cast(RunAdmitted, read_event(row.body, row.leaf).fact)
@@ -185,7 +196,7 @@ class Transaction:
         return self.connection.scalar(select(runs.c.attempt).where(here).with_for_update()) is not None
 
     def _chain(self, event_id: str, run_id: str, kind: str, version: int, at: str, attempt: int, data: Mapping[str, Json]) -> None:
-        last = self.connection.execute(select(events.c.seq, events.c.leaf).order_by(events.c.seq.desc()).limit(1)).first()
+        last = self.connection.execute(_LAST).first()
         seq, previous = (last.seq + 1, last.leaf) if last is not None else (1, GENESIS)
         body = canonical(
             {
@@ -200,21 +211,20 @@ class Transaction:
                 "data": data,
             }
         )
-        self.connection.execute(
-            insert(events).values(seq=seq, event_id=event_id, run_id=run_id, kind=kind, body=body.decode(), leaf=leaf_hash(body).hex())
-        )
+        row = {"seq": seq, "event_id": event_id, "run_id": run_id, "kind": kind, "body": body.decode(), "leaf": leaf_hash(body).hex()}
+        self.connection.execute(_ADD, row)
 
     def _project(self, run_id: str, attempt: int, at: float, fact: Fact) -> None:
         """The run's row follows from its events alone, so nobody else writes it."""
-        found = self.connection.execute(select(runs).where(runs.c.run_id == run_id)).first()
+        found = self.connection.execute(_ROW, {"run": run_id}).first()
         before = RunRow(**found._asdict(), last_sign=found.updated) if found is not None else None
         after = next_run(before, run_id, attempt, at, fact)
         if after is None:
             return
         if before is None:
-            self.connection.execute(insert(runs).values(after.derived()))
+            self.connection.execute(_BEGIN, after.derived())
         else:
-            self.connection.execute(update(runs).where(runs.c.run_id == run_id).values(after.derived()))
+            self.connection.execute(_CHANGE, {**after.derived(), "run": run_id})
 
     def _charge(self, run_id: str, fact: Fact) -> None:
         """Who pays follows from the events, too: nobody else writes it, and nobody can leave it out."""
@@ -309,7 +319,7 @@ class Ledger:
     def event(self, event_id: str) -> Event[Fact] | None:
         """One event by its identifier, whatever its kind."""
         with self.reading() as connection:
-            row = connection.execute(select(events.c.body, events.c.leaf).where(events.c.event_id == event_id)).first()
+            row = connection.execute(_EVENT, {"id": event_id}).first()
         return read_event(row.body, row.leaf) if row is not None else None
 
     def events(self, run_id: str | None = None, kind: str | None = None) -> list[Event[Fact]]:
@@ -329,13 +339,12 @@ class Ledger:
         return cast(list[Event[G]], self._read(run_id, _kinds(kind)))
 
     def _read(self, run_id: str | None, kinds: list[str] | None) -> list[Event[Fact]]:
-        query = select(events.c.body, events.c.leaf).order_by(events.c.seq)
-        if run_id is not None:
-            query = query.where(events.c.run_id == run_id)
-        if kinds is not None:
-            query = query.where(events.c.kind.in_(kinds))
+        of_all, of_one = (_IN_ORDER, _OF_RUN) if kinds is None else (_KINDS, _KINDS_OF_RUN)
+        query = of_all if run_id is None else of_one
+        named = {"run": run_id, "kinds": kinds}
         with self.reading() as connection:
-            return [read_event(row.body, row.leaf) for row in connection.execute(query)]
+            rows = connection.execute(query, {name: value for name, value in named.items() if value is not None})
+            return [read_event(row.body, row.leaf) for row in rows]
 
     def newest(self, kind: type[G], *, behind: int = 0, limit: int | None = None) -> list[Event[G]]:
         """Events of a kind, newest first: those behind a number, at most so many.
@@ -448,8 +457,7 @@ class Ledger:
         Raises:
             Superseded: It does not.
         """
-        query = select(runs.c.attempt, runs.c.ending).where(runs.c.run_id == run_id)
-        row = tx.connection.execute(query.with_for_update()).first()
+        row = tx.connection.execute(_FENCE, {"run": run_id}).first()
         if row is None or row.attempt != attempt:
             raise Superseded("a newer attempt drives this run", where=run_id, advice="nothing to do: this process stops")
         if row.ending is not None:
