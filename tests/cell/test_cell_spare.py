@@ -40,7 +40,12 @@ DENIED = {
     "the project": "open({folder!r} + '/source.csv').read()",
     "another process": "os.kill({pid}, 0)",
 }
-ALLOWED = {"what lies with it": "open(os.path.join(os.path.dirname(__file__), 'more.txt')).read()", "its folder": "os.listdir('/tmp')"}
+ALLOWED = {
+    "what lies with it": "open(os.path.join(os.path.dirname(__file__), 'more.txt')).read()",
+    "its folder": "os.listdir('/tmp')",
+    # Which its imports gave away.
+    "its turn among all others": "assert int(open('/proc/thread-self/stat').read().rpartition(')')[2].split()[16]) < 15",
+}
 THREADED = """
 def {name}(parameters):
     def tried():
