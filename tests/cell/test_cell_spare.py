@@ -14,7 +14,7 @@ import pytest
 from tests.support.cells import ATTACKS, FEATURES, LIMITS, require, to_the_end
 from tests.support.gates import HEAD, TWO_ROUNDS, Desk
 
-from prefect_gatehouse.errors import StorageError
+from prefect_gatehouse.errors import StorageError, Unavailable
 from prefect_gatehouse.flows.rounds import run_rounds
 from prefect_gatehouse.run import ahead, cells
 from prefect_gatehouse.run.ahead import Early, Unassigned, drop_spare, keep_early, keep_spare, prepared, take_spare
@@ -105,6 +105,15 @@ def test_it_is_as_tight_as_any_other(tmp_path: Path) -> None:
     assert set(got) == set(ALLOWED), got
     assert found.count("'done'") == 2 * len(ALLOWED)
     assert (tmp_path / "source.csv").read_text() == "secret"
+
+
+def test_one_that_can_not_import_does_not_come_to_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its workload gets no process that lacks what every workload needs, and is not blamed for it."""
+    broken = "from prefect_gatehouse.workload.runner import child; child._imported = lambda: {}['CANARY']; child.main(order)"
+    monkeypatch.setattr(module, "_START", f"import json, sys; order = json.loads(sys.argv[1])\n{broken}")
+    made = spare()
+    with pytest.raises(Unavailable, match="did not come to stand"):
+        to_the_end(run_in("bubblewrap", task_of(tmp_path, TWO_ROUNDS, each=[{}]), LIMITS, (), made))
 
 
 def test_it_is_the_process_that_was_started(tmp_path: Path) -> None:

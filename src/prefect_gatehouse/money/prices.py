@@ -6,10 +6,11 @@ that nobody has looked at for a quarter is told about above the prototype tier.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -100,6 +101,11 @@ class Estimate:
         return f"the price is {days} days old" if days > OLD_DAYS else ""
 
 
+@cache
+def _form() -> TypeAdapter[dict[Line, Price]]:
+    return TypeAdapter(dict[Line, Price])
+
+
 class Prices:
     """The prices of an installation, by the provider's own name of a device.
 
@@ -112,7 +118,7 @@ class Prices:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._prices: Mapping[str, Price] = read_rules(path, TypeAdapter(dict[Line, Price]), "the prices", "GATEHOUSE_PRICES")
+        self._prices: dict[str, Price] = read_rules(path, _form(), "the prices", "GATEHOUSE_PRICES")
 
     def get(self, device: str) -> Price | None:
         """A device's price, None where the table has none."""

@@ -119,14 +119,21 @@ def _import_aside() -> None:
     """Imports in a thread that everybody else goes before: the run waits for none of it yet, and has two cores perhaps, one of them its server's."""
     import threading
 
+    failed: list[BaseException] = []
+
     def late() -> None:
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LATE)
-        _imported()
+        try:
+            _imported()
+        except BaseException as error:  # noqa: BLE001 - a cell that can't import does not come to stand
+            failed.append(error)
 
     thread = threading.Thread(target=late)
     thread.start()
     thread.join()
+    for error in failed:
+        raise error
 
 
 def _imported() -> None:
