@@ -7,7 +7,6 @@ wanted, and imports while the gates before it work. It serves one way through on
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,12 +32,12 @@ from prefect_gatehouse.run.ahead import (
 from prefect_gatehouse.run.apart import unseen
 from prefect_gatehouse.run.attempt import Attempt, no_blocks
 from prefect_gatehouse.run.chain import Chain
-from prefect_gatehouse.run.early import cell_setting, limits_of
+from prefect_gatehouse.run.early import cell_setting, limits_of, without_workload
 from prefect_gatehouse.run.parts import Parts
 from prefect_gatehouse.run.under import packages_of
 from prefect_gatehouse.run.values import AdmittedRun, MinimisedData, Plan, RawOutcome
 from prefect_gatehouse.settings import Settings
-from prefect_gatehouse.workload.runner.choose import choose, run_in, spare_of
+from prefect_gatehouse.workload.runner.choose import choose, run_in
 from prefect_gatehouse.workload.runner.interface import Runner, Task
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ def get_spares(settings: Settings, number: int = 1) -> None:
         started: list[Early] = []
         try:
             for _ in range(prepared(), number):
-                early = _early_or_new(settings)
+                early = take_early(choose(cell_setting(settings))) or without_workload(settings)
                 if early is None:
                     return
                 started.append(early)
@@ -104,15 +103,6 @@ def get_spares(settings: Settings, number: int = 1) -> None:
         finally:
             for early in started:
                 early.spare.close()
-
-
-def _early_or_new(settings: Settings) -> Early | None:
-    cell = choose(cell_setting(settings))
-    early, started = take_early(cell), time.time_ns()
-    if early is not None:
-        return early
-    spare = spare_of(cell, limits_of(settings))
-    return None if spare is None else Early(cell, started, spare)
 
 
 def start_ahead(attempt: Attempt, admitted: AdmittedRun, cell: CellName | None = None) -> None:

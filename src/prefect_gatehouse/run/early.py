@@ -35,18 +35,23 @@ def limits_of(settings: Settings) -> Limits:
     return Limits(settings.cell_cpu_seconds, settings.cell_wall_seconds, settings.cell_memory_mb << 20, settings.cell_file_mb << 20)
 
 
+def without_workload(settings: Settings) -> Early | None:
+    """A cell that is started now; None where the installation's has to know its workload first.
+
+    Raises:
+        Unavailable: It can't be started.
+    """
+    cell, at = choose(cell_setting(settings)), time.time_ns()
+    spare = spare_of(cell, limits_of(settings))
+    return None if spare is None else Early(cell, at, spare)
+
+
 def _stay(started: threading.Event) -> None:
     try:
         with suppress(Exception):  # it saves time and nothing else: whoever drives the run is told what is wrong
-            _start()
+            early = without_workload(load_settings())
+            if early is not None:
+                keep_early(early)
     finally:
         started.set()
     threading.Event().wait()
-
-
-def _start() -> None:
-    settings = load_settings()
-    cell, at = choose(cell_setting(settings)), time.time_ns()
-    spare = spare_of(cell, limits_of(settings))
-    if spare is not None:
-        keep_early(Early(cell, at, spare))
