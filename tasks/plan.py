@@ -11,6 +11,7 @@ from prefect_gatehouse.manifest.models import Purpose
 from prefect_gatehouse.providers.interface import BackendFacts
 from prefect_gatehouse.providers.registry import block_of
 from prefect_gatehouse.run import plan_page
+from prefect_gatehouse.run.ahead import prepared
 from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.boundary import guard_payload
 from prefect_gatehouse.run.bundle import as_planned
@@ -45,7 +46,7 @@ from prefect_gatehouse.usd import up
 from prefect_gatehouse.validation.suite import require_present
 from prefect_gatehouse.workload.angles import on_grid
 from prefect_gatehouse.workload.batch import CircuitBatch
-from prefect_gatehouse.workload.drawing import draw
+from prefect_gatehouse.workload.drawing import Drawings, draw, order
 from prefect_gatehouse.workload.plain_form import summarise
 from prefect_gatehouse.workload.rounds import Finished
 from prefect_gatehouse.workload.summary import CircuitsSummary
@@ -80,15 +81,20 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
     cell = cell_of(attempt, minimised.admitted)
     with driven(attempt, minimised, cell, "plan") as rounds:
         rounds.ask(None)
-        if manifest.execution.rehearsal != "skip":
-            start_ahead(attempt, minimised.admitted, cell)
+        again = manifest.execution.rehearsal != "skip"
+        if again:
+            if not prepared():
+                start_ahead(attempt, minimised.admitted, cell)
             get_ready()  # while the workload computes, or its cell comes to stand
         step = rounds.answer()
-        if manifest.execution.rehearsal == "skip":
+        if not again:
             rounds.close()  # nobody asks it for more
         if isinstance(step, Finished):
             raise UnusableAnswer("the workload returned without a round of circuits", where="workload", advice="yield at least one list of circuits")
         batch = on_grid(step, manifest.execution.angle_step)
+        if again:  # one that has imported draws before it starts the workload
+            start_ahead(attempt, minimised.admitted, cell, draws=order(batch))
+        second = attempt.ahead
         leaving = leaving_of(minimised, batch)
         envelope = manifest.execution.envelope
         summary = summarise(batch, manifest.execution.shots)
@@ -133,7 +139,7 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
     kept = keep_first_round(attempt, minimised, batch, cell, rehearsal)
     made = Plan(validated=validated, body=body, digest=body.digest(), made_at=datetime.now(UTC), rehearsal=rehearsal, first_round=kept)
     _refuse_as_it_stands(attempt, made, content)
-    _publish(attempt, made, batch)
+    _publish(attempt, made, draw(batch, None if second is None else second.runner.drawn))
     return made
 
 
@@ -151,8 +157,8 @@ def _refuse_as_it_stands(attempt: Attempt, made: Plan, content: Content) -> None
     ask_request(attempt.policy, *asked)
 
 
-def _publish(attempt: Attempt, made: Plan, batch: CircuitBatch) -> None:
-    drawings = attempt.drawings = draw(batch)
+def _publish(attempt: Attempt, made: Plan, drawings: Drawings) -> None:
+    attempt.drawings = drawings
     publish(
         attempt,
         Plan.gate,

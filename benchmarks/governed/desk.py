@@ -147,11 +147,21 @@ class GovernedSide:
         self._approve(name, run_id)
         return first.then(cost_of(command, environment, self._desk.folder / "logs" / f"{name}-second.log"))
 
-    @staticmethod
-    def _suspended(run_id: str) -> float:
-        """When Prefect shows that the run waits for people, by ``time.monotonic``."""
+    def _suspended(self, run_id: str) -> float:
+        """When Prefect shows that the run waits for people, by ``time.monotonic``.
+
+        Until the run is about to be suspended its ledger is asked, not the server: fifteen questions a second would keep busy the server that
+        the run waits for, and the other sides' flows are asked nothing.
+        """
         from prefect.client.orchestration import get_client
 
+        from prefect_gatehouse.ledger.store import Ledger
+
+        ledger = Ledger(self._desk.settings.ledger())
+        try:
+            self._until(ledger, run_id, "waiting")
+        finally:
+            ledger.close()
         with get_client(sync_client=True) as client:
             until = time.monotonic() + 300
             while time.monotonic() < until:
@@ -250,7 +260,7 @@ class GovernedSide:
             row = ledger.run(run_id)
             if row is not None and row.status in {status, "failed", "ended"}:
                 if row.status != status or row.ending not in {None, "completed"}:
-                    raise SystemExit(f"the warm run did not go its way: {row.status} {row.ending} {row.message}")
+                    raise SystemExit(f"the run did not go its way: {row.status} {row.ending} {row.message}")
                 return
             time.sleep(0.02)
-        raise SystemExit(f"the warm run is not {status} in five minutes")
+        raise SystemExit(f"the run is not {status} in five minutes")

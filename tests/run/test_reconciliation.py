@@ -298,8 +298,9 @@ def test_figures_of_a_device_that_nobody_waits_for(desk: Desk, braket: BraketEmu
     before, later = asked_for_figures(braket), time.time()
     for now in (later, later + 60, later + 3000, later + 3700):
         assert look(desk, now).told == []
-    assert asked_for_figures(braket) - before == 2
-    assert [(event.fact.block, event.fact.jobs) for event in desk.ledger.facts(ProviderAsked)] == [("secret/aws", 0)] * 2
+    asked = 2 if month_of(later) == month_of(later + 3700) else 1  # in the month that has begun since nobody used it
+    assert asked_for_figures(braket) - before == asked
+    assert [(event.fact.block, event.fact.jobs) for event in desk.ledger.facts(ProviderAsked)] == [("secret/aws", 0)] * asked
     proven(desk)
 
 

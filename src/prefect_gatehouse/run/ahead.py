@@ -121,6 +121,11 @@ def keep_early(early: Early) -> None:
     _early.append(early)
 
 
+def is_early() -> bool:
+    """Whether there is one that nobody has taken."""
+    return bool(_early)
+
+
 def take_early(cell: CellName) -> Early | None:
     """The cell that was started early, if it is such a one; any other is ended."""
     kept = _early.pop() if _early else None

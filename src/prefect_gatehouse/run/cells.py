@@ -105,13 +105,14 @@ def get_spares(settings: Settings, number: int = 1) -> None:
                 early.spare.close()
 
 
-def start_ahead(attempt: Attempt, admitted: AdmittedRun, cell: CellName | None = None) -> None:
+def start_ahead(attempt: Attempt, admitted: AdmittedRun, cell: CellName | None = None, *, draws: bytes | None = None) -> None:
     """Starts the cell that will be wanted next; where it can't be, whoever wants it is told why.
 
     Args:
         attempt: Who will drive it.
         admitted: The run.
         cell: The one that the plan names; where there is no plan yet, the one that the run gets here.
+        draws: What its process is asked to draw before it has the workload, where it was started before (``Runner.drawn``).
     """
     with suppress(GatehouseError):
         where = cell or cell_of(attempt, admitted)
@@ -119,7 +120,7 @@ def start_ahead(attempt: Attempt, admitted: AdmittedRun, cell: CellName | None =
             workload = attempt.parts.workload(admitted)
             packages = packages_of(attempt.settings).digest
             kept = take_aside(attempt.run_id, where, workload, packages)
-            attempt.ahead = kept or _ahead(attempt.settings, attempt.run_id, admitted, where, workload, packages)
+            attempt.ahead = kept or _ahead(attempt.settings, attempt.run_id, admitted, where, workload, packages, draws)
 
 
 def begin_ahead(attempt: Attempt, minimised: MinimisedData) -> None:
@@ -165,9 +166,17 @@ def start_aside(settings: Settings, ledger: Ledger, run_id: str) -> None:
             set_aside(_ahead(settings, run_id, admitted, plan.body.cell, workload))
 
 
-def _ahead(settings: Settings, run_id: str, admitted: AdmittedRun, cell: CellName, workload: FoundWorkload, packages: str | None = None) -> Ahead:
+def _ahead(
+    settings: Settings,
+    run_id: str,
+    admitted: AdmittedRun,
+    cell: CellName,
+    workload: FoundWorkload,
+    packages: str | None = None,
+    draws: bytes | None = None,
+) -> Ahead:
     features = Features()
-    runner, imported = _start(settings, admitted, cell, workload, features, packages)
+    runner, imported = _start(settings, admitted, cell, workload, features, packages, draws)
     return Ahead(run_id, cell, workload, features, runner, imported)
 
 
@@ -200,7 +209,13 @@ def _reader(attempt: Attempt, minimised: MinimisedData) -> Callable[[], pa.Table
 
 
 def _start(
-    settings: Settings, admitted: AdmittedRun, cell: CellName, workload: FoundWorkload, features: Features, packages: str | None
+    settings: Settings,
+    admitted: AdmittedRun,
+    cell: CellName,
+    workload: FoundWorkload,
+    features: Features,
+    packages: str | None,
+    draws: bytes | None = None,
 ) -> tuple[Runner, str | None]:
     """The cell, and what was installed when it imported, if that was before anybody knew the workload."""
     manifest = admitted.manifest
@@ -211,6 +226,8 @@ def _start(
     spare = take_spare(cell, packages)
     if spare is None:
         return run_in(where, task, limits, secret), None
+    if draws is not None:
+        spare.spare.draw(draws)
     return run_in(where, task, limits, secret, spare.spare), spare.packages
 
 

@@ -6,7 +6,8 @@ import threading
 import time
 from contextlib import suppress
 
-from prefect_gatehouse.run.ahead import Early, keep_early
+from prefect_gatehouse.run.ahead import Early, is_early, keep_early
+from prefect_gatehouse.run.packages import CACHE, look_aside
 from prefect_gatehouse.settings import Settings, load_settings
 from prefect_gatehouse.vocabulary import CellName
 from prefect_gatehouse.workload.runner import cell as _cell  # noqa: F401 - a thread that imports may wait for what waits for it
@@ -14,15 +15,21 @@ from prefect_gatehouse.workload.runner.choose import choose, spare_of
 from prefect_gatehouse.workload.runner.interface import Limits
 
 
-def start_early() -> None:
-    """Starts a cell for the run that this process will drive, and returns when its process is started.
+def start_early() -> bool:
+    """Starts a cell for the run that this process will drive, and returns when its process is started; then has what is installed looked at.
 
     Whoever imports a flow is a thread that ends, and bubblewrap's process dies with the thread that started it: so a thread of its own does, which
     waits until this process ends.
+
+    Returns:
+        Whether one was started: then a workload has a process of its own, whatever its tier asks for.
     """
     started = threading.Event()
     threading.Thread(target=_stay, args=[started], name="gatehouse-cell", daemon=True).start()
     started.wait()
+    with suppress(Exception):  # as below
+        look_aside(load_settings().home / CACHE)
+    return is_early()
 
 
 def cell_setting(settings: Settings) -> CellName | None:

@@ -10,26 +10,29 @@ import contextlib
 import hashlib
 import json
 import os
+import subprocess
+import sys
 import sysconfig
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from prefect_gatehouse.canonical import Json, canonical, digest
 from prefect_gatehouse.errors import StorageError
 from prefect_gatehouse.files import replace_file
+from prefect_gatehouse.run import site_files
 
+CACHE = "packages.json"
+"""The file in Gatehouse's home that keeps digests."""
 FRESH_SECONDS = 60.0
 """How long a process believes what it saw last: it has imported most of it by then, and does not import it again."""
 
 _SETTLED_NS = 2_000_000_000
 """A file that was changed a moment ago can change again under the same time stamp; its digest is not kept (as git's index does)."""
 
-_MODULES = (".py", ".so", ".pyd", ".pth")
 _OWN = Path(__file__).resolve().parent.parent
-_LINKED = ("flows", "tasks", "blocks")
+_LONGEST = 30.0  # seconds that a process of its own may look
 
 
 @dataclass(frozen=True)
@@ -115,23 +118,34 @@ def look_aside(cache: Path) -> None:
 
 
 def _look(folders: tuple[Path, ...], cache: Path) -> Installed:
-    kept, now = _kept(cache), time.time_ns()
+    kept, now, at = _kept(cache), time.time_ns(), time.monotonic()
     parts: dict[str, Json] = {}
     settled: dict[str, list[str]] = {}
-    versions: list[str] = []
     changed = 0
-    for name, folder, files in _parts(folders, versions):
-        state, newest = _state(files)
-        changed = max(changed, newest)
-        before = kept.get(name)
-        parts[name] = before[1] if before is not None and before[0] == state else _content(folder, files)
-        if newest < now - _SETTLED_NS:
-            settled[name] = [state, str(parts[name])]
+    walked = _walked(folders)
+    for seen in walked.parts:
+        before = kept.get(seen.name)
+        part, content = (seen, before[1]) if before is not None and before[0] == seen.state else _read(seen)
+        parts[part.name] = content
+        changed = max(changed, part.changed)
+        if part.changed < now - _SETTLED_NS:
+            settled[part.name] = [part.state, content]
     if settled != kept:
         with contextlib.suppress(OSError):  # without a disk the next process reads the files again
             replace_file(cache, json.dumps(settled).encode())
-    ordered = sorted(versions, key=str.casefold)
-    return Installed(digest({"versions": list(ordered), "parts": parts}), tuple(ordered), time.monotonic(), changed)
+    ordered = sorted(walked.versions, key=str.casefold)
+    return Installed(digest({"versions": list(ordered), "parts": parts}), tuple(ordered), at, changed)
+
+
+def _walked(folders: tuple[Path, ...]) -> site_files.Walked:
+    """What lies there; a thread beside the main one has a process of its own look, which keeps nobody here waiting for the interpreter."""
+    own = "" if any(_OWN.is_relative_to(folder) for folder in folders) else str(_OWN)
+    names = [str(folder) for folder in folders]
+    if threading.current_thread() is not threading.main_thread():
+        command = [sys.executable, "-I", "-S", site_files.__file__, own, *names]
+        with contextlib.suppress(OSError, ValueError, TypeError, subprocess.SubprocessError):  # then it is looked at here
+            return site_files.unpacked(subprocess.run(command, capture_output=True, check=True, stdin=subprocess.DEVNULL, timeout=_LONGEST).stdout)
+    return site_files.walk(names, own)
 
 
 def _kept(cache: Path) -> dict[str, list[str]]:
@@ -142,56 +156,13 @@ def _kept(cache: Path) -> dict[str, list[str]]:
         return {}
 
 
-_Files = list[tuple[str, os.stat_result]]
+def _read(seen: site_files.Part) -> tuple[site_files.Part, str]:
+    """A part as it is now, and the digest of its content."""
+    now, files = site_files.part(seen.name, seen.folder)
+    return now, _content(seen.folder, files)
 
 
-def _parts(folders: tuple[Path, ...], versions: list[str]) -> Iterator[tuple[str, str, _Files]]:
-    """Each part's name, the folder it lies in, and its files: their paths there and their states, in order."""
-    for place, folder in enumerate(folders):
-        loose: _Files = []
-        for entry in sorted(os.scandir(folder), key=lambda each: each.name):
-            if entry.name.endswith(".dist-info") and entry.is_dir():
-                name, _, version = entry.name.removesuffix(".dist-info").partition("-")
-                versions.append(f"{name}=={version}")
-            elif entry.is_dir():
-                if entry.name != "__pycache__":
-                    yield f"{place}/{entry.name}", entry.path, _modules([entry.path])
-            elif entry.name.endswith(_MODULES):
-                loose.append((entry.name, entry.stat()))
-        yield f"{place}/", str(folder), loose
-    if not any(_OWN.is_relative_to(folder) for folder in folders):
-        yield "prefect_gatehouse", str(_OWN), _modules([str(_OWN), *(f"{_OWN}/{name}" for name in _LINKED)])
-
-
-def _modules(roots: list[str]) -> _Files:
-    """The files below a folder that Python could import, in order; linked folders are not followed, but where they are roots themselves."""
-    found: _Files = []
-    begin, pending = len(roots[0]) + 1, list(roots)
-    while pending:
-        folder = pending.pop()
-        within = f"{folder}/"[begin:]
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                name = entry.name
-                if name.endswith(_MODULES) or ".so." in name:
-                    found.append((within + name, entry.stat()))
-                elif name != "__pycache__" and entry.is_dir(follow_symlinks=False):
-                    pending.append(entry.path)
-    found.sort()
-    return found
-
-
-def _state(files: _Files) -> tuple[str, int]:
-    """A digest of the files' states, and when the newest was changed: nobody but root sets the time of that (``ctime``)."""
-    seen, newest = hashlib.sha256(), 0
-    for name, is_ in files:
-        changed = is_.st_ctime_ns  # also where only the time of the content was set
-        seen.update(b"%b\0%d %d %d %d\n" % (name.encode(errors="surrogateescape"), is_.st_dev, is_.st_ino, is_.st_size, changed))
-        newest = max(newest, changed)
-    return seen.hexdigest(), newest
-
-
-def _content(folder: str, files: _Files) -> str:
+def _content(folder: str, files: site_files.Files) -> str:
     """SHA-256 over the files' names and contents."""
     content = hashlib.sha256()
     for name, _ in files:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.manifest.columns import Tokenise
-from prefect_gatehouse.workload.features import as_frame
 from prefect_gatehouse.write_back.rows import rows_of
 from prefect_gatehouse.write_back.target import problems
 
@@ -33,9 +32,21 @@ def refuse_other_columns(table: pa.Table, output: Output) -> None:
             where="output.columns",
             advice="return the key and the columns that the manifest declares",
         )
-    key = as_frame(table.select([output.key]))[output.key]
-    if key.isna().any() or key.duplicated().any():
+    if _is_gap_or_repeated(table.column(output.key)):
         raise DataRefused("the key of the workload's frame is empty or repeated", where="output.key", advice="return one row a key")
+
+
+def _is_gap_or_repeated(key: pa.ChunkedArray) -> bool:
+    """Whether a key is missing somewhere, or the same twice: what is not a number is missing, and both zeros are one."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_dictionary(key.type):
+        key = key.cast(key.type.value_type)
+    if pa.types.is_floating(key.type):
+        key = pc.add(key.cast(pa.float64()), 0.0)
+        key = pc.if_else(pc.is_nan(key), pa.scalar(None, pa.float64()), key)
+    return bool(key.null_count) or len(pc.unique(key)) != len(key)
 
 
 def refuse_unwritable(table: pa.Table, manifest: Manifest, target: Target | None, *, zones: bool) -> None:

@@ -29,11 +29,11 @@ _ROWS = 4096  # distances at a time: a few megabytes
 
 
 def get_ready() -> None:
-    """Imports the simulator: most of a second, which is best spent while a cell comes to stand."""
+    """Loads the simulator, which is best done while a cell comes to stand."""
     if _is_there():
-        import qiskit_aer  # noqa: F401
+        from prefect_gatehouse.providers.simulator.assembly import extension
 
-        import prefect_gatehouse.providers.simulator.aer  # noqa: F401
+        extension()
 
 
 def _is_there() -> bool:

@@ -20,7 +20,7 @@ from prefect_gatehouse.canonical import digest, sha256_file
 from prefect_gatehouse.errors import GatehouseError
 from prefect_gatehouse.ledger.events import RanUnder, ReadFrom
 from prefect_gatehouse.policy.cedar import policies_digest
-from prefect_gatehouse.run.packages import Installed, installed, look_again, look_aside
+from prefect_gatehouse.run.packages import CACHE, Installed, installed, look_again, look_aside
 from prefect_gatehouse.settings import Settings, load_settings
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ _SIGNS_IN = re.compile("//[^/@]*@")
 
 def packages_cache(settings: Settings) -> Path:
     """The file that keeps digests of what is installed."""
-    return settings.home / "packages.json"
+    return settings.home / CACHE
 
 
 def packages_of(settings: Settings) -> Installed:

@@ -6,12 +6,16 @@ are θ[0], θ[1], ... in the template's order. docs/adr/0017 says why it is text
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 
+import numpy as np
+
+from prefect_gatehouse.workload import plain_form
 from prefect_gatehouse.workload.batch import CircuitBatch, Template
 
 _SHOWN = 3  # templates
@@ -99,22 +103,69 @@ class Drawings:
         return f"and {self.left_out:,} more" if self.left_out else ""
 
 
-def draw(batch: CircuitBatch) -> Drawings:
+def draw(batch: CircuitBatch, answer: bytes | None = None) -> Drawings:
     """Draws a round's first templates.
 
     Args:
         batch: The round.
+        answer: What ``fulfil`` gave for its ``order``; None, or something else, where they are drawn here.
     """
-    work, first = _WORK, []
-    for number, (template, table) in enumerate(zip(batch.templates[:_SHOWN], batch.angles, strict=False), 1):
+    shown = _shown(batch)
+    asked = [template for template, drawn in shown if drawn]
+    found = _answered(answer, len(asked))
+    drawings = iter(found if found is not None else map(_lines, asked))
+    first = [
+        TemplateDrawing(
+            number,
+            len(table),
+            template.angles,
+            template.qubits,
+            tuple(Counter(name for name, _, _ in template.gates).items()),
+            next(drawings) if drawn else (),
+        )
+        for number, ((template, drawn), table) in enumerate(zip(shown, batch.angles, strict=False), 1)
+    ]
+    return Drawings(tuple(first), len(batch.templates) - len(first))
+
+
+def order(batch: CircuitBatch) -> bytes | None:
+    """What is to be drawn of a round, for a process that has imported Qiskit; None where nothing is."""
+    asked = tuple(template for template, drawn in _shown(batch) if drawn)
+    if not asked:
+        return None
+    tables = tuple(np.zeros((1, template.angles)) for template in asked)
+    return plain_form.write(CircuitBatch(asked, np.arange(len(asked), dtype=np.int32), tables), 1)
+
+
+def fulfil(order: bytes) -> bytes:
+    """Draws what was ordered."""
+    batch, _ = plain_form.read(order)
+    return json.dumps([_lines(template) for template in batch.templates]).encode()
+
+
+def _answered(answer: bytes | None, number: int) -> list[tuple[str, ...]] | None:
+    """The lines of so many drawings; None where the answer is something else."""
+    try:
+        found = json.loads(answer or b"null")
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, list) or len(found) != number:
+        return None
+    whole = all(isinstance(lines, list) and lines and all(isinstance(line, str) for line in lines) for lines in found)
+    return [tuple(lines) for lines in found] if whole else None
+
+
+def _shown(batch: CircuitBatch) -> list[tuple[Template, bool]]:
+    """The first templates, and whether each is drawn."""
+    work, shown = _WORK, []
+    for template in batch.templates[:_SHOWN]:
         needs = template.qubits * len(template.gates)
         drawn = template.qubits <= _WIDEST and len(template.gates) <= _LONGEST and needs <= _WORK
         if drawn and needs > work:
             break
         work -= needs if drawn else 0
-        gates = tuple(Counter(name for name, _, _ in template.gates).items())
-        first.append(TemplateDrawing(number, len(table), template.angles, template.qubits, gates, _lines(template) if drawn else ()))
-    return Drawings(tuple(first), len(batch.templates) - len(first))
+        shown.append((template, drawn))
+    return shown
 
 
 def _lines(template: Template) -> tuple[str, ...]:

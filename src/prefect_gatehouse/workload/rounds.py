@@ -55,6 +55,7 @@ class Rounds:
     """
 
     apart: ClassVar[bool] = False
+    drawn: bytes | None = None
 
     def __init__(
         self,

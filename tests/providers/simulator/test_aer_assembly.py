@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -11,18 +13,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qiskit.circuit import ParameterVector
-from qiskit.exceptions import QiskitError
+from qiskit.circuit import ControlledGate, ParameterVector
 from qiskit_aer import AerSimulator
+from qiskit_aer.backends.aer_compiler import generate_aer_config
 
-from prefect_gatehouse.providers.simulator.assembly import assembled, bound_in_turn, execute
-from prefect_gatehouse.workload.batch import Gate, Template
+from prefect_gatehouse.errors import JobFailed
+from prefect_gatehouse.providers.simulator import assembly
+from prefect_gatehouse.providers.simulator.aer import simulate
+from prefect_gatehouse.providers.simulator.assembly import BOUND, OPTIONS, SimulationFailed, assembled, bound_in_turn, configuration, execute
+from prefect_gatehouse.workload.batch import CircuitBatch, Gate, Template
 from prefect_gatehouse.workload.circuits import build_circuit
-from prefect_gatehouse.workload.gates import gate_shapes
+from prefect_gatehouse.workload.gates import gate_shapes, standard_gates
 
-SIMULATOR = AerSimulator(method="statevector", max_parallel_experiments=0, fusion_enable=False, runtime_parameter_bind_enable=True)
+SIMULATOR = AerSimulator(**OPTIONS)
 SHAPES = gate_shapes()
-NATIVE = sorted(set(SIMULATOR.operation_names) & set(SHAPES))
+NATIVE = sorted(assembly.NATIVE)
 WIDTH = 5
 AROUND: list[Gate] = [("ry", (qubit,), ()) for qubit in range(WIDTH)]
 MEASURED: list[Gate] = [("measure", (qubit,), (WIDTH - 1 - qubit,)) for qubit in range(WIDTH)]
@@ -46,7 +51,7 @@ def through_qiskit(circuits: Sequence[tuple[Template, list[float]]], shots: int,
 
 def directly(circuits: Sequence[tuple[Template, list[float]]], shots: int, seed: int) -> list[dict[str, int]]:
     made = [assembled(template, angles) for template, angles in circuits]
-    return execute(SIMULATOR, made, [template for template, _ in circuits], shots, seed)
+    return execute(made, [template for template, _ in circuits], shots, seed)
 
 
 @pytest.mark.parametrize("name", NATIVE)
@@ -81,7 +86,7 @@ def test_angles_that_are_bound_while_it_runs(in_the_middle: bool) -> None:
     binds = [{name: table[:, column].tolist() for column, name in enumerate(free)}]
     result = SIMULATOR.run([build_circuit(template, free)], shots=300, seed_simulator=5, parameter_binds=binds).result()
     circuit = assembled(template, [0.0] * template.angles)
-    found = execute(SIMULATOR, [circuit], [template] * len(table), 300, 5, bound_in_turn(template, table))
+    found = execute([circuit], [template] * len(table), 300, 5, bound_in_turn(template, table))
     assert found == [dict(each.data.counts) for each in result.results]
     assert len({tuple(sorted(counts.items())) for counts in found}) == len(table)
 
@@ -89,13 +94,66 @@ def test_angles_that_are_bound_while_it_runs(in_the_middle: bool) -> None:
 def test_what_aer_can_not_run() -> None:
     chain: list[Gate] = [("cx", (qubit, qubit + 1), ()) for qubit in range(59)]
     template = Template(60, 1, (("h", (0,), ()), *chain, ("measure", (59,), (0,))))
-    with pytest.raises(QiskitError):
+    with pytest.raises(SimulationFailed):
         directly([(template, [])], 1, 1)
+    with pytest.raises(JobFailed, match="reports the job as failed"):
+        simulate(CircuitBatch((template,), np.zeros(1, np.intp), (np.zeros((1, 0)),)), 1, 1, lambda *_: None)
+
+
+def test_the_gates_are_those_that_aer_says_it_has() -> None:
+    assert set(NATIVE) == set(SIMULATOR.operation_names) & set(SHAPES)
+
+
+def test_what_aer_does_not_bind_is_every_controlled_gate_with_an_angle() -> None:
+    wrong = {name for name, gate in standard_gates().items() if gate.params and isinstance(gate, ControlledGate)}
+    assert set(NATIVE) - BOUND == wrong & set(NATIVE)
+    assert len(wrong & set(NATIVE)) == 7
+
+
+@pytest.mark.parametrize("bound", [None, [[(0, 0), [0.5, 0.25]]]])
+def test_the_settings_are_those_that_aer_makes_itself(bound: list[Any] | None) -> None:
+    """Every one of them, also those that nobody names here."""
+    circuits = [Template(3, 2, (("rx", (0,), ()), ("measure", (0,), (1,)))), Template(2, 4, (("measure", (0,), (1,)),))]
+    made = configuration(circuits, 321, 77, bound)
+    of_qiskit = [build_circuit(each, [0.5] * each.angles) for each in circuits]
+    more = {} if bound is None else {"parameterizations": [bound]}
+    theirs = generate_aer_config(of_qiskit, SIMULATOR.options, shots=321, seed_simulator=77, **more)
+    theirs.library_dir = made.library_dir
+    names = [name for name in dir(theirs) if not name.startswith("_") and not callable(getattr(theirs, name))]
+    assert {name: getattr(made, name) for name in names} == {name: getattr(theirs, name) for name in names}
+    assert len(names) > 40
+
+
+WITHOUT_QISKIT = """
+import sys
+import numpy as np
+from prefect_gatehouse.providers.simulator.aer import simulate
+from prefect_gatehouse.workload.batch import CircuitBatch, Template
+gates = (("h", (0,), ()), ("cx", (0, 1), ()), ("rz", (1,), ()), ("measure", (0,), (0,)), ("measure", (1,), (1,)))
+batch = CircuitBatch((Template(2, 2, gates),), np.zeros(3, np.intp), (np.array([[0.1], [0.2], [0.3]]),))
+before = simulate(batch, 100, 5, lambda *_: None)
+assert not any(name.startswith("qiskit.") for name in sys.modules), "Qiskit was imported"
+import qiskit_aer
+from qiskit import QuantumCircuit
+circuit = QuantumCircuit(2, 2)
+circuit.h(0)
+circuit.cx(0, 1)
+circuit.measure([0, 1], [0, 1])
+assert set(qiskit_aer.AerSimulator().run(circuit, shots=100).result().get_counts()) == {"00", "11"}
+assert simulate(batch, 100, 5, lambda *_: None) == before
+print([sum(counts.values()) for counts in before], [sorted(counts) for counts in before])
+"""
+
+
+def test_qiskit_is_not_imported_and_may_be_later() -> None:
+    """A process that is fresh: Aer's compiled part by itself, then Aer as everybody imports it, then both."""
+    done = subprocess.run([sys.executable, "-c", WITHOUT_QISKIT], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout.strip() == "[100, 100, 100] [['00', '11'], ['00', '11'], ['00', '11']]"
 
 
 def test_who_waits_can_be_told_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     """A signal's handler runs while Aer is at work, which may take minutes: nobody waits for that inside of a call of C++."""
-    from qiskit_aer.backends import backend_utils
 
     class Told(Exception):
         pass
@@ -103,7 +161,7 @@ def test_who_waits_can_be_told_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     def tell(*_: Any) -> None:
         raise Told
 
-    monkeypatch.setattr(backend_utils, "cpp_execute_circuits", lambda *_: time.sleep(3))
+    monkeypatch.setattr(assembly, "_run", lambda *_: time.sleep(3))
     before = signal.signal(signal.SIGALRM, tell)
     begun = time.monotonic()
     try:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from prefect_gatehouse.errors import JobFailed
 from prefect_gatehouse.providers.interface import Progress
-from prefect_gatehouse.providers.simulator.assembly import assembled, bound_in_turn, execute
+from prefect_gatehouse.providers.simulator.assembly import BOUND, NATIVE, OPTIONS, SimulationFailed, assembled, bound_in_turn, execute
 from prefect_gatehouse.providers.simulator.local import LocalSimulator
 from prefect_gatehouse.workload.batch import CircuitBatch, Template
 from prefect_gatehouse.workload.circuits import build_circuit
 from prefect_gatehouse.workload.counts import Counts
-from prefect_gatehouse.workload.gates import gate_shapes, standard_gates
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,11 +39,11 @@ class AerBackend(LocalSimulator):
 def simulate(batch: CircuitBatch, shots: int, seed: int, progress: Progress) -> list[Counts]:
     """Each template is made and transpiled once, its angles are bound in Aer; templates with one setting run side by side.
 
+    Qiskit is imported where a gate is not Aer's own, and nowhere else.
+
     Raises:
         JobFailed: Aer can't run them.
     """
-    from qiskit.exceptions import QiskitError
-
     counts: list[list[Counts]] = [[] for _ in batch.templates]
     simulator = _Simulator(shots)
     done = 0
@@ -53,7 +53,7 @@ def simulate(batch: CircuitBatch, shots: int, seed: int, progress: Progress) -> 
                 counts[place].append(result)
             done += len(found)
             progress(done, len(batch))
-    except QiskitError:  # the base of Aer's own
+    except SimulationFailed:
         raise JobFailed("the simulator reports the job as failed", where="aer", advice="check the circuits' width and gates") from None
     in_turn = [iter(each) for each in counts]
     return [next(in_turn[template]) for template in batch.order.tolist()]
@@ -63,12 +63,6 @@ class _Simulator:
     """Aer with the options that suit many small circuits."""
 
     def __init__(self, shots: int) -> None:
-        from qiskit_aer import AerSimulator
-
-        # Fusion costs more than it brings for thousands of small circuits; experiments run in parallel instead.
-        self._simulator = AerSimulator(method="statevector", max_parallel_experiments=0, fusion_enable=False, runtime_parameter_bind_enable=True)
-        self._native = set(self._simulator.operation_names) & set(gate_shapes())
-        self._bound = self._native - _bound_wrongly()
         self._shots = shots
 
     def run(self, batch: CircuitBatch, seed: int) -> Iterator[tuple[list[int], list[Counts]]]:
@@ -86,11 +80,12 @@ class _Simulator:
 
     def _assembled(self, template: Template, angles: Sequence[float]) -> Any:
         """Aer's circuit of one setting."""
-        if _only(self._native, template):
+        if _only(NATIVE, template):
             return assembled(template, angles)
         from qiskit_aer.backends.aer_compiler import assemble_circuit
 
-        return assemble_circuit(_transpiled(template, angles, self._native))[0]
+        with _no_words():
+            return assemble_circuit(_transpiled(template, angles, NATIVE))[0]
 
     def _sweep(self, template: Template, table: NDArray[np.float64], seed: tuple[int, int]) -> Iterator[list[Counts]]:
         size = self._chunk(template)
@@ -98,7 +93,7 @@ class _Simulator:
         if not template.angles:  # the same circuit so many times
             for start, part in chunks:
                 yield self._counts([self._assembled(template, ()) for _ in part], [template] * len(part), _seed(*seed, start))
-        elif _only(self._bound, template):
+        elif _only(BOUND, template):
             circuit = assembled(template, [0.0] * template.angles)
             for start, part in chunks:
                 yield self._counts([circuit], [template] * len(part), _seed(*seed, start), bound_in_turn(template, part))
@@ -110,15 +105,17 @@ class _Simulator:
     ) -> Iterator[list[Counts]]:
         """Of gates that Aer does not have, or does not bind: Qiskit turns them into others, whose angles are expressions of the template's."""
         from qiskit.circuit import ParameterVector
-        from qiskit.exceptions import QiskitError
+        from qiskit_aer import AerSimulator
 
         free = list(ParameterVector("angle", template.angles))
-        circuit = _transpiled(template, free, self._bound)
+        with _no_words():
+            circuit, simulator = _transpiled(template, free, BOUND), AerSimulator(**OPTIONS)
         for start, part in chunks:
             binds = {name: part[:, column].tolist() for column, name in enumerate(free)}
-            result = self._simulator.run([circuit], shots=self._shots, seed_simulator=_seed(*seed, start), parameter_binds=[binds]).result()
+            with _no_words():
+                result = simulator.run([circuit], shots=self._shots, seed_simulator=_seed(*seed, start), parameter_binds=[binds]).result()
             if not result.success:
-                raise QiskitError("failed")
+                raise SimulationFailed
             yield _in_binary([experiment.data.counts for experiment in result.results], [template] * len(part))
 
     def _chunk(self, template: Template) -> int:
@@ -126,19 +123,17 @@ class _Simulator:
         return _CHUNK if template.ends_with_measuring or self._shots <= _SEEDS_APART else 1
 
     def _counts(self, circuits: list[Any], templates: Sequence[Template], seed: int, bound: list[Any] | None = None) -> list[Counts]:
-        return _in_binary(execute(self._simulator, circuits, templates, self._shots, seed, bound), templates)
+        return _in_binary(execute(circuits, templates, self._shots, seed, bound), templates)
 
 
 def _in_binary(found: Sequence[Mapping[str, int]], templates: Sequence[Template]) -> list[Counts]:
     """Counts by their strings of bits.
 
     Raises:
-        QiskitError: There are not as many as there were circuits.
+        SimulationFailed: There are not as many as there were circuits.
     """
     if len(found) != len(templates):
-        from qiskit.exceptions import QiskitError
-
-        raise QiskitError("failed")
+        raise SimulationFailed
     above = (1 << template.clbits for template in templates)  # a bit before the others, so that none of these is left out
     return [{bin(int(key, 16) | bit)[3:]: int(count) for key, count in counts.items()} for counts, bit in zip(found, above, strict=True)]
 
@@ -150,22 +145,30 @@ def _seed(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1)[0]) % _SEEDS
 
 
-def _only(gates: set[str], template: Template) -> bool:
+def _only(gates: frozenset[str], template: Template) -> bool:
     """Whether a template has no others."""
     return gates.issuperset(name for name, _, _ in template.gates)
 
 
-def _transpiled(template: Template, angles: Sequence[Any], gates: set[str]) -> Any:
+@contextmanager
+def _no_words() -> Iterator[None]:
+    """What Qiskit and Aer raise, without their words.
+
+    Raises:
+        SimulationFailed: They raised.
+    """
+    from qiskit.exceptions import QiskitError
+
+    try:
+        yield
+    except QiskitError:  # the base of Aer's own
+        raise SimulationFailed from None
+
+
+def _transpiled(template: Template, angles: Sequence[Any], gates: frozenset[str]) -> Any:
     """The circuit in certain gates."""
     from qiskit import transpile
 
     circuit = transpile(build_circuit(template, angles), basis_gates=sorted(gates), optimization_level=0)
     circuit.global_phase = 0  # no measurement sees it, and Aer does not take one with a parameter
     return circuit
-
-
-def _bound_wrongly() -> set[str]:
-    """Controlled gates with an angle: bound while it runs, Aer leaves the angle out and says nothing (qiskit-aer #2323, #2391, #2403)."""
-    from qiskit.circuit import ControlledGate
-
-    return {name for name, gate in standard_gates().items() if gate.params and isinstance(gate, ControlledGate)}

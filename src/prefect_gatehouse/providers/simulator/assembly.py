@@ -1,14 +1,20 @@
 """Templates as Aer's own circuits: made from their gates, without Qiskit's circuits in between, and run by Aer's controller.
 
-Building a circuit in Qiskit and having Aer read it gate by gate takes five times as long as simulating it, where it is small. What Aer is given in
-the end is the same, and so are the counts (tests/providers/simulator/test_aer_assembly.py).
+Building a circuit in Qiskit and having Aer read it gate by gate takes five times as long as simulating it, where it is small; importing Qiskit takes
+ten times as long as simulating all of a small round. Aer's compiled part needs none of it. What it is given in the end is the same, and so are the
+counts (tests/providers/simulator/test_aer_assembly.py).
 """
 
 from __future__ import annotations
 
+import importlib.machinery
+import importlib.util
+import sys
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from prefect_gatehouse.workload.batch import Template
 from prefect_gatehouse.workload.gates import gate_shapes
@@ -17,27 +23,65 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_NATIVE = """
+    ccx ccz cp crx cry crz cswap csx cu cu1 cu3 cx cy cz ecr h id measure p r reset rx rxx ry ryy rz rzx rzz s sdg swap sx sxdg t tdg u u1 u2 u3 x y z
+"""
+NATIVE = frozenset(_NATIVE.split())
+"""The operations that may leave and that Aer's state vector has itself."""
+BOUND = NATIVE - {"cp", "crx", "cry", "crz", "cu", "cu1", "cu3"}
+"""Those whose angles Aer binds while it runs: it leaves out the angle of a controlled gate and says nothing (qiskit-aer #2323, #2391, #2403)."""
+
+# Fusion costs more than it brings for thousands of small circuits; experiments run in parallel instead.
+OPTIONS = {"method": "statevector", "max_parallel_experiments": 0, "fusion_enable": False, "runtime_parameter_bind_enable": True}
+"""Of ``AerSimulator``, where they are not its defaults."""
+_DEFAULT = {"num_threads_per_device": 1}  # of ``AerSimulator``, where it is another one than its compiled part's
+
+_EXTENSION = "qiskit_aer.backends.controller_wrappers"
+_loading = threading.Lock()
 _NONE: list[Any] = []
 _UNCONDITIONAL = -1
 
 
-class _Widths(NamedTuple):
-    """What Aer asks a circuit while it makes its settings of a call."""
+class SimulationFailed(Exception):
+    """Aer can't run the circuits. It has no words: Aer's own could hold an angle."""
 
-    num_qubits: int
-    num_clbits: int
+
+def extension() -> Any:
+    """Aer's compiled part: 15 ms. Importing its package imports Qiskit, 0.3 s; whoever does that afterwards is given the same module.
+
+    Raises:
+        ImportError: Aer is not installed.
+    """
+    with _loading:
+        if _EXTENSION in sys.modules:
+            return sys.modules[_EXTENSION]
+        folder = _folder()
+        found = importlib.machinery.PathFinder.find_spec(_EXTENSION, [str(folder)])
+        if found is None or found.loader is None:
+            raise ImportError("qiskit-aer has no compiled part", name=_EXTENSION)
+        module = importlib.util.module_from_spec(found)
+        found.loader.exec_module(module)
+        module.aer_initialize_libraries(str(folder))
+        sys.modules[_EXTENSION] = module
+        return module
+
+
+def _folder() -> Path:
+    """Where Aer's compiled part lies, with the libraries that it loads."""
+    found = importlib.util.find_spec("qiskit_aer")
+    if found is None or found.origin is None:
+        raise ImportError("qiskit-aer is not installed", name="qiskit_aer")
+    return Path(found.origin).parent / "backends"
 
 
 def assembled(template: Template, angles: Sequence[float]) -> Any:
     """A template with its angles, in radians, as Aer's circuit.
 
     Args:
-        template: Of gates that Aer has itself.
+        template: Of ``NATIVE`` gates alone.
         angles: One setting.
     """
-    from qiskit_aer.backends.controller_wrappers import AerCircuit
-
-    circuit, shapes, at = AerCircuit(), gate_shapes(), 0
+    circuit, shapes, at = extension().AerCircuit(), gate_shapes(), 0
     circuit.num_qubits, circuit.num_memory, circuit.global_phase_angle = template.qubits, template.clbits, 0.0
     for name, qubits, clbits in template.gates:
         if name == "measure":
@@ -63,13 +107,10 @@ def bound_in_turn(template: Template, table: NDArray[np.float64]) -> list[Any]:
     return [[place, table[:, column].tolist()] for column, place in enumerate(places)]
 
 
-def execute(
-    simulator: Any, circuits: Sequence[Any], templates: Sequence[Template], shots: int, seed: int, bound: list[Any] | None = None
-) -> list[Any]:
+def execute(circuits: Sequence[Any], templates: Sequence[Template], shots: int, seed: int, bound: list[Any] | None = None) -> list[Any]:
     """Runs Aer's circuits in one call, in a thread: who waits for it can be told to stop.
 
     Args:
-        simulator: An ``AerSimulator``, for its options.
         circuits: What to run, none of them twice: Aer numbers them.
         templates: What each of them is, for its widths.
         shots: Of each.
@@ -80,23 +121,33 @@ def execute(
         Each setting's counts, by the outcome in hexadecimal.
 
     Raises:
-        QiskitError: Aer can't run them.
+        SimulationFailed: Aer can't run them.
     """
-    from qiskit_aer import AerError
-    from qiskit_aer.backends.aer_compiler import generate_aer_config
-    from qiskit_aer.backends.backend_utils import cpp_execute_circuits
-    from qiskit_aer.backends.controller_wrappers import aer_controller_execute
-
     for number, circuit in enumerate(circuits):
         circuit.circ_id = number
-    widths = [_Widths(each.qubits, each.clbits) for each in templates]
-    more = {} if bound is None else {"parameterizations": [bound]}
-    config = generate_aer_config(widths, simulator.options, shots=shots, seed_simulator=seed, **more)
+    made = configuration(templates, shots, seed, bound)
     aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aer")
     try:
-        output = aside.submit(cpp_execute_circuits, aer_controller_execute(), list(circuits), None, config).result()
+        output = aside.submit(_run, list(circuits), made).result()
     finally:
         aside.shutdown(wait=False)
     if not isinstance(output, dict) or not output.get("success"):
-        raise AerError("failed")
+        raise SimulationFailed
     return [result["data"]["counts"] for result in output["results"]]
+
+
+def configuration(templates: Sequence[Template], shots: int, seed: int, bound: list[Any] | None = None) -> Any:
+    """Aer's settings of one call; what they mean is as for ``execute``."""
+    made = extension().AerConfig()
+    for name, value in {**_DEFAULT, **OPTIONS}.items():
+        setattr(made, name, value)
+    made.n_qubits, made.memory_slots = max(each.qubits for each in templates), max(each.clbits for each in templates)
+    made.shots, made.seed_simulator, made.library_dir = shots, seed, str(_folder())
+    if bound is not None:
+        made.parameterizations = [bound]
+    return made
+
+
+def _run(circuits: list[Any], settings: Any) -> Any:
+    # No model of noise: given one, even an empty one, Aer imports its package.
+    return extension().aer_controller_execute().execute(circuits, None, settings)

@@ -80,14 +80,23 @@ class Spare:
     def __init__(self, mechanism: Mechanism, limits: Limits) -> None:
         self._made = (mechanism.name, limits, places.readable())
         self._process, self._channel = _start(mechanism, limits, self._made[2], SPARE_ROOM, spare=True)
+        self._draws = False
+
+    def draw(self, order: bytes) -> None:
+        """Has it draw circuits before it is anybody's cell: ``drawing.order`` makes the order, the cell that it becomes has the answer.
+
+        Nothing of a workload's is there before it has drawn, so the drawing is as good as one of this process.
+        """
+        self._draws = True
+        self._channel.queue(frame(Kind.DRAW, order))
 
     def suits(self, mechanism: Mechanism, limits: Limits, readable: Sequence[Path], room: int) -> bool:
         """Whether it is what would be started."""
         return self._made == (mechanism.name, limits, readable) and 0 < room <= SPARE_ROOM and self._process.poll() is None
 
-    def hand_over(self) -> tuple[subprocess.Popen[bytes], Channel]:
-        """The process, which is somebody else's now."""
-        return self._process, self._channel
+    def hand_over(self) -> tuple[subprocess.Popen[bytes], Channel, bool]:
+        """The process, which is somebody else's now, and whether the first that it says is what it drew."""
+        return self._process, self._channel, self._draws
 
     def close(self) -> None:
         """Ends it unused."""
@@ -115,6 +124,8 @@ class Cell:
         self._mechanism, self._task, self._limits = mechanism, task, limits
         self._started = False  # it was given what it begins with
         self._asked = False  # it was asked for a step, of which nobody has taken the answer
+        self._draws = False  # the first that it says is what it drew before it had a workload
+        self.drawn: bytes | None = None
         sources = task.workload.sources
         # An installed package is read where it is; of other files it is given those that were digested, in a folder of its own where it has one.
         self._files = {} if task.workload.package is not None else {str(path.relative_to(sources.root)): data for path, data in sources.files.items()}
@@ -130,7 +141,10 @@ class Cell:
             if spare is not None:
                 spare.close()
             raise
-        self._process, self._channel = _start(mechanism, limits, readable, room) if spare is None else spare.hand_over()
+        if spare is None:
+            self._process, self._channel = _start(mechanism, limits, readable, room)
+        else:
+            self._process, self._channel, self._draws = spare.hand_over()
         self._closed = False
         self._channel.queue(frame(Kind.LOAD, self._load()))
 
@@ -158,7 +172,13 @@ class Cell:
         if self._started:
             self._channel.queue(frame(Kind.COUNTS, json.dumps([dict(each) for each in counts or ()]).encode()))
             self._asked = True
-        elif self._channel.says() == Kind.READY:
+            return
+        said = self._channel.says()
+        if said == Kind.DRAWN and self._draws:
+            with contextlib.suppress(Ended, TooLong, NotInForm):  # whoever waits for its answer is told
+                self._take_drawn()
+            said = self._channel.says()
+        if said == Kind.READY:
             self._begin()
 
     def answer(self) -> CircuitBatch | Finished:
@@ -225,6 +245,7 @@ class Cell:
         features = table_form.pack(self._task.features())
         self._started = self._asked = True
         try:
+            self._take_drawn()
             kind, _ = self._channel.receive(_READY_SECONDS)
         except (Ended, TooLong, NotInForm):
             kind = Kind.FAULT
@@ -233,6 +254,18 @@ class Cell:
                 "the workload's cell did not come to stand", where=self._mechanism.name, advice="see docs/operators.md, The cell; then resume the run"
             )
         self._channel.queue(self._given(features))
+
+    def _take_drawn(self) -> None:
+        """Takes what it drew, which it said before anything of the workload was there.
+
+        Raises:
+            NotInForm: It said something else.
+        """
+        if self._draws:
+            kind, content = self._channel.receive(_READY_SECONDS)
+            if kind != Kind.DRAWN:
+                raise NotInForm
+            self._draws, self.drawn = False, content
 
     def _given(self, features: bytes) -> Iterator[bytes]:
         yield from frame(Kind.PARAMETERS, json.dumps(dict(self._task.parameters)).encode())

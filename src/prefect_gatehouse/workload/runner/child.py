@@ -14,7 +14,7 @@ import os
 import resource
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 _LATE = 15  # niceness; a thread's own on Linux
 _THREADS, _THREADS_AMONG_OTHERS = 512, 4096  # linear algebra has one, and who starts others wants no more than there are processors
@@ -35,7 +35,7 @@ def main(order: dict[str, Any]) -> None:
     system.huge_pages(used=False)  # modules are many small things: 2 MB at a time, a tenth of the memory would stay empty
     if order["spare"]:
         _import_aside()
-    load, files = _read(wire.receive(reading))
+    load, files = _read(_after_drawing(reading, writing))
     if order["placed"]:
         _place(files)
     _confine(order, {} if order["placed"] else files)
@@ -46,6 +46,38 @@ def main(order: dict[str, Any]) -> None:
     _serve(reading, writing, _Driven(load, files))
     _flush()
     os._exit(0)  # no handlers of the workload's
+
+
+def _after_drawing(reading: int, writing: int) -> tuple[Any, bytes] | None:
+    """The first frame that asks for no drawing. A process of its own draws: this one stays as any other that has imported.
+
+    Qiskit numbers its circuits, and a workload that sorts its own by their names would have them in another order.
+    """
+    from prefect_gatehouse.workload.runner import wire
+
+    while (received := wire.receive(reading)) is not None and received[0] == wire.Kind.DRAW:
+        child = os.fork()
+        if not child:
+            _draw(writing, received[1])
+        if os.waitpid(child, 0)[1]:
+            os._exit(1)  # nobody knows how much of an answer it gave
+    return received
+
+
+def _draw(writing: int, order: bytes) -> NoReturn:
+    """Draws and ends; what can't be drawn is drawn by whoever asked, who is told nothing."""
+    from prefect_gatehouse.workload.runner import wire
+
+    drawn = b""
+    with contextlib.suppress(Exception):
+        from prefect_gatehouse.workload.drawing import fulfil
+
+        drawn = fulfil(order)
+    try:
+        wire.send(writing, wire.Kind.DRAWN, drawn)
+    except BaseException:  # noqa: BLE001 - nothing of the parent's code behind this may run in it
+        os._exit(1)
+    os._exit(0)
 
 
 def _read(received: tuple[Any, bytes] | None) -> tuple[dict[str, Any], dict[Path, bytes]]:

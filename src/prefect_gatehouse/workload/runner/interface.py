@@ -65,6 +65,8 @@ class Runner(Protocol):
 
     apart: ClassVar[bool]
     """Whether it is a process of its own, so that another one may run at the same time."""
+    drawn: bytes | None
+    """What its process drew before it had the workload (``drawing.fulfil``), once it stands; None where it was not asked to."""
 
     def __enter__(self) -> Self: ...
 

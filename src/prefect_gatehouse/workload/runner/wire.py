@@ -6,7 +6,8 @@
              (``workload/plain_form``)
 
 A run sends what to load, then parameters and features, then the counts of each round; a cell says that it stands, then answers each with
-circuits, a frame or a fault. Nothing that comes out of a cell is unpickled, evaluated or shown: what is not in this form ends the workload.
+circuits, a frame or a fault. One that imports before there is a workload may be asked to draw circuits until it is told what to load. Nothing that
+comes out of a cell is unpickled or evaluated, or shown once the workload is there: what is not in this form ends the workload.
 """
 
 from __future__ import annotations
@@ -24,14 +25,16 @@ class Kind(IntEnum):
     PARAMETERS = 2
     FEATURES = 3
     COUNTS = 4
+    DRAW = 5
     READY = 16
     CIRCUITS = 17
     FRAME = 18
     FAULT = 19
+    DRAWN = 20
 
 
 HEAD = struct.Struct(">BQ")
-LIMITS = {Kind.READY: 0, Kind.CIRCUITS: 1 << 29, Kind.FRAME: 1 << 28, Kind.FAULT: 1 << 14}
+LIMITS = {Kind.READY: 0, Kind.CIRCUITS: 1 << 29, Kind.FRAME: 1 << 28, Kind.FAULT: 1 << 14, Kind.DRAWN: 1 << 20}
 """The most bytes of each type that a run takes out of a cell."""
 
 
