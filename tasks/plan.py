@@ -36,7 +36,6 @@ from prefect_gatehouse.run.rehearsal import rehearse
 from prefect_gatehouse.run.reviewed import planned_review
 from prefect_gatehouse.run.services import needs_with_services
 from prefect_gatehouse.run.since import since_last_approval
-from prefect_gatehouse.run.stand_in import get_ready
 from prefect_gatehouse.run.standing import named_by, planned_promotion, standing_to_ask
 from prefect_gatehouse.run.values import MinimisedData, Plan, PlanBody, ValidatedData
 from prefect_gatehouse.secrets.lease import CredentialLease
@@ -82,10 +81,8 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
     with driven(attempt, minimised, cell, "plan") as rounds:
         rounds.ask(None)
         again = manifest.execution.rehearsal != "skip"
-        if again:
-            if not prepared():
-                start_ahead(attempt, minimised.admitted, cell)
-            get_ready()  # while the workload computes, or its cell comes to stand
+        if again and not prepared():  # it imports while the workload computes
+            start_ahead(attempt, minimised.admitted, cell)
         step = rounds.answer()
         if not again:
             rounds.close()  # nobody asks it for more

@@ -28,14 +28,6 @@ _SEED = 20260101
 _ROWS = 4096  # distances at a time: a few megabytes
 
 
-def get_ready() -> None:
-    """Loads the simulator, which is best done while a cell comes to stand."""
-    if _is_there():
-        from prefect_gatehouse.providers.simulator.assembly import extension
-
-        extension()
-
-
 def _is_there() -> bool:
     return importlib.util.find_spec("qiskit_aer") is not None
 
