@@ -22,6 +22,7 @@ from tests.support.children import KEY, Children, warm_children
 from tests.support.ibm_desk import IBMDesk
 
 _GRACE = 1.0
+_LONG = 60.0
 CREATE = "create_job"
 SECONDS = 2  # that the machine is held by two circuits of 20 shots
 
@@ -111,9 +112,11 @@ def test_a_clock_that_is_wrong(desk: IBMDesk, children: Children) -> None:
 @pytest.mark.parametrize("shown", LISTS)
 def test_a_process_that_was_stopped_before_it_sent(desk: IBMDesk, children: Children, shown: str) -> None:
     """What cannot be excluded, 1: its request lies at the service while another process takes over. It sees both jobs and cancels its own."""
-    desk.emulator.conduct(queue_seconds=4, **LISTS[shown])
+    desk.emulator.conduct(queue_seconds=_LONG, **LISTS[shown])
     desk.emulator.fault(CREATE, "hold-before")
-    stopped = children.start(desk, journal=str(desk.folder / "journal-2"))
+    # It waits for its answer longer than a busy machine takes to stop it, and the queue is as long as it takes to cancel.
+    patient = desk.settings | {"grace_seconds": _LONG, "call_seconds": _LONG}
+    stopped = children.start(desk, journal=str(desk.folder / "journal-2"), settings=patient)
     desk.emulator.wait(lambda state: state["held"] == 1)
     os.kill(stopped.pid, signal.SIGSTOP)
     other = children.start(desk)
@@ -122,6 +125,8 @@ def test_a_process_that_was_stopped_before_it_sent(desk: IBMDesk, children: Chil
     desk.emulator.release()
     desk.emulator.wait(lambda state: len(state["jobs"]) == 2)
     os.kill(stopped.pid, signal.SIGCONT)
+    desk.emulator.wait(lambda state: state["jobs"][1]["status"] == "Cancelled")
+    desk.emulator.conduct(queue_seconds=0.0, **LISTS[shown])
     assert [other.wait(), stopped.wait()] == [0, 0]
     first, second = desk.emulator.jobs()
     assert (first["status"], second["status"]) == ("Completed", "Cancelled") and first["seconds"] + second["seconds"] == SECONDS
