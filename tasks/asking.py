@@ -27,6 +27,8 @@ from prefect_gatehouse.tasks.tagging import tag_flow_run
 
 _GRACE_SECONDS = 3600
 """How much later than the ledger Prefect gives up: the ledger decides, and its sweeper cleans up."""
+_FORM_AND_MORE = 4
+"""Inputs that a run can't have of one form: it has fields, a description and an answer."""
 
 
 class ApprovalForm(RunInput):
@@ -59,28 +61,40 @@ class ApprovalForm(RunInput):
         return form
 
     @classmethod
-    def differs(cls, keyset: Keyset, flow_run_id: UUID | None = None) -> bool:
-        """Whether a form is there already that shows something else: any client of Prefect's API may have written it."""
-        shown = _stored(keyset["description"], flow_run_id)
+    def differs(cls, found: dict[str, str], keyset: Keyset) -> bool:
+        """Whether a form is there already that shows something else: any client of Prefect's API may have written it.
+
+        Args:
+            found: What is stored.
+            keyset: The form's.
+        """
+        shown = found.get(keyset["description"])
         return shown is not None and _parsed(shown) != cls._description
 
     @classmethod
     def save(cls, keyset: Keyset, flow_run_id: UUID | None = None) -> None:
+        """Saves the form, if it is not there: Prefect does, once the run is suspended."""
+        cls.complete(_inputs(keyset, flow_run_id), keyset, flow_run_id)
+
+    @classmethod
+    def complete(cls, found: dict[str, str], keyset: Keyset, flow_run_id: UUID | None = None) -> None:
         """Saves the form whole, if it is not there yet.
 
         Prefect suspends first and saves then: a process that died in between left a run that nobody could answer, or, between the form's
         two parts, one that could be answered without its plan. So the form is saved before, and Prefect's own saving finds it there.
         What else is found was written by somebody else, and so was an answer to what was never asked; an answer to what was stays.
+
+        Args:
+            found: What is stored.
+            keyset: The form's.
+            flow_run_id: The run's; without one that of this flow.
         """
-        found = {key: _stored(key, flow_run_id) for key in (keyset["schema"], keyset["description"])}
-        schema, shown = (_parsed(text) for text in found.values())
+        schema, shown = (_parsed(found.get(key)) for key in (keyset["schema"], keyset["description"]))
         if isinstance(schema, dict) and shown == cls._description:
             return  # the description is saved last, so the fields are there as well
-        if schema is None:
-            found[keyset["response"]] = _stored(keyset["response"], flow_run_id)
-        for key, text in found.items():
-            if text is not None:
-                delete_flow_run_input(key, flow_run_id)
+        answer = {keyset["response"]} if schema is None else set()
+        for key in {keyset["schema"], keyset["description"], *answer} & found.keys():
+            delete_flow_run_input(key, flow_run_id)
         super().save(keyset, flow_run_id)
 
 
@@ -90,6 +104,18 @@ def _parsed(stored: str | None) -> object:
         return None if stored is None else json.loads(stored)
     except (ValueError, RecursionError):
         return stored
+
+
+def _inputs(keyset: Keyset, flow_run_id: UUID | None = None) -> dict[str, str]:
+    """What is stored of a form, by its key: asked for at once, where a server that has other things to do takes its time for each."""
+    keys, prefix = set(keyset.values()), keyset["response"].removesuffix("response")
+    if all(key.startswith(prefix) for key in keys):
+        with get_client(sync_client=True) as client:
+            found = client.filter_flow_run_input(ensure_flow_run_id(flow_run_id), prefix, _FORM_AND_MORE, set())
+        if len(found) < _FORM_AND_MORE:
+            return {each.key: each.value for each in found if each.key in keys}
+    # Somebody stored more under such names, or Prefect names them otherwise by now: each is asked for by its own.
+    return {key: text for key in sorted(keys) if (text := _stored(key, flow_run_id)) is not None}
 
 
 def _stored(key: str, flow_run_id: UUID | None) -> str | None:
@@ -122,9 +148,10 @@ def _suspend(attempt: Attempt, matter: Matter, now: Standing) -> None:
     asked = attempt.find(f"asked:{key}", terms.asked) is not None
     fact = asking(attempt, matter, key)
     form = ApprovalForm.with_initial_data(description=as_markdown(matter, now, *statements(matter, fact), fact.expects))
-    if form.differs(keys):
+    found = _inputs(keys)
+    if form.differs(found, keys):
         attempt.record(f"form-differed:{key}", FormDiffered(plan_digest=plan_of(matter).digest, key=key, found_by="run"))
-    if asked and (given := _stored(keys["response"], None)) is not None:
+    if asked and (given := found.get(keys["response"])) is not None:
         # Asked by an earlier process and answered since. Prefect would say so as well, but not where somebody has changed the run's policy, in
         # which it keeps the keys: there it would suspend the run once more, over the answer.
         judge(attempt, matter, key, given)
@@ -132,7 +159,7 @@ def _suspend(attempt: Attempt, matter: Matter, now: Standing) -> None:
     remaining = (closes_at(matter) - datetime.now(UTC)).total_seconds()
     attempt.record(f"suspended:{attempt.number}:{key}", RunSuspended(until=closes_at(matter).timestamp(), message=terms.waits))
     tag_flow_run(attempt, (plan_of(matter),))
-    form.save(keys)
+    form.complete(found, keys)
     answered = suspend_flow_run(wait_for_input=form, key=key, timeout=int(remaining) + _GRACE_SECONDS)
     judge(attempt, matter, key, answered.given if answered is not None else None)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, and_, delete, func, insert, literal, select, update
-from sqlalchemy.dialects import postgresql
 
 from prefect_gatehouse.errors import DataRefused
 from prefect_gatehouse.write_back.database import WHERE
@@ -45,6 +44,8 @@ def _merge(connection: Connection, staging: Staging, target: Table, key: str, ru
     connection.execute(update(target).where(target.c[key] == staged.c[key]).values({**{name: staged.c[name] for name in others}, **marks}))
     new = select(*staged.c, *marks.values()).select_from(staged.outerjoin(target, target.c[key] == staged.c[key])).where(target.c[key].is_(None))
     if is_postgresql and unique:
+        from sqlalchemy.dialects import postgresql  # which other databases need not wait for
+
         statement = postgresql.insert(target).from_select([*staging.names, RUN, LABEL], new)
         mine = {name: statement.excluded[name] for name in (*others, RUN, LABEL)}
         connection.execute(statement.on_conflict_do_update(index_elements=[key], set_=mine))

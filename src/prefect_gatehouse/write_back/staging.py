@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Connection, Engine, Float, MetaData, Numeric, Table, bindparam, cast, insert, inspect, select
-from sqlalchemy.dialects.postgresql import REAL
+from sqlalchemy import REAL, Boolean, Column, Connection, Engine, Float, MetaData, Numeric, Table, bindparam, cast, insert, inspect, select
 from sqlalchemy.schema import CreateTable, DropTable
 from sqlalchemy.types import TypeEngine
 

@@ -29,7 +29,6 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.types import NullType, TypeEngine
 
 from prefect_gatehouse.errors import Denied
@@ -125,10 +124,11 @@ def look_at(connection: Connection, name: str, key: str) -> Target | None:
 def _below(kind: TypeEngine[Any]) -> tuple[TypeEngine[Any], bool]:
     """The type below a domain, and whether the domain lets a column that nobody fills be."""
     may_lack = True
-    while isinstance(kind, DOMAIN):
-        may_lack &= not kind.not_null or kind.default is not None
-        kind = kind.data_type
-    return kind, may_lack
+    below: Any = kind
+    while below.__visit_name__ == "DOMAIN":  # PostgreSQL's; its dialects take 20 ms to import, which other databases need not wait for
+        may_lack &= not below.not_null or below.default is not None
+        below = below.data_type
+    return below, may_lack
 
 
 def unique_alone(connection: Connection, name: str, key: str) -> bool:
