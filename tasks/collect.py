@@ -18,8 +18,9 @@ from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.credentials import Fetch
 from prefect_gatehouse.run.values import AdmittedRun, Job, RoundOutcome, Submission
 from prefect_gatehouse.secrets.lease import CredentialLease
-from prefect_gatehouse.tasks.gate import gate, refuse_if_stopped
+from prefect_gatehouse.tasks.gate import gate
 from prefect_gatehouse.tasks.round_page import Queue
+from prefect_gatehouse.tasks.stopped import refuse_if_stopped
 from prefect_gatehouse.tasks.tagging import tag_flow_run
 
 _LOOK_SECONDS = 5.0  # between two looks whether the run was cancelled: as soon as a person would look again

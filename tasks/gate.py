@@ -18,21 +18,21 @@ from typing import Concatenate, Generic, Literal, ParamSpec, TypeVar
 import httpx
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext, TaskRunContext
-from prefect.exceptions import ObjectNotFound, Pause
+from prefect.exceptions import Pause
 from prefect.states import Completed, Failed
 
-from prefect_gatehouse.errors import Cancelled, GatehouseError, Interrupted, StorageError, Superseded, Unavailable, Waiting
+from prefect_gatehouse.errors import GatehouseError, Interrupted, StorageError, Superseded, Unavailable, Waiting
 from prefect_gatehouse.evidence.tags import tags_of
 from prefect_gatehouse.foreign import builtin_name, own_place
-from prefect_gatehouse.ledger.events import EndingDecided, GateEntered, GateFailed, GatePassed
+from prefect_gatehouse.ledger.events import GateEntered, GateFailed, GatePassed
 from prefect_gatehouse.ledger.store import Transaction
-from prefect_gatehouse.run.attempt import Attempt
+from prefect_gatehouse.run.attempt import Attempt, not_stopped
 from prefect_gatehouse.run.gate_value import GateValue
 from prefect_gatehouse.run.policy_questions import Told
 from prefect_gatehouse.secrets.lease import CredentialLease
+from prefect_gatehouse.tasks.stopped import asked_beside, refuse_if_stopped
 
 P = ParamSpec("P")
 V = TypeVar("V", bound=GateValue | CredentialLease)
@@ -143,40 +143,18 @@ class Gate(Generic[P, V]):
         if self._and_then is not None:
             self._and_then(attempt, tx, value)
 
-    def refuse_if_stopped(self, attempt: Attempt) -> None:
-        """Asks Prefect whether somebody cancelled or suspended the run: a state set directly stops no process."""
-        if self._heeds_cancellation == "at once" or (self._heeds_cancellation == "soon" and time.monotonic() - attempt.asked_prefect > _SOON):
+    def heed(self, attempt: Attempt) -> Callable[[], None]:
+        """Asks Prefect whether somebody cancelled or suspended the run: a state set directly stops no process.
+
+        Returns:
+            Waits for the answer, and raises what ``refuse_if_stopped`` does. A gate that lets something out calls it right before, as
+            ``attempt.heed``: until then it judges, beside a server that is busy. Other gates have nothing left to wait for.
+        """
+        if self._heeds_cancellation == "at once":
+            return asked_beside(attempt, self.name)
+        if self._heeds_cancellation == "soon" and time.monotonic() - attempt.asked_prefect > _SOON:
             refuse_if_stopped(attempt, self.name)
-
-
-def refuse_if_stopped(attempt: Attempt, where: str) -> None:
-    """Asks Prefect whether somebody cancelled or suspended the run; for what waits inside a gate, too.
-
-    Raises:
-        Cancelled: It was cancelled, or deleted there.
-        Pause: It was suspended by hand, and its end has not been decided: what cleans up goes on.
-    """
-    context = FlowRunContext.get()
-    if context is None or context.flow_run is None or str(context.flow_run.id) != attempt.run_id:
-        return
-    with get_client(sync_client=True) as client:
-        # A number costs the server half of what a run does, and a busy server is what gates wait for.
-        goes_on = client.request("POST", "/flow_runs/count", json=_goes_on(attempt.run_id)).json() == 1
-        attempt.asked_prefect = time.monotonic()
-        if goes_on:
-            return
-        try:
-            state = client.read_flow_run(context.flow_run.id).state
-        except ObjectNotFound:
-            raise Cancelled("the run was deleted in Prefect", where=where, advice="start a new run") from None
-    if state is not None and (state.is_cancelled() or state.is_cancelling()):
-        raise Cancelled("the run was cancelled in Prefect", where=where, advice="start a new run")
-    if state is not None and state.is_paused() and attempt.find("ending", EndingDecided) is None:
-        raise Pause(state=state)
-
-
-def _goes_on(run_id: str) -> dict[str, object]:
-    return {"flow_runs": {"id": {"any_": [run_id]}, "state": {"type": {"not_any_": ["CANCELLED", "CANCELLING", "PAUSED"]}}}}
+        return not_stopped
 
 
 class Passage(Generic[V]):
@@ -194,8 +172,7 @@ class Passage(Generic[V]):
     def as_task(self) -> State[None]:
         """The body of the Prefect task: a clear state instead of an exception, so that no traceback is stored."""
         try:
-            self.gate.refuse_if_stopped(self.attempt)
-            self.value = self.make()
+            self.value = self._heeding()
         except Waiting as waiting:
             self.stopped = waiting
             return Completed(name="Suspended", message=waiting.message)  # in the middle of the gate; another process comes back to it
@@ -206,6 +183,19 @@ class Passage(Generic[V]):
             self.stopped = sanitised(error, self.gate.name)
             return Failed(message=str(self.stopped))
         return Completed(message=f"{self.gate.name} passed")
+
+    def _heeding(self) -> V:
+        before, heed = self.attempt.heed, self.gate.heed(self.attempt)
+        self.attempt.heed = heed
+        try:
+            value = self.make()
+        except Exception:
+            heed()  # who was stopped is told so, whatever else is wrong
+            raise
+        finally:
+            self.attempt.heed = before
+        heed()
+        return value
 
     def make(self) -> V:
         """Before, the function, after."""

@@ -70,6 +70,7 @@ def submit(attempt: Attempt, approved: ApprovedPlan, batch: CircuitBatch, summar
         _wait_for_hours(attempt, approved, no.denial, number)
         raise
     attempt.permit(f"decided:{attempt.number}:{number}", decision.fact())
+    attempt.heed()
     with fetch(attempt, plan.admitted, Purpose.SUBMIT) as lease:
         label: Label = "cached"
         entries = _standing(attempt, approved, batch, summary, number, lease)

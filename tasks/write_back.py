@@ -53,6 +53,7 @@ def write_back(attempt: Attempt, released: ReleasedOutcome, fetch: Fetch) -> Wri
     table = attempt.store.read(raw.frame, attempt.key)
     rows_digest = table_digest(table)
     releases = _released(attempt, released, rows_digest)
+    attempt.heed()
     with fetch(attempt, plan.admitted, Purpose.WRITE_BACK) as address:
         url = address.reveal(Purpose.WRITE_BACK)
         _refuse_undeclared(attempt, plan, url, releases)

@@ -10,7 +10,7 @@ import threading
 from contextlib import suppress
 from typing import NoReturn
 
-_YOUNG, _OLDER, _ALL = 20_000, 20, 50
+_YOUNG, _OLDER, _ALL = 100_000, 20, 50
 """New objects before a look at them, such looks before one at those that outlived one, and such looks before one at everything."""
 
 

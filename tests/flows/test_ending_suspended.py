@@ -16,7 +16,7 @@ from tests.support.plans import RUN
 
 from prefect_gatehouse.flows.ending import end
 from prefect_gatehouse.flows.rounds import run_rounds
-from prefect_gatehouse.tasks import gate
+from prefect_gatehouse.tasks import gate, stopped
 
 
 class Hostile:
@@ -43,10 +43,10 @@ def test_suspended_while_it_is_cleaned_up(tmp_path: Path, monkeypatch: pytest.Mo
     run_rounds(desk.attempt, approved)
     context = SimpleNamespace(flow_run=SimpleNamespace(id=UUID(RUN)))
     monkeypatch.setattr(gate.FlowRunContext, "get", classmethod(lambda cls: context))
-    monkeypatch.setattr(gate, "get_client", lambda **_: Hostile())
+    monkeypatch.setattr(stopped, "get_client", lambda **_: Hostile())
     monkeypatch.setattr(gate, "task", lambda **_: lambda function: lambda return_state: function())
     with pytest.raises(Pause):
-        gate.refuse_if_stopped(desk.attempt, "collect")
+        stopped.refuse_if_stopped(desk.attempt, "collect")
     desk.attempt.asked_prefect = time.monotonic() - 60
     end(desk.attempt, "rejected", "no")
     assert desk.attempt.store.uris(RUN) == []

@@ -61,6 +61,10 @@ def no_blocks(block: str) -> Mapping[str, Json]:
     raise Unavailable("nobody reads the settings of backends here", where=block, advice="run it as a flow: gatehouse run")
 
 
+def not_stopped() -> None:
+    """Nobody can stop what no server knows of."""
+
+
 class Attempt:
     """One process driving one run.
 
@@ -111,6 +115,8 @@ class Attempt:
         """A cell that was started because a workload will want it."""
         self.asked_prefect = -math.inf
         """When Prefect was last asked whether somebody cancelled the run, by the monotonic clock."""
+        self.heed: Callable[[], None] = not_stopped
+        """Raises where somebody has cancelled or suspended the run; a gate that lets something out calls it right before."""
         self.number = ledger.begin_attempt(run_id, prefect_flow=prefect_flow, after=after, under=ran_under(settings), versions=versions_of(settings))
 
     @contextmanager

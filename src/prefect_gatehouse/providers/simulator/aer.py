@@ -134,8 +134,24 @@ def _in_binary(found: Sequence[Mapping[str, int]], templates: Sequence[Template]
     """
     if len(found) != len(templates):
         raise SimulationFailed
-    above = (1 << template.clbits for template in templates)  # a bit before the others, so that none of these is left out
-    return [{bin(int(key, 16) | bit)[3:]: int(count) for key, count in counts.items()} for counts, bit in zip(found, above, strict=True)]
+    by_width = {template.clbits: _Outcomes(template.clbits) for template in templates}
+    in_turn = (by_width[template.clbits] for template in templates)
+    return [dict(zip(map(known.__getitem__, counts), counts.values(), strict=True)) for known, counts in zip(in_turn, found, strict=True)]
+
+
+class _Outcomes(dict[str, str]):
+    """Outcomes in binary by Aer's hexadecimal, of circuits of one width, which have most of them in common.
+
+    Args:
+        width: In classical bits.
+    """
+
+    def __init__(self, width: int) -> None:
+        self._above = 1 << width  # a bit before the others, so that none of these is left out
+
+    def __missing__(self, key: str) -> str:
+        self[key] = found = bin(int(key, 16) | self._above)[3:]
+        return found
 
 
 def _seed(*parts: int) -> int:
