@@ -76,13 +76,13 @@ def plan(attempt: Attempt, validated: ValidatedData, fetch: Fetch) -> Plan:
     folder = Path(minimised.admitted.folder)
     systems = tuple(SystemAddress(name=item.name, endpoint=declared_endpoint(item.endpoint, folder)) for item in manifest.systems)
     target = next(item for item in systems if item.name == manifest.output.target.system)
-    looked, table = preflight(attempt, minimised.admitted, target.endpoint, fetch)
     cell = cell_of(attempt, minimised.admitted)
     with driven(attempt, minimised, cell, "plan") as rounds:
         rounds.ask(None)
         again = manifest.execution.rehearsal != "skip"
         if again and not prepared():  # it imports while the workload computes
             start_ahead(attempt, minimised.admitted, cell)
+        looked, table = preflight(attempt, minimised.admitted, target.endpoint, fetch)  # while the workload computes
         step = rounds.answer()
         if not again:
             rounds.close()  # nobody asks it for more
