@@ -47,6 +47,7 @@ def asked_beside(attempt: Attempt, where: str) -> Callable[[], None]:
             attempt.asked_prefect = max(at, attempt.asked_prefect)
         else:
             refuse_if_stopped(attempt, where)
+            yes.append(True)
 
     return heed
 
