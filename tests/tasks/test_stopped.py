@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import Pause
 from prefect.states import Cancelled as CancelledState
 from prefect.states import Running, Suspended
-from tests.support.gates import Desk
+from tests.support.gates import Desk, Fetching
 from tests.support.plans import RUN
 
 from prefect_gatehouse.errors import Cancelled, DataRefused, Unavailable
@@ -23,7 +23,10 @@ from prefect_gatehouse.run.attempt import Attempt
 from prefect_gatehouse.run.gate_value import GateValue
 from prefect_gatehouse.tasks import gate as gates
 from prefect_gatehouse.tasks import stopped
+from prefect_gatehouse.tasks.await_release import await_release
 from prefect_gatehouse.tasks.gate import gate
+from prefect_gatehouse.tasks.validate_output import validate_output
+from prefect_gatehouse.tasks.write_back import write_back
 
 
 class Weight(GateValue):
@@ -136,11 +139,18 @@ def test_whoever_was_stopped_is_told_so(desk: Desk, under: Under) -> None:
 
 
 def test_no_job_of_a_cancelled_run(desk: Desk, under: Under) -> None:
-    """The gate that submits heeds it before it fetches a credential or intends a job."""
-    desk.change("  write_back: secret/url", "  write_back: secret/url\n  submit: secret/key")
+    """The gate that submits heeds it before it intends a job, also where no gate for a credential asks."""
     approved = desk.approved()
     under(CancelledState())
-    fetched = len(desk.attempt.leases)
     with pytest.raises(Cancelled):
         run_rounds(desk.attempt, approved)
-    assert journal.entries(desk.attempt) == [] and len(desk.attempt.leases) == fetched
+    assert journal.entries(desk.attempt) == [] and desk.gates("gate-failed") == ["submit"]
+
+
+def test_no_row_of_a_cancelled_run(desk: Desk, under: Under) -> None:
+    """The gate that publishes heeds it before it fetches the address."""
+    outcome, fetch = await_release(desk.attempt, validate_output(desk.attempt, run_rounds(desk.attempt, desk.approved()))), Fetching()
+    under(CancelledState())
+    with pytest.raises(Cancelled):
+        write_back(desk.attempt, outcome, fetch)
+    assert fetch.purposes == [] and not (desk.folder / "target.sqlite").exists()
